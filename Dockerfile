@@ -1,0 +1,46 @@
+# How to run it: docs/guides/docker.md
+
+FROM python:3.12-slim-trixie AS build
+
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
+    PIP_NO_CACHE_DIR=1
+
+WORKDIR /build
+COPY pyproject.toml README.md LICENSE ./
+COPY src ./src
+# The environment gets no pip of its own, so none reaches the final stage with it.
+RUN python -m venv --without-pip /opt/gatelodge \
+ && pip --python /opt/gatelodge/bin/python install .
+
+
+FROM python:3.12-slim-trixie
+
+LABEL org.opencontainers.image.title="Gatelodge" \
+      org.opencontainers.image.description="A login and authorization server" \
+      org.opencontainers.image.licenses="MIT"
+
+# A fixed number, so that the owner of a volume or a mounted file can be named from outside.
+RUN groupadd --gid 10001 gatelodge \
+ && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /nonexistent \
+            --shell /usr/sbin/nologin gatelodge \
+ && install --directory --mode=0700 --owner=gatelodge --group=gatelodge /data
+
+COPY --from=build /opt/gatelodge /opt/gatelodge
+
+ENV PATH=/opt/gatelodge/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    GATELODGE_DATA_DIR=/data
+
+USER 10001:10001
+WORKDIR /data
+VOLUME /data
+EXPOSE 8080
+STOPSIGNAL SIGTERM
+
+# The empty ProxyHandler keeps an HTTP_PROXY of the container out of a call to itself.
+HEALTHCHECK --interval=30s --timeout=5s --start-period=20s --retries=3 \
+  CMD ["python", "-I", "-c", "from urllib.request import ProxyHandler, build_opener as o; o(ProxyHandler({})).open('http://127.0.0.1:8080/healthz', timeout=3)"]
+
+ENTRYPOINT ["gatelodge"]
+CMD ["serve", "--host", "0.0.0.0", "--port", "8080"]

@@ -1,0 +1,62 @@
+# Gatelodge: everything a reader of the README can call. `make help` lists it.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+READY_DEV := $(VENV)/.ready-dev
+PEERS := .tools/peers
+
+.DEFAULT_GOAL := help
+.PHONY: help serve test check format lint types bench bench-peers clean
+
+help: ## Say what there is
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
+
+serve: $(READY) ## Start the server on http://localhost:8080
+	@$(BIN)/gatelodge serve $(ARGS)
+
+test: $(READY_DEV) ## Run every test
+	@scripts/install-test-tools
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: format lint types test ## Format, lint, types, tests
+
+format: $(READY_DEV) ## Say what is not formatted
+	@$(BIN)/ruff format --check .
+
+lint: $(READY_DEV) ## Lint
+	@$(BIN)/ruff check .
+
+types: $(READY_DEV) ## Check types, strictly
+	@$(BIN)/mypy
+
+bench: $(READY_DEV) ## Measure everything, and write docs/performance.md (7 minutes)
+	@$(BIN)/python -m bench --write docs $(ARGS)
+
+bench-peers: $(READY_DEV) $(PEERS)/.ready ## Measure others doing the same work (into .tools/peers)
+	@$(BIN)/python -m bench --only peers --write docs $(ARGS)
+
+clean: ## Remove the virtual environment and caches (never the data)
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Gatelodge needs Python 3.11 or newer (set PYTHON=…)."; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "Python's venv is missing: apt-get install python3-venv"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+
+$(READY): pyproject.toml | $(BIN)/python
+	@echo "Installing Gatelodge into $(VENV) …"
+	@$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(READY_DEV): pyproject.toml $(READY)
+	@echo "Installing what the tests need …"
+	@$(BIN)/python -m pip install --quiet --group dev
+	@touch $@
+
+$(PEERS)/.ready: bench/peers/requirements.txt
+	$(PYTHON) -m venv $(PEERS)
+	@$(PEERS)/bin/python -m pip install --quiet -r $<
+	@touch $@

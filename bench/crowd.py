@@ -1,0 +1,110 @@
+"""A process whose gate meets a million bad tokens, then a great many users; says how it grew.
+
+`python -m bench.crowd FOLDER BAD` prints, as JSON, the bytes by which each made it grow. The
+users are those of a database that somebody else has seeded: what this process has freed before
+would hide its growth.
+"""
+
+import asyncio
+import base64
+import gc
+import json
+import os
+import secrets
+import sqlite3
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import closing, suppress
+from pathlib import Path
+
+from bench.process import memory_of
+from gatelodge.accounts.store import UserId
+from gatelodge.app import House, build
+from gatelodge.errors import InvalidToken
+from gatelodge.logs import set_up_logs
+from gatelodge.sessions.store import SessionId
+from gatelodge.settings import Settings
+
+_BREATH = 1000  # tokens after which the event loop gets its turn, as it does between requests
+
+
+async def meet(house: House, bad: int) -> dict[str, float]:
+    """Return the growth, in bytes, through bad tokens and then through everybody's good ones."""
+    async with house.serve():
+        somebody = next(_people(house))
+        await _refuse(house, _BREATH, somebody)
+        await _let_in(house, iter([somebody]))
+        began, before = time.perf_counter(), _resident()
+        await _refuse(house, bad, somebody)
+        refused_in, after_bad = time.perf_counter() - began, _resident()
+        await _let_in(house, _people(house))
+        return {
+            "bad": after_bad - before,
+            "people": _resident() - after_bad,
+            "bad_seconds": refused_in,
+        }
+
+
+async def _refuse(house: House, count: int, somebody: tuple[str, str]) -> None:
+    """Present so many different tokens, none of which is good."""
+    real = _issue(house, somebody)
+    for number in range(count):
+        with suppress(InvalidToken):
+            await house.gate.authenticate(_bad(house, real, number))
+            raise RuntimeError("a bad token was good")
+        if number % _BREATH == 0:
+            await asyncio.sleep(0)
+
+
+def _bad(house: House, real: str, number: int) -> str:
+    """Return garbage mostly; of each hundred some forged, some of unknown keys, one of nobody."""
+    header, _, rest = real.partition(".")
+    kind = number % 100
+    if kind == 0:
+        return _issue(house, (f"ses_{number}", f"usr_{number}"))
+    if kind < 6:
+        return f"{header}.{_encode({'jti': number})}.{rest.rpartition('.')[2]}"
+    if kind < 11:
+        named = {"alg": "EdDSA", "typ": "at+jwt", "kid": f"key_{number}"}
+        return f"{_encode(named)}.{rest}"
+    return secrets.token_urlsafe(200) if kind % 2 else f"{header}.{number}.{rest[-86:]}"
+
+
+def _people(house: House) -> Iterator[tuple[str, str]]:
+    """Return, one after the other, the ids of each session and its user."""
+    with closing(sqlite3.connect(house.settings.database_address)) as file:
+        yield from file.execute("SELECT id, user_id FROM sessions")
+
+
+async def _let_in(house: House, people: Iterator[tuple[str, str]]) -> None:
+    for number, session_and_user in enumerate(people):
+        await house.gate.authenticate(_issue(house, session_and_user))
+        if number % _BREATH == 0:
+            await asyncio.sleep(0)
+
+
+def _issue(house: House, session_and_user: tuple[str, str]) -> str:
+    session_id, user_id = session_and_user
+    return house.access_tokens.issue(
+        subject=UserId(user_id), session_id=SessionId(session_id), roles=("user",)
+    )
+
+
+def _encode(value: Mapping[str, object]) -> str:
+    return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
+
+
+def _resident() -> int:
+    gc.collect()
+    return memory_of(os.getpid()).rss
+
+
+def _main(folder: Path, bad: int) -> None:
+    set_up_logs("warning")
+    settings = Settings(data_dir=folder, database="")
+    print(json.dumps(asyncio.run(meet(build(settings), bad))))
+
+
+if __name__ == "__main__":
+    _main(Path(sys.argv[1]), int(sys.argv[2]))

@@ -1,0 +1,47 @@
+"""What one password hash costs by itself, to tell it from what the server adds."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from statistics import median
+
+from gatelodge.settings import Settings
+from gatelodge.sign_in.passwords import PasswordHasher
+
+DEFAULT_THREADS = Settings(hash_threads=0, workers=1).hash_threads_per_worker
+"""How many threads hash in a server with one worker, unless a setting says otherwise."""
+
+_HASHER = PasswordHasher()
+_STORED = _HASHER.hash("correct horse battery")
+
+
+@dataclass(frozen=True, slots=True)
+class HashTime:
+    """The seconds that one hash takes: of a core, and by the clock."""
+
+    cpu: float
+    wall: float
+
+
+def hash_time(times: int) -> HashTime:
+    """Return the median of so many hashes on this thread."""
+    taken = [_one() for _ in range(times)]
+    return HashTime(median(one.cpu for one in taken), median(one.wall for one in taken))
+
+
+def hashes_per_second(threads: int, times: int) -> float:
+    """Return how many hashes these threads finish in a second with nothing else to do.
+
+    Less than `threads` times one thread's, where cores share their memory and caches.
+    """
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(lambda _: _one(), range(threads)))
+        began = time.perf_counter()
+        list(pool.map(lambda _: _one(), range(times)))
+        return times / (time.perf_counter() - began)
+
+
+def _one() -> HashTime:
+    cpu, wall = time.thread_time(), time.perf_counter()
+    _HASHER.verify(_STORED, "correct horse battery")
+    return HashTime(time.thread_time() - cpu, time.perf_counter() - wall)

@@ -1,0 +1,148 @@
+"""fastapi-users as its own documentation builds it, with SQLAlchemy on aiosqlite.
+
+Run by the Python of the peers' virtual environment: `with_fastapi_users.py FILE PORT` serves it on
+Granian with the settings of `gatelodge serve`. Passwords cost what they cost in Gatelodge.
+"""
+
+import contextlib
+import os
+import sys
+import uuid
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import Depends, FastAPI, Request
+from fastapi.responses import PlainTextResponse
+from fastapi_users import BaseUserManager, FastAPIUsers, UUIDIDMixin, schemas
+from fastapi_users.authentication import AuthenticationBackend, BearerTransport, JWTStrategy
+from fastapi_users.authentication.strategy.db import DatabaseStrategy
+from fastapi_users.password import PasswordHelper
+from fastapi_users_db_sqlalchemy import SQLAlchemyBaseUserTableUUID, SQLAlchemyUserDatabase
+from fastapi_users_db_sqlalchemy.access_token import (
+    SQLAlchemyAccessTokenDatabase,
+    SQLAlchemyBaseAccessTokenTableUUID,
+)
+from granian.constants import HTTPModes, Interfaces, Loops
+from granian.log import LogLevels
+from granian.server import MPServer
+from pwdlib import PasswordHash
+from pwdlib.hashers.argon2 import Argon2Hasher
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.orm import DeclarativeBase
+
+FILE = "PEER_DATABASE"
+SECRET = "a secret for the benchmark alone, 0123456789"
+LIFE_SECONDS = 3600
+_HASHES = PasswordHash((Argon2Hasher(time_cost=2, memory_cost=19456, parallelism=1),))
+
+
+class Base(DeclarativeBase):
+    """The tables."""
+
+
+class User(SQLAlchemyBaseUserTableUUID, Base):
+    """Who can sign in."""
+
+
+class AccessToken(SQLAlchemyBaseAccessTokenTableUUID, Base):
+    """A token of the database strategy."""
+
+
+class UserRead(schemas.BaseUser[uuid.UUID]):
+    """A user in an answer."""
+
+
+class UserCreate(schemas.BaseUserCreate):
+    """A user in a sign-up."""
+
+
+class UserManager(UUIDIDMixin, BaseUserManager[User, uuid.UUID]):
+    """What the library asks for."""
+
+    reset_password_token_secret = SECRET
+    verification_token_secret = SECRET
+
+
+engine = create_async_engine(f"sqlite+aiosqlite:///{os.environ.get(FILE, ':memory:')}")
+session_maker = async_sessionmaker(engine, expire_on_commit=False)
+
+
+async def session() -> AsyncIterator[AsyncSession]:
+    async with session_maker() as opened:
+        yield opened
+
+
+Session = Annotated[AsyncSession, Depends(session)]
+
+
+async def users(opened: Session) -> AsyncIterator[Any]:
+    yield SQLAlchemyUserDatabase(opened, User)
+
+
+async def access_tokens(opened: Session) -> AsyncIterator[Any]:
+    yield SQLAlchemyAccessTokenDatabase(opened, AccessToken)
+
+
+async def manager(found: Annotated[Any, Depends(users)]) -> AsyncIterator[UserManager]:
+    yield UserManager(found, PasswordHelper(_HASHES))
+
+
+def jwt_strategy() -> JWTStrategy[User, uuid.UUID]:
+    return JWTStrategy(SECRET, LIFE_SECONDS)
+
+
+def database_strategy(found: Annotated[Any, Depends(access_tokens)]) -> Any:
+    return DatabaseStrategy(found, LIFE_SECONDS)
+
+
+jwt = AuthenticationBackend("jwt", BearerTransport("jwt/login"), jwt_strategy)
+database = AuthenticationBackend("database", BearerTransport("database/login"), database_strategy)
+library = FastAPIUsers[User, uuid.UUID](manager, [jwt, database])
+by_jwt = library.current_user(active=True, get_enabled_backends=lambda: [jwt])
+by_database = library.current_user(active=True, get_enabled_backends=lambda: [database])
+
+
+@contextlib.asynccontextmanager
+async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+    async with engine.begin() as connection:
+        await connection.run_sync(Base.metadata.create_all)
+    yield
+
+
+app = FastAPI(lifespan=lifespan)
+app.include_router(library.get_auth_router(jwt), prefix="/jwt")
+app.include_router(library.get_auth_router(database), prefix="/database")
+app.include_router(library.get_register_router(UserRead, UserCreate))
+
+
+@app.get("/healthz")
+async def healthz(_request: Request) -> PlainTextResponse:
+    return PlainTextResponse("ok")
+
+
+@app.get("/check/jwt")
+async def check_jwt(_user: Annotated[User, Depends(by_jwt)]) -> PlainTextResponse:
+    return PlainTextResponse("User Content.")
+
+
+@app.get("/check/database")
+async def check_database(_user: Annotated[User, Depends(by_database)]) -> PlainTextResponse:
+    return PlainTextResponse("User Content.")
+
+
+if __name__ == "__main__":
+    os.environ[FILE] = sys.argv[1]
+    sys.path.insert(0, str(Path(__file__).parent))
+    MPServer(
+        "with_fastapi_users:app",
+        address="127.0.0.1",
+        port=int(sys.argv[2]),
+        interface=Interfaces.ASGI,
+        workers=1,
+        loop=Loops.uvloop,
+        http=HTTPModes.auto,
+        websockets=False,
+        backlog=1024,
+        log_level=LogLevels.warning,
+    ).serve()

@@ -1,0 +1,60 @@
+"""The people of a run: everybody has the same password, and a number in the name."""
+
+from typing import Any
+
+from bench.load import Load, get, get_with, post, run
+from bench.server import Server
+
+PASSWORD = "correct horse battery"
+
+
+def name_of(number: int) -> str:
+    """Return somebody's username."""
+    return f"bench-{number}"
+
+
+def sign_up(number: int) -> str:
+    """Return the request by which somebody signs up."""
+    name = name_of(number)
+    body = {"username": name, "email": f"{name}@example.com", "password": PASSWORD}
+    return post("/api/auth/signup", body)
+
+
+def sign_in(number: int) -> str:
+    """Return the request by which somebody who has signed up signs in."""
+    return post("/api/auth/signin", _credentials(number))
+
+
+def refresh(token: str) -> str:
+    """Return the request that trades a refresh token."""
+    return post("/api/auth/refresh", {"refreshToken": token})
+
+
+def board(token: str) -> str:
+    """Return the request that only asks whether somebody may see the board."""
+    return get("/api/test/user", token)
+
+
+def board_by_cookie(token: str) -> str:
+    """Return the same request as a browser makes it."""
+    return get_with("/api/test/user", f"Cookie: gatelodge-access={token}")
+
+
+def verify(token: str) -> str:
+    """Return the request by which a reverse proxy asks who somebody is."""
+    return get("/api/auth/verify", token)
+
+
+def let_in(server: Server, people: int) -> list[str]:
+    """Sign up the first so many people, sign them in and return their access tokens."""
+    run(Load(server.port, [sign_up(number) for number in range(people)], 2, people))
+    return [open_session(server, number)["accessToken"] for number in range(people)]
+
+
+def open_session(server: Server, number: int) -> dict[str, Any]:
+    """Sign somebody in who has signed up, and return the answer."""
+    return server.post("/api/auth/signin", _credentials(number))
+
+
+def _credentials(number: int) -> dict[str, str]:
+    return {"username": name_of(number), "password": PASSWORD}

@@ -1,0 +1,131 @@
+"""What a server and its workers take of the machine, read from outside."""
+
+import os
+import time
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+CORES = tuple(sorted(os.sched_getaffinity(0)))
+"""The cores that this program may use."""
+
+SERVER_CORE, LOAD_CORE = CORES[0], CORES[-1]
+"""Where a server is measured on one core, and where its load comes from."""
+
+_PROCESS_CLOCK = 2
+"""Linux: `CPUCLOCK_SCHED`, the scheduler's own account of a process, in its clock ids."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cpu:
+    """User and system time, in seconds.
+
+    Attributes:
+        total: of all threads.
+        hashing: of those that hash passwords.
+    """
+
+    total: float
+    hashing: float
+
+    def __sub__(self, other: Self) -> "Cpu":
+        return Cpu(self.total - other.total, self.hashing - other.hashing)
+
+    def __truediv__(self, count: int) -> "Cpu":
+        return Cpu(self.total / count, self.hashing / count)
+
+    @property
+    def rest(self) -> float:
+        """What all the other threads took."""
+        return self.total - self.hashing
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Resident memory, in bytes.
+
+    Attributes:
+        rss: with the pages that processes share counted for each.
+        pss: with each shared page divided among those that share it.
+    """
+
+    rss: int
+    pss: int
+
+
+def family(pid: int) -> list[int]:
+    """Return a process and all its descendants, the eldest first."""
+    children = [
+        int(child)
+        for task in Path(f"/proc/{pid}/task").iterdir()
+        for child in _of_task(task, "children").split()
+    ]
+    return [pid, *(member for child in sorted(children) for member in family(child))]
+
+
+def _of_task(task: Path, name: str) -> str:
+    """Return what the system tells of a thread: nothing, once it has ended."""
+    try:
+        return (task / name).read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+def cpu_seconds(pids: Collection[int]) -> float:
+    """Return the user and system time that these processes have taken since they began.
+
+    It is the sum that `/proc/<pid>/stat` shows, ended threads included, in nanoseconds
+    instead of hundredths of a second: clock_getcpuclockid(3).
+    """
+    return sum(time.clock_gettime((~pid << 3) | _PROCESS_CLOCK) for pid in pids)
+
+
+def nice_cpu_seconds(pids: Collection[int]) -> float:
+    """Return the part of it taken by living threads that are nicer than their process.
+
+    In Gatelodge these are the hashing threads, and no others.
+    """
+    return sum(_task_cpu_seconds(task) for pid in pids for task in _nice_tasks(pid))
+
+
+def _nice_tasks(pid: int) -> list[Path]:
+    usual = _niceness(Path(f"/proc/{pid}"))
+    return [task for task in Path(f"/proc/{pid}/task").iterdir() if _niceness(task) > usual]
+
+
+def _niceness(task: Path) -> int:
+    """Return field 19 of proc(5); the name in field 2 may hold spaces and brackets."""
+    fields = _of_task(task, "stat").rpartition(")")[2].split()
+    return int(fields[16]) if fields else 0
+
+
+def _task_cpu_seconds(task: Path) -> float:
+    return int((_of_task(task, "schedstat") or "0").split()[0]) / 1e9
+
+
+def memory_of(pid: int) -> Memory:
+    """Return the resident memory of one process."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
+    kib = {name: int(rest.split()[0]) for name, _, rest in (line.partition(":") for line in lines)}
+    return Memory(rss=kib["Rss"] * 1024, pss=kib["Pss"] * 1024)
+
+
+def pin(pids: Collection[int], cores: Collection[int]) -> None:
+    """Keep every thread of these processes on these cores; threads to come inherit it."""
+    for pid in pids:
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            with suppress(ProcessLookupError):  # it has ended meanwhile
+                os.sched_setaffinity(int(task.name), cores)
+
+
+@contextmanager
+def this_thread_on(core: int) -> Iterator[None]:
+    """Keep the calling thread on one core meanwhile."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)

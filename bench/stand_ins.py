@@ -1,0 +1,101 @@
+"""What a token check is compared with: other applications on the same HTTP server.
+
+`python -m bench.stand_ins NAME` serves one of them as `gatelodge serve` would, with its settings
+from the environment.
+"""
+
+import gc
+import sys
+from dataclasses import replace
+
+from gatelodge.app import House, build, create_app
+from gatelodge.gate.asgi import FastDoor
+from gatelodge.gate.feed import FeedState, Forget
+from gatelodge.serving import server_of
+from gatelodge.settings import read_settings
+from gatelodge.web.shell import App, Headers, Receive, Scope, Send
+
+BOARD = "/api/test/user"
+
+
+def bare() -> App:
+    """Return the least that an answer can cost here: two headers and the text."""
+    body = b"User Content."
+    kind = (b"content-type", b"text/plain; charset=utf-8")
+    return _static([kind, (b"content-length", str(len(body)).encode())], body)
+
+
+def limit() -> App:
+    """Return an application that sends the very bytes of the board's answer to anybody."""
+    door = _door_of(_house())
+    board = door._routes[BOARD]  # noqa: SLF001 - what it sends, and nothing it does
+    number = door._shell.new_request_id()  # noqa: SLF001
+    return _static([*board.headers, (b"x-request-id", number)], board.end["body"])
+
+
+def fastapi() -> App:
+    """Return the whole of Gatelodge without its fast door: the check as FastAPI's twin makes it."""
+    return _door_of(_house())._shell  # noqa: SLF001 - the room behind the door is the question
+
+
+def database() -> App:
+    """Return Gatelodge with a feed that is never trusted: each check reads the database."""
+    house = _house()
+    gate = replace(house.gate, feed=_NeverTrusted())
+    return create_app(replace(house, gate=gate, admission=replace(house.admission, gate=gate)))
+
+
+NAMES = ("bare", "limit", "fastapi", "database")
+
+
+class _NeverTrusted:
+    """A `ChangeFeed` that hears nothing, so that memory is never asked."""
+
+    async def follow(self, forget: Forget) -> None:
+        """Do nothing."""
+
+    async def leave(self) -> None:
+        """Do nothing."""
+
+    def catch_up(self) -> bool:
+        """Say that memory may not be trusted."""
+        return False
+
+    def state(self) -> FeedState:
+        """Return how the feed stands."""
+        return FeedState("none", trusted=False)
+
+
+def _house() -> House:
+    return build(read_settings())
+
+
+def _door_of(house: House) -> FastDoor:
+    app = create_app(house)
+    if not isinstance(app, FastDoor):
+        raise TypeError("the outermost layer is not the fast door")
+    return app
+
+
+def _static(headers: Headers, body: bytes) -> App:
+    start = {"type": "http.response.start", "status": 200, "headers": headers}
+    end = {"type": "http.response.body", "body": body}
+
+    async def answer(scope: Scope, _receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await send(start)
+            await send(end)
+
+    return answer
+
+
+def _serve(name: str) -> None:
+    settings = read_settings()
+    build(settings).stores.database.migrate()
+    gc.collect()
+    gc.freeze()  # as `gatelodge serve` does
+    server_of(settings, f"bench.stand_ins:{name}").serve()
+
+
+if __name__ == "__main__":
+    _serve(sys.argv[1])

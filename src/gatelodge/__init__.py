@@ -1,0 +1,5 @@
+"""Gatelodge: a login and authorization server and library."""
+
+from importlib.metadata import version
+
+__version__ = version("gatelodge")

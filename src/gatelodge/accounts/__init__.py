@@ -1,0 +1,1 @@
+"""Who exists: users, their names, their roles."""

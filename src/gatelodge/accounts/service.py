@@ -1,0 +1,303 @@
+"""Sign-up, and what operators do with accounts."""
+
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from gatelodge.accounts.names import check_email, check_username, username_key
+from gatelodge.accounts.store import USER_PREFIX, Role, RoleStore, User, UserId, UserStore
+from gatelodge.audit import COMMAND, AuditLog, Origin
+from gatelodge.clock import Clock, new_id
+from gatelodge.errors import (
+    AlreadyExists,
+    EmailTaken,
+    LastAdmin,
+    NoSuchUser,
+    RoleNotGrantable,
+    UnknownRole,
+    UsernameTaken,
+    WrongPassword,
+)
+from gatelodge.sign_in.service import Passwords
+
+USER = "user"
+MODERATOR = "moderator"
+ADMIN = "admin"
+
+SENT_TWICE_WITHIN = timedelta(minutes=2)
+"""How long after a sign-up the same form counts as the same sign-up, not as another one."""
+
+SEEDED_ROLES = (
+    Role(USER, "Everybody who signs up.", ("account:manage",)),
+    Role(MODERATOR, "Keeps the moderator board.", ("account:manage", "boards:moderate")),
+    Role(
+        ADMIN,
+        "Administers users, roles and sessions.",
+        ("account:manage", "boards:administer", "users:manage", "roles:manage", "events:read"),
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class NewUser:
+    """What somebody asks for who signs up: all as typed, nothing checked yet."""
+
+    username: str
+    email: str
+    password: str
+    roles: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AccountService:
+    """Make users and change what they may do."""
+
+    users: UserStore
+    roles: RoleStore
+    passwords: Passwords
+    audit: AuditLog
+    clock: Clock
+
+    async def seed_roles(self) -> None:
+        """Make sure that the roles every installation has exist."""
+        known = {role.name for role in await self.roles.list_roles()}
+        missing = [role for role in SEEDED_ROLES if role.name not in known]
+        if missing:
+            await self.roles.ensure(missing)
+
+    async def sign_up(self, wanted: NewUser, origin: Origin) -> User:
+        """Make a user who signs up by themselves, and who gets no more than `user`.
+
+        Raises:
+            InvalidUsername, InvalidEmail, RejectedPassword: the first rule that is broken.
+            UsernameTaken, EmailTaken, UnknownRole, RoleNotGrantable: in this order.
+            HashingBusy: too many sign-ups and sign-ins are waiting.
+        """
+        user = self._checked(wanted, reserved_allowed=False)
+        await self._refuse_taken(user)
+        await self._refuse_unknown(user.roles)
+        if set(user.roles) - {USER}:
+            raise RoleNotGrantable(field="roles")
+        return await self._keep(user, wanted.password, "user.signed_up", origin)
+
+    async def sign_up_once(self, wanted: NewUser, origin: Origin) -> User:
+        """Make a user; a form that was sent twice makes one, and is answered alike both times.
+
+        Raises:
+            Refusal: as for `sign_up`.
+        """
+        return await self._once(self.sign_up, wanted, origin)
+
+    async def create_once(self, wanted: NewUser, origin: Origin) -> User:
+        """Make a user as `create` does; a form that was sent twice makes one.
+
+        Raises:
+            Refusal: as for `create`.
+        """
+        return await self._once(self.create, wanted, origin)
+
+    async def create(self, wanted: NewUser, origin: Origin = COMMAND) -> User:
+        """Make a user as the operator says, with any role and with reserved names too.
+
+        Raises:
+            Refusal: as for a sign-up, but for the role.
+        """
+        user = self._checked(wanted, reserved_allowed=True)
+        await self._refuse_taken(user)
+        await self._refuse_unknown(user.roles)
+        return await self._keep(user, wanted.password, "user.created", origin)
+
+    async def get_by_username(self, username: str) -> User:
+        """Return the user with this name, however it is written.
+
+        Raises:
+            NoSuchUser: nobody has it.
+        """
+        user = await self.users.find_by_username(username_key(username))
+        if user is None:
+            raise NoSuchUser
+        return user
+
+    async def permissions_of(self, user: User) -> list[str]:
+        """Return what the user's roles permit, each once, in order."""
+        held = [role for role in await self.roles.list_roles() if role.name in user.roles]
+        return sorted({permission for role in held for permission in role.permissions})
+
+    async def grant(self, user: User, role: str, origin: Origin = COMMAND) -> bool:
+        """Add one role. True when the user did not hold it before.
+
+        Raises:
+            UnknownRole: there is no such role.
+        """
+        await self._refuse_unknown([role])
+        changed = await self.users.grant(user.id, role)
+        await self._record_change(changed, "role.granted", user, role=role, origin=origin)
+        return changed
+
+    async def withdraw(self, user: User, role: str) -> bool:
+        """Take one role away. True when the user held it before.
+
+        Raises:
+            UnknownRole: there is no such role.
+            LastAdmin: nobody else could administer.
+        """
+        await self._refuse_unknown([role])
+        await self._refuse_last_admin(user, affects=role == ADMIN)
+        changed = await self.users.withdraw(user.id, role)
+        if changed and role == ADMIN and not await self.users.holds_anyone(ADMIN):
+            await self.users.grant(user.id, role)  # another one lost it at the same moment
+            raise LastAdmin
+        await self._record_change(changed, "role.withdrawn", user, role=role)
+        return changed
+
+    async def disable(self, user: User) -> bool:
+        """Keep the user out from the next request on. True when the user was enabled before.
+
+        Raises:
+            LastAdmin: nobody else could administer.
+        """
+        await self._refuse_last_admin(user, affects=True)
+        changed = await self.users.disable(user.id, self.clock.now())
+        if changed and ADMIN in user.roles and not await self.users.holds_anyone(ADMIN):
+            await self.users.enable(user.id)  # another one was disabled at the same moment
+            raise LastAdmin
+        await self._record_change(changed, "user.disabled", user)
+        return changed
+
+    async def enable(self, user: User) -> bool:
+        """Let the user in again. True when the user was disabled before."""
+        changed = await self.users.enable(user.id)
+        await self._record_change(changed, "user.enabled", user)
+        return changed
+
+    async def sign_out(self, user: User) -> bool:
+        """End every session of the user. True unless the user is gone."""
+        changed = await self.users.raise_epoch(user.id)
+        await self._record_change(changed, "session.ended_everywhere", user)
+        return changed
+
+    async def delete(self, user: User) -> bool:
+        """Forget the user; the names are free again. True unless the user is gone already.
+
+        Raises:
+            LastAdmin: nobody else could administer.
+        """
+        await self._refuse_last_admin(user, affects=True)
+        changed = await self.users.remove(user.id)
+        await self._record_change(changed, "user.deleted", user)
+        return changed
+
+    async def delete_own(self, user: User, password: str, origin: Origin) -> None:
+        """Forget a user who asks for it and proves once more who they are.
+
+        Raises:
+            WrongPassword: that is not the password.
+            LastAdmin: nobody else could administer.
+            HashingBusy: too many are signing in.
+        """
+        if not await self.passwords.verify(user.password_hash, password):
+            self.audit.note("user.delete_refused", actor=user.id, origin=origin)
+            raise WrongPassword(field="password")
+        await self._refuse_last_admin(user, affects=True)
+        if await self.users.remove(user.id):
+            await self.audit.record("user.deleted", actor=user.id, target=user.id, origin=origin)
+
+    async def has_admin(self) -> bool:
+        """Say whether somebody can administer."""
+        return await self.users.holds_anyone(ADMIN)
+
+    async def _once(
+        self,
+        make: Callable[[NewUser, Origin], Awaitable[User]],
+        wanted: NewUser,
+        origin: Origin,
+    ) -> User:
+        try:
+            return await make(wanted, origin)
+        except UsernameTaken:
+            user = await self._find_just_made(wanted)
+            if user is None:
+                raise
+            return user
+
+    async def _find_just_made(self, wanted: NewUser) -> User | None:
+        """Return the user whom this very form made a moment ago, or None.
+
+        Name, address and password must be the same, and the user new: it is no way to guess
+        passwords.
+        """
+        user = await self.users.find_by_username(username_key(wanted.username))
+        if user is None or user.email_key != check_email(wanted.email)[1]:
+            return None
+        if self.clock.now() - user.created_at > SENT_TWICE_WITHIN or user.disabled_at is not None:
+            return None
+        right = await self.passwords.verify(user.password_hash, wanted.password)
+        return user if right else None
+
+    def _checked(self, wanted: NewUser, *, reserved_allowed: bool) -> User:
+        """Return the user as they would be kept, without a password yet."""
+        key = check_username(wanted.username, reserved_allowed=reserved_allowed)
+        email, email_key = check_email(wanted.email)
+        self.passwords.check_new(wanted.password, context=(wanted.username, email))
+        at = self.clock.now()
+        return User(
+            id=UserId(new_id(USER_PREFIX, at)),
+            username=wanted.username,
+            username_key=key,
+            email=email,
+            email_key=email_key,
+            password_hash=None,
+            roles=tuple(dict.fromkeys(wanted.roles)) or (USER,),
+            created_at=at,
+        )
+
+    async def _refuse_taken(self, user: User) -> None:
+        """Spare a hash when a name is taken already; the unique index decides in the end.
+
+        The username is read last: so whoever takes both between the two reads is not told of
+        as the owner of the e-mail address alone.
+        """
+        email_is_taken = await self.users.find_by_email(user.email_key) is not None
+        if await self.users.find_by_username(user.username_key):
+            raise UsernameTaken(field="username")
+        if email_is_taken:
+            raise EmailTaken(field="email")
+
+    async def _refuse_unknown(self, roles: Collection[str]) -> None:
+        known = {role.name for role in await self.roles.list_roles()}
+        for role in roles:
+            if role not in known:
+                raise UnknownRole(f"Failed! Role {role} does not exist!", field="roles")
+
+    async def _refuse_last_admin(self, user: User, *, affects: bool) -> None:
+        if not affects or ADMIN not in user.roles or user.disabled_at is not None:
+            return
+        if not await self.users.holds_anyone(ADMIN, besides=user.id):
+            raise LastAdmin
+
+    async def _keep(self, user: User, password: str, event: str, origin: Origin) -> User:
+        user = replace(user, password_hash=await self.passwords.hash(password))
+        try:
+            await self.users.add(user)
+        except AlreadyExists as taken:
+            kind = UsernameTaken if taken.field == "username" else EmailTaken
+            raise kind(field=taken.field) from taken
+        actor = "command" if origin is COMMAND else user.id
+        await self.audit.record(
+            event,
+            actor=actor,
+            target=user.id,
+            origin=origin,
+            detail={"roles": " ".join(user.roles)},
+        )
+        return user
+
+    async def _record_change(
+        self, changed: bool, event: str, user: User, role: str = "", origin: Origin = COMMAND
+    ) -> None:
+        if changed:
+            actor = "command" if origin is COMMAND else user.id
+            detail = {"role": role} if role else {}
+            await self.audit.record(
+                event, actor=actor, target=user.id, origin=origin, detail=detail
+            )

@@ -1,0 +1,129 @@
+"""The records of users and roles, and the ports that keep them."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import NewType, Protocol
+
+UserId = NewType("UserId", str)
+
+USER_PREFIX = "usr"
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """One who can sign in, a person or a service.
+
+    Attributes:
+        id: stable, random, never reused; the `sub` of tokens.
+        username: as typed; shown.
+        username_key: as compared; unique.
+        email: as typed, the domain in lower case.
+        email_key: as compared; unique.
+        password_hash: a PHC string (argon2id), an imported bcrypt hash, or None: no password.
+        roles: names of roles, each once, in the order they were granted.
+        epoch: rises when every session opened so far must die.
+        created_at: when the user signed up.
+        verified_at: when the e-mail address was proven, or None.
+        disabled_at: since when the user may not come in, or None.
+        last_sign_in_at: when the user last proved who they are, or None.
+    """
+
+    id: UserId
+    username: str
+    username_key: str
+    email: str
+    email_key: str
+    password_hash: str | None = field(repr=False)
+    roles: tuple[str, ...]
+    created_at: datetime
+    epoch: int = 0
+    verified_at: datetime | None = None
+    disabled_at: datetime | None = None
+    last_sign_in_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """A named set of permissions.
+
+    Attributes:
+        name: lower case; what requests and records use.
+        description: for people.
+        permissions: what holders may do, such as `users:suspend`.
+    """
+
+    name: str
+    description: str
+    permissions: tuple[str, ...] = ()
+
+
+class UserStore(Protocol):
+    """Users at rest. Every method is atomic and, once it returns, durable, in every store."""
+
+    async def add(self, user: User) -> None:
+        """Keep a new user.
+
+        Of many that arrive with one username or e-mail key together, exactly one stays.
+
+        Raises:
+            AlreadyExists: of `username` (also when both are taken) or `email`.
+        """
+
+    async def find(self, user_id: UserId) -> User | None:
+        """Return the user, or None if there is none."""
+
+    async def find_by_username(self, username_key: str) -> User | None:
+        """Return the user whose username has this key, or None."""
+
+    async def find_by_email(self, email_key: str) -> User | None:
+        """Return the user whose e-mail address has this key, or None."""
+
+    async def list_users(self, *, after: UserId | None, limit: int) -> list[User]:
+        """Return up to `limit` users whose ids follow `after`, in order of id (oldest first)."""
+
+    async def replace_password_hash(self, user_id: UserId, old: str, new: str) -> bool:
+        """Put a new hash of the same password in place of the old one.
+
+        True when the user's hash was `old` until now; else nothing changes.
+        """
+
+    async def change_password(self, user_id: UserId, old: str | None, new: str) -> User | None:
+        """Put a new password in place of the old one, and raise the epoch.
+
+        Return the user as it is now; None, and no change, unless the hash was `old` until now.
+        """
+
+    async def grant(self, user_id: UserId, role: str) -> bool:
+        """Add a role. True when the user exists and did not hold it before."""
+
+    async def withdraw(self, user_id: UserId, role: str) -> bool:
+        """Take a role away. True when the user held it before."""
+
+    async def disable(self, user_id: UserId, at: datetime) -> bool:
+        """Keep the user out and raise the epoch. True when the user was enabled before."""
+
+    async def enable(self, user_id: UserId) -> bool:
+        """Let the user in again. True when the user was disabled before."""
+
+    async def raise_epoch(self, user_id: UserId) -> bool:
+        """End everything issued so far. True when the user exists."""
+
+    async def record_sign_in(self, user_id: UserId, at: datetime) -> None:
+        """Remember when the user last signed in."""
+
+    async def remove(self, user_id: UserId) -> bool:
+        """Forget the user; both names are free again. True when the user existed."""
+
+    async def holds_anyone(self, role: str, *, besides: UserId | None = None) -> bool:
+        """Say whether an enabled user, other than `besides`, holds the role."""
+
+
+class RoleStore(Protocol):
+    """Roles at rest. Every method is atomic, in every store."""
+
+    async def ensure(self, roles: Collection[Role]) -> None:
+        """Keep each of these roles unless one of its name exists. Safe to call at once."""
+
+    async def list_roles(self) -> list[Role]:
+        """Return every role, in order of name."""

@@ -1,0 +1,129 @@
+"""What happened, and to whom.
+
+An event is kept before the change it tells of is acknowledged, and is written to the log too.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from types import MappingProxyType
+from typing import Protocol
+
+import structlog
+
+from gatelodge.clock import Clock, new_id
+from gatelodge.errors import OutcomeUnknown, StoreUnavailable
+
+EVENT_PREFIX = "evt"
+LONGEST_TEXT = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One audit line, named `thing.happened`.
+
+    Attributes:
+        id: sorts by time.
+        at: when.
+        name: what, such as `session.opened`.
+        actor: who did it: a user's id, `command` for the command line, or None: nobody known.
+        target: whom or what it was done to, an id, or None.
+        address: where the request came from.
+        user_agent: what sent it.
+        request_id: the request's id, as in the answer and the log.
+        detail: what else is worth knowing; never a secret.
+    """
+
+    id: str
+    at: datetime
+    name: str
+    actor: str | None = None
+    target: str | None = None
+    address: str = ""
+    user_agent: str = ""
+    request_id: str = ""
+    detail: Mapping[str, str] = field(default_factory=dict)
+
+
+class EventStore(Protocol):
+    """Events at rest."""
+
+    async def add(self, event: Event) -> None:
+        """Keep an event; it is durable once this returns."""
+
+    async def list_events(self, *, before: str | None, limit: int) -> list[Event]:
+        """Return up to `limit` events whose ids come before `before`, the newest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a request came from, as events and sessions remember it."""
+
+    address: str = ""
+    user_agent: str = ""
+    request_id: str = ""
+
+
+COMMAND = Origin(user_agent="gatelodge command")
+
+NOTHING: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class AuditLog:
+    """Record what happened."""
+
+    events: EventStore
+    clock: Clock
+
+    async def record(
+        self,
+        name: str,
+        *,
+        actor: str | None = None,
+        target: str | None = None,
+        origin: Origin = COMMAND,
+        detail: Mapping[str, str] = NOTHING,
+    ) -> None:
+        """Keep an event of what was just done, and log it. Returns when it is durable.
+
+        Raises:
+            OutcomeUnknown: it could not be kept; what it tells of was done all the same.
+        """
+        at = self.clock.now()
+        event = Event(
+            id=new_id(EVENT_PREFIX, at),
+            at=at,
+            name=name,
+            actor=actor,
+            target=target,
+            address=origin.address,
+            user_agent=origin.user_agent,
+            request_id=origin.request_id,
+            detail=dict(detail),
+        )
+        try:
+            await self.events.add(event)
+        except StoreUnavailable as error:  # which would say that nothing was changed
+            raise OutcomeUnknown(retry_after=error.retry_after) from error
+        self.note(name, actor=actor, target=target, origin=origin, detail=detail)
+
+    def note(
+        self,
+        name: str,
+        *,
+        actor: str | None = None,
+        target: str | None = None,
+        origin: Origin = COMMAND,
+        detail: Mapping[str, str] = NOTHING,
+    ) -> None:
+        """Log what changed nothing and is worth a line, without keeping it."""
+        structlog.get_logger("gatelodge.audit").info(
+            name,
+            actor=actor,
+            target=target,
+            ip=origin.address,
+            user_agent=origin.user_agent,
+            request_id=origin.request_id,
+            **detail,
+        )

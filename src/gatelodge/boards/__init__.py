@@ -1,0 +1,1 @@
+"""The tutorial's content: all, user, mod, admin."""

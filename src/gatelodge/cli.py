@@ -1,0 +1,437 @@
+"""The command line: serve, user, keys, migrate, openapi."""
+
+import asyncio
+import json
+import shlex
+import sys
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from datetime import datetime
+from getpass import getpass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
+
+import typer
+
+from gatelodge.errors import (
+    ConfigurationError,
+    HashingBusy,
+    OutcomeUnknown,
+    Refusal,
+    StoreUnavailable,
+)
+from gatelodge.settings import Settings, read_settings
+
+if TYPE_CHECKING:  # what only some commands need is imported by those, so that each starts fast
+    from gatelodge.accounts.store import User
+    from gatelodge.app import House
+
+T = TypeVar("T")
+
+REFUSED = 3
+NOT_CONFIGURED = 4
+UNAVAILABLE = 5
+
+app = typer.Typer(
+    name="gatelodge",
+    help="A login and authorization server. `gatelodge serve` is all it takes to start.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+user_app = typer.Typer(help="Make users and change what they may do.", no_args_is_help=True)
+keys_app = typer.Typer(help="See and rotate the keys that sign tokens.", no_args_is_help=True)
+app.add_typer(user_app, name="user")
+app.add_typer(keys_app, name="keys")
+
+Database = Annotated[
+    str | None,
+    typer.Option(help="mongodb://… or the path of an SQLite file. [GATELODGE_DATABASE]"),
+]
+DataDir = Annotated[
+    Path | None,
+    typer.Option(help="Folder for the database and the secret key. [GATELODGE_DATA_DIR]"),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+Username = Annotated[str, typer.Argument(help="However it is written: names ignore case.")]
+RoleName = Annotated[str, typer.Argument(help="Such as user, moderator or admin.")]
+
+
+@app.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on. [GATELODGE_HOST]")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on. [GATELODGE_PORT]")] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Worker processes. [GATELODGE_WORKERS]")
+    ] = None,
+    profile: Annotated[
+        str | None,
+        typer.Option(help="`tutorial` for clients that cannot change. [GATELODGE_PROFILE]"),
+    ] = None,
+    database: Database = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Start the server. Complete without arguments."""
+    from gatelodge.serving import run_server  # noqa: PLC0415 - see above
+
+    settings = read_settings(
+        host=host,
+        port=port,
+        workers=workers,
+        profile=profile,
+        database=database,
+        data_dir=data_dir,
+    )
+    run_server(settings, command=shlex.quote(sys.argv[0]))
+
+
+@app.command()
+def migrate(database: Database = None, data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """Bring the database to the shape this version needs. `serve` does it too."""
+    from gatelodge.stores import open_stores  # noqa: PLC0415 - see above
+
+    settings = read_settings(database=database, data_dir=data_dir)
+    steps = open_stores(settings.database_address).database.migrate()
+    _say(as_json, {"steps": steps}, "\n".join(steps) or "Nothing to do.")
+
+
+@app.command()
+def openapi() -> None:
+    """Print the OpenAPI document."""
+    import tempfile  # noqa: PLC0415 - see above
+
+    from gatelodge.app import build, create_api  # noqa: PLC0415 - see above
+    from gatelodge.web.openapi import document_of  # noqa: PLC0415 - see above
+
+    with tempfile.TemporaryDirectory() as nowhere:
+        api = create_api(build(Settings(data_dir=Path(nowhere))))
+        print(json.dumps(document_of(api), indent=2))
+
+
+@user_app.command("create")
+def user_create(
+    username: Annotated[str, typer.Argument(help="What the user signs in with.")],
+    email: Annotated[str, typer.Argument(help="Where letters go.")],
+    role: Annotated[
+        list[str] | None, typer.Option(help="A role to grant; may be repeated. Default: user.")
+    ] = None,
+    admin: Annotated[
+        bool, typer.Option("--admin", help="Grant user and admin, besides what --role says.")
+    ] = False,
+    password_stdin: Annotated[
+        bool,
+        typer.Option(
+            "--password-stdin", help="Read the password from standard input instead of asking."
+        ),
+    ] = False,
+    database: Database = None,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a user, with any role: this is how the first administrator is made."""
+    from gatelodge.accounts.service import NewUser  # noqa: PLC0415 - see above
+
+    roles = [*(["user", "admin"] if admin else []), *(role or [])]
+    wanted = NewUser(username, email, _read_password(password_stdin), roles)
+    user = _in_house(database, data_dir, lambda house: house.accounts.create(wanted))
+    _say(as_json, _user_as_json(user), f"Created {user.username}: {', '.join(user.roles)}.")
+
+
+@user_app.command("list")
+def user_list(
+    limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 1000,
+    database: Database = None,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """List users, the oldest first."""
+    users = _in_house(
+        database, data_dir, lambda house: house.stores.users.list_users(after=None, limit=limit)
+    )
+    if as_json:
+        print(json.dumps([_user_as_json(user) for user in users], indent=2))
+    else:
+        _print_users(users)
+
+
+@user_app.command("show")
+def user_show(
+    username: Username,
+    database: Database = None,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show one user."""
+    user = _in_house(database, data_dir, lambda house: house.accounts.get_by_username(username))
+    shown = _user_as_json(user)
+    lines = [f"{name:<16} {_plain(value)}" for name, value in shown.items()]
+    _say(as_json, shown, "\n".join(lines))
+
+
+@user_app.command("grant")
+def user_grant(
+    username: Username,
+    role: RoleName,
+    database: Database = None,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Give a user one more role. Counts on the user's next request."""
+    change = _Change(
+        username,
+        lambda house, user: house.accounts.grant(user, role),
+        done=f"now holds {role}",
+        undone=f"held {role} already",
+    )
+    _change_user(change, database, data_dir, as_json)
+
+
+@user_app.command("revoke")
+def user_revoke(
+    username: Username,
+    role: RoleName,
+    database: Database = None,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take one role from a user. Counts on the user's next request."""
+    change = _Change(
+        username,
+        lambda house, user: house.accounts.withdraw(user, role),
+        done=f"no longer holds {role}",
+        undone=f"did not hold {role}",
+    )
+    _change_user(change, database, data_dir, as_json)
+
+
+@user_app.command("disable")
+def user_disable(
+    username: Username,
+    database: Database = None,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Keep a user out; every session ends. Counts on the user's next request."""
+    change = _Change(
+        username,
+        lambda house, user: house.accounts.disable(user),
+        done="is disabled, and every session has ended",
+        undone="was disabled already",
+    )
+    _change_user(change, database, data_dir, as_json)
+
+
+@user_app.command("enable")
+def user_enable(
+    username: Username,
+    database: Database = None,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let a disabled user sign in again."""
+    change = _Change(
+        username,
+        lambda house, user: house.accounts.enable(user),
+        done="may sign in again",
+        undone="was not disabled",
+    )
+    _change_user(change, database, data_dir, as_json)
+
+
+@user_app.command("sign-out")
+def user_sign_out(
+    username: Username,
+    database: Database = None,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """End every session of a user. Counts on the user's next request."""
+    change = _Change(
+        username,
+        lambda house, user: house.accounts.sign_out(user),
+        done="is signed out everywhere",
+        undone="is gone",
+    )
+    _change_user(change, database, data_dir, as_json)
+
+
+@user_app.command("delete")
+def user_delete(
+    username: Username,
+    database: Database = None,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Delete a user for good; the name and the address are free again."""
+
+    async def work(house: "House") -> "User":
+        user = await house.accounts.get_by_username(username)
+        await house.accounts.delete(user)
+        return user
+
+    user = _in_house(database, data_dir, work)
+    _say(as_json, {"deleted": _user_as_json(user)}, f"{user.username} is deleted.")
+
+
+@keys_app.command("list")
+def keys_list(database: Database = None, data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """List the signing keys, the oldest first. Private parts are never shown."""
+    keys = _in_house(database, data_dir, lambda house: house.stores.signing_keys.list_keys())
+    rows = [
+        {
+            "kid": key.kid,
+            "algorithm": key.algorithm,
+            "not_before": _instant(key.not_before),
+            "retires_at": _instant(key.retires_at),
+            "gone_at": _instant(key.gone_at),
+        }
+        for key in keys
+    ]
+    lines = ["  ".join(f"{name} {_plain(value)}" for name, value in row.items()) for row in rows]
+    _say(as_json, rows, "\n".join(lines))
+
+
+@keys_app.command("rotate")
+def keys_rotate(
+    database: Database = None, data_dir: DataDir = None, as_json: AsJson = False
+) -> None:
+    """Publish a new signing key; it signs as soon as everybody can know it."""
+    key = _in_house(database, data_dir, lambda house: house.signing_keys.rotate())
+    shown = {"kid": key.kid, "not_before": _instant(key.not_before)}
+    _say(as_json, shown, f"Published {key.kid}; it signs from {_instant(key.not_before)} on.")
+
+
+@keys_app.command("retire")
+def keys_retire(
+    kid: Annotated[str, typer.Argument(help="The key's id, as `keys list` shows it.")],
+    database: Database = None,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Drop a signing key at once, for when its private part leaked: its tokens die with it."""
+    dropped = _in_house(database, data_dir, lambda house: house.signing_keys.drop(kid))
+    sentence = f"{kid} signs and verifies nothing any more." if dropped else f"No key {kid}."
+    _say(as_json, {"dropped": dropped}, sentence)
+
+
+def main() -> NoReturn:
+    """Run one command; refusals become a sentence and an exit code, never a traceback."""
+    try:
+        app(standalone_mode=True)
+    except (StoreUnavailable, OutcomeUnknown, HashingBusy) as refusal:
+        _fail(refusal.message, UNAVAILABLE)
+    except Refusal as refusal:
+        _fail(refusal.message, REFUSED)
+    except ConfigurationError as error:
+        _fail(str(error), NOT_CONFIGURED)
+    sys.exit(0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """A change of one user, and how to tell of it."""
+
+    username: str
+    make: "Callable[[House, User], Coroutine[Any, Any, bool]]"
+    done: str
+    undone: str
+
+
+def _change_user(
+    change: _Change,
+    database: str | None,
+    data_dir: Path | None,
+    as_json: bool,
+) -> None:
+    async def work(house: "House") -> "tuple[User, bool]":
+        user = await house.accounts.get_by_username(change.username)
+        changed = await change.make(house, user)
+        return await house.accounts.get_by_username(change.username), changed
+
+    user, changed = _in_house(database, data_dir, work)
+    sentence = f"{user.username} {change.done if changed else change.undone}."
+    _say(as_json, {"changed": changed, "user": _user_as_json(user)}, sentence)
+
+
+def _in_house(
+    database: str | None,
+    data_dir: Path | None,
+    work: "Callable[[House], Coroutine[Any, Any, T]]",
+) -> T:
+    """Run some work in an open house, beside whatever server runs on the same database."""
+    from gatelodge.app import build  # noqa: PLC0415 - see above
+    from gatelodge.logs import set_up_logs  # noqa: PLC0415 - see above
+
+    settings = read_settings(database=database, data_dir=data_dir)
+    set_up_logs("warning")
+    house = build(settings)
+    house.stores.database.migrate()
+
+    async def run() -> T:
+        async with house.open():
+            return await work(house)
+
+    return asyncio.run(run())
+
+
+def _read_password(from_stdin: bool) -> str:
+    if from_stdin:
+        return sys.stdin.readline().rstrip("\r\n")
+    if not sys.stdin.isatty():
+        raise ConfigurationError(
+            "There is no terminal to ask for a password: use --password-stdin."
+        )
+    password = getpass("Password: ")
+    if getpass("Again: ") != password:
+        raise ConfigurationError("The two passwords differ.")
+    return password
+
+
+def _print_users(users: "list[User]") -> None:
+    from rich.console import Console  # noqa: PLC0415 - slow to import
+    from rich.table import Table  # noqa: PLC0415 - slow to import
+    from rich.text import Text  # noqa: PLC0415 - slow to import
+
+    table = Table("Username", "E-mail", "Roles", "Created", "State", box=None)
+    for user in users:
+        state = "disabled" if user.disabled_at else "enabled"
+        cells = (
+            user.username,
+            user.email,
+            ", ".join(user.roles),
+            _instant(user.created_at),
+            state,
+        )
+        table.add_row(*(Text(cell or "") for cell in cells))
+    width = None if sys.stdout.isatty() else 200
+    Console(width=width).print(table)
+
+
+def _user_as_json(user: "User") -> dict[str, Any]:
+    return {
+        "id": user.id,
+        "username": user.username,
+        "email": user.email,
+        "roles": list(user.roles),
+        "created_at": _instant(user.created_at),
+        "verified_at": _instant(user.verified_at),
+        "disabled_at": _instant(user.disabled_at),
+        "last_sign_in_at": _instant(user.last_sign_in_at),
+    }
+
+
+def _instant(at: datetime | None) -> str | None:
+    return None if at is None else at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _plain(value: object) -> str:
+    return ", ".join(value) if isinstance(value, list) else "–" if value is None else str(value)
+
+
+def _say(as_json: bool, value: object, sentence: str) -> None:
+    print(json.dumps(value, indent=2) if as_json else sentence)
+
+
+def _fail(sentence: str, code: int) -> NoReturn:
+    print(sentence, file=sys.stderr)
+    sys.exit(code)

@@ -1,0 +1,1 @@
+"""Every request's question: who is this, and may they?"""

@@ -1,0 +1,93 @@
+"""The door for reverse proxies that ask about each request (nginx, Traefik, Caddy)."""
+
+from typing import Annotated
+from urllib.parse import quote
+
+from fastapi import Query
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from gatelodge.errors import Forbidden
+from gatelodge.gate.identity import identity_headers
+from gatelodge.gate.rules import SIGNED_IN
+from gatelodge.web.accept import prefers_page
+from gatelodge.web.caller import Caller
+from gatelodge.web.door import Door
+from gatelodge.web.return_address import checked
+from gatelodge.web.same_origin import SameOrigin
+from gatelodge.web.services import service_of
+from gatelodge.web.shell import SET_COOKIES
+
+door = Door("/api/auth", tag="gate")
+
+SIGN_IN_PAGE = "/sign-in"
+
+
+def leads_back(request: Request) -> bool:
+    """Say whether the browser can be made to come again, so that cookies may be renewed.
+
+    Proxies drop the cookies that a good answer to their question sets, and a refresh token whose
+    successor never arrived ends the session when it comes again. Other answers they hand on.
+    """
+    return _redirects(request) and return_address(request) != ""
+
+
+def to_sign_in(request: Request) -> Response | None:
+    """Return the way to the sign-in page for a browser, where the proxy asked for it."""
+    if not _redirects(request) or not prefers_page(request.scope["headers"]):
+        return None
+    public = service_of(request, SameOrigin).public
+    location = f"{public}{SIGN_IN_PAGE}"
+    if address := return_address(request):
+        location += f"?next={quote(address.removeprefix(public), safe='')}"
+    return RedirectResponse(location, 302)
+
+
+def return_address(request: Request) -> str:
+    """Return the address that the proxy was asked for, if a browser may be led back to it.
+
+    It is made of `X-Forwarded-Proto`, `-Host` and `-Uri`, and must be on the public origin or on
+    one that is configured: exact values, nothing that looks like them. Else nothing.
+    """
+    header = request.headers.get
+    origin = f"{header('x-forwarded-proto', '')}://{header('x-forwarded-host', '').lower()}"
+    path = checked(header("x-forwarded-uri", ""))
+    known = service_of(request, SameOrigin).origins
+    return f"{origin}{path}" if path and origin in known else ""
+
+
+def _redirects(request: Request) -> bool:
+    return request.query_params.get("redirect") == "1"
+
+
+@door.get(
+    "/verify",
+    rule=SIGNED_IN,
+    refuses=(Forbidden,),
+    repeatable=("role",),
+    otherwise=to_sign_in,
+    renews=leads_back,
+    response_class=Response,
+)
+async def verify(
+    request: Request,
+    caller: Caller,
+    role: Annotated[
+        list[str] | None, Query(description="Roles of which the caller must hold one.")
+    ] = None,
+    redirect: Annotated[  # noqa: ARG001 - read before the caller is known, see `leads_back`
+        str | None,
+        Query(description="`1`: lead a browser to the sign-in page, or back with new cookies."),
+    ] = None,
+) -> Response:
+    """Say who makes a request that a proxy has received; 401 or 403 where nobody may pass.
+
+    The answer names the caller in `X-Auth-User`, `X-Auth-Subject` and `X-Auth-Roles`. Headers of
+    these names in the request are never read.
+    """
+    if SET_COOKIES in request.scope:
+        return RedirectResponse(return_address(request), 307)
+    if role and not any(name in caller.roles for name in role):
+        raise Forbidden
+    headers = {name.decode(): value.decode() for name, value in identity_headers(caller)}
+    return Response(headers=headers)

@@ -1,0 +1,116 @@
+"""The one place that answers "who is this, and may they?" for every door."""
+
+from dataclasses import dataclass, field
+
+from gatelodge.accounts.store import UserId
+from gatelodge.clock import Clock
+from gatelodge.errors import InvalidToken
+from gatelodge.gate.feed import ChangeFeed
+from gatelodge.gate.principal import Principal, Records, VerifiedTokens
+from gatelodge.gate.rules import Rule
+from gatelodge.gate.view import View
+from gatelodge.sessions.store import SessionId, SessionStore
+from gatelodge.tokens.access import Claims
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """Let callers in by their access token and what is true of their session and user now.
+
+    Memory answers while the feed says that it may be trusted; else the store is read.
+    """
+
+    tokens: VerifiedTokens
+    sessions: SessionStore
+    feed: ChangeFeed
+    clock: Clock
+    view: View = field(default_factory=View)
+
+    async def admit(self, token: str | None, rule: Rule) -> Principal | None:
+        """Return who calls, or None where the rule asks nothing.
+
+        The refusals come in the order no token, bad token, wrong role.
+
+        Raises:
+            Refusal: the rule's own for a missing token or role.
+            InvalidToken: the token, its session or its user does not stand.
+            ExpiredToken: the token's time is over.
+        """
+        if rule.public:
+            return None
+        if token is None:
+            raise rule.missing
+        return self.authorize(await self.authenticate(token), rule)
+
+    def authorize(self, principal: Principal, rule: Rule) -> Principal:
+        """Return the caller where they may.
+
+        Raises:
+            Refusal: the rule's own for a missing role.
+        """
+        if not rule.permits(principal.roles):
+            raise rule.lacking
+        return principal
+
+    async def authenticate(self, token: str) -> Principal:
+        """Return whose token this is, as things stand now.
+
+        Raises:
+            InvalidToken: the token, its session or its user does not stand.
+            ExpiredToken: the token's time is over.
+        """
+        principal = self.recall(token)
+        if principal is not None:
+            return principal
+        claims = await self.tokens.verify(token)
+        trusted = self.feed.catch_up()
+        if trusted and self.view.is_dead(claims.session_id, claims.subject):
+            raise InvalidToken
+        return await self._read_and_keep(claims, trusted=trusted)
+
+    def recall(self, token: str) -> Principal | None:
+        """Return whose token this is, from memory alone; None: memory cannot tell.
+
+        Raises:
+            ExpiredToken: the token's time is over.
+        """
+        if not self.feed.catch_up():
+            return None
+        now = self.clock.milliseconds()
+        claims = self.tokens.find(token, now)
+        if claims is None:
+            return None
+        principal = self.view.find(claims.session_id, now)
+        return principal if principal and principal.subject == claims.subject else None
+
+    async def records_of(self, principal: Principal) -> Records:
+        """Return the records behind a principal, as they stand now.
+
+        Raises:
+            InvalidToken: they ended meanwhile.
+        """
+        records = await self._read(principal.subject, principal.session_id)
+        if records is None:
+            raise InvalidToken
+        return records
+
+    async def _read_and_keep(self, claims: Claims, *, trusted: bool) -> Principal:
+        seen = self.view.changes
+        records = await self._read(claims.subject, claims.session_id)
+        if records is None:
+            if trusted:
+                self.view.keep_dead(claims.session_id, claims.subject, seen=seen)
+            raise InvalidToken
+        principal = Principal.of(records.user, records.session)
+        if trusted:
+            self.view.keep(principal, seen=seen)
+        return principal
+
+    async def _read(self, user_id: UserId, session_id: SessionId) -> Records | None:
+        found = await self.sessions.find_with_user(session_id)
+        if found is None:
+            return None
+        session, user = found
+        if user.id != user_id or not session.stands(user, self.clock.now()):
+            return None
+        return Records(user, session)

@@ -1,0 +1,104 @@
+"""Whoever makes this request: from the token's text to verified claims, and to a principal."""
+
+import hashlib
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from gatelodge.accounts.store import User, UserId
+from gatelodge.errors import ExpiredToken
+from gatelodge.gate.recent import Recent
+from gatelodge.sessions.store import Session, SessionId
+from gatelodge.tokens.access import AccessTokens, Claims
+
+MOST_TOKENS = 10_000
+"""How many verified tokens are remembered (security.md, section 3)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """A user who is signed in, as far as a door needs to know to decide.
+
+    Attributes:
+        subject: whose request it is.
+        username: as shown.
+        roles: what the user holds now, whatever the token says.
+        session_id: the device it comes from.
+        expires_at: when that session ends at the latest.
+    """
+
+    subject: UserId
+    username: str
+    roles: tuple[str, ...]
+    session_id: SessionId
+    expires_at: datetime
+
+    @classmethod
+    def of(cls, user: User, session: Session) -> "Principal":
+        """Return the principal that these two records make."""
+        return cls(user.id, user.username, user.roles, session.id, session.expires_at)
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """The records behind a principal, for a door that shows or changes them."""
+
+    user: User
+    session: Session
+
+
+@dataclass(frozen=True, slots=True)
+class _Verified:
+    """Claims whose signature was checked, until when they count, and what the keys were then."""
+
+    claims: Claims
+    expires_at: int
+    keys: object
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedTokens:
+    """Check each token's signature once, and its time every time.
+
+    What is remembered is bounded, holds no refused token, and is keyed by the digest of the whole
+    token, so that memory holds no token either. Whether the session and user stand is not asked
+    here.
+    """
+
+    access_tokens: AccessTokens
+    _recent: Recent[bytes, _Verified] = field(default_factory=lambda: Recent(MOST_TOKENS))
+
+    def find(self, token: str, now: int) -> Claims | None:
+        """Return the claims of a token that was verified before, or None.
+
+        Args:
+            token: as it came.
+            now: milliseconds since 1970.
+
+        Raises:
+            ExpiredToken: its time is over.
+        """
+        verified = self._recent.find(_digest(token))
+        if verified is None or verified.keys is not self.access_tokens.keys.standing:
+            return None  # a key may be gone: `verify` looks closer
+        if now >= verified.expires_at:
+            raise ExpiredToken
+        return verified.claims
+
+    async def verify(self, token: str) -> Claims:
+        """Return the claims of a token, and remember them.
+
+        Raises:
+            InvalidToken: it is not a good access token of this server.
+            ExpiredToken: it was, and its time is over.
+        """
+        keys = self.access_tokens.keys.standing  # first: they may change on the way
+        claims = await self.access_tokens.verify(token)
+        self._recent.put(_digest(token), _Verified(claims, claims.expires_at * 1000, keys))
+        return claims
+
+    def __len__(self) -> int:
+        return len(self._recent)
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()

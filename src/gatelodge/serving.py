@@ -1,0 +1,139 @@
+"""Run the application on Granian: prepare once in this process, then start the workers."""
+
+import asyncio
+import gc
+import os
+import socket
+import sys
+from datetime import timedelta
+from urllib.parse import urlsplit
+
+from granian.constants import HTTPModes, Interfaces, Loops
+from granian.http import HTTP1Settings
+from granian.log import LogLevels
+from granian.server import MPServer
+
+from gatelodge import __version__
+from gatelodge.app import build
+from gatelodge.errors import ConfigurationError
+from gatelodge.logs import set_up_logs
+from gatelodge.settings import Settings
+from gatelodge.setup.service import LIFE
+from gatelodge.web.shell import MOST_HEADERS_BYTES
+
+HEADER_READ_MILLISECONDS = 10_000
+BACKLOG = 1024
+
+
+def run_server(settings: Settings, *, command: str) -> None:
+    """Serve until a signal says stop.
+
+    Args:
+        settings: as read from the environment and the command's arguments.
+        command: how the reader would call this program, for hints.
+
+    Raises:
+        ConfigurationError: the secret key or the database cannot be used.
+    """
+    set_up_logs(settings.log_level)
+    house = build(settings)
+    house.stores.database.migrate()
+    _hand_to_workers(settings)
+
+    async def invite() -> str | None:
+        async with house.open():
+            return await house.setup.invite()
+
+    _refuse_taken_port(settings)
+    lines = _welcome(settings, command, invitation=asyncio.run(invite()))
+    print("\n".join(lines), file=sys.stderr, flush=True)  # noqa: T201 - the start-up message
+    gc.collect()
+    gc.freeze()  # workers are forked: what is never looked at again stays shared with them
+    server_of(settings).serve()
+
+
+def server_of(settings: Settings, target: str = "gatelodge.app:worker") -> MPServer:
+    """Return the HTTP server, not yet started, for an application factory."""
+    return MPServer(
+        target,
+        factory=True,
+        address=settings.host,
+        port=settings.port,
+        interface=Interfaces.ASGI,
+        workers=settings.workers,
+        loop=Loops.uvloop,
+        http=HTTPModes.http1,  # telling HTTP/2 by its preface has no deadline: silence would stay
+        websockets=False,
+        backlog=BACKLOG,
+        http1_settings=HTTP1Settings(
+            header_read_timeout=HEADER_READ_MILLISECONDS, max_buffer_size=2 * MOST_HEADERS_BYTES
+        ),
+        log_level=LogLevels.warning,
+        respawn_failed_workers=True,
+    )
+
+
+def _refuse_taken_port(settings: Settings) -> None:
+    """Refuse a port somebody listens on; the workers share theirs, and would share with anybody.
+
+    Raises:
+        ConfigurationError: it is taken, or may not be used.
+    """
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as error:
+            raise ConfigurationError(
+                f"Cannot listen on {settings.host} port {settings.port}: {error.strerror}. "
+                "Choose another one with --port."
+            ) from error
+
+
+def _hand_to_workers(settings: Settings) -> None:
+    """Let the workers, which read the environment, see what the arguments said."""
+    for name in ("host", "port", "workers", "profile", "database", "data_dir"):
+        os.environ[f"GATELODGE_{name.upper()}"] = str(getattr(settings, name))
+
+
+def _welcome(settings: Settings, command: str, *, invitation: str | None) -> list[str]:
+    kind = "MongoDB" if settings.database.startswith("mongodb") else "SQLite"
+    where = "" if kind == "MongoDB" else f" in {settings.database_address}"
+    lines = [
+        f"Gatelodge {__version__} answers on {settings.public_origin}",
+        f"  database: {kind}{where}",
+    ]
+    if not settings.secure:
+        lines.append(
+            "  no TLS: for development, or behind a proxy with GATELODGE_PUBLIC_URL=https://…"
+        )
+    if settings.tutorial:
+        lines.append(
+            "  tutorial profile: CORS with credentials for localhost:8081, :3000, :4200, :5173; "
+            "sign-in sets cookies too; /api/auth/refreshtoken keeps the presented token"
+        )
+    lines += _warnings(settings)
+    if invitation is not None:
+        minutes = LIFE // timedelta(minutes=1)
+        lines += [
+            f"  There is no administrator yet. This link makes one, within {minutes} minutes:",
+            f"    {settings.public_origin}/setup?token={invitation}",
+            "  So does this command, in another terminal:",
+            f"    {command} user create NAME EMAIL --admin",
+        ]
+    return lines
+
+
+def _warnings(settings: Settings) -> list[str]:
+    """Say what browsers will not do with these settings."""
+    if settings.cookie_same_site == "none":
+        return []
+    host = urlsplit(settings.public_origin).hostname or ""
+    site = ".".join(host.split(".")[-2:])
+    return [
+        f"  cookies will not travel with requests from {origin}, which is another site: "
+        "GATELODGE_COOKIE_SAME_SITE=none (and TLS) lets them"
+        for origin in settings.cors_origins
+        if not f".{urlsplit(origin).hostname}".endswith(f".{site}")
+    ]

@@ -1,0 +1,1 @@
+"""Staying signed in: one record per sign-in, with its refresh generation."""

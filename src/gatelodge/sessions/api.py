@@ -1,0 +1,239 @@
+"""The JSON door of sessions: refresh, sign out, own devices."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import Field
+from starlette.requests import Request as HttpRequest
+from starlette.responses import Response
+
+from gatelodge import errors
+from gatelodge.accounts.store import UserId
+from gatelodge.audit import Origin
+from gatelodge.errors import ExpiredToken, InvalidRefreshToken, InvalidRequest, InvalidToken
+from gatelodge.gate.gate import Gate
+from gatelodge.gate.rules import ANYBODY, SIGNED_IN
+from gatelodge.sessions.service import SessionService, SignedIn
+from gatelodge.sessions.store import Session, SessionId
+from gatelodge.sessions.tutorial import TutorialRefresh
+from gatelodge.web import strict_json
+from gatelodge.web.bodies import Answer, Message, Request
+from gatelodge.web.caller import CallerRecords, From, token_in
+from gatelodge.web.cookies import TokenDelivery
+from gatelodge.web.door import Door
+from gatelodge.web.paging import Cursor, Limit, from_cursor, to_cursor
+from gatelodge.web.services import Provided
+
+door = Door("/api/auth", tag="sessions")
+
+Sessions = Annotated[SessionService, Provided(SessionService)]
+Delivery = Annotated[TokenDelivery, Provided(TokenDelivery)]
+
+_RENEWED = Message(message="Token is refreshed successfully!")
+_SIGNED_OUT = Message(message="You've been signed out!")
+
+
+class RefreshRequest(Request):
+    """The refresh token, where no cookie carries it."""
+
+    refresh_token: str | None = Field(default=None, max_length=1024)
+
+
+class TokenPairAnswer(Answer):
+    """A new access token, and the refresh token to present next time."""
+
+    access_token: str
+    refresh_token: str
+
+
+class Device(Answer):
+    """One session: one device on which the user is signed in."""
+
+    id: str
+    user_agent: str
+    address: str
+    delivery: str
+    created_at: datetime
+    last_used_at: datetime
+    expires_at: datetime
+    current: bool = Field(description="Whether this request belongs to it.")
+
+
+class Devices(Answer):
+    """A page of sessions, the newest first."""
+
+    items: list[Device]
+    next: str | None
+
+
+@door.post(
+    "/refresh",
+    rule=ANYBODY,
+    refuses=(
+        errors.InvalidRefreshToken,
+        errors.ExpiredRefreshToken,
+        errors.RefreshTokenReused,
+    ),
+)
+async def refresh(
+    request: HttpRequest,
+    sessions: Sessions,
+    delivery: Delivery,
+    origin: From,
+    body: RefreshRequest | None = None,
+) -> TokenPairAnswer | Message:
+    """Trade a refresh token, from the body or the cookie, for a new pair."""
+    if body is not None and body.refresh_token is not None:
+        return _pair(await sessions.refresh(body.refresh_token, origin))
+    return await _renew_cookies(request, sessions, delivery, origin)
+
+
+@door.post(
+    "/refreshtoken",
+    rule=ANYBODY,
+    refuses=(
+        errors.RefreshTokenRequired,
+        errors.RefreshTokenNotInDatabase,
+        errors.RefreshTokenWasExpired,
+    ),
+)
+async def refresh_as_in_the_tutorial(
+    request: HttpRequest,
+    tutorial: Annotated[TutorialRefresh, Provided(TutorialRefresh)],
+    delivery: Delivery,
+    origin: From,
+    body: RefreshRequest | None = None,
+) -> TokenPairAnswer | Message:
+    """Trade a refresh token in the tutorial's words."""
+    presented = body.refresh_token if body is not None else None
+    cookie = delivery.read(request.scope["headers"]).refresh
+    if presented is None and cookie is not None:
+        delivery.set_cookies(request.scope, await tutorial.refresh_cookie(cookie, origin))
+        return _RENEWED
+    return _pair(await tutorial.refresh(presented, origin))
+
+
+@door.post(
+    "/signout",
+    rule=ANYBODY,
+    body={
+        "type": "object",
+        "properties": {
+            "everywhere": {"type": "boolean", "description": "End every session of the user."},
+            "refreshToken": {"type": "string", "description": "Where no access token is at hand."},
+        },
+    },
+)
+async def sign_out(
+    request: HttpRequest,
+    sessions: Sessions,
+    gate: Annotated[Gate, Provided(Gate)],
+    delivery: Delivery,
+    origin: From,
+    response: Response,
+) -> Message:
+    """End the session of whatever token comes along. Idempotent, with any body or none."""
+    asked = await _whatever_was_sent(request)
+    found = await _sessions_in(request, asked, sessions, gate, delivery)
+    for session_id, user_id in found.items():
+        if asked.get("everywhere") is True:
+            await sessions.sign_out_everywhere(user_id, origin)
+        await sessions.sign_out(user_id, session_id, origin)
+    delivery.clear_cookies(request.scope)
+    response.headers["Clear-Site-Data"] = '"cookies", "storage"'  # ASVS 14.3.1
+    return _SIGNED_OUT
+
+
+@door.get("/sessions", rule=SIGNED_IN)
+async def own_sessions(
+    caller: CallerRecords, sessions: Sessions, limit: Limit = 50, cursor: Cursor = None
+) -> Devices:
+    """List the devices on which the caller is signed in."""
+    before = from_cursor(cursor)
+    found = await sessions.list_own(
+        caller.user, before=SessionId(before) if before else None, limit=limit + 1
+    )
+    shown = found[:limit]
+    return Devices(
+        items=[_device(session, current=session.id == caller.session.id) for session in shown],
+        next=to_cursor(shown[-1].id) if len(found) > limit else None,
+    )
+
+
+@door.delete(
+    "/sessions/{session_id}",
+    rule=SIGNED_IN,
+    refuses=(errors.NoSuchSession,),
+)
+async def end_session(
+    session_id: str, caller: CallerRecords, sessions: Sessions, origin: From
+) -> Message:
+    """End one of the caller's own sessions, on the next request that comes with its token."""
+    await sessions.end_own(caller.user, SessionId(session_id), origin)
+    return Message(message="The session has ended.")
+
+
+async def _renew_cookies(
+    request: HttpRequest, sessions: SessionService, delivery: TokenDelivery, origin: Origin
+) -> Message:
+    """Trade the refresh cookie; a trade that fails leaves the cookies alone."""
+    presented = delivery.read(request.scope["headers"]).refresh
+    if presented is None:
+        raise InvalidRefreshToken("There is no refresh token, neither in the body nor in a cookie.")
+    delivery.set_cookies(request.scope, await sessions.refresh(presented, origin))
+    return _RENEWED
+
+
+async def _sessions_in(
+    request: HttpRequest,
+    asked: dict[str, Any],
+    sessions: SessionService,
+    gate: Gate,
+    delivery: TokenDelivery,
+) -> dict[SessionId, UserId]:
+    """Return the live sessions, and whose, of the tokens in a request; a header beats cookies."""
+    headers = request.scope["headers"]
+    access = token_in(headers)
+    cookies = delivery.read(headers) if access is None else None
+    refresh_tokens = [asked.get("refreshToken"), cookies.refresh if cookies else None]
+    found: dict[SessionId, UserId] = {}
+    if (token := access or (cookies.access if cookies else None)) is not None:
+        try:
+            principal = await gate.authenticate(token)
+            found[principal.session_id] = principal.subject
+        except (InvalidToken, ExpiredToken):
+            pass  # signed out already, or a refresh token says more
+    for presented in refresh_tokens:
+        if isinstance(presented, str) and (
+            session := await sessions.find_by_refresh_token(presented)
+        ):
+            found[session.id] = session.user_id
+    return found
+
+
+async def _whatever_was_sent(request: HttpRequest) -> dict[str, Any]:
+    """Return the body where it is an object, else nothing: sign-out never fails over its body."""
+    try:
+        value = strict_json.parse(await request.body())
+    except InvalidRequest:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _pair(signed_in: SignedIn) -> TokenPairAnswer:
+    return TokenPairAnswer(
+        access_token=signed_in.tokens.access_token, refresh_token=signed_in.tokens.refresh_token
+    )
+
+
+def _device(session: Session, *, current: bool) -> Device:
+    return Device(
+        id=session.id,
+        user_agent=session.user_agent,
+        address=session.address,
+        delivery=session.delivery,
+        created_at=session.created_at,
+        last_used_at=session.last_used_at,
+        expires_at=session.expires_at,
+        current=current,
+    )

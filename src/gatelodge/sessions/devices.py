@@ -1,0 +1,49 @@
+"""What to call the device that a session was opened from."""
+
+import re
+from collections.abc import Sequence
+
+from gatelodge.audit import LONGEST_TEXT
+
+UNKNOWN = "Unknown device"
+
+# The first that matches counts: browsers pretend to be those that came before them.
+_PROGRAMS = (
+    (r"\bEdg(?:e|A|iOS)?/", "Edge"),
+    (r"\bOPR/|\bOPT/", "Opera"),
+    (r"\bSamsungBrowser/", "Samsung Internet"),
+    (r"\bVivaldi/", "Vivaldi"),
+    (r"\b(?:Firefox|FxiOS)/", "Firefox"),
+    (r"\b(?:HeadlessChrome|Chrome|CriOS|Chromium)/", "Chrome"),
+    (r"\bVersion/\S+.*\bSafari/", "Safari"),
+    (r"^curl/", "curl"),
+    (r"^Wget/", "Wget"),
+    (r"^python-httpx/|^python-requests/|^Python", "Python"),
+    (r"^axios/|^node|^undici", "Node.js"),
+    (r"^okhttp/", "Android app"),
+    (r"^PostmanRuntime/", "Postman"),
+)
+
+_SYSTEMS = (
+    (r"\biPhone\b", "iPhone"),
+    (r"\biPad\b", "iPad"),
+    (r"\bAndroid\b", "Android"),
+    (r"\bWindows\b", "Windows"),
+    (r"\bCrOS\b", "ChromeOS"),
+    (r"\bMac OS X\b|\bMacintosh\b", "macOS"),
+    (r"\bLinux\b|\bX11\b", "Linux"),
+)
+
+
+def device_name(user_agent: str) -> tuple[str, str]:
+    """Return the program and the system that a user agent names; the system may be unknown.
+
+    It is a hint for people: whoever opened the session could claim anything.
+    """
+    text = user_agent[:LONGEST_TEXT]
+    program, system = _first(_PROGRAMS, text), _first(_SYSTEMS, text)
+    return (program, system) if program else (system or UNKNOWN, "")
+
+
+def _first(table: Sequence[tuple[str, str]], text: str) -> str:
+    return next((name for pattern, name in table if re.search(pattern, text)), "")

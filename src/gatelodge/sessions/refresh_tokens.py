@@ -1,0 +1,118 @@
+"""Refresh tokens: computed from the session, never stored.
+
+`rt_` and base64url of: session id (22 bytes), generation (4), seal (16), proof (32). The seal is an
+HMAC of id and generation, so that a forgery dies before any database read. The proof is an HMAC of
+id, generation and the session's own salt, so that neither the key alone nor the database alone
+makes a token. See `docs/decisions/0006-refresh-tokens.md`.
+"""
+
+import base64
+import binascii
+import hashlib
+import hmac
+from dataclasses import InitVar, dataclass, field
+
+from gatelodge.clock import id_from_bytes, id_to_bytes
+from gatelodge.errors import InvalidRefreshToken
+from gatelodge.sessions.store import SESSION_PREFIX, Session, SessionId
+
+PREFIX = "rt_"
+_ID_BYTES = 22
+_GENERATION_BYTES = 4
+_SEAL_BYTES = 16
+_PROOF_BYTES = 32
+_CLAIM_BYTES = _ID_BYTES + _GENERATION_BYTES
+_ALL_BYTES = _CLAIM_BYTES + _SEAL_BYTES + _PROOF_BYTES
+_CHARACTERS = len(PREFIX) + -(-_ALL_BYTES * 4 // 3)
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshClaim:
+    """What a refresh token says, once its seal was found to be ours.
+
+    Attributes:
+        session_id: the session it belongs to.
+        generation: which of that session's tokens it is.
+        proof: what only the session's salt can confirm.
+    """
+
+    session_id: SessionId
+    generation: int
+    proof: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshTokens:
+    """Write and read refresh tokens.
+
+    Attributes:
+        key: 32 secret bytes that are not in the database.
+    """
+
+    key: InitVar[bytes]
+    _prepared: hmac.HMAC = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self, key: bytes) -> None:
+        """Prepare the key once."""
+        object.__setattr__(self, "_prepared", hmac.new(key, digestmod=hashlib.sha256))
+
+    def write(self, session: Session, generation: int) -> str:
+        """Return the token of one generation of a session: the same text every time."""
+        claim = id_to_bytes(SESSION_PREFIX, session.id) + generation.to_bytes(
+            _GENERATION_BYTES, "big"
+        )
+        raw = claim + self._seal(claim) + self._proof(claim, session.salt)
+        return PREFIX + base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+    def read(self, text: str) -> RefreshClaim:
+        """Return what a token says; nothing has been read from the database for it.
+
+        Raises:
+            InvalidRefreshToken: we did not write it.
+        """
+        raw = _decode(text)
+        claim, seal, proof = (
+            raw[:_CLAIM_BYTES],
+            raw[_CLAIM_BYTES : _CLAIM_BYTES + _SEAL_BYTES],
+            raw[_CLAIM_BYTES + _SEAL_BYTES :],
+        )
+        if not hmac.compare_digest(seal, self._seal(claim)):
+            raise InvalidRefreshToken
+        return RefreshClaim(
+            session_id=SessionId(id_from_bytes(SESSION_PREFIX, claim[:_ID_BYTES])),
+            generation=int.from_bytes(claim[_ID_BYTES:], "big"),
+            proof=proof,
+        )
+
+    def belongs(self, claim: RefreshClaim, session: Session) -> bool:
+        """Say whether the token was written for this very session."""
+        raw = id_to_bytes(SESSION_PREFIX, session.id) + claim.generation.to_bytes(
+            _GENERATION_BYTES, "big"
+        )
+        return hmac.compare_digest(claim.proof, self._proof(raw, session.salt))
+
+    def _seal(self, claim: bytes) -> bytes:
+        return self._mac(b"seal" + claim)[:_SEAL_BYTES]
+
+    def _proof(self, claim: bytes, salt: bytes) -> bytes:
+        return self._mac(b"proof" + claim + salt)
+
+    def _mac(self, message: bytes) -> bytes:
+        """Return the HMAC-SHA256; a copy of a prepared one keeps the interpreter lock."""
+        mac = self._prepared.copy()
+        mac.update(message)
+        return mac.digest()
+
+
+def _decode(text: str) -> bytes:
+    """Return the token's bytes, if it is written the one way we write it."""
+    if len(text) != _CHARACTERS or not text.startswith(PREFIX) or not text.isascii():
+        raise InvalidRefreshToken
+    body = text[len(PREFIX) :]
+    try:
+        raw = base64.b64decode(body + "=" * (-len(body) % 4), altchars=b"-_", validate=True)
+    except binascii.Error as error:
+        raise InvalidRefreshToken from error
+    if base64.urlsafe_b64encode(raw).rstrip(b"=").decode() != body:
+        raise InvalidRefreshToken
+    return raw

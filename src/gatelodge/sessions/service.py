@@ -1,0 +1,256 @@
+"""Open, refresh and end sessions."""
+
+import asyncio
+import secrets
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import NoReturn
+
+import structlog
+
+from gatelodge.accounts.store import User, UserId, UserStore
+from gatelodge.audit import AuditLog, Origin
+from gatelodge.clock import Clock, new_id
+from gatelodge.errors import (
+    ExpiredRefreshToken,
+    InvalidRefreshToken,
+    InvalidToken,
+    NoSuchSession,
+    RefreshTokenReused,
+)
+from gatelodge.sessions.refresh_tokens import RefreshTokens
+from gatelodge.sessions.store import SESSION_PREFIX, Delivery, Session, SessionId, SessionStore
+from gatelodge.tokens.access import AccessTokens
+
+SALT_BYTES = 32
+SWEEP_EVERY = timedelta(hours=1)
+REMEMBERED = timedelta(days=1)
+"""How long an ended session is kept: whoever comes back with its token is told why."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenPair:
+    """What a client holds of a session: both secrets."""
+
+    access_token: str = field(repr=False)
+    refresh_token: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """A user, the session by which they are signed in, and its tokens."""
+
+    user: User
+    session: Session
+    tokens: TokenPair
+
+
+@dataclass(frozen=True, slots=True)
+class SessionLimits:
+    """How long a session lasts (security.md, section 5).
+
+    Attributes:
+        life: from sign-in to its end, whatever happens.
+        idle: from its last use to its end.
+        grace: for how long after a rotation the token before it still brings the same successor.
+    """
+
+    life: timedelta = timedelta(days=30)
+    idle: timedelta = timedelta(days=14)
+    grace: timedelta = timedelta(seconds=10)
+
+
+@dataclass(frozen=True, slots=True)
+class SessionService:
+    """Open, refresh and end sessions, and hand out their tokens."""
+
+    sessions: SessionStore
+    users: UserStore
+    refresh_tokens: RefreshTokens
+    access_tokens: AccessTokens
+    audit: AuditLog
+    clock: Clock
+    limits: SessionLimits
+
+    async def open(self, user: User, delivery: Delivery, origin: Origin) -> SignedIn:
+        """Open a session for a user who was proven just now."""
+        now = self.clock.now()
+        session = Session(
+            id=SessionId(new_id(SESSION_PREFIX, now)),
+            user_id=user.id,
+            epoch=user.epoch,
+            created_at=now,
+            last_used_at=now,
+            expires_at=now + self.limits.life,
+            salt=secrets.token_bytes(SALT_BYTES),
+            delivery=delivery,
+            user_agent=origin.user_agent,
+            address=origin.address,
+        )
+        await asyncio.gather(
+            self.sessions.add(session),
+            self.users.record_sign_in(user.id, now),
+            self.audit.record(
+                "session.opened",
+                actor=user.id,
+                target=session.id,
+                origin=origin,
+                detail={"factor": "password"},
+            ),
+        )
+        return self._signed_in(user, session)
+
+    async def refresh(self, presented: str, origin: Origin) -> SignedIn:
+        """Trade a refresh token for a new pair.
+
+        Everyone who presents the current token, or within the grace its direct parent, gets the
+        same successor. Whoever comes with an older one holds a copy, and we cannot tell which of
+        the two is the thief: the session ends (RFC 9700, section 4.14.2).
+
+        Raises:
+            InvalidRefreshToken: not one of ours, or its session or user has ended.
+            ExpiredRefreshToken: the session has.
+            RefreshTokenReused: an older token came back; the session is revoked.
+        """
+        user, session, generation = await self._presented(presented)
+        current = await self._rotate(session) if generation == session.generation else None
+        if current is None:
+            current = await self._successor(session, generation, origin)
+        self.audit.note("session.refreshed", actor=user.id, target=session.id, origin=origin)
+        return self._signed_in(user, current)
+
+    async def renew_access(self, presented: str, origin: Origin) -> SignedIn:
+        """Return a new access token and leave the refresh token usable: the tutorial's way.
+
+        Its clients keep their first refresh token, so any generation of a live session will do.
+
+        Raises:
+            InvalidRefreshToken: not one of ours, or its session or user has ended.
+            ExpiredRefreshToken: the session has.
+        """
+        user, session, generation = await self._presented(presented)
+        if not await self.sessions.touch(session.id, self.clock.now()):
+            raise InvalidRefreshToken
+        self.audit.note("session.refreshed", actor=user.id, target=session.id, origin=origin)
+        return self._signed_in(user, replace(session, generation=generation))
+
+    async def list_own(self, user: User, *, before: SessionId | None, limit: int) -> list[Session]:
+        """Return the sessions by which the user is signed in, the newest first."""
+        return await self.sessions.list_live(user, self.clock.now(), before=before, limit=limit)
+
+    async def end_own(self, user: User, session_id: SessionId, origin: Origin) -> None:
+        """End one of the user's own sessions.
+
+        Raises:
+            NoSuchSession: the user has no such live session; nobody learns of others' ones.
+        """
+        session = await self.sessions.find(session_id)
+        if session is None or not session.stands(user, self.clock.now()):
+            raise NoSuchSession
+        await self.sign_out(user.id, session.id, origin)
+
+    async def sign_out(self, user_id: UserId, session_id: SessionId, origin: Origin) -> None:
+        """End a session of this user; ending it once more changes nothing."""
+        if await self.sessions.revoke(session_id, self.clock.now(), "signed_out"):
+            await self.audit.record(
+                "session.ended", actor=user_id, target=session_id, origin=origin
+            )
+
+    async def sign_out_everywhere(self, user_id: UserId, origin: Origin) -> None:
+        """End every session of a user."""
+        await self.users.raise_epoch(user_id)
+        await self.audit.record(
+            "session.ended_everywhere", actor=user_id, target=user_id, origin=origin
+        )
+
+    async def find_by_refresh_token(self, presented: str) -> Session | None:
+        """Return the live session a refresh token is of, whatever its generation, or None."""
+        try:
+            _, session, _ = await self._presented(presented)
+        except (InvalidRefreshToken, ExpiredRefreshToken):
+            return None
+        return session
+
+    async def continue_as(self, user: User, session: Session, origin: Origin) -> SignedIn:
+        """Let one session outlive a change that ended every session of the user.
+
+        A browser gets a new session, the old one's id dies (ASVS 7.2.4). A client that keeps its
+        own tokens stays in its session, since it may not look for new ones in the answer.
+
+        Raises:
+            InvalidToken: the session was ended meanwhile.
+        """
+        if session.delivery == "cookie":
+            return await self.open(user, "cookie", origin)
+        await self.sessions.adopt(session.id, user.epoch)
+        current = await self.sessions.find(session.id)  # another tab may have traded meanwhile
+        if current is None or current.revoked_at is not None:
+            raise InvalidToken
+        return self._signed_in(user, current)
+
+    async def sweep(self) -> int:
+        """Forget the sessions that ended a while ago; say how many."""
+        return await self.sessions.remove_ended(self.clock.now() - REMEMBERED)
+
+    async def keep_swept(self) -> None:
+        """Sweep from time to time, until cancelled."""
+        while True:
+            await asyncio.sleep(SWEEP_EVERY.total_seconds())
+            try:
+                await self.sweep()
+            except Exception:  # noqa: BLE001 - the next round may do better
+                structlog.get_logger("gatelodge").exception("sessions.not_swept")
+
+    async def _presented(self, presented: str) -> tuple[User, Session, int]:
+        """Return the user, the live session and the generation that a token is of."""
+        claim = self.refresh_tokens.read(presented)
+        found = await self.sessions.find_with_user(claim.session_id)
+        if found is None or not self.refresh_tokens.belongs(claim, found[0]):
+            raise InvalidRefreshToken
+        session, user = found
+        now = self.clock.now()
+        if session.revoked_at is not None:
+            raise InvalidRefreshToken
+        if now >= session.expires_at or now >= session.last_used_at + self.limits.idle:
+            raise ExpiredRefreshToken
+        # A generation yet to come means that the database was put back to an older state.
+        if not session.stands(user, now) or claim.generation > session.generation:
+            raise InvalidRefreshToken
+        return user, session, claim.generation
+
+    async def _rotate(self, session: Session) -> Session | None:
+        """Move the session one generation on; None when somebody else was faster."""
+        now = self.clock.now()
+        if not await self.sessions.rotate(session.id, session.generation, now):
+            return None
+        return replace(session, generation=session.generation + 1, rotated_at=now, last_used_at=now)
+
+    async def _successor(self, session: Session, generation: int, origin: Origin) -> Session:
+        """Return the session as it stands, to whoever comes with a token that was traded already.
+
+        Raises:
+            InvalidRefreshToken: it was ended meanwhile.
+            RefreshTokenReused: the token is not the direct parent, or comes after the grace.
+        """
+        current = await self.sessions.find(session.id)
+        if current is None or current.revoked_at is not None:
+            raise InvalidRefreshToken
+        rotated_at = current.rotated_at or current.created_at
+        in_time = self.clock.now() - rotated_at < self.limits.grace
+        if generation != current.generation - 1 or not in_time:
+            await self._end_for_reuse(current, origin)
+        return current
+
+    async def _end_for_reuse(self, session: Session, origin: Origin) -> NoReturn:
+        if await self.sessions.revoke(session.id, self.clock.now(), "refresh_token_reused"):
+            await self.audit.record(
+                "refresh_token.reused", actor=session.user_id, target=session.id, origin=origin
+            )
+        raise RefreshTokenReused
+
+    def _signed_in(self, user: User, session: Session) -> SignedIn:
+        access_token = self.access_tokens.issue(
+            subject=user.id, session_id=session.id, roles=user.roles
+        )
+        refresh_token = self.refresh_tokens.write(session, session.generation)
+        return SignedIn(user, session, TokenPair(access_token, refresh_token))

@@ -1,0 +1,215 @@
+"""One frozen Settings; every field has a line in `docs/settings.md`."""
+
+import os
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from gatelodge.errors import ConfigurationError
+
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_DEFAULT_PORTS = {"http": "80", "https": "443"}
+_ORIGIN = re.compile(
+    r"(?P<scheme>https?)://(?P<host>[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::(?P<port>[1-9][0-9]{0,4}))?/?"
+)
+_DURATION = re.compile(r"(\d{1,9})\s*([smhd]?)")
+
+
+def _duration(value: object) -> object:
+    """Read `600`, `600s`, `10m`, `2h` or `30d`."""
+    if not isinstance(value, str):
+        return value
+    match = _DURATION.fullmatch(value.strip())
+    if match is None:
+        raise ValueError("write a duration as a number and s, m, h or d, such as 10m")
+    return timedelta(**{_UNITS[match[2] or "s"]: int(match[1])})
+
+
+def _list(value: object) -> object:
+    """Read a list with commas between its items."""
+    if not isinstance(value, str):
+        return value
+    return tuple(item.strip() for item in value.split(",") if item.strip())
+
+
+def _web_origin(value: str) -> str:
+    """Return the origin as browsers write it: no default port (RFC 6454, section 6.2)."""
+    match = _ORIGIN.fullmatch(value.lower())
+    if match is None or int(match["port"] or 0) > 65535:
+        raise ValueError("write it as http://host, http://host:port or https://host")
+    scheme, host, port = match.groups()
+    is_default = port in {None, _DEFAULT_PORTS[scheme]}
+    return f"{scheme}://{host}" if is_default else f"{scheme}://{host}:{port}"
+
+
+def _web_origins(values: tuple[str, ...]) -> tuple[str, ...]:
+    """Exact origins only: never `*`, never `null`."""
+    return tuple(_web_origin(value) for value in values)
+
+
+def _web_origin_or_nothing(value: str) -> str:
+    return _web_origin(value) if value else ""
+
+
+def _colour(value: str) -> str:
+    digits = value.strip().lower()
+    if not re.fullmatch(r"#(?:[0-9a-f]{3}|[0-9a-f]{6})", digits):
+        raise ValueError("write it as #rgb or #rrggbb")
+    return digits if len(digits) == 7 else "#" + "".join(2 * digit for digit in digits[1:])
+
+
+Duration = Annotated[timedelta, BeforeValidator(_duration)]
+Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_list)]
+
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+TUTORIAL_ORIGINS = (
+    "http://localhost:8081",
+    "http://localhost:3000",
+    "http://localhost:4200",
+    "http://localhost:5173",
+)
+"""Where the tutorial's front ends are served from."""
+
+
+class Settings(BaseSettings):
+    """What the operator decides; read from `GATELODGE_…` environment variables."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="GATELODGE_", frozen=True, extra="ignore", env_ignore_empty=True
+    )
+
+    data_dir: Path = Path("gatelodge-data")
+    database: str = ""
+    secret_key: SecretStr | None = None
+    secret_key_file: Path | None = None
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8080, ge=0, le=65535)
+    workers: int = Field(default=1, ge=1, le=256)
+    public_url: Annotated[str, AfterValidator(_web_origin_or_nothing)] = ""
+    allowed_hosts: Words = ()
+
+    access_token_life: Duration = Field(
+        default=timedelta(minutes=10), ge=timedelta(seconds=1), le=timedelta(minutes=15)
+    )
+    delivery: Literal["bearer", "cookie"] = "bearer"
+    cookie_domain: str = ""
+    cookie_same_site: Literal["lax", "strict", "none"] = "lax"
+    cors_origins: Annotated[Words, AfterValidator(_web_origins)] = ()
+    profile: Literal["standard", "tutorial"] = "standard"
+
+    session_life: Duration = Field(
+        default=timedelta(days=30), ge=timedelta(minutes=1), le=timedelta(days=30)
+    )
+    session_idle: Duration = Field(
+        default=timedelta(days=14), ge=timedelta(minutes=1), le=timedelta(days=30)
+    )
+    refresh_grace: Duration = Field(
+        default=timedelta(seconds=10), ge=timedelta(0), le=timedelta(seconds=60)
+    )
+    signing_key_life: Duration = Field(default=timedelta(days=90), ge=timedelta(days=1))
+
+    password_minimum: int = Field(default=8, ge=8, le=64)
+    hash_threads: int = Field(default=0, ge=0, le=1024)
+    hash_queue: int = Field(default=64, ge=1, le=64)
+    hash_memory: int = Field(default=19456, ge=19456, le=262144)
+    hash_passes: int = Field(default=2, ge=2, le=10)
+
+    site_name: str = Field(default="Gatelodge", min_length=1, max_length=40)
+    logo: Path | None = None
+    accent_color: Annotated[str, AfterValidator(_colour)] = "#0b6e4f"
+    templates_dir: Path | None = None
+    language: Literal["", "en", "de"] = ""
+
+    metrics_token: SecretStr = SecretStr("")
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @model_validator(mode="after")
+    def _cookies_can_work(self) -> Self:
+        """Refuse what no browser would do, instead of leaving users signed out."""
+        host = urlsplit(self.public_origin).hostname or ""
+        if self.cookie_same_site == "none" and not self.secure:
+            raise ValueError(
+                "GATELODGE_COOKIE_SAME_SITE: browsers drop SameSite=None cookies without TLS; "
+                "set GATELODGE_PUBLIC_URL to https://…"
+            )
+        domain = self.cookie_domain
+        if domain and not _takes_cookies_for(domain, host):
+            raise ValueError(
+                f"GATELODGE_COOKIE_DOMAIN: browsers drop cookies for {domain!r} from {host!r}; "
+                "name a parent of the host in GATELODGE_PUBLIC_URL, without a leading dot"
+            )
+        return self
+
+    @property
+    def database_address(self) -> str:
+        """What to hand to `open_stores`: the database, or the file in the data folder."""
+        return self.database or str(self.data_dir / "gatelodge.db")
+
+    @property
+    def public_origin(self) -> str:
+        """The scheme, host and port that people reach this server by; the tokens' issuer."""
+        return self.public_url or f"http://localhost:{self.port}"
+
+    @property
+    def known_origins(self) -> tuple[str, ...]:
+        """The other origins whose pages may call this server with credentials."""
+        return self.cors_origins + (TUTORIAL_ORIGINS if self.tutorial else ())
+
+    @property
+    def tutorial(self) -> bool:
+        """Whether the tutorial's profile is on."""
+        return self.profile == "tutorial"
+
+    @property
+    def secure(self) -> bool:
+        """Whether people reach this server by TLS."""
+        return self.public_origin.startswith("https://")
+
+    @property
+    def hash_threads_per_worker(self) -> int:
+        """How many threads hash in one worker; unless set, one core is left for everything else."""
+        return self.hash_threads or max(1, (CORES - 1) // self.workers)
+
+
+def _takes_cookies_for(domain: str, host: str) -> bool:
+    """Say whether browsers take cookies for the domain from the host (RFC 6265, 5.1.3)."""
+    is_address = host.rpartition(".")[2].isdigit()
+    return "." in domain and not is_address and f".{host}".endswith(f".{domain}")
+
+
+def read_settings(**overrides: Any) -> Settings:
+    """Read the settings from the environment; given arguments other than None win.
+
+    Raises:
+        ConfigurationError: a setting is not as it must be; the message names it.
+    """
+    given = {name: value for name, value in overrides.items() if value is not None}
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        raise ConfigurationError(_explain(error)) from None
+
+
+def _explain(error: ValidationError) -> str:
+    """Say what is wrong, without the values: one of them may be a secret."""
+    lines = []
+    for problem in error.errors(include_input=False, include_url=False):
+        reason = problem["msg"].removeprefix("Value error, ")
+        name = f"GATELODGE_{str(problem['loc'][0]).upper()}: " if problem["loc"] else ""
+        lines.append(f"{name}{reason}")
+    return "\n".join(lines)

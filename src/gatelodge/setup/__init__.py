@@ -1,0 +1,1 @@
+"""The first administrator: made once, by whoever reads the server's terminal."""

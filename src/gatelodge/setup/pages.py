@@ -1,0 +1,66 @@
+"""The page that makes the first administrator."""
+
+from starlette.responses import Response
+
+from gatelodge.accounts.service import NewUser
+from gatelodge.errors import InvalidSetupLink
+from gatelodge.gate.rules import ANYBODY
+from gatelodge.sessions.service import SessionService
+from gatelodge.setup.service import LIFE, SetupService
+from gatelodge.web.cookies import TokenDelivery
+from gatelodge.web.page_door import PageDoor, Visit
+from gatelodge.web.page_fields import EMAIL, NEW_PASSWORD, USERNAME
+from gatelodge.web.shell import SET_COOKIES
+
+door = PageDoor()
+
+COOKIE = "gatelodge-setup"
+
+
+@door.get("/setup", rule=ANYBODY, answers=410)
+async def show_setup(visit: Visit) -> Response:
+    """Ask for the administrator's name, address and password; it changes nothing.
+
+    The secret goes from the address to a cookie first: it then stays in no history, and no page
+    can send it on in a `Referer`.
+    """
+    secret = visit.request.query_params.get("token")
+    if secret is not None:
+        visit.request.scope[SET_COOKIES] = [_cookie(visit, secret, LIFE.total_seconds())]
+        response = visit.go("/setup")
+        response.headers["Referrer-Policy"] = "no-referrer"
+        return response
+    try:
+        await visit.ask(SetupService).check(_secret(visit))
+    except InvalidSetupLink:
+        visit.status = 410
+        return visit.page("setup-over.html")
+    return visit.page("setup.html")
+
+
+@door.post(
+    "/setup",
+    rule=ANYBODY,
+    fields=(USERNAME, EMAIL, NEW_PASSWORD),
+    again=show_setup,
+    answers=410,
+)
+async def set_up(visit: Visit) -> Response:
+    """Make the administrator, sign them in, and show them their account."""
+    wanted = NewUser(visit.form["username"], visit.form["email"], visit.form["password"])
+    user = await visit.ask(SetupService).make_admin(_secret(visit), wanted, visit.origin)
+    signed_in = await visit.ask(SessionService).open(user, "cookie", visit.origin)
+    visit.ask(TokenDelivery).set_cookies(visit.request.scope, signed_in)
+    return visit.go("/account", done="admin-made")
+
+
+def _secret(visit: Visit) -> str:
+    return visit.request.cookies.get(COOKIE, "")
+
+
+def _cookie(visit: Visit, secret: str, seconds: float) -> bytes:
+    secure = "; Secure" if visit.ask(TokenDelivery).secure else ""
+    plain = "".join(letter for letter in secret[:64] if letter.isalnum() or letter in "-_")
+    return (
+        f"{COOKIE}={plain}; Path=/setup; Max-Age={int(seconds)}; HttpOnly; SameSite=Lax{secure}"
+    ).encode("ascii", "ignore")

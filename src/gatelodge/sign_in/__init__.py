@@ -1,0 +1,1 @@
+"""Proving it: passwords and the pool that hashes them."""

@@ -1,0 +1,123 @@
+"""The JSON door of sign-in, and of changing the password."""
+
+from typing import Annotated
+
+from pydantic import Field
+from starlette.requests import Request as HttpRequest
+
+from gatelodge import errors
+from gatelodge.gate.rules import ANYBODY, SIGNED_IN
+from gatelodge.sessions.service import SignedIn
+from gatelodge.sessions.store import Delivery
+from gatelodge.sign_in.service import SignInService
+from gatelodge.web.bodies import Answer, Request
+from gatelodge.web.caller import CallerRecords, From
+from gatelodge.web.cookies import TokenDelivery
+from gatelodge.web.door import Door
+from gatelodge.web.services import Provided
+
+door = Door("/api/auth", tag="sign-in")
+
+SignIn = Annotated[SignInService, Provided(SignInService)]
+Handing = Annotated[TokenDelivery, Provided(TokenDelivery)]
+
+
+class SignInRequest(Request):
+    """Who somebody says they are, and the proof."""
+
+    username: str = Field(max_length=1024, examples=["ann"])
+    password: str = Field(max_length=1024, examples=["correct horse battery"])
+    delivery: Delivery | None = Field(
+        default=None,
+        description="`bearer`: tokens in the answer. `cookie`: in HttpOnly cookies only.",
+    )
+
+
+class SignInAnswer(Answer):
+    """Who was signed in; and the tokens, unless cookies carry them."""
+
+    id: str
+    username: str
+    email: str
+    roles: list[str] = Field(examples=[["ROLE_USER"]])
+    access_token: str | None = None
+    refresh_token: str | None = None
+
+
+class PasswordRequest(Request):
+    """The password now, and the one to come."""
+
+    current_password: str = Field(max_length=1024)
+    new_password: str = Field(max_length=1024)
+
+
+class PasswordAnswer(Answer):
+    """What was done; and tokens to go on with, unless cookies carry them."""
+
+    message: str
+    access_token: str | None = None
+    refresh_token: str | None = None
+
+
+@door.post(
+    "/signin",
+    rule=ANYBODY,
+    refuses=(
+        errors.InvalidCredentials,
+        errors.HashingBusy,
+    ),
+    response_model_exclude_none=True,
+)
+async def sign_in(
+    request: HttpRequest, body: SignInRequest, service: SignIn, handing: Handing, origin: From
+) -> SignInAnswer:
+    """Open a session. Unknown user and wrong password are one refusal."""
+    delivery = body.delivery or handing.default
+    former = handing.former_token(request.scope["headers"], delivery)
+    signed_in = await service.sign_in(body.username, body.password, delivery, origin, former=former)
+    user = signed_in.user
+    return SignInAnswer(
+        id=user.id,
+        username=user.username,
+        email=user.email,
+        roles=[f"ROLE_{role.upper()}" for role in user.roles],
+        **_tokens(request, handing, signed_in),
+    )
+
+
+@door.post(
+    "/password",
+    rule=SIGNED_IN,
+    refuses=(
+        errors.WrongPassword,
+        errors.RejectedPassword,
+        errors.HashingBusy,
+    ),
+    response_model_exclude_none=True,
+)
+async def change_password(
+    request: HttpRequest,
+    body: PasswordRequest,
+    caller: CallerRecords,
+    service: SignIn,
+    handing: Handing,
+    origin: From,
+) -> PasswordAnswer:
+    """Change the caller's password; every other session ends."""
+    signed_in = await service.change_password(
+        caller, body.current_password, body.new_password, origin
+    )
+    return PasswordAnswer(
+        message="The password was changed. Every other session has ended.",
+        **_tokens(request, handing, signed_in),
+    )
+
+
+def _tokens(request: HttpRequest, handing: TokenDelivery, signed_in: SignedIn) -> dict[str, str]:
+    """Return the tokens for the body, and set the cookies, each where it is wanted."""
+    if not handing.after_sign_in(request.scope, signed_in):
+        return {}
+    return {
+        "access_token": signed_in.tokens.access_token,
+        "refresh_token": signed_in.tokens.refresh_token,
+    }

@@ -1,0 +1,64 @@
+"""The pages of sign-in, and of changing the password."""
+
+from starlette.responses import Response
+
+from gatelodge.gate.rules import ANYBODY, SIGNED_IN
+from gatelodge.sign_in.service import SignInService
+from gatelodge.web.cookies import TokenDelivery
+from gatelodge.web.i18n import N_
+from gatelodge.web.page_door import PageDoor, Visit
+from gatelodge.web.page_fields import FOR_PASSWORD_MANAGERS, NEXT, PASSWORD
+from gatelodge.web.page_forms import Field
+
+door = PageDoor()
+
+_USERNAME = Field("username", missing=N_("Enter your username."))
+_CURRENT = Field("currentPassword", missing=N_("Enter your current password."), secret=True)
+_NEW = Field("newPassword", missing=N_("Enter a new password."), secret=True)
+
+
+@door.get("/sign-in", rule=ANYBODY)
+async def show_sign_in(visit: Visit) -> Response:
+    """Ask for name and password; who is signed in goes where they wanted to."""
+    if visit.principal is not None:
+        return visit.go(visit.next or "/")
+    return visit.page("sign-in.html")
+
+
+@door.post("/sign-in", rule=ANYBODY, fields=(_USERNAME, PASSWORD, NEXT), again=show_sign_in)
+async def sign_in(visit: Visit) -> Response:
+    """Open a session and go where the reader wanted to."""
+    delivery = visit.ask(TokenDelivery)
+    signed_in = await visit.ask(SignInService).sign_in(
+        visit.form["username"],
+        visit.form["password"],
+        "cookie",
+        visit.origin,
+        former=delivery.former_token(visit.request.scope["headers"], "cookie"),
+    )
+    delivery.set_cookies(visit.request.scope, signed_in)
+    return visit.go(visit.next or "/")
+
+
+@door.get("/account/password", rule=SIGNED_IN)
+async def show_change_password(visit: Visit) -> Response:
+    """Ask for the password now and the one to come."""
+    return visit.page("password.html")
+
+
+@door.post(
+    "/account/password",
+    rule=SIGNED_IN,
+    fields=(FOR_PASSWORD_MANAGERS, _CURRENT, _NEW),
+    again=show_change_password,
+)
+async def change_password(visit: Visit) -> Response:
+    """Change the password; this browser gets a new session, every other one ends."""
+    signed_in = await visit.ask(SignInService).change_password(
+        await visit.records(),
+        visit.form["currentPassword"],
+        visit.form["newPassword"],
+        visit.origin,
+    )
+    visit.ask(TokenDelivery).set_cookies(visit.request.scope, signed_in)
+    return visit.go("/account", done="password-changed")

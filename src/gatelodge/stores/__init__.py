@@ -1,0 +1,67 @@
+"""One adapter per database: `sql/` and `mongo/`, side by side behind the same ports."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from gatelodge.accounts.one_time_tokens import OneTimeTokenStore
+from gatelodge.accounts.store import RoleStore, UserStore
+from gatelodge.audit import EventStore
+from gatelodge.gate.feed import ChangeFeed
+from gatelodge.sessions.store import SessionStore
+from gatelodge.tokens.store import SigningKeyStore
+
+
+class Database(Protocol):
+    """The connection under all stores of one adapter."""
+
+    def migrate(self) -> list[str]:
+        """Bring the database to the shape this version needs; safe to call from many at once.
+
+        Synchronous, since it runs before any event loop. Returns a line for each step taken.
+        """
+
+    async def start(self) -> None:
+        """Open what the stores need in this process and this event loop."""
+
+    async def stop(self) -> None:
+        """Finish what was begun and close."""
+
+    async def ping(self) -> None:
+        """Return when the database answers a read.
+
+        Raises:
+            StoreUnavailable: it does not.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """Every port, over one database."""
+
+    database: Database
+    users: UserStore
+    roles: RoleStore
+    sessions: SessionStore
+    signing_keys: SigningKeyStore
+    events: EventStore
+    one_time_tokens: OneTimeTokenStore
+    feed: ChangeFeed
+
+
+def open_stores(database: str) -> Stores:
+    """Return the stores for a database, by its address.
+
+    Args:
+        database: `mongodb://…` or `mongodb+srv://…`, else the path of an SQLite file, with or
+            without `sqlite:///` before it.
+    """
+    if database.startswith(("mongodb://", "mongodb+srv://")):
+        from gatelodge.stores.mongo import mongo_stores  # noqa: PLC0415 - only when chosen
+
+        return mongo_stores(database)
+    from gatelodge.stores.sql import sql_stores  # noqa: PLC0415 - only when chosen
+
+    return sql_stores(database.removeprefix("sqlite:///"))
+
+
+__all__ = ["Database", "Stores", "open_stores"]

@@ -1,0 +1,229 @@
+"""The connection under all MongoDB stores, and the shape of the database."""
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import structlog
+from pymongo import AsyncMongoClient, MongoClient
+from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import CollectionInvalid, ConnectionFailure, OperationFailure, PyMongoError
+from pymongo.synchronous.database import Database as SyncDatabase
+
+from gatelodge.errors import ConfigurationError, Refusal
+from gatelodge.stores.mongo.failures import reading
+from gatelodge.stores.mongo.records import Document
+from gatelodge.tasks import end
+
+DEFAULT_NAME = "gatelodge"
+
+# What the address cannot loosen: a change that was acknowledged survives the loss of a node,
+# and a read that decides something sees it.
+_SAFETY: dict[str, Any] = {
+    "w": "majority",
+    "journal": True,
+    "readConcernLevel": "majority",
+    "readPreference": "primary",
+    "retryWrites": True,
+    "retryReads": True,
+    "tz_aware": True,
+    "tzinfo": UTC,
+}
+
+# What it may set otherwise.
+_PATIENCE: dict[str, Any] = {
+    "appname": "gatelodge",
+    "serverSelectionTimeoutMS": 5_000,
+    "connectTimeoutMS": 5_000,
+    "waitQueueTimeoutMS": 5_000,
+    "wTimeoutMS": 10_000,
+    "socketTimeoutMS": 12_000,
+}
+
+_ELECTION_SECONDS = 30
+_CHORE_SECONDS = 300
+_NAMESPACE_EXISTS = 48
+
+Chore = Callable[[], Awaitable[object]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Index:
+    collection: str
+    keys: tuple[str, ...]
+    sparse: bool = False
+
+    @property
+    def name(self) -> str:
+        return "_".join(self.keys)
+
+
+_COLLECTIONS = (
+    "users",
+    "names",
+    "roles",
+    "sessions",
+    "signing_keys",
+    "events",
+    "one_time_tokens",
+)
+
+# None is unique: on a sharded cluster a unique index must contain the shard key, so whatever is
+# unique here is an `_id`.
+_INDEXES = (
+    _Index("users", ("roles", "disabled_at")),
+    _Index("users", ("leaving",), sparse=True),
+    _Index("names", ("unsettled_at",), sparse=True),
+    _Index("sessions", ("user_id", "_id")),
+    _Index("sessions", ("expires_at",)),
+    _Index("sessions", ("revoked_at",), sparse=True),
+)
+
+
+class MongoDatabase:
+    """One database of a MongoDB deployment."""
+
+    def __init__(self, address: str) -> None:
+        """Remember the address; nothing is opened yet."""
+        self._address = address
+        self._client: AsyncMongoClient[Document] | None = None
+        self._chores: list[Chore] = []
+        self._working: list[asyncio.Task[None]] = []
+        self._listener: Callable[[str], None] = _nobody_listens
+
+    @property
+    def client(self) -> AsyncMongoClient[Document]:
+        """The client of this process and event loop, once the database was started."""
+        if self._client is None:
+            raise RuntimeError("the database was not started")
+        return self._client
+
+    @property
+    def database(self) -> AsyncDatabase[Document]:
+        """The database that the address names, once it was started."""
+        return self.client.get_default_database(DEFAULT_NAME)
+
+    def collection(self, name: str) -> AsyncCollection[Document]:
+        """Return a collection, once the database was started."""
+        return self.database[name]
+
+    def repeat(self, chore: Chore) -> None:
+        """Have a chore done every few minutes, from the next start until the stop."""
+        self._chores.append(chore)
+
+    def listen(self, listener: Callable[[str], None]) -> None:
+        """Tell the listener, before anybody is answered, of what this process changes."""
+        self._listener = listener
+
+    def announce(self, changed: str) -> None:
+        """Say that this process has changed a user or session in a way that a check must see."""
+        self._listener(changed)
+
+    async def is_standalone(self) -> bool:
+        """Say whether this is a single `mongod` outside a replica set, which has no stream."""
+        hello = await self.client.admin.command("hello")
+        return "setName" not in hello and hello.get("msg") != "isdbgrid"
+
+    def migrate(self) -> list[str]:
+        """Make the collections and indexes that are missing; return a line for each.
+
+        Waits while a replica set is electing its primary.
+
+        Raises:
+            ConfigurationError: no primary was found in time, or it refuses us.
+        """
+        try:
+            with MongoClient[Document](self._address, **_options(self._address)) as client:
+                return _migrate_patiently(client.get_default_database(DEFAULT_NAME))
+        except PyMongoError as error:
+            raise ConfigurationError(f"MongoDB cannot be used: {error}") from error
+
+    async def start(self) -> None:
+        """Make the client of this event loop, which connects when first asked; begin the chores."""
+        self._client = AsyncMongoClient[Document](self._address, **_options(self._address))
+        self._working = [asyncio.create_task(_keep_doing(chore)) for chore in self._chores]
+
+    async def stop(self) -> None:
+        """End the chores and close the client."""
+        await end(*self._working)
+        self._working = []
+        if self._client is not None:
+            await self._client.close()
+        self._client = None
+
+    async def ping(self) -> None:
+        """Return when the primary answers a read."""
+        with reading():
+            await self.collection("roles").find_one({}, projection=["_id"])
+
+
+def _nobody_listens(_changed: str) -> None:
+    """Before the gate follows, nothing is remembered."""
+
+
+def _options(address: str) -> dict[str, Any]:
+    given = {name.lower() for name in parse_qs(urlsplit(address).query, keep_blank_values=True)}
+    patience = {name: value for name, value in _PATIENCE.items() if name.lower() not in given}
+    return _SAFETY | patience
+
+
+def _migrate_patiently(database: SyncDatabase[Document]) -> list[str]:
+    deadline = time.monotonic() + _ELECTION_SECONDS
+    while True:
+        try:
+            return _make_collections(database) + _make_indexes(database)
+        except ConnectionFailure:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
+
+
+def _make_collections(database: SyncDatabase[Document]) -> list[str]:
+    missing = set(_COLLECTIONS) - set(database.list_collection_names())
+    return [
+        f"created collection {name}"
+        for name in _COLLECTIONS
+        if name in missing and _make_collection(database, name)
+    ]
+
+
+def _make_collection(database: SyncDatabase[Document], name: str) -> bool:
+    try:
+        database.create_collection(name)
+    except CollectionInvalid:  # another server was quicker, before the driver looked
+        return False
+    except OperationFailure as error:
+        if error.code != _NAMESPACE_EXISTS:  # another server was quicker, after it looked
+            raise
+        return False
+    return True
+
+
+def _make_indexes(database: SyncDatabase[Document]) -> list[str]:
+    steps = []
+    for index in _INDEXES:
+        collection = database[index.collection]
+        if index.name not in collection.index_information():
+            collection.create_index(
+                [(key, 1) for key in index.keys], name=index.name, sparse=index.sparse
+            )
+            steps.append(f"created index {index.collection}.{index.name}")
+    return steps
+
+
+async def _keep_doing(chore: Chore) -> None:
+    while True:
+        # Servers that were started together shall not sweep together.
+        await asyncio.sleep(_CHORE_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
+        try:
+            await chore()
+        except (Refusal, PyMongoError) as error:
+            structlog.get_logger("gatelodge.stores").warning(
+                "chore.failed", chore=chore.__qualname__, error=type(error).__name__
+            )

@@ -1,0 +1,27 @@
+"""Events in MongoDB."""
+
+from dataclasses import dataclass
+
+from gatelodge.audit import Event
+from gatelodge.stores.mongo.connection import MongoDatabase
+from gatelodge.stores.mongo.failures import reading, writing
+from gatelodge.stores.mongo.records import to_document, to_record
+
+
+@dataclass(frozen=True, slots=True)
+class MongoEvents:
+    """Events at rest; see `EventStore`."""
+
+    database: MongoDatabase
+
+    async def add(self, event: Event) -> None:
+        """Keep an event."""
+        with writing():
+            await self.database.collection("events").insert_one(to_document(event))
+
+    async def list_events(self, *, before: str | None, limit: int) -> list[Event]:
+        """Return up to `limit` events, the newest first."""
+        query = {} if before is None else {"_id": {"$lt": before}}
+        with reading():
+            found = self.database.collection("events").find(query).sort("_id", -1).limit(limit)
+            return [to_record(Event, document) async for document in found]

@@ -1,0 +1,172 @@
+"""What changed, told by MongoDB: a filtered change stream with a heartbeat."""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+import structlog
+from pymongo.asynchronous.change_stream import AsyncChangeStream
+from pymongo.errors import PyMongoError
+
+from gatelodge.gate.feed import FeedState, Forget
+from gatelodge.stores.mongo.connection import MongoDatabase
+from gatelodge.stores.mongo.records import Document
+from gatelodge.tasks import end
+
+MAX_STALENESS = timedelta(seconds=1)
+"""How long ago the stream must have been heard of for memory to be trusted."""
+
+HEARTBEAT = timedelta(milliseconds=200)
+"""How long the server waits for a change before it answers that there is none."""
+
+MOST_AT_ONCE = 1000
+"""How many changes the server puts into one answer."""
+
+_RETRY_SECONDS = 0.5
+_STANDALONE_RETRY_SECONDS = 30.0
+
+# Changes that no check depends on, and that come by the thousand: sign-ins and rotations.
+_BENIGN = (
+    *("password_hash", "verified_at", "last_sign_in_at"),
+    *("generation", "rotated_at", "last_used_at"),
+)
+
+
+class MongoChangeFeed:
+    """The `ChangeFeed` over a MongoDB deployment, for one process.
+
+    Trust ends by itself: it is the age of the last answer that counts, so a stream that is
+    cut, a primary that is gone and an event loop that stands still all end the same way.
+    """
+
+    def __init__(self, database: MongoDatabase) -> None:
+        """Work over this database; nothing is opened yet."""
+        self._database = database
+        self._heard_at: float | None = None
+        self._kind = "none"
+        self._following: asyncio.Task[None] | None = None
+
+    async def follow(self, forget: Forget) -> None:
+        """Begin to watch; memory is trusted once the stream has answered."""
+        self._forget = forget
+        self._database.listen(forget)
+        self._following = asyncio.create_task(self._keep_following())
+
+    async def leave(self) -> None:
+        """Stop watching."""
+        if self._following is not None:
+            await end(self._following)
+            self._following = None
+        self._heard_at = None
+
+    def catch_up(self) -> bool:
+        """Say whether the stream was heard of lately."""
+        heard_at = self._heard_at
+        return heard_at is not None and (
+            time.monotonic() - heard_at <= MAX_STALENESS.total_seconds()
+        )
+
+    def state(self) -> FeedState:
+        """Return how the feed stands."""
+        heard_at = self._heard_at
+        lag = None if heard_at is None else time.monotonic() - heard_at
+        return FeedState(self._kind, trusted=self.catch_up(), lag=lag)
+
+    async def _keep_following(self) -> None:
+        while True:
+            pause = _RETRY_SECONDS
+            try:
+                if await self._database.is_standalone():
+                    pause = _STANDALONE_RETRY_SECONDS  # no change streams there: read through
+                else:
+                    await self._watch()
+            except PyMongoError as error:
+                structlog.get_logger("gatelodge").warning("feed.lost", error=type(error).__name__)
+            except Exception:  # noqa: BLE001 - memory is not trusted meanwhile, and must be again
+                structlog.get_logger("gatelodge").exception("feed.failed")
+            self._heard_at = None
+            await asyncio.sleep(pause)
+
+    async def _watch(self) -> None:
+        """Open a new stream, forget what was known before it, and hand on what it tells."""
+        asked_at = time.monotonic()
+        database = self._database.database
+        async with await database.watch(
+            _PIPELINE,
+            max_await_time_ms=int(HEARTBEAT.total_seconds() * 1000),
+            batch_size=MOST_AT_ONCE,
+        ) as stream:
+            self._forget(None)
+            self._kind = "stream"
+            self._heard_at = asked_at
+            while stream.alive:
+                await self._hear(stream)
+
+    async def _hear(self, stream: AsyncChangeStream[Document]) -> None:
+        """Take the server's next answer, all of its changes, and only then count it as heard.
+
+        It says what had changed when the server answered; we know only that this was after we
+        asked, and so we date it. Behind an answer that is full there may be more that is as old:
+        it is not counted.
+        """
+        asked_at = time.monotonic()
+        changes = 0
+        change = await stream.try_next()
+        while change is not None:
+            changes += 1
+            self._hand_on(change)
+            # Within one answer, so without another question: PyMongo has no public word for it.
+            more = len(stream._cursor._data) > 0  # noqa: SLF001
+            change = await stream.try_next() if more else None
+        if changes < MOST_AT_ONCE:
+            self._heard_at = asked_at
+
+    def _hand_on(self, change: Mapping[str, Any]) -> None:
+        key = change.get("documentKey")
+        if key is None:  # a collection was dropped or renamed
+            self._forget(None)
+        elif change["ns"]["coll"] == "signing_keys":
+            self._forget(f"key_{key['_id']}")
+        else:
+            self._forget(key["_id"])
+
+
+def _touches_more_than_benign_fields() -> Document:
+    """Return the expression that is true of updates which a check must see."""
+    update = "$updateDescription"
+    names = {
+        "$map": {
+            "input": {"$objectToArray": {"$ifNull": [f"{update}.updatedFields", {}]}},
+            "in": "$$this.k",
+        }
+    }
+    others = {"$size": {"$setDifference": [names, list(_BENIGN)]}}
+    removed = {"$size": {"$ifNull": [f"{update}.removedFields", []]}}
+    truncated = {"$size": {"$ifNull": [f"{update}.truncatedArrays", []]}}
+    return {"$gt": [{"$add": [others, removed, truncated]}, 0]}
+
+
+_PIPELINE: list[Document] = [
+    {
+        "$match": {
+            "$or": [
+                {"ns.coll": {"$in": ["users", "sessions"]}, "operationType": "update"},
+                {"ns.coll": {"$in": ["users"]}, "operationType": {"$in": ["replace", "delete"]}},
+                {"ns.coll": "signing_keys"},
+                {"operationType": {"$in": ["drop", "rename", "dropDatabase", "invalidate"]}},
+            ]
+        }
+    },
+    {
+        "$match": {
+            "$or": [
+                {"operationType": {"$ne": "update"}},
+                {"ns.coll": "signing_keys"},
+                {"$expr": _touches_more_than_benign_fields()},
+            ]
+        }
+    },
+    {"$project": {"operationType": 1, "ns": 1, "documentKey": 1}},
+]

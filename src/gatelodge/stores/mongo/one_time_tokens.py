@@ -1,0 +1,45 @@
+"""One-time tokens in MongoDB."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from pymongo.asynchronous.collection import AsyncCollection
+
+from gatelodge.accounts.one_time_tokens import OneTimeToken, Purpose, key_of
+from gatelodge.stores.mongo.connection import MongoDatabase
+from gatelodge.stores.mongo.failures import reading, writing
+from gatelodge.stores.mongo.records import Document, to_document, to_record
+
+
+@dataclass(frozen=True, slots=True)
+class MongoOneTimeTokens:
+    """One-time tokens at rest; see `OneTimeTokenStore`."""
+
+    database: MongoDatabase
+
+    async def put(self, token: OneTimeToken) -> None:
+        """Keep a token in place of whatever its purpose and subject had."""
+        place = {"_id": {"$eq": token.key}}
+        with writing():
+            await self._tokens.replace_one(place, to_document(token, key="key"), upsert=True)
+
+    async def find(self, purpose: Purpose, subject: str) -> OneTimeToken | None:
+        """Return the token of this purpose and subject, expired or not, or None."""
+        with reading():
+            document = await self._tokens.find_one({"_id": {"$eq": key_of(purpose, subject)}})
+        return None if document is None else to_record(OneTimeToken, document)
+
+    async def consume(self, purpose: Purpose, subject: str, digest: bytes, at: datetime) -> bool:
+        """Take the token away if it has this digest and has not expired; True for one caller."""
+        query: Document = {
+            "_id": {"$eq": key_of(purpose, subject)},
+            "digest": {"$eq": digest},
+            "expires_at": {"$gt": at},
+        }
+        with writing():
+            result = await self._tokens.delete_one(query)
+        return result.deleted_count == 1
+
+    @property
+    def _tokens(self) -> AsyncCollection[Document]:
+        return self.database.collection("one_time_tokens")

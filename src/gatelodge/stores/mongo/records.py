@@ -1,0 +1,58 @@
+"""Records as documents, and back."""
+
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, fields
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Document = dict[str, Any]
+
+
+def to_document(record: "DataclassInstance", *, key: str = "id") -> Document:
+    """Return a record's document: its key as `_id`, and no field for what is None by default.
+
+    A field that is absent takes no room, and none in a sparse index.
+    """
+    document: Document = {"_id": getattr(record, key)}
+    for field in fields(record):
+        value = getattr(record, field.name)
+        if field.name != key and not (value is None and field.default is None):
+            document[field.name] = _outward(value)
+    return document
+
+
+_Record = TypeVar("_Record", bound="DataclassInstance")
+
+
+def to_record(kind: type[_Record], document: Mapping[str, Any], *, key: str = "id") -> _Record:
+    """Return the record that a document keeps.
+
+    Fields that this version does not know are left out, and those that the document lacks have
+    their defaults: two versions may work on one database while an upgrade rolls through.
+    """
+    values = {
+        field.name: _inward(document[_stored_name(field, key)])
+        for field in fields(kind)
+        if _stored_name(field, key) in document or not _has_default(field)
+    }
+    return kind(**values)
+
+
+def _stored_name(field: Field[Any], key: str) -> str:
+    return "_id" if field.name == key else field.name
+
+
+def _has_default(field: Field[Any]) -> bool:
+    return field.default is not MISSING or field.default_factory is not MISSING
+
+
+def _outward(value: object) -> object:
+    if isinstance(value, tuple):
+        return list(value)
+    return dict(value) if isinstance(value, Mapping) else value
+
+
+def _inward(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value

@@ -1,0 +1,104 @@
+"""Sessions in MongoDB."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from pymongo.asynchronous.collection import AsyncCollection
+
+from gatelodge.accounts.store import User
+from gatelodge.sessions.store import Session, SessionId
+from gatelodge.stores.mongo.connection import MongoDatabase
+from gatelodge.stores.mongo.failures import reading, writing
+from gatelodge.stores.mongo.records import Document, to_document, to_record
+from gatelodge.stores.mongo.users import MongoUsers
+
+
+@dataclass(frozen=True, slots=True)
+class MongoSessions:
+    """Sessions at rest; see `SessionStore`.
+
+    No index lets MongoDB expire sessions by itself: the service says how long an ended session
+    has to be remembered, for whoever still comes with one of its tokens.
+    """
+
+    database: MongoDatabase
+    users: MongoUsers
+
+    async def add(self, session: Session) -> None:
+        """Keep a new session."""
+        with writing():
+            await self._sessions.insert_one(to_document(session))
+
+    async def find(self, session_id: SessionId) -> Session | None:
+        """Return the session, live or not, or None."""
+        with reading():
+            document = await self._sessions.find_one({"_id": {"$eq": session_id}})
+        return None if document is None else to_record(Session, document)
+
+    async def find_with_user(self, session_id: SessionId) -> tuple[Session, User] | None:
+        """Return the session and then its user."""
+        session = await self.find(session_id)
+        user = None if session is None else await self.users.find(session.user_id)
+        return None if session is None or user is None else (session, user)
+
+    async def rotate(self, session_id: SessionId, generation: int, at: datetime) -> bool:
+        """Move the session from `generation` to the next; True for exactly one caller."""
+        current = _unrevoked(session_id) | {"generation": {"$eq": generation}}
+        following = {"generation": generation + 1, "rotated_at": at, "last_used_at": at}
+        return await self._change(current, following)
+
+    async def revoke(self, session_id: SessionId, at: datetime, why: str) -> bool:
+        """End the session; True for exactly one caller."""
+        revoked = {"revoked_at": at, "revoked_why": why}
+        return await self._change_openly(session_id, revoked)
+
+    async def touch(self, session_id: SessionId, at: datetime) -> bool:
+        """Mark the session used without rotating it."""
+        return await self._change(_unrevoked(session_id), {"last_used_at": at})
+
+    async def adopt(self, session_id: SessionId, epoch: int) -> bool:
+        """Carry the session over to a new epoch of its user."""
+        return await self._change_openly(session_id, {"epoch": epoch})
+
+    async def list_live(
+        self, user: User, at: datetime, *, before: SessionId | None, limit: int
+    ) -> list[Session]:
+        """Return sessions by which the user is signed in, the newest first."""
+        query: Document = {
+            "user_id": {"$eq": user.id},
+            "epoch": user.epoch,
+            "revoked_at": None,
+            "expires_at": {"$gt": at},
+        }
+        if before is not None:
+            query["_id"] = {"$lt": before}
+        with reading():
+            found = self._sessions.find(query).sort("_id", -1).limit(limit)
+            return [to_record(Session, document) async for document in found]
+
+    async def remove_ended(self, before: datetime) -> int:
+        """Forget sessions that expired or were revoked before an instant; say how many."""
+        ended = {"$or": [{"expires_at": {"$lt": before}}, {"revoked_at": {"$lt": before}}]}
+        with writing():
+            result = await self._sessions.delete_many(ended)
+        return result.deleted_count
+
+    async def _change_openly(self, session_id: SessionId, values: Document) -> bool:
+        """Change what a token check must see, and announce it whatever came of it."""
+        try:
+            return await self._change(_unrevoked(session_id), values)
+        finally:
+            self.database.announce(session_id)
+
+    async def _change(self, query: Document, values: Document) -> bool:
+        with writing():
+            result = await self._sessions.update_one(query, {"$set": values})
+        return result.matched_count == 1
+
+    @property
+    def _sessions(self) -> AsyncCollection[Document]:
+        return self.database.collection("sessions")
+
+
+def _unrevoked(session_id: SessionId) -> Document:
+    return {"_id": {"$eq": session_id}, "revoked_at": None}

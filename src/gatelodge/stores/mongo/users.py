@@ -1,0 +1,151 @@
+"""Users in MongoDB."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from pymongo import ReturnDocument
+from pymongo.asynchronous.collection import AsyncCollection
+
+from gatelodge.accounts.store import User, UserId
+from gatelodge.errors import AlreadyExists, StoreUnavailable
+from gatelodge.stores.mongo.connection import MongoDatabase
+from gatelodge.stores.mongo.failures import reading, writing
+from gatelodge.stores.mongo.names import NOT_VOID, Names
+from gatelodge.stores.mongo.records import Document, to_document, to_record
+
+_RAISE_EPOCH: Document = {"$inc": {"epoch": 1}}
+
+
+@dataclass(frozen=True, slots=True)
+class MongoUsers:
+    """Users at rest; see `UserStore`."""
+
+    database: MongoDatabase
+    names: Names
+
+    async def add(self, user: User) -> None:
+        """Keep a new user, the only one of its names."""
+        await self.names.claim(user)
+        try:
+            # A duplicate is the void document of this very id: this sign-up took so long that
+            # its claims were released, and its names may be somebody else's by now.
+            with writing(unique="username"):
+                await self._users.insert_one(to_document(user))
+        except (AlreadyExists, StoreUnavailable):
+            await self.names.release(user)
+            raise
+        await self.names.settle(user)
+
+    async def find(self, user_id: UserId) -> User | None:
+        """Return the user, or None."""
+        with reading():
+            document = await self._users.find_one(_by_id(user_id))
+        return None if document is None else to_record(User, document)
+
+    async def find_by_username(self, username_key: str) -> User | None:
+        """Return the user whose username has this key, or None."""
+        return await self._find_by_name("username", username_key)
+
+    async def find_by_email(self, email_key: str) -> User | None:
+        """Return the user whose e-mail address has this key, or None."""
+        return await self._find_by_name("email", email_key)
+
+    async def list_users(self, *, after: UserId | None, limit: int) -> list[User]:
+        """Return up to `limit` users whose ids follow `after`, in order of id."""
+        query = NOT_VOID if after is None else NOT_VOID | {"_id": {"$gt": after}}
+        with reading():
+            found = self._users.find(query).sort("_id", 1).limit(limit)
+            return [to_record(User, document) async for document in found]
+
+    async def replace_password_hash(self, user_id: UserId, old: str, new: str) -> bool:
+        """Put a new hash of the same password in place of the old one."""
+        return await self._change(
+            _by_id(user_id) | {"password_hash": {"$eq": old}}, {"$set": {"password_hash": new}}
+        )
+
+    async def change_password(self, user_id: UserId, old: str | None, new: str) -> User | None:
+        """Put a new password in place of the old one, raise the epoch, return the user."""
+        with writing():
+            document = await self._users.find_one_and_update(
+                _by_id(user_id) | {"password_hash": {"$eq": old}},
+                {"$set": {"password_hash": new}} | _RAISE_EPOCH,
+                return_document=ReturnDocument.AFTER,
+            )
+        self.database.announce(user_id)
+        return None if document is None else to_record(User, document)
+
+    async def grant(self, user_id: UserId, role: str) -> bool:
+        """Add a role. True when the user exists and did not hold it before."""
+        return await self._change_openly(
+            user_id, {"roles": {"$ne": role}}, {"$push": {"roles": role}}
+        )
+
+    async def withdraw(self, user_id: UserId, role: str) -> bool:
+        """Take a role away. True when the user held it before."""
+        return await self._change_openly(
+            user_id, {"roles": {"$eq": role}}, {"$pull": {"roles": {"$eq": role}}}
+        )
+
+    async def disable(self, user_id: UserId, at: datetime) -> bool:
+        """Keep the user out and raise the epoch. True when the user was enabled before."""
+        return await self._change_openly(
+            user_id, {"disabled_at": None}, {"$set": {"disabled_at": at}} | _RAISE_EPOCH
+        )
+
+    async def enable(self, user_id: UserId) -> bool:
+        """Let the user in again. True when the user was disabled before."""
+        return await self._change_openly(
+            user_id, {"disabled_at": {"$ne": None}}, {"$unset": {"disabled_at": ""}}
+        )
+
+    async def raise_epoch(self, user_id: UserId) -> bool:
+        """End everything issued so far. True when the user exists."""
+        return await self._change_openly(user_id, {}, _RAISE_EPOCH)
+
+    async def record_sign_in(self, user_id: UserId, at: datetime) -> None:
+        """Remember when the user last signed in."""
+        await self._change(_by_id(user_id), {"$max": {"last_sign_in_at": at}})
+
+    async def remove(self, user_id: UserId) -> bool:
+        """Forget the user; both names are free again. True when the user existed."""
+        user = await self.find(user_id)
+        removed = user is not None and await self.names.let_go(user)
+        self.database.announce(user_id)
+        return removed
+
+    async def holds_anyone(self, role: str, *, besides: UserId | None = None) -> bool:
+        """Say whether an enabled user, other than `besides`, holds the role."""
+        query: dict[str, Any] = {"roles": {"$eq": role}, "disabled_at": None}
+        if besides is not None:
+            query["_id"] = {"$ne": besides}
+        with reading():
+            return await self._users.find_one(query, projection=["_id"]) is not None
+
+    async def sweep_names(self) -> int:
+        """Finish what dead sign-ups and removals left behind; say how many names are freed."""
+        return await self.names.sweep()
+
+    async def _find_by_name(self, field: str, key: str) -> User | None:
+        user_id = await self.names.find(field, key)
+        return None if user_id is None else await self.find(user_id)
+
+    async def _change_openly(self, user_id: UserId, query: Document, update: Document) -> bool:
+        """Change what a token check must see, and announce it whatever came of it."""
+        try:
+            return await self._change(_by_id(user_id) | query, update)
+        finally:
+            self.database.announce(user_id)
+
+    async def _change(self, query: Document, update: Document) -> bool:
+        with writing():
+            result = await self._users.update_one(query, update)
+        return result.matched_count == 1
+
+    @property
+    def _users(self) -> AsyncCollection[Document]:
+        return self.database.collection("users")
+
+
+def _by_id(user_id: UserId) -> Document:
+    return {"_id": {"$eq": user_id}} | NOT_VOID

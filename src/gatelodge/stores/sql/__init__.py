@@ -1,0 +1,28 @@
+"""The SQL adapter: SQLite through SQLAlchemy Core, one writer thread and a few readers."""
+
+from pathlib import Path
+
+from gatelodge.stores import Stores
+from gatelodge.stores.sql.database import SqlDatabase
+from gatelodge.stores.sql.events import SqlEvents
+from gatelodge.stores.sql.feed import SqlChangeFeed
+from gatelodge.stores.sql.one_time_tokens import SqlOneTimeTokens
+from gatelodge.stores.sql.roles import SqlRoles
+from gatelodge.stores.sql.sessions import SqlSessions
+from gatelodge.stores.sql.signing_keys import SqlSigningKeys
+from gatelodge.stores.sql.users import SqlUsers
+
+
+def sql_stores(path: str) -> Stores:
+    """Return the stores over one SQLite file."""
+    database = SqlDatabase(Path(path))
+    return Stores(
+        database=database,
+        users=SqlUsers(database),
+        roles=SqlRoles(database),
+        sessions=SqlSessions(database),
+        signing_keys=SqlSigningKeys(database),
+        events=SqlEvents(database),
+        one_time_tokens=SqlOneTimeTokens(database),
+        feed=SqlChangeFeed(database),
+    )

@@ -1,0 +1,200 @@
+"""One SQLite file: a writer thread with group commit, and two that read."""
+
+import asyncio
+import os
+import sqlite3
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import (
+    Connection,
+    Engine,
+    NullPool,
+    PoolProxiedConnection,
+    create_engine,
+    event,
+    text,
+)
+from sqlalchemy.exc import DBAPIError
+
+from gatelodge.errors import ConfigurationError, StoreUnavailable
+from gatelodge.stores.sql.lane import Lane, Unit
+from gatelodge.stores.sql.writer import Writer
+
+T = TypeVar("T")
+L = TypeVar("L", bound=Lane)
+
+HEAD = "0003"
+"""The revision that this version of the code needs."""
+
+BUSY_TIMEOUT_MILLISECONDS = 10_000
+
+
+class SqlDatabase:
+    """One SQLite file, used by several threads and, at once, by several processes."""
+
+    def __init__(self, path: Path) -> None:
+        """Name the file; nothing is opened yet."""
+        self.path = path
+        self._engine = create_sqlite_engine(path)
+        self._writer: Writer | None = None
+        self._reader: Lane | None = None
+        self._lister: Lane | None = None
+
+    def migrate(self) -> list[str]:
+        """Bring the file to the newest revision; one process does it, the others wait.
+
+        Raises:
+            ConfigurationError: the file is no database, or of a newer version, or locked.
+        """
+        make_private_file(self.path)
+        try:
+            with self._engine.connect() as connection:
+                if current_revision(connection) == HEAD:
+                    return []
+                return upgrade(connection)
+        except DBAPIError as error:
+            raise ConfigurationError(
+                f"the database file {self.path} cannot be used: {error.orig}"
+            ) from error
+
+    async def start(self) -> None:
+        """Start the threads.
+
+        Raises:
+            StoreUnavailable: the file cannot be opened now.
+        """
+        loop = asyncio.get_running_loop()
+        try:
+            lanes = await asyncio.to_thread(self._open_lanes, loop)
+        except DBAPIError as error:
+            raise StoreUnavailable(retry_after=1) from error
+        for lane in lanes:
+            lane.start()
+        self._writer, self._reader, self._lister = lanes
+
+    async def stop(self) -> None:
+        """Commit what was asked for, then end the threads."""
+        lanes = [lane for lane in (self._writer, self._reader, self._lister) if lane is not None]
+        self._writer = self._reader = self._lister = None
+        for lane in lanes:
+            await asyncio.to_thread(lane.stop)
+        self._engine.dispose()
+
+    async def ping(self) -> None:
+        """Return when the file answers a read."""
+        await self.read(lambda connection: connection.execute(_PING).scalar())
+
+    async def read(self, query: Unit[T]) -> T:
+        """Run a query that finds one thing; it sees everything committed before it began.
+
+        Raises:
+            StoreUnavailable: the file cannot be read now.
+        """
+        return await _open(self._reader).submit(query)
+
+    async def scan(self, query: Unit[T]) -> T:
+        """Run a query that may go through many rows, on a thread where no other query waits for it.
+
+        Raises:
+            StoreUnavailable: the file cannot be read now.
+        """
+        return await _open(self._lister).submit(query)
+
+    async def write(self, unit: Unit[T]) -> T:
+        """Run a unit of changes on the writer thread; durable once this returns.
+
+        Raises:
+            StoreUnavailable: nothing was changed.
+            OutcomeUnknown: the disk failed while it was being made durable.
+            Exception: whatever the unit raised; its changes are undone.
+        """
+        return await _open(self._writer).submit(unit)
+
+    def _open_lanes(self, loop: asyncio.AbstractEventLoop) -> tuple[Writer, Lane, Lane]:
+        return (
+            Writer(self._engine, loop, "writer"),
+            Lane(self._engine, loop, "reader"),
+            Lane(self._engine, loop, "lister"),
+        )
+
+    def connect_raw(self) -> PoolProxiedConnection:
+        """Open a connection of the driver's own kind; the caller closes it.
+
+        Raises:
+            StoreUnavailable: the file cannot be opened now.
+        """
+        try:
+            return self._engine.raw_connection()
+        except DBAPIError as error:
+            raise StoreUnavailable(retry_after=1) from error
+
+
+def _open(lane: L | None) -> L:
+    if lane is None:
+        raise StoreUnavailable(retry_after=1)
+    return lane
+
+
+def create_sqlite_engine(path: Path) -> Engine:
+    """Return an engine that leaves transactions to us and sets up every connection alike."""
+    engine = create_engine(
+        f"sqlite:///{path}",
+        poolclass=NullPool,
+        isolation_level="AUTOCOMMIT",
+        hide_parameters=True,  # an error that is logged shows no hash and no address
+        connect_args={"check_same_thread": False},
+    )
+    event.listen(engine, "connect", _set_up_connection)
+    return engine
+
+
+def make_private_file(path: Path) -> None:
+    """Make the file, and its folder, readable by this user alone.
+
+    Raises:
+        ConfigurationError: it cannot be made there.
+    """
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot open the database file {path}: {error.strerror}"
+        ) from error
+
+
+def current_revision(connection: Connection) -> str | None:
+    """Return the revision the file is at, or None for a new file."""
+    if not connection.execute(_HAS_REVISION).scalar():
+        return None
+    revision: str | None = connection.execute(_REVISION).scalar()
+    return revision
+
+
+def upgrade(connection: Connection) -> list[str]:
+    """Run the migrations inside one immediate transaction, which is also the lock."""
+    from gatelodge.stores.sql.migrations import run_migrations  # noqa: PLC0415 - slow to import
+
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    try:
+        steps = run_migrations(connection)
+        connection.exec_driver_sql("COMMIT")
+    except BaseException:
+        connection.exec_driver_sql("ROLLBACK")
+        raise
+    return steps
+
+
+def _set_up_connection(connection: sqlite3.Connection, _record: Any) -> None:
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MILLISECONDS}")
+    cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.execute("PRAGMA synchronous = FULL")
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.close()
+
+
+_PING = text("SELECT 1 FROM sqlite_master LIMIT 1")
+_HAS_REVISION = text("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'")
+_REVISION = text("SELECT version_num FROM alembic_version")

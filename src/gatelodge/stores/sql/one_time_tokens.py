@@ -1,0 +1,61 @@
+"""One-time tokens in SQL."""
+
+from datetime import datetime
+
+from sqlalchemy import Connection, bindparam, delete, select
+from sqlalchemy.dialects.sqlite import insert
+
+from gatelodge.accounts.one_time_tokens import OneTimeToken, Purpose, key_of
+from gatelodge.stores.sql.database import SqlDatabase
+from gatelodge.stores.sql.tables import one_time_tokens
+
+
+class SqlOneTimeTokens:
+    """The `OneTimeTokenStore` over one SQLite file."""
+
+    def __init__(self, database: SqlDatabase) -> None:
+        """Work over this database."""
+        self._database = database
+
+    async def put(self, token: OneTimeToken) -> None:
+        """Keep a token in place of whatever its purpose and subject had."""
+        values = {
+            "key": token.key,
+            "purpose": token.purpose,
+            "subject": token.subject,
+            "digest": token.digest,
+            "expires_at": token.expires_at,
+        }
+        await self._database.write(lambda connection: connection.execute(_PUT, values).rowcount)
+
+    async def find(self, purpose: Purpose, subject: str) -> OneTimeToken | None:
+        """Return the token of this purpose and subject, expired or not, or None."""
+
+        def query(connection: Connection) -> OneTimeToken | None:
+            row = connection.execute(_BY_KEY, {"token_key": key_of(purpose, subject)}).first()
+            return None if row is None else OneTimeToken(*row)
+
+        return await self._database.read(query)
+
+    async def consume(self, purpose: Purpose, subject: str, digest: bytes, at: datetime) -> bool:
+        """Take the token away if it has this digest and has not expired; True for one caller."""
+        values = {"token_key": key_of(purpose, subject), "token_digest": digest, "at": at}
+        return await self._database.write(
+            lambda connection: connection.execute(_CONSUME, values).rowcount == 1
+        )
+
+
+_columns = one_time_tokens.c
+_insert = insert(one_time_tokens)
+_PUT = _insert.on_conflict_do_update(
+    index_elements=[_columns.key],
+    set_={"digest": _insert.excluded.digest, "expires_at": _insert.excluded.expires_at},
+)
+_BY_KEY = select(_columns.purpose, _columns.subject, _columns.digest, _columns.expires_at).where(
+    _columns.key == bindparam("token_key")
+)
+_CONSUME = delete(one_time_tokens).where(
+    _columns.key == bindparam("token_key"),
+    _columns.digest == bindparam("token_digest"),
+    _columns.expires_at > bindparam("at"),
+)

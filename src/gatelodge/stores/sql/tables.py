@@ -1,0 +1,149 @@
+"""The tables, as the migrations leave them."""
+
+from datetime import datetime
+
+from sqlalchemy import (
+    JSON,
+    Column,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    text,
+)
+
+from gatelodge.clock import from_milliseconds, to_milliseconds
+
+
+class Instant(TypeDecorator[datetime]):
+    """An aware UTC instant, kept as whole milliseconds since 1970."""
+
+    impl = Integer
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:  # noqa: ARG002
+        """Write an instant."""
+        return None if value is None else to_milliseconds(value)
+
+    def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        """Read an instant."""
+        return None if value is None else from_milliseconds(value)
+
+
+metadata = MetaData()
+
+users = Table(
+    "users",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("username", Text, nullable=False),
+    Column("username_key", Text, nullable=False),
+    Column("email", Text, nullable=False),
+    Column("email_key", Text, nullable=False),
+    Column("password_hash", Text),
+    Column("epoch", Integer, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("verified_at", Instant),
+    Column("disabled_at", Instant),
+    Column("last_sign_in_at", Instant),
+    UniqueConstraint("username_key", name="uq_users_username_key"),
+    UniqueConstraint("email_key", name="uq_users_email_key"),
+    sqlite_with_rowid=False,
+)
+
+user_roles = Table(
+    "user_roles",
+    metadata,
+    Column("number", Integer, primary_key=True),  # the order in which roles were granted
+    Column("user_id", Text, ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
+    Column("role", Text, nullable=False),
+    UniqueConstraint("user_id", "role", name="uq_user_roles_user_id_role"),
+    Index("ix_user_roles_role", "role"),
+)
+
+roles = Table(
+    "roles",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("description", Text, nullable=False),
+    Column("permissions", JSON, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("user_id", Text, nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("last_used_at", Instant, nullable=False),
+    Column("expires_at", Instant, nullable=False),
+    Column("salt", LargeBinary, nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("rotated_at", Instant),
+    Column("delivery", Text, nullable=False),
+    Column("user_agent", Text, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("factors", JSON, nullable=False),
+    Column("revoked_at", Instant),
+    Column("revoked_why", Text),
+    Index("ix_sessions_user_id", "user_id"),
+    Index("ix_sessions_expires_at", "expires_at"),
+    Index("ix_sessions_revoked_at", "revoked_at", sqlite_where=text("revoked_at IS NOT NULL")),
+    sqlite_with_rowid=False,
+)
+
+signing_keys = Table(
+    "signing_keys",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    Column("kid", Text, nullable=False, unique=True),
+    Column("algorithm", Text, nullable=False),
+    Column("public_key", LargeBinary, nullable=False),
+    Column("sealed_private_key", LargeBinary, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("not_before", Instant, nullable=False),
+    Column("retires_at", Instant),
+    Column("gone_at", Instant),
+)
+
+changes = Table(
+    "changes",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    Column("changed", Text, nullable=False),  # the id of a user, a session or a signing key
+    sqlite_autoincrement=True,
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("at", Instant, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("actor", Text),
+    Column("target", Text),
+    Column("address", Text, nullable=False),
+    Column("user_agent", Text, nullable=False),
+    Column("request_id", Text, nullable=False),
+    Column("detail", JSON, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+one_time_tokens = Table(
+    "one_time_tokens",
+    metadata,
+    Column("key", Text, primary_key=True),  # purpose and subject: each has at most one
+    Column("purpose", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("expires_at", Instant, nullable=False),
+    sqlite_with_rowid=False,
+)

@@ -1,0 +1,201 @@
+"""Users in SQL."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    Connection,
+    Select,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    select,
+    update,
+)
+from sqlalchemy.dialects.sqlite import insert as upsert
+from sqlalchemy.exc import IntegrityError
+
+from gatelodge.accounts.store import User, UserId
+from gatelodge.errors import AlreadyExists
+from gatelodge.stores.sql.database import SqlDatabase
+from gatelodge.stores.sql.tables import user_roles, users
+
+
+class SqlUsers:
+    """The `UserStore` over one SQLite file."""
+
+    def __init__(self, database: SqlDatabase) -> None:
+        """Work over this database."""
+        self._database = database
+
+    async def add(self, user: User) -> None:
+        """Keep a new user."""
+        await self._database.write(lambda connection: _add(connection, user))
+
+    async def find(self, user_id: UserId) -> User | None:
+        """Return the user, or None."""
+        return await self._find_one(_BY_ID, user_id)
+
+    async def find_by_username(self, username_key: str) -> User | None:
+        """Return the user whose username has this key, or None."""
+        return await self._find_one(_BY_USERNAME, username_key)
+
+    async def find_by_email(self, email_key: str) -> User | None:
+        """Return the user whose e-mail address has this key, or None."""
+        return await self._find_one(_BY_EMAIL, email_key)
+
+    async def list_users(self, *, after: UserId | None, limit: int) -> list[User]:
+        """Return the users that follow `after`."""
+        values = {"after": after or "", "limit": limit}
+        rows = await self._database.scan(
+            lambda connection: connection.execute(_AFTER, values).all()
+        )
+        return [user_of(row) for row in rows]
+
+    async def replace_password_hash(self, user_id: UserId, old: str, new: str) -> bool:
+        """Put a new hash of the same password in place of the old one."""
+        return await self._change(
+            update(users)
+            .where(users.c.id == user_id, users.c.password_hash == old)
+            .values(password_hash=new)
+        )
+
+    async def change_password(self, user_id: UserId, old: str | None, new: str) -> User | None:
+        """Put a new password in place of the old one, and raise the epoch."""
+        change = (
+            update(users)
+            .where(users.c.id == user_id, users.c.password_hash.is_not_distinct_from(old))
+            .values(password_hash=new, epoch=users.c.epoch + 1)
+        )
+
+        def unit(connection: Connection) -> User | None:
+            changed = connection.execute(change).rowcount == 1
+            return _find(connection, _BY_ID, user_id) if changed else None
+
+        return await self._database.write(unit)
+
+    async def grant(self, user_id: UserId, role: str) -> bool:
+        """Add a role."""
+        held_by_somebody = select(users.c.id, bindparam("role", role)).where(users.c.id == user_id)
+        return await self._change(
+            upsert(user_roles)
+            .from_select(["user_id", "role"], held_by_somebody)
+            .on_conflict_do_nothing()
+        )
+
+    async def withdraw(self, user_id: UserId, role: str) -> bool:
+        """Take a role away."""
+        return await self._change(
+            delete(user_roles).where(user_roles.c.user_id == user_id, user_roles.c.role == role)
+        )
+
+    async def disable(self, user_id: UserId, at: datetime) -> bool:
+        """Keep the user out and raise the epoch."""
+        return await self._change(
+            update(users)
+            .where(users.c.id == user_id, users.c.disabled_at.is_(None))
+            .values(disabled_at=at, epoch=users.c.epoch + 1)
+        )
+
+    async def enable(self, user_id: UserId) -> bool:
+        """Let the user in again."""
+        return await self._change(
+            update(users)
+            .where(users.c.id == user_id, users.c.disabled_at.is_not(None))
+            .values(disabled_at=None)
+        )
+
+    async def raise_epoch(self, user_id: UserId) -> bool:
+        """End everything issued so far."""
+        return await self._change(
+            update(users).where(users.c.id == user_id).values(epoch=users.c.epoch + 1)
+        )
+
+    async def record_sign_in(self, user_id: UserId, at: datetime) -> None:
+        """Remember when the user last signed in."""
+        values = {"user_id": user_id, "at": at}
+        await self._database.write(
+            lambda connection: connection.execute(_RECORD_SIGN_IN, values).rowcount
+        )
+
+    async def remove(self, user_id: UserId) -> bool:
+        """Forget the user."""
+        return await self._change(delete(users).where(users.c.id == user_id))
+
+    async def holds_anyone(self, role: str, *, besides: UserId | None = None) -> bool:
+        """Say whether an enabled user, other than `besides`, holds the role."""
+        holders = (
+            select(user_roles.c.user_id)
+            .join(users, users.c.id == user_roles.c.user_id)
+            .where(
+                user_roles.c.role == role,
+                users.c.disabled_at.is_(None),
+                users.c.id != (besides or ""),
+            )
+        )
+        return await self._database.scan(
+            lambda connection: bool(connection.execute(select(exists(holders))).scalar())
+        )
+
+    async def _find_one(self, query: Select[Any], value: str) -> User | None:
+        return await self._database.read(lambda connection: _find(connection, query, value))
+
+    async def _change(self, statement: Any) -> bool:
+        return await self._database.write(
+            lambda connection: connection.execute(statement).rowcount == 1
+        )
+
+
+def _add(connection: Connection, user: User) -> None:
+    values = {column.name: getattr(user, column.name) for column in users.columns}
+    try:
+        connection.execute(insert(users), values)
+    except IntegrityError as error:
+        taken = connection.execute(_BY_USERNAME, {"value": user.username_key}).first()
+        raise AlreadyExists("username" if taken else "email") from error
+    for role in user.roles:
+        connection.execute(insert(user_roles), {"user_id": user.id, "role": role})
+
+
+def _find(connection: Connection, query: Select[Any], value: str) -> User | None:
+    row = connection.execute(query, {"value": value}).first()
+    return None if row is None else user_of(row)
+
+
+def user_of(row: Sequence[Any]) -> User:
+    """Return the user that a row of `USER_COLUMNS` holds."""
+    values = dict(zip((*_COLUMNS, "roles"), row, strict=True))
+    values["roles"] = tuple(values["roles"].split())
+    return User(**values)
+
+
+_COLUMNS = [column.name for column in users.columns]
+
+_in_order = (
+    select(user_roles.c.role)
+    .where(user_roles.c.user_id == users.c.id)
+    .order_by(user_roles.c.number)
+    .correlate(users)
+    .subquery()
+)
+_ROLES = func.coalesce(
+    select(func.group_concat(_in_order.c.role, " ")).correlate(users).scalar_subquery(), ""
+)
+USER_COLUMNS = (*users.columns, _ROLES)
+"""What to select of the table, for `user_of`."""
+
+_BY_ID = select(*USER_COLUMNS).where(users.c.id == bindparam("value"))
+_BY_USERNAME = select(*USER_COLUMNS).where(users.c.username_key == bindparam("value"))
+_BY_EMAIL = select(*USER_COLUMNS).where(users.c.email_key == bindparam("value"))
+_AFTER = (
+    select(*USER_COLUMNS)
+    .where(users.c.id > bindparam("after"))
+    .order_by(users.c.id)
+    .limit(bindparam("limit"))
+)
+_RECORD_SIGN_IN = (
+    update(users).where(users.c.id == bindparam("user_id")).values(last_sign_in_at=bindparam("at"))
+)

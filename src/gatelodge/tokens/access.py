@@ -1,0 +1,170 @@
+"""Access tokens: short-lived signed proofs, shown to an API (RFC 9068)."""
+
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+import jwt
+
+from gatelodge.accounts.store import UserId
+from gatelodge.clock import Clock
+from gatelodge.errors import ExpiredToken, InvalidToken
+from gatelodge.sessions.store import SessionId
+from gatelodge.tokens.jwk import EDDSA
+from gatelodge.tokens.jws import JwsPolicy, read_json_object, verify_jws
+from gatelodge.tokens.keys import LEEWAY, SigningKeys
+
+ACCESS_TOKEN_TYPE = "at+jwt"  # noqa: S105 - a media type
+CLIENT_ID = "gatelodge"
+LONGEST_LIFE = timedelta(seconds=900)
+SHORTEST_LIFE = timedelta(seconds=1)
+
+_TOKEN_ID_BYTES = 16
+POLICY = JwsPolicy(kid=re.compile(r"[A-Za-z0-9_-]{1,64}"), typ=ACCESS_TOKEN_TYPE)
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What a verified access token says.
+
+    Attributes:
+        subject: whose it is.
+        session_id: the session it was issued in.
+        roles: the subject's roles when it was issued: a hint, the user's record decides.
+        issued_at: seconds since 1970.
+        expires_at: seconds since 1970; from then on it counts no more.
+        token_id: unique to this token.
+        client_id: the application it was issued to.
+        issuer: who signed it.
+        audience: whom it is for.
+        key_id: the key that signed it; once that key is gone, so is what it signed.
+    """
+
+    subject: UserId
+    session_id: SessionId
+    roles: tuple[str, ...]
+    issued_at: int
+    expires_at: int
+    token_id: str
+    client_id: str
+    issuer: str
+    audience: str
+    key_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class AccessTokens:
+    """Issue and verify access tokens.
+
+    Attributes:
+        keys: what signs and what verifies.
+        clock: what time it is.
+        issuer: who we are, the public address of this server.
+        audience: whom our tokens are for.
+        life: how long a token lives, 1 to 900 seconds (security.md, section 3). Tokens count
+            whole seconds: one lives at most so long, and at most a second less.
+    """
+
+    keys: SigningKeys
+    clock: Clock
+    issuer: str
+    audience: str
+    life: timedelta
+
+    def __post_init__(self) -> None:
+        """Refuse a life that `verify` would refuse."""
+        if not SHORTEST_LIFE <= self.life <= LONGEST_LIFE:
+            raise ValueError("an access token lives 1 to 900 seconds")
+
+    def issue(self, *, subject: UserId, session_id: SessionId, roles: tuple[str, ...]) -> str:
+        """Return a new token for a subject, in a session."""
+        kid, private_key = self.keys.signing_key()
+        issued_at = self._seconds()
+        claims = {
+            "iss": self.issuer,
+            "aud": self.audience,
+            "sub": subject,
+            "exp": issued_at + int(self.life.total_seconds()),
+            "iat": issued_at,
+            "jti": secrets.token_urlsafe(_TOKEN_ID_BYTES),
+            "client_id": CLIENT_ID,
+            "sid": session_id,
+            "roles": roles,
+        }
+        headers = {"typ": ACCESS_TOKEN_TYPE, "kid": kid}
+        return jwt.encode(claims, private_key, algorithm=EDDSA, headers=headers)
+
+    async def verify(self, text: str) -> Claims:
+        """Return what a token says, once everything about it is right.
+
+        Raises:
+            InvalidToken: it is not a good access token of this server.
+            ExpiredToken: it was, and nothing but its time is wrong.
+        """
+        jws = await verify_jws(text, self.keys.find, policy=POLICY)
+        payload = read_json_object(jws.payload)
+        claims = _read_claims(payload, jws.kid)
+        self._check_parties(claims)
+        self._check_times(claims, payload)
+        return claims
+
+    def _check_parties(self, claims: Claims) -> None:
+        expected = (self.issuer, self.audience, CLIENT_ID)
+        if (claims.issuer, claims.audience, claims.client_id) != expected:
+            raise InvalidToken
+
+    def _check_times(self, claims: Claims, payload: Mapping[str, object]) -> None:
+        """Refuse a token from the future, one that lives too long, and last an expired one.
+
+        Clocks of several servers may differ, which the leeway forgives at the beginning of a
+        token's life; at its end nothing is forgiven.
+        """
+        now = self._seconds()
+        starts_at = _integer(payload, "nbf") if "nbf" in payload else claims.issued_at
+        if max(starts_at, claims.issued_at) > now + LEEWAY.total_seconds():
+            raise InvalidToken
+        if not 0 < claims.expires_at - claims.issued_at <= LONGEST_LIFE.total_seconds():
+            raise InvalidToken
+        if now >= claims.expires_at:
+            raise ExpiredToken
+
+    def _seconds(self) -> int:
+        return self.clock.milliseconds() // 1000
+
+
+def _read_claims(payload: Mapping[str, object], kid: str) -> Claims:
+    return Claims(
+        subject=UserId(_text(payload, "sub")),
+        session_id=SessionId(_text(payload, "sid")),
+        roles=_roles(payload),
+        issued_at=_integer(payload, "iat"),
+        expires_at=_integer(payload, "exp"),
+        token_id=_text(payload, "jti"),
+        client_id=_text(payload, "client_id"),
+        issuer=_text(payload, "iss"),
+        audience=_text(payload, "aud"),
+        key_id=kid,
+    )
+
+
+def _text(payload: Mapping[str, object], name: str) -> str:
+    value = payload.get(name)
+    if not isinstance(value, str) or not value:
+        raise InvalidToken
+    return value
+
+
+def _integer(payload: Mapping[str, object], name: str) -> int:
+    value = payload.get(name)
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise InvalidToken
+    return value
+
+
+def _roles(payload: Mapping[str, object]) -> tuple[str, ...]:
+    value = payload.get("roles")
+    if not isinstance(value, list) or not all(isinstance(role, str) for role in value):
+        raise InvalidToken
+    return tuple(value)

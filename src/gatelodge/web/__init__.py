@@ -1,0 +1,1 @@
+"""Manners every door shares."""

@@ -1,0 +1,80 @@
+"""What a request says of its caller: where it came from, and the token it carries."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from fastapi import Depends
+from starlette.requests import Request
+
+from gatelodge.audit import LONGEST_TEXT, Origin
+from gatelodge.errors import ConflictingTokens
+from gatelodge.gate.gate import Gate
+from gatelodge.gate.principal import Principal, Records
+from gatelodge.web.services import service_of
+from gatelodge.web.shell import REQUEST_ID, Headers
+
+
+def origin_of(request: Request) -> Origin:
+    """Return where the request came from."""
+    client = request.scope.get("client")
+    return Origin(
+        address=client[0] if client else "",
+        user_agent=request.headers.get("user-agent", "")[:LONGEST_TEXT],
+        request_id=request.scope[REQUEST_ID],
+    )
+
+
+def token_in(headers: Headers) -> str | None:
+    """Return the access token that the headers carry, or None.
+
+    It travels in `Authorization: Bearer …` or in `x-access-token`. An empty header counts as
+    none: the tutorial's clients send those when nobody is signed in.
+
+    Raises:
+        ConflictingTokens: there are two different ones, or one is malformed (RFC 6750, 3.1).
+    """
+    bearer = _only([value for name, value in headers if name == b"authorization"])
+    plain = _only([value for name, value in headers if name == b"x-access-token"])
+    tokens = {token for token in (_bearer_token(bearer), plain) if token}
+    if len(tokens) > 1:
+        raise ConflictingTokens
+    return tokens.pop() if tokens else None
+
+
+def _only(values: Sequence[bytes]) -> str:
+    if len(values) > 1:
+        raise ConflictingTokens
+    return values[0].decode("latin-1").strip() if values else ""
+
+
+def _bearer_token(header: str) -> str:
+    scheme, _, token = header.partition(" ")
+    if scheme.lower() != "bearer":
+        return ""
+    token = token.strip()
+    if not token or " " in token:
+        raise ConflictingTokens
+    return token
+
+
+async def _origin(request: Request) -> Origin:
+    return origin_of(request)
+
+
+async def _records(request: Request) -> Records:
+    return await service_of(request, Gate).records_of(request.state.principal)
+
+
+async def _caller(request: Request) -> Principal:
+    principal: Principal = request.state.principal
+    return principal
+
+
+From = Annotated[Origin, Depends(_origin)]
+"""Where the request came from."""
+
+Caller = Annotated[Principal, Depends(_caller)]
+"""Who makes the request; only on routes whose rule asks for somebody."""
+
+CallerRecords = Annotated[Records, Depends(_records)]
+"""The records of whoever makes the request, read for it; on the same routes."""

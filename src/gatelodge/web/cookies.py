@@ -1,0 +1,129 @@
+"""How tokens travel: in the answer's body, or in HttpOnly cookies (security.md, section 6)."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal
+
+from gatelodge.clock import Clock
+from gatelodge.errors import ConflictingTokens
+from gatelodge.sessions.service import SignedIn
+from gatelodge.sessions.store import Delivery
+from gatelodge.web.shell import SET_COOKIES, Headers, Scope
+
+SameSite = Literal["lax", "strict", "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class CookieTokens:
+    """The tokens that a request's cookies carry."""
+
+    access: str | None = None
+    refresh: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TokenDelivery:
+    """Hand tokens over, and read them back from cookies.
+
+    Attributes:
+        clock: what time it is.
+        default: how a sign-in that does not say is answered.
+        tutorial: whether its profile is on; then a sign-in that is answered in the body sets the
+            cookies too.
+        secure: whether people come by TLS; else the cookies go without `Secure` and prefix.
+        domain: the domain whose hosts share the cookies; empty: this host alone.
+        same_site: the cookies' SameSite attribute.
+        access_life: how long an access token, and so its cookie, lives.
+    """
+
+    clock: Clock
+    default: Delivery
+    tutorial: bool
+    secure: bool
+    domain: str
+    same_site: SameSite
+    access_life: timedelta
+
+    @property
+    def access_cookie(self) -> str:
+        """The name of the cookie that carries the access token."""
+        return f"{self._prefix}gatelodge-access"
+
+    @property
+    def refresh_cookie(self) -> str:
+        """The name of the cookie that carries the refresh token."""
+        return f"{self._prefix}gatelodge-refresh"
+
+    def after_sign_in(self, scope: Scope, signed_in: SignedIn) -> bool:
+        """Set the cookies where they are wanted; say whether the body carries the tokens too."""
+        if self._by_cookies(signed_in.session.delivery):
+            self.set_cookies(scope, signed_in)
+        return signed_in.session.delivery == "bearer"
+
+    def former_token(self, headers: Headers, delivery: Delivery) -> str | None:
+        """Return the refresh token whose cookie a sign-in so delivered is about to replace."""
+        return self.read(headers).refresh if self._by_cookies(delivery) else None
+
+    def set_cookies(self, scope: Scope, signed_in: SignedIn) -> None:
+        """Let the answer to this request, whatever it will be, carry the tokens as cookies."""
+        left = signed_in.session.expires_at - self.clock.now()
+        scope[SET_COOKIES] = [
+            self._cookie(self.access_cookie, signed_in.tokens.access_token, self.access_life),
+            self._cookie(self.refresh_cookie, signed_in.tokens.refresh_token, left),
+        ]
+
+    def clear_cookies(self, scope: Scope) -> None:
+        """Let the answer to this request take the cookies away."""
+        scope[SET_COOKIES] = [
+            self._cookie(name, "", timedelta(0))
+            for name in (self.access_cookie, self.refresh_cookie)
+        ]
+
+    def read(self, headers: Headers) -> CookieTokens:
+        """Return the tokens in a request's cookies.
+
+        Raises:
+            ConflictingTokens: one of them is there twice and differs; another host of the domain
+                may have planted it.
+        """
+        found = list(_pairs(headers))
+        return CookieTokens(
+            access=_only(found, self.access_cookie), refresh=_only(found, self.refresh_cookie)
+        )
+
+    def _by_cookies(self, delivery: Delivery) -> bool:
+        return delivery == "cookie" or self.tutorial
+
+    @property
+    def _prefix(self) -> str:
+        """Browsers let only the host itself set a `__Host-` cookie, and only over TLS."""
+        if not self.secure:
+            return ""
+        return "__Secure-" if self.domain else "__Host-"
+
+    def _cookie(self, name: str, value: str, life: timedelta) -> bytes:
+        parts = [
+            f"{name}={value}",
+            "Path=/",
+            f"Max-Age={max(0, int(life.total_seconds()))}",
+            "HttpOnly",
+            f"SameSite={self.same_site.capitalize()}",
+        ]
+        if self.secure:
+            parts.append("Secure")
+        if self.domain:
+            parts.append(f"Domain={self.domain}")
+        return "; ".join(parts).encode()
+
+
+def _pairs(headers: Headers) -> list[tuple[str, str]]:
+    lines = [value.decode("latin-1") for name, value in headers if name == b"cookie"]
+    items = [item.strip().partition("=") for line in lines for item in line.split(";")]
+    return [(name.strip(), value.strip()) for name, _, value in items]
+
+
+def _only(pairs: list[tuple[str, str]], wanted: str) -> str | None:
+    values = {value for name, value in pairs if name == wanted and value}
+    if len(values) > 1:
+        raise ConflictingTokens
+    return values.pop() if values else None

@@ -1,0 +1,76 @@
+"""Form bodies, which the tutorial's server reads as it reads JSON."""
+
+import json
+from typing import Any
+from urllib.parse import parse_qsl
+
+from starlette.requests import Request
+
+from gatelodge.errors import InvalidRequest, UnsupportedMediaType
+from gatelodge.web.shell import Message
+
+FORM = "application/x-www-form-urlencoded"
+MOST_FIELDS = 64
+_LISTS = frozenset({"roles"})
+
+
+async def as_json(request: Request) -> Request:
+    """Return the same request with its form as JSON; any other request as it is.
+
+    Raises:
+        InvalidRequest: it is no form, or gives a field twice that takes one value.
+    """
+    if _kind(request) != FORM:
+        return request
+    body = json.dumps(_fields(await request.body(), lists=_LISTS)).encode()
+    others = [pair for pair in request.scope["headers"] if pair[0] != b"content-type"]
+    request.scope["headers"] = [*others, (b"content-type", b"application/json")]
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return Request(request.scope, receive)
+
+
+async def read(request: Request) -> dict[str, str]:
+    """Return the fields of a page's form, each of which comes once.
+
+    Raises:
+        UnsupportedMediaType: the body is no form.
+        InvalidRequest: it is a broken one, or has a character that no field takes.
+    """
+    body = await request.body()
+    if not body and not _kind(request):
+        return {}
+    if _kind(request) != FORM:
+        raise UnsupportedMediaType
+    fields = _fields(body, lists=frozenset())
+    if any("\0" in text for pair in fields.items() for text in pair):
+        raise InvalidRequest("A field contains a character that is not allowed.")
+    return fields
+
+
+def _kind(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def _fields(body: bytes, *, lists: frozenset[str]) -> dict[str, Any]:
+    try:
+        pairs = parse_qsl(
+            body.decode("ascii"),
+            keep_blank_values=True,
+            errors="strict",
+            max_num_fields=MOST_FIELDS,
+        )
+    except ValueError as error:
+        raise InvalidRequest("The body is not a form.") from error
+    fields: dict[str, Any] = {}
+    for name, value in pairs:
+        plain = name.removesuffix("[]")
+        if plain in lists:
+            fields.setdefault(plain, []).append(value)
+        elif name in fields:
+            raise InvalidRequest("A form field is given twice.", field=name[:64])
+        else:
+            fields[name] = value
+    return fields

@@ -1,0 +1,34 @@
+"""Lists are pages: `?limit=` and an opaque `cursor`, answered with what comes next."""
+
+import base64
+import binascii
+from typing import Annotated
+
+from fastapi import Query
+
+from gatelodge.errors import InvalidRequest
+
+Limit = Annotated[int, Query(ge=1, le=200, description="How many at most.")]
+Cursor = Annotated[
+    str | None, Query(max_length=256, description="`next` of the page before this one.")
+]
+
+
+def to_cursor(position: str) -> str:
+    """Return a cursor that says where the next page starts."""
+    return base64.urlsafe_b64encode(position.encode()).rstrip(b"=").decode()
+
+
+def from_cursor(cursor: str | None) -> str | None:
+    """Return the position in a cursor, or None for the first page.
+
+    Raises:
+        InvalidRequest: it is not one of ours.
+    """
+    if cursor is None:
+        return None
+    try:
+        raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+        return raw.decode("ascii")
+    except (binascii.Error, UnicodeDecodeError, ValueError) as error:
+        raise InvalidRequest("cursor: not one of ours", field="cursor") from error

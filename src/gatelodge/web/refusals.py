@@ -1,0 +1,87 @@
+"""Where exceptions of a request become answers; no door catches anything itself."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gatelodge.audit import AuditLog
+from gatelodge.errors import (
+    CrossSiteRequest,
+    Forbidden,
+    InternalError,
+    InvalidRequest,
+    MethodNotAllowed,
+    NoSuchRoute,
+    Refusal,
+)
+from gatelodge.web.caller import origin_of
+from gatelodge.web.html import Pages
+from gatelodge.web.page_door import answer_before_routing, is_for_people, refusal_page
+from gatelodge.web.responses import refusal_response
+from gatelodge.web.services import service_of
+from gatelodge.web.shell import REQUEST_ID
+
+
+async def answer_refusal(request: Request, refusal: Exception) -> Response:
+    """Answer what a service or the gate refused."""
+    if not isinstance(refusal, Refusal):
+        raise refusal
+    if isinstance(refusal, Forbidden | CrossSiteRequest):  # security.md, section 11
+        service_of(request, AuditLog).note(
+            "request.refused", origin=origin_of(request), detail={"code": refusal.code}
+        )
+    if is_for_people(request):
+        return await refusal_page(request, refusal)
+    return refusal_response(refusal, request.scope[REQUEST_ID])
+
+
+async def answer_validation_error(request: Request, error: Exception) -> Response:
+    """Answer a body or parameter of the wrong shape, naming the first field that is wrong."""
+    if not isinstance(error, RequestValidationError):
+        raise error
+    return await answer_refusal(request, _invalid(error.errors()))
+
+
+async def answer_http_error(request: Request, error: Exception) -> Response:
+    """Answer what the router could not place."""
+    if not isinstance(error, HTTPException):
+        raise error
+    refusal = _REFUSALS.get(error.status_code, InternalError)()
+    response = await answer_refusal(request, refusal)
+    if isinstance(refusal, MethodNotAllowed):
+        response.headers["Allow"] = ", ".join(_methods_at(request))
+    return response
+
+
+async def answer_unforeseen(request: Request, _error: Exception) -> Response:
+    """Answer what nobody foresaw; the shell writes it to the log."""
+    pages = service_of(request, Pages)
+    return answer_before_routing(pages, request.scope, InternalError())
+
+
+_REFUSALS: dict[int, type[Refusal]] = {
+    400: InvalidRequest,
+    404: NoSuchRoute,
+    405: MethodNotAllowed,
+}
+
+
+def _invalid(errors: Sequence[Any]) -> InvalidRequest:
+    first = errors[0]
+    where = [str(part) for part in first["loc"][1:]]
+    field = where[0][:64] if where and not first["type"].startswith("json") else None
+    reason = first["msg"].removeprefix("Value error, ")
+    return InvalidRequest(f"{'.'.join(where)[:64]}: {reason}" if field else reason, field=field)
+
+
+def _methods_at(request: Request) -> list[str]:
+    methods = {
+        route.method
+        for route in request.app.state.routes
+        if route.pattern.fullmatch(request.scope["path"])
+    }
+    return sorted(methods | {"HEAD"} if "GET" in methods else methods)

@@ -1,0 +1,60 @@
+"""Whether a page of ours made the browser send this (OWASP CSRF Prevention; Fetch Metadata)."""
+
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from gatelodge.errors import CrossSiteRequest
+from gatelodge.web.shell import Headers
+
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+@dataclass(frozen=True, slots=True)
+class SameOrigin:
+    """Refuse changes that pages of unknown origins ask for.
+
+    Attributes:
+        public: the public origin, such as `https://id.example`.
+        origins: that one and those that are configured, such as `https://app.example`.
+    """
+
+    public: str
+    origins: frozenset[str]
+
+    def check(self, method: str, headers: Headers, *, with_cookie: bool) -> None:
+        """Return if the request may change something.
+
+        What carries one of our cookies must show where it comes from. What carries none is refused
+        only where the browser says that another site sent it: it could sign a victim in as
+        somebody else (login CSRF, ASVS 7.6.2).
+
+        Raises:
+            CrossSiteRequest: it comes from elsewhere, or does not show that it does not.
+        """
+        if method not in SAFE_METHODS and not self._is_ours(headers, otherwise=not with_cookie):
+            raise CrossSiteRequest
+
+    def _is_ours(self, headers: Headers, *, otherwise: bool) -> bool:
+        origin = _value(headers, b"origin")
+        site = _value(headers, b"sec-fetch-site")
+        if site is not None:
+            return site in {"same-origin", "none"} or origin in self.origins
+        if origin is not None:
+            return origin in self.origins
+        referer = _value(headers, b"referer")
+        if referer is not None:
+            return _origin_of(referer) in self.origins
+        return otherwise
+
+
+def _origin_of(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # such as http://[
+        return ""
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _value(headers: Headers, wanted: bytes) -> str | None:
+    values = [value.decode("latin-1") for name, value in headers if name == wanted]
+    return values[0] if len(values) == 1 else ("" if values else None)

@@ -1,0 +1,231 @@
+"""The outermost layer: what holds for every request and every answer, whatever is inside."""
+
+import asyncio
+import itertools
+import secrets
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any, TypeAlias
+
+import structlog
+from starlette.responses import Response
+
+from gatelodge.errors import (
+    BodyTooLarge,
+    BodyTooSlow,
+    HeadersTooLarge,
+    InternalError,
+    InvalidRequest,
+    MisdirectedRequest,
+    NoSuchRoute,
+    Refusal,
+    UriTooLong,
+)
+from gatelodge.web.responses import refusal_response
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Message: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+Headers: TypeAlias = list[tuple[bytes, bytes]]
+LettingIn: TypeAlias = Callable[[Iterable[tuple[bytes, bytes]]], Headers]
+"""From a request's headers to those that let the page of another origin read the answer."""
+
+MOST_BODY_BYTES = 16 * 1024
+MOST_TARGET_BYTES = 4 * 1024
+MOST_HEADER_BYTES = 8 * 1024
+MOST_HEADERS_BYTES = 16 * 1024
+MOST_HEADERS = 64
+BODY_SECONDS = 10.0
+
+SET_COOKIES = "gatelodge.set_cookies"
+"""The key in the ASGI scope of the cookies that the answer will set, whatever it is."""
+
+REQUEST_ID = "gatelodge.request_id"
+"""The key of the request's id in the ASGI scope."""
+
+LOOPBACK = frozenset({b"localhost", b"127.0.0.1", b"[::1]"})
+_PROBES = frozenset({"/healthz", "/readyz"})  # asked by address, by whatever runs the server
+
+API_HEADERS: dict[bytes, bytes] = {
+    b"cache-control": b"no-store",
+    b"x-content-type-options": b"nosniff",
+    b"content-security-policy": (
+        b"default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+    ),
+    b"referrer-policy": b"no-referrer",
+    b"cross-origin-resource-policy": b"same-origin",
+}
+_TLS_ONLY = {b"strict-transport-security": b"max-age=63072000; includeSubDomains"}
+
+
+def _in_json(scope: Scope, refusal: Refusal) -> Response:
+    return refusal_response(refusal, scope[REQUEST_ID])
+
+
+class Shell:
+    """An ASGI application around another one.
+
+    It gives each request an id, refuses what is too large, too slow or for another host, adds the
+    headers of security.md, section 10, and turns what nobody foresaw into a bare 500.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        *,
+        hosts: Iterable[str],
+        secure: bool,
+        refuse: Callable[[Scope, Refusal], Response] = _in_json,
+        let_in: LettingIn | None = None,
+    ) -> None:
+        """Wrap `app`; answer only for these hosts (and loopback), `*` meaning any.
+
+        Every answer, refusals of this layer included, may be read where `let_in` says so.
+        """
+        self._app = app
+        self._let_in = let_in or (lambda _asked: [])
+        self._refuse = refuse
+        self._series = secrets.token_hex(10).encode()
+        self._numbers = itertools.count(1)
+        names = {host.lower().encode() for host in hosts}
+        self._hosts = None if b"*" in names else LOOPBACK | names
+        self._headers = API_HEADERS | (_TLS_ONLY if secure else {})
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        scope[REQUEST_ID] = self.new_request_id().decode()
+        answer = _Answer(send, self, scope)
+        if scope["method"] == "HEAD":
+            scope["method"] = "GET"  # every GET answers HEAD; `_Answer` leaves the body out
+        try:
+            self._check(scope)
+            await self._app(scope, _Body(receive), answer)
+        except Refusal as refusal:
+            await self._refuse(scope, refusal)(scope, receive, answer)
+        except Exception:
+            structlog.get_logger("gatelodge").exception(
+                "request.failed", request_id=scope[REQUEST_ID], path=scope["path"][:256]
+            )
+            if not answer.started:
+                await self._refuse(scope, InternalError())(scope, receive, answer)
+            elif not answer.complete:
+                raise  # so that the server breaks the connection off
+
+    def _check(self, scope: Scope) -> None:
+        target = scope.get("raw_path") or scope["path"].encode()
+        if len(target) + len(scope["query_string"]) > MOST_TARGET_BYTES:
+            raise UriTooLong
+        if "\n" in scope["path"]:  # the router's patterns end in `$`, which matches before one
+            raise NoSuchRoute
+        headers: Headers = scope["headers"]
+        sizes = [len(name) + len(value) for name, value in headers]
+        if len(sizes) > MOST_HEADERS or sum(sizes) > MOST_HEADERS_BYTES:
+            raise HeadersTooLarge
+        if sizes and max(sizes) > MOST_HEADER_BYTES:
+            raise HeadersTooLarge
+        _check_lengths(headers)
+        named = [value for name, value in headers if name == b"host"]
+        if len(named) != 1 or not named[0]:  # Granian hands over an empty one where there is none
+            raise InvalidRequest("The request names no host, or more than one.")
+        if scope["path"] not in _PROBES and not self.answers_for(named[0]):
+            raise MisdirectedRequest
+
+    def new_request_id(self) -> bytes:
+        """Return a new id: unique, and meant to be read in logs, not to be secret."""
+        return b"req_%b%012x" % (self._series, next(self._numbers))
+
+    def answers_for(self, host: bytes) -> bool:
+        """Say whether the value of a Host header, with or without a port, names this server."""
+        name, colon, port = host.lower().rpartition(b":")
+        return (
+            self._hosts is None
+            or (name if colon and port.isdigit() else host.lower()) in self._hosts
+        )
+
+    def complete(
+        self, given: Iterable[tuple[bytes, bytes]], asked: Iterable[tuple[bytes, bytes]] = ()
+    ) -> Headers:
+        """Return the headers of an answer with those that all answers to such a request carry."""
+        headers = list(given)
+        present = {name for name, _ in headers}
+        headers += [pair for pair in self._headers.items() if pair[0] not in present]
+        return headers + self._let_in(asked)
+
+
+def _check_lengths(headers: Headers) -> None:
+    """Refuse what a proxy could frame differently (RFC 9112, 6.3), and bodies far too large."""
+    lengths = [value for name, value in headers if name == b"content-length"]
+    codings = [value for name, value in headers if name == b"transfer-encoding"]
+    if codings and [coding.strip().lower() for coding in codings] != [b"chunked"]:
+        raise InvalidRequest("The request has a transfer coding other than chunked.")
+    if len(lengths) > 1 or (lengths and codings):
+        raise InvalidRequest("The request states its length twice.")
+    if lengths and not lengths[0].isdigit():
+        raise InvalidRequest("The request states no length that can be read.")
+    if lengths and (len(lengths[0]) > 18 or int(lengths[0]) > MOST_BODY_BYTES):
+        raise BodyTooLarge
+
+
+class _Body:
+    """The request's body, which must be small and arrive in time."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._left = MOST_BODY_BYTES
+        self._deadline = 0.0
+        self._complete = False
+
+    async def __call__(self) -> Message:
+        """Return the next message of the request."""
+        if self._complete:
+            return await self._receive()
+        message = await self._in_time()
+        if message["type"] == "http.disconnect":
+            raise InvalidRequest("The body ended before all of it had come.")
+        if message["type"] == "http.request":
+            self._left -= len(message.get("body", b""))
+            if self._left < 0:
+                raise BodyTooLarge
+            self._complete = not message.get("more_body", False)
+        return message
+
+    async def _in_time(self) -> Message:
+        loop = asyncio.get_running_loop()
+        self._deadline = self._deadline or loop.time() + BODY_SECONDS
+        try:
+            async with asyncio.timeout_at(self._deadline):
+                return await self._receive()
+        except TimeoutError:
+            raise BodyTooSlow from None
+
+
+class _Answer:
+    """The way out, on which every answer gets the headers that all answers carry."""
+
+    def __init__(self, send: Send, shell: Shell, scope: Scope) -> None:
+        self._send = send
+        self._shell = shell
+        self._scope = scope
+        self._bare = scope["method"] == "HEAD"
+        self.started = False
+        self.complete = False
+
+    async def __call__(self, message: Message) -> None:
+        """Send one message of the answer."""
+        if message["type"] == "http.response.start":
+            self.started = True
+            message["headers"] = self._complete(message.get("headers", ()))
+        elif self._bare and message["type"] == "http.response.body":
+            message["body"] = b""
+        await self._send(message)
+        self.complete = message["type"] == "http.response.body" and not message.get("more_body")
+
+    def _complete(self, given: Iterable[tuple[bytes, bytes]]) -> Headers:
+        headers = self._shell.complete(given, self._scope["headers"])
+        headers.append((b"x-request-id", self._scope[REQUEST_ID].encode()))
+        headers += [(b"set-cookie", cookie) for cookie in self._scope.get(SET_COOKIES, ())]
+        return headers

@@ -1,0 +1,121 @@
+"""How the pages look here: name, logo, and one accent colour that stays readable."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from gatelodge.errors import ConfigurationError
+
+READABLE = 4.5
+"""The contrast of text and what is behind it (WCAG 2.2, 1.4.3)."""
+
+LIGHT_GROUND = "#eaf5ef"
+DARK_GROUND = "#1b2b23"
+"""Of what the accent is read on, the darkest when pages are light, the lightest when dark."""
+
+_WHITE, _INK = "#ffffff", "#000000"  # one of the two can be read on any colour
+
+LOGO_TYPES = {
+    ".svg": "image/svg+xml",
+    ".png": "image/png",
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".webp": "image/webp",
+    ".gif": "image/gif",
+}
+MOST_LOGO_BYTES = 32 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Logo:
+    """An image of the operator's, which this server serves itself."""
+
+    content: bytes
+    media_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Palette:
+    """The accent, in the shades in which it can be read.
+
+    Attributes:
+        accent: as set; the ground of buttons.
+        on_accent: text on it.
+        light: as text where pages are light.
+        dark: as text where pages are dark.
+    """
+
+    accent: str
+    on_accent: str
+    light: str
+    dark: str
+
+    @classmethod
+    def of(cls, accent: str) -> "Palette":
+        """Return the shades of an accent colour."""
+        on_accent = max((_WHITE, _INK), key=lambda text: contrast(text, accent))
+        return cls(
+            accent=accent,
+            on_accent=on_accent,
+            light=_until_readable(accent, on=LIGHT_GROUND, towards=_INK),
+            dark=_until_readable(accent, on=DARK_GROUND, towards=_WHITE),
+        )
+
+    def css(self) -> str:
+        """Return the shades as custom properties."""
+        return (
+            f":root{{--accent:{self.accent};--on-accent:{self.on_accent};"
+            f"--accent-light:{self.light};--accent-dark:{self.dark}}}\n"
+        )
+
+
+def read_logo(path: Path | None) -> Logo | None:
+    """Return the logo in a file.
+
+    Raises:
+        ConfigurationError: it cannot be read, is no image that browsers show, or is too large
+            for a page that shall weigh little.
+    """
+    if path is None:
+        return None
+    media_type = LOGO_TYPES.get(path.suffix.lower())
+    if media_type is None:
+        raise ConfigurationError(f"GATELODGE_LOGO: {path} is none of {', '.join(LOGO_TYPES)}.")
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(f"GATELODGE_LOGO: {path}: {error.strerror}.") from error
+    if len(content) > MOST_LOGO_BYTES:
+        raise ConfigurationError(
+            f"GATELODGE_LOGO: {path} has {len(content)} bytes; at most {MOST_LOGO_BYTES} fit."
+        )
+    return Logo(content, media_type)
+
+
+def contrast(one: str, other: str) -> float:
+    """Return the contrast ratio of two colours, from 1 to 21 (WCAG 2.2)."""
+    lighter, darker = sorted((_luminance(one), _luminance(other)), reverse=True)
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def _luminance(colour: str) -> float:
+    red, green, blue = (_linear(part / 255) for part in _parts(colour))
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def _linear(part: float) -> float:
+    return part / 12.92 if part <= 0.04045 else float(((part + 0.055) / 1.055) ** 2.4)
+
+
+def _until_readable(colour: str, *, on: str, towards: str) -> str:
+    """Return the colour, mixed with as much of another as it takes to be read."""
+    mixed = (_mix(colour, towards, step / 20) for step in range(21))
+    return next(shade for shade in mixed if contrast(shade, on) >= READABLE)
+
+
+def _mix(one: str, other: str, share: float) -> str:
+    parts = zip(_parts(one), _parts(other), strict=True)
+    return "#" + "".join(f"{round(a + (b - a) * share):02x}" for a, b in parts)
+
+
+def _parts(colour: str) -> tuple[int, int, int]:
+    return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)

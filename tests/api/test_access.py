@@ -1,0 +1,89 @@
+"""Authorization that can be proved: every route, called as every kind of caller."""
+
+from pathlib import Path
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from gatelodge.app import DOORS, House
+from gatelodge.clock import new_id
+from gatelodge.errors import ConfigurationError
+from gatelodge.web.door import Door, GuardedRoute
+from tests.support.access_table import (
+    DISABLED,
+    KINDS,
+    NOBODY,
+    OTHER_KIND,
+    ROLES,
+    SIGNED_OUT,
+    declared_routes,
+    expected_status,
+    parse_access_table,
+)
+from tests.support.clock import NOON
+from tests.support.people import Person, signed_in
+
+API_PAGE = Path(__file__).parents[2] / "docs" / "api.md"
+
+
+async def token_of_a(kind: str, client: httpx.AsyncClient, house: House) -> str | None:
+    """Return what a caller of this kind sends as the access token."""
+    if kind == NOBODY:
+        return None
+    name = f"caller-{new_id('x', NOON)[-8:]}"
+    person = await signed_in(client, house, name, *ROLES.get(kind, ("moderator", "admin")))
+    if kind == DISABLED:
+        await house.accounts.disable(await house.accounts.get_by_username(name))
+    if kind == SIGNED_OUT:
+        await client.post("/api/auth/signout", headers=person.headers)
+    if kind == OTHER_KIND:
+        return str(person.answer["refreshToken"])
+    return person.token
+
+
+@pytest.fixture
+async def keeper(client: httpx.AsyncClient, house: House) -> Person:
+    """Return an admin who is never touched, so that no caller is the last one."""
+    return await signed_in(client, house, "keeper", "admin")
+
+
+@pytest.mark.usefixtures("keeper")
+@pytest.mark.parametrize("kind", KINDS)
+async def test_every_route_answers_this_kind_of_caller_as_the_documentation_says(
+    client: httpx.AsyncClient, house: House, kind: str
+) -> None:
+    """By either header; the table in docs/api.md, the routes' own rules and the answers agree."""
+    table = parse_access_table(API_PAGE.read_text())
+    assert set(table) == {(route.method, route.path) for route in declared_routes()}
+    for carrier in ("authorization", "x-access-token"):
+        for route in declared_routes():
+            token = await token_of_a(kind, client, house)
+            value = f"Bearer {token}" if carrier == "authorization" else str(token)
+            response = await client.request(
+                route.method,
+                route.path.replace("{session_id}", new_id("ses", NOON)),
+                headers={} if token is None else {carrier: value},
+                json={} if route.method == "POST" else None,
+            )
+            expected = table[route.method, route.path][kind]
+            assert expected == expected_status(route, kind)
+            assert response.status_code == expected, (route.method, route.path, response.text)
+
+
+def test_a_route_that_does_not_say_who_may_call_cannot_be_made() -> None:
+    """It fails closed: the server does not start with it."""
+
+    async def forgotten() -> None:
+        """Answer."""
+
+    with pytest.raises(ConfigurationError, match="does not say who may call"):
+        FastAPI().router.add_api_route("/x", forgotten, route_class_override=GuardedRoute)
+
+
+def test_no_route_goes_around_the_doors() -> None:
+    """Whatever answers was declared."""
+    for door in DOORS:
+        assert len(door.routes) == len(door.router.routes) > 0
+        if isinstance(door, Door):
+            assert all(isinstance(route, GuardedRoute) for route in door.router.routes)

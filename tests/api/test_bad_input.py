@@ -1,0 +1,617 @@
+"""Whatever a request looks like, it is answered, and never with a 5xx (security.md, section 9).
+
+The routes come from the doors themselves: a route that is added is tried here from then on.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterable, AsyncIterator, Iterator
+from dataclasses import dataclass
+from typing import Any, get_args
+from urllib.parse import quote
+
+import httpx
+import jsonschema_rs
+import pytest
+from fastapi.routing import APIRoute
+from pydantic import BaseModel
+
+from gatelodge.app import DOORS, House
+from gatelodge.web.door import Door
+from gatelodge.web.shell import MOST_BODY_BYTES
+from tests.support.naughty import NAUGHTY
+from tests.support.people import Person, signed_in
+
+JSON = {"Content-Type": "application/json"}
+MEBIBYTE = 1024 * 1024
+
+JSON_DOORS = [door for door in DOORS if isinstance(door, Door)]
+ROUTES = [route for door in JSON_DOORS for route in door.routes]
+
+
+@dataclass(frozen=True)
+class Form:
+    """A route that reads a JSON body, and a body that it would read."""
+
+    method: str
+    url: str
+    schema: dict[str, Any]
+    required: bool
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """A body that it would read: what the model gives as examples, or anything."""
+        properties = self.schema["properties"]
+        return {name: properties[name].get("examples", ["text"])[0] for name in self.necessary}
+
+    @property
+    def bytes(self) -> bytes:
+        """The same, as it is sent."""
+        return json.dumps(self.body).encode()
+
+    @property
+    def necessary(self) -> list[str]:
+        """The names of the fields that must be there."""
+        return list(self.schema.get("required", ()))
+
+    @property
+    def fields(self) -> list[str]:
+        """The names of all fields."""
+        return list(self.schema["properties"])
+
+    def accepts(self, body: object) -> bool:
+        """Say whether the OpenAPI document lets this body in."""
+        return jsonschema_rs.is_valid(self.schema, body)
+
+    @property
+    def texts(self) -> list[str]:
+        """The names of the fields that take any text."""
+        return [field for field in self.fields if self.accepts(self.body | {field: "text"})]
+
+
+def forms() -> Iterator[Form]:
+    """Yield every route that reads a JSON body."""
+    for door in JSON_DOORS:
+        for route in door.router.routes:
+            assert isinstance(route, APIRoute)
+            if route.body_field is not None:
+                field = route.body_field.field_info
+                schema = model_in(field.annotation).model_json_schema()
+                yield Form(
+                    min(route.methods or ()), concrete(route.path), schema, field.is_required()
+                )
+
+
+def model_in(annotation: Any) -> type[BaseModel]:
+    """Return the model of a body that may be optional."""
+    return next(kind for kind in (annotation, *get_args(annotation)) if isinstance(kind, type))
+
+
+def concrete(path: str) -> str:
+    """Return a path with something in the place of its parameters."""
+    return "/".join("usr_none" if part.startswith("{") else part for part in path.split("/"))
+
+
+FORMS = list(forms())
+
+
+@pytest.fixture
+async def admin(client: httpx.AsyncClient, house: House) -> Person:
+    """Return somebody whom no rule keeps from showing a route a bad body."""
+    return await signed_in(client, house, "adele", "moderator", "admin")
+
+
+@pytest.fixture
+def send(client: httpx.AsyncClient, admin: Person) -> "Send":
+    """Return how to send bytes, as JSON unless said otherwise."""
+    return Send(client, admin.headers)
+
+
+@dataclass(frozen=True)
+class Send:
+    """Send bytes to a route that reads a JSON body."""
+
+    client: httpx.AsyncClient
+    headers: dict[str, str]
+
+    async def __call__(
+        self, form: Form, content: bytes | AsyncIterable[bytes], **headers: str
+    ) -> httpx.Response:
+        """Return the answer."""
+        return await self.client.request(
+            form.method, form.url, content=content, headers=JSON | self.headers | headers
+        )
+
+    async def json(self, form: Form, body: object) -> httpx.Response:
+        """Return the answer to a body that JSON can say."""
+        return await self(form, json.dumps(body).encode())
+
+
+def test_every_json_route_is_tried() -> None:
+    """Should the walk over the doors find nothing, every test below would pass."""
+    assert {"/api/auth/signup", "/api/auth/signin"} <= {form.url for form in FORMS}
+    assert all(form.accepts(form.body) for form in FORMS)
+
+
+# What is not JSON, or not JSON that every reader reads alike
+
+NOT_JSON = {
+    "white space": (b" \r\n\t", "not JSON"),
+    "half of it": (b'{"username": "ann"', "not JSON"),
+    "two values": (b"{} {}", "not JSON"),
+    "single quotes": (b"{'username': 'ann'}", "not JSON"),
+    "a comma too many": (b'{"username": "ann",}', "not JSON"),
+    "a comment": (b'{"username": "ann" /* ! */}', "not JSON"),
+    "a form": (b"username=ann&password=secret", "not JSON"),
+    "a raw newline in a text": (b'{"username": "a\nb"}', "not JSON"),
+    "a bad escape": (rb'{"username": "\x41"}', "not JSON"),
+    "a byte order mark": (b"\xef\xbb\xbf{}", "not JSON"),
+    "Latin-1": (b'{"username": "\xe9"}', "not UTF-8"),
+    "an overlong encoding": (b'{"username": "\xc0\xaf"}', "not UTF-8"),
+    "an encoded surrogate": (b'{"username": "\xed\xa0\x80"}', "not UTF-8"),
+    "beyond Unicode": (b'{"username": "\xf4\x90\x80\x80"}', "not UTF-8"),
+    "UTF-16": ('{"username": "ann"}'.encode("utf-16"), "not UTF-8"),
+    "UTF-16 without a mark": ('{"username": "ann"}'.encode("utf-16-le"), "not JSON"),
+    "UTF-32 without a mark": ('{"username": "ann"}'.encode("utf-32-be"), "not JSON"),
+    "NaN": (b'{"username": NaN}', "not JSON"),
+    "Infinity": (b'{"username": Infinity}', "not JSON"),
+    "-Infinity": (b'{"username": [-Infinity]}', "not JSON"),
+    "1e999": (b'{"username": 1e999}', "too many digits"),
+    "-1e999": (b'{"username": [[-1e999]]}', "too many digits"),
+    "twenty digits": (b'{"username": ' + b"9" * 20 + b"}", "too many digits"),
+    "minus twenty digits": (b'{"username": -' + b"9" * 20 + b"}", "too many digits"),
+    "five thousand digits": (b'{"username": ' + b"9" * 5000 + b"}", "too many digits"),
+    "five thousand decimals": (b'{"username": 0.' + b"9" * 5000 + b"}", "too many digits"),
+    "NUL": (rb'{"username": "a\u0000b"}', "not allowed"),
+    "NUL in a key": (rb'{"user\u0000name": "ann"}', "not allowed"),
+    "half a surrogate pair": (rb'{"username": "\ud800"}', "not allowed"),
+    "the other half": (rb'{"username": ["\udfff"]}', "not allowed"),
+    "a pair the wrong way round": (rb'{"username": "\udc00\ud800"}', "not allowed"),
+    "a surrogate in a key": (rb'{"\ud800": "ann"}', "not allowed"),
+    "17 levels": (b"[" * 17 + b"]" * 17, "too deeply"),
+    "17 levels of objects": (b'{"a":' * 17 + b"1" + b"}" * 17, "too deeply"),
+    "1,000 levels": (b"[" * 1000 + b"]" * 1000, "too deeply"),
+    "8,000 levels": (b"[" * 8000 + b"]" * 8000, "too deeply"),
+    "8,000 levels, never closed": (b"[" * 8000, "too deeply|not JSON"),
+    "65 keys": (json.dumps(dict.fromkeys(map(str, range(65)))).encode(), "too many keys"),
+    "65 keys within": (
+        json.dumps([dict.fromkeys(map(str, range(65)))]).encode(),
+        "too many keys",
+    ),
+    "a key twice within": (b'{"username": {"$eq": 1, "$eq": 2}}', "same key twice"),
+    "a key twice, once escaped": (rb'{"a": 1, "\u0061": 2}', "same key twice"),
+}
+"""What the body is, and a word of the refusal."""
+
+
+async def test_what_is_not_strict_json_is_refused_as_such(send: Send) -> None:
+    for form in FORMS:
+        for name, (body, reason) in NOT_JSON.items():
+            problem = refused(await send(form, body), 400, name)
+            assert problem["code"] == "invalid_request", name
+            assert any(word in problem["message"] for word in reason.split("|")), (name, problem)
+
+
+async def test_a_field_that_comes_twice_is_refused(send: Send) -> None:
+    """Two readers could each take another one for the right one (RFC 8259, section 4)."""
+    for form in FORMS:
+        for field in form.fields:
+            once = f"{json.dumps(field)}: {json.dumps(form.body.get(field, 'text'))}"
+            problem = refused(await send(form, f"{{{once}, {once}}}".encode()), 400, field)
+            assert "same key twice" in problem["message"]
+
+
+async def test_json_at_the_limits_is_read(send: Send) -> None:
+    """16 levels, 64 keys and 19 digits are refused for what they say, not for how they look."""
+    for form in FORMS:
+        at_the_limits = (
+            b"[" * 16 + b"]" * 16,
+            json.dumps(dict.fromkeys(map(str, range(64)))).encode(),
+            json.dumps({"unknown": -(10**19 - 1)}).encode(),
+            rb'{"unknown": "\ud83d\ude00"}',
+        )
+        for body in at_the_limits:
+            problem = refused(await send(form, body), None, body)
+            assert "The body is not" not in problem["message"]
+            for word in ("deeply", "many", "allowed"):
+                assert word not in problem["message"]
+
+
+# What is JSON and is not what the route takes
+
+WRONG_VALUES: tuple[object, ...] = (
+    None,
+    0,
+    -1,
+    10**19 - 1,
+    1.5,
+    True,
+    False,
+    "",
+    [],
+    ["ann"],
+    [None],
+    [["user"]],
+    [{"$ne": None}],
+    {},
+    {"$ne": None},
+    {"$gt": ""},
+    {"$regex": ".*"},
+    {"username": "ann"},
+    "a" * 2000,
+    ["a" * 65],
+    ["user"] * 17,
+)
+
+
+async def test_a_field_of_the_wrong_type_is_refused(send: Send) -> None:
+    """Whatever the document does not let in; operator objects have no other defence than this."""
+    for form in FORMS:
+        tried = 0
+        for field in form.fields:
+            for value in WRONG_VALUES:
+                body = form.body | {field: value}
+                if not form.accepts(body):
+                    refused(await send.json(form, body), None, (field, value))
+                    tried += 1
+        assert tried >= 10
+
+
+async def test_a_missing_field_is_refused(send: Send) -> None:
+    for form in FORMS:
+        refused(await send.json(form, {}), None, "all")
+        refused(await send(form, b""), None, "no body")
+        for field in form.necessary:
+            rest = {name: value for name, value in form.body.items() if name != field}
+            refused(await send.json(form, rest), None, field)
+
+
+NOT_FOR_CALLERS = (
+    *("id", "_id", "role", "epoch", "verified", "verified_at", "disabled_at", "created_at"),
+    *("password_hash", "username_key", "__proto__", "constructor", "__class__", "", "$where"),
+)
+
+
+async def test_a_field_that_no_caller_decides_is_refused(send: Send) -> None:
+    """Nobody hands themselves an id, a role or a verified address (ASVS 15.3.3)."""
+    for form in FORMS:
+        for field in (*NOT_FOR_CALLERS, *(field.upper() for field in form.body)):
+            problem = refused(await send.json(form, form.body | {field: "1"}), 400, field)
+            assert (problem["code"], problem["field"]) == ("invalid_request", field)
+
+
+async def test_a_body_that_is_no_object_is_refused(send: Send) -> None:
+    for form in FORMS:
+        for body in (None, True, 0, 1.5, "", "ann", [], [form.body], [[form.body]]):
+            refused(await send.json(form, body), None, body)
+
+
+# How much, and of what type
+
+
+async def test_a_body_that_says_it_is_large_is_refused_unread(send: Send) -> None:
+    for form in FORMS:
+        body = Counted(10 * MEBIBYTE)
+        problem = refused(await send(form, body, **{"Content-Length": str(10 * MEBIBYTE)}), 413, "")
+        assert (problem["code"], body.taken) == ("body_too_large", 0)
+
+
+async def test_a_large_body_is_refused_before_it_is_read(send: Send) -> None:
+    """One that does not say how long it is, either."""
+    for form in FORMS:
+        body = Counted(10 * MEBIBYTE)
+        assert refused(await send(form, body), 413, "")["code"] == "body_too_large"
+        assert body.taken <= MOST_BODY_BYTES + Counted.PIECE
+
+
+async def test_a_body_of_the_most_bytes_is_read_and_one_more_is_not(send: Send) -> None:
+    for form in FORMS:
+        most = b'{"unknown": "' + b"a" * (MOST_BODY_BYTES - 15) + b'"}'
+        assert len(most) == MOST_BODY_BYTES
+        assert refused(await send(form, most), None, "")["code"] == "invalid_request"
+        refused(await send(form, most + b" "), 413, "")
+        refused(await send(form, b"[" * 100_000 + b"]" * 100_000), 413, "100,000 levels")
+
+
+class Counted:
+    """A long body that counts how much of it was taken."""
+
+    PIECE = 4096
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.taken = 0
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while self.taken < self.size:
+            self.taken += self.PIECE
+            yield b" " * self.PIECE
+
+
+async def test_a_body_of_another_type_is_refused(client: httpx.AsyncClient, admin: Person) -> None:
+    """Those a web page can send across origins without asking first among them (ASVS 3.5.2)."""
+    for form in FORMS:
+        for kind in (
+            None,
+            "",
+            "text/plain",
+            "text/plain; application/json",
+            "application/x-www-form-urlencoded",
+            "multipart/form-data; boundary=x",
+            "text/json",
+            "application/jsonp",
+            "application/json-patch+json",
+            "application/problem+json",
+            "application/json, text/plain",
+            "json",
+            "*/*",
+        ):
+            headers = admin.headers | ({} if kind is None else {"Content-Type": kind})
+            response = await client.request(
+                form.method, form.url, content=form.bytes, headers=headers
+            )
+            assert refused(response, 415, kind)["code"] == "unsupported_media_type"
+
+
+async def test_the_type_may_be_written_as_the_standard_allows(send: Send) -> None:
+    """Without regard to case, and with parameters (RFC 9110, section 8.3.1)."""
+    for form in FORMS:
+        for kind in ("application/json; a=b", "Application/JSON", "application/json ; a"):
+            response = await send(form, b"[]", **{"Content-Type": kind})
+            assert refused(response, None, kind)["code"] == "invalid_request"
+
+
+# Where, how, and with what query
+
+
+async def test_a_query_parameter_that_comes_twice_is_refused(
+    client: httpx.AsyncClient, admin: Person
+) -> None:
+    for route in ROUTES:
+        for query in ("a=1&a=2", "a=1&a=1", "a&a", "a=1&b=2&%61=3", "=1&=2"):
+            url = f"{concrete(route.path)}?{query}"
+            response = await client.request(route.method, url, headers=admin.headers | JSON)
+            assert refused(response, 400, query)["code"] == "invalid_request"
+
+
+async def test_every_method_that_a_path_does_not_take_is_answered_405(
+    client: httpx.AsyncClient,
+) -> None:
+    """With the methods it takes, HEAD among them wherever GET is (RFC 9110, section 15.5.6)."""
+    for path in {route.path for route in ROUTES}:
+        taken = {route.method for route in ROUTES if route.pattern.fullmatch(concrete(path))}
+        taken |= {"HEAD"} if "GET" in taken else set()
+        for method in {"GET", "POST", "PUT", "PATCH", "DELETE", "TRACE", "BREW"} - taken:
+            response = await client.request(method, concrete(path), headers=JSON)
+            assert refused(response, 405, (method, path))["code"] == "method_not_allowed"
+            allowed = response.headers["allow"].split(", ")
+            assert (set(allowed), len(allowed)) == (taken, len(taken)), (method, path)
+
+
+async def test_a_path_that_is_not_there_is_answered_404(client: httpx.AsyncClient) -> None:
+    for path in (
+        *("/api", "/api/", "/api/auth", "/api/auth/", "/api/auth/signin/", "/api//auth/signin"),
+        *("/API/auth/signin", "/api/auth/signin%00", "/api/auth/signin%0a", "/api/auth/signin;a=b"),
+        *("/api/test/all/..", "/api/test/../../etc/passwd", "/%2e%2e/%2e%2e/etc/passwd"),
+        *("/.env", "/.git/config", "/%ff%fe", "/%ed%a0%80", "/%c0%af", "/%", "/%zz", "/'%22<>"),
+    ):
+        for method in ("GET", "POST", "DELETE"):
+            response = await client.request(method, path, headers=JSON)
+            assert refused(response, 404, (method, path))["code"] == "not_found"
+
+
+async def test_an_address_that_is_too_long_is_answered_414(client: httpx.AsyncClient) -> None:
+    for url in ("/" + "a" * 4096, "/?" + "a" * 4096, "/api/test/all?" + "a=1&" * 1100):
+        assert refused(await client.get(url), 414, url[:20])["code"] == "uri_too_long"
+
+
+async def test_headers_that_are_too_large_are_answered_431(client: httpx.AsyncClient) -> None:
+    for headers in (
+        {"x-large": "a" * 8192},
+        {"x-access-token": "a" * 8192},
+        {f"x-large-{number}": "a" * 6000 for number in range(3)},
+        {f"x-{number}": "" for number in range(64)},
+    ):
+        response = await client.get("/api/test/all", headers=headers)
+        assert refused(response, 431, len(headers))["code"] == "headers_too_large"
+
+
+async def test_a_host_that_is_not_ours_is_answered_421(client: httpx.AsyncClient) -> None:
+    """The probes are asked by address, and answer whatever the name (security.md, section 7)."""
+    for host in (
+        *("evil.example", "localhost.evil.example", "evil.example:8080", "localhost@evil.example"),
+        *("localhost:evil", "localhost:", "localhost:80:80", "[::1", "127.0.0.2", "localhost."),
+    ):
+        response = await client.get("/api/test/all", headers={"Host": host})
+        assert refused(response, 421, host)["code"] == "misdirected_request"
+        assert (await client.get("/healthz", headers={"Host": host})).status_code == 200
+
+
+async def test_no_host_or_two_are_answered_400(client: httpx.AsyncClient) -> None:
+    """As RFC 9112, section 3.2, demands."""
+    for hosts in ([], [""], ["localhost", "localhost"], ["localhost", "evil.example"]):
+        request = client.build_request("GET", "/api/test/all")
+        request.headers = httpx.Headers([("Host", host) for host in hosts])
+        response = await client.send(request)
+        assert refused(response, 400, hosts)["code"] == "invalid_request"
+
+
+# Tokens
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Ask for the user board, which says who was let in, with these headers."""
+
+    client: httpx.AsyncClient
+
+    async def __call__(self, *headers: tuple[str, str], query: str = "") -> tuple[int, str]:
+        """Return the status and the code."""
+        response = await self.client.get(f"/api/test/user{query}", headers=list(headers))
+        if response.status_code == 200:
+            return 200, response.text
+        return response.status_code, str(refused(response, None, headers)["code"])
+
+
+NO_TOKEN = (403, "token_missing")
+CONFLICT = (400, "token_conflict")
+BAD = (401, "token_invalid")
+LET_IN = (200, "User Content.")
+
+
+async def test_tokens_are_read_as_rfc_6750_says(client: httpx.AsyncClient, house: House) -> None:
+    """One token, in one header or the same in both; anything else is malformed or no token."""
+    ann = (await signed_in(client, house, "ann")).token
+    asked = Asked(client)
+    bearer = ("Authorization", f"Bearer {ann}")
+
+    assert await asked(bearer) == LET_IN
+    assert await asked(("Authorization", f"bearer {ann}")) == LET_IN
+    assert await asked(("Authorization", f"BEARER   {ann} ")) == LET_IN
+    assert await asked(("x-access-token", ann)) == LET_IN
+    assert await asked(bearer, ("x-access-token", ann)) == LET_IN
+    assert await asked(bearer, ("x-access-token", "")) == LET_IN
+
+    assert await asked() == NO_TOKEN
+    assert await asked(("Authorization", "")) == NO_TOKEN
+    assert await asked(("Authorization", "  "), ("x-access-token", " ")) == NO_TOKEN
+    assert await asked(("Authorization", "Basic YW5uOnNlY3JldA==")) == NO_TOKEN
+    assert await asked(("Authorization", ann)) == NO_TOKEN
+    assert await asked(("Authorization", f"Bearer{ann}")) == NO_TOKEN
+    assert await asked(("Authorization", "Basic YQ=="), ("x-access-token", ann)) == LET_IN
+
+    assert await asked(("Authorization", "Bearer")) == CONFLICT
+    assert await asked(("Authorization", "Bearer  ")) == CONFLICT
+    assert await asked(("Authorization", f"Bearer {ann} {ann}")) == CONFLICT
+    assert await asked(("Authorization", f"Bearer {ann}, Bearer {ann}")) == CONFLICT
+    assert await asked(bearer, ("x-access-token", "another")) == CONFLICT
+    assert await asked(bearer, bearer) == CONFLICT
+    assert await asked(bearer, ("Authorization", "")) == CONFLICT
+    assert await asked(("x-access-token", ann), ("x-access-token", ann)) == CONFLICT
+
+    assert await asked(("x-access-token", f"Bearer {ann}")) == BAD
+    assert await asked(("Authorization", f'Bearer "{ann}"')) == BAD
+    assert await asked(("Authorization", f"Bearer {ann}=")) == BAD
+    assert await asked(("Authorization", f"Bearer {ann[:-1]}")) == BAD
+
+
+async def test_a_token_in_the_query_is_never_read(client: httpx.AsyncClient, house: House) -> None:
+    """RFC 9700, section 4.3.2: addresses end up in histories and logs."""
+    ann = (await signed_in(client, house, "ann")).token
+    asked = Asked(client)
+
+    for name in ("access_token", "token", "x-access-token", "Authorization", "accessToken"):
+        assert await asked(query=f"?{name}={ann}") == NO_TOKEN
+        assert await asked(("x-access-token", ann), query=f"?{name}=other") == LET_IN
+
+
+# Naughty strings
+
+
+async def test_no_text_in_a_field_breaks_the_server(send: Send) -> None:
+    """Each either means something or is refused in words; none is a 5xx."""
+
+    async def try_text(form: Form, *fields: str, text: str) -> None:
+        body = form.body | dict.fromkeys(fields, text)
+        survived(await send.json(form, body), (form.url, fields, text))
+
+    for batch in batches_of(NAUGHTY, 32):  # as many as the hashing queue surely takes
+        for form in FORMS:
+            await asyncio.gather(*(try_text(form, *form.texts, text=text) for text in batch))
+        for field in FORMS[0].texts:  # of a sign-up the first one that is wrong hides the others
+            await asyncio.gather(*(try_text(FORMS[0], field, text=text) for text in batch))
+
+
+async def test_a_password_is_refused_at_sign_up_or_works_as_it_was_typed(
+    client: httpx.AsyncClient,
+) -> None:
+    """Nothing in it is trimmed, cut or changed (ASVS 6.2.8)."""
+
+    async def try_password(number: int, password: str) -> bool:
+        person = Person(f"naughty{number}", client, password)
+        response = await person.sign_up()
+        if response.status_code != 200:
+            assert refused(response, 400, password)["field"] == "password"
+            return False
+        assert (await person.sign_in()).status_code == 200, password
+        person.password = password + " "
+        assert (await person.sign_in()).status_code in {400, 401}, password
+        return True
+
+    outcomes = []
+    for batch in batches_of(list(enumerate(NAUGHTY)), 32):
+        outcomes += await asyncio.gather(*(try_password(*each) for each in batch))
+    assert outcomes.count(True) >= 50
+
+
+async def test_no_text_in_an_address_breaks_the_server(
+    client: httpx.AsyncClient, admin: Person
+) -> None:
+    """Neither in the path, where a route has a name there, nor in the query."""
+    paths = {route.path.partition("{")[0] for route in ROUTES if "{" in route.path}
+    for text in NAUGHTY:
+        for method, url in (
+            *(("DELETE", f"{path}{quote(text, safe='')}") for path in {"/", *paths}),
+            ("GET", f"/api/auth/sessions?cursor={quote(text)}"),
+            ("GET", f"/api/auth/sessions?limit={quote(text)}"),
+            ("GET", f"/api/test/all?{quote(text)}={quote(text)}"),
+        ):
+            survived(await client.request(method, url, headers=admin.headers), text)
+
+
+HEADERS = (
+    *("Authorization", "x-access-token", "Cookie", "Origin", "Referer", "Sec-Fetch-Site"),
+    *("User-Agent", "Host", "Accept", "Content-Type", "X-Request-Id", "X-Forwarded-For"),
+)
+
+
+async def test_no_text_in_a_header_breaks_the_server(client: httpx.AsyncClient) -> None:
+    """As bytes that no standard allows there, too."""
+    for text in (*NAUGHTY, *NAUGHTY_ADDRESSES, *NAUGHTY_COOKIES):
+        value = text.encode()
+        for header in HEADERS:
+            response = await client.post("/api/auth/refresh", headers={header.encode(): value})
+            refused(response, None, (header, text))
+        for header in ("Authorization", "x-access-token", "Cookie", "Accept", "If-None-Match"):
+            survived(
+                await client.get("/api/test/user", headers={header.encode(): value}), (header, text)
+            )
+        bearer = {b"Authorization": b"Bearer " + value}
+        refused(await client.get("/api/test/user", headers=bearer), None, text)
+
+
+NAUGHTY_ADDRESSES = (
+    *("http://[", "http://[::1", "http://]", "http://[v1.a]/", "http://a:b:c/", "http://a:99999/"),
+    *("http://", "//", "null", "http://\u2100.example/", "http://a@b@c/", "https://localhost:8080"),
+)
+"""What `urlsplit` raises ValueError for, or reads otherwise than a browser does."""
+
+NAUGHTY_COOKIES = (
+    *("gatelodge-access", "gatelodge-access=", "gatelodge-refresh=;", "=gatelodge-access", ";;;"),
+    *("gatelodge-refresh=rt_", "gatelodge-access=a; gatelodge-access=b", "gatelodge-refresh=\xff"),
+    *('gatelodge-refresh="rt_a"', "gatelodge-refresh=rt_" + "A" * 75, "$Version=1", "a" * 4000),
+)
+
+
+def batches_of(items: Any, size: int) -> Iterator[Any]:
+    """Yield the items, at most so many at a time."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+def survived(response: httpx.Response, what: object) -> None:
+    """Return if the answer is what was asked for, or a refusal."""
+    if response.status_code != 200:
+        refused(response, None, what)
+
+
+def refused(response: httpx.Response, status: int | None, what: object) -> dict[str, Any]:
+    """Return a refusal's body; without a status, any 4xx will do."""
+    assert 400 <= response.status_code < 500, (what, response.status_code, response.text)
+    assert status in {None, response.status_code}, (what, response.status_code, response.text)
+    problem: dict[str, Any] = response.json()
+    assert response.headers["content-type"] == "application/json"
+    assert problem["code"]
+    assert problem["message"]
+    assert problem["request_id"] == response.headers["x-request-id"], what
+    return problem

@@ -1,0 +1,176 @@
+"""No secret ever reaches the log, and every line of it can be read by a machine (section 11)."""
+
+import json
+import re
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.support.server import Server
+
+PASSWORD = "canary-Password-7f3a"
+MISTYPED = "canary-Mistyped-51bd"
+OTHER = "canary-Other-e8c2"
+BAD_TOKEN = "canary.bad.token-0d9e"
+IN_QUERY = "canary-query-44aa"
+IN_COOKIE = "canary-cookie-9b1f"
+IN_BODY = "canary-body-c07d"
+TYPED = (PASSWORD, MISTYPED, OTHER, BAD_TOKEN, IN_QUERY, IN_COOKIE, IN_BODY)
+
+USER_AGENT = b"Agent \xe2\x80\xa8\xe2\x80\xae\xc2\x85 " + b"u" * 1000
+
+
+@dataclass
+class Visit:
+    """Everything that people do to a server in one day, right and wrong."""
+
+    server: Server
+    secrets: set[str] = field(default_factory=lambda: set(TYPED))
+    request_ids: list[str] = field(default_factory=list)
+
+    def make(self) -> None:
+        """Do it all."""
+        with httpx.Client(base_url=self.server.url) as self.client:
+            self.sign_up_and_in()
+            self.use_tokens()
+            self.go_wrong()
+            self.break_off()
+
+    def sign_up_and_in(self) -> None:
+        """Sign up, mistype, and sign in."""
+        ann = {"username": "ann", "email": "ann@example.com", "password": PASSWORD}
+        assert self.post("signup", ann).status_code == 200
+        assert self.post("signup", ann).status_code == 400
+        assert self.post("signup", ann | {"password": "short"}).status_code == 400
+        for username, password in (("ann", OTHER), (MISTYPED, PASSWORD), (PASSWORD, "")):
+            attempt = {"username": username, "password": password}
+            assert self.post("signin", attempt).status_code == 401
+        answer = self.post("signin", {"username": "ann", "password": PASSWORD}).json()
+        self.tokens = (answer["accessToken"], answer["refreshToken"])
+        self.secrets |= set(self.tokens)
+
+    def use_tokens(self) -> None:
+        """Show good tokens and bad ones, in every place where somebody might put one."""
+        access, refresh = self.tokens
+        for token, status in ((access, 200), (refresh, 401), (BAD_TOKEN, 401), (access[:-2], 401)):
+            for headers in ({"Authorization": f"Bearer {token}"}, {"x-access-token": token}):
+                assert self.get("/api/test/user", headers).status_code == status
+        assert self.get(f"/api/test/user?access_token={access}&token={IN_QUERY}").status_code == 403
+        assert self.get(f"/nowhere/{IN_QUERY}?{IN_QUERY}").status_code == 404
+        cookie = f"gatelodge-access={IN_COOKIE}; gatelodge-refresh={IN_COOKIE}"
+        assert self.get("/api/test/user", {"Cookie": cookie}).status_code in {401, 403}
+        assert self.post("refresh", {"refreshToken": BAD_TOKEN}).status_code == 401
+        answer = self.post("refresh", {"refreshToken": refresh}).json()
+        self.secrets |= {answer["accessToken"], answer["refreshToken"]}
+
+    def go_wrong(self) -> None:
+        """Send what no door takes."""
+        for body in (
+            {"username": "ann", "password": [IN_BODY]},
+            {"username": IN_BODY},
+            {"password": IN_BODY, IN_BODY: IN_BODY},
+            [IN_BODY],
+        ):
+            assert self.post("signin", body).status_code == 400
+        for content in (f'{{"password": "{IN_BODY}"', f"password={IN_BODY}", IN_BODY * 2000):
+            response = self.client.post("/api/auth/signin", content=content)
+            assert response.status_code in {400, 413, 415}
+        agent = {b"User-Agent": USER_AGENT, b"Content-Type": b"application/json"}
+        attempt = json.dumps({"username": "ann", "password": OTHER})
+        assert (
+            self.client.post("/api/auth/signin", content=attempt, headers=agent).status_code == 401
+        )
+
+    def break_off(self) -> None:
+        """Hang up within a body, and send chunks that are none."""
+        head = b"POST /api/auth/signin HTTP/1.1\r\nHost: localhost\r\n"
+        head += b"Content-Type: application/json\r\n"
+        body = f'{{"password": "{IN_BODY}"'.encode()
+        for framing in (b"Content-Length: 999\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n"):
+            with socket.create_connection(("127.0.0.1", self.server.port)) as connection:
+                connection.sendall(head + framing + body)
+                connection.shutdown(socket.SHUT_WR)
+                connection.settimeout(5)
+                connection.recv(65536)
+
+    def post(self, door: str, body: object) -> httpx.Response:
+        """Send JSON to one of the doors under `/api/auth`."""
+        return self.noted(self.client.post(f"/api/auth/{door}", json=body))
+
+    def get(self, url: str, headers: dict[str, str] | None = None) -> httpx.Response:
+        """Ask for an address."""
+        return self.noted(self.client.get(url, headers=headers))
+
+    def noted(self, response: httpx.Response) -> httpx.Response:
+        """Return the answer, with its id remembered."""
+        self.request_ids.append(response.headers["x-request-id"])
+        return response
+
+
+@pytest.fixture
+def visit(tmp_path: Path) -> Visit:
+    """Return what happened to a server that logs all it can, and has stopped since."""
+    with Server(tmp_path, log_level="debug") as server:
+        visit = Visit(server)
+        visit.make()
+    return visit
+
+
+def test_no_secret_is_written_anywhere(visit: Visit) -> None:
+    """Neither into the log, nor, but for the password's hash, into the data folder."""
+    files = [path for path in visit.server.folder.rglob("*") if path.is_file()]
+    assert {"server.log", "gatelodge.db"} <= {path.name for path in files}
+    for path in files:
+        content = path.read_bytes()
+        for secret in visit.secrets:
+            assert secret.encode() not in content, (path.name, secret)
+            assert secret.rpartition(".")[2].encode() not in content, (path.name, secret)
+
+
+def test_every_line_of_the_log_is_one_object_that_says_what_and_when(visit: Visit) -> None:
+    """After the start-up message. No user's text makes a line of its own, or a line unreadable."""
+    log = visit.server.log.read_text()
+    lines = log[log.index("{") :].splitlines()
+    assert len(lines) >= 6
+    for line in lines:
+        assert line.isascii()
+        entry = json.loads(line)
+        assert re.fullmatch(r"[a-z_]+\.[a-z_]+", entry["event"]), line
+        assert datetime.fromisoformat(entry["timestamp"]).utcoffset() is not None
+        assert entry["request_id"].startswith("req_")
+        assert len(entry.get("user_agent", "")) <= 256
+        assert "Traceback" not in line, line
+
+
+def test_the_log_tells_what_happened_to_whom(visit: Visit) -> None:
+    """One line for each sign-up and sign-in, under the id that the answer carried."""
+    entries = list(events(visit.server.log))
+    named: Callable[[str], list[Any]] = lambda name: [  # noqa: E731
+        entry for entry in entries if entry["event"] == name
+    ]
+    (signed_up,), (opened,) = named("user.signed_up"), named("session.opened")
+    assert signed_up["target"] == opened["actor"]
+    assert signed_up["target"].startswith("usr_")
+    failed = named("sign_in.failed")
+    assert [entry["target"] for entry in failed] == [
+        signed_up["target"],
+        None,
+        None,
+        signed_up["target"],
+    ]
+    assert all(re.fullmatch(r"[0-9a-f]{16}", entry["name_hash"]) for entry in failed)
+    answered = {signed_up["request_id"], opened["request_id"], failed[0]["request_id"]}
+    assert answered <= set(visit.request_ids)
+
+
+def events(log: Path) -> Any:
+    """Yield the log's JSON objects."""
+    for line in log.read_text().splitlines():
+        if line.startswith("{"):
+            yield json.loads(line)

@@ -1,0 +1,139 @@
+"""The OpenAPI document is right: schemathesis tries what it says on the real server."""
+
+import json
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, settings
+from schemathesis.checks import load_all_checks, not_a_server_error
+from schemathesis.specs.openapi import checks
+
+from gatelodge.app import DOORS, build, create_api
+from gatelodge.settings import Settings
+from gatelodge.web.door import Door
+from gatelodge.web.openapi import document_of
+from tests.support.people import PASSWORD
+from tests.support.server import Server
+
+load_all_checks()
+
+
+def document() -> dict[str, Any]:
+    """Return the document; no server is needed for that."""
+    with tempfile.TemporaryDirectory() as nowhere:
+        return document_of(create_api(build(Settings(data_dir=Path(nowhere)))))
+
+
+DOCUMENT = document()
+SCHEMA = schemathesis.openapi.from_dict(DOCUMENT)
+SCHEMA_FOR_CALLERS = schemathesis.openapi.from_dict(DOCUMENT)
+SCHEMA_FOR_CALLERS.config.generation.with_security_parameters = False  # beside ours: a conflict
+EXAMPLES = settings(
+    max_examples=15,
+    deadline=None,
+    derandomize=True,  # the same requests every time: what they find, they find again
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+
+# Not `positive_data_acceptance`: a JSON schema cannot say that a name is taken, or a password
+# common, or a token bad. We answer such with 400 and a code, as the tutorial did.
+CHECKS = [
+    not_a_server_error,
+    checks.status_code_conformance,
+    checks.content_type_conformance,
+    checks.response_headers_conformance,
+    checks.response_schema_conformance,
+    checks.negative_data_rejection,
+    checks.unsupported_method,
+    checks.allow_header_conformance,
+    checks.ignored_auth,
+]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Return one server for the whole module."""
+    with Server(tmp_path_factory.mktemp("openapi")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def admin(server: Server) -> dict[str, str]:
+    """Return the header of an administrator who is a moderator too."""
+    roles = ("--role", "user", "--role", "moderator", "--role", "admin")
+    arguments = ("user", "create", "adele", "adele@example.com", *roles, "--password-stdin")
+    assert server.command(*arguments, typed=f"{PASSWORD}\n").returncode == 0
+    body = {"username": "adele", "password": PASSWORD}
+    answer = httpx.post(f"{server.url}/api/auth/signin", json=body).json()
+    return {"Authorization": f"Bearer {answer['accessToken']}"}
+
+
+@SCHEMA.parametrize()
+@EXAMPLES
+def test_the_server_answers_a_stranger_as_the_document_says(
+    case: schemathesis.Case[Any], server: Server
+) -> None:
+    """Status, type, shape; wrong input refused; no token, no entry; never a 5xx."""
+    case.call_and_validate(server.url, checks=CHECKS, excluded_checks=waived(case))
+
+
+# A sign-out would end the session that the other operations are tried with.
+@SCHEMA_FOR_CALLERS.exclude(path="/api/auth/signout").parametrize()
+@EXAMPLES
+def test_the_server_answers_an_administrator_as_the_document_says(
+    case: schemathesis.Case[Any], server: Server, admin: dict[str, str]
+) -> None:
+    """The same, with a token that opens every door; and with a bad one in its place."""
+    case.call_and_validate(server.url, headers=admin, checks=CHECKS, excluded_checks=waived(case))
+
+
+def waived(case: schemathesis.Case[Any]) -> list[Any]:
+    """Return the checks that do not hold here: a sign-out never fails over its body."""
+    return [checks.negative_data_rejection] if case.path == "/api/auth/signout" else []
+
+
+def test_the_document_is_valid_openapi() -> None:
+    """By the published JSON schema of OpenAPI 3.1."""
+    assert DOCUMENT["openapi"].startswith("3.1.")
+    SCHEMA.validate()
+
+
+def test_the_document_has_every_route_and_no_other() -> None:
+    documented = {
+        (method.upper(), path)
+        for path, operations in DOCUMENT["paths"].items()
+        for method in operations
+    }
+    assert documented == {
+        (route.method, route.path)
+        for door in DOORS
+        if isinstance(door, Door)
+        for route in door.routes
+    }
+
+
+def test_the_document_says_of_every_operation_how_it_refuses() -> None:
+    """Each status with our problem as its shape, none with FastAPI's own 422."""
+    for path, operations in DOCUMENT["paths"].items():
+        for method, operation in operations.items():
+            refusals = {
+                code: answer for code, answer in operation["responses"].items() if code >= "4"
+            }
+            assert {"400", "500", "503"} <= set(refusals), (method, path)
+            assert "422" not in refusals
+            if operation["security"]:
+                assert "401" in refusals or "403" in refusals
+            for code, answer in refusals.items():
+                shape = answer["content"]["application/json"]["schema"]
+                assert shape == {"$ref": "#/components/schemas/Problem"}, (method, path, code)
+
+
+def test_the_command_prints_the_document_that_the_server_serves(server: Server) -> None:
+    served = httpx.get(f"{server.url}/api/openapi.json").json()
+    assert json.loads(server.command("openapi").stdout) == served == DOCUMENT

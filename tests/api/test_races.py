@@ -1,0 +1,109 @@
+"""Many who want one name, or one address, in the same instant: one gets it."""
+
+import asyncio
+import itertools
+import json
+import secrets
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from pymongo import MongoClient
+
+from tests.faults.sign_ups import crowd_client, sign_up
+from tests.support.mongod import mongodb_url, with_database
+from tests.support.people import PASSWORD
+from tests.support.server import Server
+
+__all__ = ["mongodb_url"]
+
+CROWD = 50
+
+
+@pytest.fixture(params=["sqlite", "mongodb"])
+def database(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
+    """Yield the settings that choose an empty database; a MongoDB one is dropped afterwards."""
+    if request.param == "sqlite":
+        yield {}
+        return
+    url = request.getfixturevalue("mongodb_url")
+    address = with_database(url, f"gatelodge_test_{secrets.token_hex(6)}")
+    yield {"database": address}
+    with MongoClient[dict[str, Any]](address) as client:
+        client.drop_database(client.get_default_database().name)
+
+
+@pytest.fixture
+def server(tmp_path: Path, database: dict[str, str]) -> Iterator[Server]:
+    """Yield the real server with two workers, who know of each other by the database alone."""
+    with Server(tmp_path, workers=2, **database) as running:
+        yield running
+
+
+async def test_of_many_who_want_one_name_exactly_one_gets_it(server: Server) -> None:
+    """However they write it, and though their addresses differ."""
+    spellings = ways_to_write("annabel", CROWD)
+    wanted = [(name, f"person{number}@example.com") for number, name in enumerate(spellings)]
+
+    winner = await one_winner(server, wanted, refused_as="username_taken")
+
+    assert winner in wanted
+    assert await can_sign_in(server, "annabel")
+
+
+async def test_of_many_who_want_one_address_exactly_one_gets_it(server: Server) -> None:
+    """However they write it, and though their names differ."""
+    spellings = ways_to_write("annabel", CROWD)
+    wanted = [(f"person{n}", f"{name}@example.com") for n, name in enumerate(spellings)]
+
+    winner = await one_winner(server, wanted, refused_as="email_taken")
+
+    assert winner in wanted
+    assert await can_sign_in(server, winner[0])
+
+
+async def test_of_many_who_send_the_same_twice_exactly_one_is_told_yes(server: Server) -> None:
+    """An impatient hand on one form: where both are taken, the name is what is named."""
+    wanted = [("annabel", "annabel@example.com")] * CROWD
+
+    winner = await one_winner(server, wanted, refused_as="username_taken")
+
+    assert winner == wanted[0]
+
+
+async def one_winner(
+    server: Server, wanted: list[tuple[str, str]], *, refused_as: str
+) -> tuple[str, str]:
+    """Sign everybody up at once; return the one who is registered, and check the others."""
+    async with crowd_client(server) as client:
+        await warm_up(client)
+        responses = await asyncio.gather(*(sign_up(client, *person) for person in wanted))
+    outcomes = [(r.status_code, r.json().get("code")) for r in responses]
+    assert Counter(outcomes) == {(200, None): 1, (400, refused_as): CROWD - 1}
+    (kept,) = json.loads(server.command("user", "list", "--json").stdout)
+    winner = wanted[outcomes.index((200, None))]
+    assert (kept["username"], kept["email"].lower()) == (winner[0], winner[1].lower())
+    return winner
+
+
+async def warm_up(client: httpx.AsyncClient) -> None:
+    """Open everybody's connection, so that all of them ask in one instant."""
+    await asyncio.gather(*(client.get("/healthz") for _ in range(CROWD)))
+
+
+async def can_sign_in(server: Server, name: str) -> bool:
+    """Say whether the server lets this name in."""
+    async with httpx.AsyncClient(base_url=server.url) as client:
+        response = await client.post(
+            "/api/auth/signin", json={"username": name, "password": PASSWORD}
+        )
+    return response.status_code == 200
+
+
+def ways_to_write(word: str, number: int) -> list[str]:
+    """Return a word in so many mixtures of small letters and capitals."""
+    mixtures: Iterable[tuple[str, ...]] = itertools.product(*((c, c.upper()) for c in word))
+    return ["".join(letters) for letters in itertools.islice(mixtures, number)]

@@ -1,0 +1,131 @@
+"""Many requests with one refresh token, spread over two workers: one rotation, one successor."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from gatelodge.sessions.store import Session, SessionId
+from gatelodge.stores import Stores
+from tests.contracts.conftest import address, mongodb_address, stores
+from tests.faults.sign_ups import crowd_client
+from tests.support.mongod import mongodb_url
+from tests.support.people import PASSWORD, Person
+from tests.support.server import Server
+
+__all__ = ["address", "mongodb_address", "mongodb_url", "stores"]
+
+CROWD = 100
+ROUNDS = 3
+TABS = 20
+ACCESS_LIFE = 1
+ACCESS, REFRESH = "gatelodge-access", "gatelodge-refresh"
+
+
+@pytest.fixture
+def server(tmp_path: Path, address: str) -> Iterator[Server]:
+    """Yield the real server with two workers, who know of each other by the database alone."""
+    with Server(
+        tmp_path,
+        workers=2,
+        database=address,
+        access_token_life=f"{ACCESS_LIFE}s",
+        refresh_grace="60s",
+    ) as running:
+        yield running
+
+
+async def test_a_crowd_with_one_token_gets_one_successor(server: Server, stores: Stores) -> None:
+    """A hundred at once, and again with what they got: each time the session moves on by one."""
+    async with crowd_client(server) as client:
+        ann = await signed_up(client)
+        assert (await ann.sign_in()).status_code == 200
+        session_id, token = await session_of(ann), str(ann.answer["refreshToken"])
+        for round_number in range(1, ROUNDS + 1):
+            await warm_up(client)
+            successors = await asyncio.gather(*(refreshed(client, token) for _ in range(CROWD)))
+            assert len(set(successors)) == 1, f"in round {round_number}"
+            assert successors[0] != token
+            token = successors[0]
+            session = await kept(stores, session_id)
+            assert (session.generation, session.revoked_at) == (round_number, None)
+
+
+async def test_parallel_requests_of_a_browser_renew_its_session_once(
+    server: Server, stores: Stores
+) -> None:
+    """Its access token ran out: every tab is served, and every answer sets the same cookie."""
+    async with crowd_client(server) as client:
+        await signed_up(client)
+        cookies = await sign_in_by_cookie(client)
+        session_id = await session_of_cookies(client, cookies)
+        for round_number in range(1, ROUNDS + 1):
+            await asyncio.sleep(ACCESS_LIFE)  # nothing but time ends an access token
+            await warm_up(client)
+            answers = await asyncio.gather(*(visited(client, cookies, n) for n in range(TABS)))
+            assert [answer.status_code for answer in answers] == [200] * TABS
+            assert len({answer.cookies.get(REFRESH) for answer in answers}) == 1
+            assert answers[0].cookies[REFRESH] != cookies[REFRESH]
+            cookies = dict(answers[-1].cookies)
+            session = await kept(stores, session_id)
+            assert (session.generation, session.revoked_at) == (round_number, None)
+
+
+async def signed_up(client: httpx.AsyncClient) -> Person:
+    """Return somebody with an account."""
+    ann = Person("ann", client)
+    assert (await ann.sign_up()).status_code == 200
+    return ann
+
+
+async def session_of(person: Person) -> SessionId:
+    """Return the session by which somebody is signed in."""
+    return SessionId((await person.get("/api/auth/me")).json()["session"]["id"])
+
+
+async def session_of_cookies(client: httpx.AsyncClient, cookies: dict[str, str]) -> SessionId:
+    """Return the session of a browser."""
+    answer = await client.get("/api/auth/me", headers=header_of(cookies))
+    return SessionId(answer.json()["session"]["id"])
+
+
+async def sign_in_by_cookie(client: httpx.AsyncClient) -> dict[str, str]:
+    """Return the cookies that a browser holds after signing in."""
+    wanted = {"username": "ann", "password": PASSWORD, "delivery": "cookie"}
+    answer = await client.post("/api/auth/signin", json=wanted)
+    assert answer.cookies.keys() == {ACCESS, REFRESH}
+    return dict(answer.cookies)
+
+
+async def refreshed(client: httpx.AsyncClient, token: str) -> str:
+    """Trade a token; return the next."""
+    answer = await client.post("/api/auth/refresh", json={"refreshToken": token})
+    assert answer.status_code == 200, answer.text
+    return str(answer.json()["refreshToken"])
+
+
+async def visited(
+    client: httpx.AsyncClient, cookies: dict[str, str], number: int
+) -> httpx.Response:
+    """Ask for a board: every other tab without the access cookie, whose time is over too."""
+    left = cookies if number % 2 else {REFRESH: cookies[REFRESH]}
+    return await client.get("/api/test/user", headers=header_of(left))
+
+
+def header_of(cookies: dict[str, str]) -> dict[str, str]:
+    """Return the header that carries these cookies, whatever the client has seen meanwhile."""
+    return {"Cookie": "; ".join(f"{name}={value}" for name, value in cookies.items())}
+
+
+async def kept(stores: Stores, session_id: SessionId) -> Session:
+    """Return a session's record, past the server."""
+    session = await stores.sessions.find(session_id)
+    assert session is not None
+    return session
+
+
+async def warm_up(client: httpx.AsyncClient) -> None:
+    """Open everybody's connection, so that all of them ask in one instant."""
+    await asyncio.gather(*(client.get("/healthz") for _ in range(CROWD)))

@@ -1,0 +1,309 @@
+"""The hosted pages in Chromium: the whole walk, how they look, and who can use them."""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, BrowserContext, Page, Request, expect
+
+from tests.support.server import Server
+
+pytestmark = pytest.mark.browser
+
+SCREENSHOTS = Path(__file__).parent / "screenshots"
+PASSWORD = "correct horse battery"
+NEW_PASSWORD = "another horse battery"
+IPHONE = (
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 "
+    "(KHTML, like Gecko) Version/17.5 Mobile/15E148 Safari/604.1"
+)
+
+
+@dataclass
+class Visitor:
+    """Somebody at a browser, whose mishaps are written down.
+
+    Attributes:
+        mishaps: console errors, exceptions, and requests that failed or left this server.
+    """
+
+    server: Server
+    context: BrowserContext
+    mishaps: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Open a tab."""
+        self.page: Page = self.context.new_page()
+        self.page.on("pageerror", lambda error: self.mishaps.append(str(error)))
+        self.page.on("requestfailed", self._note_failure)
+        self.page.on("request", self._note_stranger)
+        self.page.on("console", self._note_message)
+
+    def open(self, path: str) -> None:
+        """Go to a page."""
+        self.page.goto(self.server.url + path)
+
+    def send(self, **fields: str) -> None:
+        """Fill in the form and press its button."""
+        for name, value in fields.items():
+            self.page.locator(f"#{name}").fill(value)
+        self.page.locator("main form button:not([type])").first.click()
+
+    def press(self, name: str) -> None:
+        """Press a button."""
+        self.page.get_by_role("button", name=name, exact=True).first.click()
+
+    def sign_up(self, name: str) -> None:
+        """Make an account."""
+        self.open("/sign-up")
+        self.send(username=name, email=f"{name}@example.com", password=PASSWORD)
+
+    def sign_in(self, name: str, password: str = PASSWORD) -> None:
+        """Sign in."""
+        self.open("/sign-in")
+        self.send(username=name, password=password)
+
+    def sees(self, heading: str, path: str | None = None) -> None:
+        """Check where the visitor is."""
+        expect(self.page.locator("h1")).to_have_text(heading)
+        if path is not None:
+            assert urlsplit(self.page.url).path == path
+
+    def _note_stranger(self, request: Request) -> None:
+        if not request.url.startswith((self.server.url, "data:")):
+            self.mishaps.append(request.url)
+
+    def _note_failure(self, request: Request) -> None:
+        if request.failure != "net::ERR_ABORTED":  # the visitor went on before it had come
+            self.mishaps.append(f"{request.url}: {request.failure}")
+
+    def _note_message(self, message: Any) -> None:
+        # Chromium reports every page whose status is 4xx; that is no error of the page.
+        refused = "Failed to load resource: the server responded with a status of 4"
+        if message.type in {"error", "warning"} and not message.text.startswith(refused):
+            self.mishaps.append(message.text)
+
+
+@pytest.fixture
+def visitor(server: Server, browser: Browser) -> Iterator[Callable[..., Visitor]]:
+    """Return what makes visitors; in the end, none of them had a mishap."""
+    visitors: list[Visitor] = []
+
+    def make(**options: Any) -> Visitor:
+        context = browser.new_context(**{"locale": "en-GB"} | options)
+        visitors.append(Visitor(server, context))
+        return visitors[-1]
+
+    yield make
+    for each in visitors:
+        each.context.close()
+        assert each.mishaps == []
+
+
+@pytest.mark.parametrize("scripts", [True, False], ids=["with scripts", "without scripts"])
+def test_the_whole_walk(server: Server, visitor: Callable[..., Visitor], scripts: bool) -> None:
+    """From the terminal's link to a deleted account."""
+    root = visitor(java_script_enabled=scripts)
+    root.open(setup_link(server))
+    root.sees("Set up Gatelodge", "/setup")
+    root.send(username="root", email="root@example.com", password=PASSWORD)
+    root.sees("Your account", "/account")
+    root.open("/boards/admin")
+    root.sees("Admin board")
+    root.open("/boards/mod")
+    root.sees("Not for you")
+    root.press("Sign out")
+    root.sees("Welcome to Gatelodge", "/")
+
+    ann = visitor(java_script_enabled=scripts)
+    ann.open("/boards/user")
+    ann.sees("Sign in", "/sign-in")
+    ann.page.get_by_role("link", name="Create an account").click()
+    ann.send(username="ann", email="ann@example.com", password="password")
+    ann.sees("Create an account", "/sign-up")
+    expect(ann.page.get_by_role("alert")).to_contain_text("That password is one of the most common")
+    expect(ann.page.locator("#username")).to_have_value("ann")
+    expect(ann.page.locator("#password")).to_have_value("")
+    expect(ann.page.locator("#password")).to_be_focused()
+    ann.send(password=PASSWORD)
+    ann.sees("User board", "/boards/user")
+
+    server.command("user", "grant", "ann", "moderator")
+    ann.page.reload()
+    ann.page.get_by_role("link", name="Moderator board").click()
+    ann.sees("Moderator board")
+
+    phone = visitor(java_script_enabled=scripts, user_agent=IPHONE)
+    phone.sign_in("ann")
+    ann.open("/account")
+    expect(ann.page.get_by_text("Safari on iPhone")).to_be_visible()
+    ann.page.locator("main li").filter(has_text="Safari").get_by_role("button").click()
+    expect(ann.page.get_by_role("status")).to_have_text("That device is signed out.")
+    phone.open("/account")
+    phone.sees("Sign in")
+
+    phone.sign_in("ann")
+    ann.page.get_by_role("link", name="Change password").click()
+    ann.send(currentPassword=PASSWORD, newPassword=NEW_PASSWORD)
+    ann.sees("Your account", "/account")
+    ann.page.go_back()
+    ann.page.go_forward()
+    ann.sees("Your account")
+    phone.open("/account")
+    phone.sees("Sign in")
+    phone.send(username="ann", password=NEW_PASSWORD)
+    phone.sees("Your account")
+
+    ann.press("Sign out everywhere")
+    ann.sees("Welcome to Gatelodge")
+    phone.page.reload()
+    phone.sees("Sign in")
+    phone.send(username="ann", password=NEW_PASSWORD)
+    phone.page.get_by_role("link", name="Delete account").click()
+    phone.send(password=NEW_PASSWORD)
+    expect(phone.page.get_by_role("status")).to_have_text("Your account is deleted.")
+
+
+def test_every_page_can_be_used_and_looks_well(
+    server: Server, visitor: Callable[..., Visitor]
+) -> None:
+    """No violation for axe-core, light and dark; nothing to scroll sideways at 320 pixels.
+
+    The screenshots are for people to look at.
+    """
+    root = visitor()
+    for path, name in (("/", "home"), ("/sign-up", "sign-up"), ("/sign-in", "sign-in")):
+        root.open(path)
+        look(root, name)
+    root.open("/sign-up")
+    root.send()
+    look(root, "sign-up-refused")
+    root.sign_in("nobody")
+    look(root, "sign-in-refused")
+    root.open("/nowhere")
+    look(root, "404")
+    root.open("/setup")
+    look(root, "setup-over")
+    root.open(setup_link(server))
+    look(root, "setup")
+    root.send(username="root", email="root@example.com", password=PASSWORD)
+    look(root, "account-made")
+    server.command("user", "grant", "root", "moderator")
+    visitor(user_agent=IPHONE).sign_in("root")
+    for path, name in (
+        ("/", "home-signed-in"),
+        ("/account", "account"),
+        ("/account/password", "password"),
+        ("/account/delete", "delete"),
+        ("/boards/user", "board"),
+        ("/sign-out", "sign-out"),
+    ):
+        root.open(path)
+        look(root, name)
+    root.open("/account/delete")
+    root.send(password=PASSWORD)
+    look(root, "delete-refused")
+    ann = visitor(locale="de-DE")
+    ann.sign_up("ann")
+    ann.open("/boards/admin")
+    look(ann, "403-german")
+    ann.open("/account")
+    look(ann, "account-german")
+
+
+def test_a_password_can_be_shown_pasted_and_is_hidden_when_it_is_sent(
+    visitor: Callable[..., Visitor],
+) -> None:
+    ann = visitor()
+    ann.open("/sign-up")
+    password = ann.page.locator("#password")
+    password.focus()
+    ann.page.keyboard.insert_text(PASSWORD)
+    ann.page.get_by_role("button", name="Show Password").click()
+    expect(password).to_have_attribute("type", "text")
+    expect(password).to_be_focused()
+    ann.page.get_by_role("button", name="Hide Password").click()
+    expect(password).to_have_attribute("type", "password")
+    expect(password).to_have_value(PASSWORD)
+
+
+def test_without_scripts_nothing_is_offered_that_needs_them(
+    visitor: Callable[..., Visitor],
+) -> None:
+    ann = visitor(java_script_enabled=False)
+    ann.open("/sign-up")
+
+    expect(ann.page.locator("[data-reveals]")).to_be_hidden()
+
+
+def test_times_are_those_of_the_readers_zone(visitor: Callable[..., Visitor]) -> None:
+    """And of the server's, said to be UTC, where no script runs."""
+    there = visitor(timezone_id="Asia/Kathmandu")
+    there.sign_up("ann")
+    there.open("/account")
+    shown = there.page.locator("dd time")
+    at = shown.get_attribute("datetime")
+    expected = there.page.evaluate(
+        "at => new Date(at).toLocaleString('en-GB', {dateStyle: 'medium', timeStyle: 'short'})", at
+    )
+    expect(shown).to_have_text(expected)
+
+    plain = visitor(java_script_enabled=False)
+    plain.sign_in("ann")
+    plain.open("/account")
+    expect(plain.page.locator("dd time")).to_have_text(re.compile(r" UTC$"))
+
+
+def test_the_keyboard_reaches_everything_in_order(visitor: Callable[..., Visitor]) -> None:
+    ann = visitor()
+    ann.open("/sign-in")
+    expect(ann.page.locator("#username")).to_be_focused()
+    ann.page.keyboard.type("ann")
+    ann.page.keyboard.press("Tab")
+    expect(ann.page.locator("#password")).to_be_focused()
+    ann.page.keyboard.type("wrong password")
+    ann.page.keyboard.press("Enter")
+    expect(ann.page.get_by_role("alert")).to_be_visible()
+    expect(ann.page.locator("#username")).to_have_value("ann")
+    ann.page.get_by_role("alert").get_by_role("link").press("Enter")
+    expect(ann.page.locator("#password")).to_be_focused()
+
+
+def test_a_second_click_sends_nothing(visitor: Callable[..., Visitor]) -> None:
+    ann = visitor()
+    posts: list[str] = []
+    ann.page.on("request", lambda each: posts.append(each.url) if each.method == "POST" else None)
+    ann.open("/sign-up")
+    ann.page.locator("#username").fill("ann")
+    ann.page.locator("#email").fill("ann@example.com")
+    ann.page.locator("#password").fill(PASSWORD)
+    ann.page.locator("main .button").dblclick()
+    ann.sees("Hello, ann")
+
+    assert len(posts) == 1
+
+
+def setup_link(server: Server) -> str:
+    """Return the path of the link that the server printed."""
+    found = re.search(r"/setup\?token=\S+", server.log.read_text())
+    assert found is not None
+    return found[0]
+
+
+def look(visitor: Visitor, name: str) -> None:
+    """Take the page's picture in two widths and two schemes, and check it."""
+    page = visitor.page
+    page.set_viewport_size({"width": 320, "height": 640})
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        violations = Axe().run(page).response["violations"]
+        assert [(each["id"], each["nodes"][0]["html"]) for each in violations] == [], name
+        for width in (360, 1280):
+            page.set_viewport_size({"width": width, "height": 800})
+            page.screenshot(path=SCREENSHOTS / f"{name}-{width}-{scheme}.png", full_page=True)

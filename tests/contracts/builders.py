@@ -1,0 +1,78 @@
+"""Records to put into stores, each complete, so that a test names only what it is about."""
+
+import itertools
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from gatelodge.accounts.store import USER_PREFIX, User, UserId
+from gatelodge.audit import EVENT_PREFIX, Event
+from gatelodge.clock import new_id
+from gatelodge.sessions.store import SESSION_PREFIX, Session, SessionId
+from gatelodge.tokens.store import SigningKey
+
+NOON = datetime(2026, 3, 1, 12, 0, 0, 123_000, tzinfo=UTC)
+A_MINUTE = timedelta(minutes=1)
+
+_counter = itertools.count(1)
+
+
+def a_user(name: str | None = None, **changes: Any) -> User:
+    """Return a user with a name and address of its own."""
+    name = name or f"Someone{next(_counter)}"
+    user = User(
+        id=UserId(new_id(USER_PREFIX, changes.get("created_at", NOON))),
+        username=name,
+        username_key=name.lower(),
+        email=f"{name}@example.org",
+        email_key=f"{name}@example.org".lower(),
+        password_hash="$argon2id$old",
+        roles=("user",),
+        created_at=NOON,
+    )
+    return replace(user, **changes)
+
+
+def a_session(**changes: Any) -> Session:
+    """Return a session that was opened at noon and lasts a day."""
+    session = Session(
+        id=SessionId(new_id(SESSION_PREFIX, changes.get("created_at", NOON))),
+        user_id=UserId(new_id(USER_PREFIX, NOON)),
+        epoch=0,
+        created_at=NOON,
+        last_used_at=NOON,
+        expires_at=NOON + timedelta(days=1),
+        salt=bytes(range(32)),
+    )
+    return replace(session, **changes)
+
+
+def a_signing_key(number: int = 1, **changes: Any) -> SigningKey:
+    """Return a signing key that was made at noon."""
+    key = SigningKey(
+        number=number,
+        kid=f"key-{next(_counter)}",
+        algorithm="EdDSA",
+        public_key=bytes(32),
+        sealed_private_key=b"\x00sealed\xff",
+        created_at=NOON,
+        not_before=NOON + A_MINUTE,
+    )
+    return replace(key, **changes)
+
+
+def an_event(**changes: Any) -> Event:
+    """Return an event of noon."""
+    at = changes.get("at", NOON)
+    event = Event(
+        id=new_id(EVENT_PREFIX, at),
+        at=at,
+        name="session.opened",
+        actor="usr_someone",
+        target="ses_something",
+        address="192.0.2.7",
+        user_agent="Browser/1.0",
+        request_id="req_1",
+        detail={"factor": "password"},
+    )
+    return replace(event, **changes)

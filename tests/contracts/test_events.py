@@ -1,0 +1,30 @@
+"""What every store promises of events."""
+
+import asyncio
+
+from gatelodge.stores import Stores
+from tests.contracts.builders import A_MINUTE, NOON, an_event
+
+
+async def test_an_event_comes_back_as_it_was_kept(stores: Stores) -> None:
+    event = an_event(detail={"reason": "“odd”\n\u2028text", "role": "admin"})
+    await stores.events.add(event)
+
+    assert await stores.events.list_events(before=None, limit=10) == [event]
+
+
+async def test_an_event_of_nobody_comes_back_so(stores: Stores) -> None:
+    event = an_event(actor=None, target=None, detail={})
+    await stores.events.add(event)
+
+    assert await stores.events.list_events(before=None, limit=10) == [event]
+
+
+async def test_events_are_listed_in_pages_the_newest_first(stores: Stores) -> None:
+    events = [an_event(at=NOON + n * A_MINUTE) for n in range(5)]
+    await asyncio.gather(*(stores.events.add(event) for event in events))
+    newest_first = events[::-1]
+
+    assert await stores.events.list_events(before=None, limit=2) == newest_first[:2]
+    assert await stores.events.list_events(before=events[3].id, limit=2) == newest_first[2:4]
+    assert await stores.events.list_events(before=events[0].id, limit=2) == []

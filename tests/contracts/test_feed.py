@@ -1,0 +1,467 @@
+"""The feed: who follows it hears of every change that a check must see, and of no other."""
+
+import asyncio
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection
+
+from gatelodge.accounts.store import User
+from gatelodge.clock import new_id
+from gatelodge.sessions.store import Session
+from gatelodge.stores import Stores, open_stores
+from gatelodge.stores.mongo import MongoDatabase
+from gatelodge.stores.mongo.records import to_document
+from gatelodge.stores.sql.database import SqlDatabase
+from gatelodge.stores.sql.feed import MOST_CHANGES, _prune
+from gatelodge.tokens.keys import KEY_PREFIX
+from tests.contracts.builders import A_MINUTE, NOON, a_session, a_signing_key, a_user
+from tests.support.mongod import Standalone, require_mongod
+
+KEY = new_id(KEY_PREFIX, NOON)
+PATIENCE_SECONDS = 10.0
+
+Change = Callable[[Stores, User, Session], Awaitable[object]]
+
+
+@dataclass
+class Follower:
+    """One process that follows the changes.
+
+    Attributes:
+        stores: its own, over the same database as others'.
+        heard: everything it was told to forget, in order.
+    """
+
+    stores: Stores
+    heard: list[str | None] = field(default_factory=list)
+
+    async def begin(self) -> None:
+        """Follow, and wait until memory may be trusted."""
+        await self.stores.feed.follow(self.heard.append)
+        await until(self.stores.feed.catch_up)
+
+    async def hears(self, changed: str) -> bool:
+        """Wait until it was told of a change; False where that takes too long."""
+        return await until(lambda: self.stores.feed.catch_up() and changed in self.heard)
+
+
+async def until(holds: Callable[[], object]) -> bool:
+    """Say whether something comes to hold in time."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not holds():
+        if time.monotonic() > deadline:
+            return False
+        await asyncio.sleep(0.005)
+    return True
+
+
+@pytest.fixture
+async def follower(stores: Stores, address: str) -> AsyncIterator[Follower]:
+    """Yield a second process at the database of `stores`, which follows."""
+    async for each in another_follower(address):
+        yield each
+
+
+@pytest.fixture
+async def second_follower(stores: Stores, address: str) -> AsyncIterator[Follower]:
+    """Yield a third process."""
+    async for each in another_follower(address):
+        yield each
+
+
+async def another_follower(address: str) -> AsyncIterator[Follower]:
+    """Yield a process of its own that follows."""
+    other = open_stores(address)
+    await other.database.start()
+    follower = Follower(other)
+    await follower.begin()
+    try:
+        yield follower
+    finally:
+        await other.feed.leave()
+        await other.database.stop()
+
+
+@dataclass(frozen=True)
+class People:
+    """Who is there before anybody follows.
+
+    Attributes:
+        user: on whom a change is tried, with a session.
+        marker: whose change says that all changes before it were told.
+    """
+
+    user: User
+    session: Session
+    marker: User
+
+
+@pytest.fixture
+async def people(stores: Stores) -> People:
+    """Return them."""
+    user, marker = a_user(roles=("user", "moderator")), a_user()
+    session = a_session(user_id=user.id)
+    await asyncio.gather(
+        stores.users.add(user), stores.users.add(marker), stores.sessions.add(session)
+    )
+    await stores.signing_keys.add(a_signing_key(1, kid=KEY))
+    return People(user, session, marker)
+
+
+async def enable(stores: Stores, user: User, _session: Session) -> None:
+    await stores.users.disable(user.id, NOON)
+    await stores.users.enable(user.id)
+
+
+OF_THE_USER: dict[str, Change] = {
+    "grant": lambda stores, user, _: stores.users.grant(user.id, "admin"),
+    "withdraw": lambda stores, user, _: stores.users.withdraw(user.id, "moderator"),
+    "disable": lambda stores, user, _: stores.users.disable(user.id, NOON),
+    "enable": enable,
+    "change_password": lambda stores, user, _: stores.users.change_password(
+        user.id, user.password_hash, "$argon2id$new"
+    ),
+    "raise_epoch": lambda stores, user, _: stores.users.raise_epoch(user.id),
+    "remove": lambda stores, user, _: stores.users.remove(user.id),
+}
+
+OF_THE_SESSION: dict[str, Change] = {
+    "revoke": lambda stores, _, session: stores.sessions.revoke(session.id, NOON, "signed_out"),
+    "adopt": lambda stores, _, session: stores.sessions.adopt(session.id, 1),
+}
+
+OF_A_KEY: dict[str, Change] = {
+    "add": lambda stores, *_: stores.signing_keys.add(
+        a_signing_key(2, kid=new_id(KEY_PREFIX, NOON))
+    ),
+    "retire": lambda stores, *_: stores.signing_keys.retire(KEY, retires_at=NOON, gone_at=NOON),
+}
+
+BENIGN: dict[str, Change] = {
+    "record_sign_in": lambda stores, user, _: stores.users.record_sign_in(user.id, NOON),
+    "replace_password_hash": lambda stores, user, _: stores.users.replace_password_hash(
+        user.id, user.password_hash or "", "$argon2id$stronger"
+    ),
+    "rotate": lambda stores, _, session: stores.sessions.rotate(session.id, 0, NOON),
+    "touch": lambda stores, _, session: stores.sessions.touch(session.id, NOON + A_MINUTE),
+    "add a session": lambda stores, user, _: stores.sessions.add(a_session(user_id=user.id)),
+    "add a user": lambda stores, *_: stores.users.add(a_user(roles=())),
+    "grant what is held": lambda stores, user, _: stores.users.grant(user.id, "user"),
+    "withdraw what is not held": lambda stores, user, _: stores.users.withdraw(user.id, "admin"),
+}
+
+
+@pytest.mark.parametrize("name", OF_THE_USER)
+async def test_a_change_of_a_user_is_heard(
+    stores: Stores, people: People, follower: Follower, name: str
+) -> None:
+    await OF_THE_USER[name](stores, people.user, people.session)
+
+    assert await follower.hears(people.user.id)
+
+
+@pytest.mark.parametrize("name", OF_THE_SESSION)
+async def test_a_change_of_a_session_is_heard(
+    stores: Stores, people: People, follower: Follower, name: str
+) -> None:
+    await OF_THE_SESSION[name](stores, people.user, people.session)
+
+    assert await follower.hears(people.session.id)
+
+
+@pytest.mark.parametrize("name", OF_A_KEY)
+async def test_a_change_of_the_signing_keys_is_heard(
+    stores: Stores, people: People, follower: Follower, name: str
+) -> None:
+    await OF_A_KEY[name](stores, people.user, people.session)
+
+    assert await until(
+        lambda: (
+            follower.stores.feed.catch_up()
+            and any(each and each.startswith(f"{KEY_PREFIX}_") for each in follower.heard)
+        )
+    )
+
+
+@pytest.mark.parametrize("name", BENIGN)
+async def test_nothing_is_told_of_what_no_check_depends_on(
+    stores: Stores, people: People, follower: Follower, name: str
+) -> None:
+    """Sign-ins and rotations come by the thousand."""
+    follower.heard.clear()
+    await BENIGN[name](stores, people.user, people.session)
+    await stores.users.raise_epoch(people.marker.id)
+
+    assert await follower.hears(people.marker.id)
+    assert set(follower.heard) == {people.marker.id}
+
+
+async def test_every_follower_hears_of_it(
+    stores: Stores, people: People, follower: Follower, second_follower: Follower
+) -> None:
+    """And whoever makes the change may be one of them."""
+    await follower.stores.users.disable(people.user.id, NOON)
+    await second_follower.stores.sessions.revoke(people.session.id, NOON, "signed_out")
+
+    for each in (follower, second_follower):
+        assert await each.hears(people.user.id)
+        assert await each.hears(people.session.id)
+
+
+async def test_who_makes_a_change_has_heard_of_it_when_it_is_acknowledged(
+    people: People, follower: Follower
+) -> None:
+    """So nobody who was answered by a process meets its older memory."""
+    users, feed = follower.stores.users, follower.stores.feed
+    for change in (
+        users.grant(people.user.id, "admin"),
+        users.withdraw(people.user.id, "admin"),
+        users.raise_epoch(people.user.id),
+        users.change_password(people.user.id, people.user.password_hash, "$argon2id$new"),
+        users.disable(people.user.id, NOON),
+        users.enable(people.user.id),
+        users.remove(people.user.id),
+    ):
+        follower.heard.clear()
+        await change
+        assert feed.catch_up()
+        assert people.user.id in follower.heard
+
+
+async def test_who_follows_no_more_is_not_trusted(stores: Stores) -> None:
+    follower = Follower(stores)
+    assert not stores.feed.catch_up()
+    await follower.begin()
+
+    await stores.feed.leave()
+
+    assert not stores.feed.catch_up()
+    assert not stores.feed.state().trusted
+
+
+async def test_a_follower_may_come_back(stores: Stores, people: People) -> None:
+    follower = Follower(stores)
+    await follower.begin()
+    await stores.feed.leave()
+
+    await follower.begin()
+    await stores.users.raise_epoch(people.user.id)
+
+    assert await follower.hears(people.user.id)
+    await stores.feed.leave()
+
+
+async def test_leaving_ends_at_whatever_moment_it_comes(stores: Stores, people: People) -> None:
+    """A driver may lose a cancellation that meets an answer; servers have to stop all the same."""
+    for _ in range(30):
+        follower = Follower(stores)
+        await follower.begin()
+        await stores.users.raise_epoch(people.user.id)
+        while people.user.id not in follower.heard:
+            stores.feed.catch_up()
+            await asyncio.sleep(0)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await stores.feed.leave()
+
+
+async def test_leaving_what_was_never_followed_does_nothing(stores: Stores) -> None:
+    await stores.feed.leave()
+
+    assert not stores.feed.catch_up()
+
+
+# SQLite: the file itself is asked
+
+
+sqlite_only = pytest.mark.parametrize("address", ["sqlite"], indirect=True)
+
+
+@sqlite_only
+async def test_what_another_process_wrote_is_heard_by_the_very_next_question(
+    stores: Stores, people: People, follower: Follower
+) -> None:
+    """Acknowledged before the question, told by the question: no waiting, no exception."""
+    for number in range(200):
+        await stores.users.raise_epoch(people.user.id)
+        follower.heard.clear()
+        assert follower.stores.feed.catch_up()
+        assert follower.heard == [people.user.id], f"change {number}"
+
+
+@sqlite_only
+async def test_who_asks_all_the_time_has_heard_of_a_write_when_it_is_answered(
+    stores: Stores, people: People, follower: Follower
+) -> None:
+    """Whatever was asked while it was being made."""
+    for _ in range(50):
+        follower.heard.clear()
+        writing = asyncio.create_task(stores.users.raise_epoch(people.user.id))
+        while not writing.done():
+            follower.stores.feed.catch_up()
+            await asyncio.sleep(0)
+        assert follower.stores.feed.catch_up()
+        assert follower.heard == [people.user.id]
+
+
+@sqlite_only
+async def test_to_follow_and_to_leave_takes_none_of_the_locks_of_sqlite(
+    stores: Stores, address: str
+) -> None:
+    """To close any descriptor of a file drops every POSIX lock that the process holds on it.
+
+    The next process to come would take the file for its own, and cut it (howtocorrupt.html, 2.2).
+    """
+    held = locks_on(f"{address}-shm")
+    assert held
+
+    await stores.feed.follow([].append)
+    assert stores.feed.catch_up()
+    assert locks_on(f"{address}-shm") == held
+
+    await stores.feed.leave()
+    assert locks_on(f"{address}-shm") == held
+
+
+def locks_on(file: str) -> list[str]:
+    """Return the locks on a file, as the kernel lists them."""
+    listed = Path("/proc/locks")
+    if not listed.exists():
+        pytest.skip("the kernel lists no locks here")
+    inode = f":{Path(file).stat().st_ino} "
+    return sorted(
+        line.partition(":")[2] for line in listed.read_text().splitlines() if inode in line
+    )
+
+
+@sqlite_only
+async def test_other_processes_may_come_and_go(
+    stores: Stores, people: People, follower: Follower, address: str
+) -> None:
+    """As commands do while a server runs: it hears of each, and survives it."""
+    script = (
+        "import sqlite3, sys\n"
+        "for _ in range(50):\n"
+        "    with sqlite3.connect(sys.argv[1], timeout=10) as connection:\n"
+        "        connection.execute('UPDATE users SET epoch = epoch + 1')\n"
+        "    connection.close()\n"
+    )
+    command = await asyncio.create_subprocess_exec(sys.executable, "-c", script, address)
+    over = asyncio.create_task(command.wait())
+    while not over.done():
+        assert follower.stores.feed.catch_up()
+        await stores.users.record_sign_in(people.user.id, NOON)
+    assert over.result() == 0
+    assert follower.stores.feed.catch_up()
+    assert follower.heard.count(people.user.id) == 50
+
+
+@sqlite_only
+async def test_who_is_behind_what_is_still_written_down_forgets_everything(
+    stores: Stores, follower: Follower, second_follower: Follower
+) -> None:
+    """Pruning leaves the newest changes, enough for whoever is only a little behind."""
+    database = stores.database
+    assert isinstance(database, SqlDatabase)
+    await database.write(lambda connection: _write_down(connection, "usr_early", 50))
+    assert second_follower.stores.feed.catch_up()
+    second_follower.heard.clear()
+    await database.write(lambda connection: _write_down(connection, "usr_late", MOST_CHANGES))
+    assert await database.write(_prune) == 50
+
+    assert follower.stores.feed.catch_up()
+    assert second_follower.stores.feed.catch_up()
+
+    assert follower.heard[0] is None
+    assert second_follower.heard == ["usr_late"] * MOST_CHANGES
+
+
+def _write_down(connection: Connection, changed: str, times: int) -> None:
+    """Write down so many changes, as the triggers do."""
+    for _ in range(times):
+        connection.exec_driver_sql("INSERT INTO changes (changed) VALUES (?)", (changed,))
+
+
+@sqlite_only
+async def test_a_change_that_is_undone_is_not_told(
+    stores: Stores, people: People, follower: Follower
+) -> None:
+    """Triggers write in the transaction of the change itself."""
+    database = stores.database
+    assert isinstance(database, SqlDatabase)
+
+    def change_and_fail(connection: Connection) -> None:
+        connection.exec_driver_sql("UPDATE users SET epoch = epoch + 1")
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        await database.write(change_and_fail)
+
+    assert follower.stores.feed.catch_up()
+    assert follower.heard == []
+
+
+@sqlite_only
+async def test_a_file_that_cannot_be_read_is_not_trusted(
+    stores: Stores, people: People, follower: Follower
+) -> None:
+    """And once it can be, what changed meanwhile is told."""
+    database = stores.database
+    assert isinstance(database, SqlDatabase)
+    await database.write(lambda c: c.exec_driver_sql("ALTER TABLE changes RENAME TO elsewhere"))
+    assert not follower.stores.feed.catch_up()
+    await database.write(lambda c: c.exec_driver_sql("ALTER TABLE elsewhere RENAME TO changes"))
+    await stores.users.raise_epoch(people.user.id)
+
+    assert follower.stores.feed.catch_up()
+    assert people.user.id in follower.heard
+
+
+# MongoDB: the database tells
+
+
+@pytest.mark.parametrize("address", ["mongodb"], indirect=True)
+async def test_the_stream_is_trusted_soon_and_says_how_fresh_it_is(follower: Follower) -> None:
+    state = follower.stores.feed.state()
+
+    assert state.kind == "stream"
+    assert state.trusted
+    assert state.lag is not None
+    assert 0 <= state.lag < 1
+
+
+@pytest.mark.parametrize("address", ["mongodb"], indirect=True)
+async def test_more_changes_than_one_answer_holds_are_all_heard(
+    stores: Stores, follower: Follower
+) -> None:
+    """One command changes thousands at once."""
+    database = stores.database
+    assert isinstance(database, MongoDatabase)
+    crowd = [a_user() for _ in range(3_000)]
+    await database.collection("users").insert_many([to_document(user) for user in crowd])
+    marker = crowd[-1].id
+    await database.collection("users").update_many({}, {"$inc": {"epoch": 1}})
+    await stores.users.raise_epoch(marker)
+
+    assert await until(lambda: follower.heard.count(marker) == 2)
+    assert {user.id for user in crowd} <= set(follower.heard)
+
+
+async def test_a_standalone_mongod_is_never_trusted(tmp_path: Path) -> None:
+    """It has no stream: every check reads the database."""
+    require_mongod()
+    with Standalone(tmp_path / "mongod") as standalone:
+        stores = open_stores(f"{standalone.url}gatelodge")
+        await asyncio.to_thread(stores.database.migrate)
+        await stores.database.start()
+        await stores.feed.follow([].append)
+        for _ in range(20):
+            assert not stores.feed.catch_up()
+            await asyncio.sleep(0.05)
+        assert stores.feed.state().kind == "none"
+        await stores.feed.leave()
+        await stores.database.stop()

@@ -1,0 +1,211 @@
+"""The MongoDB connection, and the shape of the database."""
+
+import asyncio
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pymongo import MongoClient
+
+from gatelodge.errors import AlreadyExists, ConfigurationError, StoreUnavailable
+from gatelodge.stores import Stores, open_stores
+from gatelodge.stores.mongo import MongoDatabase, connection
+from tests.contracts.builders import NOON, a_session, a_user, an_event
+from tests.support.mongod import (
+    Mongod,
+    Standalone,
+    free_port,
+    require_mongod,
+    wait_until,
+    with_database,
+)
+
+pytestmark = [
+    pytest.mark.usefixtures("lost_sockets"),
+    pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
+]
+
+
+@pytest.fixture
+def address(mongodb_address: str) -> str:
+    """Run on MongoDB alone."""
+    return mongodb_address
+
+
+def test_a_migration_says_what_it_made_and_makes_it_once(address: str) -> None:
+    database = MongoDatabase(address)
+
+    steps = database.migrate()
+
+    assert "created collection names" in steps
+    assert "created index names.unsettled_at" in steps
+    assert database.migrate() == []
+
+
+def test_many_servers_may_migrate_at_once(address: str) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        futures = [threads.submit(MongoDatabase(address).migrate) for _ in range(8)]
+        for future in futures:
+            future.result()
+
+    assert MongoDatabase(address).migrate() == []
+    with MongoClient[dict[str, Any]](address) as client:
+        database = client.get_default_database()
+        for name in ("users", "names", "sessions"):
+            indexes = database[name].index_information().values()
+            assert not any("expireAfterSeconds" in index for index in indexes)
+            assert not any("unique" in index for index in indexes)
+
+
+async def test_no_frequent_question_reads_a_whole_collection(stores: Stores, address: str) -> None:
+    """The server refuses queries without an index, so that every one of these has its own."""
+    ada = a_user("Ada", roles=("admin",))
+    session = a_session(user_id=ada.id)
+    with MongoClient[dict[str, Any]](address) as client:
+        client.admin.command("setParameter", notablescan=True)
+        try:
+            await stores.users.add(ada)
+            await stores.users.find_by_username("ada")
+            await stores.users.list_users(after=ada.id, limit=10)
+            await stores.users.holds_anyone("admin", besides=ada.id)
+            await stores.users.change_password(ada.id, None, "new")
+            await stores.users.sweep_names()  # type: ignore[attr-defined]
+            await stores.users.remove(ada.id)
+            await stores.sessions.add(session)
+            await stores.sessions.rotate(session.id, 0, NOON)
+            await stores.sessions.list_live(ada, NOON, before=None, limit=10)
+            await stores.sessions.remove_ended(NOON)
+            await stores.events.add(an_event())
+            await stores.events.list_events(before="evt_z", limit=10)
+        finally:
+            client.admin.command("setParameter", notablescan=False)
+
+
+async def test_the_address_cannot_loosen_what_keeps_data_safe() -> None:
+    database = MongoDatabase("mongodb://localhost/x?w=1&journal=false&readPreference=secondary")
+    await database.start()
+    options = database.client.options
+    await database.stop()
+
+    assert options.write_concern.document["w"] == "majority"
+    assert options.write_concern.document["j"] is True
+    assert options.read_concern.level == "majority"
+    assert options.read_preference.mode == 0  # primary
+    assert options.retry_writes
+
+
+async def test_the_address_may_choose_its_patience_and_its_database() -> None:
+    impatient = MongoDatabase("mongodb://localhost/else?serverSelectionTimeoutMS=123")
+    usual = MongoDatabase("mongodb://localhost/?replicaSet=rs0")
+    for database in (impatient, usual):
+        await database.start()
+
+    assert impatient.client.options.server_selection_timeout == 0.123
+    assert impatient.collection("users").full_name == "else.users"
+    assert usual.client.options.server_selection_timeout == 5
+    assert usual.collection("users").full_name == "gatelodge.users"
+
+    for database in (impatient, usual):
+        await database.stop()
+
+
+def test_a_database_that_was_not_started_says_so() -> None:
+    with pytest.raises(RuntimeError, match="not started"):
+        MongoDatabase("mongodb://localhost/").collection("users")
+
+
+async def test_a_database_can_be_started_again(address: str) -> None:
+    stores = open_stores(address)
+    for _ in range(2):
+        await stores.database.start()
+        await stores.database.ping()
+        await stores.database.stop()
+    await stores.database.stop()
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["mongodb://", "mongodb://127.0.0.1:{port}/x?serverSelectionTimeoutMS=100"],
+    ids=["incomplete", "nobody listens"],
+)
+def test_an_address_that_leads_nowhere_is_explained_to_the_operator(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "_ELECTION_SECONDS", 0.3)
+
+    with pytest.raises(ConfigurationError, match="MongoDB cannot be used"):
+        MongoDatabase(address.format(port=free_port())).migrate()
+
+
+def test_a_migration_waits_for_the_election(tmp_path: Path) -> None:
+    require_mongod()
+    node = Mongod(tmp_path, "--replSet", "late", "--oplogSize", "64")
+    node.start()
+    try:
+        address = f"mongodb://{node.address}/x?replicaSet=late"
+        with ThreadPoolExecutor(1) as threads, node.client() as client:
+            migration = threads.submit(MongoDatabase(address).migrate)
+            time.sleep(0.5)
+            assert not migration.done()
+            members = [{"_id": 0, "host": node.address}]
+            client.admin.command("replSetInitiate", {"_id": "late", "members": members})
+            assert "created collection users" in migration.result(40)
+    finally:
+        node.stop()
+
+
+async def test_a_standalone_server_works_as_well(tmp_path: Path) -> None:
+    require_mongod()
+    with Standalone(tmp_path) as standalone:
+        address = with_database(standalone.url, "alone") + "?serverSelectionTimeoutMS=500"
+        stores = open_stores(address)
+        await asyncio.to_thread(stores.database.migrate)
+        await stores.database.start()
+        try:
+            await _sign_up_and_leave(stores)
+            standalone.node.kill()
+            with pytest.raises(StoreUnavailable):
+                await stores.database.ping()
+        finally:
+            await stores.database.stop()
+
+
+async def _sign_up_and_leave(stores: Stores) -> None:
+    ada, session = a_user("Ada"), a_session()
+    await stores.users.add(ada)
+    with pytest.raises(AlreadyExists):
+        await stores.users.add(a_user("Ada"))
+    await stores.sessions.add(session)
+    outcomes = await asyncio.gather(
+        *(stores.sessions.rotate(session.id, 0, NOON) for _ in range(20))
+    )
+    assert outcomes.count(True) == 1
+    assert await stores.users.find_by_username("ada") == ada
+    assert await stores.users.change_password(ada.id, ada.password_hash, "new")
+    assert await stores.users.remove(ada.id)
+
+
+async def test_chores_are_done_while_the_database_runs(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that fails is tried again."""
+    monkeypatch.setattr(connection, "_CHORE_SECONDS", 0.01)
+    database = MongoDatabase(address)
+    done = 0
+
+    async def chore() -> None:
+        nonlocal done
+        done += 1
+        if done == 1:
+            raise StoreUnavailable
+
+    database.repeat(chore)
+    await database.start()
+    await asyncio.to_thread(wait_until, lambda: done >= 3, "no chore was done")
+    await database.stop()
+    stopped_at = done
+    await asyncio.sleep(0.05)
+
+    assert done == stopped_at

@@ -1,0 +1,318 @@
+"""Names in MongoDB: what becomes of them when sign-ups and removals die halfway."""
+
+import asyncio
+import random
+from collections import Counter
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from gatelodge.accounts.store import User
+from gatelodge.clock import SystemClock
+from gatelodge.errors import AlreadyExists, OutcomeUnknown, StoreUnavailable
+from gatelodge.stores import Stores
+from gatelodge.stores.mongo import MongoDatabase, MongoUsers
+from gatelodge.stores.mongo.names import UNSETTLED_FOR, Names
+from tests.contracts.builders import A_MINUTE, NOON, a_user
+from tests.contracts.failpoints import failing
+from tests.support.clock import FakeClock
+
+pytestmark = [
+    pytest.mark.usefixtures("lost_sockets"),
+    pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
+]
+
+LATER = UNSETTLED_FOR + A_MINUTE
+
+
+@pytest.fixture
+def address(mongodb_address: str) -> str:
+    """Run on MongoDB alone."""
+    return mongodb_address
+
+
+@pytest.fixture
+def database(stores: Stores) -> MongoDatabase:
+    """Return the database under the stores."""
+    assert isinstance(stores.database, MongoDatabase)
+    return stores.database
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """Return the clock by which claims grow old."""
+    return FakeClock(SystemClock().now())
+
+
+@pytest.fixture
+def users(database: MongoDatabase, clock: FakeClock) -> MongoUsers:
+    """Return the users, by that clock."""
+    return MongoUsers(database, Names(database, clock))
+
+
+async def test_a_settled_user_has_two_claims(users: MongoUsers, database: MongoDatabase) -> None:
+    ada = a_user("Ada")
+    await users.add(ada)
+
+    assert await documents(database, "names") == [
+        {"_id": "email:ada@example.org", "user_id": ada.id},
+        {"_id": "username:ada", "user_id": ada.id},
+    ]
+
+
+async def test_the_names_of_a_dead_sign_up_are_taken_over(
+    users: MongoUsers, clock: FakeClock
+) -> None:
+    await users.names.claim(a_user("Ada"))  # and it dies
+    clock.advance(LATER)
+    successor = a_user("Ada")
+
+    await users.add(successor)
+
+    assert await users.find_by_username("ada") == successor
+    assert await users.find_by_email("ada@example.org") == successor
+
+
+async def test_one_dead_name_among_two_is_taken_over(users: MongoUsers, clock: FakeClock) -> None:
+    await users.names.claim(a_user("Ada"))
+    clock.advance(LATER)
+
+    other = a_user("Other", email_key="ada@example.org")
+    await users.add(other)
+    third = a_user("Ada", email_key="third@example.org")
+    await users.add(third)
+
+    assert await users.find_by_email("ada@example.org") == other
+    assert await users.find_by_username("ada") == third
+
+
+async def test_a_sign_up_under_way_keeps_its_names(users: MongoUsers, clock: FakeClock) -> None:
+    await users.names.claim(a_user("Ada"))
+    clock.advance(UNSETTLED_FOR)
+
+    with pytest.raises(AlreadyExists, match="username"):
+        await users.add(a_user("Ada"))
+    assert await users.sweep_names() == 0
+
+
+async def test_a_name_that_is_only_claimed_finds_nobody(users: MongoUsers) -> None:
+    await users.names.claim(a_user("Ada"))
+
+    assert await users.find_by_username("ada") is None
+    assert await users.find_by_email("ada@example.org") is None
+
+
+async def test_the_names_of_a_user_are_never_taken_over(
+    users: MongoUsers, database: MongoDatabase, address: str, clock: FakeClock
+) -> None:
+    """A sign-up that died after its decision is complete, however old its note."""
+    ada = a_user("Ada")
+    with failing(address, "update", collection="names", closeConnection=True):
+        await users.add(ada)
+    assert await database.collection("names").count_documents({"unsettled_at": {"$ne": None}}) == 2
+    clock.advance(LATER)
+
+    with pytest.raises(AlreadyExists, match="username"):
+        await users.add(a_user("Ada"))
+    assert await users.sweep_names() == 0
+
+    assert await users.find_by_username("ada") == ada
+    assert await database.collection("names").count_documents({"unsettled_at": {"$ne": None}}) == 0
+
+
+async def test_the_sweep_frees_the_names_of_dead_sign_ups(
+    users: MongoUsers, database: MongoDatabase, clock: FakeClock
+) -> None:
+    await users.names.claim(a_user("Ada"))
+    clock.advance(LATER)
+    await users.names.claim(a_user("Bob"))
+    await users.add(a_user("Eve"))
+
+    assert await users.sweep_names() == 2
+    assert await users.sweep_names() == 0
+
+    left = [document["_id"] for document in await documents(database, "names")]
+    assert left == [
+        "email:bob@example.org",
+        "email:eve@example.org",
+        "username:bob",
+        "username:eve",
+    ]
+
+
+async def test_a_sign_up_that_slept_too_long_is_refused(
+    users: MongoUsers, address: str, clock: FakeClock
+) -> None:
+    """It wakes up behind somebody who took its names over, and leaves them alone."""
+    sleeper, successor = a_user("Ada"), a_user("Ada")
+    sleep = {"blockConnection": True, "blockTimeMS": 1000}
+    with failing(address, "insert", collection="users", mode={"times": 1}, **sleep):
+        sleeping = asyncio.create_task(users.add(sleeper))
+        await asyncio.sleep(0.3)
+        assert await users.names.find("email", sleeper.email_key) == sleeper.id
+        clock.advance(LATER)
+        await users.add(successor)
+        with pytest.raises(AlreadyExists, match="username"):
+            await sleeping
+
+    assert await users.find_by_username("ada") == successor
+    assert await users.find_by_email("ada@example.org") == successor
+    assert await users.list_users(after=None, limit=10) == [successor]
+
+
+async def test_a_void_id_is_no_user(
+    users: MongoUsers, database: MongoDatabase, clock: FakeClock
+) -> None:
+    ghost = a_user("Ghost", password_hash=None)
+    await users.names.claim(ghost)
+    clock.advance(LATER)
+    await users.sweep_names()
+    assert len(await documents(database, "users")) == 1
+
+    assert await users.find(ghost.id) is None
+    assert await users.list_users(after=None, limit=10) == []
+    assert not await users.grant(ghost.id, "admin")
+    assert not await users.withdraw(ghost.id, "user")
+    assert not await users.disable(ghost.id, NOON)
+    assert not await users.enable(ghost.id)
+    assert not await users.raise_epoch(ghost.id)
+    assert not await users.remove(ghost.id)
+    assert await users.change_password(ghost.id, None, "new") is None
+    assert not await users.holds_anyone("admin")
+    await users.record_sign_in(ghost.id, NOON)
+    assert await documents(database, "users") == [{"_id": ghost.id, "void_since": clock.now()}]
+
+
+async def test_of_many_that_take_over_one_name_exactly_one_stays(
+    users: MongoUsers, clock: FakeClock
+) -> None:
+    await users.names.claim(a_user("Wanted"))
+    clock.advance(LATER)
+    rivals = [a_user("Wanted") for _ in range(50)]
+
+    outcomes = await asyncio.gather(
+        *(users.add(user) for user in rivals),
+        *(users.sweep_names() for _ in range(5)),
+        return_exceptions=True,
+    )
+
+    added = [user for user, outcome in zip(rivals, outcomes, strict=False) if outcome is None]
+    assert len(added) == 1
+    assert await users.find_by_username("wanted") == added[0]
+    assert await users.find_by_email(added[0].email_key) == added[0]
+
+
+async def test_a_sign_up_that_could_not_reach_the_primary_can_be_repeated(
+    users: MongoUsers, address: str
+) -> None:
+    labels = ["RetryableWriteError", "NoWritesPerformed"]
+    with (
+        failing(address, "insert", collection="users", errorCode=10107, errorLabels=labels),
+        pytest.raises(StoreUnavailable),
+    ):
+        await users.add(a_user("Ada"))
+
+    await users.add(a_user("Ada"))
+
+
+async def test_a_removal_that_died_is_finished_by_the_sweep(
+    users: MongoUsers, database: MongoDatabase, address: str
+) -> None:
+    ada = a_user("Ada")
+    await users.add(ada)
+    with (
+        failing(address, "delete", collection="names", closeConnection=True),
+        pytest.raises(OutcomeUnknown),
+    ):
+        await users.remove(ada.id)
+
+    assert await users.find(ada.id) is None
+    assert await users.find_by_username("ada") is None
+    assert not await users.remove(ada.id)
+    assert await users.sweep_names() == 2
+
+    assert await documents(database, "users") == []
+    assert await documents(database, "names") == []
+    await users.add(a_user("Ada"))
+
+
+async def test_a_removal_leaves_nothing_behind(users: MongoUsers, database: MongoDatabase) -> None:
+    ada = a_user("Ada")
+    await users.add(ada)
+
+    await users.remove(ada.id)
+
+    assert await documents(database, "users") == []
+    assert await documents(database, "names") == []
+
+
+async def test_an_id_can_be_used_once_only(users: MongoUsers) -> None:
+    ada = a_user("Ada")
+    await users.add(ada)
+
+    with pytest.raises(AlreadyExists):
+        await users.add(ada)
+    with pytest.raises(AlreadyExists):
+        await users.add(replace(ada, username_key="other"))
+    with pytest.raises(AlreadyExists):
+        await users.add(replace(ada, username_key="other", email_key="other@example.org"))
+
+    assert await users.find_by_username("ada") == ada
+    assert await users.find_by_email("ada@example.org") == ada
+    assert await users.find_by_username("other") is None
+    await users.add(a_user("Other"))
+
+
+@pytest.mark.parametrize("seed", range(2))
+async def test_whoever_dies_and_whenever_names_stay_unique_and_are_never_lost(
+    users: MongoUsers, database: MongoDatabase, address: str, clock: FakeClock, seed: int
+) -> None:
+    """Sign-ups, removals and sweeps are cut off at random, by us and by the database."""
+    chance = random.Random(seed)
+    for how in ({"closeConnection": True}, {"writeConcernError": {"code": 64, "errmsg": "lost"}}):
+        commands = ("insert", "update", "delete", "findAndModify")
+        with failing(address, *commands, mode={"activationProbability": 0.15}, **how):
+            await mayhem(users, clock, chance)
+    clock.advance(LATER)
+    await users.sweep_names()
+
+    kept = await users.list_users(after=None, limit=1000)
+    claims = {claim["_id"]: claim["user_id"] for claim in await documents(database, "names")}
+    expected = {f"username:{user.username_key}": user.id for user in kept}
+    expected |= {f"email:{user.email_key}": user.id for user in kept}
+    assert claims == expected
+    assert len(claims) == 2 * len(kept)
+
+
+async def mayhem(users: MongoUsers, clock: FakeClock, chance: random.Random) -> Counter[str]:
+    outcomes: Counter[str] = Counter()
+    for _ in range(6):
+        tasks = [asyncio.create_task(one_of_many(users, chance)) for _ in range(15)]
+        for task in chance.sample(tasks, 5):
+            asyncio.get_running_loop().call_later(chance.random() * 0.02, task.cancel)
+        for outcome in await asyncio.gather(*tasks, return_exceptions=True):
+            outcomes[type(outcome).__name__] += 1
+        clock.advance(chance.choice([A_MINUTE / 60, LATER]))
+    return outcomes
+
+
+async def one_of_many(users: MongoUsers, chance: random.Random) -> None:
+    with suppress(AlreadyExists, OutcomeUnknown, StoreUnavailable):
+        if chance.random() < 0.6:
+            await users.add(someone(chance))
+        elif chance.random() < 0.5:
+            await users.sweep_names()
+        else:
+            found = await users.find_by_username(f"name{chance.randrange(8)}")
+            if found is not None:
+                await users.remove(found.id)
+
+
+def someone(chance: random.Random) -> User:
+    return a_user(f"Name{chance.randrange(8)}", email_key=f"{chance.randrange(8)}@example.org")
+
+
+async def documents(database: MongoDatabase, collection: str) -> list[dict[str, Any]]:
+    return await database.collection(collection).find().sort("_id", 1).to_list()

@@ -1,0 +1,68 @@
+"""What every store promises of one-time tokens."""
+
+import asyncio
+from dataclasses import replace
+
+from gatelodge.accounts.one_time_tokens import OneTimeToken, digest_of
+from gatelodge.stores import Stores
+from tests.contracts.builders import A_MINUTE, NOON
+
+TOKEN = OneTimeToken("reset", "usr_ann", digest_of("a secret"), NOON + A_MINUTE)
+
+
+async def test_a_token_is_found_as_it_was_kept(stores: Stores) -> None:
+    await stores.one_time_tokens.put(TOKEN)
+
+    assert await stores.one_time_tokens.find("reset", "usr_ann") == TOKEN
+    assert await stores.one_time_tokens.find("reset", "usr_bob") is None
+    assert await stores.one_time_tokens.find("verify", "usr_ann") is None
+
+
+async def test_a_new_token_voids_the_one_before(stores: Stores) -> None:
+    """One purpose and subject have one token."""
+    newer = replace(TOKEN, digest=digest_of("another"), expires_at=NOON + 2 * A_MINUTE)
+    await stores.one_time_tokens.put(TOKEN)
+    await stores.one_time_tokens.put(newer)
+
+    assert await stores.one_time_tokens.find("reset", "usr_ann") == newer
+    assert not await stores.one_time_tokens.consume("reset", "usr_ann", TOKEN.digest, NOON)
+    assert await stores.one_time_tokens.consume("reset", "usr_ann", newer.digest, NOON)
+
+
+async def test_of_many_who_consume_a_token_together_one_does(stores: Stores) -> None:
+    await stores.one_time_tokens.put(TOKEN)
+
+    outcomes = await asyncio.gather(
+        *(stores.one_time_tokens.consume("reset", "usr_ann", TOKEN.digest, NOON) for _ in range(50))
+    )
+
+    assert outcomes.count(True) == 1
+    assert await stores.one_time_tokens.find("reset", "usr_ann") is None
+
+
+async def test_a_token_is_worth_nothing_from_its_end_on(stores: Stores) -> None:
+    await stores.one_time_tokens.put(TOKEN)
+
+    late = TOKEN.expires_at
+    assert not await stores.one_time_tokens.consume("reset", "usr_ann", TOKEN.digest, late)
+    assert await stores.one_time_tokens.find("reset", "usr_ann") == TOKEN
+
+
+async def test_a_token_is_consumed_for_its_own_purpose_subject_and_secret(stores: Stores) -> None:
+    """Anything else leaves it as it is."""
+    await stores.one_time_tokens.put(TOKEN)
+
+    consume = stores.one_time_tokens.consume
+    assert not await consume("verify", "usr_ann", TOKEN.digest, NOON)
+    assert not await consume("reset", "usr_bob", TOKEN.digest, NOON)
+    assert not await consume("reset", "usr_ann", digest_of("a guess"), NOON)
+    assert await consume("reset", "usr_ann", TOKEN.digest, NOON)
+
+
+async def test_tokens_put_together_leave_one(stores: Stores) -> None:
+    """Two servers that start at once print two links, of which the newest works."""
+    tokens = [replace(TOKEN, digest=digest_of(str(number))) for number in range(20)]
+
+    await asyncio.gather(*(stores.one_time_tokens.put(token) for token in tokens))
+
+    assert await stores.one_time_tokens.find("reset", "usr_ann") in tokens

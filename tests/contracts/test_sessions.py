@@ -1,0 +1,215 @@
+"""What every store promises of sessions."""
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+
+from gatelodge.sessions.store import SessionId
+from gatelodge.stores import Stores
+from tests.contracts.builders import A_MINUTE, NOON, a_session, a_user
+
+NOTHING = SessionId("ses_nothing")
+
+
+async def test_a_session_comes_back_as_it_was_kept(stores: Stores) -> None:
+    session = a_session(
+        epoch=2,
+        generation=9,
+        rotated_at=NOON,
+        delivery="cookie",
+        user_agent="Browser/1.0 “quoted”",
+        address="2001:db8::1",
+        factors=("password", "totp"),
+        revoked_at=NOON + A_MINUTE,
+        revoked_why="signed_out",
+    )
+    await stores.sessions.add(session)
+
+    assert await stores.sessions.find(session.id) == session
+
+
+async def test_a_fresh_session_comes_back_as_it_was_kept(stores: Stores) -> None:
+    session = a_session()
+    await stores.sessions.add(session)
+
+    assert await stores.sessions.find(session.id) == session
+    assert await stores.sessions.find(NOTHING) is None
+
+
+async def test_a_rotation_moves_the_session_on(stores: Stores) -> None:
+    session = a_session(generation=7)
+    await stores.sessions.add(session)
+
+    at = NOON + A_MINUTE
+    assert await stores.sessions.rotate(session.id, 7, at=at)
+
+    moved = replace(session, generation=8, rotated_at=at, last_used_at=at)
+    assert await stores.sessions.find(session.id) == moved
+
+
+async def test_only_the_current_generation_rotates(stores: Stores) -> None:
+    session = a_session(generation=7)
+    await stores.sessions.add(session)
+
+    assert not await stores.sessions.rotate(session.id, 6, at=NOON)
+    assert not await stores.sessions.rotate(session.id, 8, at=NOON)
+    assert not await stores.sessions.rotate(NOTHING, 7, at=NOON)
+    assert await stores.sessions.find(session.id) == session
+
+
+async def test_one_rotation_wins(stores: Stores) -> None:
+    """Of many callers that rotate one generation together, exactly one does."""
+    session = a_session(generation=7)
+    await stores.sessions.add(session)
+
+    outcomes = await asyncio.gather(
+        *(stores.sessions.rotate(session.id, 7, at=NOON) for _ in range(50))
+    )
+
+    assert outcomes.count(True) == 1
+    found = await stores.sessions.find(session.id)
+    assert found is not None
+    assert found.generation == 8
+
+
+async def test_a_revoked_session_never_rotates(stores: Stores) -> None:
+    session = a_session()
+    await stores.sessions.add(session)
+    await stores.sessions.revoke(session.id, NOON, "signed_out")
+
+    assert not await stores.sessions.rotate(session.id, 0, at=NOON)
+
+
+async def test_the_first_revocation_counts_and_its_reason_stays(stores: Stores) -> None:
+    session = a_session()
+    await stores.sessions.add(session)
+
+    assert await stores.sessions.revoke(session.id, NOON, "signed_out")
+    assert not await stores.sessions.revoke(session.id, NOON + A_MINUTE, "reused")
+    assert not await stores.sessions.revoke(NOTHING, NOON, "signed_out")
+
+    revoked = replace(session, revoked_at=NOON, revoked_why="signed_out")
+    assert await stores.sessions.find(session.id) == revoked
+
+
+async def test_one_revocation_wins(stores: Stores) -> None:
+    session = a_session()
+    await stores.sessions.add(session)
+
+    outcomes = await asyncio.gather(
+        *(stores.sessions.revoke(session.id, NOON, f"reason{n}") for n in range(50))
+    )
+
+    assert outcomes.count(True) == 1
+    found = await stores.sessions.find(session.id)
+    assert found is not None
+    assert found.revoked_why == f"reason{outcomes.index(True)}"
+
+
+async def test_rotations_and_a_revocation_at_once_leave_it_revoked(stores: Stores) -> None:
+    session = a_session()
+    await stores.sessions.add(session)
+
+    outcomes = await asyncio.gather(
+        *(stores.sessions.rotate(session.id, 0, at=NOON) for _ in range(20)),
+        stores.sessions.revoke(session.id, NOON, "signed_out"),
+        *(stores.sessions.rotate(session.id, 0, at=NOON) for _ in range(20)),
+    )
+
+    found = await stores.sessions.find(session.id)
+    assert found is not None
+    assert found.revoked_at == NOON
+    assert found.generation == outcomes.count(True) - 1
+    assert not await stores.sessions.rotate(session.id, found.generation, at=NOON)
+
+
+async def test_a_session_can_be_carried_over_to_a_new_epoch(stores: Stores) -> None:
+    session, revoked = a_session(), a_session(revoked_at=NOON, revoked_why="signed_out")
+    await stores.sessions.add(session)
+    await stores.sessions.add(revoked)
+
+    assert await stores.sessions.adopt(session.id, 5)
+    assert not await stores.sessions.adopt(revoked.id, 5)
+    assert not await stores.sessions.adopt(NOTHING, 5)
+
+    assert await stores.sessions.find(session.id) == replace(session, epoch=5)
+    assert await stores.sessions.find(revoked.id) == revoked
+
+
+async def test_a_session_can_be_marked_used_without_rotating(stores: Stores) -> None:
+    session, revoked = a_session(generation=3), a_session(revoked_at=NOON, revoked_why="reused")
+    await stores.sessions.add(session)
+    await stores.sessions.add(revoked)
+
+    assert await stores.sessions.touch(session.id, NOON + A_MINUTE)
+    assert not await stores.sessions.touch(revoked.id, NOON + A_MINUTE)
+    assert not await stores.sessions.touch(NOTHING, NOON)
+
+    touched = replace(session, last_used_at=NOON + A_MINUTE)
+    assert await stores.sessions.find(session.id) == touched
+    assert await stores.sessions.find(revoked.id) == revoked
+
+
+async def test_live_sessions_are_listed_in_pages_the_newest_first(stores: Stores) -> None:
+    ada = a_user("Ada")
+    sessions = [a_session(user_id=ada.id, created_at=NOON + n * A_MINUTE) for n in range(5)]
+    await asyncio.gather(*(stores.sessions.add(session) for session in sessions))
+    newest_first = sessions[::-1]
+
+    first = await stores.sessions.list_live(ada, NOON, before=None, limit=2)
+    rest = await stores.sessions.list_live(ada, NOON, before=first[-1].id, limit=10)
+    behind = await stores.sessions.list_live(ada, NOON, before=rest[-1].id, limit=10)
+
+    assert first == newest_first[:2]
+    assert rest == newest_first[2:]
+    assert behind == []
+
+
+async def test_only_sessions_that_stand_are_listed(stores: Stores) -> None:
+    ada, bob = a_user("Ada", epoch=2), a_user("Bob")
+    live = a_session(user_id=ada.id, epoch=2, expires_at=NOON + A_MINUTE)
+    others = [
+        a_session(user_id=bob.id),
+        a_session(user_id=ada.id, epoch=1),
+        a_session(user_id=ada.id, epoch=2, expires_at=NOON),
+        a_session(user_id=ada.id, epoch=2, revoked_at=NOON, revoked_why="signed_out"),
+    ]
+    for session in [live, *others]:
+        await stores.sessions.add(session)
+
+    assert await stores.sessions.list_live(ada, NOON, before=None, limit=10) == [live]
+
+
+async def test_what_ended_before_an_instant_is_forgotten(stores: Stores) -> None:
+    later = NOON + timedelta(days=7)
+    ended = [
+        a_session(expires_at=NOON - A_MINUTE),
+        a_session(expires_at=later, revoked_at=NOON - A_MINUTE, revoked_why="signed_out"),
+    ]
+    kept = [
+        a_session(expires_at=NOON),
+        a_session(expires_at=later, revoked_at=NOON, revoked_why="signed_out"),
+        a_session(expires_at=later),
+    ]
+    for session in ended + kept:
+        await stores.sessions.add(session)
+
+    assert await stores.sessions.remove_ended(NOON) == 2
+    assert await stores.sessions.remove_ended(NOON) == 0
+
+    for session in ended:
+        assert await stores.sessions.find(session.id) is None
+    for session in kept:
+        assert await stores.sessions.find(session.id) == session
+
+
+async def test_a_session_is_found_with_its_user(stores: Stores) -> None:
+    """Both or nothing; a session whose user is gone counts as gone."""
+    user = a_user()
+    session = a_session(user_id=user.id)
+    await stores.sessions.add(session)
+    assert await stores.sessions.find_with_user(session.id) is None
+    await stores.users.add(user)
+    assert await stores.sessions.find_with_user(session.id) == (session, user)
+    await stores.users.remove(user.id)
+    assert await stores.sessions.find_with_user(session.id) is None

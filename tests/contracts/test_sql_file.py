@@ -1,0 +1,141 @@
+"""What only the SQLite file promises."""
+
+import asyncio
+import sqlite3
+import stat
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, text
+
+from gatelodge.errors import AlreadyExists, ConfigurationError, StoreUnavailable
+from gatelodge.stores.sql.database import HEAD, SqlDatabase, create_sqlite_engine
+from gatelodge.stores.sql.migrations import script_directory
+from gatelodge.stores.sql.tables import metadata
+from gatelodge.stores.sql.users import SqlUsers
+from tests.contracts.builders import a_user
+
+
+@pytest.fixture
+async def database(tmp_path: Path) -> AsyncIterator[SqlDatabase]:
+    """Yield a started database over a new file."""
+    database = SqlDatabase(tmp_path / "new folder" / "gatelodge.db")
+    await asyncio.to_thread(database.migrate)
+    await database.start()
+    yield database
+    await database.stop()
+
+
+def test_the_code_and_the_migrations_agree(tmp_path: Path) -> None:
+    """The newest step is the one the code asks for, and it leaves the tables the code knows."""
+    assert script_directory().get_current_head() == HEAD
+    database = SqlDatabase(tmp_path / "g.db")
+    assert len(database.migrate()) >= 1
+    assert database.migrate() == []
+    with create_sqlite_engine(tmp_path / "g.db").connect() as connection:
+        differences = compare_metadata(MigrationContext.configure(connection), metadata)
+    assert differences == []
+
+
+async def test_many_processes_may_migrate_at_once(tmp_path: Path) -> None:
+    """One does the work, the others wait and find it done."""
+    steps = await asyncio.gather(
+        *(asyncio.to_thread(SqlDatabase(tmp_path / "g.db").migrate) for _ in range(8))
+    )
+    assert sum(1 for done in steps if done) == 1
+
+
+def test_a_newer_file_is_refused(tmp_path: Path) -> None:
+    """An older server must not guess at a newer one's tables."""
+    database = SqlDatabase(tmp_path / "g.db")
+    database.migrate()
+    with sqlite3.connect(tmp_path / "g.db") as connection:
+        connection.execute("UPDATE alembic_version SET version_num = 'from-the-future'")
+    connection.close()
+    with pytest.raises(ConfigurationError, match="newer version"):
+        database.migrate()
+
+
+def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+    """With a sentence, and unharmed."""
+    path = tmp_path / "letter.txt"
+    path.write_text("Dear Sir or Madam, " * 100)
+    with pytest.raises(ConfigurationError, match="cannot be used"):
+        SqlDatabase(path).migrate()
+    assert path.read_text().startswith("Dear Sir")
+
+
+async def test_nobody_else_may_read_the_file(database: SqlDatabase) -> None:
+    """The file and what SQLite keeps beside it are 0600, the folder 0700."""
+    await SqlUsers(database).add(a_user())
+    files = list(database.path.parent.iterdir())
+    assert len(files) >= 2
+    for file in files:
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600, file
+    assert stat.S_IMODE(database.path.parent.stat().st_mode) == 0o700
+
+
+async def test_every_connection_is_durable(database: SqlDatabase) -> None:
+    """WAL, synchronous=FULL, foreign keys on, a busy timeout; reader and writer alike."""
+
+    def pragmas(connection: Connection) -> list[object]:
+        names = ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
+        return [connection.execute(text(f"PRAGMA {name}")).scalar() for name in names]
+
+    assert await database.read(pragmas) == ["wal", 2, 1, 10_000]
+    assert await database.write(pragmas) == ["wal", 2, 1, 10_000]
+
+
+async def test_one_callers_failure_is_its_own(database: SqlDatabase) -> None:
+    """Of units that share a transaction, each succeeds or fails alone."""
+    users = SqlUsers(database)
+    taken = a_user()
+    await users.add(taken)
+    fresh = [a_user() for _ in range(40)]
+    clashing = [replace(a_user(), username_key=taken.username_key) for _ in range(40)]
+    mixed = [user for pair in zip(fresh, clashing, strict=True) for user in pair]
+
+    outcomes = await asyncio.gather(*(users.add(user) for user in mixed), return_exceptions=True)
+
+    assert outcomes[0::2] == [None] * 40
+    assert all(isinstance(outcome, AlreadyExists) for outcome in outcomes[1::2])
+    kept = await users.list_users(after=None, limit=200)
+    assert {user.id for user in kept} == {user.id for user in (taken, *fresh)}
+
+
+async def test_a_unit_that_raises_leaves_nothing_behind(database: SqlDatabase) -> None:
+    """Whatever it raises, and whatever it had done before."""
+
+    def unit(connection: Connection) -> None:
+        connection.execute(
+            text("INSERT INTO roles (name, description, permissions) VALUES ('x', '', '[]')")
+        )
+        raise LookupError("on purpose")
+
+    with pytest.raises(LookupError, match="on purpose"):
+        await database.write(unit)
+    query = text("SELECT count(*) FROM roles")
+    assert await database.read(lambda connection: connection.execute(query).scalar()) == 0
+
+
+async def test_after_the_stop_callers_are_told(database: SqlDatabase) -> None:
+    """Nothing hangs, nothing is taken on that will not be done."""
+    users = SqlUsers(database)
+    await database.stop()
+    with pytest.raises(StoreUnavailable):
+        await users.add(a_user())
+    with pytest.raises(StoreUnavailable):
+        await users.list_users(after=None, limit=1)
+
+
+async def test_what_was_asked_for_before_the_stop_is_done(database: SqlDatabase) -> None:
+    """A stop waits for the writer."""
+    users = SqlUsers(database)
+    adding = [asyncio.ensure_future(users.add(a_user())) for _ in range(50)]
+    await asyncio.sleep(0)
+    await database.stop()
+    assert await asyncio.gather(*adding) == [None] * 50

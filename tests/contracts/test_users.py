@@ -1,0 +1,372 @@
+"""What every store promises of users."""
+
+import asyncio
+import json
+import subprocess
+import sys
+from collections.abc import Awaitable
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from gatelodge.accounts.store import UserId
+from gatelodge.errors import AlreadyExists
+from gatelodge.stores import Stores
+from tests.contracts.builders import A_MINUTE, NOON, a_user
+from tests.contracts.racer import NAMES
+
+NOBODY = UserId("usr_nobody")
+
+
+async def test_a_user_comes_back_as_it_was_kept(stores: Stores) -> None:
+    user = a_user(
+        "Grüße_名",
+        roles=("moderator", "user"),
+        epoch=3,
+        verified_at=NOON,
+        disabled_at=NOON + A_MINUTE,
+        last_sign_in_at=NOON - A_MINUTE,
+    )
+    await stores.users.add(user)
+
+    assert await stores.users.find(user.id) == user
+    assert await stores.users.find_by_username(user.username_key) == user
+    assert await stores.users.find_by_email(user.email_key) == user
+
+
+async def test_a_user_without_a_password_or_roles_comes_back_so(stores: Stores) -> None:
+    user = a_user(password_hash=None, roles=())
+    await stores.users.add(user)
+
+    found = await stores.users.find(user.id)
+
+    assert found == user
+    assert found is not None
+    assert found.created_at.tzinfo is not None
+    assert found.created_at.utcoffset() == timedelta(0)
+
+
+async def test_whoever_is_not_there_is_not_found(stores: Stores) -> None:
+    await stores.users.add(a_user("Present"))
+
+    assert await stores.users.find(NOBODY) is None
+    assert await stores.users.find_by_username("absent") is None
+    assert await stores.users.find_by_email("absent@example.org") is None
+    assert await stores.users.find_by_email("present") is None
+    assert await stores.users.find_by_username("Present") is None  # a name, not its key
+
+
+@pytest.mark.parametrize("name", ["$ne", "a.b", "'; drop table users; --", "%", "_", "x" * 250])
+async def test_names_that_mean_something_to_a_database_are_names(stores: Stores, name: str) -> None:
+    await stores.users.add(a_user("Bystander"))
+    user = a_user(name)
+    await stores.users.add(user)
+
+    assert await stores.users.find_by_username(user.username_key) == user
+    assert await stores.users.find_by_email(user.email_key) == user
+    assert await stores.users.grant(user.id, name)
+    assert await stores.users.holds_anyone(name)
+    assert await stores.users.withdraw(user.id, name)
+
+
+async def test_a_taken_username_is_refused(stores: Stores) -> None:
+    ada = a_user("Ada")
+    await stores.users.add(ada)
+
+    assert await refused_field(stores.users.add(a_user("ADA", email_key="new@x"))) == "username"
+    assert await stores.users.find_by_email("new@x") is None
+    assert await stores.users.list_users(after=None, limit=10) == [ada]
+
+
+async def test_a_taken_email_is_refused_and_the_username_stays_free(stores: Stores) -> None:
+    await stores.users.add(a_user("Ada"))
+    other = a_user("Other")
+
+    taken = replace(other, email_key="ada@example.org")
+    assert await refused_field(stores.users.add(taken)) == "email"
+    await stores.users.add(other)
+
+    assert await stores.users.find_by_username("other") == other
+
+
+async def test_when_both_names_are_taken_the_username_is_named(stores: Stores) -> None:
+    await stores.users.add(a_user("Ada"))
+    await stores.users.add(a_user("Bob"))
+
+    assert await refused_field(stores.users.add(a_user("Ada"))) == "username"
+    crossed = a_user("Ada", email_key="bob@example.org")
+    assert await refused_field(stores.users.add(crossed)) == "username"
+
+
+async def test_of_many_with_one_username_exactly_one_stays(stores: Stores) -> None:
+    users = [a_user("Wanted", email_key=f"{n}@example.org") for n in range(50)]
+
+    outcomes = await added(stores, users)
+
+    assert outcomes.count("added") == 1
+    assert outcomes.count("username") == 49
+    [kept] = await stores.users.list_users(after=None, limit=100)
+    assert kept == users[outcomes.index("added")]
+    assert await stores.users.find_by_username("wanted") == kept
+    assert await stores.users.find_by_email(kept.email_key) == kept
+
+
+async def test_of_many_with_one_email_exactly_one_stays(stores: Stores) -> None:
+    users = [a_user(f"Wanted{n}", email_key="wanted@example.org") for n in range(50)]
+
+    outcomes = await added(stores, users)
+
+    assert outcomes.count("added") == 1
+    assert outcomes.count("email") == 49
+    [kept] = await stores.users.list_users(after=None, limit=100)
+    assert await stores.users.find_by_email("wanted@example.org") == kept
+    losers = [user for user in users if user.id != kept.id]
+    for user in losers[:3]:
+        assert await stores.users.find_by_username(user.username_key) is None
+        await stores.users.add(replace(user, email_key=user.username_key))
+
+
+async def test_of_many_with_both_names_exactly_one_stays(stores: Stores) -> None:
+    outcomes = await added(stores, [a_user("Wanted") for _ in range(50)])
+
+    assert outcomes.count("added") == 1
+    assert outcomes.count("username") == 49
+
+
+def test_of_two_processes_one_gets_each_name(address: str, stores: Stores) -> None:
+    """Uniqueness is the database's doing: it holds between processes too."""
+    racers = [a_racer(address), a_racer(address)]
+    try:
+        for racer in racers:
+            assert racer.stdout is not None
+            assert racer.stdout.readline() == "ready\n"
+        answers = [racer.communicate("go\n", timeout=60)[0] for racer in start_together(racers)]
+    finally:
+        for racer in racers:
+            racer.kill()
+            racer.wait()
+
+    first, second = (json.loads(answer) for answer in answers)
+    assert [a + b for a, b in zip(first, second, strict=True)] == [1] * NAMES
+
+
+async def test_users_are_listed_by_id_in_pages(stores: Stores) -> None:
+    users = [a_user(created_at=NOON + n * A_MINUTE) for n in range(5)]
+    for user in reversed(users):
+        await stores.users.add(user)
+
+    assert await stores.users.list_users(after=None, limit=2) == users[:2]
+    assert await stores.users.list_users(after=users[1].id, limit=2) == users[2:4]
+    assert await stores.users.list_users(after=users[3].id, limit=2) == users[4:]
+    assert await stores.users.list_users(after=users[4].id, limit=2) == []
+
+
+async def test_a_new_hash_of_the_same_password_leaves_the_epoch(stores: Stores) -> None:
+    user = a_user(password_hash="old")
+    await stores.users.add(user)
+
+    assert await stores.users.replace_password_hash(user.id, "old", "new")
+    assert not await stores.users.replace_password_hash(user.id, "old", "newer")
+    assert not await stores.users.replace_password_hash(NOBODY, "old", "new")
+
+    assert await stores.users.find(user.id) == replace(user, password_hash="new")
+
+
+async def test_a_new_password_raises_the_epoch(stores: Stores) -> None:
+    user = a_user(password_hash="old", epoch=4)
+    await stores.users.add(user)
+
+    changed = await stores.users.change_password(user.id, "old", "new")
+
+    assert changed == replace(user, password_hash="new", epoch=5)
+    assert await stores.users.change_password(user.id, "old", "newer") is None
+    assert await stores.users.change_password(user.id, None, "newer") is None
+    assert await stores.users.change_password(NOBODY, None, "new") is None
+    assert await stores.users.find(user.id) == changed
+
+
+async def test_a_first_password_can_be_set(stores: Stores) -> None:
+    user = a_user(password_hash=None)
+    await stores.users.add(user)
+
+    changed = await stores.users.change_password(user.id, None, "first")
+
+    assert changed == replace(user, password_hash="first", epoch=1)
+
+
+async def test_of_many_password_changes_at_once_one_wins(stores: Stores) -> None:
+    user = a_user(password_hash="old")
+    await stores.users.add(user)
+
+    outcomes = await asyncio.gather(
+        *(stores.users.change_password(user.id, "old", f"new{n}") for n in range(50))
+    )
+
+    [winner] = [outcome for outcome in outcomes if outcome is not None]
+    assert winner.epoch == 1
+    assert await stores.users.find(user.id) == winner
+
+
+async def test_roles_are_granted_once_and_in_order(stores: Stores) -> None:
+    user = a_user(roles=("user",))
+    await stores.users.add(user)
+
+    assert await stores.users.grant(user.id, "moderator")
+    assert await stores.users.grant(user.id, "admin")
+    assert not await stores.users.grant(user.id, "moderator")
+    assert not await stores.users.grant(NOBODY, "moderator")
+
+    found = await stores.users.find(user.id)
+    assert found == replace(user, roles=("user", "moderator", "admin"))
+
+
+async def test_roles_are_withdrawn_once(stores: Stores) -> None:
+    user = a_user(roles=("user", "moderator", "admin"))
+    await stores.users.add(user)
+
+    assert await stores.users.withdraw(user.id, "moderator")
+    assert not await stores.users.withdraw(user.id, "moderator")
+    assert not await stores.users.withdraw(NOBODY, "user")
+
+    assert await stores.users.find(user.id) == replace(user, roles=("user", "admin"))
+
+
+async def test_of_many_grants_of_one_role_one_counts(stores: Stores) -> None:
+    user = a_user(roles=())
+    await stores.users.add(user)
+
+    outcomes = await asyncio.gather(*(stores.users.grant(user.id, "admin") for _ in range(50)))
+
+    assert outcomes.count(True) == 1
+    assert await stores.users.find(user.id) == replace(user, roles=("admin",))
+
+
+async def test_grants_of_many_roles_at_once_all_count(stores: Stores) -> None:
+    user = a_user(roles=())
+    await stores.users.add(user)
+
+    await asyncio.gather(*(stores.users.grant(user.id, f"role{n}") for n in range(20)))
+
+    found = await stores.users.find(user.id)
+    assert found is not None
+    assert sorted(found.roles) == sorted(f"role{n}" for n in range(20))
+
+
+async def test_disabling_raises_the_epoch_and_counts_once(stores: Stores) -> None:
+    user = a_user(epoch=1)
+    await stores.users.add(user)
+
+    assert await stores.users.disable(user.id, NOON)
+    assert not await stores.users.disable(user.id, NOON + A_MINUTE)
+    assert not await stores.users.disable(NOBODY, NOON)
+
+    assert await stores.users.find(user.id) == replace(user, disabled_at=NOON, epoch=2)
+
+
+async def test_enabling_counts_once_and_leaves_the_epoch(stores: Stores) -> None:
+    user = a_user(disabled_at=NOON, epoch=2)
+    await stores.users.add(user)
+
+    assert await stores.users.enable(user.id)
+    assert not await stores.users.enable(user.id)
+    assert not await stores.users.enable(NOBODY)
+
+    assert await stores.users.find(user.id) == replace(user, disabled_at=None)
+
+
+async def test_no_raising_of_the_epoch_is_lost(stores: Stores) -> None:
+    user = a_user()
+    await stores.users.add(user)
+
+    outcomes = await asyncio.gather(*(stores.users.raise_epoch(user.id) for _ in range(50)))
+
+    assert all(outcomes)
+    assert await stores.users.find(user.id) == replace(user, epoch=50)
+    assert not await stores.users.raise_epoch(NOBODY)
+
+
+async def test_the_last_sign_in_is_remembered(stores: Stores) -> None:
+    user = a_user()
+    await stores.users.add(user)
+
+    await stores.users.record_sign_in(user.id, NOON)
+    await stores.users.record_sign_in(user.id, NOON + A_MINUTE)
+    await stores.users.record_sign_in(NOBODY, NOON)
+
+    assert await stores.users.find(user.id) == replace(user, last_sign_in_at=NOON + A_MINUTE)
+
+
+async def test_a_removed_user_is_gone_and_the_names_are_free(stores: Stores) -> None:
+    user = a_user("Ada", roles=("admin",))
+    await stores.users.add(user)
+
+    assert await stores.users.remove(user.id)
+    assert not await stores.users.remove(user.id)
+
+    assert await stores.users.find(user.id) is None
+    assert await stores.users.find_by_username("ada") is None
+    assert await stores.users.find_by_email("ada@example.org") is None
+    assert await stores.users.list_users(after=None, limit=10) == []
+    assert not await stores.users.holds_anyone("admin")
+    successor = a_user("Ada")
+    await stores.users.add(successor)
+    assert await stores.users.find_by_username("ada") == successor
+
+
+async def test_of_many_removals_one_counts(stores: Stores) -> None:
+    user = a_user("Ada")
+    await stores.users.add(user)
+
+    outcomes = await asyncio.gather(*(stores.users.remove(user.id) for _ in range(20)))
+
+    assert outcomes.count(True) == 1
+    await stores.users.add(a_user("Ada"))
+
+
+async def test_only_enabled_users_count_as_holders_of_a_role(stores: Stores) -> None:
+    admin = a_user(roles=("user", "admin"))
+    other = a_user(roles=("admin",), disabled_at=NOON)
+    await stores.users.add(admin)
+    await stores.users.add(other)
+
+    assert await stores.users.holds_anyone("admin")
+    assert not await stores.users.holds_anyone("admin", besides=admin.id)
+    assert await stores.users.holds_anyone("admin", besides=other.id)
+    assert not await stores.users.holds_anyone("moderator")
+    assert not await stores.users.holds_anyone("adm")
+
+    await stores.users.enable(other.id)
+    assert await stores.users.holds_anyone("admin", besides=admin.id)
+
+
+async def added(stores: Stores, users: list) -> list[str]:
+    """Add users all at once; return for each `added`, or the field that was taken."""
+    return await asyncio.gather(*(outcome(stores.users.add(user)) for user in users))
+
+
+async def outcome(adding: Awaitable[None]) -> str:
+    try:
+        await adding
+    except AlreadyExists as error:
+        return error.field
+    return "added"
+
+
+async def refused_field(adding: Awaitable[None]) -> str:
+    with pytest.raises(AlreadyExists) as caught:
+        await adding
+    return caught.value.field
+
+
+def a_racer(address: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "tests.contracts.racer", address, "raced"]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def start_together(racers: list[subprocess.Popen[str]]) -> list[subprocess.Popen[str]]:
+    for racer in racers:
+        assert racer.stdin is not None
+        racer.stdin.write("go\n")
+        racer.stdin.flush()
+    return racers

@@ -1,0 +1,247 @@
+"""The stream of changes is cut: no check that memory answers is older than `max_staleness`."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from pymongo import MongoClient, WriteConcern
+
+from gatelodge.app import House, create_app
+from gatelodge.errors import OutcomeUnknown, StoreUnavailable
+from gatelodge.gate.principal import Principal
+from gatelodge.stores import Stores, open_stores
+from gatelodge.stores.mongo.feed import MAX_STALENESS
+from tests.contracts.failpoints import failing
+from tests.gate.houses import Device, asked, houses, new_device, trusted
+from tests.support.mongod import ReplicaSet, require_mongod
+
+pytestmark = [
+    pytest.mark.faults,
+    # A driver that loses its primary leaves half-made sockets to the garbage collector.
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+STALENESS = MAX_STALENESS.total_seconds()
+ELECTION_SECONDS = 30.0
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReplicaSet]:
+    """Yield a replica set of three nodes that elects quickly."""
+    require_mongod()
+    with ReplicaSet(tmp_path_factory.mktemp("three"), nodes=3) as replica_set:
+        yield replica_set
+        for number in range(len(replica_set.nodes)):
+            replica_set.kill(number)  # a good end takes a primary fifteen seconds
+
+
+@pytest.fixture
+def database(three: ReplicaSet, request: pytest.FixtureRequest) -> str:
+    """Return the address of a database of this test's own."""
+    return three.url.replace("/?", f"/{request.node.name[-40:]}?")
+
+
+@pytest.fixture
+async def house(tmp_path: Path, database: str) -> AsyncIterator[House]:
+    """Yield a house that follows the stream."""
+    async with houses(tmp_path, database, number=1) as (only,):
+        yield only
+
+
+@pytest.fixture
+async def elsewhere(house: House, database: str) -> AsyncIterator[Stores]:
+    """Yield the stores of another node, which says nothing to the house."""
+    stores = open_stores(database)
+    await stores.database.start()
+    yield stores
+    await stores.database.stop()
+
+
+class Witness:
+    """Asks memory for one device all the time, and notes when it last let the device in."""
+
+    def __init__(self, house: House, device: Device) -> None:
+        """Watch nothing yet."""
+        self._house = house
+        self._device = device
+        self.answered_at = 0.0
+        self.trusted_until = 0.0
+
+    @contextlib.asynccontextmanager
+    async def watching(self) -> AsyncIterator["Witness"]:
+        """Ask until the end of the block."""
+        asking = asyncio.create_task(self._keep_asking())
+        try:
+            yield self
+        finally:
+            asking.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await asking
+
+    async def _keep_asking(self) -> None:
+        while True:
+            now = time.monotonic()
+            if self._house.gate.feed.catch_up():
+                self.trusted_until = now
+            if self._house.gate.recall(self._device.token) is not None:
+                self.answered_at = now
+            await asyncio.sleep(0.001)
+
+
+async def known_device(house: House) -> Device:
+    """Return a device that memory knows."""
+    device = await new_device(house)
+    while house.gate.recall(device.token) is None:
+        await asyncio.sleep(0.005)
+        assert isinstance(await asked(house, device.token), Principal)
+    return device
+
+
+async def raise_epoch(stores: Stores, device: Device) -> float:
+    """End every session of a user, elsewhere; return when that was acknowledged."""
+    deadline = time.monotonic() + ELECTION_SECONDS
+    while True:
+        try:
+            await stores.users.raise_epoch(device.user.id)
+        except (StoreUnavailable, OutcomeUnknown):
+            assert time.monotonic() < deadline
+        else:
+            return time.monotonic()
+
+
+async def ready(house: House) -> int:
+    """Return the status of `/readyz`."""
+    transport = httpx.ASGITransport(app=create_app(house), raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost:8080") as client:
+        return (await client.get("/readyz")).status_code
+
+
+async def test_a_primary_that_steps_down(
+    three: ReplicaSet, house: House, elsewhere: Stores
+) -> None:
+    """What was changed at its successor is not unknown for longer than allowed."""
+    device = await known_device(house)
+    async with Witness(house, device).watching() as witness:
+        await asyncio.to_thread(three.step_down)
+        acknowledged_at = await raise_epoch(elsewhere, device)
+        await asyncio.sleep(STALENESS + 0.5)
+        await trusted(house)
+        assert witness.answered_at <= acknowledged_at + STALENESS
+    assert not isinstance(await asked(house, device.token), Principal)
+    assert await ready(house) == 200
+
+
+async def test_a_primary_that_freezes_and_comes_back(
+    three: ReplicaSet, house: House, database: str
+) -> None:
+    """Nobody answers, then another one does, then the first one wakes and thinks it still rules."""
+    device, other = await known_device(house), await known_device(house)
+    first = three.wait_for_primary()
+    frozen = three.nodes[first].process
+    assert frozen is not None
+    async with Witness(house, device).watching() as witness:
+        os.kill(frozen.pid, signal.SIGSTOP)
+        try:
+            stopped_at = time.monotonic()
+            await asyncio.sleep(STALENESS + 0.2)
+            assert not house.gate.feed.catch_up()
+            assert witness.trusted_until <= stopped_at + STALENESS
+            acknowledged_at = await asyncio.to_thread(
+                write_at_the_successor, three, first, database, device
+            )
+        finally:
+            os.kill(frozen.pid, signal.SIGCONT)
+        await trusted(house)
+        await asyncio.sleep(STALENESS)
+        assert witness.answered_at <= acknowledged_at + STALENESS
+    assert not isinstance(await asked(house, device.token), Principal)
+    assert isinstance(await asked(house, other.token), Principal)
+    assert await ready(house) == 200
+
+
+def write_at_the_successor(three: ReplicaSet, frozen: int, database: str, device: Device) -> float:
+    """Raise a user's epoch at the node that rules in place of a frozen one."""
+    deadline = time.monotonic() + ELECTION_SECONDS
+    while (ruler := three.primary()) in {None, frozen}:
+        assert time.monotonic() < deadline
+    assert ruler is not None
+    with three.nodes[ruler].client() as client:
+        change_at(client, database, device)
+    return time.monotonic()
+
+
+def change_at(client: MongoClient[dict[str, Any]], database: str, device: Device) -> None:
+    """Raise a user's epoch, acknowledged by the majority."""
+    name = urlsplit(database).path.removeprefix("/")
+    users = client.get_database(name, write_concern=WriteConcern("majority")).users
+    assert users.update_one({"_id": device.user.id}, {"$inc": {"epoch": 1}}).modified_count == 1
+
+
+async def test_a_stream_that_stands_still_while_the_database_goes_on(
+    house: House, elsewhere: Stores, database: str
+) -> None:
+    """Only what the feed asks is held up: checks read the database, and are right."""
+    device = await known_device(house)
+    with failing(database, "getMore", blockConnection=True, blockTimeMS=3000):
+        await asyncio.sleep(STALENESS + 0.5)
+        assert not house.gate.feed.catch_up()
+        assert house.gate.recall(device.token) is None
+        assert isinstance(await asked(house, device.token), Principal)
+        await raise_epoch(elsewhere, device)
+        assert not isinstance(await asked(house, device.token), Principal)
+        assert house.gate.feed.state().trusted is False
+        assert await ready(house) == 200
+    await trusted(house)
+    assert not isinstance(await asked(house, device.token), Principal)
+
+
+async def test_a_stream_that_fails_is_followed_anew(house: House, elsewhere: Stores) -> None:
+    """With a code after which the driver does not resume by itself; what was missed is not missed.
+
+    Everything that was remembered before is forgotten when the new stream begins.
+    """
+    device = await known_device(house)
+    with failing(house.settings.database, "getMore", "aggregate", errorCode=8000):
+        deadline = time.monotonic() + 10
+        while house.gate.feed.catch_up():
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.01)
+        await raise_epoch(elsewhere, device)
+        assert not isinstance(await asked(house, device.token), Principal)
+    await trusted(house)
+    assert house.gate.recall(device.token) is None
+    assert not isinstance(await asked(house, device.token), Principal)
+
+
+async def test_an_event_loop_that_stands_still(
+    house: House, database: str, three: ReplicaSet
+) -> None:
+    """News that came meanwhile waits in the socket; memory is not asked before it is read."""
+    device = await known_device(house)
+    started = threading.Event()
+
+    def change() -> None:
+        with MongoClient[dict[str, Any]](database) as client:
+            started.wait()
+            change_at(client, database, device)
+
+    thread = threading.Thread(target=change)
+    thread.start()
+    started.set()
+    time.sleep(STALENESS + 0.5)  # noqa: ASYNC251 - on purpose
+    assert not house.gate.feed.catch_up()
+    assert house.gate.recall(device.token) is None
+    thread.join()
+    assert not isinstance(await asked(house, device.token), Principal)
+    await trusted(house)
+    assert not isinstance(await asked(house, device.token), Principal)

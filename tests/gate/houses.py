@@ -1,0 +1,129 @@
+"""Houses over one database, as several workers or nodes are, and people made cheaply."""
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import cast
+
+from gatelodge.accounts.store import User
+from gatelodge.app import House, build
+from gatelodge.clock import Clock
+from gatelodge.errors import ExpiredToken, InvalidToken
+from gatelodge.gate.principal import Principal
+from gatelodge.sessions.store import Session, SessionId, SessionStore
+from gatelodge.settings import Settings
+from tests.contracts.builders import a_session, a_user
+
+Answer = Principal | type[InvalidToken] | type[ExpiredToken]
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """Somebody's session and the access token that belongs to it; no password was hashed."""
+
+    user: User
+    session: Session
+    token: str
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The header that carries the token."""
+        return {"Authorization": f"Bearer {self.token}"}
+
+
+@contextlib.asynccontextmanager
+async def houses(
+    folder: Path, database: str, clock: Clock | None = None, number: int = 2
+) -> AsyncIterator[list[House]]:
+    """Yield houses that serve one database, each as a process of its own would."""
+    settings = Settings(data_dir=folder, database=database)
+    built = [build(settings, clock) for _ in range(number)]
+    await asyncio.to_thread(built[0].stores.database.migrate)
+    async with contextlib.AsyncExitStack() as opened:
+        for house in built:
+            await opened.enter_async_context(house.serve())
+        await asyncio.gather(*(trusted(house) for house in built))
+        yield built
+
+
+async def trusted(house: House) -> None:
+    """Return when the house may answer from memory."""
+    async with asyncio.timeout(20):
+        while not house.gate.feed.catch_up():  # noqa: ASYNC110 - nothing tells when it may
+            await asyncio.sleep(0.005)
+
+
+async def new_device(house: House, user: User | None = None, *roles: str) -> Device:
+    """Return a new session of a user, or of a new one who holds these roles besides `user`."""
+    now = house.clock.now()
+    if user is None:
+        user = a_user(f"u{secrets.token_hex(8)}", roles=("user", *roles), created_at=now)
+        await house.stores.users.add(user)
+    session = a_session(
+        user_id=user.id,
+        epoch=user.epoch,
+        created_at=now,
+        last_used_at=now,
+        expires_at=now + house.sessions.limits.life,
+    )
+    await house.stores.sessions.add(session)
+    token = house.access_tokens.issue(subject=user.id, session_id=session.id, roles=user.roles)
+    return Device(user, session, token)
+
+
+async def asked(house: House, token: str) -> Answer:
+    """Return what the gate answers to a token."""
+    try:
+        return await house.gate.authenticate(token)
+    except (InvalidToken, ExpiredToken) as refusal:
+        return type(refusal)
+
+
+async def read(house: House, device: Device) -> Answer:
+    """Return what is right at this moment, read from the database and from nowhere else."""
+    claims = await house.access_tokens.verify(device.token)
+    user = await house.stores.users.find(claims.subject)
+    session = await house.stores.sessions.find(claims.session_id)
+    if user is None or session is None or not session.stands(user, house.clock.now()):
+        return InvalidToken
+    return Principal.of(user, session)
+
+
+class Counted:
+    """A store that counts what the gate reads of it, and hands on."""
+
+    def __init__(self, sessions: SessionStore) -> None:
+        """Stand in front of a store."""
+        self._sessions = sessions
+        self.reads = 0
+
+    async def find_with_user(self, session_id: SessionId) -> tuple[Session, User] | None:
+        """Count, and find."""
+        self.reads += 1
+        return await self._sessions.find_with_user(session_id)
+
+
+class Held:
+    """A store whose answers are held up on their way to the gate."""
+
+    def __init__(self, sessions: SessionStore) -> None:
+        """Stand in front of a store."""
+        self._sessions = sessions
+        self.arrived = asyncio.Event()
+        self.let_go = asyncio.Event()
+
+    async def find_with_user(self, session_id: SessionId) -> tuple[Session, User] | None:
+        """Find, say so, and wait."""
+        found = await self._sessions.find_with_user(session_id)
+        self.arrived.set()
+        await self.let_go.wait()
+        return found
+
+
+def reading_through(house: House, sessions: Counted | Held) -> House:
+    """Return the same house, whose gate reads through this store."""
+    gate = replace(house.gate, sessions=cast("SessionStore", sessions))
+    return replace(house, gate=gate, admission=replace(house.admission, gate=gate))

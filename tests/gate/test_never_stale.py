@@ -1,0 +1,298 @@
+"""The gate answers from memory what the database would have answered."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gatelodge.accounts.store import User
+from gatelodge.app import House, create_app
+from gatelodge.errors import ExpiredToken, InvalidToken
+from gatelodge.gate.principal import Principal
+from gatelodge.stores.mongo.feed import MAX_STALENESS
+from tests.gate.houses import (
+    Answer,
+    Counted,
+    Device,
+    Held,
+    asked,
+    houses,
+    new_device,
+    read,
+    reading_through,
+)
+from tests.support.clock import FakeClock
+
+STALENESS = MAX_STALENESS.total_seconds()
+
+# Any interleaving
+
+
+class Neighbours:
+    """Two houses over one database, opened once for all examples; no record, lest it be printed.
+
+    Attributes:
+        houses: both.
+        runner: the event loop that they live in.
+        tells: whether the database tells of changes and is not asked.
+    """
+
+    def __init__(self, houses: list[House], runner: asyncio.Runner, *, tells: bool) -> None:
+        """Keep them together."""
+        self.houses = houses
+        self.runner = runner
+        self.tells = tells
+
+
+@pytest.fixture(scope="module", params=["sqlite", "mongodb"])
+def neighbours(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Neighbours]:
+    """Yield them."""
+    folder, database = tmp_path_factory.mktemp("gate"), ""
+    if request.param == "mongodb":
+        database = request.getfixturevalue("mongodb_url").replace("/?", "/gate_never_stale?")
+    with asyncio.Runner() as runner:
+        opened = houses(folder, database, FakeClock())
+        yield Neighbours(runner.run(opened.__aenter__()), runner, tells=request.param == "mongodb")
+        runner.run(opened.__aexit__(None, None, None))
+
+
+Change = Callable[[House, Device], Any]
+
+
+async def change_password(house: House, device: Device) -> None:
+    """Change it as the service does: every other session ends, this one is carried over."""
+    user = await house.stores.users.find(device.user.id)
+    if user is None:
+        return
+    changed = await house.stores.users.change_password(user.id, user.password_hash, "$new")
+    if changed is not None:
+        await house.stores.sessions.adopt(device.session.id, changed.epoch)
+
+
+CHANGES: dict[str, Change] = {
+    "grant": lambda house, d: house.stores.users.grant(d.user.id, "admin"),
+    "withdraw": lambda house, d: house.stores.users.withdraw(d.user.id, "admin"),
+    "withdraw user": lambda house, d: house.stores.users.withdraw(d.user.id, "user"),
+    "disable": lambda house, d: house.stores.users.disable(d.user.id, house.clock.now()),
+    "enable": lambda house, d: house.stores.users.enable(d.user.id),
+    "raise epoch": lambda house, d: house.stores.users.raise_epoch(d.user.id),
+    "remove": lambda house, d: house.stores.users.remove(d.user.id),
+    "revoke": lambda house, d: house.stores.sessions.revoke(d.session.id, house.clock.now(), "x"),
+    "change password": change_password,
+    "sign in": lambda house, d: house.stores.users.record_sign_in(d.user.id, house.clock.now()),
+    "rotate": lambda house, d: house.stores.sessions.rotate(d.session.id, 0, house.clock.now()),
+}
+
+
+change = st.tuples(st.sampled_from(sorted(CHANGES)), st.integers(0, 1), st.integers(0, 3))
+check = st.tuples(st.just("check"), st.integers(0, 1), st.integers(0, 3))
+together = st.lists(st.one_of(change, check), min_size=2, max_size=4)
+steps = st.lists(st.one_of(change, check, check, together), min_size=5, max_size=25)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(steps=steps)
+def test_any_interleaving_of_changes_and_checks_gives_the_answers_of_the_database(
+    neighbours: Neighbours, steps: list[Any]
+) -> None:
+    """SQLite: at every check. MongoDB: or one that was true at most `max_staleness` ago."""
+    neighbours.runner.run(Story(neighbours).tell(steps))
+
+
+@dataclass
+class Story:
+    """Two users with two devices each, and what was true of them and when.
+
+    Attributes:
+        past: for each device the answers that were right, each with the instant at which it began
+            to be wrong.
+    """
+
+    neighbours: Neighbours
+    devices: list[Device] = field(default_factory=list)
+    past: dict[int, list[tuple[Answer, float]]] = field(default_factory=dict)
+
+    async def tell(self, steps: list[Any]) -> None:
+        """Take every step; what is in one list happens at once."""
+        house = self.neighbours.houses[0]
+        for _ in range(2):
+            first = await new_device(house)
+            self.devices += [first, await new_device(house, first.user)]
+        for step in steps:
+            if isinstance(step, list):
+                await asyncio.gather(*(self._happen(*each) for each in step))
+                await self._all_agree()
+            elif step[0] == "check":
+                await self._check(*step[1:])
+            else:
+                await self._change(*step)
+        await self._all_agree()
+
+    async def _happen(self, what: str, house: int, device: int) -> None:
+        """Let something happen beside others: nobody can say yet what is right."""
+        if what == "check":
+            await asked(self.neighbours.houses[house], self.devices[device].token)
+        else:
+            await CHANGES[what](self.neighbours.houses[house], self.devices[device])
+
+    async def _change(self, what: str, house: int, device: int) -> None:
+        before = [await self._right(number) for number in range(len(self.devices))]
+        await CHANGES[what](self.neighbours.houses[house], self.devices[device])
+        for number, answer in enumerate(before):
+            self.past.setdefault(number, []).append((answer, time.monotonic()))
+
+    async def _check(self, house: int, device: int) -> None:
+        started_at = time.monotonic()
+        answer = await asked(self.neighbours.houses[house], self.devices[device].token)
+        right = [await self._right(device)]
+        if self.neighbours.tells:
+            right += [
+                was for was, until in self.past.get(device, ()) if until >= started_at - STALENESS
+            ]
+        assert answer in right
+
+    async def _all_agree(self) -> None:
+        """See that both houses say what is right: at once, or in time where they are told."""
+        for house in self.neighbours.houses:
+            for number, device in enumerate(self.devices):
+                right = await self._right(number)
+                answer = await asked(house, device.token)
+                deadline = time.monotonic() + STALENESS
+                while self.neighbours.tells and answer != right and time.monotonic() < deadline:
+                    await asyncio.sleep(0.002)
+                    answer = await asked(house, device.token)
+                assert answer == right
+
+    async def _right(self, device: int) -> Answer:
+        return await read(self.neighbours.houses[0], self.devices[device])
+
+
+# A fill in flight
+
+
+@pytest.fixture
+async def pair(tmp_path: Path, address: str) -> AsyncIterator[list[House]]:
+    """Yield two houses over an empty database."""
+    async with houses(tmp_path, address) as both:
+        yield both
+
+
+@contextlib.asynccontextmanager
+async def fill_in_flight(house: House, device: Device) -> AsyncIterator[asyncio.Task[Answer]]:
+    """Hold a check up that has read the records and not kept them yet; let it go at the end."""
+    sessions = Held(house.stores.sessions)
+    filling = asyncio.create_task(asked(reading_through(house, sessions), device.token))
+    await sessions.arrived.wait()
+    yield filling
+    sessions.let_go.set()
+    await filling
+
+
+async def refused_in_time(house: House, device: Device) -> bool:
+    """Say whether the token is refused as soon as it must be, and from then on."""
+    deadline = time.monotonic() + (STALENESS if house.gate.feed.state().kind == "stream" else 0)
+    while await asked(house, device.token) is not InvalidToken:
+        if time.monotonic() > deadline:
+            return False
+        await asyncio.sleep(0.002)
+    return all([await asked(house, device.token) is InvalidToken for _ in range(20)])
+
+
+@pytest.mark.parametrize("writer", [0, 1], ids=["same house", "another house"])
+@pytest.mark.parametrize("what", ["revoke", "disable", "remove", "raise epoch"])
+async def test_a_read_that_a_change_overtakes_leaves_nothing_behind(
+    pair: list[House], what: str, writer: int
+) -> None:
+    """It began before the change, so its own caller may pass; nobody after them does."""
+    device = await new_device(pair[0])
+    async with fill_in_flight(pair[0], device) as filling:
+        await CHANGES[what](pair[writer], device)
+
+    assert isinstance(filling.result(), Principal)
+    assert await refused_in_time(pair[0], device)
+
+
+async def test_a_read_that_the_news_of_a_change_overtakes_is_not_kept(pair: list[House]) -> None:
+    """Else it would be remembered after the last time that anybody is told."""
+    device = await new_device(pair[0])
+    async with fill_in_flight(pair[0], device):
+        known = pair[0].gate.view.changes
+        await CHANGES["disable"](pair[1], device)
+        while pair[0].gate.view.changes == known:
+            assert pair[0].gate.feed.catch_up()
+            await asyncio.sleep(0.002)
+
+    assert pair[0].gate.recall(device.token) is None
+    assert await asked(pair[0], device.token) is InvalidToken
+
+
+async def test_a_session_that_was_dead_for_a_moment_lives_again(pair: list[House]) -> None:
+    """Between the new password and the session that is carried over, a check finds it dead."""
+    device = await new_device(pair[0])
+    user: User | None = await pair[1].stores.users.change_password(
+        device.user.id, device.user.password_hash, "$new"
+    )
+    assert user is not None
+    assert await refused_in_time(pair[0], device)
+    assert pair[0].gate.view.is_dead(device.session.id, device.user.id)
+
+    await pair[1].stores.sessions.adopt(device.session.id, user.epoch)
+
+    async with asyncio.timeout(STALENESS):
+        while await asked(pair[0], device.token) is InvalidToken:
+            assert pair[0].gate.feed.state().kind == "stream"
+            await asyncio.sleep(0.002)
+
+
+async def test_a_token_of_a_key_that_was_dropped_elsewhere_is_refused(pair: list[House]) -> None:
+    """The private key has leaked: whoever has it must not get in once more."""
+    device = await new_device(pair[0])
+    assert isinstance(await asked(pair[0], device.token), Principal)
+    kid, _ = pair[0].signing_keys.signing_key()
+
+    assert await pair[1].signing_keys.drop(kid)
+
+    assert await refused_in_time(pair[0], device)
+
+
+async def test_a_token_whose_time_is_over_is_refused_however_well_it_is_known(
+    tmp_path: Path, address: str
+) -> None:
+    clock = FakeClock()
+    async with houses(tmp_path, address, clock, number=1) as (house,):
+        device = await new_device(house)
+        assert isinstance(await asked(house, device.token), Principal)
+        clock.advance(house.settings.access_token_life)
+        assert await asked(house, device.token) is ExpiredToken
+
+
+# No reads
+
+
+@pytest.mark.parametrize("path", ["/api/test/user", "/api/test/mod", "/api/auth/verify"])
+@pytest.mark.parametrize("door", ["fast", "fastapi"])
+async def test_a_thousand_checks_read_the_database_for_the_first_one_only(
+    pair: list[House], path: str, door: str
+) -> None:
+    sessions = Counted(pair[0].stores.sessions)
+    house = reading_through(pair[0], sessions)
+    device = await new_device(house, None, "moderator")
+    headers = device.headers | ({"Origin": "http://localhost:8080"} if door == "fastapi" else {})
+    transport = httpx.ASGITransport(app=create_app(house), raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost:8080") as client:
+        assert (await client.get(path, headers=headers)).status_code == 200
+        assert sessions.reads == 1
+        for _ in range(1000 if door == "fast" else 100):
+            assert (await client.get(path, headers=headers)).status_code == 200
+
+    assert sessions.reads == 1

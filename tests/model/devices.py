@@ -1,0 +1,133 @@
+"""The refresh protocol's rules, told over a few plain values (security.md, section 5).
+
+No line of the service is used here but the one that writes a token.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TypeAlias
+
+from gatelodge.accounts.store import UserId
+from gatelodge.errors import (
+    ExpiredRefreshToken,
+    InvalidRefreshToken,
+    RefreshTokenReused,
+    Refusal,
+)
+from gatelodge.sessions.refresh_tokens import RefreshTokens
+from gatelodge.sessions.store import Session
+from tests.model.lodge import GRACE, IDLE, LIFE
+
+Outcome: TypeAlias = str | type[Refusal]
+"""What comes of presenting a refresh token: another one, or a refusal."""
+
+REUSED = "refresh_token_reused"
+SIGNED_OUT = "signed_out"
+
+
+@dataclass(eq=False, slots=True)
+class Person:
+    """A user, as the rules see one."""
+
+    id: UserId
+    password_hash: str
+    epoch: int = 0
+    disabled: bool = False
+
+
+@dataclass(eq=False, slots=True)
+class Device:
+    """A session, as the rules see one, and what its owner holds.
+
+    Attributes:
+        opened: the record as it was when the owner signed in.
+        person: whose it is.
+        epoch: the person's epoch that it goes with.
+        tokens: the refresh token of every generation so far; the last one is current.
+        traded_at: when each of them but the last one was traded.
+        used_at: when it was last used.
+        owned: the newest refresh token that the owner was given.
+        ended_why: why it was ended, or None.
+        lawful: whether every token presented so far came from the owner, and in time.
+    """
+
+    opened: Session
+    person: Person
+    writer: RefreshTokens
+    epoch: int
+    used_at: datetime
+    tokens: list[str] = field(init=False)
+    traded_at: list[datetime] = field(default_factory=list)
+    owned: str = field(init=False)
+    ended_why: str | None = None
+    lawful: bool = True
+
+    def __post_init__(self) -> None:
+        """Begin with the token of the sign-in."""
+        self.tokens = [self.writer.write(self.opened, 0)]
+        self.owned = self.tokens[0]
+
+    def __repr__(self) -> str:
+        """Tell where it stands, for the program that a failure prints."""
+        return f"<device, {len(self.tokens) - 1} trades, {self.ended_why or 'not ended'}>"
+
+    @property
+    def next_token(self) -> str:
+        """The token of the generation to come."""
+        return self.writer.write(self.opened, len(self.tokens))
+
+    def token_before(self, trades: int) -> str:
+        """Return the token that was current so many trades ago, or the first one."""
+        return self.tokens[max(-1 - trades, -len(self.tokens))]
+
+    @property
+    def expires_at(self) -> datetime:
+        """When its life ends whatever happens."""
+        return self.opened.created_at + LIFE
+
+    def stands(self, now: datetime) -> bool:
+        """Say whether its owner is signed in by it, but for how long it was idle."""
+        person = self.person
+        signed_in = self.ended_why is None and self.epoch == person.epoch and not person.disabled
+        return signed_in and now < self.expires_at
+
+    def lives(self, now: datetime) -> bool:
+        """Say whether its current token can be traded."""
+        return self.stands(now) and now < self.used_at + IDLE
+
+    def is_forgiven(self, token: str, now: datetime) -> bool:
+        """Say whether nobody is suspected who presents this token."""
+        traded_at = self.when_traded(token)
+        return traded_at is None or now < traded_at + GRACE
+
+    def when_traded(self, token: str) -> datetime | None:
+        """Return when one of its tokens was traded first, or None if it never was."""
+        place = self.tokens.index(token)
+        return self.traded_at[place] if place < len(self.traded_at) else None
+
+    def outcome(self, token: str, now: datetime) -> Outcome:
+        """Return what comes of trading one of its tokens."""
+        if (refusal := self.refusal(now)) is not None:
+            return refusal
+        if token == self.tokens[-1]:
+            return self.next_token
+        if token == self.tokens[-2] and now < self.traded_at[-1] + GRACE:
+            return self.tokens[-1]
+        return RefreshTokenReused
+
+    def refusal(self, now: datetime) -> type[Refusal] | None:
+        """Return what every token of it is refused with, or None while it lives."""
+        if self.ended_why is not None:
+            return InvalidRefreshToken
+        if now >= min(self.expires_at, self.used_at + IDLE):
+            return ExpiredRefreshToken
+        return None if self.lives(now) else InvalidRefreshToken
+
+    def follow(self, outcome: Outcome, now: datetime) -> None:
+        """Take over what a trade did."""
+        if outcome is RefreshTokenReused:
+            self.ended_why = REUSED
+        elif outcome == self.next_token:
+            self.tokens.append(self.next_token)
+            self.traded_at.append(now)
+            self.used_at = now

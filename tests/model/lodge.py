@@ -1,0 +1,74 @@
+"""The session service over real stores, for rules that are no coroutines."""
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import Coroutine, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from gatelodge.audit import AuditLog
+from gatelodge.master_key import MasterKey
+from gatelodge.sessions.refresh_tokens import RefreshTokens
+from gatelodge.sessions.service import SessionLimits, SessionService
+from gatelodge.stores import Stores, open_stores
+from gatelodge.tokens.access import AccessTokens
+from gatelodge.tokens.keys import SigningKeys
+from tests.support.clock import FakeClock
+
+T = TypeVar("T")
+
+LIFE = timedelta(hours=3)
+IDLE = timedelta(hours=1)
+GRACE = timedelta(seconds=10)
+ACCESS_LIFE = timedelta(minutes=10)
+
+
+@dataclass(frozen=True, slots=True)
+class Lodge:
+    """What the rules of a model drive.
+
+    Attributes:
+        stores: real ones, opened once for all examples.
+        service: the real service over them.
+        clock: what time it is; it never goes back, not between examples either.
+        runner: the event loop that all of them live in.
+    """
+
+    stores: Stores
+    service: SessionService
+    clock: FakeClock
+    runner: asyncio.Runner
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Return what a coroutine returns."""
+        return self.runner.run(work)
+
+
+@contextlib.contextmanager
+def open_lodge(address: str) -> Iterator[Lodge]:
+    """Yield the service over the database at an address, which is empty yet."""
+    stores, clock = open_stores(address), FakeClock()
+    stores.database.migrate()
+    with asyncio.Runner() as runner:
+        runner.run(stores.database.start())
+        try:
+            service = runner.run(_service(stores, clock))
+            yield Lodge(stores, service, clock, runner)
+        finally:
+            runner.run(stores.database.stop())
+
+
+async def _service(stores: Stores, clock: FakeClock) -> SessionService:
+    keys = SigningKeys(stores.signing_keys, MasterKey(secrets.token_bytes(32)), clock, ACCESS_LIFE)
+    await keys.ensure()
+    return SessionService(
+        stores.sessions,
+        stores.users,
+        RefreshTokens(secrets.token_bytes(32)),
+        AccessTokens(keys, clock, "http://localhost:8080", "gatelodge", ACCESS_LIFE),
+        AuditLog(stores.events, clock),
+        clock,
+        SessionLimits(LIFE, IDLE, GRACE),
+    )

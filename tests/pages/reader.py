@@ -1,0 +1,195 @@
+"""Somebody with a browser that runs no JavaScript: goes to pages, fills in forms, reads."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+from xml.etree.ElementTree import Element
+
+import html5lib
+import httpx
+
+ACCEPT = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+FORM = "application/x-www-form-urlencoded"
+
+
+@dataclass
+class Page:
+    """An answer that was a page.
+
+    Attributes:
+        response: as it came.
+        tree: what the HTML means; parsing fails where it is not valid.
+    """
+
+    response: httpx.Response
+    tree: Element = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Parse."""
+        assert self.response.headers["content-type"] == "text/html; charset=utf-8"
+        parser = html5lib.HTMLParser(strict=True, namespaceHTMLElements=False)
+        self.tree = parser.parse(self.response.text)
+        assert_well_made(self.tree)
+
+    @property
+    def status(self) -> int:
+        """The answer's status."""
+        return self.response.status_code
+
+    @property
+    def path(self) -> str:
+        """Where it is."""
+        return self.response.url.path
+
+    @property
+    def title(self) -> str:
+        """What the browser's tab says."""
+        return text_of(self.one(".//title"))
+
+    @property
+    def heading(self) -> str:
+        """The one heading of the whole page."""
+        return text_of(self.one(".//h1"))
+
+    @property
+    def text(self) -> str:
+        """What can be read."""
+        return text_of(self.one(".//main"))
+
+    @property
+    def notice(self) -> str:
+        """What it says was done."""
+        return " ".join(text_of(each) for each in self.tree.iterfind(".//*[@role='status']"))
+
+    @property
+    def alert(self) -> str:
+        """What it says is wrong, on top."""
+        return " ".join(text_of(each) for each in self.tree.iterfind(".//*[@role='alert']"))
+
+    @property
+    def links(self) -> list[str]:
+        """Where its links lead."""
+        return [each.attrib["href"] for each in self.tree.iterfind(".//a[@href]")]
+
+    def one(self, path: str) -> Element:
+        """Return the only element there is of a kind."""
+        found = self.tree.findall(path)
+        assert len(found) == 1, f"{len(found)} of {path}"
+        return found[0]
+
+    def form(self, action: str) -> dict[str, str]:
+        """Return the fields of the form with this action, as filled in."""
+        forms = [each for each in self.tree.iterfind(".//form") if each.get("action") == action]
+        assert forms, f"no form leads to {action}"
+        return {
+            each.attrib["name"]: each.get("value", "") for each in forms[0].iterfind(".//input")
+        }
+
+    def problem(self, name: str) -> str:
+        """Return what it says is wrong beside a field; nothing where nothing is."""
+        field = self.one(f".//input[@id='{name}']")
+        described = field.get("aria-describedby", "").split()
+        if f"{name}-problem" not in described:
+            assert field.get("aria-invalid") is None
+            return ""
+        assert field.get("aria-invalid") == "true"
+        return text_of(self.one(f".//*[@id='{name}-problem']"))
+
+    @property
+    def focused(self) -> str | None:
+        """The field that has the focus when the page opens."""
+        found = [each.attrib["name"] for each in self.tree.iterfind(".//*[@autofocus]")]
+        assert len(found) <= 1
+        return found[0] if found else None
+
+
+class Reader:
+    """A browser without JavaScript."""
+
+    def __init__(self, client: httpx.AsyncClient, **headers: str) -> None:
+        """Use a client and its cookies."""
+        self.client = client
+        self.headers = {"Accept": ACCEPT, "Accept-Language": "en-GB"} | headers
+
+    async def ask(self, path: str) -> httpx.Response:
+        """Return the answer as it is, not where it leads."""
+        return await self.client.get(path, headers=self.headers)
+
+    async def open(self, path: str) -> Page:
+        """Go to a page, through redirects."""
+        return await self._follow(await self.ask(path))
+
+    async def post(self, path: str, fields: dict[str, str]) -> httpx.Response:
+        """Post a form as a browser does; return the answer as it is."""
+        origin = {"Origin": str(self.client.base_url).rstrip("/"), "Sec-Fetch-Site": "same-origin"}
+        return await self.client.post(path, data=fields, headers=self.headers | origin)
+
+    async def send(self, path: str, **fields: str) -> Page:
+        """Post a form and see where that leads."""
+        return await self._follow(await self.post(path, fields))
+
+    async def fill_in(self, path: str, **fields: str) -> Page:
+        """Open a page, fill in its form, and post it."""
+        page = await self.open(path)
+        assert page.status == 200
+        action = path.partition("?")[0]
+        filled = page.form(action)
+        assert set(fields) <= set(filled), "the page offers other fields"
+        return await self.send(action, **filled | fields)
+
+    async def sign_up(self, name: str, password: str = "correct horse battery") -> Page:
+        """Make an account."""
+        return await self.fill_in(
+            "/sign-up", username=name, email=f"{name}@example.com", password=password
+        )
+
+    async def _follow(self, response: httpx.Response) -> Page:
+        for _ in range(5):
+            if response.status_code != 303:
+                return Page(response)
+            response = await self.ask(response.headers["location"])
+        raise AssertionError("the redirects do not end")
+
+
+def text_of(element: Element) -> str:
+    """Return the text of an element, as it is read."""
+    return re.sub(r"\s+", " ", "".join(_texts(element))).strip()
+
+
+def _texts(element: Element) -> Iterator[str]:
+    if element.tag in {"script", "style"}:
+        return
+    yield element.text or ""
+    for child in element:
+        yield from _texts(child)
+        yield " " if child.tag in {"p", "li", "dt", "dd", "div"} else ""
+        yield child.tail or ""
+
+
+def assert_well_made(tree: Element) -> None:
+    """Check what a parser lets pass: names, labels, references, languages."""
+    everything = list(tree.iter())
+    ids = [each.attrib["id"] for each in everything if "id" in each.attrib]
+    assert len(ids) == len(set(ids)), "an id is there twice"
+    for each in everything:
+        for attribute in ("for", "aria-describedby", "aria-labelledby", "data-reveals"):
+            assert set(each.get(attribute, "").split()) <= set(ids), f"{attribute} leads nowhere"
+        inline = [name for name in each.attrib if name == "style" or name.startswith("on")]
+        assert inline == [], "a handler or style is inline"
+        if each.tag == "a" and each.get("href", "").startswith("#"):
+            assert each.attrib["href"][1:] in ids
+    assert tree.get("lang")
+    assert tree.findtext(".//title")
+    assert len(tree.findall(".//h1")) == 1
+    _assert_labelled(everything)
+
+
+def _assert_labelled(everything: list[Any]) -> None:
+    labels = {each.attrib["for"] for each in everything if each.tag == "label"}
+    for each in everything:
+        if each.tag == "input" and each.get("type") != "hidden" and "hidden" not in each.attrib:
+            assert each.attrib["id"] in labels, "a field has no label"
+            assert each.get("autocomplete"), "a field does not say what it is for"
+        if each.tag == "img":
+            assert "alt" in each.attrib

@@ -1,0 +1,176 @@
+"""The first administrator: by a link from the terminal, or by a command. Never a default."""
+
+import asyncio
+import os
+import re
+import time
+from datetime import timedelta
+
+import httpx
+
+from gatelodge.accounts.service import NewUser
+from gatelodge.app import House
+from tests.pages.reader import Reader
+from tests.support.clock import FakeClock
+from tests.support.people import PASSWORD
+from tests.support.server import Server
+
+WANTED = {"username": "admin", "email": "admin@example.com", "password": PASSWORD}
+OVER = "This link does not work any more"
+LINK = re.compile(r"http://localhost:\d+/setup\?token=([\w-]{43})\b")
+
+
+async def link(house: House) -> str:
+    """Return the path of a link as the server would print it."""
+    return f"/setup?token={await house.setup.invite()}"
+
+
+async def test_the_link_makes_an_administrator_who_is_signed_in(
+    reader: Reader, house: House
+) -> None:
+    """A name that is reserved for the house may be taken here."""
+    page = await reader.open(await link(house))
+    assert (page.path, page.heading) == ("/setup", "Set up Gatelodge")
+
+    account = await reader.send("/setup", **WANTED)
+
+    assert (account.path, account.heading) == ("/account", "Your account")
+    assert account.notice == "Welcome! You are the administrator of this site."
+    assert "/boards/admin" in account.links
+    user = await house.accounts.get_by_username("admin")
+    assert user.roles == ("user", "admin")
+    events = {each.name for each in await house.stores.events.list_events(before=None, limit=9)}
+    assert {"user.created", "role.granted", "session.opened"} <= events
+
+
+async def test_the_secret_leaves_the_address_at_once(reader: Reader, house: House) -> None:
+    """For a cookie that only this page gets, so that no `Referer` and no history has it."""
+    path = await link(house)
+    response = await reader.ask(path)
+
+    assert (response.status_code, response.headers["location"]) == (303, "/setup")
+    assert response.headers["referrer-policy"] == "no-referrer"
+    (cookie,) = response.headers.get_list("set-cookie")
+    assert {"Path=/setup", "HttpOnly", "SameSite=Lax"} <= set(cookie.split("; "))
+
+
+async def test_looking_at_the_page_changes_nothing(reader: Reader, house: House) -> None:
+    path = await link(house)
+    for _ in range(3):
+        assert (await reader.open(path)).status == 200
+    assert not await house.accounts.has_admin()
+
+
+async def test_a_link_works_once(reader: Reader, house: House) -> None:
+    path = await link(house)
+    await reader.open(path)
+    await reader.send("/setup", **WANTED)
+
+    again = await reader.open(path)
+    assert (again.status, again.heading) == (410, OVER)
+    other = WANTED | {"username": "eve", "email": "eve@example.com"}
+    assert (await reader.send("/setup", **other)).status == 410
+    assert [user.username for user in await house.stores.users.list_users(after=None, limit=9)] == [
+        "admin"
+    ]
+
+
+async def test_of_many_who_use_a_link_together_one_becomes_administrator(
+    reader: Reader, house: House
+) -> None:
+    await reader.open(await link(house))
+
+    async def use(number: int) -> httpx.Response:
+        name = f"admin{number}"
+        return await reader.post(
+            "/setup",
+            WANTED | {"username": name, "email": f"{name}@example.com"},
+        )
+
+    answers = await asyncio.gather(*(use(number) for number in range(8)))
+
+    assert sorted(answer.status_code for answer in answers) == [303] + [410] * 7
+    users = await house.stores.users.list_users(after=None, limit=99)
+    assert ["admin" in user.roles for user in users].count(True) == 1
+
+
+async def test_only_the_newest_link_works(reader: Reader, house: House) -> None:
+    older, newer = await link(house), await link(house)
+
+    assert (await reader.open(older)).heading == OVER
+    assert (await reader.send("/setup", **WANTED)).heading == OVER
+    assert (await reader.open(newer)).status == 200
+
+
+async def test_a_link_ends_after_half_an_hour(
+    reader: Reader, house: House, clock: FakeClock
+) -> None:
+    path = await link(house)
+    clock.advance(timedelta(minutes=30) - timedelta(seconds=1))
+    assert (await reader.open(path)).status == 200
+
+    clock.advance(timedelta(seconds=1))
+
+    assert (await reader.open(path)).heading == OVER
+    assert (await reader.send("/setup", **WANTED)).heading == OVER
+    assert not await house.accounts.has_admin()
+
+
+async def test_a_link_ends_when_there_is_an_administrator(reader: Reader, house: House) -> None:
+    path = await link(house)
+    await reader.open(path)
+    await house.accounts.create(NewUser("root", "root@example.com", PASSWORD, ("admin",)))
+
+    assert (await reader.open(path)).heading == OVER
+    assert (await reader.send("/setup", **WANTED)).heading == OVER
+    assert await house.setup.invite() is None
+
+
+async def test_a_guess_is_refused(reader: Reader, house: House) -> None:
+    await house.setup.invite()
+    for guess in ("", "x", "A" * 43, "é", "%00", "a b"):
+        assert (await reader.open(f"/setup?token={guess}")).heading == OVER
+
+
+async def test_a_mistake_does_not_use_the_link_up(reader: Reader, house: House) -> None:
+    await reader.open(await link(house))
+    refused = await reader.send("/setup", **WANTED | {"password": "password"})
+    assert refused.problem("password")
+
+    assert (await reader.send("/setup", **WANTED)).path == "/account"
+
+
+async def test_the_database_has_no_link(house: House) -> None:
+    secret = await house.setup.invite()
+    assert secret is not None
+    kept = await house.stores.one_time_tokens.find("setup", "")
+
+    assert kept is not None
+    assert len(kept.digest) == 32
+    assert secret.encode() not in house.settings.data_dir.joinpath("gatelodge.db").read_bytes()
+
+
+def test_the_server_prints_a_link_until_there_is_an_administrator(server: Server) -> None:
+    """To the terminal, not to the log: each start voids the link before."""
+    (first,) = LINK.findall(server.log.read_text())
+    assert all(first not in line for line in _log_lines(server))
+    server.stop()
+    server.start()
+    _, second = LINK.findall(server.log.read_text())
+    assert first != second
+    with httpx.Client(base_url=server.url, follow_redirects=True) as browser:
+        assert OVER in browser.get(f"/setup?token={first}").text
+        assert browser.get(f"/setup?token={second}").status_code == 200
+
+    made = server.command(
+        "user", "create", "root", "root@example.com", "--admin", "--password-stdin", typed=PASSWORD
+    )
+    assert made.stdout == "Created root: user, admin.\n"
+    server.stop()
+    server.start()
+    assert len(LINK.findall(server.log.read_text())) == 2
+
+
+def _log_lines(server: Server) -> list[str]:
+    time.sleep(0.1)
+    return [line for line in server.log.read_text().split(os.linesep) if line.startswith("{")]

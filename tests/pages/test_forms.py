@@ -1,0 +1,291 @@
+"""Every form, posted with each field missing, wrong, too long, twice."""
+
+import asyncio
+from dataclasses import dataclass, field
+from urllib.parse import urlencode
+
+import httpx
+import pytest
+
+from gatelodge.app import House
+from tests.pages.reader import ACCEPT, FORM, Reader
+from tests.support.naughty import NAUGHTY
+from tests.support.people import PASSWORD
+
+OTHER = "another horse battery"
+OURS = {"Origin": "http://localhost:8080", "Accept": ACCEPT}
+
+
+@dataclass(frozen=True)
+class FormCase:
+    """A form, filled in so that it is taken.
+
+    Attributes:
+        secrets: the fields that are never shown again.
+        optional: the fields that may be missing.
+        signed_in: whether one has to be.
+    """
+
+    path: str
+    fields: dict[str, str]
+    secrets: set[str]
+    signed_in: bool = False
+    optional: set[str] = field(default_factory=set)
+
+    def __str__(self) -> str:
+        """Name the case."""
+        return self.path
+
+
+SIGN_UP = {"username": "bob", "email": "bob@example.com", "password": PASSWORD}
+FORMS = [
+    FormCase("/sign-up", SIGN_UP, {"password"}),
+    FormCase("/sign-in", {"username": "ann", "password": PASSWORD}, {"password"}),
+    FormCase(
+        "/account/password",
+        {"username": "ann", "currentPassword": PASSWORD, "newPassword": OTHER},
+        {"currentPassword", "newPassword"},
+        signed_in=True,
+        optional={"username"},
+    ),
+    FormCase(
+        "/account/delete",
+        {"username": "ann", "password": PASSWORD},
+        {"password"},
+        signed_in=True,
+        optional={"username"},
+    ),
+    FormCase("/setup", SIGN_UP, {"password"}),
+]
+FIELDS = [(case, name) for case in FORMS for name in case.fields if name not in case.optional]
+
+
+async def prepare(case: FormCase, reader: Reader, house: House) -> None:
+    """Make Ann, and be where the form is."""
+    await reader.sign_up("ann")
+    if not case.signed_in:
+        reader.client.cookies.clear()
+    if case.path == "/setup":
+        await reader.open(f"/setup?token={await house.setup.invite()}")
+
+
+@pytest.mark.parametrize(("case", "name"), FIELDS, ids=str)
+@pytest.mark.parametrize("empty", [True, False], ids=["empty", "missing"])
+async def test_a_form_that_lacks_a_field_says_which(
+    reader: Reader, house: House, case: FormCase, name: str, empty: bool
+) -> None:
+    """What was typed is still there, but for passwords; the focus is where it is missing."""
+    await prepare(case, reader, house)
+    left = {key: value for key, value in case.fields.items() if key != name}
+
+    page = await reader.send(case.path, **left | ({name: ""} if empty else {}))
+
+    assert (page.status, page.path, page.focused) == (400, case.path, name)
+    assert page.problem(name).startswith("Enter ")
+    assert page.alert == page.problem(name)
+    assert page.title.startswith("Error: ")
+    shown = page.form(case.path)
+    for key, value in left.items():
+        assert shown[key] == ("" if key in case.secrets else value)
+
+
+@pytest.mark.parametrize("case", FORMS, ids=str)
+async def test_an_empty_form_says_all_that_is_missing(
+    reader: Reader, house: House, case: FormCase
+) -> None:
+    await prepare(case, reader, house)
+    page = await reader.send(case.path)
+    required = [name for name in case.fields if name not in case.optional]
+
+    assert page.status == 400
+    assert all(page.problem(name) for name in required)
+    assert page.alert == " ".join(page.problem(name) for name in required)
+    assert page.focused == required[0]
+
+
+@pytest.mark.parametrize(
+    ("path", "wrong", "status", "name", "sentence"),
+    [
+        ("/sign-up", {"username": "b"}, 400, "username", "A username has 3 to 32 characters."),
+        ("/sign-up", {"username": "admin"}, 400, "username", "That username is reserved."),
+        ("/sign-up", {"username": "ANN"}, 400, "username", "That username is taken."),
+        ("/sign-up", {"email": "bob"}, 400, "email", "Enter an e-mail address"),
+        ("/sign-up", {"email": "ann@example.com"}, 400, "email", "There is an account with this"),
+        ("/sign-up", {"password": "short"}, 400, "password", "Use at least 8 characters."),
+        ("/sign-up", {"password": "password"}, 400, "password", "That password is one of the most"),
+        ("/sign-up", {"password": "bob@example.com"}, 400, "password", "That password is a name"),
+        ("/sign-in", {"password": "wrong"}, 401, "password", "That username and password do not"),
+        ("/sign-in", {"password": "x" * 300}, 400, "password", "Use at most 256 characters"),
+        ("/sign-in", {"username": "nobody"}, 401, "password", "That username and password do not"),
+        (
+            "/account/password",
+            {"currentPassword": "wrong"},
+            400,
+            "currentPassword",
+            "That is not your current password.",
+        ),
+        ("/account/password", {"newPassword": "12345678"}, 400, "newPassword", "That password is"),
+        ("/account/password", {"newPassword": "ann"}, 400, "newPassword", "Use at least 8"),
+        ("/account/delete", {"password": "wrong"}, 400, "password", "That is not your current"),
+        ("/setup", {"username": "ann"}, 400, "username", "That username is taken."),
+        ("/setup", {"password": "12345678"}, 400, "password", "That password is one of the most"),
+    ],
+)
+async def test_a_field_that_is_wrong_is_told_beside_it(
+    reader: Reader,
+    house: House,
+    path: str,
+    wrong: dict[str, str],
+    status: int,
+    name: str,
+    sentence: str,
+) -> None:
+    case = next(each for each in FORMS if each.path == path)
+    await prepare(case, reader, house)
+
+    page = await reader.send(path, **case.fields | wrong)
+
+    assert (page.status, page.path, page.focused) == (status, path, name)
+    assert page.problem(name).startswith(sentence)
+    assert page.alert == page.problem(name)
+    shown = page.form(path)
+    for key, value in (case.fields | wrong).items():
+        assert shown[key] == ("" if key in case.secrets else value)
+    assert PASSWORD not in page.response.text
+
+    assert (await reader.send(path, **case.fields)).status == 200, "corrected, it is taken"
+
+
+@pytest.mark.parametrize(("case", "name"), FIELDS, ids=str)
+@pytest.mark.parametrize("length", [300, 1100, 2400])
+async def test_a_field_that_is_too_long_is_refused(
+    reader: Reader, house: House, case: FormCase, name: str, length: int
+) -> None:
+    """And the page that says so is not longer for it."""
+    await prepare(case, reader, house)
+
+    page = await reader.send(case.path, **case.fields | {name: "é" * length})
+
+    assert page.status in {400, 401}
+    assert page.alert
+    assert len(page.response.content) < 16_000
+
+
+@pytest.mark.parametrize("case", FORMS, ids=str)
+async def test_a_form_beyond_16_kib_is_refused_with_a_page(
+    reader: Reader, house: House, case: FormCase
+) -> None:
+    await prepare(case, reader, house)
+    page = await reader.send(case.path, **case.fields | {"username": "a" * 20_000})
+
+    assert (page.status, page.heading) == (413, "Too large")
+
+
+@pytest.mark.parametrize("case", FORMS, ids=str)
+async def test_a_form_that_is_sent_twice_at_once_does_its_work_once(
+    reader: Reader, house: House, case: FormCase
+) -> None:
+    """Whichever answer the browser shows, it is no mistake that the reader made."""
+    await prepare(case, reader, house)
+
+    answers = await asyncio.gather(*(reader.post(case.path, case.fields) for _ in range(2)))
+
+    assert [answer.status_code for answer in answers].count(303) >= 1
+    for answer in answers:
+        assert answer.status_code in {303, 400}
+        if answer.status_code == 400:  # the password was changed under the second one
+            assert case.path == "/account/password"
+    names = [user.username for user in await house.stores.users.list_users(after=None, limit=9)]
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("path", ["/sign-up", "/setup"])
+async def test_a_form_that_is_sent_again_signs_the_same_user_in(
+    reader: Reader, house: House, path: str
+) -> None:
+    """Back and reload; but only to whoever knows it all."""
+    case = next(each for each in FORMS if each.path == path)
+    await prepare(case, reader, house)
+    first = await reader.send(path, **SIGN_UP)
+    again = await reader.send(path, **SIGN_UP)
+    assert first.path == again.path
+    users = await house.stores.users.list_users(after=None, limit=9)
+    assert sorted(user.username for user in users) == ["ann", "bob"]
+
+    for wrong in ({"password": OTHER}, {"email": "other@example.com"}):
+        refused = await reader.send(path, **SIGN_UP | wrong)
+        assert refused.status in {400, 410}
+
+
+@pytest.mark.parametrize("case", FORMS, ids=str)
+async def test_nothing_typed_makes_the_server_stumble(
+    reader: Reader, house: House, case: FormCase
+) -> None:
+    """Naughty strings, in every field at once: a page says what is wrong."""
+    await prepare(case, reader, house)
+    for text in NAUGHTY[::9]:
+        encoded = text.encode("utf-8", "surrogatepass")
+        body = urlencode({name: encoded for name in case.fields if name not in case.optional})
+        response = await reader.client.post(
+            case.path, content=body, headers=OURS | {"Content-Type": FORM}
+        )
+        assert response.status_code in {303, 400, 401}, ascii(text)
+        if response.status_code == 303:  # a text that is a good password
+            await prepare(case, reader, house)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "username=ann&username=ann&password=x",
+        "username=ann&password=x&roles=admin",
+        "username=%ff&password=x",
+        "username=a%00b&password=x",
+        "=&==&&",
+        "&".join(f"field{number}=x" for number in range(80)),
+    ],
+)
+async def test_a_form_that_no_browser_sends_is_refused_with_a_page(
+    reader: Reader, body: str
+) -> None:
+    response = await reader.client.post(
+        "/sign-in", content=body, headers=OURS | {"Content-Type": FORM}
+    )
+
+    assert response.status_code == 400
+    assert "That did not work" in response.text
+
+
+@pytest.mark.parametrize("kind", ["application/json", "multipart/form-data; boundary=x", ""])
+async def test_what_is_no_form_is_refused(client: httpx.AsyncClient, kind: str) -> None:
+    response = await client.post("/sign-in", content=b"{}", headers=OURS | {"Content-Type": kind})
+
+    assert response.status_code == 415
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Origin": "http://localhost:8080"}, 303),
+        ({"Sec-Fetch-Site": "same-origin"}, 303),
+        ({"Referer": "http://localhost:8080/sign-in"}, 303),
+        ({"Origin": "https://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Sec-Fetch-Site": "cross-site", "Origin": "http://localhost:8080.evil.example"}, 403),
+    ],
+)
+async def test_a_form_of_another_site_is_refused(
+    reader: Reader, headers: dict[str, str], status: int
+) -> None:
+    """Sign-in too: it could sign the reader in as somebody else (ASVS 7.6.2)."""
+    await reader.sign_up("ann")
+    for path, fields in (
+        ("/sign-in", {"username": "ann", "password": PASSWORD}),
+        ("/sign-out", {}),
+    ):
+        response = await reader.client.post(
+            path, data=fields, headers={"Accept": ACCEPT, "Content-Type": FORM} | headers
+        )
+        assert response.status_code == status
+    if status == 403:
+        assert (await reader.open("/")).heading == "Hello, ann"

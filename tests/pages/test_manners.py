@@ -1,0 +1,374 @@
+"""What holds for every page: headers, return addresses, languages, the theme, weight."""
+
+import re
+import resource
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from gatelodge.app import House, build, create_app
+from gatelodge.errors import ConfigurationError
+from gatelodge.settings import Settings
+from tests.pages.reader import ACCEPT, Page, Reader
+from tests.support.people import PASSWORD
+
+PUBLIC = ["/", "/sign-in", "/sign-up", "/setup", "/nowhere"]
+OWN = ["/account", "/account/password", "/account/delete", "/boards/user", "/sign-out"]
+REFUSED = ["/boards/mod", "/boards/admin"]
+LONGEST_PAGE = 60 * 1024
+
+
+@pytest.mark.parametrize("path", [*PUBLIC, *OWN, *REFUSED])
+async def test_every_page_carries_the_headers_of_a_page(reader: Reader, path: str) -> None:
+    """security.md, section 10: a policy with a nonce of this answer, and what goes with it."""
+    await reader.sign_up("ann")
+    response = (await reader.open(path)).response
+    policy = response.headers["content-security-policy"]
+    nonce = re.search(r"script-src 'nonce-([\w-]{22})'", policy)
+
+    assert nonce is not None
+    assert policy == (
+        f"default-src 'none'; script-src 'nonce-{nonce[1]}'; style-src 'nonce-{nonce[1]}'; "
+        "img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'none'; "
+        "object-src 'none'; frame-ancestors 'none'"
+    )
+    assert response.text.count(f'nonce="{nonce[1]}"') == response.text.count("nonce=") == 2
+    assert response.headers["cache-control"] == "no-store"
+    assert response.headers["cross-origin-opener-policy"] == "same-origin"
+    assert response.headers["x-content-type-options"] == "nosniff"
+    assert "camera=()" in response.headers["permissions-policy"]
+    assert "publickey-credentials-get=(self)" in response.headers["permissions-policy"]
+    assert response.headers["referrer-policy"] == "same-origin"
+    assert response.headers["content-language"] == "en-GB"
+
+    again = (await reader.open(path)).response
+    assert nonce[1] not in again.headers["content-security-policy"]
+
+
+@pytest.mark.parametrize("path", [*PUBLIC, *OWN, *REFUSED])
+async def test_a_page_weighs_little_and_names_no_other_host(reader: Reader, path: str) -> None:
+    """At most 60 KiB and three requests, its picture in the browser's tab included."""
+    await reader.sign_up("ann")
+    page = await reader.open(path)
+    loaded = [
+        *(each.attrib["href"] for each in page.tree.iterfind(".//link")),
+        *(each.attrib["src"] for each in page.tree.iterfind(".//*[@src]")),
+    ]
+    weight = len(page.response.content)
+    for address in loaded:
+        asset = await reader.ask(address)
+        assert asset.status_code == 200
+        assert asset.headers["cache-control"] == "public, max-age=31536000, immutable"
+        weight += len(asset.content)
+
+    assert 1 + len(loaded) <= 3
+    assert weight <= LONGEST_PAGE
+    assert not re.search(r'(?:href|src|action)="(?:https?:)?//', page.response.text)
+    print(f"{path}: {len(page.response.content)} bytes, {weight} with all it loads")  # noqa: T201
+
+
+async def test_what_a_page_costs_is_told(reader: Reader) -> None:
+    """In CPU time of this process, client and server together; at most 5 ms is wished for."""
+    await reader.sign_up("ann")
+    for path in ("/", "/account", "/sign-up"):
+        await reader.ask(path)
+        begun = resource.getrusage(resource.RUSAGE_SELF)
+        for _ in range(20):
+            await reader.ask(path)
+        ended = resource.getrusage(resource.RUSAGE_SELF)
+        spent = ended.ru_utime + ended.ru_stime - begun.ru_utime - begun.ru_stime
+        print(f"{path}: {spent / 20 * 1000:.2f} ms of CPU")  # noqa: T201
+
+
+async def test_a_style_of_another_version_is_not_kept(reader: Reader) -> None:
+    """While an upgrade rolls through, an old page may ask a new server."""
+    for path in ("/static/style.css", "/static/style.css?v=0", "/static/logo"):
+        response = await reader.ask(path)
+        assert response.status_code == 200
+        assert response.headers["cache-control"] == "no-cache"
+
+
+# Who asks
+
+
+@pytest.mark.parametrize(
+    ("accept", "is_page"),
+    [
+        (ACCEPT, True),
+        ("text/html", True),
+        ("text/*;q=0.9, application/json;q=0.8", True),
+        ("text/html;q=0.8, application/json", False),
+        ("application/json, text/plain, */*", False),
+        ("application/json", False),
+        ("*/*", False),
+        ("text/html;q=0", False),
+        ("text/html;q=nonsense, */*", False),
+        (None, False),
+    ],
+)
+async def test_a_program_gets_json_and_a_browser_a_page(
+    client: httpx.AsyncClient, accept: str | None, is_page: bool
+) -> None:
+    """At the start, where the tutorial's server greets, and where nothing is."""
+    del client.headers["accept"]
+    headers = {} if accept is None else {"Accept": accept}
+    for path in ("/", "/nowhere"):
+        response = await client.get(path, headers=headers)
+        kind = "text/html; charset=utf-8" if is_page else "application/json"
+        assert response.headers["content-type"] == kind
+    if not is_page:
+        assert (await client.get("/", headers=headers)).json() == {
+            "message": "Welcome to Gatelodge."
+        }
+
+
+async def test_programs_are_refused_at_pages_in_json(client: httpx.AsyncClient) -> None:
+    response = await client.get("/account")
+
+    assert (response.status_code, response.json()["code"]) == (401, "token_missing")
+
+
+async def test_the_api_refuses_browsers_in_json_too(reader: Reader) -> None:
+    """Whatever a browser prefers: who opens an API's address reads an API's answer."""
+    for path in ("/api/auth/me", "/api/nowhere"):
+        assert (await reader.ask(path)).headers["content-type"] == "application/json"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "heading"),
+    [
+        ("GET", "/nowhere", 404, "Nothing here"),
+        ("PUT", "/sign-in", 405, "Not this way"),
+        ("GET", f"/{'a' * 5000}", 414, "Too long"),
+        ("GET", "/sign-in?next=/&next=/", 400, "That did not work"),
+    ],
+)
+async def test_a_refusal_is_a_page_in_the_same_hand(
+    reader: Reader, method: str, path: str, status: int, heading: str
+) -> None:
+    response = await reader.client.request(method, path, headers=reader.headers)
+    page = Page(response)
+
+    assert (page.status, page.heading) == (status, heading)
+    assert response.headers["x-request-id"] in page.text
+    if status == 405:
+        assert response.headers["allow"] == "GET, HEAD, POST"
+
+
+async def test_another_host_and_a_mistake_of_ours_are_pages_too(
+    reader: Reader, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong = await reader.client.get("/", headers=reader.headers | {"Host": "evil.example"})
+    assert Page(wrong).heading == "Wrong host"
+
+    await reader.sign_up("ann")
+    monkeypatch.delitem(house.pages.site.assets, "/static/logo")  # type: ignore[arg-type]
+    broken = await reader.ask("/static/logo")
+    assert (broken.status_code, Page(broken).heading) == (500, "Something went wrong")
+
+
+async def test_a_database_that_is_away_is_a_page_that_says_so(reader: Reader, house: House) -> None:
+    await reader.sign_up("ann")
+    await house.stores.database.stop()
+    try:
+        page = Page(await reader.post("/sign-in", {"username": "ann", "password": PASSWORD}))
+    finally:
+        await house.stores.database.start()
+
+    assert page.status == 503
+    assert page.alert == "The database cannot be reached just now. Nothing was changed."
+    assert page.response.headers["retry-after"]
+
+
+# Where to go next
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "/boards/user",
+        "/account?a=b&c=%C3%A9",
+        "/nowhere/else?next=//x",
+        "/a:b@c",
+        "/%5Cevil.example",
+    ],
+)
+async def test_a_path_of_this_server_is_gone_back_to(reader: Reader, address: str) -> None:
+    await reader.sign_up("ann")
+    await reader.send("/sign-out")
+    asked = httpx.QueryParams(next=address)
+    page = await reader.open(f"/sign-in?{asked}")
+    assert page.form("/sign-in")["next"] == address
+    assert (
+        f"/sign-up?next={httpx.QueryParams(n=address)}".replace("n=", "", 1)[:14] in page.links[4]
+    )
+
+    fields = page.form("/sign-in") | {"username": "ann", "password": PASSWORD}
+    response = await reader.post("/sign-in", fields)
+
+    assert (response.status_code, response.headers["location"]) == (303, address)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "//evil.example",
+        "///evil.example",
+        "/\\evil.example",
+        "\\/evil.example",
+        "\\\\evil.example",
+        "https://evil.example/",
+        "http://localhost:8080.evil.example/",
+        "http://localhost:8080@evil.example/",
+        "javascript:alert(1)",
+        "evil.example",
+        "/\t/evil.example",
+        "/\n/evil.example",
+        "/\r\nSet-Cookie: a=b",
+        "/\x7f",
+        " /boards/user",
+        "/boards/ user",
+        "/é",
+        "/" + "a" * 1024,
+        "",
+    ],
+)
+async def test_any_other_return_address_is_forgotten(reader: Reader, address: str) -> None:
+    await reader.sign_up("ann")
+    await reader.send("/sign-out")
+    page = await reader.open(f"/sign-in?{httpx.QueryParams(next=address)}")
+    assert "next" not in page.form("/sign-in")
+
+    response = await reader.post(
+        "/sign-in", {"username": "ann", "password": PASSWORD, "next": address}
+    )
+
+    assert (response.status_code, response.headers["location"]) == (303, "/")
+    assert (await reader.ask(f"/sign-in?{httpx.QueryParams(next=address)}")).headers[
+        "location"
+    ] == "/"
+
+
+async def test_a_page_asks_to_sign_in_and_leads_back(reader: Reader) -> None:
+    """With its query; after a form, to the page that has it."""
+    for path, back in (
+        ("/account", "/account"),
+        ("/boards/user?a=b&c=d", "/boards/user%3Fa%3Db%26c%3Dd"),
+    ):
+        response = await reader.ask(path)
+        assert (response.status_code, response.headers["location"]) == (
+            303,
+            f"/sign-in?next={back}",
+        )
+    for path, back in (
+        ("/account/password", "/account/password"),
+        ("/account/sign-out", "/account"),
+    ):
+        response = await reader.post(path, {})
+        assert response.headers["location"] == f"/sign-in?next={back}"
+
+
+# Other settings
+
+
+@dataclass
+class Elsewhere:
+    """Makes readers of servers with other settings."""
+
+    folder: Path
+
+    async def reader(self, **settings: object) -> AsyncIterator[Reader]:
+        """Yield a reader."""
+        house = build(Settings(data_dir=self.folder, **settings))  # type: ignore[arg-type]
+        house.stores.database.migrate()
+        async with house.serve():
+            origin = house.settings.public_origin
+            transport = httpx.ASGITransport(app=create_app(house))
+            async with httpx.AsyncClient(transport=transport, base_url=origin) as client:
+                yield Reader(client)
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Elsewhere:
+    """Return what makes readers of other servers."""
+    return Elsewhere(tmp_path)
+
+
+async def test_name_logo_and_colour_are_the_operators(elsewhere: Elsewhere, tmp_path: Path) -> None:
+    logo = tmp_path / "mark.png"
+    logo.write_bytes(b"\x89PNG\r\n")
+    async for reader in elsewhere.reader(site_name="Ümläut & Co", logo=logo, accent_color="#Fd0"):
+        page = await reader.open("/")
+        assert page.heading == "Welcome to Ümläut & Co"
+        assert page.title == "Welcome · Ümläut & Co"
+        image = await reader.ask(page.one(".//img").attrib["src"])
+        assert (image.headers["content-type"], image.content) == ("image/png", b"\x89PNG\r\n")
+        assert image.headers["content-security-policy"].endswith("; sandbox")
+        style = (await reader.ask(page.one(".//link[@rel='stylesheet']").attrib["href"])).text
+        assert "--accent:#ffdd00;--on-accent:#000000;" in style
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("mark.exe", b""), ("mark.svg", b"x" * 40_000), ("missing.png", None)],
+)
+def test_a_logo_that_cannot_be_used_stops_the_start(
+    tmp_path: Path, name: str, content: bytes | None
+) -> None:
+    logo = tmp_path / name
+    if content is not None:
+        logo.write_bytes(content)
+    with pytest.raises(ConfigurationError, match="GATELODGE_LOGO"):
+        build(Settings(data_dir=tmp_path, logo=logo))
+
+
+@pytest.mark.parametrize("colour", ["red", "#12", "#12345g", "#123456;}", "url(x)", ""])
+def test_an_accent_that_is_no_colour_is_refused(colour: str) -> None:
+    with pytest.raises(ValueError, match="write it as #rgb"):
+        Settings(accent_color=colour)
+
+
+async def test_a_template_of_the_operator_takes_the_place_of_ours(
+    elsewhere: Elsewhere, tmp_path: Path
+) -> None:
+    """And may extend the one it replaces."""
+    (tmp_path / "home.html").write_text(
+        '{% extends "gatelodge/home.html" %}{% block title %}{{ site.name }} <3{% endblock %}'
+    )
+    async for reader in elsewhere.reader(templates_dir=tmp_path):
+        assert (await reader.open("/")).title == "Gatelodge <3 · Gatelodge"
+        assert (await reader.open("/sign-in")).heading == "Sign in"
+    with pytest.raises(ConfigurationError, match="GATELODGE_TEMPLATES_DIR"):
+        build(Settings(data_dir=tmp_path, templates_dir=tmp_path / "nowhere"))
+
+
+async def test_a_form_may_lead_back_to_a_configured_origin(elsewhere: Elsewhere) -> None:
+    """Which the page's policy then allows, and no other."""
+    app = "https://app.example"
+    async for reader in elsewhere.reader(cors_origins=(app,)):
+        await reader.sign_up("ann")
+        await reader.send("/sign-out")
+        page = await reader.open(f"/sign-in?next={app}/start")
+        policy = page.response.headers["content-security-policy"]
+        assert f"form-action 'self' {app};" in policy
+        fields = {"username": "ann", "password": PASSWORD}
+        response = await reader.post("/sign-in", page.form("/sign-in") | fields)
+        assert response.headers["location"] == f"{app}/start"
+        await reader.send("/sign-out")
+        for other in (f"{app}.evil.example/", f"{app}:444/", app, "https://app.example@evil/"):
+            page = await reader.open(f"/sign-in?next={other}")
+            assert "next" not in page.form("/sign-in")
+
+
+async def test_with_tls_the_cookies_are_the_hosts_alone(elsewhere: Elsewhere) -> None:
+    async for reader in elsewhere.reader(public_url="https://id.example"):
+        response = await reader.post(
+            "/sign-up", {"username": "ann", "email": "ann@example.com", "password": PASSWORD}
+        )
+        cookies = response.headers.get_list("set-cookie")
+        assert len(cookies) == 2
+        assert all(each.startswith("__Host-") and "; Secure" in each for each in cookies)
+        assert (await reader.open("/")).heading == "Hello, ann"

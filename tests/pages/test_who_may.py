@@ -1,0 +1,102 @@
+"""Authorization that can be proved: every page and form, as every kind of caller."""
+
+from pathlib import Path
+
+import httpx
+import pytest
+
+from gatelodge.app import DOORS, House
+from gatelodge.web.door import Declared
+from gatelodge.web.page_door import PageDoor
+from gatelodge.web.responses import STATUS
+from tests.pages.reader import ACCEPT
+from tests.support.people import PASSWORD
+
+GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "pages.md"
+OURS = {"Origin": "http://localhost:8080"}
+KINDS: dict[str, tuple[str, ...] | None] = {
+    "nobody": None,
+    "user": (),
+    "moderator": ("moderator",),
+    "admin": ("admin",),
+    "disabled": None,
+    "signed out": None,
+}
+"""Each kind of caller, and the roles besides `user` of those that are signed in."""
+
+
+def routes() -> list[Declared]:
+    """Return every route of every door of pages."""
+    return [route for door in DOORS if isinstance(door, PageDoor) for route in door.routes]
+
+
+def expected(route: Declared, kind: str) -> int:
+    """Return what a program gets, as the route's rule says."""
+    roles = KINDS[kind]
+    if route.rule.public:
+        return route.answers
+    if roles is None:
+        return STATUS[route.rule.missing]
+    permitted = route.rule.permits(("user", *roles))
+    return route.answers if permitted else STATUS[route.rule.lacking]
+
+
+def table() -> str:
+    """Return the table of the guide."""
+    rows = [
+        [
+            f"`{route.method} {route.path}`",
+            route.rule.name,
+            *(str(expected(route, k)) for k in KINDS),
+        ]
+        for route in routes()
+    ]
+    head = [["Route", "Rule", *KINDS], [":--", ":--", *(":-:" for _ in KINDS)]]
+    return "\n".join(f"| {' | '.join(row)} |" for row in head + rows)
+
+
+async def cookies_of(kind: str, client: httpx.AsyncClient, house: House) -> dict[str, str]:
+    """Return the cookies of a new caller of this kind."""
+    client.cookies.clear()
+    if kind == "nobody":
+        return {}
+    name = f"caller{len(await house.stores.users.list_users(after=None, limit=999))}"
+    fields = {"username": name, "email": f"{name}@example.com", "password": PASSWORD}
+    assert (await client.post("/sign-up", data=fields, headers=OURS)).status_code == 303
+    cookies = dict(client.cookies)
+    user = await house.accounts.get_by_username(name)
+    for role in KINDS[kind] or ():
+        await house.accounts.grant(user, role)
+    if kind == "disabled":
+        await house.accounts.disable(user)
+    if kind == "signed out":
+        await client.post("/sign-out", headers=OURS)
+    client.cookies.clear()
+    return cookies
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_every_page_answers_this_kind_of_caller_as_its_rule_says(
+    client: httpx.AsyncClient, house: House, kind: str
+) -> None:
+    """A program gets the status; a browser that must sign in first is led there."""
+    for accept in ("*/*", ACCEPT):
+        for route in routes():
+            client.cookies.update(await cookies_of(kind, client, house))
+            response = await client.request(
+                route.method, route.path, headers=OURS | {"Accept": accept}
+            )
+            status = expected(route, kind)
+            signed_in = KINDS[kind] is not None
+            if route.path in {"/sign-in", "/sign-up"} and route.method == "GET" and signed_in:
+                status = 303  # who is signed in needs neither
+            if route.path == "/sign-out" and route.method == "GET" and not signed_in:
+                status = 303
+            if status == 401 and accept == ACCEPT:
+                status = 303
+                assert response.headers["location"].startswith("/sign-in?next=/")
+            assert response.status_code == status, (route.method, route.path)
+
+
+def test_the_table_of_the_guide_is_the_one_the_routes_declare() -> None:
+    assert table() in GUIDE.read_text()

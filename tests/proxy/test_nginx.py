@@ -1,0 +1,319 @@
+"""The guide's nginx, run as it stands in the guide: a real one, before a site and Gatelodge."""
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import pytest
+
+from tests.support.blocks import blocks_of
+from tests.support.people import PASSWORD
+from tests.support.server import Server, free_port
+
+GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "forward-auth.md"
+START_SECONDS = 10.0
+ACCESS_SECONDS = 3
+
+BROWSER = {"Accept": "text/html,*/*;q=0.8"}
+SPOOFED = {
+    "X-Auth-User": "root",
+    "X-Auth-Subject": "usr_root",
+    "X-Auth-Roles": "admin",
+    "X_Auth_User": "root",
+    "x-auth-user": "root",
+}
+
+MAIN = """
+daemon off;
+pid {folder}/nginx.pid;
+error_log {folder}/error.log info;
+{user}
+events {{ worker_connections 256; }}
+http {{
+    access_log off;
+    client_body_temp_path {folder}/body;
+    proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    scgi_temp_path {folder}/scgi;
+    {site}
+}}
+"""
+
+
+class Site(BaseHTTPRequestHandler):
+    """A site without a thought of its own: it says what it was sent."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        """Answer with the request."""
+        length = int(self.headers.get("Content-Length", 0))
+        seen = {
+            "method": self.command,
+            "path": self.path,
+            "headers": {name.lower(): value for name, value in self.headers.items()},
+            "body": self.rfile.read(length).decode(),
+        }
+        answer = json.dumps(seen).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def do_POST(self) -> None:
+        """Answer alike."""
+        self.do_GET()
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Guarded:
+    """A site behind nginx, and the Gatelodge that nginx asks.
+
+    Attributes:
+        url: where browsers go.
+    """
+
+    url: str
+    server: Server
+
+    def browser(self) -> httpx.Client:
+        """Return a browser that keeps cookies and follows nothing by itself."""
+        return httpx.Client(base_url=self.url, headers=BROWSER)
+
+    @contextlib.contextmanager
+    def signed_up(self, name: str) -> Iterator[httpx.Client]:
+        """Yield a browser in which somebody new has signed in."""
+        account = {"username": name, "email": f"{name}@example.org", "password": PASSWORD}
+        with self.browser() as browser:
+            assert browser.post("/api/auth/signup", json=account).status_code == 200
+            self.sign_in(browser, name)
+            yield browser
+
+    def sign_in(self, browser: httpx.Client, name: str) -> None:
+        """Sign in by cookies."""
+        wanted = {"username": name, "password": PASSWORD}
+        response = browser.post("/api/auth/signin", json=wanted, headers={"Origin": self.url})
+        assert response.status_code == 200
+        assert len(browser.cookies) == 2
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[int]:
+    """Yield the port of the site behind."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Site) as running:
+        thread = threading.Thread(target=running.serve_forever)
+        thread.start()
+        yield running.server_address[1]
+        running.shutdown()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory, site: int) -> Iterator[Guarded]:
+    """Yield the site behind nginx, and the Gatelodge that nginx asks."""
+    nginx = find_nginx()
+    folder, port = tmp_path_factory.mktemp("nginx"), free_port()
+    url = f"http://127.0.0.1:{port}"
+    with Server(
+        tmp_path_factory.mktemp("gatelodge"),
+        public_url=url,
+        delivery="cookie",
+        access_token_life=f"{ACCESS_SECONDS}s",
+        refresh_grace="1s",
+    ) as server:
+        configuration = write_configuration(folder, port, site, server.port)
+        process = subprocess.Popen(
+            [nginx, "-p", str(folder), "-c", str(configuration), "-e", str(folder / "error.log")]
+        )
+        try:
+            wait_for_answer(url, folder, process)
+            yield Guarded(url, server)
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+def find_nginx() -> str:
+    """Return the path of nginx; where there is none, skip, or fail where CI promises one."""
+    found = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+    if found is None:
+        reason = "no nginx: apt-get install nginx-light"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return found
+
+
+def write_configuration(folder: Path, port: int, site: int, gatelodge: int) -> Path:
+    """Write the guide's configuration with other ports; return its path."""
+    block = next(each.text for each in blocks_of(GUIDE) if "auth_request" in each.text)
+    for written, real in (
+        ("listen 80;", f"listen 127.0.0.1:{port};"),
+        ("server 127.0.0.1:8080;", f"server 127.0.0.1:{gatelodge};"),
+        ("server 127.0.0.1:9000;", f"server 127.0.0.1:{site};"),
+    ):
+        assert block.count(written) == 1
+        block = block.replace(written, real)
+    # Started by root, nginx would give its workers to `nobody`, who may not enter the folder.
+    user = "user root;" if os.geteuid() == 0 else ""
+    path = folder / "nginx.conf"
+    path.write_text(MAIN.format(folder=folder, user=user, site=block))
+    return path
+
+
+def wait_for_answer(url: str, folder: Path, process: subprocess.Popen[bytes]) -> None:
+    """Return when nginx answers."""
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        assert process.poll() is None, (folder / "error.log").read_text()
+        try:
+            httpx.get(f"{url}/public/")
+        except httpx.TransportError:
+            time.sleep(0.02)
+        else:
+            return
+    raise AssertionError((folder / "error.log").read_text())
+
+
+def seen_by_the_site(response: httpx.Response) -> dict[str, Any]:
+    """Return the request as the site saw it."""
+    assert response.status_code == 200, response.text
+    seen: dict[str, Any] = response.json()
+    return seen
+
+
+def identity_in(seen: dict[str, Any]) -> dict[str, str]:
+    """Return what the site was told of the caller, under whatever spelling."""
+    return {
+        name: value for name, value in seen["headers"].items() if re.fullmatch(r"x.auth.\w+", name)
+    }
+
+
+def test_a_browser_is_led_to_the_sign_in_page_and_back_to_where_it_wanted(
+    guarded: Guarded,
+) -> None:
+    with guarded.signed_up("walker"):
+        pass
+    with guarded.browser() as browser:
+        response = browser.get("/reports?year=2026&all=1")
+        assert response.status_code == 302
+        way = urlsplit(response.headers["location"])
+        assert f"{way.scheme}://{way.netloc}{way.path}" == f"{guarded.url}/sign-in"
+        wanted = parse_qs(way.query)["next"][0]
+
+        assert "Sign in" in browser.get(response.headers["location"]).text
+        form = {"username": "walker", "password": PASSWORD, "next": wanted}
+        response = browser.post("/sign-in", data=form, headers={"Origin": guarded.url})
+        assert response.status_code == 303
+
+        seen = seen_by_the_site(browser.get(response.headers["location"]))
+        assert seen["path"] == "/reports?year=2026&all=1"
+        assert identity_in(seen)["x-auth-user"] == "walker"
+
+
+def test_a_program_is_refused_with_401(guarded: Guarded) -> None:
+    response = httpx.get(f"{guarded.url}/", headers={"Accept": "application/json"})
+
+    assert response.status_code == 401
+    assert response.json()["code"] == "token_missing"
+    assert response.headers["www-authenticate"].startswith("Bearer ")
+
+
+def test_the_site_is_told_who_it_is_and_nothing_that_the_client_made_up(guarded: Guarded) -> None:
+    with guarded.signed_up("ann") as ann:
+        told = identity_in(seen_by_the_site(ann.get("/", headers=SPOOFED)))
+
+        assert set(told) == {"x-auth-user", "x-auth-subject", "x-auth-roles"}
+        assert told["x-auth-user"] == "ann"
+        assert told["x-auth-subject"].startswith("usr_")
+        assert told["x-auth-roles"] == "user"
+
+
+def test_where_nothing_is_guarded_nothing_made_up_arrives_either(guarded: Guarded) -> None:
+    response = httpx.get(f"{guarded.url}/public/x", headers=SPOOFED)
+
+    assert identity_in(seen_by_the_site(response)) == {}
+
+
+def test_what_nginx_asks_cannot_be_asked_from_outside(guarded: Guarded) -> None:
+    for path in ("verify", "verify-admin", "sign-in"):
+        assert httpx.get(f"{guarded.url}/_gatelodge/{path}").status_code == 404
+
+
+def test_a_role_opens_its_part_of_the_site_from_the_next_request_on(guarded: Guarded) -> None:
+    """Commands take their time: cookies may have to be renewed on the way."""
+    with guarded.signed_up("eve"), guarded.signed_up("ada") as ada:
+        ada.follow_redirects = True
+        assert ada.get("/admin/users", headers=SPOOFED).status_code == 403
+
+        assert guarded.server.command("user", "grant", "ada", "admin").returncode == 0
+        told = identity_in(seen_by_the_site(ada.get("/admin/users")))
+        assert told["x-auth-roles"] == "user,admin"
+
+        assert guarded.server.command("user", "grant", "eve", "admin").returncode == 0
+        assert guarded.server.command("user", "revoke", "ada", "admin").returncode == 0
+        assert ada.get("/admin/users").status_code == 403
+        assert ada.get("/").status_code == 200
+
+
+def test_a_sign_out_counts_on_the_next_request(guarded: Guarded) -> None:
+    with guarded.signed_up("leaver") as leaver:
+        kept = dict(leaver.cookies)
+        assert leaver.get("/").status_code == 200
+        response = leaver.post("/api/auth/signout", headers={"Origin": guarded.url})
+        assert response.status_code == 200
+        for name, value in kept.items():
+            leaver.cookies.set(name, value, domain="127.0.0.1")
+        assert leaver.get("/").status_code == 302
+
+
+def test_a_body_reaches_the_site_and_nobody_else(guarded: Guarded) -> None:
+    with guarded.signed_up("poster") as poster:
+        seen = seen_by_the_site(poster.post("/notes", content=b"a" * 50_000))
+
+        assert (seen["method"], seen["body"]) == ("POST", "a" * 50_000)
+
+
+def test_cookies_whose_time_is_over_are_renewed_and_reach_the_browser(guarded: Guarded) -> None:
+    """Twice, past the grace: who lost one of the new cookies would be taken for a thief."""
+    with guarded.signed_up("stayer") as stayer:
+        for method in ("GET", "POST"):
+            before = dict(stayer.cookies)
+            time.sleep(ACCESS_SECONDS + 0.5)
+            body = b"a note" if method == "POST" else b""
+            response = stayer.request(method, "/notes?a=1&b=2", content=body)
+            assert response.status_code == 307
+            assert response.headers["location"] == f"{guarded.url}/notes?a=1&b=2"
+            assert dict(stayer.cookies).keys() == before.keys()
+            assert all(stayer.cookies[name] != value for name, value in before.items())
+
+            seen = seen_by_the_site(
+                stayer.request(method, response.headers["location"], content=body)
+            )
+            assert (seen["method"], seen["body"]) == (method, body.decode())
+            assert identity_in(seen)["x-auth-user"] == "stayer"
+
+
+def test_without_gatelodge_nobody_passes(guarded: Guarded, tmp_path: Path) -> None:
+    """The last one: it stops the server."""
+    with guarded.signed_up("unlucky") as unlucky:
+        assert unlucky.get("/").status_code == 200
+        guarded.server.stop()
+        assert unlucky.get("/").status_code == 500
+        assert unlucky.get("/public/").status_code == 200

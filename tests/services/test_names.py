@@ -1,0 +1,203 @@
+"""Which usernames and e-mail addresses are taken, and which two are one."""
+
+import sys
+import unicodedata
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gatelodge.accounts.names import check_email, check_username, username_key
+from gatelodge.errors import InvalidEmail, InvalidUsername
+
+ALLOWED = frozenset("abcdefghijklmnopqrstuvwxyz0123456789._-")
+ANYTHING = st.text(st.characters(codec=None, categories=None), max_size=300)
+PART = st.text(st.one_of(st.sampled_from("aB9.-+"), st.characters()), min_size=1, max_size=9)
+
+
+@pytest.mark.parametrize("name", ["user", "mod", "moderator", "a.b-c_d", "9lives", "x" * 32])
+def test_an_ordinary_name_is_its_own_key(name: str) -> None:
+    assert check_username(name) == name
+
+
+@pytest.mark.parametrize(
+    ("typed", "key"),
+    [
+        ("Alice", "alice"),
+        ("\uff21lice", "alice"),
+        ("Straße", "strasse"),
+        ("ﬁona", "fiona"),
+        ("\u212aelvin", "kelvin"),
+        ("\U0001d41bob", "bob"),
+    ],
+)
+def test_names_that_look_alike_have_one_key(typed: str, key: str) -> None:
+    assert check_username(typed) == username_key(key) == key
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "ab",
+        "x" * 33,
+        "x" * 1_000_000,
+        "a" + "\u0300\u0316" * 500_000,
+        ".abc",
+        "-abc",
+        "_abc",
+        "a b c",
+        " abc",
+        "abc\n",
+        "a@b.c",
+        "a/b/c",
+        "\u0430lice",
+        "naïve",
+        "alice🙂",
+        "ali\u200bce",
+        "ali\u202ece",
+        "ali\u2066ce",
+        "ali\ufeffce",
+        "ali\u00adce",
+        "ali\ufe0fce",
+        "ali\x00ce",
+        "ali\x1bce",
+        "ali\ud800ce",
+        "ﷺﷺﷺ",
+    ],
+)
+def test_a_name_that_breaks_the_rules_is_refused(name: str) -> None:
+    with pytest.raises(InvalidUsername) as refusal:
+        check_username(name)
+
+    assert refusal.value.field == "username"
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("ab", "3 to 32"),
+        ("ali\u200bce", "invisible"),
+        ("a/bc", "letters"),
+        ("root", "reserved"),
+    ],
+)
+def test_the_refusal_says_which_rule(name: str, hint: str) -> None:
+    with pytest.raises(InvalidUsername, match=hint):
+        check_username(name)
+
+
+@pytest.mark.parametrize("name", ["admin", "Admin", "\uff41dmin", "root", "sign-in", "api"])
+def test_a_reserved_name_is_for_the_operator_only(name: str) -> None:
+    with pytest.raises(InvalidUsername):
+        check_username(name)
+
+    assert check_username(name, reserved_allowed=True) == username_key(name)
+
+
+def test_no_code_point_vanishes_into_an_allowed_name() -> None:
+    """What folds to allowed letters alone is something one sees: nothing hides in a name."""
+    for number in range(sys.maxunicode + 1):
+        key = username_key(chr(number))
+        hides = set(key) <= ALLOWED and unicodedata.category(chr(number))[0] in "CMZ"
+        assert key, f"U+{number:04X}"
+        assert not hides, f"U+{number:04X}"
+
+
+@given(ANYTHING)
+def test_every_text_has_a_key_that_is_its_own_key(text: str) -> None:
+    key = username_key(text[:3])
+
+    assert username_key(key) == key
+    username_key(text).encode()
+
+
+@given(ANYTHING)
+def test_a_name_is_taken_or_refused_and_nothing_else(text: str) -> None:
+    with suppress(InvalidUsername):
+        assert set(check_username(text)) <= ALLOWED
+
+
+@pytest.mark.parametrize(
+    ("typed", "email", "key"),
+    [
+        ("user@example.com", "user@example.com", "user@example.com"),
+        ("User@Example.COM", "User@example.com", "user@example.com"),
+        ("root@localhost", "root@localhost", "root@localhost"),
+        ("a.b+tag@example.org", "a.b+tag@example.org", "a.b+tag@example.org"),
+        ("o'neil@mail.example.ie", "o'neil@mail.example.ie", "o'neil@mail.example.ie"),
+        ("user@BÜCHER.example", "user@xn--bcher-kva.example", "user@xn--bcher-kva.example"),
+        ("user@straße.de", "user@xn--strae-oqa.de", "user@xn--strae-oqa.de"),
+        ("Jose\u0301@example.com", "José@example.com", "josé@example.com"),
+        (f"{'x' * 64}@example.com", f"{'x' * 64}@example.com", f"{'x' * 64}@example.com"),
+    ],
+)
+def test_an_address_keeps_its_local_part_and_lowers_its_domain(
+    typed: str, email: str, key: str
+) -> None:
+    assert check_email(typed) == (email, key)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "@",
+        "user",
+        "@example.com",
+        "user@",
+        "user@@example.com",
+        "a@b@example.com",
+        "user@intranet",
+        "user@example.com.",
+        "user@.example.com",
+        "user@exa..mple.com",
+        "user@-example.com",
+        "user@exa_mple.com",
+        "user@127.0.0.1",
+        "user@[127.0.0.1]",
+        "user@xn--a.com",
+        "user@☃.net",
+        "user@example.com\r\nBcc: all@example.com",
+        "user@example.com\n",
+        "us er@example.com",
+        "us\u00a0er@example.com",
+        "us\u200ber@example.com",
+        "us\u202eer@example.com",
+        "us\x00er@example.com",
+        "us\ud800er@example.com",
+        "user@exam\ud800ple.com",
+        "user\uff20example.com",
+        "a,b@example.com",
+        "<a>@example.com",
+        '"a"@example.com',
+        ".user@example.com",
+        "user.@example.com",
+        "us..er@example.com",
+        f"{'x' * 65}@example.com",
+        f"{'é' * 33}@example.com",
+        f"user@{'x' * 64}.com",
+        f"user@{'abcdefg.' * 31}com",
+        f"user@{'ü' * 60}.{'ü' * 60}.{'ü' * 60}.{'ü' * 60}.com",
+        "x" * 1_000_000,
+        "@" * 1_000_000,
+        "🙂" * 1_000_000,
+    ],
+)
+def test_what_is_not_an_address_is_refused(text: str) -> None:
+    with pytest.raises(InvalidEmail) as refusal:
+        check_email(text)
+
+    assert refusal.value.field == "email"
+
+
+@given(st.one_of(ANYTHING, st.builds("{}@{}.com".format, PART, PART)))
+def test_an_address_is_taken_or_refused_and_taken_again_unchanged(text: str) -> None:
+    try:
+        email, key = check_email(text)
+    except InvalidEmail:
+        return
+
+    assert check_email(email) == (email, key)
+    assert check_email(key)[1] == key

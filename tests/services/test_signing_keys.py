@@ -1,0 +1,430 @@
+"""Signing keys: who makes them, when they sign, and how every process comes to know."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PrivateKey
+
+from gatelodge.errors import ConfigurationError, StoreUnavailable
+from gatelodge.master_key import MasterKey
+from gatelodge.stores import open_stores
+from gatelodge.tokens.jwk import (
+    InvalidKey,
+    encode_base64url,
+    public_jwk,
+    read_jwk,
+    read_jwk_set,
+)
+from gatelodge.tokens.keys import JWKS_MAX_AGE, LEEWAY, SIGNING_KEY_LIFE, SigningKeys
+from gatelodge.tokens.store import SigningKeyStore
+from tests.support.clock import NOON, FakeClock
+
+LIFE = timedelta(minutes=10)
+SECOND = timedelta(seconds=1)
+MASTER_KEY = MasterKey.from_text("kD3v-Qm8ZrTx0aWfYbN5uLhJ7pGcE2sVo9Xi1BtRyMw")
+
+Process = Callable[[], SigningKeys]
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[SigningKeyStore]:
+    stores = open_stores(str(tmp_path / "gatelodge.db"))
+    await asyncio.to_thread(stores.database.migrate)
+    await stores.database.start()
+    yield stores.signing_keys
+    await stores.database.stop()
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def process(store: SigningKeyStore, clock: FakeClock) -> Process:
+    """Return what starts one more process over the same store."""
+    return lambda: SigningKeys(store, MASTER_KEY, clock, access_token_life=LIFE)
+
+
+async def test_the_first_key_signs_at_once_and_is_published(process: Process) -> None:
+    keys = process()
+
+    await keys.ensure()
+
+    kid, private_key = keys.signing_key()
+    published = read_jwk_set(keys.jwks())
+    assert list(published) == [kid]
+    assert published[kid] == replace(published[kid], algorithm="EdDSA")
+    assert published[kid].verifies(b"message", private_key.sign(b"message"))
+    assert not published[kid].verifies(b"another", private_key.sign(b"message"))
+
+
+async def test_what_is_published_is_the_public_part_with_its_one_use(process: Process) -> None:
+    keys = process()
+    await keys.ensure()
+
+    (entry,) = keys.jwks()["keys"]
+
+    assert entry.keys() == {"kty", "crv", "x", "kid", "use", "alg"}
+    assert entry | {"x": "", "kid": ""} == {
+        "kty": "OKP",
+        "crv": "Ed25519",
+        "x": "",
+        "kid": "",
+        "use": "sig",
+        "alg": "EdDSA",
+    }
+
+
+async def test_many_processes_that_start_at_once_sign_with_one_key(process: Process) -> None:
+    processes = [process() for _ in range(12)]
+
+    await asyncio.gather(*(keys.ensure() for keys in processes))
+
+    assert len({keys.signing_key()[0] for keys in processes}) == 1
+
+
+async def test_before_the_start_nothing_signs_and_nothing_verifies(process: Process) -> None:
+    keys = process()
+
+    assert keys.jwks() == {"keys": []}
+    assert keys.verification_key("key_1") is None
+    with pytest.raises(ConfigurationError):
+        keys.signing_key()
+
+
+async def test_a_rotation_takes_over_when_every_cached_jwks_has_run_out(
+    process: Process, clock: FakeClock
+) -> None:
+    """Published at once, signing after max-age, gone when the last token it signed is."""
+    keys = process()
+    await keys.ensure()
+    old = keys.signing_key()[0]
+
+    new = (await keys.rotate()).kid
+
+    assert [key["kid"] for key in keys.jwks()["keys"]] == [old, new]
+    clock.advance(JWKS_MAX_AGE - SECOND)
+    assert keys.signing_key()[0] == old
+    clock.advance(SECOND)
+    assert keys.signing_key()[0] == new
+    assert keys.verification_key(old) is not None
+    clock.advance(LIFE + LEEWAY - SECOND)
+    assert keys.verification_key(old) is not None
+    clock.advance(SECOND)
+    assert keys.verification_key(old) is None
+    assert [key["kid"] for key in keys.jwks()["keys"]] == [new]
+
+
+async def test_rotations_asked_for_together_or_while_one_waits_are_one_rotation(
+    process: Process, store: SigningKeyStore, clock: FakeClock
+) -> None:
+    processes = [process() for _ in range(6)]
+    await asyncio.gather(*(keys.ensure() for keys in processes))
+
+    asked_at_once = await asyncio.gather(*(keys.rotate() for keys in processes))
+    clock.advance(JWKS_MAX_AGE / 2)
+    asked_later = await processes[0].rotate()
+
+    assert {key.kid for key in asked_at_once} == {asked_later.kid}
+    assert len(await store.list_keys()) == 2
+
+
+async def test_a_rotation_before_any_key_makes_one_that_signs_at_once(process: Process) -> None:
+    keys = process()
+
+    made = await keys.rotate()
+
+    assert keys.signing_key()[0] == made.kid
+
+
+async def test_the_key_of_another_process_is_found_at_its_first_token(
+    process: Process, clock: FakeClock
+) -> None:
+    ours, theirs = process(), process()
+    await ours.ensure()
+    await theirs.ensure()
+    clock.advance(SECOND)
+
+    new = await theirs.rotate()
+
+    assert ours.verification_key(new.kid) is None
+    assert (await ours.find(new.kid)) == theirs.verification_key(new.kid)
+
+
+async def test_a_flood_of_forged_kids_asks_the_store_once_a_second(
+    process: Process, clock: FakeClock
+) -> None:
+    """Seen from outside: a key that appears within that second is found only after it."""
+    ours, theirs = process(), process()
+    await ours.ensure()
+    await theirs.ensure()
+    clock.advance(SECOND)
+    forged = await asyncio.gather(*(ours.find(f"forged-{n}") for n in range(50)))
+    assert set(forged) == {None}
+
+    new = await theirs.rotate()
+
+    assert await ours.find(new.kid) is None
+    clock.advance(SECOND)
+    assert await ours.find(new.kid) is not None
+
+
+async def test_a_dropped_key_verifies_nothing_anywhere_within_half_a_minute(
+    process: Process, clock: FakeClock
+) -> None:
+    ours, theirs = process(), process()
+    await ours.ensure()
+    await theirs.ensure()
+    leaked = ours.signing_key()[0]
+
+    assert await theirs.drop(leaked)
+
+    assert theirs.verification_key(leaked) is None
+    assert theirs.signing_key()[0] != leaked
+    clock.advance(timedelta(seconds=30))
+    assert await ours.find(leaked) is None
+    assert ours.signing_key()[0] == theirs.signing_key()[0]
+    assert not await theirs.drop("key_that_never_was")
+
+
+async def test_a_key_dropped_while_its_successor_waits_is_replaced_at_once(
+    process: Process, clock: FakeClock
+) -> None:
+    keys = process()
+    await keys.ensure()
+    leaked = keys.signing_key()[0]
+    await keys.rotate()
+
+    await keys.drop(leaked)
+
+    signing = keys.signing_key()[0]
+    assert keys.verification_key(leaked) is None
+    clock.advance(JWKS_MAX_AGE)
+    assert keys.signing_key()[0] == signing
+
+
+async def test_a_key_dropped_before_it_signs_does_not_stand_in_for_a_rotation(
+    process: Process,
+) -> None:
+    keys = process()
+    await keys.ensure()
+    waiting = await keys.rotate()
+    await keys.drop(waiting.kid)
+
+    assert (await keys.rotate()).kid != waiting.kid
+
+
+async def test_an_old_key_is_rotated_without_being_asked(
+    process: Process, clock: FakeClock
+) -> None:
+    keys = process()
+    await keys.ensure()
+    old = keys.signing_key()[0]
+    clock.advance(SIGNING_KEY_LIFE - SECOND)
+    await keys.ensure()
+    assert len(keys.jwks()["keys"]) == 1
+
+    clock.advance(SECOND)
+    await keys.ensure()
+    await keys.ensure()
+
+    assert len(keys.jwks()["keys"]) == 2
+    clock.advance(JWKS_MAX_AGE)
+    assert keys.signing_key()[0] != old
+
+
+async def test_a_process_that_serves_stays_in_step_by_itself(
+    process: Process, clock: FakeClock
+) -> None:
+    keys, other = process(), process()
+    await keys.ensure()
+    keys.step_every = timedelta(milliseconds=5)
+    task = asyncio.create_task(keys.keep_in_step())
+    new = (await other.rotate()).kid
+
+    await until(lambda: keys.verification_key(new) is not None)
+    clock.advance(JWKS_MAX_AGE)
+    assert keys.signing_key()[0] == new
+    task.cancel()
+
+
+async def test_a_rotation_cut_short_is_finished_by_the_next_process(
+    process: Process, store: SigningKeyStore, clock: FakeClock
+) -> None:
+    """The server died between publishing the new key and retiring the old one."""
+    keys = process()
+    await keys.ensure()
+    await keys._add(not_before=clock.now() + JWKS_MAX_AGE)
+
+    await process().ensure()
+
+    old, new = await store.list_keys()
+    assert old.retires_at == new.not_before
+    assert old.gone_at == new.not_before + LIFE + LEEWAY
+
+
+async def test_memory_too_old_to_trust_is_not_used_while_the_store_is_away(
+    process: Process, clock: FakeClock, tmp_path: Path
+) -> None:
+    keys = process()
+    await keys.ensure()
+    kid = keys.signing_key()[0]
+    keys.store, reachable = (
+        open_stores(str(tmp_path / "never-started.db")).signing_keys,
+        keys.store,
+    )
+
+    clock.advance(timedelta(seconds=29))
+    assert await keys.find(kid) is not None
+    clock.advance(SECOND)
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable):
+            await keys.find(kid)
+
+    keys.store = reachable
+    clock.advance(SECOND)
+    assert await keys.find(kid) is not None
+
+
+async def test_a_store_that_is_away_does_not_end_the_keeping_in_step(
+    process: Process, tmp_path: Path
+) -> None:
+    keys = process()
+    reachable = keys.store
+    keys.store = open_stores(str(tmp_path / "never-started.db")).signing_keys
+    keys.step_every = timedelta(milliseconds=5)
+    task = asyncio.create_task(keys.keep_in_step())
+    await asyncio.sleep(0.02)
+
+    keys.store = reachable
+
+    await until(lambda: bool(keys.jwks()["keys"]))
+    task.cancel()
+
+
+async def test_another_master_key_is_told_apart_at_the_start(
+    process: Process, store: SigningKeyStore, clock: FakeClock
+) -> None:
+    await process().ensure()
+    other = MasterKey.from_text("another-Qm8ZrTx0aWfYbN5uLhJ7pGcE2sVo9Xi1BtRy")
+
+    with pytest.raises(ConfigurationError, match="secret key does not match the database"):
+        await SigningKeys(store, other, clock, access_token_life=LIFE).ensure()
+
+
+async def test_who_can_write_to_the_database_cannot_have_their_own_key_trusted(
+    process: Process, store: SigningKeyStore
+) -> None:
+    await process().ensure()
+    (genuine,) = await store.list_keys()
+
+    await store.add(replace(genuine, number=2, kid="key_swapped"))
+
+    with pytest.raises(ConfigurationError):
+        await process().ensure()
+
+
+async def test_a_public_key_that_is_not_its_private_keys_is_refused(
+    process: Process, store: SigningKeyStore
+) -> None:
+    keys = process()
+    forged = replace(keys._make(1, NOON), public_key=bytes(32))
+    await store.add(forged)
+
+    with pytest.raises(ConfigurationError, match="tampered"):
+        await keys.ensure()
+
+
+async def test_nothing_shows_a_private_key(process: Process, store: SigningKeyStore) -> None:
+    keys = process()
+    await keys.ensure()
+    raw = keys.signing_key()[1].private_bytes_raw()
+
+    (record,) = await store.list_keys()
+
+    assert raw not in record.sealed_private_key
+    assert "sealed_private_key" not in repr(record)
+    assert "Snapshot" not in repr(keys)
+
+
+ED25519 = public_jwk("key_1", bytes.fromhex("d75a980182b10ab7d54bfed3c964073a" * 2))
+ED448 = {
+    "crv": "Ed448",
+    "x": encode_base64url(
+        Ed448PrivateKey.from_private_bytes(b"k" * 57).public_key().public_bytes_raw()
+    ),
+}
+RSA = {
+    "kty": "RSA",
+    "kid": "key_1",
+    "alg": "RS256",
+    "n": encode_base64url(((1 << 2048) - 1).to_bytes(256)),
+    "e": "AQAB",
+}
+
+
+@pytest.mark.parametrize(
+    "jwk",
+    [
+        [],
+        ED25519 | {"d": ED25519["x"]},
+        ED25519 | {"k": ED25519["x"]},
+        ED25519 | {"key_ops": ["sign"]},
+        ED25519 | {"key_ops": ["verify", "encrypt"]},
+        ED25519 | {"key_ops": ["verify", "verify"]},
+        ED25519 | {"key_ops": "verify"},
+        ED25519 | {"use": "enc"},
+        ED25519 | {"use": None},
+        ED25519 | {"kid": ""},
+        ED25519 | {"alg": "ES256"},
+        ED25519 | {"alg": "none"},
+        ED25519 | {"alg": ["EdDSA"]},
+        ED25519 | {"x": ED25519["x"] + "="},
+        ED25519 | {"x": ED25519["x"][:-2]},
+        ED25519 | ED448,
+        RSA | {"e": "Aw"},
+        RSA | {"n": RSA["n"][:-2]},
+        RSA | {"n": encode_base64url(((1 << 8200) - 1).to_bytes(1025))},
+        {key: value for key, value in ED25519.items() if key != "alg"},
+        {key: value for key, value in ED25519.items() if key != "kid"},
+    ],
+    ids=str,
+)
+def test_a_jwk_that_is_not_one_safe_key_for_one_algorithm_is_refused(jwk: object) -> None:
+    with pytest.raises(InvalidKey):
+        read_jwk(jwk)
+
+
+def test_good_jwks_are_read_whatever_else_they_carry() -> None:
+    for good in (ED25519, RSA, ED25519 | {"key_ops": ["verify"], "x5t": "AA"}):
+        assert read_jwk(good).kid == "key_1"
+
+
+@pytest.mark.parametrize(
+    "jwks",
+    [
+        None,
+        [ED25519],
+        {},
+        {"keys": ED25519},
+        {"keys": [ED25519, ED25519]},
+        {"keys": [ED25519, ED25519 | {"kid": "key_2", "use": "enc"}]},
+        {"keys": [ED25519, {"kty": "oct", "alg": "HS256", "kid": "key_2", "k": ED25519["x"]}]},
+    ],
+    ids=str,
+)
+def test_a_key_set_with_one_bad_key_or_two_of_a_name_is_refused(jwks: object) -> None:
+    with pytest.raises(InvalidKey):
+        read_jwk_set(jwks)
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Return as soon as something holds that a task of its own brings about."""
+    async with asyncio.timeout(5):
+        while not holds():  # noqa: ASYNC110 - the code under test offers no event
+            await asyncio.sleep(0.005)

@@ -1,0 +1,103 @@
+"""The table "who may call" of `docs/api.md`: made from the routes' own rules, and read back."""
+
+from collections.abc import Iterable
+
+from gatelodge.app import DOORS
+from gatelodge.errors import InvalidToken
+from gatelodge.web.door import Declared, Door
+from gatelodge.web.responses import STATUS
+
+NOBODY = "nobody"
+DISABLED = "disabled"
+SIGNED_OUT = "signed out"
+OTHER_KIND = "other kind of token"
+
+ROLES: dict[str, tuple[str, ...]] = {
+    "user": ("user",),
+    "moderator": ("user", "moderator"),
+    "admin": ("user", "admin"),
+}
+"""The roles that each kind of signed-in caller holds."""
+
+KINDS = (NOBODY, *ROLES, DISABLED, SIGNED_OUT, OTHER_KIND)
+"""Every kind of caller, as the table's columns name them."""
+
+UNKNOWN = "ses_unknown"
+"""What stands in a path where an id is asked for: one that nothing has."""
+
+ANSWER_TO_THE_TRIAL: dict[tuple[str, str], int] = {
+    ("GET", "/metrics"): 404,
+    ("POST", "/api/auth/signup"): 400,
+    ("POST", "/api/auth/signin"): 400,
+    ("POST", "/api/auth/password"): 400,
+    ("POST", "/api/auth/refresh"): 401,
+    ("POST", "/api/auth/refreshtoken"): 403,
+    ("DELETE", "/api/auth/sessions/{session_id}"): 404,
+}
+"""What a route answers to whoever may call it, where that is not 200.
+
+The trial is the body `{}` for POST and an unknown id in the path: with them these routes find
+something missing. Metrics are not there until a token for them is configured.
+"""
+
+AccessTable = dict[tuple[str, str], dict[str, int]]
+"""For each method and path: the status that each kind of caller gets."""
+
+_LEFT = ":--"
+_CENTRED = ":-:"
+
+
+def declared_routes() -> list[Declared]:
+    """Return every route of every JSON door, in the order of the doors."""
+    return [route for door in DOORS if isinstance(door, Door) for route in door.routes]
+
+
+def expected_status(route: Declared, kind: str) -> int:
+    """Return what a kind of caller gets, as the route's rule says."""
+    rule = route.rule
+    permitted = ANSWER_TO_THE_TRIAL.get((route.method, route.path), 200)
+    if rule.public:
+        return permitted
+    if kind == NOBODY:
+        return STATUS[rule.missing]
+    if kind not in ROLES:
+        return STATUS[InvalidToken]
+    return permitted if rule.permits(ROLES[kind]) else STATUS[rule.lacking]
+
+
+def render_access_table() -> str:
+    """Return the table in Markdown, as `docs/api.md` must contain it."""
+    rows = [
+        (
+            f"`{route.method} {route.path}`",
+            route.rule.name,
+            *(str(expected_status(route, kind)) for kind in KINDS),
+        )
+        for route in declared_routes()
+    ]
+    head = ("Route", "Rule", *KINDS)
+    marks = (_LEFT, _LEFT, *(_CENTRED for _ in KINDS))
+    return "\n".join(_row(cells) for cells in (head, marks, *rows))
+
+
+def parse_access_table(markdown: str) -> AccessTable:
+    """Return the statuses of the one access table that a page contains."""
+    lines = iter(markdown.splitlines())
+    kinds = next(_cells(line)[2:] for line in lines if line.startswith("| Route | Rule |"))
+    next(lines)
+    table: AccessTable = {}
+    for line in lines:
+        if not line.startswith("|"):
+            break
+        name, _, *statuses = _cells(line)
+        method, path = name.strip("`").split()
+        table[method, path] = dict(zip(kinds, map(int, statuses), strict=True))
+    return table
+
+
+def _row(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip().strip("|").split("|")]

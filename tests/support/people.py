@@ -1,0 +1,63 @@
+"""Users as a test makes them, through the doors that real ones use."""
+
+from dataclasses import dataclass, field
+
+import httpx
+
+from gatelodge.app import House
+
+PASSWORD = "correct horse battery"
+
+
+@dataclass
+class Person:
+    """Somebody with an account, and what they hold after signing in."""
+
+    name: str
+    client: httpx.AsyncClient
+    password: str = PASSWORD
+    answer: dict[str, object] = field(default_factory=dict)
+
+    @property
+    def token(self) -> str:
+        """The access token of the latest sign-in."""
+        return str(self.answer["accessToken"])
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The header that carries it."""
+        return {"Authorization": f"Bearer {self.token}"}
+
+    async def sign_up(self) -> httpx.Response:
+        """Sign up with an address made of the name."""
+        return await self.client.post(
+            "/api/auth/signup",
+            json={
+                "username": self.name,
+                "email": f"{self.name}@example.com",
+                "password": self.password,
+            },
+        )
+
+    async def sign_in(self) -> httpx.Response:
+        """Sign in, and keep what comes back."""
+        response = await self.client.post(
+            "/api/auth/signin", json={"username": self.name, "password": self.password}
+        )
+        self.answer = response.json()
+        return response
+
+    async def get(self, path: str) -> httpx.Response:
+        """Ask for a path with the token."""
+        return await self.client.get(path, headers=self.headers)
+
+
+async def signed_in(client: httpx.AsyncClient, house: House, name: str, *roles: str) -> Person:
+    """Return somebody who has signed up, was granted these roles besides `user`, and signed in."""
+    person = Person(name, client)
+    assert (await person.sign_up()).status_code == 200
+    user = await house.accounts.get_by_username(name)
+    for role in roles:
+        await house.accounts.grant(user, role)
+    assert (await person.sign_in()).status_code == 200
+    return person

@@ -1,0 +1,142 @@
+"""The real server, in a process of its own, as a test starts and ends it."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import httpx
+
+GATELODGE = Path(sys.executable).with_name("gatelodge")
+START_SECONDS = 30.0
+
+
+def free_port() -> int:
+    """Return a port of the loopback address that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Server:
+    """`gatelodge serve` on a free port of the loopback address.
+
+    Attributes:
+        url: what to send requests to.
+        log: the file that its output goes to.
+    """
+
+    def __init__(self, folder: Path, *, workers: int = 1, **settings: str) -> None:
+        """Prepare a server whose data lives in `folder`; settings are named as in Settings."""
+        self.folder = folder
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.workers = workers
+        self.log = folder / "server.log"
+        self.environment = environment(folder, settings)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> Self:
+        """Start the process and wait for its first answer."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [
+                    *(GATELODGE, "serve"),
+                    *("--port", str(self.port)),
+                    *("--workers", str(self.workers)),
+                ],
+                env=self.environment,
+                cwd=self.folder,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        self._wait_for_answer()
+        return self
+
+    def stop(self) -> int:
+        """End the server as an operator would; return its exit code."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            return self._process.wait(30)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise
+
+    def kill(self) -> None:
+        """End the server and its workers at once, as a power cut would."""
+        assert self._process is not None
+        os.killpg(self._process.pid, signal.SIGKILL)  # a group of its own, see start_new_session
+        self._process.wait(30)
+
+    @property
+    def pid(self) -> int:
+        """The process that was started; workers are its children."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether the process is there."""
+        return self._process is not None and self._process.poll() is None
+
+    def command(self, *arguments: str, typed: str = "") -> subprocess.CompletedProcess[str]:
+        """Run `gatelodge` on the same data, with something typed on standard input."""
+        return run_command(*arguments, environment=self.environment, typed=typed)
+
+    def __enter__(self) -> Self:
+        """Start."""
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Stop, if it still runs."""
+        if self.running:
+            self.stop()
+
+    def _wait_for_answer(self) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            assert self.running, f"the server ended: {self.log.read_text()}"
+            try:
+                httpx.get(f"{self.url}/healthz", timeout=5).raise_for_status()
+            except httpx.TransportError:
+                time.sleep(0.02)
+            else:
+                return
+        raise AssertionError(f"no answer in {START_SECONDS} s: {self.log.read_text()}")
+
+
+def environment(folder: Path, settings: Mapping[str, str]) -> dict[str, str]:
+    """Return this process's environment with these settings and no others of ours."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("GATELODGE_")}
+    given = {f"GATELODGE_{name.upper()}": value for name, value in settings.items()}
+    return kept | {"GATELODGE_DATA_DIR": str(folder / "data")} | given
+
+
+def run_command(
+    *arguments: str, environment: Mapping[str, str], typed: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """Run one `gatelodge` command to its end."""
+    return subprocess.run(
+        [GATELODGE, *arguments],
+        env=dict(environment),
+        input=typed,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )

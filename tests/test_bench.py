@@ -1,0 +1,177 @@
+"""The benchmark runs from end to end; its figures mean something only on an idle machine."""
+
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+
+from bench import ROOT
+from bench.page import FIGURES, PAGE, Measured, page, pictures, read_figures, write_page
+from bench.report import Row, table
+from bench.targets import TARGETS
+from tests.support.mongod import find_mongod
+
+DOCS = ROOT / "docs"
+GROWING = ("token check", "rotation", "sign-in without its hash")
+CHECKS = (
+    "limit, bare",
+    "token check",
+    "token check, cookie",
+    "token check, forward-auth",
+    "token check, FastAPI alone",
+    "token check, database read",
+)
+ROWS = {
+    "checks": ["limit", *CHECKS, *(f"{name} / limit" for name in CHECKS)],
+    "cpu": [
+        "one hash",
+        "sign-up",
+        "sign-up, hashing threads",
+        "sign-up, the rest",
+        "sign-in",
+        "sign-in, hashing threads",
+        "sign-in, the rest",
+    ],
+    "rotation": [
+        "rotation",
+        "rotation, a second",
+        "fsync",
+        "rotation, MongoDB",
+        "rotation, MongoDB, a second",
+        "rotation, MongoDB, mongod",
+    ],
+    "sign-ins": [
+        "sign-ins",
+        "sign-ins, of the ideal",
+        "sign-ins, of bare threads",
+        "sign-ins, CPU that hashes",
+        "sign-ins, a thread per core",
+        "sign-ins, a thread per core, of the ideal",
+        "sign-ins, a thread per core, of bare threads",
+        "sign-ins, a thread per core, CPU that hashes",
+    ],
+    "latency": [
+        "board, p50",
+        "board, p99",
+        "board beside 64 waiting sign-ins, p50",
+        "board beside 64 waiting sign-ins, p99",
+        "board beside 64 waiting sign-ins, p50 ratio",
+        "board beside 64 waiting sign-ins, p99 ratio",
+    ],
+    "growth": [
+        *(f"{what}, {size} users" for what in GROWING for size in ("100", "1,000")),
+        *(f"{what}, growth" for what in GROWING),
+    ],
+    "revocation": [
+        f"{what}, {figure}"
+        for what in ("role taken", "session ended")
+        for figure in ("p50", "p99", "maximum")
+    ],
+    "start-up": ["start-up", "start-up, first"],
+    "memory": [
+        "RSS after the start",
+        "PSS after the start",
+        "RSS after a load",
+        "PSS after a load",
+        "growth by bad tokens",
+        "growth by users seen",
+        "growth by both",
+    ],
+}
+NEED_MONGOD = {"rotation", "revocation"}
+
+
+def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the benchmark as `make bench` does."""
+    return subprocess.run(
+        [sys.executable, "-m", "bench", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_every_measurement_reports_its_rows_and_writes_them_down(name: str, tmp_path: Path) -> None:
+    if name in NEED_MONGOD and find_mongod() is None:
+        pytest.skip("no mongod")
+
+    done = bench("--quick", "--only", name, "--write", str(tmp_path))
+
+    assert done.returncode == 0, done.stderr
+    found = read_figures(tmp_path / "performance" / FIGURES)[name]
+    assert sorted(row.name for row in found.rows) == sorted(ROWS[name])
+    assert all(row.value >= 0 for row in found.rows)
+    assert all(row.name in done.stdout for row in found.rows)
+    assert found.machine["python"] in done.stdout
+    assert all(f"| {row.name} |" in (tmp_path / PAGE).read_text() for row in found.rows)
+
+
+def test_a_measurement_that_does_not_exist_is_refused_with_the_names_that_do() -> None:
+    done = bench("--only", "nothing")
+
+    assert done.returncode == 2
+    assert all(name in done.stderr for name in ROWS)
+
+
+def test_each_target_is_held_against_a_row_that_the_benchmark_reports() -> None:
+    rows = {row for names in ROWS.values() for row in names}
+
+    assert {target.row for target in TARGETS} <= rows
+
+
+def test_the_page_says_what_was_kept_and_what_was_missed(tmp_path: Path) -> None:
+    write_page(
+        tmp_path,
+        {"checks": measured("token check / limit", 1.1), "rotation": measured("rotation", 700)},
+    )
+
+    text = (tmp_path / PAGE).read_text()
+    assert "| ≤ 1.25 × | 1.10 unit | kept |" in text
+    assert "| ≤ 600 µs | 700 unit | **missed** |" in text
+    assert "700 unit instead of ≤ 600 µs" in text
+
+
+def test_a_later_run_of_one_part_leaves_the_others_as_they_were(tmp_path: Path) -> None:
+    write_page(
+        tmp_path, {"checks": measured("token check", 50), "rotation": measured("rotation", 700)}
+    )
+    write_page(tmp_path, {"rotation": measured("rotation", 500)})
+
+    found = read_figures(tmp_path / "performance" / FIGURES)
+    assert [found[name].rows[0].value for name in ("checks", "rotation")] == [50, 500]
+
+
+def test_the_page_and_the_pictures_in_the_docs_are_those_of_the_figures_beside_them() -> None:
+    figures = read_figures(DOCS / "performance" / FIGURES)
+
+    assert (DOCS / PAGE).read_text() == page(figures)
+    for name, picture in pictures(figures).items():
+        assert (DOCS / "performance" / name).read_text() == picture
+        assert ET.fromstring(picture).tag.endswith("svg")
+
+
+def test_the_table_is_aligned_and_shows_three_digits_that_mean_something() -> None:
+    rows = [Row("one", 1234, "µs", "seen once"), Row("another", 1.25, "×")]
+
+    assert table("Figures", rows).splitlines() == [
+        "Figures",
+        "  one      1,234 µs  seen once",
+        "  another   1.25 ×",
+    ]
+
+
+def measured(row: str, value: float) -> Measured:
+    """Return a measurement of one row."""
+    return Measured(
+        "Something",
+        "somehow",
+        "make bench",
+        "2030-01-01",
+        {"system": "one"},
+        [Row(row, value, "unit")],
+    )
