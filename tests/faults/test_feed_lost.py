@@ -93,7 +93,7 @@ class Witness:
             now = time.monotonic()
             if self._house.gate.feed.catch_up():
                 self.trusted_until = now
-            if self._house.gate.recall(self._device.token) is not None:
+            if self._house.gate.recall(self._device.token.encode()) is not None:
                 self.answered_at = now
             await asyncio.sleep(0.001)
 
@@ -101,7 +101,7 @@ class Witness:
 async def known_device(house: House) -> Device:
     """Return a device that memory knows."""
     device = await new_device(house)
-    while house.gate.recall(device.token) is None:
+    while house.gate.recall(device.token.encode()) is None:
         await asyncio.sleep(0.005)
         assert isinstance(await asked(house, device.token), Principal)
     return device
@@ -195,7 +195,7 @@ async def test_a_stream_that_stands_still_while_the_database_goes_on(
     with failing(database, "getMore", blockConnection=True, blockTimeMS=3000):
         await asyncio.sleep(STALENESS + 0.5)
         assert not house.gate.feed.catch_up()
-        assert house.gate.recall(device.token) is None
+        assert house.gate.recall(device.token.encode()) is None
         assert isinstance(await asked(house, device.token), Principal)
         await raise_epoch(elsewhere, device)
         assert not isinstance(await asked(house, device.token), Principal)
@@ -219,7 +219,7 @@ async def test_a_stream_that_fails_is_followed_anew(house: House, elsewhere: Sto
         await raise_epoch(elsewhere, device)
         assert not isinstance(await asked(house, device.token), Principal)
     await trusted(house)
-    assert house.gate.recall(device.token) is None
+    assert house.gate.recall(device.token.encode()) is None
     assert not isinstance(await asked(house, device.token), Principal)
 
 
@@ -240,7 +240,7 @@ async def test_an_event_loop_that_stands_still(
     started.set()
     time.sleep(STALENESS + 0.5)  # noqa: ASYNC251 - on purpose
     assert not house.gate.feed.catch_up()
-    assert house.gate.recall(device.token) is None
+    assert house.gate.recall(device.token.encode()) is None
     thread.join()
     assert not isinstance(await asked(house, device.token), Principal)
     await trusted(house)

@@ -64,7 +64,7 @@ async def test_bad_tokens_leave_nothing_behind(tmp_path: Path) -> None:
         assert len(house.gate.tokens) == 1
         assert len(house.gate.view) == 1
         assert len(house.gate.view._dead) == 0
-        assert house.gate.recall(device.token) is not None
+        assert house.gate.recall(device.token.encode()) is not None
 
 
 async def test_no_more_than_a_bounded_number_of_users_and_tokens_is_remembered(

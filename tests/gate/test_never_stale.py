@@ -232,7 +232,7 @@ async def test_a_read_that_the_news_of_a_change_overtakes_is_not_kept(pair: list
             assert pair[0].gate.feed.catch_up()
             await asyncio.sleep(0.002)
 
-    assert pair[0].gate.recall(device.token) is None
+    assert pair[0].gate.recall(device.token.encode()) is None
     assert await asked(pair[0], device.token) is InvalidToken
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from gatelodge.errors import Refusal
 from gatelodge.gate.gate import Gate
 from gatelodge.gate.identity import identity_headers, roles_asked_for
-from gatelodge.gate.principal import Principal
+from gatelodge.gate.principal import Principal, as_bytes
 from gatelodge.gate.recent import Recent
 from gatelodge.gate.rules import Rule
 from gatelodge.web.cookies import TokenDelivery
@@ -87,7 +87,7 @@ class FastDoor:
         named = identity_headers(principal) if route.identity else ()
         return [*named, *route.headers, number]
 
-    def _let_in(self, token: str, rule: Rule, asked: tuple[str, ...]) -> Principal | None:
+    def _let_in(self, token: bytes, rule: Rule, asked: tuple[str, ...]) -> Principal | None:
         """Return who calls, where memory knows them and they may; None: somebody else decides."""
         try:
             principal = self._gate.recall(token) if token else None
@@ -99,7 +99,7 @@ class FastDoor:
             return None
         return principal
 
-    def _token_in(self, headers: Headers) -> str | None:
+    def _token_in(self, headers: Headers) -> bytes | None:
         """Return the one token of a usual request, empty where it has none; None: unusual."""
         read: dict[bytes, bytes] = {}
         size = 0
@@ -117,20 +117,20 @@ class FastDoor:
             return None
         return self._only_token(read, headers)
 
-    def _only_token(self, read: Mapping[bytes, bytes], headers: Headers) -> str | None:
+    def _only_token(self, read: Mapping[bytes, bytes], headers: Headers) -> bytes | None:
         bearer = read.get(b"authorization")
         plain = read.get(b"x-access-token")
         if bearer is None:
             if plain is not None:
-                return plain.decode("latin-1")
-            return self._token_in_cookies(headers) if b"cookie" in read else ""
+                return plain
+            return self._token_in_cookies(headers) if b"cookie" in read else b""
         if plain is not None or bearer[:7].lower() != b"bearer ":
             return None
-        return bearer[7:].decode("latin-1")
+        return bearer[7:]
 
-    def _token_in_cookies(self, headers: Headers) -> str | None:
+    def _token_in_cookies(self, headers: Headers) -> bytes | None:
         try:
-            return self._delivery.read(headers).access or ""
+            return as_bytes(self._delivery.read(headers).access or "")
         except Refusal:
             return None
 

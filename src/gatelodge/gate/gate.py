@@ -6,7 +6,7 @@ from gatelodge.accounts.store import UserId
 from gatelodge.clock import Clock
 from gatelodge.errors import InvalidToken
 from gatelodge.gate.feed import ChangeFeed
-from gatelodge.gate.principal import Principal, Records, VerifiedTokens
+from gatelodge.gate.principal import Principal, Records, VerifiedTokens, as_bytes
 from gatelodge.gate.rules import Rule
 from gatelodge.gate.view import View
 from gatelodge.sessions.store import SessionId, SessionStore
@@ -59,7 +59,7 @@ class Gate:
             InvalidToken: the token, its session or its user does not stand.
             ExpiredToken: the token's time is over.
         """
-        principal = self.recall(token)
+        principal = self.recall(as_bytes(token))
         if principal is not None:
             return principal
         claims = await self.tokens.verify(token)
@@ -68,7 +68,7 @@ class Gate:
             raise InvalidToken
         return await self._read_and_keep(claims, trusted=trusted)
 
-    def recall(self, token: str) -> Principal | None:
+    def recall(self, token: bytes) -> Principal | None:
         """Return whose token this is, from memory alone; None: memory cannot tell.
 
         Raises:

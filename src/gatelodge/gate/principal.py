@@ -67,7 +67,7 @@ class VerifiedTokens:
     access_tokens: AccessTokens
     _recent: Recent[bytes, _Verified] = field(default_factory=lambda: Recent(MOST_TOKENS))
 
-    def find(self, token: str, now: int) -> Claims | None:
+    def find(self, token: bytes, now: int) -> Claims | None:
         """Return the claims of a token that was verified before, or None.
 
         Args:
@@ -93,12 +93,19 @@ class VerifiedTokens:
         """
         keys = self.access_tokens.keys.standing  # first: they may change on the way
         claims = await self.access_tokens.verify(token)
-        self._recent.put(_digest(token), _Verified(claims, claims.expires_at * 1000, keys))
+        self._recent.put(
+            _digest(as_bytes(token)), _Verified(claims, claims.expires_at * 1000, keys)
+        )
         return claims
 
     def __len__(self) -> int:
         return len(self._recent)
 
 
-def _digest(token: str) -> bytes:
-    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+def as_bytes(token: str) -> bytes:
+    """Return a token as it stood in the request; nothing that was sent makes this fail."""
+    return token.encode("utf-8", "surrogatepass")
+
+
+def _digest(token: bytes) -> bytes:
+    return hashlib.sha256(token).digest()
