@@ -143,10 +143,7 @@ class AccountService:
         """
         await self._refuse_unknown([role])
         await self._refuse_last_admin(user, affects=role == ADMIN)
-        changed = await self.users.withdraw(user.id, role)
-        if changed and role == ADMIN and not await self.users.holds_anyone(ADMIN):
-            await self.users.grant(user.id, role)  # another one lost it at the same moment
-            raise LastAdmin
+        changed = await self._withdraw(user, role)
         await self._record_change(changed, "role.withdrawn", user, role=role)
         return changed
 
@@ -182,7 +179,7 @@ class AccountService:
         Raises:
             LastAdmin: nobody else could administer.
         """
-        await self._refuse_last_admin(user, affects=True)
+        await self._step_down(user)
         changed = await self.users.remove(user.id)
         await self._record_change(changed, "user.deleted", user)
         return changed
@@ -198,7 +195,7 @@ class AccountService:
         if not await self.passwords.verify(user.password_hash, password):
             self.audit.note("user.delete_refused", actor=user.id, origin=origin)
             raise WrongPassword(field="password")
-        await self._refuse_last_admin(user, affects=True)
+        await self._step_down(user)
         if await self.users.remove(user.id):
             await self.audit.record("user.deleted", actor=user.id, target=user.id, origin=origin)
 
@@ -215,12 +212,12 @@ class AccountService:
         try:
             return await make(wanted, origin)
         except UsernameTaken:
-            user = await self._find_just_made(wanted)
+            user = await self._find_just_made(wanted, origin)
             if user is None:
                 raise
             return user
 
-    async def _find_just_made(self, wanted: NewUser) -> User | None:
+    async def _find_just_made(self, wanted: NewUser, origin: Origin) -> User | None:
         """Return the user whom this very form made a moment ago, or None.
 
         Name, address and password must be the same, and the user new: it is no way to guess
@@ -231,8 +228,11 @@ class AccountService:
             return None
         if self.clock.now() - user.created_at > SENT_TWICE_WITHIN or user.disabled_at is not None:
             return None
-        right = await self.passwords.verify(user.password_hash, wanted.password)
-        return user if right else None
+        if await self.passwords.verify(user.password_hash, wanted.password):
+            return user
+        detail = {"factor": "password"}
+        self.audit.note("sign_in.failed", target=user.id, origin=origin, detail=detail)
+        return None
 
     def _checked(self, wanted: NewUser, *, reserved_allowed: bool) -> User:
         """Return the user as they would be kept, without a password yet."""
@@ -274,6 +274,23 @@ class AccountService:
             return
         if not await self.users.holds_anyone(ADMIN, besides=user.id):
             raise LastAdmin
+
+    async def _step_down(self, user: User) -> None:
+        """Take `admin` from a user who is about to go: of the last two, one cannot.
+
+        A removal cannot be taken back when another one turns out to have come between; the loss
+        of a role can.
+        """
+        await self._refuse_last_admin(user, affects=True)
+        if ADMIN in user.roles and user.disabled_at is None:
+            await self._withdraw(user, ADMIN)
+
+    async def _withdraw(self, user: User, role: str) -> bool:
+        changed = await self.users.withdraw(user.id, role)
+        if changed and role == ADMIN and not await self.users.holds_anyone(ADMIN):
+            await self.users.grant(user.id, role)  # another one lost it at the same moment
+            raise LastAdmin
+        return changed
 
     async def _keep(self, user: User, password: str, event: str, origin: Origin) -> User:
         user = replace(user, password_hash=await self.passwords.hash(password))

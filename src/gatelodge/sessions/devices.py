@@ -15,7 +15,7 @@ _PROGRAMS = (
     (r"\bVivaldi/", "Vivaldi"),
     (r"\b(?:Firefox|FxiOS)/", "Firefox"),
     (r"\b(?:HeadlessChrome|Chrome|CriOS|Chromium)/", "Chrome"),
-    (r"\bVersion/\S+.*\bSafari/", "Safari"),
+    (r"\bVersion/\S.*\bSafari/", "Safari"),
     (r"^curl/", "curl"),
     (r"^Wget/", "Wget"),
     (r"^python-httpx/|^python-requests/|^Python", "Python"),

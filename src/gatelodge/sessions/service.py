@@ -72,8 +72,19 @@ class SessionService:
     clock: Clock
     limits: SessionLimits
 
-    async def open(self, user: User, delivery: Delivery, origin: Origin) -> SignedIn:
-        """Open a session for a user who was proven just now."""
+    async def open(
+        self, user: User, delivery: Delivery, origin: Origin, *, former: str | None = None
+    ) -> SignedIn:
+        """Open a session for a user who was proven just now.
+
+        It takes the place of the one that the refresh token `former` is of (ASVS 7.2.4).
+        """
+        session = await self._add(user, delivery, origin)
+        if former and (ended := await self.find_by_refresh_token(former)):
+            await self.sign_out(ended.user_id, ended.id, origin)
+        return self._signed_in(user, session)
+
+    async def _add(self, user: User, delivery: Delivery, origin: Origin) -> Session:
         now = self.clock.now()
         session = Session(
             id=SessionId(new_id(SESSION_PREFIX, now)),
@@ -98,7 +109,7 @@ class SessionService:
                 detail={"factor": "password"},
             ),
         )
-        return self._signed_in(user, session)
+        return session
 
     async def refresh(self, presented: str, origin: Origin) -> SignedIn:
         """Trade a refresh token for a new pair.

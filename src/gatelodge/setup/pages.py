@@ -48,9 +48,11 @@ async def show_setup(visit: Visit) -> Response:
 async def set_up(visit: Visit) -> Response:
     """Make the administrator, sign them in, and show them their account."""
     wanted = NewUser(visit.form["username"], visit.form["email"], visit.form["password"])
+    delivery, sessions = visit.ask(TokenDelivery), visit.ask(SessionService)
+    former = delivery.former_token(visit.request.scope["headers"], "cookie")
     user = await visit.ask(SetupService).make_admin(_secret(visit), wanted, visit.origin)
-    signed_in = await visit.ask(SessionService).open(user, "cookie", visit.origin)
-    visit.ask(TokenDelivery).set_cookies(visit.request.scope, signed_in)
+    signed_in = await sessions.open(user, "cookie", visit.origin, former=former)
+    delivery.set_cookies(visit.request.scope, signed_in)
     return visit.go("/account", done="admin-made")
 
 

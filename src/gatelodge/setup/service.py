@@ -11,7 +11,7 @@ from gatelodge.accounts.one_time_tokens import (
     digest_of,
     new_token,
 )
-from gatelodge.accounts.service import ADMIN, AccountService, NewUser
+from gatelodge.accounts.service import ADMIN, SENT_TWICE_WITHIN, AccountService, NewUser
 from gatelodge.accounts.store import User
 from gatelodge.audit import Origin
 from gatelodge.clock import Clock
@@ -75,11 +75,16 @@ class SetupService:
         return user
 
     async def _check_unless_made(self, secret: str, wanted: NewUser) -> OneTimeToken | None:
-        """Return what is kept of the secret; None where an administrator has this name already."""
+        """Return what is kept of the secret; None where it has just made an administrator so named.
+
+        Later the answer is one for all names: nobody learns who administers.
+        """
         try:
             return await self.check(secret)
         except InvalidSetupLink:
             with contextlib.suppress(NoSuchUser):
-                if ADMIN in (await self.accounts.get_by_username(wanted.username)).roles:
+                user = await self.accounts.get_by_username(wanted.username)
+                is_new = self.clock.now() - user.created_at <= SENT_TWICE_WITHIN
+                if is_new and ADMIN in user.roles:
                     return None
             raise

@@ -95,10 +95,7 @@ class SignInService:
             HashingBusy: too many are signing in.
         """
         user = await self.authenticate(username, password, origin)
-        signed_in = await self.sessions.open(user, delivery, origin)
-        if former and (ended := await self.sessions.find_by_refresh_token(former)):
-            await self.sessions.sign_out(ended.user_id, ended.id, origin)
-        return signed_in
+        return await self.sessions.open(user, delivery, origin, former=former)
 
     async def change_password(
         self, caller: Records, current: str, new: str, origin: Origin

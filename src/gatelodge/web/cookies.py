@@ -12,6 +12,10 @@ from gatelodge.web.shell import SET_COOKIES, Headers, Scope
 
 SameSite = Literal["lax", "strict", "none"]
 
+# RFC 6265, 5.2. What else `strip` takes for blank, such as U+00A0, is part of a name to a browser,
+# which would let other hosts of the domain set `\xa0__Host-…`.
+_BLANKS = " \t"
+
 
 @dataclass(frozen=True, slots=True)
 class CookieTokens:
@@ -118,8 +122,8 @@ class TokenDelivery:
 
 def _pairs(headers: Headers) -> list[tuple[str, str]]:
     lines = [value.decode("latin-1") for name, value in headers if name == b"cookie"]
-    items = [item.strip().partition("=") for line in lines for item in line.split(";")]
-    return [(name.strip(), value.strip()) for name, _, value in items]
+    items = [item.partition("=") for line in lines for item in line.split(";")]
+    return [(name.strip(_BLANKS), value.strip(_BLANKS)) for name, _, value in items]
 
 
 def _only(pairs: list[tuple[str, str]], wanted: str) -> str | None:

@@ -206,10 +206,11 @@ def check_query(request: Request, repeatable: frozenset[str]) -> None:
     query = request.scope["query_string"]
     if not query:
         return
-    names = [name for name, _ in parse_qsl(query.decode("latin-1"), keep_blank_values=True)]
-    for name in set(names):
-        if names.count(name) > 1 and name not in repeatable:
+    seen: set[str] = set()
+    for name, _ in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
+        if name in seen and name not in repeatable:
             raise InvalidRequest("A query parameter is given twice.", field=name[:64])
+        seen.add(name)
 
 
 async def _check_body(request: Request, *, required: bool) -> None:

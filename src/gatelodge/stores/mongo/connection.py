@@ -141,7 +141,7 @@ class MongoDatabase:
         try:
             with MongoClient[Document](self._address, **_options(self._address)) as client:
                 return _migrate_patiently(client.get_default_database(DEFAULT_NAME))
-        except PyMongoError as error:
+        except (PyMongoError, ValueError) as error:  # the latter of an address that is none
             raise ConfigurationError(f"MongoDB cannot be used: {error}") from error
 
     async def start(self) -> None:

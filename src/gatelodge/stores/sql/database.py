@@ -1,12 +1,16 @@
 """One SQLite file: a writer thread with group commit, and two that read."""
 
 import asyncio
+import contextlib
 import os
 import sqlite3
+import stat
+import time
 from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import (
+    URL,
     Connection,
     Engine,
     NullPool,
@@ -27,6 +31,7 @@ L = TypeVar("L", bound=Lane)
 HEAD = "0003"
 """The revision that this version of the code needs."""
 
+PRIVATE = 0o600
 BUSY_TIMEOUT_MILLISECONDS = 10_000
 
 
@@ -139,7 +144,7 @@ def _open(lane: L | None) -> L:
 def create_sqlite_engine(path: Path) -> Engine:
     """Return an engine that leaves transactions to us and sets up every connection alike."""
     engine = create_engine(
-        f"sqlite:///{path}",
+        URL.create("sqlite", database=str(path)),  # in a text, `?` would end the path
         poolclass=NullPool,
         isolation_level="AUTOCOMMIT",
         hide_parameters=True,  # an error that is logged shows no hash and no address
@@ -152,12 +157,18 @@ def create_sqlite_engine(path: Path) -> Engine:
 def make_private_file(path: Path) -> None:
     """Make the file, and its folder, readable by this user alone.
 
+    A file that is there is not opened: to close it again would drop the locks that SQLite may hold
+    on it in this process (sqlite.org/howtocorrupt.html, section 2.2).
+
     Raises:
         ConfigurationError: it cannot be made there.
     """
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        if stat.S_IMODE(path.stat().st_mode) != PRIVATE:  # it was put back from a copy, perhaps
+            path.chmod(PRIVATE)
     except OSError as error:
         raise ConfigurationError(
             f"cannot open the database file {path}: {error.strerror}"
@@ -189,10 +200,27 @@ def upgrade(connection: Connection) -> list[str]:
 def _set_up_connection(connection: sqlite3.Connection, _record: Any) -> None:
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MILLISECONDS}")
-    cursor.execute("PRAGMA journal_mode = WAL")
+    _use_wal(cursor)
     cursor.execute("PRAGMA synchronous = FULL")
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.close()
+
+
+def _use_wal(cursor: sqlite3.Cursor) -> None:
+    """Turn to WAL, which the first connection to a new file does for all.
+
+    SQLite does not wait for another process that does the same, whatever the busy timeout.
+    """
+    deadline = time.monotonic() + BUSY_TIMEOUT_MILLISECONDS / 1000
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 _PING = text("SELECT 1 FROM sqlite_master LIMIT 1")

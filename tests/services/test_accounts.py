@@ -1,0 +1,43 @@
+"""What operators and people do with accounts, where a request can hardly reach."""
+
+import asyncio
+
+import httpx
+import pytest
+
+from gatelodge.accounts.service import ADMIN, NewUser
+from gatelodge.app import House
+from gatelodge.errors import LastAdmin
+from tests.support.people import PASSWORD, Person
+
+
+@pytest.mark.parametrize("way", ["delete", "disable", "withdraw"])
+async def test_two_administrators_who_go_at_once_do_not_leave_none(house: House, way: str) -> None:
+    """Each sees the other one still there; in the end somebody can administer."""
+    users = [
+        await house.accounts.create(NewUser(name, f"{name}@example.com", PASSWORD, (ADMIN,)))
+        for name in ("adele", "bertha")
+    ]
+    act = {
+        "delete": house.accounts.delete,
+        "disable": house.accounts.disable,
+        "withdraw": lambda user: house.accounts.withdraw(user, ADMIN),
+    }[way]
+    outcomes = await asyncio.gather(*(act(user) for user in users), return_exceptions=True)
+    assert any(isinstance(outcome, LastAdmin) for outcome in outcomes)
+    assert await house.accounts.has_admin()
+
+
+async def test_a_name_that_is_not_ascii_goes_through_forward_auth(
+    client: httpx.AsyncClient, house: House
+) -> None:
+    """A name is shown as typed; the proxy gets it whole, cold and warm."""
+    person = Person("ａｌｉｃｅ", client)
+    body = {"username": person.name, "email": "alice@example.com", "password": PASSWORD}
+    assert (await client.post("/api/auth/signup", json=body)).status_code == 200
+    await person.sign_in()
+    for extra in ({}, {}, {"origin": "http://localhost:8080"}):
+        response = await client.get("/api/auth/verify", headers=person.headers | extra)
+        assert response.status_code == 200
+        names = [value for name, value in response.headers.raw if name.lower() == b"x-auth-user"]
+        assert names == ["ａｌｉｃｅ".encode()]
