@@ -257,7 +257,7 @@ def create_app(house: House) -> App:
         refuse=refuse,
         let_in=cors.headers_for if cors else None,
     )
-    return FastDoor(shell, house.gate, house.delivery, fast_routes(shell))
+    return FastDoor(shell, house.gate, house.delivery.names, fast_routes(shell))
 
 
 def fast_routes(shell: Shell) -> dict[str, FastRoute]:

@@ -26,7 +26,8 @@ class SystemClock:
     """The machine's wall clock, which within one process never steps back.
 
     When somebody sets the wall clock back, time goes on at the pace of the monotonic
-    clock instead, so that what has expired stays expired.
+    clock instead, so that what has expired stays expired. The wall clock itself is read
+    only now and then; in between, the monotonic clock says how much time has passed.
     """
 
     def __init__(self) -> None:
@@ -41,9 +42,12 @@ class SystemClock:
     def milliseconds(self) -> int:
         """Return this instant as milliseconds since 1970."""
         monotonic = time.monotonic()
-        self._wall = max(time.time(), self._wall + (monotonic - self._monotonic))
-        self._monotonic = monotonic
-        return int(self._wall * 1000)
+        passed = monotonic - self._monotonic
+        if passed > _WALL_CLOCK_EVERY:
+            self._wall = max(time.time(), self._wall + passed)
+            self._monotonic = monotonic
+            passed = 0.0
+        return int((self._wall + passed) * 1000)
 
 
 def from_milliseconds(milliseconds: int) -> datetime:
@@ -86,6 +90,9 @@ def id_to_bytes(prefix: str, text: str) -> bytes:
         raise ValueError("not an id of this kind")
     return (number >> _SPARE_BITS).to_bytes(_ID_BYTES, "big")
 
+
+_WALL_CLOCK_EVERY = 0.01
+"""Seconds: so soon a clock that was set forward is noticed."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)

@@ -32,7 +32,7 @@ class Twins:
             self.handed_on += 1
             await app._shell(scope, receive, send)
 
-        self.fast = FastDoor(app._shell, app._gate, app._delivery, app._routes)
+        self.fast = FastDoor(app._shell, app._gate, app._cookies, app._routes)
         self.fast._shell = Counted(shell, app._shell)  # type: ignore[assignment]
         self.slow = app._shell
 
@@ -119,6 +119,10 @@ def carriers(token: str, other: str) -> list[list[tuple[str, str]]]:
         [("authorization", f"Bearer {token} {token}")],
         [("cookie", f"gatelodge-access={token}")],
         [("cookie", f"a=b; gatelodge-access={token}; gatelodge-access={other}")],
+        [("cookie", f" gatelodge-access = {token} ;gatelodge-access=; gatelodge-access={token}")],
+        [("cookie", f"gatelodge-access={token}; gatelodge-refresh=a; gatelodge-refresh=b")],
+        [("cookie", f"gatelodge-access={token}; gatelodge-refresh=a; gatelodge-refresh=a")],
+        [("cookie", f'gatelodge-access="{token}"; =; ;;; gatelodge-access')],
         [("cookie", f"gatelodge-access={other}"), ("x-access-token", token)],
         [("x-access-token", ""), ("authorization", "")],
         [],

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from gatelodge.errors import Refusal
 from gatelodge.gate.gate import Gate
 from gatelodge.gate.identity import identity_headers, roles_asked_for
-from gatelodge.gate.principal import Principal, as_bytes
+from gatelodge.gate.principal import Principal
 from gatelodge.gate.recent import Recent
 from gatelodge.gate.rules import Rule
-from gatelodge.web.cookies import TokenDelivery
+from gatelodge.web.cookies import read_cookies
 from gatelodge.web.shell import Headers, Message, Receive, Scope, Send, Shell
 
 _MOST_REMEMBERED = 256
@@ -49,14 +49,25 @@ class FastDoor:
     """An ASGI application in front of the shell."""
 
     def __init__(
-        self, shell: Shell, gate: Gate, delivery: TokenDelivery, routes: Mapping[str, FastRoute]
+        self,
+        shell: Shell,
+        gate: Gate,
+        cookies: tuple[bytes, bytes],
+        routes: Mapping[str, FastRoute],
     ) -> None:
-        """Answer for these paths; hand on everything else."""
+        """Answer for these paths; hand on everything else.
+
+        Args:
+            shell: who answers what is handed on.
+            gate: who is asked.
+            cookies: the names of those that carry the access token and the refresh token.
+            routes: by their paths.
+        """
         self._shell = shell
         self._gate = gate
-        self._delivery = delivery
+        self._cookies = cookies
         self._routes = routes
-        self._hosts: Recent[bytes, bool] = Recent(_MOST_REMEMBERED)
+        self._hosts: set[bytes] = set()
         self._queries: Recent[bytes, tuple[str, ...]] = Recent(_MOST_REMEMBERED)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -71,7 +82,7 @@ class FastDoor:
 
     def _headers_for(self, scope: Scope, route: FastRoute) -> Headers | None:
         """Return the headers of the answer; None: this is not for the fast door."""
-        if scope["type"] != "http" or scope["method"] != "GET":
+        if scope.get("method") != "GET":
             return None
         query = scope["query_string"]
         asked = self._roles_in(query, route) if query else ()
@@ -84,8 +95,9 @@ class FastDoor:
         principal = self._let_in(token, route.rule, asked)
         if principal is None:
             return None
-        named = identity_headers(principal) if route.identity else ()
-        return [*named, *route.headers, number]
+        if route.identity:
+            return [*identity_headers(principal), *route.headers, number]
+        return [*route.headers, number]
 
     def _let_in(self, token: bytes, rule: Rule, asked: tuple[str, ...]) -> Principal | None:
         """Return who calls, where memory knows them and they may; None: somebody else decides."""
@@ -113,33 +125,29 @@ class FastDoor:
                 return None
         if size > _USUAL_BYTES or len(headers) > _USUAL_HEADERS:
             return None
-        if not self._knows_host(read.get(b"host", b"")):
+        host = read.get(b"host", b"")
+        if host not in self._hosts and not self._answers_for(host):
             return None
-        return self._only_token(read, headers)
-
-    def _only_token(self, read: Mapping[bytes, bytes], headers: Headers) -> bytes | None:
-        bearer = read.get(b"authorization")
-        plain = read.get(b"x-access-token")
+        bearer, plain = read.get(b"authorization"), read.get(b"x-access-token")
         if bearer is None:
-            if plain is not None:
-                return plain
-            return self._token_in_cookies(headers) if b"cookie" in read else b""
-        if plain is not None or bearer[:7].lower() != b"bearer ":
-            return None
-        return bearer[7:]
+            return self._token_in_cookie(read.get(b"cookie", b"")) if plain is None else plain
+        usual = plain is None and (bearer[:7] == b"Bearer " or bearer[:7].lower() == b"bearer ")
+        return bearer[7:] if usual else None
 
-    def _token_in_cookies(self, headers: Headers) -> bytes | None:
+    def _token_in_cookie(self, cookie: bytes) -> bytes | None:
         try:
-            return as_bytes(self._delivery.read(headers).access or "")
+            return read_cookies([cookie], self._cookies).get(self._cookies[0], b"")
         except Refusal:
             return None
 
-    def _knows_host(self, host: bytes) -> bool:
-        known = self._hosts.find(host)
-        if known is None and self._shell.answers_for(host):
-            known = True
-            self._hosts.put(host, known)
-        return known is True
+    def _answers_for(self, host: bytes) -> bool:
+        """Ask the shell for what it says of a Host header, and remember where that is yes."""
+        answers = self._shell.answers_for(host)
+        if answers:
+            if len(self._hosts) == _MOST_REMEMBERED:
+                self._hosts.clear()
+            self._hosts.add(host)
+        return answers
 
     def _roles_in(self, query: bytes, route: FastRoute) -> tuple[str, ...] | None:
         """Return the roles that the query asks for; None: it asks for something else."""

@@ -3,10 +3,10 @@
 from dataclasses import dataclass, field
 
 from gatelodge.accounts.store import UserId
-from gatelodge.clock import Clock
-from gatelodge.errors import InvalidToken
+from gatelodge.clock import Clock, to_milliseconds
+from gatelodge.errors import ExpiredToken, InvalidToken
 from gatelodge.gate.feed import ChangeFeed
-from gatelodge.gate.principal import Principal, Records, VerifiedTokens, as_bytes
+from gatelodge.gate.principal import Principal, Records, VerifiedToken, VerifiedTokens, as_bytes
 from gatelodge.gate.rules import Rule
 from gatelodge.gate.view import View
 from gatelodge.sessions.store import SessionId, SessionStore
@@ -76,12 +76,24 @@ class Gate:
         """
         if not self.feed.catch_up():
             return None
-        now = self.clock.milliseconds()
-        claims = self.tokens.find(token, now)
-        if claims is None:
+        verified = self.tokens.find(token)
+        if verified is None:
             return None
-        principal = self.view.find(claims.session_id, now)
-        return principal if principal and principal.subject == claims.subject else None
+        now = self.clock.milliseconds()
+        if now < verified.until and verified.changes == self.view.changes:
+            return verified.principal  # nothing at all has changed since memory was last asked
+        if now >= verified.expires_at:
+            raise ExpiredToken
+        return self._ask_view(verified, now)
+
+    def _ask_view(self, verified: VerifiedToken, now: int) -> Principal | None:
+        principal = self.view.find(verified.claims.session_id, now)
+        if principal is None or principal.subject != verified.claims.subject:
+            return None
+        verified.principal = principal
+        verified.changes = self.view.changes
+        verified.until = min(verified.expires_at, to_milliseconds(principal.expires_at))
+        return principal
 
     async def records_of(self, principal: Principal) -> Records:
         """Return the records behind a principal, as they stand now.

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from gatelodge.accounts.store import User, UserId
-from gatelodge.errors import ExpiredToken
 from gatelodge.gate.recent import Recent
 from gatelodge.sessions.store import Session, SessionId
 from gatelodge.tokens.access import AccessTokens, Claims
@@ -46,43 +45,45 @@ class Records:
     session: Session
 
 
-@dataclass(frozen=True, slots=True)
-class _Verified:
-    """Claims whose signature was checked, until when they count, and what the keys were then."""
+@dataclass(slots=True)
+class VerifiedToken:
+    """A token whose signature was checked, and what memory last said of it.
+
+    Attributes:
+        claims: what it says.
+        expires_at: when it ends, in milliseconds since 1970.
+        keys: what the keys were when it was checked.
+        principal: whose token it was, when memory was last asked.
+        changes: of the view then. While it has had no other since, that is still so...
+        until: ...until then, in milliseconds since 1970.
+    """
 
     claims: Claims
     expires_at: int
     keys: object
+    principal: Principal | None = None
+    changes: int = -1
+    until: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class VerifiedTokens:
-    """Check each token's signature once, and its time every time.
+    """Check each token's signature once.
 
     What is remembered is bounded, holds no refused token, and is keyed by the digest of the whole
-    token, so that memory holds no token either. Whether the session and user stand is not asked
-    here.
+    token, so that memory holds no token either. Whether its time is over, and whether the session
+    and user stand, is not asked here.
     """
 
     access_tokens: AccessTokens
-    _recent: Recent[bytes, _Verified] = field(default_factory=lambda: Recent(MOST_TOKENS))
+    _recent: Recent[bytes, VerifiedToken] = field(default_factory=lambda: Recent(MOST_TOKENS))
 
-    def find(self, token: bytes, now: int) -> Claims | None:
-        """Return the claims of a token that was verified before, or None.
-
-        Args:
-            token: as it came.
-            now: milliseconds since 1970.
-
-        Raises:
-            ExpiredToken: its time is over.
-        """
+    def find(self, token: bytes) -> VerifiedToken | None:
+        """Return what is known of a token, as it came, that was verified before, or None."""
         verified = self._recent.find(_digest(token))
         if verified is None or verified.keys is not self.access_tokens.keys.standing:
             return None  # a key may be gone: `verify` looks closer
-        if now >= verified.expires_at:
-            raise ExpiredToken
-        return verified.claims
+        return verified
 
     async def verify(self, token: str) -> Claims:
         """Return the claims of a token, and remember them.
@@ -94,7 +95,7 @@ class VerifiedTokens:
         keys = self.access_tokens.keys.standing  # first: they may change on the way
         claims = await self.access_tokens.verify(token)
         self._recent.put(
-            _digest(as_bytes(token)), _Verified(claims, claims.expires_at * 1000, keys)
+            _digest(as_bytes(token)), VerifiedToken(claims, claims.expires_at * 1000, keys)
         )
         return claims
 

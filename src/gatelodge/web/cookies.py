@@ -1,5 +1,6 @@
 """How tokens travel: in the answer's body, or in HttpOnly cookies (security.md, section 6)."""
 
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
@@ -14,7 +15,7 @@ SameSite = Literal["lax", "strict", "none"]
 
 # RFC 6265, 5.2. What else `strip` takes for blank, such as U+00A0, is part of a name to a browser,
 # which would let other hosts of the domain set `\xa0__Host-…`.
-_BLANKS = " \t"
+_BLANKS = b" \t"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,11 @@ class TokenDelivery:
         """The name of the cookie that carries the refresh token."""
         return f"{self._prefix}gatelodge-refresh"
 
+    @property
+    def names(self) -> tuple[bytes, bytes]:
+        """The names of both, as they stand in a request: the access token's first."""
+        return self.access_cookie.encode(), self.refresh_cookie.encode()
+
     def after_sign_in(self, scope: Scope, signed_in: SignedIn) -> bool:
         """Set the cookies where they are wanted; say whether the body carries the tokens too."""
         if self._by_cookies(signed_in.session.delivery):
@@ -90,9 +96,12 @@ class TokenDelivery:
             ConflictingTokens: one of them is there twice and differs; another host of the domain
                 may have planted it.
         """
-        found = list(_pairs(headers))
+        lines = (value for name, value in headers if name == b"cookie")
+        found = read_cookies(lines, self.names)
+        access, refresh = (found.get(name) for name in self.names)
         return CookieTokens(
-            access=_only(found, self.access_cookie), refresh=_only(found, self.refresh_cookie)
+            access=None if access is None else access.decode("latin-1"),
+            refresh=None if refresh is None else refresh.decode("latin-1"),
         )
 
     def _by_cookies(self, delivery: Delivery) -> bool:
@@ -120,14 +129,17 @@ class TokenDelivery:
         return "; ".join(parts).encode()
 
 
-def _pairs(headers: Headers) -> list[tuple[str, str]]:
-    lines = [value.decode("latin-1") for name, value in headers if name == b"cookie"]
-    items = [item.partition("=") for line in lines for item in line.split(";")]
-    return [(name.strip(_BLANKS), value.strip(_BLANKS)) for name, _, value in items]
+def read_cookies(lines: Iterable[bytes], wanted: Collection[bytes]) -> dict[bytes, bytes]:
+    """Return the values of the cookies so named in these Cookie headers.
 
-
-def _only(pairs: list[tuple[str, str]], wanted: str) -> str | None:
-    values = {value for name, value in pairs if name == wanted and value}
-    if len(values) > 1:
-        raise ConflictingTokens
-    return values.pop() if values else None
+    Raises:
+        ConflictingTokens: one of them is there twice and differs.
+    """
+    found: dict[bytes, bytes] = {}
+    for line in lines:
+        for item in line.split(b";"):
+            name, _, value = item.partition(b"=")
+            name, value = name.strip(_BLANKS), value.strip(_BLANKS)
+            if value and name in wanted and found.setdefault(name, value) != value:
+                raise ConflictingTokens
+    return found

@@ -1,7 +1,6 @@
 """The outermost layer: what holds for every request and every answer, whatever is inside."""
 
 import asyncio
-import itertools
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any, TypeAlias
@@ -45,6 +44,7 @@ REQUEST_ID = "gatelodge.request_id"
 """The key of the request's id in the ASGI scope."""
 
 LOOPBACK = frozenset({b"localhost", b"127.0.0.1", b"[::1]"})
+_IDS_AT_ONCE = 256
 _PROBES = frozenset({"/healthz", "/readyz"})  # asked by address, by whatever runs the server
 
 API_HEADERS: dict[bytes, bytes] = {
@@ -86,8 +86,7 @@ class Shell:
         self._app = app
         self._let_in = let_in or (lambda _asked: [])
         self._refuse = refuse
-        self._series = secrets.token_hex(10).encode()
-        self._numbers = itertools.count(1)
+        self._request_ids: list[bytes] = []
         names = {host.lower().encode() for host in hosts}
         self._hosts = None if b"*" in names else LOOPBACK | names
         self._headers = API_HEADERS | (_TLS_ONLY if secure else {})
@@ -135,8 +134,10 @@ class Shell:
             raise MisdirectedRequest
 
     def new_request_id(self) -> bytes:
-        """Return a new id: unique, and meant to be read in logs, not to be secret."""
-        return b"req_%b%012x" % (self._series, next(self._numbers))
+        """Return a new id, of 128 random bits: it tells nobody how many requests there are."""
+        if not self._request_ids:
+            self._request_ids = _new_request_ids()
+        return self._request_ids.pop()
 
     def answers_for(self, host: bytes) -> bool:
         """Say whether the value of a Host header, with or without a port, names this server."""
@@ -154,6 +155,12 @@ class Shell:
         present = {name for name, _ in headers}
         headers += [pair for pair in self._headers.items() if pair[0] not in present]
         return headers + self._let_in(asked)
+
+
+def _new_request_ids() -> list[bytes]:
+    """Return as many as are made at once, since each question to the system for chance costs."""
+    digits = secrets.token_hex(16 * _IDS_AT_ONCE).encode()
+    return [b"req_" + digits[at : at + 32] for at in range(0, len(digits), 32)]
 
 
 def _check_lengths(headers: Headers) -> None:
