@@ -5,6 +5,7 @@ import contextlib
 import gc
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from urllib.parse import urlsplit
 
@@ -41,11 +42,12 @@ from gatelodge.setup import pages as setup_pages
 from gatelodge.setup.service import SetupService
 from gatelodge.sign_in import api as sign_in_api
 from gatelodge.sign_in import pages as sign_in_pages
+from gatelodge.sign_in.attempts import AttemptGuard, AttemptLimits
 from gatelodge.sign_in.hashing_pool import HashingPool
 from gatelodge.sign_in.passwords import PasswordHasher
 from gatelodge.sign_in.service import Passwords, SignInService
 from gatelodge.stores import Stores, open_stores
-from gatelodge.tasks import end
+from gatelodge.tasks import end, repeat
 from gatelodge.tokens import api as tokens_api
 from gatelodge.tokens.access import AccessTokens
 from gatelodge.tokens.keys import KEY_PREFIX, SigningKeys
@@ -55,6 +57,7 @@ from gatelodge.web.cookies import TokenDelivery
 from gatelodge.web.cors import Cors
 from gatelodge.web.html import Pages, Site
 from gatelodge.web.page_door import answer_before_routing
+from gatelodge.web.proxies import TrustedProxies
 from gatelodge.web.refusals import (
     answer_http_error,
     answer_refusal,
@@ -84,6 +87,9 @@ DOORS = (
 
 AUDIENCE = "gatelodge"
 
+SWEEP_EVERY = timedelta(hours=1)
+"""How often records that are of no more use are forgotten."""
+
 
 @dataclass(frozen=True, slots=True)
 class House:
@@ -98,6 +104,7 @@ class House:
     access_tokens: AccessTokens
     accounts: AccountService
     sessions: SessionService
+    attempts: AttemptGuard
     sign_in: SignInService
     tutorial: TutorialRefresh
     setup: SetupService
@@ -125,7 +132,8 @@ class House:
         async with self.open(), self._follow_changes():
             chores = [
                 asyncio.create_task(self.signing_keys.keep_in_step()),
-                asyncio.create_task(self.sessions.keep_swept()),
+                asyncio.create_task(repeat(self.sessions.sweep, SWEEP_EVERY)),
+                asyncio.create_task(repeat(self.attempts.sweep, SWEEP_EVERY)),
             ]
             try:
                 yield self
@@ -164,10 +172,25 @@ def build(settings: Settings, clock: Clock | None = None) -> House:
     stores = open_stores(settings.database_address)
     audit = AuditLog(stores.events, clock)
     hashing_pool = HashingPool(settings.hash_threads_per_worker, settings.hash_queue)
+    attempts = AttemptGuard(
+        stores.attempts,
+        audit,
+        clock,
+        AttemptLimits.of(
+            account=settings.sign_in_tries_per_account,
+            address=settings.sign_in_tries_per_address,
+            everybody=settings.sign_in_tries_in_all,
+            sign_ups=settings.sign_ups_per_address,
+        ),
+        master_key.derive("log-names"),
+        settings.workers,
+    )
     passwords = Passwords(
         PasswordHasher(settings.hash_memory, settings.hash_passes),
         hashing_pool,
+        attempts,
         settings.password_minimum,
+        (settings.site_name, urlsplit(settings.public_origin).hostname or ""),
     )
     signing_keys = SigningKeys(
         stores.signing_keys,
@@ -202,7 +225,7 @@ def build(settings: Settings, clock: Clock | None = None) -> House:
     same_origin = SameOrigin(
         settings.public_origin, frozenset({settings.public_origin, *settings.known_origins})
     )
-    accounts = AccountService(stores.users, stores.roles, passwords, audit, clock)
+    accounts = AccountService(stores.users, stores.roles, passwords, attempts, audit, clock)
     return House(
         settings=settings,
         stores=stores,
@@ -213,9 +236,8 @@ def build(settings: Settings, clock: Clock | None = None) -> House:
         access_tokens=access_tokens,
         accounts=accounts,
         sessions=sessions,
-        sign_in=SignInService(
-            stores.users, passwords, sessions, audit, master_key.derive("log-names")
-        ),
+        attempts=attempts,
+        sign_in=SignInService(stores.users, passwords, sessions, audit, attempts),
         tutorial=TutorialRefresh(sessions, keeps_token=settings.tutorial),
         setup=SetupService(stores.one_time_tokens, accounts, clock),
         gate=gate,
@@ -256,6 +278,7 @@ def create_app(house: House) -> App:
         secure=house.settings.secure,
         refuse=refuse,
         let_in=cors.headers_for if cors else None,
+        client_of=TrustedProxies(house.settings.trusted_proxies).client_of,
     )
     return FastDoor(shell, house.gate, house.delivery.names, fast_routes(shell))
 

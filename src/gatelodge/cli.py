@@ -238,6 +238,23 @@ def user_enable(
     _change_user(change, database, data_dir, as_json)
 
 
+@user_app.command("unlock")
+def user_unlock(
+    username: Username,
+    database: Database = None,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let a user sign in again for whom too many tries had failed."""
+    change = _Change(
+        username,
+        lambda house, user: house.sign_in.forgive(user),
+        done="may sign in again",
+        undone="was not locked out",
+    )
+    _change_user(change, database, data_dir, as_json)
+
+
 @user_app.command("sign-out")
 def user_sign_out(
     username: Username,

@@ -184,6 +184,13 @@ class HashingBusy(Refusal):
     default = "Too many people are signing in at this moment. Please try again."
 
 
+class TooManyAttempts(Refusal):
+    """Too many tries have failed; who waits may try again."""
+
+    code = "too_many_attempts"
+    default = "Too many tries. Please wait a while before you try again."
+
+
 class NoToken(Refusal):
     """The request carries no access token."""
 

@@ -3,6 +3,7 @@
 import os
 import re
 from datetime import timedelta
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -61,6 +62,17 @@ def _web_origins(values: tuple[str, ...]) -> tuple[str, ...]:
 
 def _web_origin_or_nothing(value: str) -> str:
     return _web_origin(value) if value else ""
+
+
+def _networks(values: tuple[str, ...]) -> tuple[str, ...]:
+    for value in values:
+        try:
+            ip_network(value)
+        except ValueError:
+            raise ValueError(
+                f"write {value} as an address such as 10.0.0.7, or a network such as 10.0.0.0/8"
+            ) from None
+    return values
 
 
 def _colour(value: str) -> str:
@@ -128,6 +140,12 @@ class Settings(BaseSettings):
     hash_queue: int = Field(default=64, ge=1, le=64)
     hash_memory: int = Field(default=19456, ge=19456, le=262144)
     hash_passes: int = Field(default=2, ge=2, le=10)
+
+    sign_in_tries_per_account: int = Field(default=10, ge=0, le=100)
+    sign_in_tries_per_address: int = Field(default=10, ge=0, le=1_000_000)
+    sign_in_tries_in_all: int = Field(default=1000, ge=0, le=1_000_000)
+    sign_ups_per_address: int = Field(default=20, ge=0, le=1_000_000)
+    trusted_proxies: Annotated[Words, AfterValidator(_networks)] = ()
 
     site_name: str = Field(default="Gatelodge", min_length=1, max_length=40)
     logo: Path | None = None

@@ -1,7 +1,11 @@
-"""End background tasks, surely."""
+"""Background tasks: what is done from time to time, and how all of them end, surely."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Any
+
+import structlog
 
 _PATIENCE_SECONDS = 0.5
 
@@ -16,3 +20,15 @@ async def end(*tasks: asyncio.Task[Any]) -> None:
         for task in running:
             task.cancel()
         await asyncio.wait(running, timeout=_PATIENCE_SECONDS)
+
+
+async def repeat(chore: Callable[[], Awaitable[object]], every: timedelta) -> None:
+    """Do a chore from time to time, until cancelled. One that fails is logged, and done again."""
+    while True:
+        await asyncio.sleep(every.total_seconds())
+        try:
+            await chore()
+        except Exception:  # noqa: BLE001 - the next round may do better
+            structlog.get_logger("gatelodge").exception(
+                "chore.failed", chore=getattr(chore, "__qualname__", repr(chore))
+            )

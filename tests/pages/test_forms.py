@@ -2,18 +2,26 @@
 
 import asyncio
 from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import urlencode
 
 import httpx
 import pytest
 
 from gatelodge.app import House
+from gatelodge.settings import Settings
 from tests.pages.reader import ACCEPT, FORM, Reader
 from tests.support.naughty import NAUGHTY
 from tests.support.people import PASSWORD
 
 OTHER = "another horse battery"
 OURS = {"Origin": "http://localhost:8080", "Accept": ACCEPT}
+
+
+@pytest.fixture
+def settings(tmp_path: Path, request: pytest.FixtureRequest) -> Settings:
+    """Return the default settings with those that the test names."""
+    return Settings(data_dir=tmp_path, **getattr(request, "param", {}))
 
 
 @dataclass(frozen=True)
@@ -217,6 +225,7 @@ async def test_a_form_that_is_sent_again_signs_the_same_user_in(
         assert refused.status in {400, 410}
 
 
+@pytest.mark.parametrize("settings", [{"sign_in_tries_per_account": 0}], indirect=True)
 @pytest.mark.parametrize("case", FORMS, ids=str)
 async def test_nothing_typed_makes_the_server_stumble(
     reader: Reader, house: House, case: FormCase
@@ -289,3 +298,45 @@ async def test_a_form_of_another_site_is_refused(
         assert response.status_code == status
     if status == 403:
         assert (await reader.open("/")).heading == "Hello, ann"
+
+
+@pytest.mark.parametrize(
+    ("language", "sentence"),
+    [
+        ("en", "There were too many tries. Please try again in 30 seconds."),
+        ("de", "Das waren zu viele Versuche."),
+    ],
+)
+async def test_who_has_tried_too_often_reads_when_to_come_back(
+    reader: Reader, language: str, sentence: str
+) -> None:
+    """In the form, with the name kept; and the page does not say whether there is such a user."""
+    reader.headers["Accept-Language"] = language
+    for _ in range(10):
+        page = await reader.fill_in("/sign-in", username="nobody", password="wrong")
+        assert page.status == 401
+    page = await reader.fill_in("/sign-in", username="nobody", password="wrong")
+
+    assert page.status == 429
+    assert page.response.headers["Retry-After"] == "30"
+    assert sentence in page.alert
+    assert page.form("/sign-in")["username"] == "nobody"
+    assert page.form("/sign-in")["password"] == ""
+
+
+async def test_a_stolen_browser_is_no_way_to_guess_the_password(reader: Reader) -> None:
+    """Neither by changing it nor by deleting the account, which count together."""
+    await reader.sign_up("ann")
+    for number in range(10):
+        if number % 2:
+            page = await reader.fill_in("/account/delete", password=OTHER)
+        else:
+            page = await reader.fill_in(
+                "/account/password", currentPassword=OTHER, newPassword="seven wild swans"
+            )
+        assert page.status == 400
+    page = await reader.fill_in("/account/delete", password=PASSWORD)
+
+    assert page.status == 429
+    assert "too many tries" in page.alert
+    assert (await reader.open("/account")).status == 200

@@ -1,14 +1,22 @@
 """What operators and people do with accounts, where a request can hardly reach."""
 
 import asyncio
+from pathlib import Path
 
 import httpx
 import pytest
 
 from gatelodge.accounts.service import ADMIN, NewUser
 from gatelodge.app import House
-from gatelodge.errors import LastAdmin
+from gatelodge.errors import LastAdmin, RejectedPassword
+from gatelodge.settings import Settings
 from tests.support.people import PASSWORD, Person
+
+
+@pytest.fixture
+def settings(tmp_path: Path, request: pytest.FixtureRequest) -> Settings:
+    """Return the default settings with those that the test names."""
+    return Settings(data_dir=tmp_path, **getattr(request, "param", {}))
 
 
 @pytest.mark.parametrize("way", ["delete", "disable", "withdraw"])
@@ -41,3 +49,15 @@ async def test_a_name_that_is_not_ascii_goes_through_forward_auth(
         assert response.status_code == 200
         names = [value for name, value in response.headers.raw if name.lower() == b"x-auth-user"]
         assert names == ["ａｌｉｃｅ".encode()]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"site_name": "Little Swans", "public_url": "https://swans.example.com"}],
+    indirect=True,
+)
+@pytest.mark.parametrize("password", ["little swans", "SWANS.EXAMPLE.COM", "Gatelodge"])
+async def test_nobody_has_the_name_of_the_site_for_a_password(house: House, password: str) -> None:
+    """Nor that of its host or of this product (ASVS 6.2.11)."""
+    with pytest.raises(RejectedPassword):
+        await house.accounts.create(NewUser("ann", "ann@example.com", password))

@@ -57,6 +57,7 @@ class Me(Answer):
         errors.EmailTaken,
         errors.UnknownRole,
         errors.RoleNotGrantable,
+        errors.TooManyAttempts,
         errors.HashingBusy,
     ),
 )

@@ -18,6 +18,8 @@ from gatelodge.errors import (
     UsernameTaken,
     WrongPassword,
 )
+from gatelodge.gate.principal import Records
+from gatelodge.sign_in.attempts import AttemptGuard
 from gatelodge.sign_in.service import Passwords
 
 USER = "user"
@@ -55,6 +57,7 @@ class AccountService:
     users: UserStore
     roles: RoleStore
     passwords: Passwords
+    attempts: AttemptGuard
     audit: AuditLog
     clock: Clock
 
@@ -70,10 +73,12 @@ class AccountService:
 
         Raises:
             InvalidUsername, InvalidEmail, RejectedPassword: the first rule that is broken.
+            TooManyAttempts: so many have come from this address lately.
             UsernameTaken, EmailTaken, UnknownRole, RoleNotGrantable: in this order.
             HashingBusy: too many sign-ups and sign-ins are waiting.
         """
         user = self._checked(wanted, reserved_allowed=False)
+        await self.attempts.count_sign_up(origin)
         await self._refuse_taken(user)
         await self._refuse_unknown(user.roles)
         if set(user.roles) - {USER}:
@@ -184,15 +189,18 @@ class AccountService:
         await self._record_change(changed, "user.deleted", user)
         return changed
 
-    async def delete_own(self, user: User, password: str, origin: Origin) -> None:
+    async def delete_own(self, caller: Records, password: str, origin: Origin) -> None:
         """Forget a user who asks for it and proves once more who they are.
 
         Raises:
             WrongPassword: that is not the password.
             LastAdmin: nobody else could administer.
+            TooManyAttempts: too many tries have failed in this session.
             HashingBusy: too many are signing in.
         """
-        if not await self.passwords.verify(user.password_hash, password):
+        user = caller.user
+        counted = self.attempts.by_user(user.id, caller.session.id, origin)
+        if not await self.passwords.verify(user.password_hash, password, counted):
             self.audit.note("user.delete_refused", actor=user.id, origin=origin)
             raise WrongPassword(field="password")
         await self._step_down(user)
@@ -223,12 +231,14 @@ class AccountService:
         Name, address and password must be the same, and the user new: it is no way to guess
         passwords.
         """
-        user = await self.users.find_by_username(username_key(wanted.username))
+        key = username_key(wanted.username)
+        user = await self.users.find_by_username(key)
         if user is None or user.email_key != check_email(wanted.email)[1]:
             return None
         if self.clock.now() - user.created_at > SENT_TWICE_WITHIN or user.disabled_at is not None:
             return None
-        if await self.passwords.verify(user.password_hash, wanted.password):
+        counted = self.attempts.by_name(key, origin)
+        if await self.passwords.verify(user.password_hash, wanted.password, counted):
             return user
         detail = {"factor": "password"}
         self.audit.note("sign_in.failed", target=user.id, origin=origin, detail=detail)

@@ -6,8 +6,6 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import NoReturn
 
-import structlog
-
 from gatelodge.accounts.store import User, UserId, UserStore
 from gatelodge.audit import AuditLog, Origin
 from gatelodge.clock import Clock, new_id
@@ -23,7 +21,6 @@ from gatelodge.sessions.store import SESSION_PREFIX, Delivery, Session, SessionI
 from gatelodge.tokens.access import AccessTokens
 
 SALT_BYTES = 32
-SWEEP_EVERY = timedelta(hours=1)
 REMEMBERED = timedelta(days=1)
 """How long an ended session is kept: whoever comes back with its token is told why."""
 
@@ -202,15 +199,6 @@ class SessionService:
     async def sweep(self) -> int:
         """Forget the sessions that ended a while ago; say how many."""
         return await self.sessions.remove_ended(self.clock.now() - REMEMBERED)
-
-    async def keep_swept(self) -> None:
-        """Sweep from time to time, until cancelled."""
-        while True:
-            await asyncio.sleep(SWEEP_EVERY.total_seconds())
-            try:
-                await self.sweep()
-            except Exception:  # noqa: BLE001 - the next round may do better
-                structlog.get_logger("gatelodge").exception("sessions.not_swept")
 
     async def _presented(self, presented: str) -> tuple[User, Session, int]:
         """Return the user, the live session and the generation that a token is of."""

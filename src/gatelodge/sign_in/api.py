@@ -64,6 +64,7 @@ class PasswordAnswer(Answer):
     rule=ANYBODY,
     refuses=(
         errors.InvalidCredentials,
+        errors.TooManyAttempts,
         errors.HashingBusy,
     ),
     response_model_exclude_none=True,
@@ -91,6 +92,7 @@ async def sign_in(
     refuses=(
         errors.WrongPassword,
         errors.RejectedPassword,
+        errors.TooManyAttempts,
         errors.HashingBusy,
     ),
     response_model_exclude_none=True,

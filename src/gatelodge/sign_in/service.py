@@ -1,18 +1,17 @@
 """Prove who somebody is, and open a session for them."""
 
 import contextlib
-import hashlib
-import hmac
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from gatelodge.accounts.names import username_key
 from gatelodge.accounts.store import User, UserStore
 from gatelodge.audit import AuditLog, Origin
-from gatelodge.errors import HashingBusy, InvalidCredentials, WrongPassword
+from gatelodge.errors import HashingBusy, InvalidCredentials, TooManyAttempts, WrongPassword
 from gatelodge.gate.principal import Records
 from gatelodge.sessions.service import SessionService, SignedIn
 from gatelodge.sessions.store import Delivery
+from gatelodge.sign_in.attempts import AttemptGuard, Try, place_of
 from gatelodge.sign_in.hashing_pool import HashingPool
 from gatelodge.sign_in.passwords import (
     PasswordHasher,
@@ -20,18 +19,25 @@ from gatelodge.sign_in.passwords import (
     check_presented_password,
 )
 
+_MOST_DEVICES = 50
+"""How many of a user's newest sessions are looked through for a place that we know."""
+
 
 @dataclass(frozen=True, slots=True)
 class Passwords:
     """Check, hash and verify passwords, off the event loop.
 
     Attributes:
+        attempts: lets every try in, or refuses it.
         minimum: fewest code points of a new password.
+        names: of this site, which nobody may have for a password.
     """
 
     hasher: PasswordHasher
     pool: HashingPool
+    attempts: AttemptGuard
     minimum: int
+    names: Collection[str] = ()
 
     def check_new(
         self, password: str, *, context: Collection[str], field: str = "password"
@@ -41,6 +47,7 @@ class Passwords:
         Raises:
             RejectedPassword: the message says why.
         """
+        context = (*self.names, *context)
         check_new_password(password, minimum=self.minimum, context=context, field=field)
 
     async def hash(self, password: str) -> str:
@@ -51,31 +58,32 @@ class Passwords:
         """
         return await self.pool.run(self.hasher.hash, password)
 
-    async def verify(self, stored: str | None, password: str, *, field: str = "password") -> bool:
+    async def verify(
+        self, stored: str | None, password: str, counted: Try, *, field: str = "password"
+    ) -> bool:
         """Say whether the password is the stored one; as slow when nothing is stored.
 
         Raises:
             InvalidRequest: no password looks like that.
+            TooManyAttempts: too many tries have failed; this one was not looked at.
             HashingBusy: the queue is full.
         """
         check_presented_password(password, field=field)
-        return await self.pool.run(self.hasher.verify, stored, password)
+        with await self.attempts.begin(counted) as attempt:
+            right = await self.pool.run(self.hasher.verify, stored, password)
+            await (attempt.succeed() if right else attempt.fail())
+        return right
 
 
 @dataclass(frozen=True, slots=True)
 class SignInService:
-    """Sign users in by their password.
-
-    Attributes:
-        log_key: the key under which names that failed are logged, since a name may be
-            a password that slipped into the wrong field (ASVS 16.2.5).
-    """
+    """Sign users in by their password."""
 
     users: UserStore
     passwords: Passwords
     sessions: SessionService
     audit: AuditLog
-    log_key: bytes = field(repr=False)
+    attempts: AttemptGuard
 
     async def sign_in(
         self,
@@ -92,9 +100,10 @@ class SignInService:
 
         Raises:
             InvalidCredentials: unknown user, wrong password or disabled user: at one speed.
+            TooManyAttempts: too many have failed; alike for unknown users.
             HashingBusy: too many are signing in.
         """
-        user = await self.authenticate(username, password, origin)
+        user = await self.authenticate(username, password, origin, former=former)
         return await self.sessions.open(user, delivery, origin, former=former)
 
     async def change_password(
@@ -105,10 +114,14 @@ class SignInService:
         Raises:
             WrongPassword: the current one is not right, or was changed at the same moment.
             RejectedPassword: the new one breaks the rules.
+            TooManyAttempts: too many tries have failed in this session.
             HashingBusy: too many are signing in.
         """
         user = caller.user
-        if not await self.passwords.verify(user.password_hash, current, field="currentPassword"):
+        counted = self.attempts.by_user(user.id, caller.session.id, origin)
+        if not await self.passwords.verify(
+            user.password_hash, current, counted, field="currentPassword"
+        ):
             self.audit.note("password.change_refused", actor=user.id, origin=origin)
             raise WrongPassword(field="currentPassword")
         self.passwords.check_new(new, context=(user.username, user.email), field="newPassword")
@@ -119,20 +132,55 @@ class SignInService:
         await self.audit.record("password.changed", actor=user.id, target=user.id, origin=origin)
         return await self.sessions.continue_as(changed, caller.session, origin)
 
-    async def authenticate(self, username: str, password: str, origin: Origin) -> User:
+    async def authenticate(
+        self, username: str, password: str, origin: Origin, *, former: str | None = None
+    ) -> User:
         """Return the enabled user with this name and password.
 
         Raises:
             InvalidCredentials: there is none.
+            TooManyAttempts: too many have failed.
         """
-        user = await self.users.find_by_username(username_key(username))
-        stored = user.password_hash if user else None
-        right = await self.passwords.verify(stored, password)
-        if not right or user is None or user.disabled_at is not None:
-            self._note_failure(username, user, origin)
+        key = username_key(username)
+        user = await self.users.find_by_username(key)
+        if not await self._is_right(key, user, password, origin, former) or user is None:
+            self._note_failure(key, user, origin)
             raise InvalidCredentials
         await self._bring_hash_up_to_date(user, password)
         return user
+
+    async def forgive(self, user: User) -> bool:
+        """Let a user sign in again for whom too many tries had failed. True when any had."""
+        forgiven = await self.attempts.forgive(user.username_key)
+        if forgiven:
+            await self.audit.record("user.unlocked", actor="command", target=user.id)
+        return forgiven
+
+    async def _is_right(
+        self, key: str, user: User | None, password: str, origin: Origin, former: str | None
+    ) -> bool:
+        """Say whether it is the password of an enabled user.
+
+        Strangers' failures lock nobody out whose device we know: its own ones are counted then.
+        """
+        stored = user.password_hash if user and user.disabled_at is None else None
+        try:
+            return await self.passwords.verify(stored, password, self.attempts.by_name(key, origin))
+        except TooManyAttempts:
+            known_by = await self._known_by(user, origin, former) if user else None
+            if user is None or known_by is None:
+                raise
+            counted = self.attempts.by_user(user.id, known_by, origin)
+            return await self.passwords.verify(stored, password, counted)
+
+    async def _known_by(self, user: User, origin: Origin, former: str | None) -> str | None:
+        """Return what we know a device of this user by: its session, or its place; or None."""
+        session = await self.sessions.find_by_refresh_token(former) if former else None
+        if session is not None and session.user_id == user.id:
+            return session.id
+        place = place_of(origin.address)
+        lately = await self.sessions.list_own(user, before=None, limit=_MOST_DEVICES)
+        return place if place and place in {place_of(each.address) for each in lately} else None
 
     async def _bring_hash_up_to_date(self, user: User, password: str) -> None:
         """Hash again when the parameters have risen; another sign-in will do if none has time."""
@@ -143,11 +191,10 @@ class SignInService:
             new = await self.passwords.hash(password)
             await self.users.replace_password_hash(user.id, stored, new)
 
-    def _note_failure(self, username: str, user: User | None, origin: Origin) -> None:
-        name = hmac.digest(self.log_key, username.encode(errors="replace"), hashlib.sha256)
+    def _note_failure(self, key: str, user: User | None, origin: Origin) -> None:
         self.audit.note(
             "sign_in.failed",
             target=user.id if user else None,
             origin=origin,
-            detail={"factor": "password", "name_hash": name.hex()[:16]},
+            detail={"factor": "password", "name_hash": self.attempts.hash_of(key)[:16]},
         )

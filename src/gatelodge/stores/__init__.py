@@ -8,6 +8,7 @@ from gatelodge.accounts.store import RoleStore, UserStore
 from gatelodge.audit import EventStore
 from gatelodge.gate.feed import ChangeFeed
 from gatelodge.sessions.store import SessionStore
+from gatelodge.sign_in.store import AttemptStore
 from gatelodge.tokens.store import SigningKeyStore
 
 
@@ -45,6 +46,7 @@ class Stores:
     signing_keys: SigningKeyStore
     events: EventStore
     one_time_tokens: OneTimeTokenStore
+    attempts: AttemptStore
     feed: ChangeFeed
 
 

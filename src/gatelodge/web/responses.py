@@ -28,6 +28,7 @@ STATUS: Mapping[type[errors.Refusal], int] = {
     errors.LastAdmin: 409,
     errors.InvalidCredentials: 401,
     errors.HashingBusy: 503,
+    errors.TooManyAttempts: 429,
     errors.NoToken: 401,
     errors.NoTokenForBoard: 403,
     errors.InvalidToken: 401,

@@ -29,6 +29,8 @@ App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 Headers: TypeAlias = list[tuple[bytes, bytes]]
 LettingIn: TypeAlias = Callable[[Iterable[tuple[bytes, bytes]]], Headers]
 """From a request's headers to those that let the page of another origin read the answer."""
+ClientOf: TypeAlias = Callable[[str, Headers], str]
+"""From who is at the other end of the connection, and a request's headers, to who asks."""
 
 MOST_BODY_BYTES = 16 * 1024
 MOST_TARGET_BYTES = 4 * 1024
@@ -78,13 +80,16 @@ class Shell:
         secure: bool,
         refuse: Callable[[Scope, Refusal], Response] = _in_json,
         let_in: LettingIn | None = None,
+        client_of: ClientOf = lambda peer, _headers: peer,
     ) -> None:
         """Wrap `app`; answer only for these hosts (and loopback), `*` meaning any.
 
-        Every answer, refusals of this layer included, may be read where `let_in` says so.
+        Every answer, refusals of this layer included, may be read where `let_in` says so. Behind
+        a proxy, `client_of` says where a request came from.
         """
         self._app = app
         self._let_in = let_in or (lambda _asked: [])
+        self._client_of = client_of
         self._refuse = refuse
         self._request_ids: list[bytes] = []
         names = {host.lower().encode() for host in hosts}
@@ -97,6 +102,8 @@ class Shell:
             await self._app(scope, receive, send)
             return
         scope[REQUEST_ID] = self.new_request_id().decode()
+        if peer := scope.get("client"):
+            scope["client"] = (self._client_of(peer[0], scope["headers"]), peer[1])
         answer = _Answer(send, self, scope)
         if scope["method"] == "HEAD":
             scope["method"] = "GET"  # every GET answers HEAD; `_Answer` leaves the body out

@@ -57,6 +57,7 @@ _SENTENCES: Mapping[str, str] = {
     "token_expired": N_("Your sign-in has expired."),
     "token_invalid": N_("Your sign-in has ended."),
     "token_missing": N_("This page is for people who are signed in."),
+    "too_many_attempts": N_("There were too many tries."),
     "unsupported_media_type": N_("The browser sent something that is not a form."),
     "uri_too_long": N_("That address is too long."),
     "username_taken": N_("That username is taken. Please choose another."),

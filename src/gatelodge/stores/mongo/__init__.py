@@ -6,6 +6,7 @@ It works on a replica set, on a sharded cluster (every collection that grows sha
 
 from gatelodge.clock import SystemClock
 from gatelodge.stores import Stores
+from gatelodge.stores.mongo.attempts import MongoAttempts
 from gatelodge.stores.mongo.connection import MongoDatabase
 from gatelodge.stores.mongo.events import MongoEvents
 from gatelodge.stores.mongo.feed import MongoChangeFeed
@@ -34,6 +35,7 @@ def mongo_stores(address: str) -> Stores:
         signing_keys=MongoSigningKeys(database),
         events=MongoEvents(database),
         one_time_tokens=MongoOneTimeTokens(database),
+        attempts=MongoAttempts(database),
         feed=MongoChangeFeed(database),
     )
 

@@ -72,6 +72,7 @@ _COLLECTIONS = (
     "signing_keys",
     "events",
     "one_time_tokens",
+    "attempts",
 )
 
 # None is unique: on a sharded cluster a unique index must contain the shard key, so whatever is
@@ -83,6 +84,7 @@ _INDEXES = (
     _Index("sessions", ("user_id", "_id")),
     _Index("sessions", ("expires_at",)),
     _Index("sessions", ("revoked_at",), sparse=True),
+    _Index("attempts", ("forget_at",)),
 )
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from gatelodge.stores import Stores
+from gatelodge.stores.sql.attempts import SqlAttempts
 from gatelodge.stores.sql.database import SqlDatabase
 from gatelodge.stores.sql.events import SqlEvents
 from gatelodge.stores.sql.feed import SqlChangeFeed
@@ -24,5 +25,6 @@ def sql_stores(path: str) -> Stores:
         signing_keys=SqlSigningKeys(database),
         events=SqlEvents(database),
         one_time_tokens=SqlOneTimeTokens(database),
+        attempts=SqlAttempts(database),
         feed=SqlChangeFeed(database),
     )

@@ -147,3 +147,16 @@ one_time_tokens = Table(
     Column("expires_at", Instant, nullable=False),
     sqlite_with_rowid=False,
 )
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("key", Text, primary_key=True),  # what they are counted for
+    Column("failures", Integer, nullable=False),
+    Column("streak", Integer, nullable=False),
+    Column("until", Instant, nullable=False),
+    Column("blocked_until", Instant, nullable=False),
+    Column("forget_at", Instant, nullable=False),
+    Index("ix_attempts_forget_at", "forget_at"),
+    sqlite_with_rowid=False,
+)

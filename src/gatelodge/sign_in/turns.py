@@ -1,0 +1,71 @@
+"""Who tries at this moment, by key; who comes when a key is full waits for somebody to leave."""
+
+import asyncio
+from collections import Counter, defaultdict, deque
+from collections.abc import Collection
+
+from gatelodge.errors import HashingBusy
+
+MOST_WAITING = 64
+"""How many may wait in this process; security.md allows as many in the queue for hashing."""
+
+
+class Turns:
+    """Count who is inside, and let others in one by one."""
+
+    def __init__(self) -> None:
+        """Begin with nobody."""
+        self._inside: Counter[str] = Counter()
+        self._queues: defaultdict[str, deque[asyncio.Future[None]]] = defaultdict(deque)
+        self._waiting = 0
+
+    def inside(self, key: str) -> int:
+        """Return how many try now."""
+        return self._inside[key]
+
+    def enter(self, keys: Collection[str]) -> None:
+        """Count one more."""
+        self._inside.update(keys)
+
+    def leave(self, keys: Collection[str]) -> None:
+        """Count one less, and let somebody else look whether there is room."""
+        for key in keys:
+            self._inside[key] -= 1
+            if not self._inside[key]:
+                del self._inside[key]
+            self.wake(key)
+
+    async def wait(self, key: str) -> None:
+        """Return when somebody has left. Who then does not enter wakes the next one.
+
+        Raises:
+            HashingBusy: too many wait already.
+        """
+        if self._waiting >= MOST_WAITING:
+            raise HashingBusy(retry_after=1)
+        woken = asyncio.get_running_loop().create_future()
+        self._queues[key].append(woken)
+        self._waiting += 1
+        try:
+            await woken
+        except asyncio.CancelledError:
+            self._give_up(key, woken)
+            raise
+        finally:
+            self._waiting -= 1
+
+    def wake(self, key: str | None) -> None:
+        """Let the one who has waited longest look whether there is room."""
+        if key is None or (queue := self._queues.get(key)) is None:
+            return
+        while queue:
+            woken = queue.popleft()
+            if not woken.done():
+                woken.set_result(None)
+                break
+        if not queue:
+            del self._queues[key]
+
+    def _give_up(self, key: str, woken: asyncio.Future[None]) -> None:
+        if woken.done() and not woken.cancelled():  # it was this one's turn
+            self.wake(key)

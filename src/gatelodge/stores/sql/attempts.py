@@ -1,0 +1,62 @@
+"""Failed tries in SQL."""
+
+from collections.abc import Collection
+from datetime import datetime
+
+from sqlalchemy import Connection, bindparam, delete, select
+from sqlalchemy.dialects.sqlite import insert
+
+from gatelodge.sign_in.store import Attempts, Limit, after_failure
+from gatelodge.stores.sql.database import SqlDatabase
+from gatelodge.stores.sql.tables import attempts
+
+
+class SqlAttempts:
+    """The `AttemptStore` over one SQLite file."""
+
+    def __init__(self, database: SqlDatabase) -> None:
+        """Work over this database."""
+        self._database = database
+
+    async def find(self, keys: Collection[str]) -> dict[str, Attempts]:
+        """Return what is kept of each of these keys, where something is."""
+        return await self._database.read(lambda connection: _find(connection, keys))
+
+    async def count_failure(self, key: str, limit: Limit, at: datetime) -> Attempts:
+        """Count one more failure of a key; the one writer does it for one caller at a time."""
+
+        def unit(connection: Connection) -> Attempts:
+            before = _find(connection, [key]).get(key)
+            now = after_failure(before, key, limit, at)
+            connection.execute(_PUT, {name: getattr(now, name) for name in _NAMES})
+            return now
+
+        return await self._database.write(unit)
+
+    async def forget(self, key: str) -> bool:
+        """Forget the failures of a key."""
+        return await self._database.write(
+            lambda connection: connection.execute(_FORGET, {"forgotten": key}).rowcount == 1
+        )
+
+    async def remove_quiet(self, at: datetime) -> int:
+        """Forget the records that are of no more use; say how many."""
+        return await self._database.write(
+            lambda connection: connection.execute(_REMOVE_QUIET, {"at": at}).rowcount
+        )
+
+
+def _find(connection: Connection, keys: Collection[str]) -> dict[str, Attempts]:
+    rows = connection.execute(_BY_KEYS, {"keys": list(keys)}).all()
+    return {row.key: Attempts(*row) for row in rows}
+
+
+_NAMES = tuple(column.name for column in attempts.c)
+_BY_KEYS = select(attempts).where(attempts.c.key.in_(bindparam("keys", expanding=True)))
+_insert = insert(attempts)
+_PUT = _insert.on_conflict_do_update(
+    index_elements=[attempts.c.key],
+    set_={name: _insert.excluded[name] for name in _NAMES if name != "key"},
+)
+_FORGET = delete(attempts).where(attempts.c.key == bindparam("forgotten"))
+_REMOVE_QUIET = delete(attempts).where(attempts.c.forget_at <= bindparam("at"))

@@ -1,0 +1,75 @@
+"""Where a request came from that a reverse proxy handed on.
+
+Whoever asks can write `X-Forwarded-For`. It counts where the connection comes from a proxy that the
+settings name, and only as far back as such proxies wrote it (ASVS 4.1.3).
+"""
+
+from collections.abc import Iterable
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+
+import structlog
+
+from gatelodge.web.shell import Headers
+
+_MOST_HOPS = 32
+
+
+class TrustedProxies:
+    """The proxies whose word counts."""
+
+    def __init__(self, networks: Iterable[str]) -> None:
+        """Trust what connects from these addresses and networks."""
+        self._networks = [ip_network(each) for each in networks]
+        self._warned = False
+
+    def client_of(self, peer: str, headers: Headers) -> str:
+        """Return the address of the last one on the way who is none of the proxies.
+
+        Args:
+            peer: who is at the other end of the connection.
+            headers: of the request.
+        """
+        hops = _hops(headers)
+        client = _read(peer)
+        if not hops or client is None or not self._trusts(client):
+            self._warn_once(client if hops else None)
+            return peer
+        for hop in reversed(hops):
+            earlier = _read(hop)
+            if earlier is None:  # the last proxy that we trust wrote it: nobody else is to blame
+                break
+            client = earlier
+            if not self._trusts(client):
+                break
+        return str(client)
+
+    def _warn_once(self, peer: IPv4Address | IPv6Address | None) -> None:
+        """Say that there seems to be a proxy which the settings do not name."""
+        if peer is not None and peer.is_private and not self._warned:
+            self._warned = True
+            structlog.get_logger("gatelodge").warning(
+                "proxy.not_trusted", peer=str(peer), setting="GATELODGE_TRUSTED_PROXIES"
+            )
+
+    def _trusts(self, address: IPv4Address | IPv6Address) -> bool:
+        return any(address in network for network in self._networks)
+
+
+def _hops(headers: Headers) -> list[str]:
+    """Return the addresses in the order in which proxies added them, the last ones of too many."""
+    lines = [value.decode("latin-1") for name, value in headers if name == b"x-forwarded-for"]
+    return [hop.strip() for line in lines for hop in line.split(",")][-_MOST_HOPS:]
+
+
+def _read(text: str) -> IPv4Address | IPv6Address | None:
+    """Return an address that is written with or without a port; None where it is none."""
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return mapped or address

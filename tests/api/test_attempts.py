@@ -1,0 +1,365 @@
+"""Guessing passwords: how often, from where, and who is none the worse for it."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+
+from gatelodge.app import House, build, create_app
+from gatelodge.settings import Settings
+from tests.support.clock import FakeClock
+from tests.support.people import PASSWORD, Person, signed_in
+from tests.support.server import Server
+
+HOME, ABROAD = "203.0.113.7", "198.51.100.9"
+WRONG = "not the password at all"
+
+ClientAt = Callable[[str], httpx.AsyncClient]
+
+
+@pytest.fixture
+def settings(tmp_path: Path, request: pytest.FixtureRequest) -> Settings:
+    """Return the default settings with those that the test names."""
+    return Settings(data_dir=tmp_path, **getattr(request, "param", {}))
+
+
+@pytest.fixture
+async def at(house: House) -> AsyncIterator[ClientAt]:
+    """Return what makes clients at other addresses."""
+    app = create_app(house)
+    async with AsyncExitStack() as stack:
+        made: dict[str, httpx.AsyncClient] = {}
+
+        def client_at(address: str) -> httpx.AsyncClient:
+            transport = httpx.ASGITransport(app=app, client=(address, 50000))
+            client = httpx.AsyncClient(transport=transport, base_url="http://localhost:8080")
+            stack.push_async_callback(client.aclose)
+            return made.setdefault(address, client)
+
+        yield client_at
+
+
+async def sign_in(
+    client: httpx.AsyncClient, name: str, password: str = PASSWORD, **headers: str
+) -> httpx.Response:
+    """Try to sign in."""
+    credentials = {"username": name, "password": password}
+    return await client.post("/api/auth/signin", json=credentials, headers=headers)
+
+
+async def guess(client: httpx.AsyncClient, name: str, times: int) -> list[int]:
+    """Try wrong passwords one after the other; return the statuses."""
+    return [(await sign_in(client, name, WRONG)).status_code for _ in range(times)]
+
+
+def wait_of(refused: httpx.Response) -> int:
+    """Return how long a refusal says one has to wait, in seconds."""
+    assert refused.status_code == 429
+    assert refused.json()["code"] == "too_many_attempts"
+    return int(refused.headers["Retry-After"])
+
+
+async def test_after_ten_failures_one_waits_and_each_wait_is_twice_as_long(
+    client: httpx.AsyncClient, house: House, clock: FakeClock
+) -> None:
+    """Even with the right password; and what was failed before is forgotten with a success."""
+    ann = await signed_in(client, house, "ann")
+    assert await guess(client, "ann", 10) == [401] * 10
+
+    waits = []
+    for _ in range(9):
+        waits.append(wait_of(await ann.sign_in()))
+        clock.advance(timedelta(seconds=waits[-1] - 1))
+        assert wait_of(await ann.sign_in()) == 1, "asking before its time costs nothing"
+        clock.advance(timedelta(seconds=1))
+        assert await guess(client, "ann", 1) == [401]
+    assert waits == [30, 60, 120, 240, 480, 960, 1920, 3600, 3600]
+
+    clock.advance(timedelta(hours=1))
+    assert (await ann.sign_in()).status_code == 200
+    assert await guess(client, "ANN", 10) == [401] * 10, "all ten again"
+    assert await guess(client, "ann", 1) == [429]
+
+
+async def test_failures_are_forgotten_when_five_minutes_have_passed(
+    client: httpx.AsyncClient, house: House, clock: FakeClock
+) -> None:
+    """Since the first of them."""
+    ann = await signed_in(client, house, "ann")
+    assert await guess(client, "ann", 9) == [401] * 9
+    clock.advance(timedelta(minutes=5))
+    assert await guess(client, "ann", 9) == [401] * 9
+    assert (await ann.sign_in()).status_code == 200
+
+
+async def test_a_name_that_nobody_has_is_refused_like_any_other(
+    client: httpx.AsyncClient, house: House
+) -> None:
+    """Nothing of an answer tells who has an account."""
+    await signed_in(client, house, "ann")
+    for name in ("ann", "nobody"):
+        assert await guess(client, name, 10) == [401] * 10
+    known, unknown = await sign_in(client, "ann", WRONG), await sign_in(client, "nobody", WRONG)
+
+    assert wait_of(known) == wait_of(unknown)
+    assert shape_of(known) == shape_of(unknown)
+
+
+def shape_of(response: httpx.Response) -> tuple[object, ...]:
+    """Return an answer without the request's id."""
+    headers = {name: value for name, value in response.headers.items() if name != "x-request-id"}
+    return headers, response.json() | {"request_id": ""}
+
+
+async def test_one_address_cannot_try_many_names(
+    client: httpx.AsyncClient, house: House, at: ClientAt
+) -> None:
+    """Whoever comes from elsewhere is let in, and whatever else that address asks is answered."""
+    ann = await signed_in(client, house, "ann")
+    thief = at(ABROAD)
+    for number in range(10):
+        assert await guess(thief, f"user{number}", 1) == [401]
+
+    assert wait_of(await sign_in(thief, "ann")) == 30
+    assert (await sign_in(at(HOME), "ann")).status_code == 200
+    board = await thief.get("/api/test/user", headers=ann.headers)
+    assert board.status_code == 200, "who is signed in is not kept waiting"
+
+
+async def test_success_does_not_make_up_for_failures_of_an_address(
+    client: httpx.AsyncClient, house: House, at: ClientAt
+) -> None:
+    """An account of one's own opens no way to guess others' passwords."""
+    await signed_in(client, house, "mallory")
+    for number in range(10):
+        assert (await sign_in(at(ABROAD), "mallory")).status_code == 200
+        assert await guess(at(ABROAD), f"user{number}", 1) == [401]
+    assert wait_of(await sign_in(at(ABROAD), "bob")) == 30
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "together"),
+    [
+        ("2001:db8:1:2::1", "2001:db8:1:2:ffff::9", True),
+        ("2001:db8:1:2::1", "2001:db8:1:3::1", False),
+        ("203.0.113.7", "::ffff:203.0.113.7", True),
+        ("203.0.113.7", "203.0.113.8", False),
+        ("127.0.0.1", "127.0.0.1", False),
+    ],
+)
+async def test_addresses_count_as_customers_have_them(
+    at: ClientAt, one: str, other: str, together: bool
+) -> None:
+    """A /64 is one customer; this machine is everybody behind a proxy that was not named."""
+    for number in range(10):
+        assert await guess(at(one), f"user{number}", 1) == [401]
+    assert await guess(at(other), "nobody", 1) == [429 if together else 401]
+
+
+@pytest.mark.parametrize("settings", [{"sign_in_tries_in_all": 12}], indirect=True)
+async def test_failures_of_everybody_together_are_limited(
+    client: httpx.AsyncClient, house: House, at: ClientAt
+) -> None:
+    """However many addresses and names they come from; a device that we know is let in."""
+    await signed_in(client, house, "ann")
+    assert (await sign_in(at(HOME), "ann")).status_code == 200
+    for number in range(12):
+        assert await guess(at(f"198.51.100.{number}"), f"user{number}", 1) == [401]
+
+    assert wait_of(await sign_in(at("192.0.2.1"), "bob")) == 30
+    assert (await sign_in(at(HOME), "ann")).status_code == 200
+
+
+async def test_strangers_lock_nobody_out_whose_place_we_know(
+    client: httpx.AsyncClient, house: House, at: ClientAt
+) -> None:
+    """Where a session was opened that still lives, the right password opens another one."""
+    await signed_in(client, house, "ann")
+    assert (await sign_in(at(HOME), "ann")).status_code == 200
+    assert await guess(at(ABROAD), "ann", 11) == [401] * 10 + [429]
+
+    assert (await sign_in(at(HOME), "ann")).status_code == 200
+    assert wait_of(await sign_in(at(ABROAD), "ann")) == 30, "strangers go on waiting"
+    assert await guess(at(HOME), "ann", 11) == [401] * 10 + [429], "it may not guess for ever"
+
+
+async def test_strangers_lock_no_browser_out_that_is_signed_in(
+    client: httpx.AsyncClient, house: House, at: ClientAt
+) -> None:
+    """The cookie of its session, which ends with the new one, tells who it is."""
+    await signed_in(client, house, "ann")
+    await signed_in(client, house, "bob")
+    credentials = {"username": "ann", "password": PASSWORD, "delivery": "cookie"}
+    browser = at("192.0.2.1")
+    assert (await browser.post("/api/auth/signin", json=credentials)).status_code == 200
+    assert await guess(at(ABROAD), "ann", 11) == [401] * 10 + [429]
+    assert await guess(at("198.51.100.3"), "bob", 11) == [401] * 10 + [429]
+
+    moved = {"Cookie": "; ".join(f"{name}={value}" for name, value in browser.cookies.items())}
+    elsewhere = at("192.0.2.99")
+    ours = {"Sec-Fetch-Site": "same-origin"} | moved
+    other = credentials | {"username": "bob"}
+    refused = await elsewhere.post("/api/auth/signin", json=other, headers=ours)
+    assert refused.status_code == 429, "it is a session of somebody else"
+    let_in = await elsewhere.post("/api/auth/signin", json=credentials, headers=ours)
+    assert let_in.status_code == 200
+
+
+async def test_a_hundred_failures_end_it_until_an_operator_lifts_that(
+    client: httpx.AsyncClient, house: House, clock: FakeClock
+) -> None:
+    """However slowly they came (NIST SP 800-63B-4, section 3.2.2)."""
+    ann = await signed_in(client, house, "ann")
+    user = await house.accounts.get_by_username("ann")
+    for _ in range(100):
+        assert await guess(client, "ann", 1) == [401]
+        clock.advance(timedelta(hours=2))
+
+    assert wait_of(await ann.sign_in()) == 3600
+    clock.advance(timedelta(days=20))
+    assert wait_of(await ann.sign_in()) == 3600
+    assert await house.sign_in.forgive(user)
+    assert not await house.sign_in.forgive(user)
+    assert (await ann.sign_in()).status_code == 200
+
+
+async def test_one_address_signs_up_twenty_times_an_hour(
+    client: httpx.AsyncClient, at: ClientAt, clock: FakeClock
+) -> None:
+    """Whether a name was taken or not: asking for names that are taken is a way to learn them."""
+    assert (await Person("ann", client).sign_up()).status_code == 200
+    statuses = [(await Person("ann", at(ABROAD)).sign_up()).status_code for _ in range(19)]
+    assert statuses == [400] * 19
+    assert (await Person("bob", at(ABROAD)).sign_up()).status_code == 200
+
+    assert wait_of(await Person("cid", at(ABROAD)).sign_up()) == 3600
+    assert (await Person("cid", at(HOME)).sign_up()).status_code == 200
+    clock.advance(timedelta(hours=1))
+    assert (await Person("dan", at(ABROAD)).sign_up()).status_code == 200
+
+
+async def test_of_many_guesses_at_once_ten_are_looked_at(
+    client: httpx.AsyncClient, house: House
+) -> None:
+    """The others are refused; and nothing is left behind of who waited."""
+    await signed_in(client, house, "ann")
+    answers = await asyncio.gather(*(sign_in(client, "ann", WRONG) for _ in range(50)))
+
+    assert Counter(each.status_code for each in answers) == {401: 10, 429: 40}
+    assert not house.attempts.turns._inside
+    assert not house.attempts.turns._queues
+
+
+async def test_of_many_who_are_right_at_once_all_are_let_in(
+    client: httpx.AsyncClient, house: House
+) -> None:
+    """They take turns."""
+    await signed_in(client, house, "ann")
+    answers = await asyncio.gather(*(sign_in(client, "ann") for _ in range(40)))
+
+    assert {each.status_code for each in answers} == {200}
+    assert not house.attempts.turns._inside
+
+
+async def test_who_gives_up_waiting_is_in_nobodys_way(
+    client: httpx.AsyncClient, house: House
+) -> None:
+    """Of thirty who wait, every second one goes away."""
+    await signed_in(client, house, "ann")
+    waiting = [asyncio.create_task(sign_in(client, "ann")) for _ in range(40)]
+    await asyncio.sleep(0.05)
+    for task in waiting[::2]:
+        task.cancel()
+    answers = await asyncio.gather(*waiting, return_exceptions=True)
+
+    left = [each for each in answers if isinstance(each, httpx.Response)]
+    assert len(left) >= 20
+    assert {each.status_code for each in left} == {200}
+    assert not house.attempts.turns._inside
+    assert not house.attempts.turns._queues
+
+
+async def test_failures_outlive_a_restart(settings: Settings, clock: FakeClock) -> None:
+    """They are in the database."""
+    async with restarted(settings, clock) as (client, house):
+        await signed_in(client, house, "ann")
+        assert await guess(client, "ann", 10) == [401] * 10
+    async with restarted(settings, clock) as (client, _):
+        assert wait_of(await sign_in(client, "ann")) == 30
+
+
+@asynccontextmanager
+async def restarted(
+    settings: Settings, clock: FakeClock
+) -> AsyncIterator[tuple[httpx.AsyncClient, House]]:
+    """Yield a client of a house over the same data."""
+    built = build(settings, clock)
+    await asyncio.to_thread(built.stores.database.migrate)
+    async with built.serve():
+        transport = httpx.ASGITransport(app=create_app(built))
+        async with httpx.AsyncClient(
+            transport=transport, base_url="http://localhost:8080"
+        ) as client:
+            yield client, built
+
+
+async def test_who_is_signed_in_cannot_guess_the_password_either(
+    client: httpx.AsyncClient, house: House
+) -> None:
+    """A session may be stolen; and strangers' failures keep nobody from a new password."""
+    ann = await signed_in(client, house, "ann")
+    assert await guess(client, "ann", 11) == [401] * 10 + [429]
+    assert await change(ann, WRONG) == 400
+    assert await change(ann, PASSWORD) == 200
+    for _ in range(10):
+        assert await change(ann, WRONG) == 400
+    assert await change(ann, PASSWORD) == 429
+
+
+async def change(person: Person, current: str) -> int:
+    """Try to change the password, to what it is; return the status."""
+    body = {"currentPassword": current, "newPassword": PASSWORD}
+    answer = await person.client.post("/api/auth/password", json=body, headers=person.headers)
+    return answer.status_code
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {
+            "sign_in_tries_per_account": 0,
+            "sign_in_tries_per_address": 0,
+            "sign_in_tries_in_all": 0,
+            "sign_ups_per_address": 0,
+        }
+    ],
+    indirect=True,
+)
+async def test_limits_can_be_turned_off(at: ClientAt) -> None:
+    """Each by a zero."""
+    assert await guess(at(HOME), "ann", 25) == [401] * 25
+    for number in range(25):
+        assert (await Person(f"user{number}", at(HOME)).sign_up()).status_code == 200
+
+
+async def test_two_workers_look_at_hardly_more_guesses_than_one(tmp_path: Path) -> None:
+    """Each lets half as many in at a time as may still fail, while the other one does the same."""
+    with running(tmp_path) as server:
+        limits = httpx.Limits(max_connections=40)
+        async with httpx.AsyncClient(base_url=server.url, limits=limits, timeout=60) as client:
+            answers = await asyncio.gather(*(sign_in(client, "ann", WRONG) for _ in range(40)))
+    statuses = Counter(each.status_code for each in answers)
+    assert statuses[401] + statuses[429] == 40
+    assert 10 <= statuses[401] <= 15
+
+
+@contextmanager
+def running(folder: Path) -> Iterator[Server]:
+    """Yield the real server with two workers."""
+    with Server(folder, workers=2) as server:
+        yield server

@@ -1,0 +1,88 @@
+"""Behind a proxy: where a request came from, and who may say so."""
+
+from pathlib import Path
+
+import httpx
+import pytest
+from structlog.testing import capture_logs
+
+from gatelodge.app import House, create_app
+from gatelodge.errors import ConfigurationError
+from gatelodge.settings import Settings, read_settings
+from gatelodge.web.proxies import TrustedProxies
+from tests.support.people import Person
+
+PROXIES = ("10.0.0.0/8", "2001:db8::7")
+
+
+@pytest.mark.parametrize(
+    ("peer", "lines", "client"),
+    [
+        ("203.0.113.7", [], "203.0.113.7"),
+        ("203.0.113.7", ["198.51.100.9"], "203.0.113.7"),  # it is no proxy of ours
+        ("10.0.0.1", [], "10.0.0.1"),
+        ("10.0.0.1", ["198.51.100.9"], "198.51.100.9"),
+        ("10.0.0.1", ["192.0.2.1, 198.51.100.9"], "198.51.100.9"),  # what comes before is a claim
+        ("10.0.0.1", ["192.0.2.1", "198.51.100.9, 10.9.9.9"], "198.51.100.9"),
+        ("10.0.0.1", ["10.0.0.3, 10.0.0.2"], "10.0.0.3"),
+        ("10.0.0.1", ["192.0.2.1, unknown"], "10.0.0.1"),
+        ("10.0.0.1", ["192.0.2.1, unknown, 10.0.0.2"], "10.0.0.2"),
+        ("10.0.0.1", [""], "10.0.0.1"),
+        ("10.0.0.1", ["198.51.100.9:4711"], "198.51.100.9"),
+        ("10.0.0.1", ["[2001:db8:1::9]:4711"], "2001:db8:1::9"),
+        ("2001:db8::7", ["2001:db8:1::9"], "2001:db8:1::9"),
+        ("::ffff:10.0.0.1", ["198.51.100.9"], "198.51.100.9"),
+        ("", ["198.51.100.9"], ""),
+        ("10.0.0.1", [", ".join(["10.0.0.2"] * 5000)], "10.0.0.2"),
+    ],
+)
+def test_the_last_one_who_is_no_proxy_of_ours_asks(
+    peer: str, lines: list[str], client: str
+) -> None:
+    """However many proxies there are, and whatever the one who asks has written."""
+    headers = [(b"x-forwarded-for", line.encode()) for line in lines]
+    assert TrustedProxies(PROXIES).client_of(peer, headers) == client
+
+
+def test_a_proxy_that_is_not_named_is_told_of_once() -> None:
+    """Where it is likely to be one: whoever comes from outside may write that header too."""
+    proxies = TrustedProxies(())
+    forwarded = [(b"x-forwarded-for", b"198.51.100.9")]
+    with capture_logs() as lines:
+        assert proxies.client_of("9.9.9.9", forwarded) == "9.9.9.9"
+        assert proxies.client_of("172.18.0.1", []) == "172.18.0.1"
+        assert not lines
+        for _ in range(3):
+            assert proxies.client_of("172.18.0.1", forwarded) == "172.18.0.1"
+
+    assert [line["setting"] for line in lines] == ["GATELODGE_TRUSTED_PROXIES"]
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Return settings that name a proxy."""
+    return Settings(data_dir=tmp_path, trusted_proxies=PROXIES)
+
+
+async def test_sessions_and_events_remember_who_asked(house: House) -> None:
+    """Not the proxy."""
+    transport = httpx.ASGITransport(app=create_app(house), client=("10.0.0.1", 50000))
+    forwarded = {"X-Forwarded-For": "192.0.2.1, 198.51.100.9"}
+    async with httpx.AsyncClient(
+        transport=transport, base_url="http://localhost:8080", headers=forwarded
+    ) as client:
+        ann = Person("ann", client)
+        await ann.sign_up()
+        await ann.sign_in()
+        (session,) = (await ann.get("/api/auth/sessions")).json()["items"]
+
+    assert session["address"] == "198.51.100.9"
+    events = await house.stores.events.list_events(before=None, limit=9)
+    assert {event.address for event in events if event.actor != "command"} == {"198.51.100.9"}
+
+
+@pytest.mark.parametrize("value", ["everybody", "10.0.0.0/33", "10.0.0.1/8", "*"])
+def test_what_is_no_network_is_refused_at_the_start(value: str) -> None:
+    """By name, with what to write instead."""
+    with pytest.raises(ConfigurationError, match="GATELODGE_TRUSTED_PROXIES"):
+        read_settings(trusted_proxies=value)
