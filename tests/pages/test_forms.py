@@ -1,7 +1,7 @@
 """Every form, posted with each field missing, wrong, too long, twice."""
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -223,6 +223,43 @@ async def test_a_form_that_is_sent_again_signs_the_same_user_in(
     for wrong in ({"password": OTHER}, {"email": "other@example.com"}):
         refused = await reader.send(path, **SIGN_UP | wrong)
         assert refused.status in {400, 410}
+
+
+@pytest.mark.parametrize("path", ["/sign-up", "/sign-in", "/setup"])
+async def test_a_form_that_signs_in_ends_the_session_that_the_browser_had(
+    reader: Reader, house: House, path: str
+) -> None:
+    """A new one begins, and the old id dies (ASVS 7.2.4)."""
+    case = next(each for each in FORMS if each.path == path)
+    await prepare(replace(case, signed_in=True), reader, house)
+    ann = await house.accounts.get_by_username("ann")
+    [before] = await house.sessions.list_own(ann, before=None, limit=9)
+
+    await reader.send(path, **case.fields)
+
+    account = await reader.open("/account")
+    assert case.fields["username"] in account.text
+    left = await house.sessions.list_own(ann, before=None, limit=9)
+    assert before.id not in {session.id for session in left}
+
+
+@pytest.mark.parametrize("path", ["/sign-up", "/setup"])
+async def test_a_form_with_two_cookies_of_a_name_that_differ_makes_nobody(
+    reader: Reader, house: House, path: str
+) -> None:
+    """Another host of the domain may have planted one: refused before any work is done."""
+    case = next(each for each in FORMS if each.path == path)
+    await prepare(case, reader, house)
+    ours = "; ".join(f"{cookie.name}={cookie.value}" for cookie in reader.client.cookies.jar)
+    planted = f"{ours}; gatelodge-refresh=one; gatelodge-refresh=other"
+
+    response = await reader.client.post(
+        path, data=case.fields, headers=OURS | {"Content-Type": FORM, "Cookie": planted}
+    )
+
+    assert response.status_code == 400
+    users = await house.stores.users.list_users(after=None, limit=9)
+    assert [user.username for user in users] == ["ann"]
 
 
 @pytest.mark.parametrize("settings", [{"sign_in_tries_per_account": 0}], indirect=True)

@@ -53,11 +53,8 @@ async def show_sign_up(visit: Visit) -> Response:
 async def sign_up(visit: Visit) -> Response:
     """Make a user and sign them in."""
     wanted = NewUser(visit.form["username"], visit.form["email"], visit.form["password"])
-    delivery, sessions = visit.ask(TokenDelivery), visit.ask(SessionService)
-    former = delivery.former_token(visit.request.scope["headers"], "cookie")
     user = await visit.ask(AccountService).sign_up_once(wanted, visit.origin)
-    signed_in = await sessions.open(user, "cookie", visit.origin, former=former)
-    delivery.set_cookies(visit.request.scope, signed_in)
+    await visit.open_session(user)
     return visit.go(visit.next) if visit.next else visit.go("/", done="signed-up")
 
 

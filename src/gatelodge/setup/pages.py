@@ -5,7 +5,6 @@ from starlette.responses import Response
 from gatelodge.accounts.service import NewUser
 from gatelodge.errors import InvalidSetupLink
 from gatelodge.gate.rules import ANYBODY
-from gatelodge.sessions.service import SessionService
 from gatelodge.setup.service import LIFE, SetupService
 from gatelodge.web.cookies import TokenDelivery
 from gatelodge.web.page_door import PageDoor, Visit
@@ -48,11 +47,8 @@ async def show_setup(visit: Visit) -> Response:
 async def set_up(visit: Visit) -> Response:
     """Make the administrator, sign them in, and show them their account."""
     wanted = NewUser(visit.form["username"], visit.form["email"], visit.form["password"])
-    delivery, sessions = visit.ask(TokenDelivery), visit.ask(SessionService)
-    former = delivery.former_token(visit.request.scope["headers"], "cookie")
     user = await visit.ask(SetupService).make_admin(_secret(visit), wanted, visit.origin)
-    signed_in = await sessions.open(user, "cookie", visit.origin, former=former)
-    delivery.set_cookies(visit.request.scope, signed_in)
+    await visit.open_session(user)
     return visit.go("/account", done="admin-made")
 
 

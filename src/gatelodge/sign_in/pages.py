@@ -4,7 +4,6 @@ from starlette.responses import Response
 
 from gatelodge.gate.rules import ANYBODY, SIGNED_IN
 from gatelodge.sign_in.service import SignInService
-from gatelodge.web.cookies import TokenDelivery
 from gatelodge.web.i18n import N_
 from gatelodge.web.page_door import PageDoor, Visit
 from gatelodge.web.page_fields import FOR_PASSWORD_MANAGERS, NEXT, PASSWORD
@@ -28,15 +27,14 @@ async def show_sign_in(visit: Visit) -> Response:
 @door.post("/sign-in", rule=ANYBODY, fields=(_USERNAME, PASSWORD, NEXT), again=show_sign_in)
 async def sign_in(visit: Visit) -> Response:
     """Open a session and go where the reader wanted to."""
-    delivery = visit.ask(TokenDelivery)
     signed_in = await visit.ask(SignInService).sign_in(
         visit.form["username"],
         visit.form["password"],
         "cookie",
         visit.origin,
-        former=delivery.former_token(visit.request.scope["headers"], "cookie"),
+        former=visit.former_token,
     )
-    delivery.set_cookies(visit.request.scope, signed_in)
+    visit.keep(signed_in)
     return visit.go(visit.next or "/")
 
 
@@ -60,5 +58,5 @@ async def change_password(visit: Visit) -> Response:
         visit.form["newPassword"],
         visit.origin,
     )
-    visit.ask(TokenDelivery).set_cookies(visit.request.scope, signed_in)
+    visit.keep(signed_in)
     return visit.go("/account", done="password-changed")
