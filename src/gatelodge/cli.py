@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import datetime
 from getpass import getpass
+from inspect import Signature, signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
@@ -57,6 +58,87 @@ Username = Annotated[str, typer.Argument(help="However it is written: names igno
 RoleName = Annotated[str, typer.Argument(help="Such as user, moderator or admin.")]
 
 
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of a command, with the options that nearly all commands take.
+
+    Attributes:
+        database: where the users are, in place of the setting.
+        data_dir: the folder with the database and the secret key, in place of the setting.
+        as_json: whether a program reads what the command has to say.
+    """
+
+    database: str | None
+    data_dir: Path | None
+    as_json: bool
+
+    def settings(self) -> Settings:
+        """Return the settings."""
+        return read_settings(database=self.database, data_dir=self.data_dir)
+
+    def in_house(self, work: "Callable[[House], Coroutine[Any, Any, T]]") -> T:
+        """Run some work in an open house, beside whatever server runs on the same database."""
+        from gatelodge.app import build  # noqa: PLC0415 - see above
+        from gatelodge.logs import set_up_logs  # noqa: PLC0415 - see above
+
+        settings = self.settings()
+        set_up_logs("warning")
+        house = build(settings)
+        house.stores.database.migrate()
+
+        async def run() -> T:
+            async with house.open():
+                return await work(house)
+
+        return asyncio.run(run())
+
+    def change(
+        self,
+        username: str,
+        make: "Callable[[House, User], Coroutine[Any, Any, bool]]",
+        *,
+        done: str,
+        undone: str,
+    ) -> None:
+        """Change a user, and say what was done, or what was so already."""
+
+        async def work(house: "House") -> "tuple[User, bool]":
+            user = await house.accounts.get_by_username(username)
+            changed = await make(house, user)
+            return await house.accounts.get_by_username(username), changed
+
+        user, changed = self.in_house(work)
+        sentence = f"{user.username} {done if changed else undone}."
+        self.say({"changed": changed, "user": _user_as_json(user)}, sentence)
+
+    def say(self, value: object, sentence: str) -> None:
+        """Print the value for a program, the sentence for a person."""
+        print(json.dumps(value, indent=2) if self.as_json else sentence)
+
+
+def with_usual_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Return the command as Typer is to read it: with the usual options after its own.
+
+    The command itself takes a `Call` in their place. Typer has no options that commands share, but
+    reads what a command takes from its signature: so that is where they are said.
+    """
+
+    def called(
+        *,
+        database: Database = None,
+        data_dir: DataDir = None,
+        as_json: AsJson = False,
+        **own: Any,
+    ) -> None:
+        command(Call(database, data_dir, as_json), **own)
+
+    _, *wanted = signature(command).parameters.values()
+    *usual, _ = signature(called).parameters.values()
+    called.__name__, called.__doc__ = command.__name__, command.__doc__
+    called.__signature__ = Signature([*wanted, *usual])  # type: ignore[attr-defined]
+    return called
+
+
 @app.command()
 def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on. [GATELODGE_HOST]")] = None,
@@ -86,13 +168,13 @@ def serve(
 
 
 @app.command()
-def migrate(database: Database = None, data_dir: DataDir = None, as_json: AsJson = False) -> None:
+@with_usual_options
+def migrate(call: Call) -> None:
     """Bring the database to the shape this version needs. `serve` does it too."""
     from gatelodge.stores import open_stores  # noqa: PLC0415 - see above
 
-    settings = read_settings(database=database, data_dir=data_dir)
-    steps = open_stores(settings.database_address).database.migrate()
-    _say(as_json, {"steps": steps}, "\n".join(steps) or "Nothing to do.")
+    steps = open_stores(call.settings().database_address).database.migrate()
+    call.say({"steps": steps}, "\n".join(steps) or "Nothing to do.")
 
 
 @app.command()
@@ -109,7 +191,9 @@ def openapi() -> None:
 
 
 @user_app.command("create")
+@with_usual_options
 def user_create(
+    call: Call,
     username: Annotated[str, typer.Argument(help="What the user signs in with.")],
     email: Annotated[str, typer.Argument(help="Where letters go.")],
     role: Annotated[
@@ -124,161 +208,114 @@ def user_create(
             "--password-stdin", help="Read the password from standard input instead of asking."
         ),
     ] = False,
-    database: Database = None,
-    data_dir: DataDir = None,
-    as_json: AsJson = False,
 ) -> None:
     """Make a user, with any role: this is how the first administrator is made."""
     from gatelodge.accounts.service import NewUser  # noqa: PLC0415 - see above
 
     roles = [*(["user", "admin"] if admin else []), *(role or [])]
     wanted = NewUser(username, email, _read_password(password_stdin), roles)
-    user = _in_house(database, data_dir, lambda house: house.accounts.create(wanted))
-    _say(as_json, _user_as_json(user), f"Created {user.username}: {', '.join(user.roles)}.")
+    user = call.in_house(lambda house: house.accounts.create(wanted))
+    call.say(_user_as_json(user), f"Created {user.username}: {', '.join(user.roles)}.")
 
 
 @user_app.command("list")
+@with_usual_options
 def user_list(
-    limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 1000,
-    database: Database = None,
-    data_dir: DataDir = None,
-    as_json: AsJson = False,
+    call: Call, limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 1000
 ) -> None:
     """List users, the oldest first."""
-    users = _in_house(
-        database, data_dir, lambda house: house.stores.users.list_users(after=None, limit=limit)
-    )
-    if as_json:
+    users = call.in_house(lambda house: house.stores.users.list_users(after=None, limit=limit))
+    if call.as_json:
         print(json.dumps([_user_as_json(user) for user in users], indent=2))
     else:
         _print_users(users)
 
 
 @user_app.command("show")
-def user_show(
-    username: Username,
-    database: Database = None,
-    data_dir: DataDir = None,
-    as_json: AsJson = False,
-) -> None:
+@with_usual_options
+def user_show(call: Call, username: Username) -> None:
     """Show one user."""
-    user = _in_house(database, data_dir, lambda house: house.accounts.get_by_username(username))
+    user = call.in_house(lambda house: house.accounts.get_by_username(username))
     shown = _user_as_json(user)
     lines = [f"{name:<16} {_plain(value)}" for name, value in shown.items()]
-    _say(as_json, shown, "\n".join(lines))
+    call.say(shown, "\n".join(lines))
 
 
 @user_app.command("grant")
-def user_grant(
-    username: Username,
-    role: RoleName,
-    database: Database = None,
-    data_dir: DataDir = None,
-    as_json: AsJson = False,
-) -> None:
+@with_usual_options
+def user_grant(call: Call, username: Username, role: RoleName) -> None:
     """Give a user one more role. Counts on the user's next request."""
-    change = _Change(
+    call.change(
         username,
         lambda house, user: house.accounts.grant(user, role),
         done=f"now holds {role}",
         undone=f"held {role} already",
     )
-    _change_user(change, database, data_dir, as_json)
 
 
 @user_app.command("revoke")
-def user_revoke(
-    username: Username,
-    role: RoleName,
-    database: Database = None,
-    data_dir: DataDir = None,
-    as_json: AsJson = False,
-) -> None:
+@with_usual_options
+def user_revoke(call: Call, username: Username, role: RoleName) -> None:
     """Take one role from a user. Counts on the user's next request."""
-    change = _Change(
+    call.change(
         username,
         lambda house, user: house.accounts.withdraw(user, role),
         done=f"no longer holds {role}",
         undone=f"did not hold {role}",
     )
-    _change_user(change, database, data_dir, as_json)
 
 
 @user_app.command("disable")
-def user_disable(
-    username: Username,
-    database: Database = None,
-    data_dir: DataDir = None,
-    as_json: AsJson = False,
-) -> None:
+@with_usual_options
+def user_disable(call: Call, username: Username) -> None:
     """Keep a user out; every session ends. Counts on the user's next request."""
-    change = _Change(
+    call.change(
         username,
         lambda house, user: house.accounts.disable(user),
         done="is disabled, and every session has ended",
         undone="was disabled already",
     )
-    _change_user(change, database, data_dir, as_json)
 
 
 @user_app.command("enable")
-def user_enable(
-    username: Username,
-    database: Database = None,
-    data_dir: DataDir = None,
-    as_json: AsJson = False,
-) -> None:
+@with_usual_options
+def user_enable(call: Call, username: Username) -> None:
     """Let a disabled user sign in again."""
-    change = _Change(
+    call.change(
         username,
         lambda house, user: house.accounts.enable(user),
         done="may sign in again",
         undone="was not disabled",
     )
-    _change_user(change, database, data_dir, as_json)
 
 
 @user_app.command("unlock")
-def user_unlock(
-    username: Username,
-    database: Database = None,
-    data_dir: DataDir = None,
-    as_json: AsJson = False,
-) -> None:
+@with_usual_options
+def user_unlock(call: Call, username: Username) -> None:
     """Let a user sign in again for whom too many tries had failed."""
-    change = _Change(
+    call.change(
         username,
         lambda house, user: house.sign_in.forgive(user),
         done="may sign in again",
         undone="was not locked out",
     )
-    _change_user(change, database, data_dir, as_json)
 
 
 @user_app.command("sign-out")
-def user_sign_out(
-    username: Username,
-    database: Database = None,
-    data_dir: DataDir = None,
-    as_json: AsJson = False,
-) -> None:
+@with_usual_options
+def user_sign_out(call: Call, username: Username) -> None:
     """End every session of a user. Counts on the user's next request."""
-    change = _Change(
+    call.change(
         username,
         lambda house, user: house.accounts.sign_out(user),
         done="is signed out everywhere",
         undone="is gone",
     )
-    _change_user(change, database, data_dir, as_json)
 
 
 @user_app.command("delete")
-def user_delete(
-    username: Username,
-    database: Database = None,
-    data_dir: DataDir = None,
-    as_json: AsJson = False,
-) -> None:
+@with_usual_options
+def user_delete(call: Call, username: Username) -> None:
     """Delete a user for good; the name and the address are free again."""
 
     async def work(house: "House") -> "User":
@@ -286,14 +323,15 @@ def user_delete(
         await house.accounts.delete(user)
         return user
 
-    user = _in_house(database, data_dir, work)
-    _say(as_json, {"deleted": _user_as_json(user)}, f"{user.username} is deleted.")
+    user = call.in_house(work)
+    call.say({"deleted": _user_as_json(user)}, f"{user.username} is deleted.")
 
 
 @keys_app.command("list")
-def keys_list(database: Database = None, data_dir: DataDir = None, as_json: AsJson = False) -> None:
+@with_usual_options
+def keys_list(call: Call) -> None:
     """List the signing keys, the oldest first. Private parts are never shown."""
-    keys = _in_house(database, data_dir, lambda house: house.stores.signing_keys.list_keys())
+    keys = call.in_house(lambda house: house.stores.signing_keys.list_keys())
     rows = [
         {
             "kid": key.kid,
@@ -305,30 +343,28 @@ def keys_list(database: Database = None, data_dir: DataDir = None, as_json: AsJs
         for key in keys
     ]
     lines = ["  ".join(f"{name} {_plain(value)}" for name, value in row.items()) for row in rows]
-    _say(as_json, rows, "\n".join(lines))
+    call.say(rows, "\n".join(lines))
 
 
 @keys_app.command("rotate")
-def keys_rotate(
-    database: Database = None, data_dir: DataDir = None, as_json: AsJson = False
-) -> None:
+@with_usual_options
+def keys_rotate(call: Call) -> None:
     """Publish a new signing key; it signs as soon as everybody can know it."""
-    key = _in_house(database, data_dir, lambda house: house.signing_keys.rotate())
+    key = call.in_house(lambda house: house.signing_keys.rotate())
     shown = {"kid": key.kid, "not_before": _instant(key.not_before)}
-    _say(as_json, shown, f"Published {key.kid}; it signs from {_instant(key.not_before)} on.")
+    call.say(shown, f"Published {key.kid}; it signs from {_instant(key.not_before)} on.")
 
 
 @keys_app.command("retire")
+@with_usual_options
 def keys_retire(
+    call: Call,
     kid: Annotated[str, typer.Argument(help="The key's id, as `keys list` shows it.")],
-    database: Database = None,
-    data_dir: DataDir = None,
-    as_json: AsJson = False,
 ) -> None:
     """Drop a signing key at once, for when its private part leaked: its tokens die with it."""
-    dropped = _in_house(database, data_dir, lambda house: house.signing_keys.drop(kid))
+    dropped = call.in_house(lambda house: house.signing_keys.drop(kid))
     sentence = f"{kid} signs and verifies nothing any more." if dropped else f"No key {kid}."
-    _say(as_json, {"dropped": dropped}, sentence)
+    call.say({"dropped": dropped}, sentence)
 
 
 def main() -> NoReturn:
@@ -342,53 +378,6 @@ def main() -> NoReturn:
     except ConfigurationError as error:
         _fail(str(error), NOT_CONFIGURED)
     sys.exit(0)
-
-
-@dataclass(frozen=True, slots=True)
-class _Change:
-    """A change of one user, and how to tell of it."""
-
-    username: str
-    make: "Callable[[House, User], Coroutine[Any, Any, bool]]"
-    done: str
-    undone: str
-
-
-def _change_user(
-    change: _Change,
-    database: str | None,
-    data_dir: Path | None,
-    as_json: bool,
-) -> None:
-    async def work(house: "House") -> "tuple[User, bool]":
-        user = await house.accounts.get_by_username(change.username)
-        changed = await change.make(house, user)
-        return await house.accounts.get_by_username(change.username), changed
-
-    user, changed = _in_house(database, data_dir, work)
-    sentence = f"{user.username} {change.done if changed else change.undone}."
-    _say(as_json, {"changed": changed, "user": _user_as_json(user)}, sentence)
-
-
-def _in_house(
-    database: str | None,
-    data_dir: Path | None,
-    work: "Callable[[House], Coroutine[Any, Any, T]]",
-) -> T:
-    """Run some work in an open house, beside whatever server runs on the same database."""
-    from gatelodge.app import build  # noqa: PLC0415 - see above
-    from gatelodge.logs import set_up_logs  # noqa: PLC0415 - see above
-
-    settings = read_settings(database=database, data_dir=data_dir)
-    set_up_logs("warning")
-    house = build(settings)
-    house.stores.database.migrate()
-
-    async def run() -> T:
-        async with house.open():
-            return await work(house)
-
-    return asyncio.run(run())
 
 
 def _read_password(from_stdin: bool) -> str:
@@ -443,10 +432,6 @@ def _instant(at: datetime | None) -> str | None:
 
 def _plain(value: object) -> str:
     return ", ".join(value) if isinstance(value, list) else "–" if value is None else str(value)
-
-
-def _say(as_json: bool, value: object, sentence: str) -> None:
-    print(json.dumps(value, indent=2) if as_json else sentence)
 
 
 def _fail(sentence: str, code: int) -> NoReturn:
