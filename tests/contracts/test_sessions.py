@@ -47,6 +47,20 @@ async def test_a_rotation_moves_the_session_on(stores: Stores) -> None:
     assert await stores.sessions.find(session.id) == moved
 
 
+async def test_ten_thousand_rotations_leave_one_record(stores: Stores) -> None:
+    """Nothing grows with the trades of a session: no record, and no event."""
+    session = a_session(generation=0)
+    await stores.sessions.add(session)
+
+    for generation in range(10_000):
+        assert await stores.sessions.rotate(session.id, generation, at=NOON)
+
+    moved = replace(session, generation=10_000, rotated_at=NOON)
+    assert await stores.sessions.find(session.id) == moved
+    assert await stores.sessions.remove_ended(NOON + timedelta(days=365)) == 1
+    assert await stores.events.list_events(before=None, limit=1) == []
+
+
 async def test_only_the_current_generation_rotates(stores: Stores) -> None:
     session = a_session(generation=7)
     await stores.sessions.add(session)
