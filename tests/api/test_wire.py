@@ -284,6 +284,28 @@ def test_a_large_body_is_refused_and_the_rest_is_not_awaited(server: Server) -> 
         assert heard.statuses in ([413], []), heard
 
 
+def test_an_answer_before_the_whole_body_says_that_the_connection_ends(server: Server) -> None:
+    """RFC 9112, section 9.6: a client that thinks it open would lose its next request."""
+    for name, request, status in (
+        ("too large", POST + b"Content-Length: 17000\r\n\r\n" + b"a" * 17_000, 413),
+        ("too large, in chunks", POST + CHUNKED + b"\r\n" + b"5000\r\n" + b"a" * 0x5000, 413),
+        ("for nobody", POST.replace(b"signin", b"nowhere") + LENGTH + b"\r\n" + BODY, 404),
+        ("unasked", GET + LENGTH + b"\r\n" + BODY, 200),
+    ):
+        heard = say(server, request)
+        assert (heard.statuses, heard.closed) == ([status], True), (name, heard)
+        assert heard.text.lower().count(b"\r\nconnection: close\r\n") == 1, (name, heard)
+
+
+def test_a_body_that_was_read_or_is_none_leaves_the_connection_open(server: Server) -> None:
+    """So that a client need not connect for each request."""
+    read = POST + LENGTH + b"\r\n" + BODY
+    for request in (read, GET + b"\r\n", GET + b"Content-Length: 0\r\n\r\n"):
+        heard = say(server, request + request)
+        assert (len(heard.statuses), heard.closed) == (2, False), heard
+        assert b"connection: close" not in heard.text.lower()
+
+
 # How slowly
 
 

@@ -104,12 +104,13 @@ class Shell:
         scope[REQUEST_ID] = self.new_request_id().decode()
         if peer := scope.get("client"):
             scope["client"] = (self._client_of(peer[0], scope["headers"]), peer[1])
-        answer = _Answer(send, self, scope)
+        body = _Body(scope, receive)
+        answer = _Answer(send, self, scope, body)
         if scope["method"] == "HEAD":
             scope["method"] = "GET"  # every GET answers HEAD; `_Answer` leaves the body out
         try:
             self._check(scope)
-            await self._app(scope, _Body(receive), answer)
+            await self._app(scope, body, answer)
         except Refusal as refusal:
             await self._refuse(scope, refusal)(scope, receive, answer)
         except Exception:
@@ -187,7 +188,8 @@ def _check_lengths(headers: Headers) -> None:
 class _Body:
     """The request's body, which must be small and arrive in time."""
 
-    def __init__(self, receive: Receive) -> None:
+    def __init__(self, scope: Scope, receive: Receive) -> None:
+        self._scope = scope
         self._receive = receive
         self._left = MOST_BODY_BYTES
         self._deadline = 0.0
@@ -207,6 +209,14 @@ class _Body:
             self._complete = not message.get("more_body", False)
         return message
 
+    @property
+    def unread(self) -> bool:
+        """Whether there is a body of which some was not asked for."""
+        return not self._complete and any(
+            name == b"transfer-encoding" or (name == b"content-length" and value != b"0")
+            for name, value in self._scope["headers"]
+        )
+
     async def _in_time(self) -> Message:
         loop = asyncio.get_running_loop()
         self._deadline = self._deadline or loop.time() + BODY_SECONDS
@@ -220,10 +230,11 @@ class _Body:
 class _Answer:
     """The way out, on which every answer gets the headers that all answers carry."""
 
-    def __init__(self, send: Send, shell: Shell, scope: Scope) -> None:
+    def __init__(self, send: Send, shell: Shell, scope: Scope, body: _Body) -> None:
         self._send = send
         self._shell = shell
         self._scope = scope
+        self._body = body
         self._bare = scope["method"] == "HEAD"
         self.started = False
         self.complete = False
@@ -242,4 +253,8 @@ class _Answer:
         headers = self._shell.complete(given, self._scope["headers"])
         headers.append((b"x-request-id", self._scope[REQUEST_ID].encode()))
         headers += [(b"set-cookie", cookie) for cookie in self._scope.get(SET_COOKIES, ())]
+        if self._body.unread:
+            # The server then ends the connection, and not always says so (RFC 9112, 9.6): a client
+            # that thinks it open would lose its next request.
+            headers.append((b"connection", b"close"))
         return headers
