@@ -7,11 +7,11 @@ FastAPI, which has the same route and answers byte for byte the same; a test hol
 
 from starlette.responses import JSONResponse
 
-from gatelodge.audit import LONGEST_TEXT, Origin
 from gatelodge.errors import InvalidRequest
 from gatelodge.sessions.service import SessionService
 from gatelodge.web import strict_json
-from gatelodge.web.shell import REQUEST_ID, App, Headers, Message, Receive, Scope, Send
+from gatelodge.web.caller import origin_of_scope
+from gatelodge.web.shell import App, Headers, Message, Receive, Scope, Send
 
 PATH = "/api/auth/refresh"
 LONGEST_TOKEN = 1024
@@ -42,7 +42,7 @@ class FastRefresh:
         if token is None:
             await self._app(scope, _replay(body), send)
             return
-        tokens = (await self._sessions.refresh(token, _origin(scope))).tokens
+        tokens = (await self._sessions.refresh(token, origin_of_scope(scope))).tokens
         pair = {"accessToken": tokens.access_token, "refreshToken": tokens.refresh_token}
         await JSONResponse(pair)(scope, receive, send)
 
@@ -83,13 +83,3 @@ def _token_in(body: bytes) -> str | None:
         return None
     token = value["refreshToken"]
     return token if isinstance(token, str) and len(token) <= LONGEST_TOKEN else None
-
-
-def _origin(scope: Scope) -> Origin:
-    agent = next((value for name, value in scope["headers"] if name == b"user-agent"), b"")
-    client = scope.get("client")
-    return Origin(
-        address=client[0] if client else "",
-        user_agent=agent.decode("latin-1")[:LONGEST_TEXT],
-        request_id=scope[REQUEST_ID],
-    )

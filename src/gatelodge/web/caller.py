@@ -11,16 +11,22 @@ from gatelodge.errors import ConflictingTokens
 from gatelodge.gate.gate import Gate
 from gatelodge.gate.principal import Principal, Records
 from gatelodge.web.services import service_of
-from gatelodge.web.shell import REQUEST_ID, Headers
+from gatelodge.web.shell import REQUEST_ID, Headers, Scope
 
 
 def origin_of(request: Request) -> Origin:
     """Return where the request came from."""
-    client = request.scope.get("client")
+    return origin_of_scope(request.scope)
+
+
+def origin_of_scope(scope: Scope) -> Origin:
+    """Return where the request of an ASGI scope came from."""
+    client = scope.get("client")
+    agent = next((value for name, value in scope["headers"] if name == b"user-agent"), b"")
     return Origin(
         address=client[0] if client else "",
-        user_agent=request.headers.get("user-agent", "")[:LONGEST_TEXT],
-        request_id=request.scope[REQUEST_ID],
+        user_agent=agent.decode("latin-1")[:LONGEST_TEXT],
+        request_id=scope[REQUEST_ID],
     )
 
 
