@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PrivateKey
 
+from gatelodge.base64url import encode_base64url
 from gatelodge.errors import ConfigurationError, StoreUnavailable
 from gatelodge.master_key import MasterKey
 from gatelodge.stores import open_stores
 from gatelodge.tokens.jwk import (
     InvalidKey,
-    encode_base64url,
     public_jwk,
     read_jwk,
     read_jwk_set,

@@ -6,12 +6,11 @@ id, generation and the session's own salt, so that neither the key alone nor the
 makes a token. See `docs/decisions/0006-refresh-tokens.md`.
 """
 
-import base64
-import binascii
 import hashlib
 import hmac
 from dataclasses import InitVar, dataclass, field
 
+from gatelodge.base64url import decode_base64url, encode_base64url
 from gatelodge.clock import id_from_bytes, id_to_bytes
 from gatelodge.errors import InvalidRefreshToken
 from gatelodge.sessions.store import SESSION_PREFIX, Session, SessionId
@@ -62,7 +61,7 @@ class RefreshTokens:
             _GENERATION_BYTES, "big"
         )
         raw = claim + self._seal(claim) + self._proof(claim, session.salt)
-        return PREFIX + base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+        return PREFIX + encode_base64url(raw)
 
     def read(self, text: str) -> RefreshClaim:
         """Return what a token says; nothing has been read from the database for it.
@@ -106,13 +105,9 @@ class RefreshTokens:
 
 def _decode(text: str) -> bytes:
     """Return the token's bytes, if it is written the one way we write it."""
-    if len(text) != _CHARACTERS or not text.startswith(PREFIX) or not text.isascii():
+    if len(text) != _CHARACTERS or not text.startswith(PREFIX):
         raise InvalidRefreshToken
-    body = text[len(PREFIX) :]
     try:
-        raw = base64.b64decode(body + "=" * (-len(body) % 4), altchars=b"-_", validate=True)
-    except binascii.Error as error:
+        return decode_base64url(text[len(PREFIX) :])
+    except ValueError as error:
         raise InvalidRefreshToken from error
-    if base64.urlsafe_b64encode(raw).rstrip(b"=").decode() != body:
-        raise InvalidRefreshToken
-    return raw

@@ -4,7 +4,6 @@ RFC 7517 (JWK), RFC 7518 section 6 (members), RFC 8037 (Ed25519). Cryptography i
 is read here is only what PyJWT does not ask: `use`, `key_ops`, lengths, and one spelling.
 """
 
-import base64
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import cast
@@ -12,6 +11,8 @@ from typing import cast
 from cryptography.exceptions import UnsupportedAlgorithm
 from jwt.algorithms import get_default_algorithms
 from jwt.exceptions import PyJWTError
+
+from gatelodge.base64url import decode_base64url, encode_base64url
 
 EDDSA = "EdDSA"
 
@@ -89,26 +90,6 @@ def read_jwk_set(jwks: object) -> dict[str, VerificationKey]:
     if len({_FORMS[key.algorithm].kty == "oct" for key in keys}) > 1:
         raise InvalidKey("shared secrets and public keys are mixed")
     return by_kid
-
-
-def encode_base64url(raw: bytes) -> str:
-    """Write bytes as base64url without padding (RFC 7515, section 2)."""
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
-
-
-def decode_base64url(text: str) -> bytes:
-    """Return the bytes of canonical, unpadded base64url.
-
-    The decoder of the standard library skips what it does not know and forgives stray bits:
-    writing the bytes again shows whether this text is the one way to write them.
-
-    Raises:
-        ValueError: it is not.
-    """
-    raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-    if encode_base64url(raw) != text:
-        raise ValueError("not canonical base64url")
-    return raw
 
 
 @dataclass(frozen=True, slots=True)

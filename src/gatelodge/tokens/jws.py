@@ -11,8 +11,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from gatelodge.base64url import decode_base64url
 from gatelodge.errors import InvalidToken
-from gatelodge.tokens.jwk import VerificationKey, decode_base64url
+from gatelodge.tokens.jwk import VerificationKey
 
 LONGEST_TOKEN = 4096
 

@@ -1,11 +1,10 @@
 """Lists are pages: `?limit=` and an opaque `cursor`, answered with what comes next."""
 
-import base64
-import binascii
 from typing import Annotated
 
 from fastapi import Query
 
+from gatelodge.base64url import decode_base64url, encode_base64url
 from gatelodge.errors import InvalidRequest
 
 Limit = Annotated[int, Query(ge=1, le=200, description="How many at most.")]
@@ -16,7 +15,7 @@ Cursor = Annotated[
 
 def to_cursor(position: str) -> str:
     """Return a cursor that says where the next page starts."""
-    return base64.urlsafe_b64encode(position.encode()).rstrip(b"=").decode()
+    return encode_base64url(position.encode())
 
 
 def from_cursor(cursor: str | None) -> str | None:
@@ -28,7 +27,6 @@ def from_cursor(cursor: str | None) -> str | None:
     if cursor is None:
         return None
     try:
-        raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-        return raw.decode("ascii")
-    except (binascii.Error, UnicodeDecodeError, ValueError) as error:
+        return decode_base64url(cursor).decode("ascii")
+    except ValueError as error:
         raise InvalidRequest("cursor: not one of ours", field="cursor") from error
