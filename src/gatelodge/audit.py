@@ -3,13 +3,12 @@
 An event is kept before the change it tells of is acknowledged, and is written to the log too.
 """
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
 from typing import Protocol
-
-import structlog
 
 from gatelodge.clock import Clock, new_id
 from gatelodge.errors import OutcomeUnknown, StoreUnavailable
@@ -118,12 +117,12 @@ class AuditLog:
         detail: Mapping[str, str] = NOTHING,
     ) -> None:
         """Log what changed nothing and is worth a line, without keeping it."""
-        structlog.get_logger("gatelodge.audit").info(
-            name,
-            actor=actor,
-            target=target,
-            ip=origin.address,
-            user_agent=origin.user_agent,
-            request_id=origin.request_id,
+        details = {
+            "actor": actor,
+            "target": target,
+            "ip": origin.address,
+            "user_agent": origin.user_agent,
+            "request_id": origin.request_id,
             **detail,
-        )
+        }
+        logging.getLogger("gatelodge.audit").info(name, extra={"details": details})

@@ -1,37 +1,51 @@
-"""Logs: one JSON object a line, UTF-8, UTC, on standard error."""
+"""Logs: one JSON object a line, UTF-8, UTC, on standard error.
+
+Whoever logs here names an event to a standard logger, and what there is to say of it as
+`extra={"details": {...}}`.
+"""
 
 import asyncio
 import atexit
 import contextlib
+import json
 import logging
 import sys
-from typing import TextIO
-
-import structlog
+from datetime import UTC, datetime
+from typing import Any, TextIO
 
 
 def set_up_logs(level: str) -> None:
     """Write every log line of this process as JSON (security.md, section 11)."""
     lines = _LinesOfATurn(sys.stderr)
+    lines.setFormatter(_AsJson())
     atexit.register(lines.flush)
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            # ASCII only: control characters, line separators and bidi marks arrive escaped.
-            structlog.processors.JSONRenderer(ensure_ascii=True),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(
-            logging.getLevelNamesMapping()[level.upper()]
-        ),
-        logger_factory=lambda *_names: lines,
-        cache_logger_on_first_use=True,
-    )
+    ours = logging.getLogger("gatelodge")
+    ours.handlers = [lines]
+    ours.propagate = False
+    ours.setLevel(level.upper())
 
 
-class _LinesOfATurn(structlog.WriteLogger):
+class _AsJson(logging.Formatter):
+    """Writes a record as one JSON object."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line, in ASCII: control characters and bidi marks arrive escaped."""
+        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="microseconds")
+        entry: dict[str, Any] = {
+            "timestamp": at.replace("+00:00", "Z"),
+            "level": record.levelname.lower(),
+            "event": record.getMessage(),
+            **getattr(record, "details", {}),
+        }
+        if record.exc_info:
+            entry["exception"] = self.formatException(record.exc_info)
+        return _write_json(entry)
+
+
+_write_json = json.JSONEncoder(default=repr).encode
+
+
+class _LinesOfATurn(logging.Handler):
     """Writes the lines of one turn of the event loop together, and loses those without room.
 
     Every write lets go of the interpreter lock, which the threads of the stores then take: one
@@ -41,15 +55,15 @@ class _LinesOfATurn(structlog.WriteLogger):
 
     def __init__(self, file: TextIO) -> None:
         """Write to this file."""
-        super().__init__(file)
+        super().__init__()
         self._out = file
         self._lines: list[str] = []
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    def msg(self, message: str) -> None:
+    def emit(self, record: logging.LogRecord) -> None:
         """Write one line, at the end of this turn where an event loop runs."""
         waiting = bool(self._lines)
-        self._lines.append(f"{message}\n")
+        self._lines.append(f"{self.format(record)}\n")
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
@@ -65,6 +79,3 @@ class _LinesOfATurn(structlog.WriteLogger):
         with contextlib.suppress(OSError):
             self._out.write("".join(lines))
             self._out.flush()
-
-    log = debug = info = warn = warning = msg
-    fatal = failure = err = error = critical = exception = msg

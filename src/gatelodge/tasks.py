@@ -1,11 +1,10 @@
 """Background tasks: what is done from time to time, and how all of them end, surely."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
-
-import structlog
 
 _PATIENCE_SECONDS = 0.5
 
@@ -28,7 +27,6 @@ async def repeat(chore: Callable[[], Awaitable[object]], every: timedelta) -> No
         await asyncio.sleep(every.total_seconds())
         try:
             await chore()
-        except Exception:  # noqa: BLE001 - the next round may do better
-            structlog.get_logger("gatelodge").exception(
-                "chore.failed", chore=getattr(chore, "__qualname__", repr(chore))
-            )
+        except Exception:
+            details = {"chore": getattr(chore, "__qualname__", repr(chore))}
+            logging.getLogger("gatelodge").exception("chore.failed", extra={"details": details})

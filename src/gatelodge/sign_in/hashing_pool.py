@@ -122,4 +122,5 @@ def _be_nice() -> None:
     try:
         os.nice(_NICER_BY)
     except OSError as error:
-        _log.debug("hashing threads keep the usual priority: %s", error)
+        details = {"error": str(error)}
+        _log.debug("hashing.not_nicer", extra={"details": details})

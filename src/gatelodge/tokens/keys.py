@@ -6,13 +6,13 @@ other's rotations from the store, long before a new key signs.
 """
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import pairwise
 
-import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from gatelodge.clock import Clock, from_milliseconds, new_id
@@ -86,8 +86,8 @@ class SigningKeys:
             await asyncio.sleep(self.step_every.total_seconds())
             try:
                 await self.ensure()
-            except Exception:  # noqa: BLE001 - the next round may do better; `find` fails closed
-                structlog.get_logger("gatelodge.tokens").exception("signing_keys.unreadable")
+            except Exception:
+                logging.getLogger("gatelodge.tokens").exception("signing_keys.unreadable")
 
     async def reload(self) -> None:
         """Take the keys into memory as they are kept now."""

@@ -4,10 +4,9 @@ Whoever asks can write `X-Forwarded-For`. It counts where the connection comes f
 settings name, and only as far back as such proxies wrote it (ASVS 4.1.3).
 """
 
+import logging
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
-
-import structlog
 
 from gatelodge.web.shell import Headers
 
@@ -47,9 +46,8 @@ class TrustedProxies:
         """Say that there seems to be a proxy which the settings do not name."""
         if peer is not None and peer.is_private and not self._warned:
             self._warned = True
-            structlog.get_logger("gatelodge").warning(
-                "proxy.not_trusted", peer=str(peer), setting="GATELODGE_TRUSTED_PROXIES"
-            )
+            details = {"peer": str(peer), "setting": "GATELODGE_TRUSTED_PROXIES"}
+            logging.getLogger("gatelodge").warning("proxy.not_trusted", extra={"details": details})
 
     def _trusts(self, address: IPv4Address | IPv6Address) -> bool:
         return any(address in network for network in self._networks)

@@ -1,11 +1,11 @@
 """The outermost layer: what holds for every request and every answer, whatever is inside."""
 
 import asyncio
+import logging
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any, TypeAlias
 
-import structlog
 from starlette.responses import Response
 
 from gatelodge.errors import (
@@ -114,9 +114,8 @@ class Shell:
         except Refusal as refusal:
             await self._refuse(scope, refusal)(scope, receive, answer)
         except Exception:
-            structlog.get_logger("gatelodge").exception(
-                "request.failed", request_id=scope[REQUEST_ID], path=scope["path"][:256]
-            )
+            details = {"request_id": scope[REQUEST_ID], "path": scope["path"][:256]}
+            logging.getLogger("gatelodge").exception("request.failed", extra={"details": details})
             if not answer.started:
                 await self._refuse(scope, InternalError())(scope, receive, answer)
             elif not answer.complete:

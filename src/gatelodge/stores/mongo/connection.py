@@ -1,6 +1,7 @@
 """The connection under all MongoDB stores, and the shape of the database."""
 
 import asyncio
+import logging
 import random
 import time
 from collections.abc import Awaitable, Callable
@@ -9,7 +10,6 @@ from datetime import UTC
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-import structlog
 from pymongo import AsyncMongoClient, MongoClient
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
@@ -226,6 +226,7 @@ async def _keep_doing(chore: Chore) -> None:
         try:
             await chore()
         except (Refusal, PyMongoError) as error:
-            structlog.get_logger("gatelodge.stores").warning(
-                "chore.failed", chore=chore.__qualname__, error=type(error).__name__
+            details = {"chore": chore.__qualname__, "error": type(error).__name__}
+            logging.getLogger("gatelodge.stores").warning(
+                "chore.failed", extra={"details": details}
             )

@@ -1,12 +1,12 @@
 """What changed, told by MongoDB: a filtered change stream with a heartbeat."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-import structlog
 from pymongo.asynchronous.change_stream import AsyncChangeStream
 from pymongo.errors import PyMongoError
 
@@ -83,9 +83,11 @@ class MongoChangeFeed:
                 else:
                     await self._watch()
             except PyMongoError as error:
-                structlog.get_logger("gatelodge").warning("feed.lost", error=type(error).__name__)
-            except Exception:  # noqa: BLE001 - memory is not trusted meanwhile, and must be again
-                structlog.get_logger("gatelodge").exception("feed.failed")
+                logging.getLogger("gatelodge").warning(
+                    "feed.lost", extra={"details": {"error": type(error).__name__}}
+                )
+            except Exception:
+                logging.getLogger("gatelodge").exception("feed.failed")
             self._heard_at = None
             await asyncio.sleep(pause)
 

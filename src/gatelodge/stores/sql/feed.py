@@ -2,12 +2,12 @@
 
 import asyncio
 import ctypes
+import logging
 import sqlite3
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
-import structlog
 from sqlalchemy import Connection, PoolProxiedConnection, text
 
 from gatelodge.errors import OutcomeUnknown, StoreUnavailable
@@ -102,7 +102,9 @@ class SqlChangeFeed:
             await asyncio.sleep(PRUNE_EVERY.total_seconds())
             with suppress(StoreUnavailable, OutcomeUnknown):
                 removed = await self._database.write(_prune)
-                structlog.get_logger("gatelodge").debug("changes.pruned", removed=removed)
+                logging.getLogger("gatelodge").debug(
+                    "changes.pruned", extra={"details": {"removed": removed}}
+                )
 
 
 def _shared_header(path: Path) -> ctypes.Array[ctypes.c_char] | None:
