@@ -1,6 +1,8 @@
 """The few arrows between the rooms of the house."""
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +13,7 @@ HOUSE = SOURCE / "gatelodge"
 
 WEB_FRAMEWORKS = {"fastapi", "starlette", "granian"}
 DRIVERS = {"sqlalchemy", "sqlite3", "alembic", "pymongo", "bson"}
+ONLY_WHEN_CHOSEN = {"alembic", "mako", "prometheus_client", "pygments", "pymongo", "rich"}
 DOORS = {"api.py", "pages.py", "asgi.py"}
 
 
@@ -78,3 +81,28 @@ def test_nobody_asks_which_store_it_is() -> None:
             code = "\n".join(line.partition("#")[0] for line in text.splitlines())
             assert "isinstance(store" not in code, module
             assert ".sql import" not in code, module
+
+
+def test_a_server_has_imported_only_what_was_chosen(tmp_path: Path) -> None:
+    """What some servers or commands need is no part of every server's memory and start."""
+    program = """
+import sys
+from pathlib import Path
+import gatelodge.cli
+import gatelodge.serving
+from gatelodge.app import build, create_app
+from gatelodge.settings import Settings
+
+create_app(build(Settings(data_dir=Path(sys.argv[1]))))
+print(*{name.partition(".")[0] for name in sys.modules})
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+
+    imported = set(done.stdout.split())
+    assert "sqlalchemy" in imported
+    assert imported & ONLY_WHEN_CHOSEN == set()

@@ -244,7 +244,7 @@ def build(settings: Settings, clock: Clock | None = None) -> House:
         delivery=delivery,
         admission=Admission(gate, sessions, delivery, same_origin),
         pages=Pages(Site.of(settings), settings.templates_dir),
-        metrics=Metrics(gate, hashing_pool, settings.metrics_token.get_secret_value()),
+        metrics=Metrics.of(settings.metrics_token.get_secret_value(), gate, hashing_pool),
     )
 
 

@@ -2,7 +2,6 @@
 
 from typing import Annotated, Literal
 
-from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
@@ -17,6 +16,9 @@ from gatelodge.web.door import Door
 from gatelodge.web.services import Provided
 
 door = Door(tag="server")
+
+MEDIA_TYPE = "text/plain; version=1.0.0; charset=utf-8"
+"""Of Prometheus' text format."""
 
 
 FeedStanding = Literal["fresh", "behind", "none"]
@@ -66,4 +68,4 @@ async def ready(stores: Annotated[Stores, Provided(Stores)]) -> Ready:
 async def metrics(request: Request, numbers: Annotated[Metrics, Provided(Metrics)]) -> Response:
     """Give this worker's numbers to a scraper that presents GATELODGE_METRICS_TOKEN."""
     body = numbers.expose(token_in(request.scope["headers"]))
-    return Response(body, media_type=CONTENT_TYPE_LATEST)
+    return Response(body, media_type=MEDIA_TYPE)

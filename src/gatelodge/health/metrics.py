@@ -1,35 +1,37 @@
-"""What this worker can say of itself in numbers, for Prometheus."""
+"""Who may see this worker's numbers."""
 
 import hmac
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-
-from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
+from typing import TYPE_CHECKING, Self
 
 from gatelodge.errors import NoSuchRoute
 from gatelodge.gate.gate import Gate
 from gatelodge.sign_in.hashing_pool import HashingPool
 
+if TYPE_CHECKING:  # brings prometheus-client, which is imported where there are metrics
+    from gatelodge.health.numbers import Numbers
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Metrics(Collector):
-    """Read the numbers when they are asked for; nothing is counted on the way of a request.
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """Give the numbers to scrapers that present the token.
 
     Attributes:
-        token: what a scraper must present; empty: there are no metrics at all.
+        token: what a scraper must present.
+        numbers: None: there are no metrics at all.
     """
 
-    gate: Gate
-    pool: HashingPool
     token: str = field(repr=False)
-    _registry: CollectorRegistry = field(default_factory=CollectorRegistry)
+    numbers: "Numbers | None"
 
-    def __post_init__(self) -> None:
-        """Join what the process itself can tell."""
-        self._registry.register(self)
-        ProcessCollector(registry=self._registry)
+    @classmethod
+    def of(cls, token: str, gate: Gate, pool: HashingPool) -> Self:
+        """Return the metrics under this token; an empty one turns them off."""
+        if not token:
+            return cls(token, None)
+        from gatelodge.health.numbers import Numbers  # noqa: PLC0415 - only when chosen
+
+        return cls(token, Numbers(gate, pool))
 
     def expose(self, presented: str | None) -> bytes:
         """Return the numbers of this worker in Prometheus' text format.
@@ -37,32 +39,8 @@ class Metrics(Collector):
         Raises:
             NoSuchRoute: no token is configured, or another one is presented.
         """
-        if not self.token or not hmac.compare_digest(
+        if self.numbers is None or not hmac.compare_digest(
             (presented or "").encode(), self.token.encode()
         ):
             raise NoSuchRoute
-        return generate_latest(self._registry)
-
-    def collect(self) -> Iterator[Metric]:
-        """Yield each number; called by the registry."""
-        feed = self.gate.feed.state()
-        yield _gauge("feed_trusted", "Whether checks are answered from memory.", feed.trusted)
-        if feed.lag is not None:
-            yield _gauge("feed_lag_seconds", "Since the change stream was heard of.", feed.lag)
-        yield _gauge("remembered_sessions", "Sessions that memory knows.", len(self.gate.view))
-        yield _gauge("remembered_tokens", "Tokens verified before.", len(self.gate.tokens))
-        pool = self.pool
-        yield _gauge("hashing_threads", "Passwords that may be hashed at once.", pool.threads)
-        yield _gauge("hashing_running", "Passwords being hashed now.", pool.running)
-        yield _gauge("hashing_waiting", "Passwords that wait to be hashed.", pool.waiting)
-        yield _counter("hashing_finished", "Passwords hashed.", pool.finished)
-        yield _counter("hashing_refused", "Refused since the queue was full.", pool.refused)
-        yield _counter("hashing_abandoned", "Given up by clients that left.", pool.abandoned)
-
-
-def _gauge(name: str, help_text: str, value: float) -> Metric:
-    return GaugeMetricFamily(f"gatelodge_{name}", help_text, value=value)
-
-
-def _counter(name: str, help_text: str, value: float) -> Metric:
-    return CounterMetricFamily(f"gatelodge_{name}", help_text, value=value)
+        return self.numbers.write()
