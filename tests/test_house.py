@@ -89,11 +89,14 @@ def test_a_server_has_imported_only_what_was_chosen(tmp_path: Path) -> None:
 import sys
 from pathlib import Path
 import gatelodge.cli
-import gatelodge.serving
+from gatelodge.apart import do_apart
 from gatelodge.app import build, create_app
+from gatelodge.serving import prepare
 from gatelodge.settings import Settings
 
-create_app(build(Settings(data_dir=Path(sys.argv[1]))))
+house = build(Settings(data_dir=Path(sys.argv[1])))
+create_app(house)
+do_apart(lambda: prepare(house))
 print(*{name.partition(".")[0] for name in sys.modules})
 """
     done = subprocess.run(
@@ -104,5 +107,6 @@ print(*{name.partition(".")[0] for name in sys.modules})
     )
 
     imported = set(done.stdout.split())
+    assert (tmp_path / "gatelodge.db").exists()
     assert "sqlalchemy" in imported
     assert imported & ONLY_WHEN_CHOSEN == set()

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import gc
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -29,7 +28,6 @@ from gatelodge.gate.gate import Gate
 from gatelodge.gate.principal import VerifiedTokens
 from gatelodge.health import api as health_api
 from gatelodge.health.metrics import Metrics
-from gatelodge.logs import set_up_logs
 from gatelodge.master_key import MasterKey
 from gatelodge.sessions import api as sessions_api
 from gatelodge.sessions import pages as sessions_pages
@@ -37,7 +35,7 @@ from gatelodge.sessions.asgi import FastRefresh
 from gatelodge.sessions.refresh_tokens import RefreshTokens
 from gatelodge.sessions.service import SessionLimits, SessionService
 from gatelodge.sessions.tutorial import TutorialRefresh
-from gatelodge.settings import Settings, read_settings
+from gatelodge.settings import Settings
 from gatelodge.setup import pages as setup_pages
 from gatelodge.setup.service import SetupService
 from gatelodge.sign_in import api as sign_in_api
@@ -342,13 +340,3 @@ def services_of(house: House) -> Services:
         house.audit,
     )
     return {type(service): service for service in offered}
-
-
-def worker() -> App:
-    """Return the application of one worker process, from its environment."""
-    settings = read_settings()
-    set_up_logs(settings.log_level)
-    app = create_app(build(settings))
-    gc.collect()
-    gc.freeze()  # what was built stays: no collection has to go through it again
-    return app

@@ -2,7 +2,7 @@
 
 import asyncio
 import gc
-import os
+import multiprocessing
 import socket
 import sys
 from datetime import timedelta
@@ -14,7 +14,8 @@ from granian.log import LogLevels
 from granian.server import MPServer
 
 from gatelodge import __version__
-from gatelodge.app import build
+from gatelodge.apart import do_apart
+from gatelodge.app import House, build, create_app
 from gatelodge.errors import ConfigurationError
 from gatelodge.logs import set_up_logs
 from gatelodge.settings import Settings
@@ -36,24 +37,35 @@ def run_server(settings: Settings, *, command: str) -> None:
         ConfigurationError: the secret key or the database cannot be used.
     """
     set_up_logs(settings.log_level)
+    _refuse_taken_port(settings)
     house = build(settings)
+    app = create_app(house)
+    lines = _welcome(settings, command, invitation=do_apart(lambda: prepare(house)))
+    print("\n".join(lines), file=sys.stderr, flush=True)  # noqa: T201 - the start-up message
+    gc.collect()
+    gc.freeze()  # a collection that went through it would copy it for each worker
+    multiprocessing.set_start_method("fork")  # workers share what is imported and built by now
+    server_of(settings).serve(target_loader=lambda: app, wrap_loader=False)
+
+
+def prepare(house: House) -> str | None:
+    """Bring the database to its shape; return the invitation, as `SetupService.invite` does."""
     house.stores.database.migrate()
-    _hand_to_workers(settings)
 
     async def invite() -> str | None:
         async with house.open():
             return await house.setup.invite()
 
-    _refuse_taken_port(settings)
-    lines = _welcome(settings, command, invitation=asyncio.run(invite()))
-    print("\n".join(lines), file=sys.stderr, flush=True)  # noqa: T201 - the start-up message
-    gc.collect()
-    gc.freeze()  # workers are forked: what is never looked at again stays shared with them
-    server_of(settings).serve()
+    return asyncio.run(invite())
 
 
-def server_of(settings: Settings, target: str = "gatelodge.app:worker") -> MPServer:
-    """Return the HTTP server, not yet started, for an application factory."""
+def server_of(settings: Settings, target: str = "gatelodge") -> MPServer:
+    """Return the HTTP server, not yet started.
+
+    Args:
+        settings: say where it listens, and with how many workers.
+        target: names an application factory, for servers that are given no loader.
+    """
     return MPServer(
         target,
         factory=True,
@@ -89,12 +101,6 @@ def _refuse_taken_port(settings: Settings) -> None:
                 f"Cannot listen on {settings.host} port {settings.port}: {error.strerror}. "
                 "Choose another one with --port."
             ) from error
-
-
-def _hand_to_workers(settings: Settings) -> None:
-    """Let the workers, which read the environment, see what the arguments said."""
-    for name in ("host", "port", "workers", "profile", "database", "data_dir"):
-        os.environ[f"GATELODGE_{name.upper()}"] = str(getattr(settings, name))
 
 
 def _welcome(settings: Settings, command: str, *, invitation: str | None) -> list[str]:

@@ -1,0 +1,48 @@
+"""Work in a process of its own."""
+
+import os
+import sys
+
+import pytest
+
+from gatelodge.apart import do_apart
+from gatelodge.errors import ConfigurationError, StoreUnavailable
+
+
+def test_the_answer_comes_back_and_what_it_needed_does_not() -> None:
+    """A module that only the work imports is none of ours afterwards."""
+
+    def work() -> int:
+        import tabnanny  # noqa: F401, PLC0415 - nobody else does
+
+        return os.getpid()
+
+    assert do_apart(work) != os.getpid()
+    assert "tabnanny" not in sys.modules
+
+
+def test_a_refusal_arrives_as_it_was_raised() -> None:
+    def misconfigured() -> None:
+        raise ConfigurationError("The database is too new.")
+
+    def unavailable() -> None:
+        raise StoreUnavailable(retry_after=7)
+
+    with pytest.raises(ConfigurationError, match=r"^The database is too new\.$"):
+        do_apart(misconfigured)
+    with pytest.raises(StoreUnavailable) as refused:
+        do_apart(unavailable)
+    assert refused.value.retry_after == 7
+
+
+def test_what_nobody_foresaw_is_told_where_it_happened(capfd: pytest.CaptureFixture[str]) -> None:
+    """And ends this process too, with a code that says so."""
+
+    def broken() -> None:
+        raise ZeroDivisionError("in the cellar")
+
+    with pytest.raises(SystemExit) as ended:
+        do_apart(broken)
+
+    assert ended.value.code == 1
+    assert "ZeroDivisionError: in the cellar" in capfd.readouterr().err
