@@ -191,6 +191,71 @@ async def test_signing_out_everywhere(client: httpx.AsyncClient, house: House) -
     assert (await bob.get("/api/test/user")).status_code == 200
 
 
+@pytest.mark.parametrize("trades", [1, 2])
+async def test_signing_out_everywhere_takes_no_old_refresh_token(
+    client: httpx.AsyncClient, house: House, clock: FakeClock, trades: int
+) -> None:
+    """A copy ends its session, as at a refresh, and no other one; the answer tells nothing."""
+    ann = await signed_in(client, house, "ann")
+    other = Person("ann", client)
+    await other.sign_in()
+    stolen = current = ann.answer["refreshToken"]
+    for _ in range(trades):
+        current = (await refresh(client, current)).json()["refreshToken"]
+    if trades == 1:
+        clock.advance(GRACE)
+
+    for _ in range(2):
+        body = {"everywhere": True, "refreshToken": stolen}
+        assert (await client.post("/api/auth/signout", json=body)).status_code == 200
+
+    assert code_of(await refresh(client, current)) == (401, "refresh_token_invalid")
+    assert (await ann.get("/api/test/user")).status_code == 401
+    assert (await other.get("/api/test/user")).status_code == 200
+    events = await house.stores.events.list_events(before=None, limit=10)
+    (reused,) = [event for event in events if event.name == "refresh_token.reused"]
+    assert reused.address == "127.0.0.1"
+    assert not {"session.ended", "session.ended_everywhere"} & {event.name for event in events}
+
+
+async def test_signing_out_everywhere_by_a_refresh_token_within_its_grace(
+    client: httpx.AsyncClient, house: House
+) -> None:
+    """The answer to a trade got lost, and its owner leaves with the token they have."""
+    ann = await signed_in(client, house, "ann")
+    other = Person("ann", client)
+    await other.sign_in()
+    await refresh(client, ann.answer["refreshToken"])
+
+    body = {"everywhere": True, "refreshToken": ann.answer["refreshToken"]}
+    assert (await client.post("/api/auth/signout", json=body)).status_code == 200
+
+    assert (await other.get("/api/test/user")).status_code == 401
+    events = [each.name for each in await house.stores.events.list_events(before=None, limit=10)]
+    assert events.count("session.ended_everywhere") == 1
+    assert "refresh_token.reused" not in events
+
+
+async def test_an_access_token_signs_out_everywhere_whatever_comes_with_it(
+    client: httpx.AsyncClient, house: House
+) -> None:
+    """It is proof enough alone, and an old refresh token beside it is recorded all the same."""
+    ann = await signed_in(client, house, "ann")
+    other = Person("ann", client)
+    await other.sign_in()
+    old = ann.answer["refreshToken"]
+    newer = (await refresh(client, old)).json()["refreshToken"]
+    await refresh(client, newer)
+
+    body = {"everywhere": True, "refreshToken": old}
+    await client.post("/api/auth/signout", json=body, headers=ann.headers)
+
+    assert (await other.get("/api/test/user")).status_code == 401
+    events = [each.name for each in await house.stores.events.list_events(before=None, limit=10)]
+    assert events.count("refresh_token.reused") == 1
+    assert events.count("session.ended_everywhere") == 1
+
+
 async def test_own_devices(client: httpx.AsyncClient, house: House, clock: FakeClock) -> None:
     """Listed newest first, page by page; one can be ended; others' cannot even be seen."""
     ann = await signed_in(client, house, "ann")

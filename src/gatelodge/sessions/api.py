@@ -134,7 +134,7 @@ async def sign_out(
 ) -> Message:
     """End the session of whatever token comes along. Idempotent, with any body or none."""
     asked = await _whatever_was_sent(request)
-    found = await _sessions_in(request, asked, sessions, gate, delivery)
+    found = await _sessions_in(request, asked, sessions, gate, delivery, origin)
     for session_id, user_id in found.items():
         if asked.get("everywhere") is True:
             await sessions.sign_out_everywhere(user_id, origin)
@@ -190,6 +190,7 @@ async def _sessions_in(
     sessions: SessionService,
     gate: Gate,
     delivery: TokenDelivery,
+    origin: Origin,
 ) -> dict[SessionId, UserId]:
     """Return the live sessions, and whose, of the tokens in a request; a header beats cookies."""
     headers = request.scope["headers"]
@@ -205,7 +206,7 @@ async def _sessions_in(
             pass  # signed out already, or a refresh token says more
     for presented in refresh_tokens:
         if isinstance(presented, str) and (
-            session := await sessions.find_by_refresh_token(presented)
+            session := await sessions.find_by_refresh_token(presented, origin)
         ):
             found[session.id] = session.user_id
     return found

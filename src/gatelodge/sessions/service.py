@@ -77,7 +77,7 @@ class SessionService:
         It takes the place of the one that the refresh token `former` is of (ASVS 7.2.4).
         """
         session = await self._add(user, delivery, origin)
-        if former and (ended := await self.find_by_refresh_token(former)):
+        if former and (ended := await self.find_by_refresh_token(former, origin)):
             await self.sign_out(ended.user_id, ended.id, origin)
         return self._signed_in(user, session)
 
@@ -171,13 +171,19 @@ class SessionService:
             "session.ended_everywhere", actor=user_id, target=user_id, origin=origin
         )
 
-    async def find_by_refresh_token(self, presented: str) -> Session | None:
-        """Return the live session a refresh token is of, whatever its generation, or None."""
+    async def find_by_refresh_token(self, presented: str, origin: Origin) -> Session | None:
+        """Return the live session of a refresh token that `refresh` would take, or None.
+
+        An older token ends its session, here as there: whoever holds it may be a thief, and gets
+        to decide over nothing else.
+        """
         try:
-            _, session, _ = await self._presented(presented)
-        except (InvalidRefreshToken, ExpiredRefreshToken):
+            _, session, generation = await self._presented(presented)
+            if generation == session.generation:
+                return session
+            return await self._successor(session, generation, origin)
+        except (InvalidRefreshToken, ExpiredRefreshToken, RefreshTokenReused):
             return None
-        return session
 
     async def continue_as(self, user: User, session: Session, origin: Origin) -> SignedIn:
         """Let one session outlive a change that ended every session of the user.

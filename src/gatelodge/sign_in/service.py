@@ -175,7 +175,7 @@ class SignInService:
 
     async def _known_by(self, user: User, origin: Origin, former: str | None) -> str | None:
         """Return what we know a device of this user by: its session, or its place; or None."""
-        session = await self.sessions.find_by_refresh_token(former) if former else None
+        session = await self.sessions.find_by_refresh_token(former, origin) if former else None
         if session is not None and session.user_id == user.id:
             return session.id
         place = place_of(origin.address)
