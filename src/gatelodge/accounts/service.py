@@ -1,6 +1,6 @@
 """Sign-up, and what operators do with accounts."""
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -91,15 +91,13 @@ class AccountService:
         Raises:
             Refusal: as for `sign_up`.
         """
-        return await self._once(self.sign_up, wanted, origin)
-
-    async def create_once(self, wanted: NewUser, origin: Origin) -> User:
-        """Make a user as `create` does; a form that was sent twice makes one.
-
-        Raises:
-            Refusal: as for `create`.
-        """
-        return await self._once(self.create, wanted, origin)
+        try:
+            return await self.sign_up(wanted, origin)
+        except UsernameTaken:
+            user = await self.find_just_made(wanted, origin)
+            if user is None:
+                raise
+            return user
 
     async def create(self, wanted: NewUser, origin: Origin = COMMAND) -> User:
         """Make a user as the operator says, with any role and with reserved names too.
@@ -107,10 +105,39 @@ class AccountService:
         Raises:
             Refusal: as for a sign-up, but for the role.
         """
+        return await self.add(await self.prepare(wanted), "user.created", origin)
+
+    async def prepare(self, wanted: NewUser) -> User:
+        """Return the user that `create` would make, checked and with a hash, and not kept yet.
+
+        Raises:
+            Refusal: as for `create`.
+        """
         user = self._checked(wanted, reserved_allowed=True)
         await self._refuse_taken(user)
         await self._refuse_unknown(user.roles)
-        return await self._keep(user, wanted.password, "user.created", origin)
+        return replace(user, password_hash=await self.passwords.hash(wanted.password))
+
+    async def add(self, user: User, event: str, origin: Origin) -> User:
+        """Keep a user who was prepared, and record the event.
+
+        Raises:
+            UsernameTaken, EmailTaken: somebody else took the name meanwhile.
+        """
+        try:
+            await self.users.add(user)
+        except AlreadyExists as taken:
+            kind = UsernameTaken if taken.field == "username" else EmailTaken
+            raise kind(field=taken.field) from taken
+        actor = "command" if origin is COMMAND else user.id
+        await self.audit.record(
+            event,
+            actor=actor,
+            target=user.id,
+            origin=origin,
+            detail={"roles": " ".join(user.roles)},
+        )
+        return user
 
     async def get_by_username(self, username: str) -> User:
         """Return the user with this name, however it is written.
@@ -211,21 +238,7 @@ class AccountService:
         """Say whether somebody can administer."""
         return await self.users.holds_anyone(ADMIN)
 
-    async def _once(
-        self,
-        make: Callable[[NewUser, Origin], Awaitable[User]],
-        wanted: NewUser,
-        origin: Origin,
-    ) -> User:
-        try:
-            return await make(wanted, origin)
-        except UsernameTaken:
-            user = await self._find_just_made(wanted, origin)
-            if user is None:
-                raise
-            return user
-
-    async def _find_just_made(self, wanted: NewUser, origin: Origin) -> User | None:
+    async def find_just_made(self, wanted: NewUser, origin: Origin) -> User | None:
         """Return the user whom this very form made a moment ago, or None.
 
         Name, address and password must be the same, and the user new: it is no way to guess
@@ -304,20 +317,7 @@ class AccountService:
 
     async def _keep(self, user: User, password: str, event: str, origin: Origin) -> User:
         user = replace(user, password_hash=await self.passwords.hash(password))
-        try:
-            await self.users.add(user)
-        except AlreadyExists as taken:
-            kind = UsernameTaken if taken.field == "username" else EmailTaken
-            raise kind(field=taken.field) from taken
-        actor = "command" if origin is COMMAND else user.id
-        await self.audit.record(
-            event,
-            actor=actor,
-            target=user.id,
-            origin=origin,
-            detail={"roles": " ".join(user.roles)},
-        )
-        return user
+        return await self.add(user, event, origin)
 
     async def _record_change(
         self, changed: bool, event: str, user: User, role: str = "", origin: Origin = COMMAND

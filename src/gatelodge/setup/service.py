@@ -1,8 +1,9 @@
 """A link that makes the first administrator, and what happens when somebody comes with it."""
 
+import asyncio
 import contextlib
 import hmac
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from gatelodge.accounts.one_time_tokens import (
@@ -11,15 +12,24 @@ from gatelodge.accounts.one_time_tokens import (
     digest_of,
     new_token,
 )
-from gatelodge.accounts.service import ADMIN, SENT_TWICE_WITHIN, AccountService, NewUser
+from gatelodge.accounts.service import ADMIN, USER, AccountService, NewUser
 from gatelodge.accounts.store import User
 from gatelodge.audit import Origin
 from gatelodge.clock import Clock
-from gatelodge.errors import InvalidSetupLink, NoSuchUser
+from gatelodge.errors import (
+    EmailTaken,
+    InvalidSetupLink,
+    NoSuchUser,
+    StoreUnavailable,
+    UsernameTaken,
+)
 
 LIFE = timedelta(minutes=30)
 NOBODY_YET = ""
 """The subject of the token: there is one for the whole house."""
+
+_LOOKS = 10
+_BETWEEN_LOOKS = timedelta(milliseconds=100)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,34 +67,53 @@ class SetupService:
     async def make_admin(self, secret: str, wanted: NewUser, origin: Origin) -> User:
         """Make the first administrator and use the secret up; the form may come twice.
 
-        The user comes first and gets the role with the secret: what is wrong with the name,
-        address or password can be corrected, and a second click finds what the first one made.
+        The secret is used up between the last check and the first write. So what is wrong with
+        the name, address or password can be corrected, and who comes too late leaves no user
+        behind, whose name might be one that only an administrator may have.
 
         Raises:
             InvalidSetupLink: as for `check`, or somebody else used it at the same moment.
             Refusal: as for `AccountService.create`.
         """
-        token = await self._check_unless_made(secret, wanted)
-        user = await self.accounts.create_once(wanted, origin)
-        now = self.clock.now()
-        if token and await self.tokens.consume("setup", NOBODY_YET, token.digest, now):
-            await self.accounts.grant(user, ADMIN, origin)
-        user = await self.accounts.get_by_username(user.username)
-        if ADMIN not in user.roles:
-            raise InvalidSetupLink
-        return user
+        try:
+            token = await self.check(secret)
+            user = await self.accounts.prepare(replace(wanted, roles=(USER, ADMIN)))
+            await self._use_up(token)
+        except (InvalidSetupLink, UsernameTaken):
+            made = await self._find_just_made(wanted, origin)
+            if made is None:
+                raise
+            return made
+        return await self._add(user, token, origin)
 
-    async def _check_unless_made(self, secret: str, wanted: NewUser) -> OneTimeToken | None:
-        """Return what is kept of the secret; None where it has just made an administrator so named.
+    async def _use_up(self, token: OneTimeToken) -> None:
+        now = self.clock.now()
+        if not await self.tokens.consume(token.purpose, token.subject, token.digest, now):
+            raise InvalidSetupLink
+
+    async def _add(self, user: User, token: OneTimeToken, origin: Origin) -> User:
+        """Keep the administrator; where that fails, the secret is good once more."""
+        try:
+            return await self.accounts.add(user, "user.created", origin)
+        except (UsernameTaken, EmailTaken, StoreUnavailable):
+            await self.tokens.put(token)
+            raise
+
+    async def _find_just_made(self, wanted: NewUser, origin: Origin) -> User | None:
+        """Return the administrator whom this very form made a moment ago, or None.
 
         Later the answer is one for all names: nobody learns who administers.
         """
-        try:
-            return await self.check(secret)
-        except InvalidSetupLink:
-            with contextlib.suppress(NoSuchUser):
-                user = await self.accounts.get_by_username(wanted.username)
-                is_new = self.clock.now() - user.created_at <= SENT_TWICE_WITHIN
-                if is_new and ADMIN in user.roles:
-                    return None
-            raise
+        await self._wait_for_who_used_it_up()
+        with contextlib.suppress(NoSuchUser):
+            user = await self.accounts.get_by_username(wanted.username)
+            if ADMIN in user.roles:
+                return await self.accounts.find_just_made(wanted, origin)
+        return None
+
+    async def _wait_for_who_used_it_up(self) -> None:
+        """Return once an administrator came of the secret, or it is good again, or neither."""
+        for _ in range(_LOOKS):
+            if await self.tokens.find("setup", NOBODY_YET) or await self.accounts.has_admin():
+                return
+            await asyncio.sleep(_BETWEEN_LOOKS.total_seconds())
