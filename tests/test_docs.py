@@ -1,5 +1,6 @@
 """The documentation is true: its commands run, its tables are those of the code."""
 
+import ast
 import fnmatch
 import os
 import re
@@ -265,6 +266,36 @@ def _refusals(base: type[Refusal]) -> Iterator[type[Refusal]]:
     for kind in base.__subclasses__():
         yield kind
         yield from _refusals(kind)
+
+
+# Events
+
+
+def test_every_event_has_its_line_and_no_other_has_one() -> None:
+    rows = [row for row in _rows(DOCS / "events.md") if len(row) == 3 and "." in _bare(row[0])]
+
+    assert sorted(_bare(row[0]) for row in rows) == sorted(_events())
+    assert all(what for _, what, _ in rows)
+
+
+def _events() -> set[str]:
+    """Return the names of what the source records or notes."""
+    calls = (
+        node
+        for file in (ROOT / "src").rglob("*.py")
+        for node in ast.walk(ast.parse(_text(file)))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+    )
+    told = {"record", "note", "add", "_keep", "_record", "_record_change"}
+    return {
+        argument.value
+        for call in calls
+        for argument in call.args
+        if isinstance(call.func, ast.Attribute)
+        and call.func.attr in told
+        and isinstance(argument, ast.Constant)
+        and re.fullmatch(r"[a-z_]+\.[a-z_]+", str(argument.value))
+    }
 
 
 # Commands

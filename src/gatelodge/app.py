@@ -193,6 +193,7 @@ def build(settings: Settings, clock: Clock | None = None) -> House:
     signing_keys = SigningKeys(
         stores.signing_keys,
         master_key,
+        audit,
         clock,
         settings.access_token_life,
         settings.signing_key_life,

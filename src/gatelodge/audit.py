@@ -25,7 +25,8 @@ class Event:
         id: sorts by time.
         at: when.
         name: what, such as `session.opened`.
-        actor: who did it: a user's id, `command` for the command line, or None: nobody known.
+        actor: who did it: a user's id, `command` for the command line, `server` for what the
+            server does by itself, or None: nobody known.
         target: whom or what it was done to, an id, or None.
         address: where the request came from.
         user_agent: what sent it.
@@ -64,6 +65,7 @@ class Origin:
 
 
 COMMAND = Origin(user_agent="gatelodge command")
+SERVER = Origin(user_agent="gatelodge server")
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
 

@@ -51,10 +51,35 @@ async def test_a_key_is_retired_by_its_kid(stores: Stores) -> None:
     times = {"retires_at": NOON + A_MINUTE, "gone_at": NOON + 2 * A_MINUTE}
 
     assert await stores.signing_keys.retire(key.kid, **times)
-    assert await stores.signing_keys.retire(key.kid, **times)
     assert not await stores.signing_keys.retire("no-such-key", **times)
 
     assert await stores.signing_keys.list_keys() == [replace(key, **times), other]
+
+
+async def test_a_key_may_end_earlier_and_never_later(stores: Stores) -> None:
+    """Whoever retires it in good time does not bring back one that was dropped."""
+    key = a_signing_key()
+    await stores.signing_keys.add(key)
+    in_time = {"retires_at": NOON + A_MINUTE, "gone_at": NOON + 2 * A_MINUTE}
+    at_once = {"retires_at": NOON, "gone_at": NOON}
+
+    assert await stores.signing_keys.retire(key.kid, **in_time)
+    assert await stores.signing_keys.retire(key.kid, **at_once)
+    assert not await stores.signing_keys.retire(key.kid, **in_time)
+
+    assert await stores.signing_keys.list_keys() == [replace(key, **at_once)]
+
+
+async def test_of_many_servers_that_retire_a_key_one_does(stores: Stores) -> None:
+    key = a_signing_key()
+    await stores.signing_keys.add(key)
+    times = {"retires_at": NOON, "gone_at": NOON + A_MINUTE}
+
+    outcomes = await asyncio.gather(
+        *(stores.signing_keys.retire(key.kid, **times) for _ in range(50))
+    )
+
+    assert outcomes.count(True) == 1
 
 
 async def was_added(stores: Stores, key: SigningKey) -> bool:

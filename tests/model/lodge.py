@@ -61,14 +61,16 @@ def open_lodge(address: str) -> Iterator[Lodge]:
 
 
 async def _service(stores: Stores, clock: FakeClock) -> SessionService:
-    keys = SigningKeys(stores.signing_keys, MasterKey(secrets.token_bytes(32)), clock, ACCESS_LIFE)
+    audit = AuditLog(stores.events, clock)
+    master_key = MasterKey(secrets.token_bytes(32))
+    keys = SigningKeys(stores.signing_keys, master_key, audit, clock, ACCESS_LIFE)
     await keys.ensure()
     return SessionService(
         stores.sessions,
         stores.users,
         RefreshTokens(secrets.token_bytes(32)),
         AccessTokens(keys, clock, "http://localhost:8080", "gatelodge", ACCESS_LIFE),
-        AuditLog(stores.events, clock),
+        audit,
         clock,
         SessionLimits(LIFE, IDLE, GRACE),
     )

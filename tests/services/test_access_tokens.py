@@ -13,6 +13,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from gatelodge.accounts.store import UserId
+from gatelodge.audit import AuditLog
 from gatelodge.errors import ExpiredToken, InvalidToken
 from gatelodge.master_key import MasterKey
 from gatelodge.sessions.store import SessionId
@@ -39,7 +40,8 @@ async def keys(tmp_path: Path, clock: FakeClock) -> AsyncIterator[SigningKeys]:
     stores = open_stores(str(tmp_path / "gatelodge.db"))
     await asyncio.to_thread(stores.database.migrate)
     await stores.database.start()
-    signing_keys = SigningKeys(stores.signing_keys, MASTER_KEY, clock, access_token_life=LIFE)
+    audit = AuditLog(stores.events, clock)
+    signing_keys = SigningKeys(stores.signing_keys, MASTER_KEY, audit, clock, LIFE)
     await signing_keys.ensure()
     yield signing_keys
     await stores.database.stop()

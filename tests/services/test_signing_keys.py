@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PrivateKey
 
+from gatelodge.audit import SERVER, AuditLog
 from gatelodge.base64url import encode_base64url
 from gatelodge.errors import ConfigurationError, StoreUnavailable
 from gatelodge.master_key import MasterKey
-from gatelodge.stores import open_stores
+from gatelodge.stores import Stores, open_stores
 from gatelodge.tokens.jwk import (
     InvalidKey,
     public_jwk,
@@ -31,12 +32,22 @@ Process = Callable[[], SigningKeys]
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[SigningKeyStore]:
+async def stores(tmp_path: Path) -> AsyncIterator[Stores]:
     stores = open_stores(str(tmp_path / "gatelodge.db"))
     await asyncio.to_thread(stores.database.migrate)
     await stores.database.start()
-    yield stores.signing_keys
+    yield stores
     await stores.database.stop()
+
+
+@pytest.fixture
+def store(stores: Stores) -> SigningKeyStore:
+    return stores.signing_keys
+
+
+@pytest.fixture
+def audit(stores: Stores, clock: FakeClock) -> AuditLog:
+    return AuditLog(stores.events, clock)
 
 
 @pytest.fixture
@@ -45,9 +56,9 @@ def clock() -> FakeClock:
 
 
 @pytest.fixture
-def process(store: SigningKeyStore, clock: FakeClock) -> Process:
+def process(store: SigningKeyStore, audit: AuditLog, clock: FakeClock) -> Process:
     """Return what starts one more process over the same store."""
-    return lambda: SigningKeys(store, MASTER_KEY, clock, access_token_life=LIFE)
+    return lambda: SigningKeys(store, MASTER_KEY, audit, clock, access_token_life=LIFE)
 
 
 async def test_the_first_key_signs_at_once_and_is_published(process: Process) -> None:
@@ -259,13 +270,51 @@ async def test_a_rotation_cut_short_is_finished_by_the_next_process(
     """The server died between publishing the new key and retiring the old one."""
     keys = process()
     await keys.ensure()
-    await keys._add(not_before=clock.now() + JWKS_MAX_AGE)
+    await keys._add(clock.now() + JWKS_MAX_AGE, SERVER)
 
     await process().ensure()
 
     old, new = await store.list_keys()
     assert old.retires_at == new.not_before
     assert old.gone_at == new.not_before + LIFE + LEEWAY
+
+
+async def test_every_key_that_comes_or_goes_is_recorded_once(
+    process: Process, stores: Stores, clock: FakeClock
+) -> None:
+    """Whoever brought it about: the server by itself, on its schedule, or an operator."""
+    processes = [process() for _ in range(6)]
+    await asyncio.gather(*(keys.ensure() for keys in processes))
+    first = processes[0].signing_key()[0]
+    clock.advance(SIGNING_KEY_LIFE)
+    await asyncio.gather(*(keys.ensure() for keys in processes))
+    clock.advance(JWKS_MAX_AGE)
+    second = processes[0].signing_key()[0]
+    third = (await processes[0].rotate()).kid
+    for _ in range(2):
+        await processes[1].drop(third)
+
+    events = await stores.events.list_events(before=None, limit=99)
+    assert len(events) == 6
+    told = {(each.name, each.target): (each.actor, *each.detail.values()) for each in events}
+    taken_over = NOON + SIGNING_KEY_LIFE + JWKS_MAX_AGE
+    once_more = taken_over + JWKS_MAX_AGE
+    assert told == {
+        ("signing_key.added", first): ("server", NOON.isoformat()),
+        ("signing_key.added", second): ("server", taken_over.isoformat()),
+        ("signing_key.retired", first): (
+            "server",
+            taken_over.isoformat(),
+            (taken_over + LIFE + LEEWAY).isoformat(),
+        ),
+        ("signing_key.added", third): ("command", once_more.isoformat()),
+        ("signing_key.retired", second): (
+            "command",
+            once_more.isoformat(),
+            (once_more + LIFE + LEEWAY).isoformat(),
+        ),
+        ("signing_key.retired", third): ("command", *[taken_over.isoformat()] * 2),
+    }
 
 
 async def test_memory_too_old_to_trust_is_not_used_while_the_store_is_away(
@@ -308,13 +357,13 @@ async def test_a_store_that_is_away_does_not_end_the_keeping_in_step(
 
 
 async def test_another_master_key_is_told_apart_at_the_start(
-    process: Process, store: SigningKeyStore, clock: FakeClock
+    process: Process, store: SigningKeyStore, audit: AuditLog, clock: FakeClock
 ) -> None:
     await process().ensure()
     other = MasterKey.from_text("another-Qm8ZrTx0aWfYbN5uLhJ7pGcE2sVo9Xi1BtRy")
 
     with pytest.raises(ConfigurationError, match="secret key does not match the database"):
-        await SigningKeys(store, other, clock, access_token_life=LIFE).ensure()
+        await SigningKeys(store, other, audit, clock, access_token_life=LIFE).ensure()
 
 
 async def test_who_can_write_to_the_database_cannot_have_their_own_key_trusted(

@@ -15,6 +15,7 @@ from itertools import pairwise
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from gatelodge.audit import COMMAND, SERVER, AuditLog, Origin
 from gatelodge.clock import Clock, from_milliseconds, new_id
 from gatelodge.errors import AlreadyExists, ConfigurationError, StoreUnavailable
 from gatelodge.master_key import MasterKey
@@ -42,6 +43,7 @@ class SigningKeys:
     Attributes:
         store: the keys at rest.
         master_key: what private parts are sealed under.
+        audit: where every key's coming and going is recorded.
         clock: what time it is.
         access_token_life: how long a token lives; a retired key verifies that much longer.
         signing_key_life: how long a key signs before the next one is made.
@@ -50,6 +52,7 @@ class SigningKeys:
 
     store: SigningKeyStore
     master_key: MasterKey
+    audit: AuditLog
     clock: Clock
     access_token_life: timedelta
     signing_key_life: timedelta = SIGNING_KEY_LIFE
@@ -62,7 +65,7 @@ class SigningKeys:
         """Begin with nothing in memory."""
         self._snapshot = _Snapshot((), {}, _LONG_AGO)
 
-    async def ensure(self) -> None:
+    async def ensure(self, origin: Origin = SERVER) -> None:
         """Bring memory and store to where they must be now.
 
         Makes the first key when none signs, the next one when the current one is old, and
@@ -75,10 +78,10 @@ class SigningKeys:
         now = self.clock.now()
         current = self._snapshot.signing(now)
         if current is None:
-            await self._add(not_before=now)
+            await self._add(now, origin)
         elif now - current.not_before >= self.signing_key_life:
-            await self.rotate()
-        await self._retire_superseded()
+            await self.rotate(origin)
+        await self._retire_superseded(origin)
 
     async def keep_in_step(self) -> None:
         """Run `ensure` from time to time, until cancelled."""
@@ -100,7 +103,7 @@ class SigningKeys:
         self._snapshot = replace(self._snapshot, records=other, loaded_at=_LONG_AGO)
         self._tried_at = _LONG_AGO
 
-    async def rotate(self) -> SigningKey:
+    async def rotate(self, origin: Origin = COMMAND) -> SigningKey:
         """Publish the next key now; it signs once every cached JWKS has run out.
 
         While such a key waits for its hour, asking again returns that key, so that several
@@ -112,20 +115,20 @@ class SigningKeys:
         if pending is not None:
             return pending
         nobody_signs = self._snapshot.signing(now) is None
-        await self._add(not_before=now if nobody_signs else now + JWKS_MAX_AGE)
-        await self._retire_superseded()
+        await self._add(now if nobody_signs else now + JWKS_MAX_AGE, origin)
+        await self._retire_superseded(origin)
         return self._snapshot.records[-1]
 
-    async def drop(self, kid: str) -> bool:
+    async def drop(self, kid: str, origin: Origin = COMMAND) -> bool:
         """Let a key verify nothing from now on: the switch for a private key that leaked.
 
         If it was the one that signs, a new one signs at once. This process obeys at once, the
         others within half a minute. True when there was such a key.
         """
         now = self.clock.now()
-        known = await self.store.retire(kid, retires_at=now, gone_at=now)
-        await self.ensure()
-        return known
+        await self._retire(kid, now, now, origin)
+        await self.ensure(origin)
+        return any(key.kid == kid for key in self._snapshot.records)
 
     async def find(self, kid: str) -> VerificationKey | None:
         """Return the key that checks tokens with this kid, or None.
@@ -199,12 +202,14 @@ class SigningKeys:
         jwk = public_jwk(record.kid, public_key)
         return _HeldKey(record, private_key, read_jwk(jwk), jwk)
 
-    async def _add(self, not_before: datetime) -> None:
+    async def _add(self, not_before: datetime, origin: Origin) -> None:
         """Make the key that follows the last one, unless another server makes it first."""
         newest = self._snapshot.records[-1:]
         number = newest[0].number + 1 if newest else 1
+        key = self._make(number, not_before)
         with suppress(AlreadyExists):
-            await self.store.add(self._make(number, not_before))
+            await self.store.add(key)
+            await self._record("signing_key.added", key.kid, origin, signs_from=not_before)
         await self.reload()
 
     def _make(self, number: int, not_before: datetime) -> SigningKey:
@@ -223,7 +228,7 @@ class SigningKeys:
             not_before=not_before,
         )
 
-    async def _retire_superseded(self) -> None:
+    async def _retire_superseded(self, origin: Origin) -> None:
         """Let each key retire at the moment the one after it signs."""
         superseded = [
             (older, newer.not_before)
@@ -231,10 +236,22 @@ class SigningKeys:
             if older.retires_at is None
         ]
         for older, at in superseded:
-            gone_at = at + self.access_token_life + LEEWAY
-            await self.store.retire(older.kid, retires_at=at, gone_at=gone_at)
+            await self._retire(older.kid, at, at + self.access_token_life + LEEWAY, origin)
         if superseded:
             await self.reload()
+
+    async def _retire(
+        self, kid: str, retires_at: datetime, gone_at: datetime, origin: Origin
+    ) -> None:
+        if await self.store.retire(kid, retires_at=retires_at, gone_at=gone_at):
+            await self._record(
+                "signing_key.retired", kid, origin, signs_until=retires_at, verifies_until=gone_at
+            )
+
+    async def _record(self, event: str, kid: str, origin: Origin, **times: datetime) -> None:
+        actor = "command" if origin is COMMAND else "server"
+        detail = {name: at.isoformat() for name, at in times.items()}
+        await self.audit.record(event, actor=actor, target=kid, origin=origin, detail=detail)
 
     async def _reload_unless_tried_just_now(self) -> None:
         """Ask the store, one caller for all, and not again within a second."""

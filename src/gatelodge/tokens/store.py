@@ -47,4 +47,8 @@ class SigningKeyStore(Protocol):
         """Return every key, in order of number."""
 
     async def retire(self, kid: str, *, retires_at: datetime, gone_at: datetime) -> bool:
-        """Set when a key stops signing and when it stops verifying. True when the key exists."""
+        """Set when a key stops signing and when it stops verifying.
+
+        Nothing changes where it stops verifying as early already: no key comes back. True for
+        exactly one of many callers with the same times.
+        """

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from gatelodge.stores.mongo.connection import MongoDatabase
 from gatelodge.stores.mongo.failures import reading, writing
-from gatelodge.stores.mongo.records import to_document, to_record
+from gatelodge.stores.mongo.records import Document, to_document, to_record
 from gatelodge.tokens.store import SigningKey
 
 
@@ -29,9 +29,11 @@ class MongoSigningKeys:
             return [to_record(SigningKey, document, key="number") async for document in found]
 
     async def retire(self, kid: str, *, retires_at: datetime, gone_at: datetime) -> bool:
-        """Set when a key stops signing and when it stops verifying."""
+        """Set when a key stops signing and verifying, where that is earlier than before."""
+        stays: Document = {"$or": [{"gone_at": None}, {"gone_at": {"$gt": gone_at}}]}
         with writing():
             result = await self.database.collection("signing_keys").update_one(
-                {"kid": {"$eq": kid}}, {"$set": {"retires_at": retires_at, "gone_at": gone_at}}
+                {"kid": {"$eq": kid}} | stays,
+                {"$set": {"retires_at": retires_at, "gone_at": gone_at}},
             )
         return result.matched_count == 1

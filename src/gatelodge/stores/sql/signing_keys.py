@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from gatelodge.errors import AlreadyExists
@@ -37,10 +37,11 @@ class SqlSigningKeys:
         return [SigningKey(**dict(zip(_COLUMNS, row, strict=True))) for row in rows]
 
     async def retire(self, kid: str, *, retires_at: datetime, gone_at: datetime) -> bool:
-        """Set when a key stops signing and when it stops verifying."""
+        """Set when a key stops signing and verifying, where that is earlier than before."""
+        stays = or_(signing_keys.c.gone_at.is_(None), signing_keys.c.gone_at > gone_at)
         change = (
             update(signing_keys)
-            .where(signing_keys.c.kid == kid)
+            .where(signing_keys.c.kid == kid, stays)
             .values(retires_at=retires_at, gone_at=gone_at)
         )
         return await self._database.write(
