@@ -54,9 +54,9 @@ from gatelodge.web.admission import Admission
 from gatelodge.web.cookies import TokenDelivery
 from gatelodge.web.cors import Cors
 from gatelodge.web.html import Pages, Site
-from gatelodge.web.page_door import answer_before_routing
 from gatelodge.web.proxies import TrustedProxies
 from gatelodge.web.refusals import (
+    answer_early,
     answer_http_error,
     answer_refusal,
     answer_unforeseen,
@@ -270,7 +270,7 @@ def create_app(house: House) -> App:
         urlsplit(house.settings.public_origin).hostname or "",
         *house.settings.allowed_hosts,
     )
-    refuse = partial(answer_before_routing, house.pages)
+    refuse = partial(answer_early, house.audit, house.pages)
     shell = Shell(
         cors or api,
         hosts=hosts,

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
-from typing import Protocol
+from typing import Literal, Protocol, TypeAlias
 
 from gatelodge.clock import Clock, new_id
 from gatelodge.errors import OutcomeUnknown, StoreUnavailable
@@ -67,6 +67,9 @@ class Origin:
 COMMAND = Origin(user_agent="gatelodge command")
 SERVER = Origin(user_agent="gatelodge server")
 
+Outcome: TypeAlias = Literal["success", "refused", "failure"]
+"""It was done; they may not; what should prove who they are did not."""
+
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
@@ -84,6 +87,7 @@ class AuditLog:
         actor: str | None = None,
         target: str | None = None,
         origin: Origin = COMMAND,
+        outcome: Outcome = "success",
         detail: Mapping[str, str] = NOTHING,
     ) -> None:
         """Keep an event of what was just done, and log it. Returns when it is durable.
@@ -107,12 +111,13 @@ class AuditLog:
             await self.events.add(event)
         except StoreUnavailable as error:  # which would say that nothing was changed
             raise OutcomeUnknown(retry_after=error.retry_after) from error
-        self.note(name, actor=actor, target=target, origin=origin, detail=detail)
+        self.note(name, actor=actor, target=target, origin=origin, outcome=outcome, detail=detail)
 
     def note(
         self,
         name: str,
         *,
+        outcome: Outcome,
         actor: str | None = None,
         target: str | None = None,
         origin: Origin = COMMAND,
@@ -120,6 +125,7 @@ class AuditLog:
     ) -> None:
         """Log what changed nothing and is worth a line, without keeping it."""
         details = {
+            "outcome": outcome,
             "actor": actor,
             "target": target,
             "ip": origin.address,

@@ -296,10 +296,19 @@ class WrongPassword(Refusal):
 
 
 class Forbidden(Refusal):
-    """The caller is known and may not."""
+    """The caller is known and may not.
+
+    Attributes:
+        caller: the id of their user, for the log; None: it is not at hand.
+    """
 
     code = "forbidden"
     default = "You may not do this."
+
+    def __init__(self, *, caller: str | None = None) -> None:
+        """Refuse this user."""
+        super().__init__()
+        self.caller = caller
 
 
 class ModeratorRequired(Forbidden):

@@ -144,6 +144,7 @@ def test_every_line_of_the_log_is_one_object_that_says_what_and_when(visit: Visi
         assert re.fullmatch(r"[a-z_]+\.[a-z_]+", entry["event"]), line
         assert datetime.fromisoformat(entry["timestamp"]).utcoffset() is not None
         assert entry["request_id"].startswith("req_")
+        assert entry["outcome"] in {"success", "refused", "failure"}
         assert len(entry.get("user_agent", "")) <= 256
         assert "Traceback" not in line, line
 

@@ -228,7 +228,7 @@ class AccountService:
         user = caller.user
         counted = self.attempts.by_user(user.id, caller.session.id, origin)
         if not await self.passwords.verify(user.password_hash, password, counted):
-            self.audit.note("user.delete_refused", actor=user.id, origin=origin)
+            self.audit.note("user.delete_refused", actor=user.id, origin=origin, outcome="failure")
             raise WrongPassword(field="password")
         await self._step_down(user)
         if await self.users.remove(user.id):
@@ -254,7 +254,9 @@ class AccountService:
         if await self.passwords.verify(user.password_hash, wanted.password, counted):
             return user
         detail = {"factor": "password"}
-        self.audit.note("sign_in.failed", target=user.id, origin=origin, detail=detail)
+        self.audit.note(
+            "sign_in.failed", target=user.id, origin=origin, outcome="failure", detail=detail
+        )
         return None
 
     def _checked(self, wanted: NewUser, *, reserved_allowed: bool) -> User:

@@ -89,7 +89,7 @@ async def verify(
     if SET_COOKIES in request.scope:
         return RedirectResponse(return_address(request), 307)
     if role and not any(name in caller.roles for name in role):
-        raise Forbidden
+        raise Forbidden(caller=caller.subject)
     response = Response()
     # Bytes, as the fast door sends them: a name that folds to ASCII need not be ASCII itself.
     response.raw_headers = [*identity_headers(caller), *response.raw_headers]

@@ -49,7 +49,7 @@ class Gate:
             Refusal: the rule's own for a missing role.
         """
         if not rule.permits(principal.roles):
-            raise rule.lacking
+            raise rule.lacking(caller=principal.subject)
         return principal
 
     async def authenticate(self, token: str) -> Principal:

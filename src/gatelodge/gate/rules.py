@@ -28,7 +28,7 @@ class Rule:
     public: bool = False
     any_of: tuple[str, ...] = ()
     missing: type[Refusal] = NoToken
-    lacking: type[Refusal] = Forbidden
+    lacking: type[Forbidden] = Forbidden
 
     def permits(self, roles: tuple[str, ...]) -> bool:
         """Say whether somebody who is signed in and holds these roles may."""

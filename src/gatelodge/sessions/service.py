@@ -124,7 +124,7 @@ class SessionService:
         current = await self._rotate(session) if generation == session.generation else None
         if current is None:
             current = await self._successor(session, generation, origin)
-        self.audit.note("session.refreshed", actor=user.id, target=session.id, origin=origin)
+        self._note_refresh(user, session, origin)
         return self._signed_in(user, current)
 
     async def renew_access(self, presented: str, origin: Origin) -> SignedIn:
@@ -139,7 +139,7 @@ class SessionService:
         user, session, generation = await self._presented(presented)
         if not await self.sessions.touch(session.id, self.clock.now()):
             raise InvalidRefreshToken
-        self.audit.note("session.refreshed", actor=user.id, target=session.id, origin=origin)
+        self._note_refresh(user, session, origin)
         return self._signed_in(user, replace(session, generation=generation))
 
     async def list_own(self, user: User, *, before: SessionId | None, limit: int) -> list[Session]:
@@ -249,9 +249,22 @@ class SessionService:
     async def _end_for_reuse(self, session: Session, origin: Origin) -> NoReturn:
         if await self.sessions.revoke(session.id, self.clock.now(), "refresh_token_reused"):
             await self.audit.record(
-                "refresh_token.reused", actor=session.user_id, target=session.id, origin=origin
+                "refresh_token.reused",
+                actor=session.user_id,
+                target=session.id,
+                origin=origin,
+                outcome="refused",
             )
         raise RefreshTokenReused
+
+    def _note_refresh(self, user: User, session: Session, origin: Origin) -> None:
+        self.audit.note(
+            "session.refreshed",
+            actor=user.id,
+            target=session.id,
+            origin=origin,
+            outcome="success",
+        )
 
     def _signed_in(self, user: User, session: Session) -> SignedIn:
         access_token = self.access_tokens.issue(

@@ -231,7 +231,10 @@ class AttemptGuard:
             wait = _wait(kept.get(each.key), each.limit, at)
             if wait > timedelta(0):
                 kind = each.key.partition(":")[0]
-                self.audit.note("attempts.limited", origin=wanted.origin, detail={"of": kind})
+                detail = {"of": kind}
+                self.audit.note(
+                    "attempts.limited", origin=wanted.origin, outcome="refused", detail=detail
+                )
                 raise TooManyAttempts(retry_after=-(-wait // _SECOND))
         return kept
 

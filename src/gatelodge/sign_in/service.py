@@ -122,7 +122,9 @@ class SignInService:
         if not await self.passwords.verify(
             user.password_hash, current, counted, field="currentPassword"
         ):
-            self.audit.note("password.change_refused", actor=user.id, origin=origin)
+            self.audit.note(
+                "password.change_refused", actor=user.id, origin=origin, outcome="failure"
+            )
             raise WrongPassword(field="currentPassword")
         self.passwords.check_new(new, context=(user.username, user.email), field="newPassword")
         hashed = await self.passwords.hash(new)
@@ -196,5 +198,6 @@ class SignInService:
             "sign_in.failed",
             target=user.id if user else None,
             origin=origin,
+            outcome="failure",
             detail={"factor": "password", "name_hash": self.attempts.hash_of(key)[:16]},
         )

@@ -8,7 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gatelodge.audit import AuditLog
+from gatelodge.audit import LONGEST_TEXT, AuditLog
 from gatelodge.errors import (
     CrossSiteRequest,
     Forbidden,
@@ -17,23 +17,21 @@ from gatelodge.errors import (
     MethodNotAllowed,
     NoSuchRoute,
     Refusal,
+    RoleNotGrantable,
 )
 from gatelodge.web.caller import origin_of
 from gatelodge.web.html import Pages
 from gatelodge.web.page_door import answer_before_routing, is_for_people, refusal_page
 from gatelodge.web.responses import refusal_response
 from gatelodge.web.services import service_of
-from gatelodge.web.shell import REQUEST_ID
+from gatelodge.web.shell import REQUEST_ID, Scope
 
 
 async def answer_refusal(request: Request, refusal: Exception) -> Response:
     """Answer what a service or the gate refused."""
     if not isinstance(refusal, Refusal):
         raise refusal
-    if isinstance(refusal, Forbidden | CrossSiteRequest):  # security.md, section 11
-        service_of(request, AuditLog).note(
-            "request.refused", origin=origin_of(request), detail={"code": refusal.code}
-        )
+    _note(service_of(request, AuditLog), request, refusal)
     if is_for_people(request):
         return await refusal_page(request, refusal)
     return refusal_response(refusal, request.scope[REQUEST_ID])
@@ -57,10 +55,35 @@ async def answer_http_error(request: Request, error: Exception) -> Response:
     return response
 
 
+def answer_early(audit: AuditLog, pages: Pages, scope: Scope, refusal: Refusal) -> Response:
+    """Answer what was refused before it came to any route."""
+    _note(audit, Request(scope), refusal)
+    return answer_before_routing(pages, scope, refusal)
+
+
 async def answer_unforeseen(request: Request, _error: Exception) -> Response:
     """Answer what nobody foresaw; the shell writes it to the log."""
     pages = service_of(request, Pages)
     return answer_before_routing(pages, request.scope, InternalError())
+
+
+_NOTED = (Forbidden, RoleNotGrantable, CrossSiteRequest)
+
+
+def _note(audit: AuditLog, request: Request, refusal: Refusal) -> None:
+    """Log the refusals that tell of somebody who tries what they may not."""
+    if not isinstance(refusal, _NOTED):
+        return
+    detail = {"code": refusal.code, "path": request.scope["path"][:LONGEST_TEXT]}
+    if isinstance(refusal, CrossSiteRequest):
+        detail["page"] = request.headers.get("origin", "")[:LONGEST_TEXT]
+    audit.note(
+        "request.refused",
+        actor=refusal.caller if isinstance(refusal, Forbidden) else None,
+        origin=origin_of(request),
+        outcome="refused",
+        detail=detail,
+    )
 
 
 _REFUSALS: dict[int, type[Refusal]] = {
