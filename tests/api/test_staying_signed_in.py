@@ -288,6 +288,21 @@ async def test_own_devices(client: httpx.AsyncClient, house: House, clock: FakeC
     assert (await phone.get("/api/test/user")).status_code == 200
 
 
+async def test_devices_too_long_unused_are_not_listed(
+    client: httpx.AsyncClient, house: House, clock: FakeClock
+) -> None:
+    """From the moment on when they would have to sign in again."""
+    ann = await signed_in(client, house, "ann")
+    clock.advance(timedelta(days=14) - timedelta(milliseconds=1))
+    phone = Person("ann", client)
+    await phone.sign_in()
+    assert len((await phone.get("/api/auth/sessions")).json()["items"]) == 2
+    clock.advance(timedelta(milliseconds=1))
+    assert code_of(await refresh(client, ann.answer["refreshToken"]))[1] == "refresh_token_expired"
+    (left,) = (await phone.get("/api/auth/sessions")).json()["items"]
+    assert left["current"]
+
+
 @pytest.mark.parametrize("query", ["limit=0", "limit=201", "limit=x", "cursor=%FF", "cursor=é"])
 async def test_a_bad_page_is_refused(client: httpx.AsyncClient, house: House, query: str) -> None:
     """With a code, and never a 500."""

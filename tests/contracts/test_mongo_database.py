@@ -75,7 +75,7 @@ async def test_no_frequent_question_reads_a_whole_collection(stores: Stores, add
             await stores.users.remove(ada.id)
             await stores.sessions.add(session)
             await stores.sessions.rotate(session.id, 0, NOON)
-            await stores.sessions.list_live(ada, NOON, before=None, limit=10)
+            await stores.sessions.list_live(ada, NOON, used_after=NOON, before=None, limit=10)
             await stores.sessions.remove_ended(NOON)
             await stores.events.add(an_event())
             await stores.events.list_events(before="evt_z", limit=10)

@@ -30,7 +30,7 @@ READS: dict[str, Verb] = {
     "roles.list_roles": lambda stores: stores.roles.list_roles(),
     "sessions.find": lambda stores: stores.sessions.find(a_session().id),
     "sessions.list_live": lambda stores: stores.sessions.list_live(
-        a_user(), NOON, before=None, limit=1
+        a_user(), NOON, used_after=NOON, before=None, limit=1
     ),
     "signing_keys.list_keys": lambda stores: stores.signing_keys.list_keys(),
     "events.list_events": lambda stores: stores.events.list_events(before=None, limit=1),

@@ -2,9 +2,9 @@
 
 import asyncio
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from gatelodge.sessions.store import SessionId
+from gatelodge.sessions.store import Session, SessionId
 from gatelodge.stores import Stores
 from tests.contracts.builders import A_MINUTE, NOON, a_session, a_user
 
@@ -170,9 +170,14 @@ async def test_live_sessions_are_listed_in_pages_the_newest_first(stores: Stores
     await asyncio.gather(*(stores.sessions.add(session) for session in sessions))
     newest_first = sessions[::-1]
 
-    first = await stores.sessions.list_live(ada, NOON, before=None, limit=2)
-    rest = await stores.sessions.list_live(ada, NOON, before=first[-1].id, limit=10)
-    behind = await stores.sessions.list_live(ada, NOON, before=rest[-1].id, limit=10)
+    async def listed(before: SessionId | None, limit: int) -> list[Session]:
+        return await stores.sessions.list_live(
+            ada, NOON, used_after=NOON - A_MINUTE, before=before, limit=limit
+        )
+
+    first = await listed(None, 2)
+    rest = await listed(first[-1].id, 10)
+    behind = await listed(rest[-1].id, 10)
 
     assert first == newest_first[:2]
     assert rest == newest_first[2:]
@@ -191,7 +196,37 @@ async def test_only_sessions_that_stand_are_listed(stores: Stores) -> None:
     for session in [live, *others]:
         await stores.sessions.add(session)
 
-    assert await stores.sessions.list_live(ada, NOON, before=None, limit=10) == [live]
+    listed = await stores.sessions.list_live(
+        ada, NOON, used_after=NOON - A_MINUTE, before=None, limit=10
+    )
+    assert listed == [live]
+
+
+async def test_sessions_too_long_unused_are_not_listed(stores: Stores) -> None:
+    """Nor do they take the place of others on a page."""
+    ada = a_user("Ada")
+    a_week_ago = NOON - timedelta(days=7)
+    opened = [
+        a_session(
+            user_id=ada.id,
+            created_at=a_week_ago + n * A_MINUTE,
+            last_used_at=NOON + (n - 2) * A_MINUTE,
+        )
+        for n in range(4)
+    ]
+    for session in opened[::-1]:
+        await stores.sessions.add(session)
+
+    async def listed(used_after: datetime, limit: int = 10) -> list[Session]:
+        return await stores.sessions.list_live(
+            ada, NOON, used_after=used_after, before=None, limit=limit
+        )
+
+    assert await listed(NOON - timedelta(milliseconds=1)) == [opened[3], opened[2]]
+    assert await listed(NOON) == [opened[3]]
+    assert await listed(a_week_ago, 3) == opened[:0:-1]
+    await stores.sessions.touch(opened[0].id, NOON + A_MINUTE)
+    assert [session.id for session in await listed(NOON, 2)] == [opened[3].id, opened[0].id]
 
 
 async def test_what_ended_before_an_instant_is_forgotten(stores: Stores) -> None:

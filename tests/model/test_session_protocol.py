@@ -409,15 +409,15 @@ class RefreshProtocol(RuleBasedStateMachine):
         return session
 
     def _check_lists(self) -> None:
-        """Everybody sees the devices that stand, and only theirs."""
+        """Everybody sees the devices that can go on, and only theirs."""
         for person in self._people:
             user = self._user(person)
             assert (user.epoch, user.disabled_at is not None) == (person.epoch, person.disabled)
             own = [device for device in self.opened if device.person is person]
             listed = self.lodge.run(self.lodge.service.list_own(user, before=None, limit=200))
             if not person.disabled:
-                standing = {device.opened.id for device in own if device.stands(self.now)}
-                assert {session.id for session in listed} == standing
+                going_on = {device.opened.id for device in own if device.lives(self.now)}
+                assert {session.id for session in listed} == going_on
 
     async def _check_events(self) -> None:
         events = await self.lodge.stores.events.list_events(before=None, limit=200)

@@ -143,8 +143,16 @@ class SessionService:
         return self._signed_in(user, replace(session, generation=generation))
 
     async def list_own(self, user: User, *, before: SessionId | None, limit: int) -> list[Session]:
-        """Return the sessions by which the user is signed in, the newest first."""
-        return await self.sessions.list_live(user, self.clock.now(), before=before, limit=limit)
+        """Return the sessions by which the user is signed in, the newest first.
+
+        Those too long unused to be refreshed are left out, unless an access token of theirs
+        may still be good: what can act is shown.
+        """
+        now = self.clock.now()
+        used_after = now - max(self.limits.idle, self.access_tokens.life)
+        return await self.sessions.list_live(
+            user, now, used_after=used_after, before=before, limit=limit
+        )
 
     async def end_own(self, user: User, session_id: SessionId, origin: Origin) -> None:
         """End one of the user's own sessions.

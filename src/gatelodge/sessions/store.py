@@ -91,11 +91,18 @@ class SessionStore(Protocol):
         """Carry the session over to a new epoch of its user. True unless it is revoked or gone."""
 
     async def list_live(
-        self, user: User, at: datetime, *, before: SessionId | None, limit: int
+        self,
+        user: User,
+        at: datetime,
+        *,
+        used_after: datetime,
+        before: SessionId | None,
+        limit: int,
     ) -> list[Session]:
         """Return up to `limit` sessions by which the user is signed in at `at`, the newest first.
 
-        Only those whose ids come before `before` where that is given.
+        Only those that were last used after `used_after`, and whose ids come before `before`
+        where that is given.
         """
 
     async def remove_ended(self, before: datetime) -> int:

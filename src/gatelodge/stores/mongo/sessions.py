@@ -61,7 +61,13 @@ class MongoSessions:
         return await self._change_openly(session_id, {"epoch": epoch})
 
     async def list_live(
-        self, user: User, at: datetime, *, before: SessionId | None, limit: int
+        self,
+        user: User,
+        at: datetime,
+        *,
+        used_after: datetime,
+        before: SessionId | None,
+        limit: int,
     ) -> list[Session]:
         """Return sessions by which the user is signed in, the newest first."""
         query: Document = {
@@ -69,6 +75,7 @@ class MongoSessions:
             "epoch": user.epoch,
             "revoked_at": None,
             "expires_at": {"$gt": at},
+            "last_used_at": {"$gt": used_after},
         }
         if before is not None:
             query["_id"] = {"$lt": before}

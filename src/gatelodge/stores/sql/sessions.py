@@ -65,11 +65,17 @@ class SqlSessions:
         return await self._change(_ADOPT, {"session_id": session_id, "new_epoch": epoch})
 
     async def list_live(
-        self, user: User, at: datetime, *, before: SessionId | None, limit: int
+        self,
+        user: User,
+        at: datetime,
+        *,
+        used_after: datetime,
+        before: SessionId | None,
+        limit: int,
     ) -> list[Session]:
         """Return sessions by which the user is signed in, the newest first."""
         values = {"user": user.id, "user_epoch": user.epoch, "at": at, "limit": limit}
-        values["before"] = before or _AFTER_ALL
+        values |= {"used_after": used_after, "before": before or _AFTER_ALL}
         rows = await self._database.scan(
             lambda connection: connection.execute(_LIVE_OF_USER, values).all()
         )
@@ -109,6 +115,7 @@ _LIVE_OF_USER = (
         sessions.c.epoch == bindparam("user_epoch"),
         sessions.c.revoked_at.is_(None),
         sessions.c.expires_at > bindparam("at"),
+        sessions.c.last_used_at > bindparam("used_after"),
         sessions.c.id < bindparam("before"),
     )
     .order_by(sessions.c.id.desc())
