@@ -20,6 +20,9 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from gatelodge.errors import ConfigurationError
 
+SHORTEST_TOKEN = 16
+_HOW_TO_MAKE_ONE = 'Make one with: python -c "import secrets; print(secrets.token_urlsafe(32))"'
+
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
 _ORIGIN = re.compile(
@@ -80,6 +83,13 @@ def _colour(value: str) -> str:
     if not re.fullmatch(r"#(?:[0-9a-f]{3}|[0-9a-f]{6})", digits):
         raise ValueError("write it as #rgb or #rrggbb")
     return digits if len(digits) == 7 else "#" + "".join(2 * digit for digit in digits[1:])
+
+
+def _secret_or_nothing(value: SecretStr) -> SecretStr:
+    """Refuse what could be guessed, or left over from an example (security.md, section 12)."""
+    if 0 < len(value.get_secret_value()) < SHORTEST_TOKEN:
+        raise ValueError(f"it is shorter than {SHORTEST_TOKEN} characters. {_HOW_TO_MAKE_ONE}")
+    return value
 
 
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
@@ -153,7 +163,7 @@ class Settings(BaseSettings):
     templates_dir: Path | None = None
     language: Literal["", "en", "de"] = ""
 
-    metrics_token: SecretStr = SecretStr("")
+    metrics_token: Annotated[SecretStr, AfterValidator(_secret_or_nothing)] = SecretStr("")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""A worker's numbers, for a scraper that presents the token."""
+"""The numbers that a scraper reads, and who does not get them."""
 
 from pathlib import Path
 
@@ -6,30 +6,44 @@ import httpx
 import pytest
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from gatelodge.settings import Settings
+from gatelodge.errors import ConfigurationError
+from gatelodge.settings import Settings, read_settings
 
-TOKEN = "a-token-that-a-scraper-holds-0123"
+TOKEN = "q7Rz-Qm8ZrTx0aWf"
 
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    """Return settings with metrics."""
+    """Return settings with a token for scrapers."""
     return Settings(data_dir=tmp_path, metrics_token=TOKEN)
 
 
-async def test_who_presents_the_token_gets_the_numbers(client: httpx.AsyncClient) -> None:
-    answer = await client.get("/metrics", headers={"Authorization": f"Bearer {TOKEN}"})
+async def test_a_scraper_with_the_token_reads_the_numbers(client: httpx.AsyncClient) -> None:
+    response = await client.get("/metrics", headers={"Authorization": f"Bearer {TOKEN}"})
+    assert response.status_code == 200
+    assert response.headers["content-type"] == CONTENT_TYPE_LATEST
+    assert "process_resident_memory_bytes" in response.text
+    assert "\ngatelodge_feed_trusted 1.0\n" in response.text
 
-    assert answer.status_code == 200
-    assert answer.headers["content-type"] == CONTENT_TYPE_LATEST
-    assert "gatelodge_feed_trusted 1.0" in answer.text
-    assert "process_resident_memory_bytes" in answer.text
 
-
-@pytest.mark.parametrize("presented", [{}, {"Authorization": "Bearer another"}])
-async def test_to_everybody_else_there_are_no_metrics(
-    client: httpx.AsyncClient, presented: dict[str, str]
+@pytest.mark.parametrize(
+    "presented", ["", "Bearer", "Bearer x", f"Bearer {TOKEN}x", f"Basic {TOKEN}"]
+)
+async def test_to_everybody_else_there_is_nothing(
+    client: httpx.AsyncClient, presented: str
 ) -> None:
-    answer = await client.get("/metrics", headers=presented)
+    response = await client.get("/metrics", headers={"Authorization": presented})
+    assert response.status_code in {400, 404}
+    assert "gatelodge_" not in response.text
 
-    assert answer.status_code == 404
+
+def test_a_token_that_could_be_guessed_is_refused_at_the_start() -> None:
+    """By its length, and without showing it."""
+    with pytest.raises(ConfigurationError) as caught:
+        read_settings(metrics_token=TOKEN[:15])
+    assert str(caught.value).startswith(
+        "GATELODGE_METRICS_TOKEN: it is shorter than 16 characters. Make one with: python -c"
+    )
+    assert TOKEN[:15] not in str(caught.value)
+    assert read_settings(metrics_token="").metrics_token.get_secret_value() == ""
+    assert read_settings(metrics_token=TOKEN).metrics_token.get_secret_value() == TOKEN
