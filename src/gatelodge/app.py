@@ -21,6 +21,7 @@ from gatelodge.audit import AuditLog
 from gatelodge.boards import api as boards_api
 from gatelodge.boards import pages as boards_pages
 from gatelodge.clock import Clock, SystemClock
+from gatelodge.data_folder import SECRET_KEY
 from gatelodge.errors import ConfigurationError, Refusal
 from gatelodge.gate import api as gate_api
 from gatelodge.gate.asgi import FastDoor, FastRoute
@@ -258,7 +259,7 @@ def read_master_key(settings: Settings) -> MasterKey:
     named = settings.secret_key_file
     if named is not None and not named.exists():  # a misspelt name must not make a new key
         raise ConfigurationError(f"The secret key file {named} does not exist.")
-    return MasterKey.from_file(named or settings.data_dir / "secret.key")
+    return MasterKey.from_file(named or settings.data_dir / SECRET_KEY)
 
 
 def create_app(house: House) -> App:

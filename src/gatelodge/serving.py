@@ -16,6 +16,7 @@ from granian.server import MPServer
 from gatelodge import __version__
 from gatelodge.apart import do_apart
 from gatelodge.app import House, build, create_app
+from gatelodge.data_folder import keep_private
 from gatelodge.errors import ConfigurationError
 from gatelodge.logs import set_up_logs
 from gatelodge.settings import Settings
@@ -40,7 +41,9 @@ def run_server(settings: Settings, *, command: str) -> None:
     _refuse_taken_port(settings)
     house = build(settings)
     app = create_app(house)
-    lines = _welcome(settings, command, invitation=do_apart(lambda: prepare(house)))
+    invitation = do_apart(lambda: prepare(house))
+    warning = keep_private(settings.data_dir)
+    lines = _welcome(settings, command, warning=warning, invitation=invitation)
     print("\n".join(lines), file=sys.stderr, flush=True)  # noqa: T201 - the start-up message
     gc.collect()
     gc.freeze()  # a collection that went through it would copy it for each worker
@@ -103,7 +106,9 @@ def _refuse_taken_port(settings: Settings) -> None:
             ) from error
 
 
-def _welcome(settings: Settings, command: str, *, invitation: str | None) -> list[str]:
+def _welcome(
+    settings: Settings, command: str, *, warning: str | None, invitation: str | None
+) -> list[str]:
     kind = "MongoDB" if settings.database.startswith("mongodb") else "SQLite"
     where = "" if kind == "MongoDB" else f" in {settings.database_address}"
     lines = [
@@ -119,6 +124,8 @@ def _welcome(settings: Settings, command: str, *, invitation: str | None) -> lis
             "  tutorial profile: CORS with credentials for localhost:8081, :3000, :4200, :5173; "
             "sign-in sets cookies too; /api/auth/refreshtoken keeps the presented token"
         )
+    if warning is not None:
+        lines.append(f"  {warning}")
     lines += _warnings(settings)
     if invitation is not None:
         minutes = LIFE // timedelta(minutes=1)

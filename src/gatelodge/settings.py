@@ -18,6 +18,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from gatelodge.data_folder import DATABASE
 from gatelodge.errors import ConfigurationError
 
 SHORTEST_TOKEN = 16
@@ -186,7 +187,7 @@ class Settings(BaseSettings):
     @property
     def database_address(self) -> str:
         """What to hand to `open_stores`: the database, or the file in the data folder."""
-        return self.database or str(self.data_dir / "gatelodge.db")
+        return self.database or str(self.data_dir / DATABASE)
 
     @property
     def public_origin(self) -> str:

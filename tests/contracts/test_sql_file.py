@@ -13,7 +13,12 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection, text
 
 from gatelodge.errors import AlreadyExists, ConfigurationError, StoreUnavailable
-from gatelodge.stores.sql.database import HEAD, SqlDatabase, create_sqlite_engine
+from gatelodge.stores.sql.database import (
+    HEAD,
+    SqlDatabase,
+    create_sqlite_engine,
+    make_private_file,
+)
 from gatelodge.stores.sql.migrations import script_directory
 from gatelodge.stores.sql.tables import metadata
 from gatelodge.stores.sql.users import SqlUsers
@@ -67,6 +72,18 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="cannot be used"):
         SqlDatabase(path).migrate()
     assert path.read_text().startswith("Dear Sir")
+
+
+def test_a_file_that_others_may_read_is_closed_to_them(tmp_path: Path) -> None:
+    """With what a crash left beside it: all was put back from a copy, perhaps."""
+    path = tmp_path / "g.db"
+    SqlDatabase(path).migrate()
+    files = [path, path.with_name("g.db-wal"), path.with_name("g.db-shm")]
+    for file in files:
+        file.touch()
+        file.chmod(0o644)
+    make_private_file(path)
+    assert [stat.S_IMODE(file.stat().st_mode) for file in files] == [0o600] * 3
 
 
 async def test_nobody_else_may_read_the_file(database: SqlDatabase) -> None:

@@ -167,12 +167,19 @@ def make_private_file(path: Path) -> None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with contextlib.suppress(FileExistsError):
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-        if stat.S_IMODE(path.stat().st_mode) != PRIVATE:  # it was put back from a copy, perhaps
-            path.chmod(PRIVATE)
+        for beside in ("", "-wal", "-shm"):
+            _close_to_others(path.with_name(path.name + beside))
     except OSError as error:
         raise ConfigurationError(
             f"cannot open the database file {path}: {error.strerror}"
         ) from error
+
+
+def _close_to_others(path: Path) -> None:
+    """Let nobody else read a file that is there; it was put back from a copy, perhaps."""
+    with contextlib.suppress(FileNotFoundError):
+        if stat.S_IMODE(path.stat().st_mode) != PRIVATE:
+            path.chmod(PRIVATE)
 
 
 def current_revision(connection: Connection) -> str | None:
