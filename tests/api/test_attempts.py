@@ -142,6 +142,17 @@ async def test_success_does_not_make_up_for_failures_of_an_address(
     assert wait_of(await sign_in(at(ABROAD), "bob")) == 30
 
 
+@pytest.mark.parametrize("settings", [{"sign_in_tries_per_account": 0}], indirect=True)
+async def test_success_makes_up_for_nothing_where_names_are_not_counted(
+    client: httpx.AsyncClient, house: House, at: ClientAt
+) -> None:
+    """Neither for an address nor for everybody."""
+    await signed_in(client, house, "mallory")
+    assert await guess(at(ABROAD), "bob", 9) == [401] * 9
+    assert (await sign_in(at(ABROAD), "mallory")).status_code == 200
+    assert await guess(at(ABROAD), "bob", 2) == [401, 429]
+
+
 @pytest.mark.parametrize(
     ("one", "other", "together"),
     [

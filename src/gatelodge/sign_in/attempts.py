@@ -8,7 +8,7 @@ counted like those of users, so that a refusal tells nothing.
 import asyncio
 import hashlib
 import hmac
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from ipaddress import IPv6Address, ip_address, ip_network
@@ -63,16 +63,18 @@ class _Counted:
 
     Attributes:
         in_turns: whether no more are let in at a time than may still fail.
+        forgiven: whether a success makes up for what had failed.
     """
 
     key: str
     limit: Limit
     in_turns: bool = True
+    forgiven: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Try:
-    """What a try counts for; the first is the name or the user. And where it comes from."""
+    """What a try counts for, and where it comes from."""
 
     counted: Sequence[_Counted]
     origin: Origin
@@ -81,11 +83,13 @@ class Try:
 class Attempt:
     """A try that was let in, while the context lasts; say how it went."""
 
-    def __init__(self, guard: "AttemptGuard", counted: Sequence[_Counted], failed: bool) -> None:
-        """Begin it; `failed` says whether something had failed for its first key."""
+    def __init__(
+        self, guard: "AttemptGuard", counted: Sequence[_Counted], kept: Collection[str]
+    ) -> None:
+        """Begin it; for the keys in `kept` something had failed."""
         self._guard = guard
         self._counted = counted
-        self._failed = failed
+        self._kept = kept
 
     def __enter__(self) -> Self:
         """Return it."""
@@ -105,9 +109,10 @@ class Attempt:
         await self._guard.count(self._counted)
 
     async def succeed(self) -> None:
-        """Forget what had failed for the first key."""
-        if self._failed:
-            await self._guard.store.forget(self._counted[0].key)
+        """Forget what a success makes up for."""
+        for each in self._counted:
+            if each.forgiven and each.key in self._kept:
+                await self._guard.store.forget(each.key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +136,8 @@ class AttemptGuard:
 
     def by_name(self, username_key: str, origin: Origin) -> Try:
         """Return what a try to sign in by this name counts for."""
-        counted = [_Counted(f"account:{self.hash_of(username_key)}", self.limits.account)]
+        name = f"account:{self.hash_of(username_key)}"
+        counted = [_Counted(name, self.limits.account, forgiven=True)]
         if place := place_of(origin.address):
             counted.append(_Counted(f"address:{place}", self.limits.address))
         counted.append(_Counted(_EVERYBODY, self.limits.everybody, in_turns=False))
@@ -145,7 +151,7 @@ class AttemptGuard:
             known_by: the session or the place that we know them by.
             origin: where the try comes from.
         """
-        counted = _Counted(f"known:{user_id}:{known_by}", self.limits.account)
+        counted = _Counted(f"known:{user_id}:{known_by}", self.limits.account, forgiven=True)
         return Try([counted] if counted.limit.tries else [], origin)
 
     def hash_of(self, name: str) -> str:
@@ -184,8 +190,7 @@ class AttemptGuard:
         if full is not None:
             return full
         self.turns.enter([each.key for each in wanted.counted if each.in_turns])
-        failed = bool(wanted.counted) and wanted.counted[0].key in kept
-        return Attempt(self, wanted.counted, failed)
+        return Attempt(self, wanted.counted, kept)
 
     async def count(self, counted: Sequence[_Counted]) -> None:
         """Count a failure for every key."""
