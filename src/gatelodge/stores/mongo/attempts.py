@@ -1,16 +1,21 @@
 """Failed tries in MongoDB."""
 
-from collections.abc import Collection
-from dataclasses import dataclass
+import asyncio
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from datetime import datetime
+from weakref import WeakValueDictionary
 
 from pymongo.asynchronous.collection import AsyncCollection
 
-from gatelodge.errors import AlreadyExists
+from gatelodge.errors import AlreadyExists, StoreUnavailable
 from gatelodge.sign_in.store import Attempts, Limit, after_failure
 from gatelodge.stores.mongo.connection import MongoDatabase
-from gatelodge.stores.mongo.failures import reading, writing
+from gatelodge.stores.mongo.failures import RETRY_AFTER, reading, writing
 from gatelodge.stores.mongo.records import Document, to_document, to_record
+
+_PATIENCE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +23,7 @@ class MongoAttempts:
     """Failed tries at rest; see `AttemptStore`."""
 
     database: MongoDatabase
+    _counting: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
 
     async def find(self, keys: Collection[str]) -> dict[str, Attempts]:
         """Return what is kept of each of these keys, where something is."""
@@ -27,12 +33,13 @@ class MongoAttempts:
         return {record.key: record for record in records}
 
     async def count_failure(self, key: str, limit: Limit, at: datetime) -> Attempts:
-        """Count one more failure of a key: anew, where somebody else counted at the same moment."""
-        while True:
-            before = (await self.find([key])).get(key)
-            now = after_failure(before, key, limit, at)
-            if await self._put(now, before):
-                return now
+        """Count one more failure of a key: anew, where another process was faster."""
+        async with self._one_by_one(key):
+            while True:
+                before = (await self.find([key])).get(key)
+                now = after_failure(before, key, limit, at)
+                if await self._put(now, before):
+                    return now
 
     async def forget(self, key: str) -> bool:
         """Forget the failures of a key."""
@@ -45,6 +52,27 @@ class MongoAttempts:
         with writing():
             result = await self._attempts.delete_many({"forget_at": {"$lte": at}})
         return result.deleted_count
+
+    @asynccontextmanager
+    async def _one_by_one(self, key: str) -> AsyncIterator[None]:
+        """Let one caller of this process at a time count for a key.
+
+        Of a hundred together only one is in time, and all the others would ask again: five thousand
+        times until the last of them is.
+
+        Raises:
+            StoreUnavailable: those before take too long.
+        """
+        lock = self._counting.setdefault(key, asyncio.Lock())
+        try:
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                await lock.acquire()
+        except TimeoutError:
+            raise StoreUnavailable(retry_after=RETRY_AFTER) from None
+        try:
+            yield
+        finally:
+            lock.release()
 
     async def _put(self, now: Attempts, before: Attempts | None) -> bool:
         """Put a record in place of the one before; False where that is no longer there."""
