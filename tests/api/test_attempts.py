@@ -186,6 +186,38 @@ async def test_failures_of_everybody_together_are_limited(
     assert (await sign_in(at(HOME), "ann")).status_code == 200
 
 
+@pytest.mark.parametrize("settings", [{"sign_in_tries_in_all": 12}], indirect=True)
+async def test_mistakes_after_an_attack_do_not_keep_everybody_out(
+    at: ClientAt, clock: FakeClock
+) -> None:
+    """The wait doubles after as many failures again: honest ones alone do not prolong it."""
+    for number in range(12):
+        assert await guess(at(f"198.51.100.{number}"), f"user{number}", 1) == [401]
+    assert wait_of(await sign_in(at(HOME), "bob")) == 30
+    clock.advance(timedelta(seconds=30))
+
+    for number in range(12):
+        assert await guess(at(f"192.0.2.{number}"), f"user{number}", 1) == [401]
+    assert wait_of(await sign_in(at(HOME), "bob")) == 60
+    clock.advance(timedelta(minutes=6))
+    for number in range(11):
+        assert await guess(at(f"203.0.113.{number}"), f"user{number}", 1) == [401]
+    assert await guess(at(ABROAD), "bob", 1) == [401]
+
+
+async def test_a_few_failures_a_day_end_at_a_hundred_too(
+    client: httpx.AsyncClient, house: House, clock: FakeClock
+) -> None:
+    """Who stays below the limit each day is stopped as well."""
+    await signed_in(client, house, "ann")
+    looked_at = 0
+    for _ in range(20):
+        looked_at += (await guess(client, "ann", 9)).count(401)
+        clock.advance(timedelta(hours=25))
+        await house.attempts.sweep()
+    assert looked_at == 100
+
+
 async def test_strangers_lock_nobody_out_whose_place_we_know(
     client: httpx.AsyncClient, house: House, at: ClientAt
 ) -> None:

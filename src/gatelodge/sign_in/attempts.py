@@ -52,7 +52,7 @@ class AttemptLimits:
         return cls(
             account=Limit(account, full_stop=FULL_STOP),
             address=Limit(address),
-            everybody=Limit(everybody),
+            everybody=Limit(everybody, again=everybody or 1),
             sign_up=Limit(sign_ups, period=timedelta(hours=1), first_wait=None),
         )
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-_REMEMBERED = timedelta(days=1)
-_LONG_REMEMBERED = timedelta(days=30)
+_A_DAY = timedelta(days=1)
+_MOST_DAYS = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,9 +16,10 @@ class Limit:
     Attributes:
         tries: that may fail within the period; 0: any number, nothing is counted.
         period: from the first of them on.
-        first_wait: after the last of them; each further failure doubles it... None: one waits
-            until the period is over, and that is all.
+        first_wait: after the last of them; further failures double it... None: one waits until the
+            period is over, and that is all.
         longest_wait: ...up to this.
+        again: how many further failures double it.
         full_stop: so many failures without a success between them end it; 0: none does.
     """
 
@@ -26,14 +27,15 @@ class Limit:
     period: timedelta = timedelta(minutes=5)
     first_wait: timedelta | None = timedelta(seconds=30)
     longest_wait: timedelta = timedelta(hours=1)
+    again: int = 1
     full_stop: int = 0
 
     def wait_after(self, failures: int) -> timedelta | None:
         """Return how long to wait after so many failures, where that does not end by itself."""
-        too_many = failures - self.tries
-        if too_many < 0 or self.first_wait is None:
+        doubled, since = divmod(failures - self.tries, self.again)
+        if doubled < 0 or since or self.first_wait is None:
             return None
-        return min(self.first_wait * (1 << min(too_many, 16)), self.longest_wait)
+        return min(self.first_wait * (1 << min(doubled, 16)), self.longest_wait)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +68,13 @@ def after_failure(before: Attempts | None, key: str, limit: Limit, at: datetime)
     failures = 1 + (before.lately(at) if before else 0)
     streak = 1 + (before.streak if before else 0)
     until = before.until if before and failures > 1 else at + limit.period
-    blocked_until = until if failures >= limit.tries else at
+    blocked_until = before.blocked_until if before else at
+    if limit.first_wait is None and failures >= limit.tries:
+        blocked_until = until
     if wait := limit.wait_after(failures):
         blocked_until = at + wait
         until = blocked_until + max(wait, limit.period)  # who waits it out does not begin anew
-    kept = _LONG_REMEMBERED if streak >= limit.tries else _REMEMBERED
+    kept = _A_DAY * min(streak, _MOST_DAYS)  # a few each day would else never add up
     return Attempts(key, failures, streak, until, blocked_until, max(until, at + kept))
 
 
