@@ -116,6 +116,19 @@ def shape_of(response: httpx.Response) -> tuple[object, ...]:
     return headers, response.json() | {"request_id": ""}
 
 
+async def test_a_refusal_takes_as_long_for_a_name_that_nobody_has(
+    client: httpx.AsyncClient, house: House
+) -> None:
+    """Though places that we know are looked for only where there is a user."""
+    await signed_in(client, house, "ann")
+    loop = asyncio.get_running_loop()
+    for name in ("ann", "nobody"):
+        assert await guess(client, name, 10) == [401] * 10
+        began = loop.time()
+        assert await guess(client, name, 3) == [429] * 3
+        assert loop.time() - began >= 3 * 0.05
+
+
 async def test_one_address_cannot_try_many_names(
     client: httpx.AsyncClient, house: House, at: ClientAt
 ) -> None:
