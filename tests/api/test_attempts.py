@@ -322,6 +322,19 @@ async def test_of_many_who_are_right_at_once_all_are_let_in(
     assert not house.attempts.turns._inside
 
 
+async def test_who_fills_the_queue_for_one_name_is_in_nobodys_way(
+    client: httpx.AsyncClient, house: House
+) -> None:
+    """Those of another name wait for their own turns."""
+    await signed_in(client, house, "mallory")
+    await signed_in(client, house, "ann")
+    flood = [asyncio.create_task(sign_in(client, "mallory")) for _ in range(100)]
+    await asyncio.sleep(0.1)
+    honest = await asyncio.gather(*(sign_in(client, "ann") for _ in range(20)))
+    assert {each.status_code for each in honest} == {200}
+    assert {each.status_code for each in await asyncio.gather(*flood)} == {200, 503}
+
+
 async def test_who_gives_up_waiting_is_in_nobodys_way(
     client: httpx.AsyncClient, house: House
 ) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from gatelodge.errors import HashingBusy
 
 MOST_WAITING = 64
-"""How many may wait in this process; security.md allows as many in the queue for hashing."""
+"""How many may wait for one key; security.md allows as many in the queue for hashing."""
 
 
 class Turns:
@@ -17,7 +17,6 @@ class Turns:
         """Begin with nobody."""
         self._inside: Counter[str] = Counter()
         self._queues: defaultdict[str, deque[asyncio.Future[None]]] = defaultdict(deque)
-        self._waiting = 0
 
     def inside(self, key: str) -> int:
         """Return how many try now."""
@@ -39,20 +38,17 @@ class Turns:
         """Return when somebody has left. Who then does not enter wakes the next one.
 
         Raises:
-            HashingBusy: too many wait already.
+            HashingBusy: too many wait for it already.
         """
-        if self._waiting >= MOST_WAITING:
+        if len(self._queues[key]) >= MOST_WAITING:
             raise HashingBusy(retry_after=1)
         woken = asyncio.get_running_loop().create_future()
         self._queues[key].append(woken)
-        self._waiting += 1
         try:
             await woken
         except asyncio.CancelledError:
             self._give_up(key, woken)
             raise
-        finally:
-            self._waiting -= 1
 
     def wake(self, key: str | None) -> None:
         """Let the one who has waited longest look whether there is room."""
@@ -63,9 +59,15 @@ class Turns:
             if not woken.done():
                 woken.set_result(None)
                 break
-        if not queue:
-            del self._queues[key]
+        self._tidy(key, queue)
 
     def _give_up(self, key: str, woken: asyncio.Future[None]) -> None:
-        if woken.done() and not woken.cancelled():  # it was this one's turn
+        if not woken.cancelled():  # it was this one's turn
             self.wake(key)
+        elif (queue := self._queues.get(key)) and woken in queue:
+            queue.remove(woken)
+            self._tidy(key, queue)
+
+    def _tidy(self, key: str, queue: deque[asyncio.Future[None]]) -> None:
+        if not queue:
+            del self._queues[key]
