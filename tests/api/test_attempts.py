@@ -390,6 +390,19 @@ async def test_who_is_signed_in_cannot_guess_the_password_either(
     assert await change(ann, PASSWORD) == 429
 
 
+async def test_a_new_password_begins_anew(
+    client: httpx.AsyncClient, house: House, clock: FakeClock
+) -> None:
+    """Whether its user is new, or signed in and chooses another one."""
+    for _ in range(100):
+        assert await guess(client, "ann", 1) == [401]
+        clock.advance(timedelta(hours=2))
+    ann = await signed_in(client, house, "ann")
+    assert await guess(client, "ann", 11) == [401] * 10 + [429]
+    assert await change(ann, PASSWORD) == 200
+    assert (await ann.sign_in()).status_code == 200
+
+
 async def change(person: Person, current: str) -> int:
     """Try to change the password, to what it is; return the status."""
     body = {"currentPassword": current, "newPassword": PASSWORD}

@@ -124,6 +124,7 @@ class AccountService:
         Raises:
             UsernameTaken, EmailTaken: somebody else took the name meanwhile.
         """
+        await self.attempts.forgive(user.username_key)  # what failed while nobody had the name
         try:
             await self.users.add(user)
         except AlreadyExists as taken:

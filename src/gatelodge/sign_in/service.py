@@ -132,6 +132,7 @@ class SignInService:
             raise WrongPassword(field="currentPassword")
         self.passwords.check_new(new, context=(user.username, user.email), field="newPassword")
         hashed = await self.passwords.hash(new)
+        await self.attempts.forgive(user.username_key)  # nobody has guessed at the new one yet
         changed = await self.users.change_password(user.id, user.password_hash, hashed)
         if changed is None:
             raise WrongPassword(field="currentPassword")
