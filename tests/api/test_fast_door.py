@@ -1,13 +1,16 @@
 """The fast door and FastAPI, side by side: whatever is asked, they answer the same."""
 
+import asyncio
 from itertools import product
 
 import httpx
 import pytest
 
-from gatelodge.app import House, create_app
+from gatelodge.app import House, build, create_app
 from gatelodge.gate.asgi import FastDoor
+from gatelodge.settings import Settings
 from gatelodge.web.shell import Receive, Scope, Send, Shell
+from tests.support.clock import FakeClock
 from tests.support.people import Person, signed_in
 
 PATHS = (
@@ -174,6 +177,19 @@ async def test_every_unusual_header(twins: Twins, people: list[Person]) -> None:
     for headers, path in product(UNUSUAL, PATHS):
         for _ in range(2):
             await twins.ask("GET", path, headers + list(people[2].headers.items()))
+
+
+async def test_any_host_will_do_where_the_settings_say_so_but_no_host_does_not(
+    settings: Settings, clock: FakeClock
+) -> None:
+    """An empty one is none: Granian hands that over where a request has none."""
+    house = build(settings.model_copy(update={"allowed_hosts": ("*",)}), clock)
+    await asyncio.to_thread(house.stores.database.migrate)
+    async with house.serve():
+        twins = Twins(house)
+        for host, status in (("anybody.example", 200), ("", 400)):
+            answer, _ = await twins.ask("GET", "/api/test/all", [("host", host)])
+            assert answer.status_code == status
 
 
 async def test_the_usual_request_is_answered_fast(twins: Twins, people: list[Person]) -> None:

@@ -126,7 +126,7 @@ class FastDoor:
         if size > _USUAL_BYTES or len(headers) > _USUAL_HEADERS:
             return None
         host = read.get(b"host", b"")
-        if host not in self._hosts and not self._answers_for(host):
+        if not host or (host not in self._hosts and not self._answers_for(host)):
             return None
         bearer, plain = read.get(b"authorization"), read.get(b"x-access-token")
         if bearer is None:
