@@ -144,6 +144,19 @@ async def test_one_address_cannot_try_many_names(
     assert board.status_code == 200, "who is signed in is not kept waiting"
 
 
+async def test_people_behind_one_address_do_not_keep_each_other_out_for_ever(
+    at: ClientAt, clock: FakeClock
+) -> None:
+    """One who mistypes after a wait lengthens nobody's; ten more do."""
+    for number in range(10):
+        assert await guess(at(ABROAD), f"user{number}", 1) == [401]
+    assert wait_of(await sign_in(at(ABROAD), "ann")) == 30
+    clock.advance(timedelta(seconds=30))
+    for number in range(10):
+        assert await guess(at(ABROAD), f"user{number}", 1) == [401]
+    assert wait_of(await sign_in(at(ABROAD), "ann")) == 60
+
+
 async def test_success_does_not_make_up_for_failures_of_an_address(
     client: httpx.AsyncClient, house: House, at: ClientAt
 ) -> None:

@@ -51,14 +51,14 @@ class AttemptLimits:
         """Return the limits with these numbers of tries, of which 0 turns one off."""
         return cls(
             account=Limit(account, full_stop=FULL_STOP),
-            address=Limit(address),
+            address=Limit(address, again=address or 1),  # many people may share it
             everybody=Limit(everybody, again=everybody or 1),
             sign_up=Limit(sign_ups, period=timedelta(hours=1), first_wait=None),
         )
 
 
 @dataclass(frozen=True, slots=True)
-class _Counted:
+class _Key:
     """A key that failures count for.
 
     Attributes:
@@ -76,7 +76,7 @@ class _Counted:
 class Try:
     """What a try counts for, and where it comes from."""
 
-    counted: Sequence[_Counted]
+    counted: Sequence[_Key]
     origin: Origin
 
 
@@ -84,7 +84,7 @@ class Attempt:
     """A try that was let in, while the context lasts; say how it went."""
 
     def __init__(
-        self, guard: "AttemptGuard", counted: Sequence[_Counted], kept: Collection[str]
+        self, guard: "AttemptGuard", counted: Sequence[_Key], kept: Collection[str]
     ) -> None:
         """Begin it; for the keys in `kept` something had failed."""
         self._guard = guard
@@ -137,10 +137,10 @@ class AttemptGuard:
     def by_name(self, username_key: str, origin: Origin) -> Try:
         """Return what a try to sign in by this name counts for."""
         name = f"account:{self.hash_of(username_key)}"
-        counted = [_Counted(name, self.limits.account, forgiven=True)]
+        counted = [_Key(name, self.limits.account, forgiven=True)]
         if place := place_of(origin.address):
-            counted.append(_Counted(f"address:{place}", self.limits.address))
-        counted.append(_Counted(_EVERYBODY, self.limits.everybody, in_turns=False))
+            counted.append(_Key(f"address:{place}", self.limits.address))
+        counted.append(_Key(_EVERYBODY, self.limits.everybody, in_turns=False))
         return Try([each for each in counted if each.limit.tries], origin)
 
     def by_user(self, user_id: UserId, known_by: str, origin: Origin) -> Try:
@@ -151,7 +151,7 @@ class AttemptGuard:
             known_by: the session or the place that we know them by.
             origin: where the try comes from.
         """
-        counted = _Counted(f"known:{user_id}:{known_by}", self.limits.account, forgiven=True)
+        counted = _Key(f"known:{user_id}:{known_by}", self.limits.account, forgiven=True)
         return Try([counted] if counted.limit.tries else [], origin)
 
     def hash_of(self, name: str) -> str:
@@ -192,7 +192,7 @@ class AttemptGuard:
         self.turns.enter([each.key for each in wanted.counted if each.in_turns])
         return Attempt(self, wanted.counted, kept)
 
-    async def count(self, counted: Sequence[_Counted]) -> None:
+    async def count(self, counted: Sequence[_Key]) -> None:
         """Count a failure for every key."""
         at = self.clock.now()
         await asyncio.gather(
@@ -208,11 +208,12 @@ class AttemptGuard:
         place, limit = place_of(origin.address), self.limits.sign_up
         if not place or not limit.tries:
             return
-        wanted = Try([_Counted(f"sign-up:{place}", limit)], origin)
+        wanted = Try([_Key(f"sign-up:{place}", limit)], origin)
         await self._refuse_blocked(wanted)
-        kept = await self.store.count_failure(wanted.counted[0].key, limit, self.clock.now())
+        at = self.clock.now()
+        kept = await self.store.count_failure(wanted.counted[0].key, limit, at)
         if kept.failures > limit.tries:  # of many at once, some come too late
-            await self._refuse_blocked(wanted)
+            raise self._refusal(wanted, wanted.counted[0], _wait(kept, limit, at))
 
     async def forgive(self, username_key: str) -> bool:
         """Forget what has failed for a name. True when there was something."""
@@ -235,27 +236,27 @@ class AttemptGuard:
         for each in wanted.counted:
             wait = _wait(kept.get(each.key), each.limit, at)
             if wait > timedelta(0):
-                kind = each.key.partition(":")[0]
-                detail = {"of": kind}
-                self.audit.note(
-                    "attempts.limited", origin=wanted.origin, outcome="refused", detail=detail
-                )
-                raise TooManyAttempts(retry_after=-(-wait // _SECOND))
+                raise self._refusal(wanted, each, wait)
         return kept
 
+    def _refusal(self, wanted: Try, key: _Key, wait: timedelta) -> TooManyAttempts:
+        """Return the refusal of a try whose key has to wait, and log it."""
+        detail = {"of": key.key.partition(":")[0]}
+        self.audit.note("attempts.limited", origin=wanted.origin, outcome="refused", detail=detail)
+        return TooManyAttempts(retry_after=-(-wait // _SECOND))
+
     def _first_full(self, wanted: Try, kept: dict[str, Attempts]) -> str | None:
-        """Return a key for which no one else may try at this moment, or None."""
+        """Return a key for which no one else may try at this moment, or None.
+
+        As many may try at a time as may still fail, divided among the processes; at least one.
+        """
         at = self.clock.now()
         for each in wanted.counted:
-            if each.in_turns and self.turns.inside(each.key) >= self._room(each, kept, at):
+            record = kept.get(each.key)
+            left = each.limit.tries - (record.lately(at) if record else 0)
+            if each.in_turns and self.turns.inside(each.key) >= max(1, left // self.processes):
                 return each.key
         return None
-
-    def _room(self, counted: _Counted, kept: dict[str, Attempts], at: datetime) -> int:
-        """Return how many may try at a time in this process; at least one."""
-        record = kept.get(counted.key)
-        left = counted.limit.tries - (record.lately(at) if record else 0)
-        return max(1, left // self.processes)
 
 
 def place_of(address: str) -> str:

@@ -28,10 +28,11 @@ class TrustedProxies:
             peer: who is at the other end of the connection.
             headers: of the request.
         """
-        hops = _hops(headers)
-        client = _read(peer)
-        if not hops or client is None or not self._trusts(client):
-            self._warn_once(client if hops else None)
+        client, hops = _read(peer), _hops(headers)
+        if client is None or not hops:
+            return peer
+        if not self._trusts(client):
+            self._warn_once(client)
             return peer
         for hop in reversed(hops):
             earlier = _read(hop)
@@ -42,9 +43,9 @@ class TrustedProxies:
                 break
         return str(client)
 
-    def _warn_once(self, peer: IPv4Address | IPv6Address | None) -> None:
+    def _warn_once(self, peer: IPv4Address | IPv6Address) -> None:
         """Say that there seems to be a proxy which the settings do not name."""
-        if peer is not None and peer.is_private and not self._warned:
+        if peer.is_private and not self._warned:
             self._warned = True
             details = {"peer": str(peer), "setting": "GATELODGE_TRUSTED_PROXIES"}
             logging.getLogger("gatelodge").warning("proxy.not_trusted", extra={"details": details})
@@ -66,7 +67,7 @@ def _read(text: str) -> IPv4Address | IPv6Address | None:
     elif text.count(":") == 1:
         text = text.partition(":")[0]
     try:
-        address = ip_address(text)
+        address = ip_address(text.partition("%")[0])  # a zone is the proxy's own affair
     except ValueError:
         return None
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
