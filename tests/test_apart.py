@@ -1,12 +1,25 @@
 """Work in a process of its own."""
 
 import os
+import signal
+import subprocess
 import sys
 
 import pytest
 
 from gatelodge.apart import do_apart
 from gatelodge.errors import ConfigurationError, StoreUnavailable
+
+SLOW = """
+import os, time
+from gatelodge.apart import do_apart
+
+def work():
+    print(os.getpid(), flush=True)
+    time.sleep(60)
+
+do_apart(work)
+"""
 
 
 def test_the_answer_comes_back_and_what_it_needed_does_not() -> None:
@@ -46,3 +59,21 @@ def test_what_nobody_foresaw_is_told_where_it_happened(capfd: pytest.CaptureFixt
 
     assert ended.value.code == 1
     assert "ZeroDivisionError: in the cellar" in capfd.readouterr().err
+
+
+def test_somebody_who_kills_the_child_is_named() -> None:
+    with pytest.raises(ConfigurationError, match=r"^Signal 9 ended the preparation"):
+        do_apart(lambda: os.kill(os.getpid(), signal.SIGKILL))
+
+
+def test_the_child_ends_with_this_process() -> None:
+    """As when a service manager stops a server that still prepares."""
+    with subprocess.Popen([sys.executable, "-c", SLOW], stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        parent.terminate()
+
+        assert parent.wait(10) == 128 + signal.SIGTERM
+
+    with pytest.raises(ProcessLookupError):
+        os.kill(child, 0)

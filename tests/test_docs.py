@@ -23,6 +23,7 @@ from gatelodge.accounts.store import User
 from gatelodge.app import House
 from gatelodge.audit import COMMAND
 from gatelodge.errors import Refusal
+from gatelodge.logs import LIBRARY_WARNED
 from gatelodge.settings import Settings
 from gatelodge.web.responses import STATUS
 from tests.support.access_table import (
@@ -286,8 +287,8 @@ def _events() -> set[str]:
         for node in ast.walk(ast.parse(_text(file)))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
     )
-    told = {"record", "note", "add", "_keep", "_record", "_record_change"}
-    return {
+    told = {"record", "note", "add", "_keep", "_record", "_record_change", "warning", "exception"}
+    return {LIBRARY_WARNED} | {
         argument.value
         for call in calls
         for argument in call.args

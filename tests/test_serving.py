@@ -2,12 +2,15 @@
 
 import os
 import signal
+import socket
+import subprocess
 import time
 from pathlib import Path
 
 import httpx
 
-from tests.support.server import Server
+from tests.support.mongod import wait_until
+from tests.support.server import GATELODGE, START_SECONDS, Server
 
 
 def test_workers_do_not_share_what_must_be_unique(tmp_path: Path) -> None:
@@ -21,19 +24,42 @@ def test_workers_do_not_share_what_must_be_unique(tmp_path: Path) -> None:
 
 def test_a_worker_that_died_is_replaced(tmp_path: Path) -> None:
     with Server(tmp_path) as server:
-        first = worker_of(server)
+        first = server.worker
         os.kill(first, signal.SIGKILL)
         deadline = time.monotonic() + 20
-        while worker_of(server) in {None, first} and time.monotonic() < deadline:
+        while server.worker in {None, first} and time.monotonic() < deadline:
             time.sleep(0.05)
 
         transport = httpx.HTTPTransport(retries=8)
         with httpx.Client(base_url=server.url, transport=transport, timeout=10) as client:
             assert client.get("/readyz").json()["database"] == "answers"
-        assert worker_of(server) not in {None, first}
+        assert server.worker not in {None, first}
 
 
-def worker_of(server: Server) -> int | None:
-    """Return the process id of the one worker, while there is one."""
-    children = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()
-    return int(children[0]) if children else None
+def test_no_worker_goes_on_alone(tmp_path: Path) -> None:
+    """Nobody could stop it, and it would keep the port."""
+    with Server(tmp_path, workers=2) as server:
+        os.kill(server.pid, signal.SIGKILL)
+
+        wait_until(lambda: refuses(server.port), "somebody still answers", 20)
+
+
+def test_the_welcome_goes_nowhere_else_when_standard_error_is_closed(tmp_path: Path) -> None:
+    """It holds the link that makes the first administrator."""
+    server = Server(tmp_path)
+    command = f'exec "{GATELODGE}" serve --port {server.port} 2>&-'
+    with subprocess.Popen(
+        ["/bin/sh", "-c", command], env=server.environment, stdout=subprocess.PIPE
+    ) as process:
+        wait_until(lambda: not refuses(server.port), "no answer", START_SECONDS)
+        process.terminate()
+        said, _ = process.communicate(timeout=30)
+
+    assert process.returncode == 0
+    assert said == b""
+
+
+def refuses(port: int) -> bool:
+    """Return whether nobody listens there."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0

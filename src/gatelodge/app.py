@@ -22,7 +22,7 @@ from gatelodge.boards import api as boards_api
 from gatelodge.boards import pages as boards_pages
 from gatelodge.clock import Clock, SystemClock
 from gatelodge.data_folder import SECRET_KEY
-from gatelodge.errors import ConfigurationError, Refusal
+from gatelodge.errors import ConfigurationError, Refusal, StoreUnavailable
 from gatelodge.gate import api as gate_api
 from gatelodge.gate.asgi import FastDoor, FastRoute
 from gatelodge.gate.gate import Gate
@@ -46,7 +46,7 @@ from gatelodge.sign_in.hashing_pool import HashingPool
 from gatelodge.sign_in.passwords import PasswordHasher
 from gatelodge.sign_in.service import Passwords, SignInService
 from gatelodge.stores import Stores, open_stores
-from gatelodge.tasks import end, repeat
+from gatelodge.tasks import end, end_with_parent, repeat
 from gatelodge.tokens import api as tokens_api
 from gatelodge.tokens.access import AccessTokens
 from gatelodge.tokens.keys import KEY_PREFIX, SigningKeys
@@ -114,12 +114,21 @@ class House:
     metrics: Metrics
 
     @contextlib.asynccontextmanager
-    async def open(self) -> AsyncIterator["House"]:
-        """Open the stores and keys, and close them in the end."""
+    async def open(self, *, patient: bool = False) -> AsyncIterator["House"]:
+        """Open the stores and keys, and close them in the end.
+
+        Args:
+            patient: whether to open while the database cannot be reached, too: `keep_in_step`
+                then reads the keys as soon as it can.
+        """
         await self.stores.database.start()
         try:
-            await self.accounts.seed_roles()
-            await self.signing_keys.ensure()
+            try:
+                await self.accounts.seed_roles()
+                await self.signing_keys.ensure()
+            except StoreUnavailable:
+                if not patient:
+                    raise
             yield self
         finally:
             await self.hashing_pool.close()
@@ -128,7 +137,8 @@ class House:
     @contextlib.asynccontextmanager
     async def serve(self) -> AsyncIterator["House"]:
         """Open the house and do what a server does beside answering, until the end."""
-        async with self.open(), self._follow_changes():
+        end_with_parent()
+        async with self.open(patient=True), self._follow_changes():
             chores = [
                 asyncio.create_task(self.signing_keys.keep_in_step()),
                 asyncio.create_task(repeat(self.sessions.sweep, SWEEP_EVERY)),

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import shlex
 import sys
 from collections.abc import Callable, Coroutine
@@ -369,6 +370,8 @@ def keys_retire(
 
 def main() -> NoReturn:
     """Run one command; refusals become a sentence and an exit code, never a traceback."""
+    if sys.stderr is None:  # closed: the next file opened would take its number
+        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 - to the end
     try:
         app(standalone_mode=True)
     except (StoreUnavailable, OutcomeUnknown, HashingBusy) as refusal:

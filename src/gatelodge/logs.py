@@ -1,7 +1,7 @@
 """Logs: one JSON object a line, UTF-8, UTC, on standard error.
 
-Whoever logs here names an event to a standard logger, and what there is to say of it as
-`extra={"details": {...}}`.
+Whoever logs here names an event to a standard logger under `gatelodge`, and what there is to say
+of it as `extra={"details": {...}}`. What a library has to say is an event too.
 """
 
 import asyncio
@@ -13,16 +13,25 @@ import sys
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
+LIBRARY_WARNED = "library.warned"
+"""The event of a line that a library has written."""
+
+_OURS = "gatelodge"
+
 
 def set_up_logs(level: str) -> None:
-    """Write every log line of this process as JSON (security.md, section 11)."""
-    lines = _LinesOfATurn(sys.stderr)
+    """Write every log line of this process as JSON (security.md, section 11).
+
+    Args:
+        level: the least urgent that is written; of libraries, nothing below a warning is.
+    """
+    lines = LinesOfATurn(sys.stderr)
     lines.setFormatter(_AsJson())
     atexit.register(lines.flush)
-    ours = logging.getLogger("gatelodge")
-    ours.handlers = [lines]
-    ours.propagate = False
+    ours, everybody = logging.getLogger(_OURS), logging.getLogger()
     ours.setLevel(level.upper())
+    everybody.setLevel(max(ours.level, logging.WARNING))
+    everybody.handlers = [lines]
 
 
 class _AsJson(logging.Formatter):
@@ -34,9 +43,12 @@ class _AsJson(logging.Formatter):
         entry: dict[str, Any] = {
             "timestamp": at.replace("+00:00", "Z"),
             "level": record.levelname.lower(),
-            "event": record.getMessage(),
-            **getattr(record, "details", {}),
         }
+        if record.name.startswith(_OURS):
+            entry |= {"event": record.getMessage(), **getattr(record, "details", {})}
+        else:
+            entry |= {"event": LIBRARY_WARNED, "logger": record.name}
+            entry |= {"message": record.getMessage()}
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
         return _write_json(entry)
@@ -45,7 +57,7 @@ class _AsJson(logging.Formatter):
 _write_json = json.JSONEncoder(default=repr).encode
 
 
-class _LinesOfATurn(logging.Handler):
+class LinesOfATurn(logging.Handler):
     """Writes the lines of one turn of the event loop together, and loses those without room.
 
     Every write lets go of the interpreter lock, which the threads of the stores then take: one
@@ -62,8 +74,9 @@ class _LinesOfATurn(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one line, at the end of this turn where an event loop runs."""
+        line = f"{self.format(record)}\n"
         waiting = bool(self._lines)
-        self._lines.append(f"{self.format(record)}\n")
+        self._lines.append(line)
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
@@ -75,7 +88,11 @@ class _LinesOfATurn(logging.Handler):
 
     def flush(self) -> None:
         """Write what waits."""
-        lines, self._lines = self._lines, []
-        with contextlib.suppress(OSError):
-            self._out.write("".join(lines))
-            self._out.flush()
+        self.acquire()  # a thread may be adding a line
+        try:
+            lines, self._lines = self._lines, []
+            with contextlib.suppress(OSError):
+                self._out.write("".join(lines))
+                self._out.flush()
+        finally:
+            self.release()

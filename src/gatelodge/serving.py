@@ -1,6 +1,7 @@
 """Run the application on Granian: prepare once in this process, then start the workers."""
 
 import asyncio
+import contextlib
 import gc
 import multiprocessing
 import socket
@@ -25,6 +26,9 @@ from gatelodge.web.shell import MOST_HEADERS_BYTES
 
 HEADER_READ_MILLISECONDS = 10_000
 BACKLOG = 1024
+KILL_SECONDS = 15  # a body may take ten
+SERVER_LOGS = {"handlers": {}, "loggers": {"_granian": {"handlers": [], "propagate": True}}}
+"""The HTTP server's own lines go where ours go."""
 
 
 def run_server(settings: Settings, *, command: str) -> None:
@@ -44,7 +48,8 @@ def run_server(settings: Settings, *, command: str) -> None:
     invitation = do_apart(lambda: prepare(house))
     warning = keep_private(settings.data_dir)
     lines = _welcome(settings, command, warning=warning, invitation=invitation)
-    print("\n".join(lines), file=sys.stderr, flush=True)  # noqa: T201 - the start-up message
+    with contextlib.suppress(OSError):  # serving needs no reader
+        print("\n".join(lines), file=sys.stderr, flush=True)  # noqa: T201 - the start-up message
     gc.collect()
     gc.freeze()  # a collection that went through it would copy it for each worker
     multiprocessing.set_start_method("fork")  # workers share what is imported and built by now
@@ -84,7 +89,9 @@ def server_of(settings: Settings, target: str = "gatelodge") -> MPServer:
             header_read_timeout=HEADER_READ_MILLISECONDS, max_buffer_size=2 * MOST_HEADERS_BYTES
         ),
         log_level=LogLevels.warning,
+        log_dictconfig=SERVER_LOGS,
         respawn_failed_workers=True,
+        workers_kill_timeout=KILL_SECONDS,
     )
 
 

@@ -85,6 +85,12 @@ class Server:
         return self._process.pid
 
     @property
+    def worker(self) -> int | None:
+        """The process id of the first worker, while there is one."""
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+        return int(children[0]) if children else None
+
+    @property
     def running(self) -> bool:
         """Whether the process is there."""
         return self._process is not None and self._process.poll() is None

@@ -84,11 +84,14 @@ class SigningKeys:
         await self._retire_superseded(origin)
 
     async def keep_in_step(self) -> None:
-        """Run `ensure` from time to time, until cancelled."""
+        """Run `ensure` from time to time, until cancelled; soon again while no key is known."""
         while True:
-            await asyncio.sleep(self.step_every.total_seconds())
+            pause = self.step_every if self._snapshot.records else _SOONEST_RELOAD
+            await asyncio.sleep(pause.total_seconds())
             try:
                 await self.ensure()
+            except StoreUnavailable:
+                logging.getLogger("gatelodge.tokens").warning("signing_keys.unreachable")
             except Exception:
                 logging.getLogger("gatelodge.tokens").exception("signing_keys.unreadable")
 
@@ -148,9 +151,12 @@ class SigningKeys:
         """Return the kid and the private key that sign now.
 
         Raises:
+            StoreUnavailable: they could not be read yet.
             ConfigurationError: there is none, since `ensure` was not called.
         """
         record = self._snapshot.signing(self.clock.now())
+        if record is None and self._tried_at > self._snapshot.loaded_at:
+            raise StoreUnavailable
         if record is None:
             raise ConfigurationError("There is no signing key yet.")
         return record.kid, self._snapshot.held[record.kid].private_key
