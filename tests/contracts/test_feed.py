@@ -6,8 +6,10 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pymongo import MongoClient
 from sqlalchemy import Connection
 
 from gatelodge.accounts.store import User
@@ -15,11 +17,13 @@ from gatelodge.clock import new_id
 from gatelodge.sessions.store import Session
 from gatelodge.stores import Stores, open_stores
 from gatelodge.stores.mongo import MongoDatabase
+from gatelodge.stores.mongo.feed import MOST_AT_ONCE
 from gatelodge.stores.mongo.records import to_document
 from gatelodge.stores.sql.database import SqlDatabase
 from gatelodge.stores.sql.feed import MOST_CHANGES, _prune
 from gatelodge.tokens.keys import KEY_PREFIX
 from tests.contracts.builders import A_MINUTE, NOON, a_session, a_signing_key, a_user
+from tests.contracts.failpoints import failing
 from tests.support.mongod import Standalone, require_mongod
 
 KEY = new_id(KEY_PREFIX, NOON)
@@ -424,7 +428,10 @@ async def test_a_file_that_cannot_be_read_is_not_trusted(
 # MongoDB: the database tells
 
 
-@pytest.mark.parametrize("address", ["mongodb"], indirect=True)
+mongodb_only = pytest.mark.parametrize("address", ["mongodb"], indirect=True)
+
+
+@mongodb_only
 async def test_the_stream_is_trusted_soon_and_says_how_fresh_it_is(follower: Follower) -> None:
     state = follower.stores.feed.state()
 
@@ -434,7 +441,7 @@ async def test_the_stream_is_trusted_soon_and_says_how_fresh_it_is(follower: Fol
     assert 0 <= state.lag < 1
 
 
-@pytest.mark.parametrize("address", ["mongodb"], indirect=True)
+@mongodb_only
 async def test_more_changes_than_one_answer_holds_are_all_heard(
     stores: Stores, follower: Follower
 ) -> None:
@@ -465,3 +472,51 @@ async def test_a_standalone_mongod_is_never_trusted(tmp_path: Path) -> None:
         assert stores.feed.state().kind == "none"
         await stores.feed.leave()
         await stores.database.stop()
+
+
+@mongodb_only
+async def test_an_answer_that_is_late_is_as_old_as_its_question(
+    follower: Follower, address: str
+) -> None:
+    """What it does not tell may have changed right after it was given."""
+    feed = follower.stores.feed
+    with failing(address, "getMore", blockConnection=True, blockTimeMS=700):
+        await asyncio.sleep(1.0)  # the question of before is answered
+        lags = []
+        for _ in range(150):
+            lags.append(feed.state().lag or 0.0)
+            await asyncio.sleep(0.01)
+
+    assert min(lags) >= 0.65
+
+
+@mongodb_only
+async def test_behind_an_answer_that_is_full_there_may_be_more(
+    stores: Stores, address: str
+) -> None:
+    """It does not count as heard: what is behind it may be as old."""
+    many = [a_user() for _ in range(MOST_AT_ONCE + 200)]
+    await asyncio.gather(*(stores.users.add(each) for each in many))
+    heard_at: list[float] = []
+
+    def note(_changed: str | None) -> None:
+        heard_at.append(time.monotonic() - (stores.feed.state().lag or 0.0))
+
+    await stores.feed.follow(note)
+    try:
+        assert await until(stores.feed.catch_up)
+        heard_at.clear()
+        with failing(address, "getMore", blockConnection=True, blockTimeMS=2000):
+            await asyncio.sleep(0.3)  # the next question waits at the server
+            await asyncio.to_thread(change_everybody, address)
+            assert await until(lambda: len(heard_at) == len(many))
+    finally:
+        await stores.feed.leave()
+
+    assert heard_at[MOST_AT_ONCE] == pytest.approx(heard_at[0], abs=0.02)
+
+
+def change_everybody(address: str) -> None:
+    """Change every user in one statement."""
+    with MongoClient[dict[str, Any]](address) as client:
+        client.get_default_database().users.update_many({}, {"$inc": {"epoch": 1}})

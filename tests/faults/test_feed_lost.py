@@ -119,11 +119,11 @@ async def raise_epoch(stores: Stores, device: Device) -> float:
             return time.monotonic()
 
 
-async def ready(house: House) -> int:
-    """Return the status of `/readyz`."""
+async def ready(house: House) -> httpx.Response:
+    """Return the answer of `/readyz`."""
     transport = httpx.ASGITransport(app=create_app(house), raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost:8080") as client:
-        return (await client.get("/readyz")).status_code
+        return await client.get("/readyz")
 
 
 async def test_a_primary_that_steps_down(
@@ -138,7 +138,7 @@ async def test_a_primary_that_steps_down(
         await trusted(house)
         assert witness.answered_at <= acknowledged_at + STALENESS
     assert not isinstance(await asked(house, device.token), Principal)
-    assert await ready(house) == 200
+    assert (await ready(house)).status_code == 200
 
 
 async def test_a_primary_that_freezes_and_comes_back(
@@ -166,7 +166,7 @@ async def test_a_primary_that_freezes_and_comes_back(
         assert witness.answered_at <= acknowledged_at + STALENESS
     assert not isinstance(await asked(house, device.token), Principal)
     assert isinstance(await asked(house, other.token), Principal)
-    assert await ready(house) == 200
+    assert (await ready(house)).status_code == 200
 
 
 def write_at_the_successor(three: ReplicaSet, frozen: int, database: str, device: Device) -> float:
@@ -199,8 +199,10 @@ async def test_a_stream_that_stands_still_while_the_database_goes_on(
         assert isinstance(await asked(house, device.token), Principal)
         await raise_epoch(elsewhere, device)
         assert not isinstance(await asked(house, device.token), Principal)
-        assert house.gate.feed.state().trusted is False
-        assert await ready(house) == 200
+        answer = await ready(house)
+        assert answer.status_code == 200
+        assert answer.json()["feed"] == "behind"
+        assert answer.json()["feedLagSeconds"] > STALENESS
     await trusted(house)
     assert not isinstance(await asked(house, device.token), Principal)
 
@@ -218,6 +220,9 @@ async def test_a_stream_that_fails_is_followed_anew(house: House, elsewhere: Sto
             await asyncio.sleep(0.01)
         await raise_epoch(elsewhere, device)
         assert not isinstance(await asked(house, device.token), Principal)
+        state = house.gate.feed.state()
+        assert (state.kind, state.trusted) == ("stream", False)
+        assert state.lag is not None  # for whoever watches it, all the more now
     await trusted(house)
     assert house.gate.recall(device.token.encode()) is None
     assert not isinstance(await asked(house, device.token), Principal)

@@ -5,6 +5,7 @@ import contextlib
 import secrets
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import cast
 
@@ -56,7 +57,9 @@ async def trusted(house: House) -> None:
             await asyncio.sleep(0.005)
 
 
-async def new_device(house: House, user: User | None = None, *roles: str) -> Device:
+async def new_device(
+    house: House, user: User | None = None, *roles: str, life: timedelta | None = None
+) -> Device:
     """Return a new session of a user, or of a new one who holds these roles besides `user`."""
     now = house.clock.now()
     if user is None:
@@ -67,7 +70,7 @@ async def new_device(house: House, user: User | None = None, *roles: str) -> Dev
         epoch=user.epoch,
         created_at=now,
         last_used_at=now,
-        expires_at=now + house.sessions.limits.life,
+        expires_at=now + (life or house.sessions.limits.life),
     )
     await house.stores.sessions.add(session)
     token = house.access_tokens.issue(subject=user.id, session_id=session.id, roles=user.roles)

@@ -5,6 +5,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from gatelodge.accounts.store import User
 from gatelodge.app import House, create_app
 from gatelodge.errors import ExpiredToken, InvalidToken
-from gatelodge.gate.principal import Principal
+from gatelodge.gate.principal import MOST_TOKENS, Principal
 from gatelodge.stores.mongo.feed import MAX_STALENESS
 from tests.gate.houses import (
     Answer,
@@ -276,6 +277,27 @@ async def test_a_token_whose_time_is_over_is_refused_however_well_it_is_known(
         assert await asked(house, device.token) is ExpiredToken
 
 
+async def test_a_session_that_ends_before_its_token_ends_it(tmp_path: Path, address: str) -> None:
+    """However well the token is known."""
+    clock = FakeClock()
+    async with houses(tmp_path, address, clock, number=1) as (house,):
+        device = await new_device(house, life=timedelta(seconds=60))
+        assert isinstance(await asked(house, device.token), Principal)
+        clock.advance(timedelta(seconds=59))
+        assert isinstance(await asked(house, device.token), Principal)
+        clock.advance(timedelta(seconds=1))
+        assert await asked(house, device.token) is InvalidToken
+
+
+async def test_a_session_lets_in_nobody_but_its_user(pair: list[House]) -> None:
+    """Even if we ourselves had signed a token that says otherwise."""
+    device, other = await new_device(pair[0]), await new_device(pair[0])
+    token = another_token(pair[0], Device(other.user, device.session, ""))
+    assert await asked(pair[0], token) is InvalidToken
+    assert isinstance(await asked(pair[0], device.token), Principal)
+    assert await asked(pair[0], token) is InvalidToken
+
+
 # No reads
 
 
@@ -296,3 +318,38 @@ async def test_a_thousand_checks_read_the_database_for_the_first_one_only(
             assert (await client.get(path, headers=headers)).status_code == 200
 
     assert sessions.reads == 1
+
+
+async def test_a_new_token_of_a_session_that_memory_knows_reads_nothing(
+    pair: list[House],
+) -> None:
+    """Every session gets one every ten minutes."""
+    sessions = Counted(pair[0].stores.sessions)
+    house = reading_through(pair[0], sessions)
+    device = await new_device(house)
+    first = await asked(house, device.token)
+    assert isinstance(first, Principal)
+    for _ in range(5):
+        assert await asked(house, another_token(house, device)) == first
+    assert sessions.reads == 1
+
+    await CHANGES["disable"](house, device)
+
+    assert await asked(house, another_token(house, device)) is InvalidToken
+
+
+async def test_as_many_tokens_as_are_remembered_drive_none_of_them_out(tmp_path: Path) -> None:
+    async with houses(tmp_path, "", number=1) as (house,):
+        device = await new_device(house)
+        tokens = [another_token(house, device) for _ in range(MOST_TOKENS)]
+        for token in tokens:
+            await house.gate.authenticate(token)
+
+        assert all(house.gate.recall(token.encode()) is not None for token in tokens)
+
+
+def another_token(house: House, device: Device) -> str:
+    """Return a new access token of a session."""
+    return house.access_tokens.issue(
+        subject=device.user.id, session_id=device.session.id, roles=device.user.roles
+    )

@@ -15,7 +15,7 @@ class FeedState:
     Attributes:
         kind: `local` (each check asks the file), `stream` (the database tells), `none`.
         trusted: whether checks are answered from memory now.
-        lag: seconds since the database was last heard of, where it tells.
+        lag: seconds since the database was last heard of, where it tells; grows while it is lost.
     """
 
     kind: str

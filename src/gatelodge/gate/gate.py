@@ -10,7 +10,6 @@ from gatelodge.gate.principal import Principal, Records, VerifiedToken, Verified
 from gatelodge.gate.rules import Rule
 from gatelodge.gate.view import View
 from gatelodge.sessions.store import SessionId, SessionStore
-from gatelodge.tokens.access import Claims
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +61,13 @@ class Gate:
         principal = self.recall(as_bytes(token))
         if principal is not None:
             return principal
-        claims = await self.tokens.verify(token)
+        verified = await self.tokens.verify(token)
         trusted = self.feed.catch_up()
-        if trusted and self.view.is_dead(claims.session_id, claims.subject):
+        if trusted and (principal := self._ask_view(verified, self.clock.milliseconds())):
+            return principal  # a new token of a session that memory knows
+        if trusted and self.view.is_dead(verified.session_id, verified.subject):
             raise InvalidToken
-        return await self._read_and_keep(claims, trusted=trusted)
+        return await self._read_and_keep(verified, trusted=trusted)
 
     def recall(self, token: bytes) -> Principal | None:
         """Return whose token this is, from memory alone; None: memory cannot tell.
@@ -87,8 +88,8 @@ class Gate:
         return self._ask_view(verified, now)
 
     def _ask_view(self, verified: VerifiedToken, now: int) -> Principal | None:
-        principal = self.view.find(verified.claims.session_id, now)
-        if principal is None or principal.subject != verified.claims.subject:
+        principal = self.view.find(verified.session_id, now)
+        if principal is None or principal.subject != verified.subject:
             return None
         verified.principal = principal
         verified.changes = self.view.changes
@@ -106,12 +107,12 @@ class Gate:
             raise InvalidToken
         return records
 
-    async def _read_and_keep(self, claims: Claims, *, trusted: bool) -> Principal:
+    async def _read_and_keep(self, verified: VerifiedToken, *, trusted: bool) -> Principal:
         seen = self.view.changes
-        records = await self._read(claims.subject, claims.session_id)
+        records = await self._read(verified.subject, verified.session_id)
         if records is None:
             if trusted:
-                self.view.keep_dead(claims.session_id, claims.subject, seen=seen)
+                self.view.keep_dead(verified.session_id, verified.subject, seen=seen)
             raise InvalidToken
         principal = Principal.of(records.user, records.session)
         if trusted:

@@ -1,5 +1,6 @@
 """Whoever makes this request: from the token's text to verified claims, and to a principal."""
 
+import functools
 import hashlib
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -7,7 +8,7 @@ from datetime import datetime
 from gatelodge.accounts.store import User, UserId
 from gatelodge.gate.recent import Recent
 from gatelodge.sessions.store import Session, SessionId
-from gatelodge.tokens.access import AccessTokens, Claims
+from gatelodge.tokens.access import AccessTokens
 
 MOST_TOKENS = 10_000
 """How many verified tokens are remembered (security.md, section 3)."""
@@ -34,7 +35,8 @@ class Principal:
     @classmethod
     def of(cls, user: User, session: Session) -> "Principal":
         """Return the principal that these two records make."""
-        return cls(user.id, user.username, user.roles, session.id, session.expires_at)
+        roles = _kept_once(user.roles)
+        return cls(user.id, user.username, roles, session.id, session.expires_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,8 @@ class VerifiedToken:
     """A token whose signature was checked, and what memory last said of it.
 
     Attributes:
-        claims: what it says.
+        subject: whose it is.
+        session_id: the session it was issued in.
         expires_at: when it ends, in milliseconds since 1970.
         keys: what the keys were when it was checked.
         principal: whose token it was, when memory was last asked.
@@ -58,7 +61,8 @@ class VerifiedToken:
         until: ...until then, in milliseconds since 1970.
     """
 
-    claims: Claims
+    subject: UserId
+    session_id: SessionId
     expires_at: int
     keys: object
     principal: Principal | None = None
@@ -85,8 +89,8 @@ class VerifiedTokens:
             return None  # a key may be gone: `verify` looks closer
         return verified
 
-    async def verify(self, token: str) -> Claims:
-        """Return the claims of a token, and remember them.
+    async def verify(self, token: str) -> VerifiedToken:
+        """Check a token, and remember it.
 
         Raises:
             InvalidToken: it is not a good access token of this server.
@@ -94,13 +98,18 @@ class VerifiedTokens:
         """
         keys = self.access_tokens.keys.standing  # first: they may change on the way
         claims = await self.access_tokens.verify(token)
-        self._recent.put(
-            _digest(as_bytes(token)), VerifiedToken(claims, claims.expires_at * 1000, keys)
-        )
-        return claims
+        verified = VerifiedToken(claims.subject, claims.session_id, claims.expires_at * 1000, keys)
+        self._recent.put(_digest(as_bytes(token)), verified)
+        return verified
 
     def __len__(self) -> int:
         return len(self._recent)
+
+
+@functools.lru_cache(maxsize=256)
+def _kept_once(roles: tuple[str, ...]) -> tuple[str, ...]:
+    """Return one and the same tuple for the many users who hold the same roles."""
+    return roles
 
 
 def as_bytes(token: str) -> bytes:

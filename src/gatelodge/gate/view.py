@@ -18,10 +18,9 @@ _SESSION = f"{SESSION_PREFIX}_"
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """A principal, until when it counts, and the mark that its user had when it was read."""
+    """A principal, and the mark that its user had when it was read."""
 
     principal: Principal
-    expires_at: int
     mark: object
 
 
@@ -51,7 +50,7 @@ class View:
             now: milliseconds since 1970.
         """
         entry = self._sessions.find(session_id)
-        if entry is None or now >= entry.expires_at:
+        if entry is None or now >= to_milliseconds(entry.principal.expires_at):
             return None
         if self._users.find(entry.principal.subject) is not entry.mark:
             return None
@@ -66,8 +65,7 @@ class View:
         """Remember a principal that was read when `changes` was `seen`."""
         if seen != self.changes:
             return
-        mark = self._mark_of(principal.subject)
-        entry = _Entry(principal, to_milliseconds(principal.expires_at), mark)
+        entry = _Entry(principal, self._mark_of(principal.subject))
         self._sessions.put(principal.session_id, entry)
 
     def keep_dead(self, session_id: SessionId, user_id: UserId, *, seen: int) -> None:

@@ -126,7 +126,8 @@ class SigningKeys:
         """Let a key verify nothing from now on: the switch for a private key that leaked.
 
         If it was the one that signs, a new one signs at once. This process obeys at once, the
-        others within half a minute. True when there was such a key.
+        others as soon as the feed tells them, within half a minute in any case. True when there
+        was such a key.
         """
         now = self.clock.now()
         await self._retire(kid, now, now, origin)

@@ -45,6 +45,7 @@ class MongoChangeFeed:
         """Work over this database; nothing is opened yet."""
         self._database = database
         self._heard_at: float | None = None
+        self._open = False
         self._kind = "none"
         self._following: asyncio.Task[None] | None = None
 
@@ -59,20 +60,21 @@ class MongoChangeFeed:
         if self._following is not None:
             await end(self._following)
             self._following = None
+        self._open = False
         self._heard_at = None
 
     def catch_up(self) -> bool:
         """Say whether the stream was heard of lately."""
-        heard_at = self._heard_at
-        return heard_at is not None and (
-            time.monotonic() - heard_at <= MAX_STALENESS.total_seconds()
-        )
+        lag = self._lag()
+        return self._open and lag is not None and lag <= MAX_STALENESS.total_seconds()
 
     def state(self) -> FeedState:
         """Return how the feed stands."""
-        heard_at = self._heard_at
-        lag = None if heard_at is None else time.monotonic() - heard_at
-        return FeedState(self._kind, trusted=self.catch_up(), lag=lag)
+        return FeedState(self._kind, trusted=self.catch_up(), lag=self._lag())
+
+    def _lag(self) -> float | None:
+        """Return the seconds since the last stream was heard of, open or not."""
+        return None if self._heard_at is None else time.monotonic() - self._heard_at
 
     async def _keep_following(self) -> None:
         while True:
@@ -88,7 +90,7 @@ class MongoChangeFeed:
                 )
             except Exception:
                 logging.getLogger("gatelodge").exception("feed.failed")
-            self._heard_at = None
+            self._open = False
             await asyncio.sleep(pause)
 
     async def _watch(self) -> None:
@@ -103,6 +105,7 @@ class MongoChangeFeed:
             self._forget(None)
             self._kind = "stream"
             self._heard_at = asked_at
+            self._open = True
             while stream.alive:
                 await self._hear(stream)
 
