@@ -15,14 +15,14 @@ import httpx
 import pytest
 from pymongo import MongoClient, WriteConcern
 
-from gatelodge.app import House, create_app
+from gatelodge.app import House, build, create_app
 from gatelodge.errors import OutcomeUnknown, StoreUnavailable
 from gatelodge.gate.principal import Principal
 from gatelodge.stores import Stores, open_stores
 from gatelodge.stores.mongo.feed import MAX_STALENESS
 from tests.contracts.failpoints import failing
 from tests.gate.houses import Device, asked, houses, new_device, trusted
-from tests.support.mongod import ReplicaSet, require_mongod
+from tests.support.mongod import Mongod, ReplicaSet, require_mongod
 
 pytestmark = [
     pytest.mark.faults,
@@ -185,6 +185,58 @@ def change_at(client: MongoClient[dict[str, Any]], database: str, device: Device
     name = urlsplit(database).path.removeprefix("/")
     users = client.get_database(name, write_concern=WriteConcern("majority")).users
     assert users.update_one({"_id": device.user.id}, {"$inc": {"epoch": 1}}).modified_count == 1
+
+
+async def test_a_change_that_is_under_way_when_a_stream_opens_is_told(
+    three: ReplicaSet, house: House
+) -> None:
+    """The primary has it and a majority has not: reads do not see it yet, and it is kept."""
+    devices = [await new_device(house, None, "admin"), await new_device(house)]
+    tokens = [device.token for device in devices]
+    other = build(house.settings)
+    with held_back(three):
+        changing = asyncio.gather(
+            house.stores.users.withdraw(devices[0].user.id, "admin"),
+            house.stores.sessions.revoke(devices[1].session.id, house.clock.now(), "signed_out"),
+        )
+        await asyncio.sleep(0.3)
+        serving = contextlib.AsyncExitStack()
+        await serving.enter_async_context(other.serve())
+        await trusted(other)
+        before = [await asked(other, token) for token in tokens]
+        assert not changing.done()
+    async with serving:
+        assert await changing == [True, True]
+        await asyncio.sleep(STALENESS)
+        await trusted(other)
+        assert [other.gate.recall(token.encode()) for token in tokens] == [None, None]
+        admin, out = [await asked(other, token) for token in tokens]
+
+    assert [getattr(answer, "roles", None) for answer in before] == [("user", "admin"), ("user",)]
+    assert isinstance(admin, Principal)
+    assert admin.roles == ("user",)
+    assert not isinstance(out, Principal)
+
+
+@contextlib.contextmanager
+def held_back(three: ReplicaSet) -> Iterator[None]:
+    """Keep the secondaries from taking over what the primary changes."""
+    primary = three.wait_for_primary()
+    others = [node for number, node in enumerate(three.nodes) if number != primary]
+    for node in others:
+        switch(node, "alwaysOn")
+    time.sleep(1.5)  # what they have asked for already they still take
+    try:
+        yield
+    finally:
+        for node in others:
+            switch(node, "off")
+
+
+def switch(node: Mongod, mode: str) -> None:
+    """Switch the fault on or off at one node."""
+    with node.client() as client:
+        client.admin.command("configureFailPoint", "stopReplProducer", mode=mode)
 
 
 async def test_a_stream_that_stands_still_while_the_database_goes_on(

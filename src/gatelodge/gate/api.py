@@ -4,6 +4,7 @@ from typing import Annotated
 from urllib.parse import quote
 
 from fastapi import Query
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -61,6 +62,17 @@ def _redirects(request: Request) -> bool:
     return request.query_params.get("redirect") == "1"
 
 
+class Question(BaseModel):
+    """What a proxy may ask; a name that is misspelt must not ask for less."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    role: list[str] | None = Field(None, description="Roles of which the caller must hold one.")
+    redirect: str | None = Field(
+        None, description="`1`: lead a browser to the sign-in page, or back with new cookies."
+    )
+
+
 @door.get(
     "/verify",
     rule=SIGNED_IN,
@@ -73,13 +85,7 @@ def _redirects(request: Request) -> bool:
 async def verify(
     request: Request,
     caller: Caller,
-    role: Annotated[
-        list[str] | None, Query(description="Roles of which the caller must hold one.")
-    ] = None,
-    redirect: Annotated[  # noqa: ARG001 - read before the caller is known, see `leads_back`
-        str | None,
-        Query(description="`1`: lead a browser to the sign-in page, or back with new cookies."),
-    ] = None,
+    asked: Annotated[Question, Query()],
 ) -> Response:
     """Say who makes a request that a proxy has received; 401 or 403 where nobody may pass.
 
@@ -88,7 +94,7 @@ async def verify(
     """
     if SET_COOKIES in request.scope:
         return RedirectResponse(return_address(request), 307)
-    if role and not any(name in caller.roles for name in role):
+    if asked.role and not any(name in caller.roles for name in asked.role):
         raise Forbidden(caller=caller.subject)
     response = Response()
     # Bytes, as the fast door sends them: a name that folds to ASCII need not be ASCII itself.

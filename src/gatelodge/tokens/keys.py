@@ -183,11 +183,13 @@ class SigningKeys:
     async def _load(self) -> None:
         """Read the store, one reader at a time: an older answer never replaces a newer one."""
         now = self._tried_at = self.clock.now()
+        before = self._snapshot
         records = tuple(await self.store.list_keys())
+        doubted = self._snapshot is not before  # what was read may be from before the change
         if records == self._snapshot.records:
             records = self._snapshot.records
         held = {key.kid: self._hold(key) for key in records if not _is_gone(key, now)}
-        self._snapshot = _Snapshot(records, held, now)
+        self._snapshot = _Snapshot(records, held, _LONG_AGO if doubted else now)
 
     def _hold(self, record: SigningKey) -> "_HeldKey":
         """Return a key ready for use, opened once in the life of the process."""

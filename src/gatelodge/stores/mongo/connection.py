@@ -127,10 +127,9 @@ class MongoDatabase:
         """Say that this process has changed a user or session in a way that a check must see."""
         self._listener(changed)
 
-    async def is_standalone(self) -> bool:
-        """Say whether this is a single `mongod` outside a replica set, which has no stream."""
-        hello = await self.client.admin.command("hello")
-        return "setName" not in hello and hello.get("msg") != "isdbgrid"
+    async def is_replica_set(self) -> bool:
+        """Say whether this is one replica set, and neither a single `mongod` nor a `mongos`."""
+        return "setName" in await self.client.admin.command("hello")
 
     def migrate(self) -> list[str]:
         """Make the collections and indexes that are missing; return a line for each.

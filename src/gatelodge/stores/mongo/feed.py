@@ -25,7 +25,7 @@ MOST_AT_ONCE = 1000
 """How many changes the server puts into one answer."""
 
 _RETRY_SECONDS = 0.5
-_STANDALONE_RETRY_SECONDS = 30.0
+_NO_STREAM_RETRY_SECONDS = 30.0
 
 # Changes that no check depends on, and that come by the thousand: sign-ins and rotations.
 _BENIGN = (
@@ -80,10 +80,12 @@ class MongoChangeFeed:
         while True:
             pause = _RETRY_SECONDS
             try:
-                if await self._database.is_standalone():
-                    pause = _STANDALONE_RETRY_SECONDS  # no change streams there: read through
-                else:
+                if await self._database.is_replica_set():
                     await self._watch()
+                else:
+                    # A single `mongod` has no stream. That of a `mongos` tells nothing of a change
+                    # before every shard has moved past it, and answers empty until then.
+                    pause = _NO_STREAM_RETRY_SECONDS
             except PyMongoError as error:
                 logging.getLogger("gatelodge").warning(
                     "feed.lost", extra={"details": {"error": type(error).__name__}}
@@ -94,11 +96,17 @@ class MongoChangeFeed:
             await asyncio.sleep(pause)
 
     async def _watch(self) -> None:
-        """Open a new stream, forget what was known before it, and hand on what it tells."""
+        """Open a new stream, forget what was known before it, and hand on what it tells.
+
+        It begins where a majority was before it was opened. By itself it would begin where the
+        primary is, and not tell of changes that were made, not yet safe, and not read by us.
+        """
         asked_at = time.monotonic()
         database = self._database.database
+        majority = await database.command(_MAJORITY)
         async with await database.watch(
             _PIPELINE,
+            start_at_operation_time=majority["operationTime"],
             max_await_time_ms=int(HEARTBEAT.total_seconds() * 1000),
             batch_size=MOST_AT_ONCE,
         ) as stream:
@@ -114,9 +122,10 @@ class MongoChangeFeed:
 
         It says what had changed when the server answered; we know only that this was after we
         asked, and so we date it. Behind an answer that is full there may be more that is as old:
-        it is not counted.
+        it is not counted. Nor is the answer that came with the stream itself.
         """
         asked_at = time.monotonic()
+        asks = not stream._cursor._data  # noqa: SLF001 - see below
         changes = 0
         change = await stream.try_next()
         while change is not None:
@@ -125,7 +134,7 @@ class MongoChangeFeed:
             # Within one answer, so without another question: PyMongo has no public word for it.
             more = len(stream._cursor._data) > 0  # noqa: SLF001
             change = await stream.try_next() if more else None
-        if changes < MOST_AT_ONCE:
+        if asks and changes < MOST_AT_ONCE:
             self._heard_at = asked_at
 
     def _hand_on(self, change: Mapping[str, Any]) -> None:
@@ -152,6 +161,9 @@ def _touches_more_than_benign_fields() -> Document:
     truncated = {"$size": {"$ifNull": [f"{update}.truncatedArrays", []]}}
     return {"$gt": [{"$add": [others, removed, truncated]}, 0]}
 
+
+_MAJORITY: Document = {"find": "roles", "limit": 1, "readConcern": {"level": "majority"}}
+"""A read whose answer says how far a majority has come."""
 
 _PIPELINE: list[Document] = [
     {

@@ -1,5 +1,7 @@
 """Users in MongoDB."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -66,13 +68,12 @@ class MongoUsers:
 
     async def change_password(self, user_id: UserId, old: str | None, new: str) -> User | None:
         """Put a new password in place of the old one, raise the epoch, return the user."""
-        with writing():
+        with self._openly(user_id), writing():
             document = await self._users.find_one_and_update(
                 _by_id(user_id) | {"password_hash": {"$eq": old}},
                 {"$set": {"password_hash": new}} | _RAISE_EPOCH,
                 return_document=ReturnDocument.AFTER,
             )
-        self.database.announce(user_id)
         return None if document is None else to_record(User, document)
 
     async def grant(self, user_id: UserId, role: str) -> bool:
@@ -110,9 +111,8 @@ class MongoUsers:
     async def remove(self, user_id: UserId) -> bool:
         """Forget the user; both names are free again. True when the user existed."""
         user = await self.find(user_id)
-        removed = user is not None and await self.names.let_go(user)
-        self.database.announce(user_id)
-        return removed
+        with self._openly(user_id):
+            return user is not None and await self.names.let_go(user)
 
     async def holds_anyone(self, role: str, *, besides: UserId | None = None) -> bool:
         """Say whether an enabled user, other than `besides`, holds the role."""
@@ -131,9 +131,14 @@ class MongoUsers:
         return None if user_id is None else await self.find(user_id)
 
     async def _change_openly(self, user_id: UserId, query: Document, update: Document) -> bool:
-        """Change what a token check must see, and announce it whatever came of it."""
-        try:
+        with self._openly(user_id):
             return await self._change(_by_id(user_id) | query, update)
+
+    @contextmanager
+    def _openly(self, user_id: UserId) -> Iterator[None]:
+        """Announce what a token check must see, whatever came of it."""
+        try:
+            yield
         finally:
             self.database.announce(user_id)
 
