@@ -316,6 +316,7 @@ async def test_cookies_are_never_renewed_in_an_answer_that_proxies_keep_to_thems
         (forwarded("/inbox", host="app.example.com", proto="https"), f"{APP}/inbox"),
         (forwarded("/form") | {"X-Forwarded-Method": "POST"}, f"{PUBLIC}/form"),
         (forwarded("/data") | {"Accept": "*/*"}, f"{PUBLIC}/data"),
+        (forwarded("/?q=" + "|" * 4092), f"{PUBLIC}/?q=" + "|" * 4092),
     ],
 )
 async def test_cookies_are_renewed_by_leading_the_browser_back_to_where_it_was(
@@ -336,6 +337,21 @@ async def test_cookies_are_renewed_by_leading_the_browser_back_to_where_it_was(
     response = await ann.client.get("/api/auth/verify?redirect=1", headers=sent(renewed))
     assert response.status_code == 200
     assert response.headers["x-auth-user"] == "ann"
+
+
+async def test_an_address_that_nobody_could_ask_for_renews_nothing(
+    ann: Person, clock: FakeClock
+) -> None:
+    cookies = await cookies_of(ann.client)
+    clock.advance(LATER)
+
+    response = await ann.client.get(
+        "/api/auth/verify?redirect=1",
+        headers=BROWSER | forwarded("/" + "a" * 4096) | sent(cookies),
+    )
+
+    assert (response.status_code, response.headers["location"]) == (302, f"{PUBLIC}/sign-in")
+    assert taken(ann.client, response) == {}
 
 
 async def test_tabs_that_renew_together_are_all_led_back(ann: Person, clock: FakeClock) -> None:

@@ -14,10 +14,10 @@ from gatelodge.gate.rules import SIGNED_IN
 from gatelodge.web.accept import prefers_page
 from gatelodge.web.caller import Caller
 from gatelodge.web.door import Door
-from gatelodge.web.return_address import checked
+from gatelodge.web.return_address import MOST_CHARACTERS, checked
 from gatelodge.web.same_origin import SameOrigin
 from gatelodge.web.services import service_of
-from gatelodge.web.shell import SET_COOKIES
+from gatelodge.web.shell import MOST_TARGET_BYTES, SET_COOKIES
 
 door = Door("/api/auth", tag="gate")
 
@@ -30,7 +30,7 @@ def leads_back(request: Request) -> bool:
     Proxies drop the cookies that a good answer to their question sets, and a refresh token whose
     successor never arrived ends the session when it comes again. Other answers they hand on.
     """
-    return _redirects(request) and return_address(request) != ""
+    return _redirects(request) and return_address(request, MOST_TARGET_BYTES) != ""
 
 
 def to_sign_in(request: Request) -> Response | None:
@@ -45,15 +45,16 @@ def to_sign_in(request: Request) -> Response | None:
     return RedirectResponse(location, 302)
 
 
-def return_address(request: Request) -> str:
+def return_address(request: Request, most: int = MOST_CHARACTERS) -> str:
     """Return the address that the proxy was asked for, if a browser may be led back to it.
 
     It is made of `X-Forwarded-Proto`, `-Host` and `-Uri`, and must be on the public origin or on
-    one that is configured: exact values, nothing that looks like them. Else nothing.
+    one that is configured: exact values, nothing that looks like them. Else nothing. Nor is
+    one returned that is longer than `most`: the sign-in page carries short ones only.
     """
     header = request.headers.get
     origin = f"{header('x-forwarded-proto', '')}://{header('x-forwarded-host', '').lower()}"
-    path = checked(header("x-forwarded-uri", ""))
+    path = checked(header("x-forwarded-uri", ""), most=most)
     known = service_of(request, SameOrigin).origins
     return f"{origin}{path}" if path and origin in known else ""
 
@@ -93,7 +94,11 @@ async def verify(
     these names in the request are never read.
     """
     if SET_COOKIES in request.scope:
-        return RedirectResponse(return_address(request), 307)
+        # As it was asked: escapes would make it up to three times as long, and an answer whose
+        # headers are too long for the proxy loses the new cookies.
+        return Response(
+            status_code=307, headers={"Location": return_address(request, MOST_TARGET_BYTES)}
+        )
     if asked.role and not any(name in caller.roles for name in asked.role):
         raise Forbidden(caller=caller.subject)
     response = Response()

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 MOST_CHARACTERS = 1024
 
 
-def checked(address: str, origins: Collection[str] = ()) -> str:
+def checked(address: str, origins: Collection[str] = (), *, most: int = MOST_CHARACTERS) -> str:
     r"""Return the address where it may be followed, else nothing.
 
     It is a path of this server, or lies on one of these origins, written exactly. Browsers read
@@ -14,7 +14,7 @@ def checked(address: str, origins: Collection[str] = ()) -> str:
     (WHATWG URL). Anything but visible ASCII has no place in a header.
     """
     is_plain = address.isascii() and address.isprintable() and not set(address) & {" ", "\\"}
-    if not is_plain or len(address) > MOST_CHARACTERS:
+    if not is_plain or len(address) > most:
         return ""
     is_path = address.startswith("/") and not address.startswith("//")
     return address if is_path or any(address.startswith(f"{each}/") for each in origins) else ""
