@@ -5,7 +5,7 @@ import fnmatch
 import os
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
@@ -20,7 +20,7 @@ from typer.main import get_command
 from gatelodge import cli
 from gatelodge.accounts.service import NewUser
 from gatelodge.accounts.store import User
-from gatelodge.app import House
+from gatelodge.app import DOORS, House
 from gatelodge.audit import COMMAND
 from gatelodge.errors import Refusal
 from gatelodge.logs import LIBRARY_WARNED
@@ -249,6 +249,64 @@ def test_every_route_has_its_section_and_no_other_has_one() -> None:
     sections = re.findall(r"^### `([A-Z]+ /\S*)`$", _text(DOCS / "api.md"), re.MULTILINE)
 
     assert sorted(sections) == sorted(f"{route.method} {route.path}" for route in declared_routes())
+
+
+# Forward-auth
+
+FORWARD_AUTH = DOCS / "guides" / "forward-auth.md"
+KEPT_INSIDE = ("/", "/healthz", "/readyz", "/metrics", "/api/openapi.json", "/api/test/*")
+"""What a proxy that guards a site does not hand on to Gatelodge."""
+
+
+@pytest.mark.parametrize("proxy", ["nginx", "Traefik", "Caddy"])
+def test_each_proxy_hands_on_what_browsers_need_and_nothing_else(proxy: str) -> None:
+    handed_on = _handed_on(proxy)
+    paths = {route.path for door in DOORS for route in door.routes}
+
+    assert {path for path in paths if handed_on(path)} == {
+        path for path in paths if not any(fnmatch.fnmatch(path, kept) for kept in KEPT_INSIDE)
+    }
+    assert not any(handed_on(path) for path in ("/setups", "/accounts/a", "/.well-known/other"))
+
+
+def test_nginx_says_in_every_place_where_a_request_came_from() -> None:
+    """A `location` with a `proxy_set_header` of its own hands on what the client wrote else."""
+    locations = re.findall(r"location .*?\n    }\n", _forward_auth_block("auth_request"), re.DOTALL)
+    own = [each for each in locations if "proxy_set_header" in each]
+
+    assert len(own) == 3
+    line = "proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;"
+    assert all(each.count(line) == 1 for each in own)
+
+
+def test_caddy_deletes_the_headers_before_it_asks_and_on_every_way() -> None:
+    """In the site itself, whose `request_header` Caddy sorts before `handle`; see the guide."""
+    before, _, handled = _forward_auth_block("forward_auth").partition("    handle ")
+
+    deleted = re.findall(r"^    request_header -(\S+)$", before, re.MULTILINE)
+    assert deleted == ["X-Auth-User", "X-Auth-Subject", "X-Auth-Roles", "*_*", "*.*"]
+    assert "request_header" not in handled
+
+
+def _handed_on(proxy: str) -> Callable[[str], bool]:
+    """Return what says whether a path is Gatelodge's, as this proxy would read the guide."""
+    if proxy == "Caddy":
+        found = re.search(r"@gatelodge path (.+)", _forward_auth_block("forward_auth"))
+        assert found is not None
+        patterns = found[1].split()
+        return lambda path: any(fnmatch.fnmatchcase(path, each) for each in patterns)
+    marker, pattern = {
+        "nginx": ("auth_request", r"location ~ (\S+) {"),
+        "Traefik": ("forwardAuth", r"PathRegexp\(`(.+?)`\)"),
+    }[proxy]
+    found = re.search(pattern, _forward_auth_block(marker))
+    assert found is not None
+    expression = re.compile(found[1])
+    return lambda path: expression.search(path) is not None
+
+
+def _forward_auth_block(marker: str) -> str:
+    return next(block.text for block in blocks_of(FORWARD_AUTH) if marker in block.text)
 
 
 # Refusals

@@ -26,12 +26,16 @@ GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "forward-auth.md"
 START_SECONDS = 10.0
 ACCESS_SECONDS = 3
 
+VISITOR, MADE_UP = "127.0.0.2", "203.0.113.9"
+"""Where a visitor comes from, other than nginx, and where one says to come from."""
+
 BROWSER = {"Accept": "text/html,*/*;q=0.8"}
 SPOOFED = {
     "X-Auth-User": "root",
     "X-Auth-Subject": "usr_root",
     "X-Auth-Roles": "admin",
     "X_Auth_User": "root",
+    "X.Auth.User": "root",
     "x-auth-user": "root",
 }
 
@@ -92,15 +96,16 @@ class Guarded:
     url: str
     server: Server
 
-    def browser(self) -> httpx.Client:
-        """Return a browser that keeps cookies and follows nothing by itself."""
-        return httpx.Client(base_url=self.url, headers=BROWSER)
+    def browser(self, address: str = "127.0.0.1") -> httpx.Client:
+        """Return a browser at an address that keeps cookies and follows nothing by itself."""
+        transport = httpx.HTTPTransport(local_address=address)
+        return httpx.Client(base_url=self.url, headers=BROWSER, transport=transport)
 
     @contextlib.contextmanager
-    def signed_up(self, name: str) -> Iterator[httpx.Client]:
+    def signed_up(self, name: str, address: str = "127.0.0.1") -> Iterator[httpx.Client]:
         """Yield a browser in which somebody new has signed in."""
         account = {"username": name, "email": f"{name}@example.org", "password": PASSWORD}
-        with self.browser() as browser:
+        with self.browser(address) as browser:
             assert browser.post("/api/auth/signup", json=account).status_code == 200
             self.sign_in(browser, name)
             yield browser
@@ -134,6 +139,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory, site: int) -> Iterator[Gua
         tmp_path_factory.mktemp("gatelodge"),
         public_url=url,
         delivery="cookie",
+        trusted_proxies="127.0.0.1",
         access_token_life=f"{ACCESS_SECONDS}s",
         refresh_grace="1s",
     ) as server:
@@ -227,6 +233,65 @@ def test_a_browser_is_led_to_the_sign_in_page_and_back_to_where_it_wanted(
         assert identity_in(seen)["x-auth-user"] == "walker"
 
 
+def test_the_link_for_the_first_administrator_works(guarded: Guarded) -> None:
+    """Before there is one: the tests below make some."""
+    link = re.search(
+        r"^ *(http\S+/setup\?token=\S+)$", guarded.server.log.read_text(), re.MULTILINE
+    )
+    assert link is not None
+    with guarded.browser() as browser:
+        response = browser.get(link[1])
+        assert (response.status_code, response.headers["location"]) == (303, "/setup")
+        response = browser.get("/setup")
+        assert (response.status_code, 'action="/setup"' in response.text) == (200, True)
+
+
+def test_gatelodges_own_pages_and_keys_are_reached(guarded: Guarded) -> None:
+    assert "keys" in httpx.get(f"{guarded.url}/.well-known/jwks.json").json()
+    with guarded.signed_up("reader") as reader:
+        account = reader.get("/account").text
+        linked = set(re.findall(r'(?:href|src|action)="(/[^"#]+)"', account))
+        assert {"/boards/user", "/account/password", "/sign-out"} <= linked
+        for path in linked:
+            assert "x-request-id" in reader.get(path).headers, path
+
+
+def test_what_is_for_whoever_runs_gatelodge_is_not_reached(guarded: Guarded) -> None:
+    with guarded.signed_up("nosy") as nosy, guarded.browser() as nobody:
+        for path in ("/metrics", "/healthz", "/readyz", "/api/openapi.json", "/api/test/all"):
+            assert nobody.get(path).status_code == 302
+            assert seen_by_the_site(nosy.get(path))["path"] == path
+
+
+def test_a_visitor_is_known_by_their_own_address(guarded: Guarded) -> None:
+    """Whatever they say it is, on every way on which nginx asks Gatelodge."""
+    with guarded.signed_up("traveller", VISITOR) as traveller:
+        traveller.headers["X-Forwarded-For"] = MADE_UP
+        guarded.sign_in(traveller, "traveller")
+        assert traveller.get("/admin/").status_code == 403
+        devices = traveller.get("/api/auth/sessions").json()["items"]
+        assert {device["address"] for device in devices} == {VISITOR}
+
+        old = dict(traveller.cookies)
+        for wait, status in ((ACCESS_SECONDS + 0.5, 307), (1.5, 302)):  # renewed, then reused
+            time.sleep(wait)
+            for name, value in old.items():
+                traveller.cookies.set(name, value, domain="127.0.0.1")
+            assert traveller.get("/").status_code == status
+
+    log = guarded.server.log.read_text()
+    lines = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
+    assert {line["event"] for line in lines if line.get("ip") == VISITOR} == {
+        "user.signed_up",
+        "session.opened",
+        "session.ended",
+        "request.refused",
+        "session.refreshed",
+        "refresh_token.reused",
+    }
+    assert MADE_UP not in log
+
+
 def test_a_program_is_refused_with_401(guarded: Guarded) -> None:
     response = httpx.get(f"{guarded.url}/", headers={"Accept": "application/json"})
 
@@ -243,6 +308,16 @@ def test_the_site_is_told_who_it_is_and_nothing_that_the_client_made_up(guarded:
         assert told["x-auth-user"] == "ann"
         assert told["x-auth-subject"].startswith("usr_")
         assert told["x-auth-roles"] == "user"
+
+
+def test_who_has_no_roles_cannot_make_some_up(guarded: Guarded) -> None:
+    with guarded.signed_up("bare") as bare:
+        bare.follow_redirects = True
+        assert guarded.server.command("user", "revoke", "bare", "user").returncode == 0
+        told = identity_in(seen_by_the_site(bare.get("/", headers=SPOOFED)))
+
+        assert set(told) == {"x-auth-user", "x-auth-subject"}
+        assert told["x-auth-user"] == "bare"
 
 
 def test_where_nothing_is_guarded_nothing_made_up_arrives_either(guarded: Guarded) -> None:
@@ -308,6 +383,17 @@ def test_cookies_whose_time_is_over_are_renewed_and_reach_the_browser(guarded: G
             )
             assert (seen["method"], seen["body"]) == (method, body.decode())
             assert identity_in(seen)["x-auth-user"] == "stayer"
+
+
+def test_renewed_cookies_lead_back_to_a_long_address_too(guarded: Guarded) -> None:
+    """Cookies, headers and a `Location` of 4,000 characters: more than nginx takes by itself."""
+    path = "/search?q=" + "a" * 3980
+    with guarded.signed_up("searcher") as searcher:
+        time.sleep(ACCESS_SECONDS + 0.5)
+        response = searcher.get(path)
+        assert response.status_code == 307
+        assert response.headers["location"] == guarded.url + path
+        assert seen_by_the_site(searcher.get(path))["path"] == path
 
 
 def test_without_gatelodge_nobody_passes(guarded: Guarded, tmp_path: Path) -> None:
