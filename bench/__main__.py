@@ -59,7 +59,7 @@ MEASURES = {
         "feed that is never trusted, each a server of its own on one core, take turns in short "
         "rounds and in an order that changes, 32 requests at a time from another core. The ratios "
         "are of one round each, to the static answer that sends the very bytes of the board. "
-        "Everything is warm.",
+        "Everything is warm; what is read of the database then is counted on one more server.",
     ),
     "cpu": Measure(cpu, "One request at a time, each by somebody new; the server on one core."),
     "rotation": Measure(
@@ -76,18 +76,24 @@ MEASURES = {
     "latency": Measure(
         latency,
         "One signed-in user asks for the board every few milliseconds, alone and then beside so "
-        "many sign-ins that 64 always wait; every check must be answered 200.",
+        "many sign-ins that 64 always wait, which is the whole queue, and then beside 200 at a "
+        "time, most of which find it full and try again at once; every check must be answered 200.",
     ),
     "growth": Measure(
         growth,
         "The same requests to two servers in turn: one over a small database, one over a large "
-        "one, both seeded straight into the file. People from all over the database sign in.",
+        "one, both seeded straight into the file. People from all over the database sign in. Then "
+        "sessions of the large one take turns, 32 requests at a time, each session with an access "
+        "token of its own: few, many and as many as memory holds tokens of in turn within each "
+        "round, more than it holds by themselves.",
     ),
     "revocation": Measure(
         revocation,
-        "Two nodes over a replica set of one. One takes a role away or ends a session; from the "
-        "moment that write is acknowledged until the other node's first refusal, which had "
-        "answered from memory, asked without a pause.",
+        "Somebody new each time, whom everyone asked has answered from memory. SQLite: a server "
+        "with two workers, both of which are asked once as soon as the change is made, while "
+        "others keep asking; a session ends by a sign-out at one of them, the rest is written by "
+        "another process. MongoDB: two nodes over a replica set of one; from the moment that the "
+        "write of one is acknowledged until the first refusal by the other, asked without a pause.",
     ),
     "start-up": Measure(start_up, "From the start of the process to a 200 from `/healthz`."),
     "memory": Measure(

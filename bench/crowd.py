@@ -11,19 +11,17 @@ import gc
 import json
 import os
 import secrets
-import sqlite3
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 
 from bench.process import memory_of
-from gatelodge.accounts.store import UserId
+from bench.seed import issue, people
 from gatelodge.app import House, build
 from gatelodge.errors import InvalidToken
 from gatelodge.logs import set_up_logs
-from gatelodge.sessions.store import SessionId
 from gatelodge.settings import Settings
 
 _BREATH = 1000  # tokens after which the event loop gets its turn, as it does between requests
@@ -32,13 +30,13 @@ _BREATH = 1000  # tokens after which the event loop gets its turn, as it does be
 async def meet(house: House, bad: int) -> dict[str, float]:
     """Return the growth, in bytes, through bad tokens and then through everybody's good ones."""
     async with house.serve():
-        somebody = next(_people(house))
+        somebody = next(people(house))
         await _refuse(house, _BREATH, somebody)
         await _let_in(house, iter([somebody]))
         began, before = time.perf_counter(), _resident()
         await _refuse(house, bad, somebody)
         refused_in, after_bad = time.perf_counter() - began, _resident()
-        await _let_in(house, _people(house))
+        await _let_in(house, people(house))
         return {
             "bad": after_bad - before,
             "people": _resident() - after_bad,
@@ -48,7 +46,7 @@ async def meet(house: House, bad: int) -> dict[str, float]:
 
 async def _refuse(house: House, count: int, somebody: tuple[str, str]) -> None:
     """Present so many different tokens, none of which is good."""
-    real = _issue(house, somebody)
+    real = issue(house, somebody)
     for number in range(count):
         with suppress(InvalidToken):
             await house.gate.authenticate(_bad(house, real, number))
@@ -62,7 +60,7 @@ def _bad(house: House, real: str, number: int) -> str:
     header, _, rest = real.partition(".")
     kind = number % 100
     if kind == 0:
-        return _issue(house, (f"ses_{number}", f"usr_{number}"))
+        return issue(house, (f"ses_{number}", f"usr_{number}"))
     if kind < 6:
         return f"{header}.{_encode({'jti': number})}.{rest.rpartition('.')[2]}"
     if kind < 11:
@@ -71,24 +69,11 @@ def _bad(house: House, real: str, number: int) -> str:
     return secrets.token_urlsafe(200) if kind % 2 else f"{header}.{number}.{rest[-86:]}"
 
 
-def _people(house: House) -> Iterator[tuple[str, str]]:
-    """Return, one after the other, the ids of each session and its user."""
-    with closing(sqlite3.connect(house.settings.database_address)) as file:
-        yield from file.execute("SELECT id, user_id FROM sessions")
-
-
-async def _let_in(house: House, people: Iterator[tuple[str, str]]) -> None:
-    for number, session_and_user in enumerate(people):
-        await house.gate.authenticate(_issue(house, session_and_user))
+async def _let_in(house: House, everybody: Iterator[tuple[str, str]]) -> None:
+    for number, session_and_user in enumerate(everybody):
+        await house.gate.authenticate(issue(house, session_and_user))
         if number % _BREATH == 0:
             await asyncio.sleep(0)
-
-
-def _issue(house: House, session_and_user: tuple[str, str]) -> str:
-    session_id, user_id = session_and_user
-    return house.access_tokens.issue(
-        subject=UserId(user_id), session_id=SessionId(session_id), roles=("user",)
-    )
 
 
 def _encode(value: Mapping[str, object]) -> str:

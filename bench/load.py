@@ -60,12 +60,14 @@ class Outcome:
     Attributes:
         statuses: how many answers there were of each status.
         waits: seconds from each request to its answer, in the order of the answers.
+        refused_waits: those of them whose answer was anything but 200.
         answered_at: seconds from the beginning to each answer.
         next_requests: where they are chained, what each connection would send next.
     """
 
     statuses: dict[str, int] = field(default_factory=dict)
     waits: list[float] = field(default_factory=list)
+    refused_waits: list[float] = field(default_factory=list)
     answered_at: list[float] = field(default_factory=list)
     next_requests: list[str] = field(default_factory=list)
 
@@ -104,7 +106,16 @@ def get(path: str, token: str) -> str:
 
 def get_with(path: str, header: str) -> str:
     """Return a request with one header besides what each needs."""
-    return f"GET {path} HTTP/1.1\r\nHost: localhost\r\n{header}\r\n\r\n"
+    return _without_body("GET", path, header)
+
+
+def post_with(path: str, header: str) -> str:
+    """Return a request without a body, with one header besides what each needs."""
+    return _without_body("POST", path, header)
+
+
+def _without_body(method: str, path: str, header: str) -> str:
+    return f"{method} {path} HTTP/1.1\r\nHost: localhost\r\n{header}\r\n\r\n"
 
 
 def run(load: Load, *, cores: Collection[int] = ()) -> Outcome:
@@ -129,6 +140,7 @@ def meanwhile(load: Load) -> Iterator[Outcome]:
             seen = generator.stop()
     outcome.statuses.update(seen.statuses)
     outcome.waits.extend(seen.waits)
+    outcome.refused_waits.extend(seen.refused_waits)
     outcome.answered_at.extend(seen.answered_at)
 
 
@@ -197,6 +209,7 @@ class _Sending:
         self.chains: dict[_Connection, bytes] = {}
         self.statuses: Counter[str] = Counter()
         self.waits: list[float] = []
+        self.refused_waits: list[float] = []
         self.answered_at: list[float] = []
         self.began = time.perf_counter()
         self._requests = itertools.cycle([text.encode("latin-1") for text in load.requests])
@@ -221,7 +234,9 @@ class _Sending:
         loop.call_later(self.load.seconds, self.stop)
         await asyncio.wait_for(self._done.wait(), self.load.seconds + _PATIENCE_SECONDS)
         chains = [request.decode("latin-1") for request in self.chains.values()]
-        return Outcome(dict(self.statuses), self.waits, self.answered_at, chains)
+        return Outcome(
+            dict(self.statuses), self.waits, self.refused_waits, self.answered_at, chains
+        )
 
     def stop(self) -> None:
         """Send nothing more; what is under way is waited for."""
@@ -288,6 +303,8 @@ class _Connection(asyncio.Protocol):
         now = time.perf_counter()
         self._sending.statuses[status] += 1
         self._sending.waits.append(now - self._sent_at)
+        if status != "200":
+            self._sending.refused_waits.append(now - self._sent_at)
         self._sending.answered_at.append(now - self._sending.began)
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from bench.load import Load, get, get_with, post, run
+from bench.load import Load, get, get_with, post, post_with, run
 from bench.server import Server
 
 PASSWORD = "correct horse battery"
@@ -23,6 +23,11 @@ def sign_up(number: int) -> str:
 def sign_in(number: int) -> str:
     """Return the request by which somebody who has signed up signs in."""
     return post("/api/auth/signin", _credentials(number))
+
+
+def sign_out(token: str) -> str:
+    """Return the request by which somebody signs out."""
+    return post_with("/api/auth/signout", f"Authorization: Bearer {token}")
 
 
 def refresh(token: str) -> str:

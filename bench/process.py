@@ -112,6 +112,15 @@ def memory_of(pid: int) -> Memory:
     return Memory(rss=kib["Rss"] * 1024, pss=kib["Pss"] * 1024)
 
 
+def open_sockets(pid: int) -> set[str]:
+    """Return the names of the sockets that a process holds."""
+    found = set()
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile
+            found.add(str(descriptor.readlink()))
+    return {name for name in found if name.startswith("socket:")}
+
+
 def pin(pids: Collection[int], cores: Collection[int]) -> None:
     """Keep every thread of these processes on these cores; threads to come inherit it."""
     for pid in pids:

@@ -52,6 +52,6 @@ def table(title: str, rows: Sequence[Row]) -> str:
 
 
 def figure(value: float) -> str:
-    """Return three or more digits that mean something."""
-    digits = 0 if value >= 100 else 1 if value >= 10 else 2
+    """Return three or more digits that mean something; nothing is just 0."""
+    digits = 0 if value >= 100 or not value else 1 if value >= 10 else 2
     return f"{value:,.{digits}f}"

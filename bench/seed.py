@@ -7,9 +7,10 @@ from contextlib import closing
 from datetime import timedelta
 
 from bench.people import PASSWORD, name_of
-from gatelodge.accounts.store import USER_PREFIX
+from gatelodge.accounts.store import USER_PREFIX, UserId
+from gatelodge.app import House
 from gatelodge.clock import SystemClock, new_id, to_milliseconds
-from gatelodge.sessions.store import SESSION_PREFIX
+from gatelodge.sessions.store import SESSION_PREFIX, SessionId
 from gatelodge.settings import Settings
 from gatelodge.sign_in.passwords import PasswordHasher
 from gatelodge.stores import open_stores
@@ -63,3 +64,17 @@ def _sessions(users: list[str]) -> Iterator[tuple[str, str, int, int, int, bytes
     at, end = to_milliseconds(now), to_milliseconds(now + timedelta(days=30))
     for user in users:
         yield new_id(SESSION_PREFIX, now), user, at, at, end, secrets.token_bytes(32)
+
+
+def people(house: House) -> Iterator[tuple[str, str]]:
+    """Return, one after the other, the ids of each session and its user."""
+    with closing(sqlite3.connect(house.settings.database_address)) as file:
+        yield from file.execute("SELECT id, user_id FROM sessions")
+
+
+def issue(house: House, session_and_user: tuple[str, str]) -> str:
+    """Return an access token for them."""
+    session_id, user_id = session_and_user
+    return house.access_tokens.issue(
+        subject=UserId(user_id), session_id=SessionId(session_id), roles=("user",)
+    )

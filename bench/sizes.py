@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from gatelodge.gate.principal import MOST_TOKENS
+
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
@@ -21,6 +23,9 @@ class Sizes:
         calm_seconds: how long the waits of board requests are noted, in each round.
         users: in the small and in the large database.
         sessions: that live in them.
+        in_turn: sessions of the large one that take turns: few, more, as many as memory holds
+            tokens of, and more than it holds.
+        checks_in_turn: by those sessions, in each round.
         bad_tokens: different ones that the gate refuses.
         seen: users that the gate lets in.
         revocations: of each kind that another node must hear of.
@@ -39,6 +44,8 @@ class Sizes:
     calm_seconds: float
     users: tuple[int, int]
     sessions: tuple[int, int]
+    in_turn: tuple[int, int, int, int]
+    checks_in_turn: int
     bad_tokens: int
     seen: int
     revocations: int
@@ -58,6 +65,8 @@ FULL = Sizes(
     calm_seconds=3.0,
     users=(1_000, 1_000_000),
     sessions=(10, 100_000),
+    in_turn=(10, 1_000, MOST_TOKENS, 100_000),
+    checks_in_turn=10_000,
     bad_tokens=1_000_000,
     seen=200_000,
     revocations=200,
@@ -76,6 +85,8 @@ QUICK = Sizes(
     calm_seconds=0.2,
     users=(100, 1_000),
     sessions=(10, 100),
+    in_turn=(10, 20, 40, 100),
+    checks_in_turn=40,
     bad_tokens=1_000,
     seen=100,
     revocations=5,

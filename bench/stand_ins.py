@@ -5,8 +5,11 @@ from the environment.
 """
 
 import gc
+import sqlite3
 import sys
 from dataclasses import replace
+
+from sqlalchemy import Engine, event
 
 from gatelodge.app import House, build, create_app
 from gatelodge.gate.asgi import FastDoor
@@ -16,13 +19,12 @@ from gatelodge.settings import read_settings
 from gatelodge.web.shell import App, Headers, Receive, Scope, Send
 
 BOARD = "/api/test/user"
+STATEMENTS = "/statements"
 
 
 def bare() -> App:
     """Return the least that an answer can cost here: two headers and the text."""
-    body = b"User Content."
-    kind = (b"content-type", b"text/plain; charset=utf-8")
-    return _static([kind, (b"content-length", str(len(body)).encode())], body)
+    return _text(b"User Content.")
 
 
 def limit() -> App:
@@ -45,7 +47,27 @@ def database() -> App:
     return create_app(replace(house, gate=gate, admission=replace(house.admission, gate=gate)))
 
 
-NAMES = ("bare", "limit", "fastapi", "database")
+def counted() -> App:
+    """Return Gatelodge, which also says how many statements it has sent to SQLite so far.
+
+    Each connection that the process opens counts, the change feed's too.
+    """
+    statements: list[str] = []
+
+    def count(connection: sqlite3.Connection, _record: object) -> None:
+        connection.set_trace_callback(statements.append)
+
+    event.listen(Engine, "connect", count)
+    app = create_app(_house())
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        asked = scope.get("path") == STATEMENTS
+        await (_text(str(len(statements)).encode()) if asked else app)(scope, receive, send)
+
+    return answer
+
+
+NAMES = ("bare", "limit", "fastapi", "database", "counted")
 
 
 class _NeverTrusted:
@@ -75,6 +97,11 @@ def _door_of(house: House) -> FastDoor:
     if not isinstance(app, FastDoor):
         raise TypeError("the outermost layer is not the fast door")
     return app
+
+
+def _text(body: bytes) -> App:
+    kind = (b"content-type", b"text/plain; charset=utf-8")
+    return _static([kind, (b"content-length", str(len(body)).encode())], body)
 
 
 def _static(headers: Headers, body: bytes) -> App:

@@ -15,6 +15,7 @@ from tests.support.mongod import find_mongod
 
 DOCS = ROOT / "docs"
 GROWING = ("token check", "rotation", "sign-in without its hash")
+ENDED = ("role taken", "session ended", "user disabled", "user deleted", "password changed")
 CHECKS = (
     "limit, bare",
     "token check",
@@ -24,7 +25,12 @@ CHECKS = (
     "token check, database read",
 )
 ROWS = {
-    "checks": ["limit", *CHECKS, *(f"{name} / limit" for name in CHECKS)],
+    "checks": [
+        "limit",
+        *CHECKS,
+        *(f"{name} / limit" for name in CHECKS),
+        "database reads of 1,000 warm checks",
+    ],
     "cpu": [
         "one hash",
         "sign-up",
@@ -53,21 +59,24 @@ ROWS = {
         "sign-ins, a thread per core, CPU that hashes",
     ],
     "latency": [
-        "board, p50",
-        "board, p99",
-        "board beside 64 waiting sign-ins, p50",
-        "board beside 64 waiting sign-ins, p99",
-        "board beside 64 waiting sign-ins, p50 ratio",
-        "board beside 64 waiting sign-ins, p99 ratio",
+        f"{what}, {figure}"
+        for what, figures in (
+            ("board", ("p50", "p99")),
+            ("board beside 64 waiting sign-ins", ("p50", "p99", "p50 ratio", "p99 ratio")),
+            ("board beside 200 sign-ins", ("p50", "p99", "p50 ratio", "p99 ratio")),
+            ("sign-in refused among 200", ("p50", "p99")),
+        )
+        for figure in figures
     ],
     "growth": [
         *(f"{what}, {size} users" for what in GROWING for size in ("100", "1,000")),
         *(f"{what}, growth" for what in GROWING),
+        *(f"token check, {number} sessions in turn" for number in (10, 20, 40, 100)),
+        "token check, sessions in turn, ratio",
     ],
     "revocation": [
-        f"{what}, {figure}"
-        for what in ("role taken", "session ended")
-        for figure in ("p50", "p99", "maximum")
+        "refused at once, SQLite, two workers",
+        *(f"{what}, {figure}" for what in ENDED for figure in ("p50", "p99", "maximum")),
     ],
     "start-up": ["start-up", "start-up, first"],
     "memory": [

@@ -8,14 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from bench.load import Generator, Load
+from bench.load import Generator, Load, run
 from bench.people import board, board_by_cookie, let_in, verify
 from bench.process import LOAD_CORE, SERVER_CORE
 from bench.report import Row, cost_row, spread
 from bench.server import Gatelodge, Server, StandIn
 from bench.sizes import Sizes
+from bench.stand_ins import STATEMENTS
 
 AT_A_TIME = 32
+WARM = 1_000
 LIMIT = "limit"
 
 
@@ -35,14 +37,15 @@ class _Kind:
 
 
 def measure(sizes: Sizes, folder: Path) -> list[Row]:
-    """Return the CPU time of each kind of check, and its ratio to the limit."""
+    """Return the CPU time of each kind of check, its ratio to the limit, and what it reads."""
     with _kinds(folder) as kinds, Generator({LOAD_CORE}) as generator:
         for kind in kinds:
             _cpu_each(generator, kind, sizes.checks)  # what is first used is first loaded
         rounds = list(_rounds(sizes, generator, kinds))
     costs = {kind: [each[kind.name] for each in rounds] for kind in kinds}
     rows = [cost_row(kind.name, seconds, kind.note) for kind, seconds in costs.items()]
-    return rows + [_ratio(kind.name, rounds) for kind in kinds if kind.name != LIMIT]
+    ratios = [_ratio(kind.name, rounds) for kind in kinds if kind.name != LIMIT]
+    return [*rows, *ratios, _reads(folder / "counted")]
 
 
 @contextmanager
@@ -60,8 +63,18 @@ def _kinds(folder: Path) -> Iterator[list[_Kind]]:
             _Kind("limit, bare", "static text, two headers", others["bare"], board(token)),
             _Kind(LIMIT, "static, the very bytes of the board", others["limit"], board(token)),
             _Kind("token check", "bearer token, the board", ours, board(token)),
-            _Kind("token check, cookie", "the same by cookie", ours, board_by_cookie(token)),
-            _Kind("token check, forward-auth", "/api/auth/verify", ours, verify(token)),
+            _Kind(
+                "token check, cookie",
+                "the same, its token looked for among the cookies",
+                ours,
+                board_by_cookie(token),
+            ),
+            _Kind(
+                "token check, forward-auth",
+                "/api/auth/verify, which also names the caller in headers",
+                ours,
+                verify(token),
+            ),
             *_other_ways(others),
         ]
 
@@ -105,3 +118,19 @@ def _cpu_each(generator: Generator, kind: _Kind, checks: int) -> float:
 def _ratio(name: str, rounds: list[dict[str, float]]) -> Row:
     ratios = [each[name] / each[LIMIT] for each in rounds]
     return Row(f"{name} / limit", median(ratios), "×", f"of pairs; {spread(ratios, 2)}")
+
+
+def _reads(folder: Path) -> Row:
+    """Count what a server that everybody is known to asks of its database."""
+    with StandIn(folder, "counted") as server:
+        token = let_in(server, 1)[0]
+        requests = [board(token), board_by_cookie(token), verify(token)]
+        unknown = int(server.get(STATEMENTS))
+        run(Load(server.port, requests, 1, len(requests)))
+        known = int(server.get(STATEMENTS))
+        if known == unknown:
+            raise RuntimeError("the first check read nothing: the count does not count")
+        run(Load(server.port, requests, AT_A_TIME, WARM))
+        reads = int(server.get(STATEMENTS)) - known
+    note = "statements to SQLite, on any connection; by bearer, by cookie and forward-auth in turn"
+    return Row(f"database reads of {WARM:,} warm checks", reads, "reads", note)

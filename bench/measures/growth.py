@@ -1,8 +1,10 @@
-"""Whether a request costs the same in a large database as in a small one."""
+"""Whether a request costs the same in a large database as in a small one, for many as for few."""
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from statistics import median
 
@@ -10,9 +12,12 @@ from bench.load import Generator, Load
 from bench.people import board, open_session, refresh, sign_in
 from bench.process import LOAD_CORE, SERVER_CORE
 from bench.report import Row, cost_row, spread
-from bench.seed import seed
+from bench.seed import issue, people, seed
 from bench.server import Gatelodge
 from bench.sizes import Sizes
+from gatelodge.app import build
+from gatelodge.gate.principal import MOST_TOKENS
+from gatelodge.gate.view import MOST_SESSIONS
 from gatelodge.settings import Settings
 
 SESSIONS = 8
@@ -48,14 +53,15 @@ class _Costs:
 
 
 def measure(sizes: Sizes, folder: Path) -> list[Row]:
-    """Return what requests cost in both databases, and the ratios."""
+    """Return what requests cost in both databases, with many sessions in turn, and the ratios."""
     with ExitStack() as stack, Generator({LOAD_CORE}) as generator:
         places = [
             _place(stack, folder / str(number), *size)
             for number, size in enumerate(zip(sizes.users, sizes.sessions, strict=True))
         ]
         rounds = list(_rounds(sizes, generator, places))
-    return _rows(sizes, rounds[1:])  # what is first used is first loaded
+        in_turn = _in_turn(sizes, generator, places[-1].server)
+    return [*_rows(sizes, rounds[1:]), *in_turn]  # what is first used is first loaded
 
 
 def _place(stack: ExitStack, folder: Path, users: int, sessions: int) -> _Place:
@@ -86,10 +92,16 @@ def _costs(sizes: Sizes, generator: Generator, place: _Place, number: int) -> _C
 
 
 def _check(sizes: Sizes, generator: Generator, place: _Place) -> float:
-    before = place.server.cpu()
     requests = [board(token) for token in place.tokens]
-    generator.run(Load(place.server.port, requests, SESSIONS, sizes.boards))
-    return (place.server.cpu() - before).total / sizes.boards
+    return _cpu_each(generator, place.server, requests, SESSIONS, sizes.boards)
+
+
+def _cpu_each(
+    generator: Generator, server: Gatelodge, requests: list[str], at_a_time: int, count: int
+) -> float:
+    before = server.cpu()
+    generator.run(Load(server.port, requests, at_a_time, count))
+    return (server.cpu() - before).total / count
 
 
 def _rotation(sizes: Sizes, generator: Generator, place: _Place) -> float:
@@ -129,3 +141,69 @@ _FIELDS = {
     "rotation": "rotation",
     "sign-in without its hash": "sign_in",
 }
+
+
+# Many sessions in turn
+
+
+def _in_turn(sizes: Sizes, generator: Generator, server: Gatelodge) -> list[Row]:
+    """Return what a check costs while few and many sessions take turns, each with its token."""
+    *known, all_of_them = sizes.in_turn
+    requests = asyncio.run(_boards(server, all_of_them))
+    _pass(generator, server, requests[: max(known)])
+    rounds = [
+        [
+            _cpu_each(generator, server, requests[:number], _AT_A_TIME, sizes.checks_in_turn)
+            for number in known
+        ]
+        for _ in range(sizes.rounds)
+    ]
+    _pass(generator, server, requests)
+    beyond = list(_further_on(sizes, generator, server, requests))
+    ratios = [many / few for few, *_, many in rounds]
+    return [
+        *(
+            cost_row(_name(number), [each[place] for each in rounds], "each has asked before")
+            for place, number in enumerate(known)
+        ),
+        cost_row(_name(all_of_them), beyond, _BEYOND),
+        Row(
+            "token check, sessions in turn, ratio",
+            median(ratios),
+            "×",
+            f"{max(known):,} sessions ÷ {min(known):,}, of pairs; {spread(ratios, 2)}",
+        ),
+    ]
+
+
+_AT_A_TIME = 32
+_LONG_ENOUGH = 300.0
+_BEYOND = (
+    f"beyond {MOST_TOKENS:,} a signature to check; beyond {MOST_SESSIONS:,} a database read too"
+)
+
+
+def _name(sessions: int) -> str:
+    return f"token check, {sessions:,} sessions in turn"
+
+
+async def _boards(server: Gatelodge, count: int) -> list[str]:
+    """Return the requests for the board by so many sessions of a server's database."""
+    settings = Settings(data_dir=server.folder / "data", database="", port=server.port)
+    async with build(settings).open() as house:
+        return [board(issue(house, one)) for one in islice(people(house), count)]
+
+
+def _pass(generator: Generator, server: Gatelodge, requests: list[str]) -> None:
+    """Let each session ask once."""
+    generator.run(Load(server.port, requests, _AT_A_TIME, len(requests), seconds=_LONG_ENOUGH))
+
+
+def _further_on(
+    sizes: Sizes, generator: Generator, server: Gatelodge, requests: list[str]
+) -> Iterator[float]:
+    """Go on in turn, in rounds that are shorter than a whole pass."""
+    count = sizes.checks_in_turn // sizes.rounds
+    for first in range(0, sizes.rounds * count, count):
+        part = requests[first : first + count]
+        yield _cpu_each(generator, server, part, _AT_A_TIME, count)

@@ -12,6 +12,7 @@ from bench.server import Gatelodge
 from bench.sizes import Sizes
 
 WAITING = 64
+FLOOD = 200
 PAUSE_SECONDS = 0.002  # between an answer and the next request: a user, not a flood
 
 
@@ -23,51 +24,95 @@ class _Waits:
     p99: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Round:
+    """Waits, all of them noted within a few seconds of each other.
+
+    Attributes:
+        calm: of board requests, alone.
+        storm: of those beside as many sign-ins as may wait.
+        flood: of those beside more than may wait.
+        refused: of the sign-ins that were one too many then.
+    """
+
+    calm: _Waits
+    storm: _Waits
+    flood: _Waits
+    refused: _Waits
+
+
 def measure(sizes: Sizes, folder: Path) -> list[Row]:
-    """Return the waits of board requests alone and beside sign-ins, and their ratio."""
+    """Return the waits of board requests alone and beside sign-ins, and the ratios."""
     with Gatelodge(folder) as server:
         token, *_ = let_in(server, 2)
         boards = Load(server.port, [board(token)], seconds=sizes.calm_seconds, pause=PAUSE_SECONDS)
-        crowd = Load(
-            server.port,
-            [sign_in(0), sign_in(1)],
-            WAITING + DEFAULT_THREADS,
-            seconds=_LONG_ENOUGH,
-        )
-        pairs = [(_waits(boards), _beside(crowd, boards)) for _ in range(sizes.rounds)]
-    return _rows([calm for calm, _ in pairs], [storm for _, storm in pairs])
+        storm = _crowd(server, WAITING + DEFAULT_THREADS)
+        flood = _crowd(server, FLOOD)
+        return _rows([_round(boards, storm, flood) for _ in range(sizes.rounds)])
+
+
+def _crowd(server: Gatelodge, at_a_time: int) -> Load:
+    return Load(server.port, [sign_in(0), sign_in(1)], at_a_time, seconds=_LONG_ENOUGH)
 
 
 _LONG_ENOUGH = 60.0
 
 
-def _beside(crowd: Load, boards: Load) -> _Waits:
+def _round(boards: Load, storm: Load, flood: Load) -> _Round:
+    calm = _waits(run(boards).waits)
+    beside_storm, _ = _beside(storm, boards, {"200"})
+    beside_flood, refused = _beside(flood, boards, {"200", "503"})
+    return _Round(calm, beside_storm, beside_flood, _waits(refused))
+
+
+def _beside(crowd: Load, boards: Load, statuses: set[str]) -> tuple[_Waits, list[float]]:
+    """Return how long the boards waited, and those sign-ins of the crowd that were refused."""
     with meanwhile(crowd) as seen:
-        waits = _waits(boards)
-    if seen.refused or not seen.statuses:
-        raise RuntimeError(f"the sign-ins were not always waiting: {seen.statuses}")
-    return waits
+        waits = _waits(run(boards).waits)
+    if set(seen.statuses) != statuses:
+        raise RuntimeError(f"not only {statuses} was answered to sign-ins: {seen.statuses}")
+    return waits, seen.refused_waits
 
 
-def _waits(boards: Load) -> _Waits:
-    percentiles = quantiles(run(boards).waits, n=100, method="inclusive")
+def _waits(seconds: list[float]) -> _Waits:
+    percentiles = quantiles(seconds, n=100, method="inclusive")
     return _Waits(p50=percentiles[49], p99=percentiles[98])
 
 
-def _rows(calm: list[_Waits], storm: list[_Waits]) -> list[Row]:
-    p50 = [beside.p50 / alone.p50 for alone, beside in zip(calm, storm, strict=True)]
-    p99 = [beside.p99 / alone.p99 for alone, beside in zip(calm, storm, strict=True)]
-    name = f"board beside {WAITING} waiting sign-ins"
+def _rows(rounds: list[_Round]) -> list[Row]:
     return [
-        _row("board, p50", [each.p50 for each in calm]),
-        _row("board, p99", [each.p99 for each in calm]),
-        _row(f"{name}, p50", [each.p50 for each in storm]),
-        _row(f"{name}, p99", [each.p99 for each in storm]),
+        *_pair("board", [each.calm for each in rounds]),
+        *_beside_rows(
+            f"board beside {WAITING} waiting sign-ins", [(each.calm, each.storm) for each in rounds]
+        ),
+        *_beside_rows(
+            f"board beside {FLOOD} sign-ins", [(each.calm, each.flood) for each in rounds]
+        ),
+        *_pair(f"sign-in refused among {FLOOD}", [each.refused for each in rounds], _REFUSED),
+    ]
+
+
+_ONE = "one connection"
+_REFUSED = "the answers 503 alone, each followed at once by another try"
+
+
+def _beside_rows(name: str, pairs: list[tuple[_Waits, _Waits]]) -> list[Row]:
+    p50 = [beside.p50 / alone.p50 for alone, beside in pairs]
+    p99 = [beside.p99 / alone.p99 for alone, beside in pairs]
+    return [
+        *_pair(name, [beside for _, beside in pairs]),
         Row(f"{name}, p50 ratio", median(p50), "×", f"of pairs; {spread(p50, 1)}"),
         Row(f"{name}, p99 ratio", median(p99), "×", f"of pairs; {spread(p99, 1)}"),
     ]
 
 
-def _row(name: str, seconds: list[float]) -> Row:
+def _pair(name: str, waits: list[_Waits], note: str = _ONE) -> list[Row]:
+    return [
+        _row(f"{name}, p50", [each.p50 for each in waits], note),
+        _row(f"{name}, p99", [each.p99 for each in waits], note),
+    ]
+
+
+def _row(name: str, seconds: list[float], note: str) -> Row:
     millis = [1000 * each for each in seconds]
-    return Row(name, median(millis), "ms", f"one connection; {spread(millis, 2)}")
+    return Row(name, median(millis), "ms", f"{note}; {spread(millis, 2)}")

@@ -1,17 +1,20 @@
-"""How soon one node refuses what another node has ended, over MongoDB."""
+"""How soon the others refuse what one process has ended: at once on SQLite, in time on MongoDB."""
 
 import asyncio
 import secrets
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median, quantiles
 
 from pydantic import SecretStr
 
-from bench.load import get
+from bench.load import Load, get, meanwhile
 from bench.mongod import Mongod
-from bench.people import board
+from bench.people import board, sign_out
+from bench.process import open_sockets
 from bench.report import Row
 from bench.server import Gatelodge
 from bench.sizes import Sizes
@@ -23,98 +26,88 @@ from gatelodge.logs import set_up_logs
 from gatelodge.sessions.service import SignedIn
 from gatelodge.settings import Settings
 
+WORKERS = 2
 _ISSUER = "http://localhost:8080"
 _ROLE = "moderator"
 _PATIENCE_SECONDS = 10.0
+_MOST_CONNECTIONS = 100
+_OTHERS = 6
+_OTHERS_PAUSE_SECONDS = 0.002
+_LONG_ENOUGH = 300.0
+
+_End = Callable[[House, SignedIn], Awaitable[object]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """One way in which somebody loses what they had.
+
+    Attributes:
+        path: what they could ask for.
+        refusal: the status of its answer from then on.
+        end: writes what the service writes, and returns something true once that is acknowledged.
+    """
+
+    path: str
+    refusal: int
+    end: _End
 
 
 def measure(sizes: Sizes, folder: Path) -> list[Row]:
-    """Return the waits from an acknowledged write on one node to the refusal on the other."""
-    key = secrets.token_urlsafe(32)
+    """Return how many are refused at once on SQLite, and the waits on MongoDB."""
     set_up_logs("warning")
-    with (
-        Mongod(folder / "mongod") as mongod,
-        Gatelodge(
-            folder / "asked", database=mongod.url, secret_key=key, public_url=_ISSUER
-        ) as server,
-    ):
-        settings = Settings(
-            data_dir=folder / "ends",
-            database=mongod.url,
-            secret_key=SecretStr(key),
-            public_url=_ISSUER,
-        )
-        roles, sessions = asyncio.run(_waits(settings, server.port, sizes.revocations))
-    return [*_rows("role taken", roles), *_rows("session ended", sessions)]
+    return [_on_sqlite(sizes, folder / "sqlite"), *_on_mongodb(sizes, folder / "mongodb")]
 
 
-async def _waits(settings: Settings, port: int, count: int) -> tuple[list[float], list[float]]:
-    """Return both kinds; this process is the node that ends, the server is the one asked."""
-    async with build(settings).open() as house:
-        asked = await _Asked.connect(port)
-        try:
-            user = await _somebody(house)
-            roles = [await _role_taken(house, asked, user) for _ in range(count)]
-            return roles, [await _session_ended(house, asked, user) for _ in range(count)]
-        finally:
-            asked.close()
+def _take_role(house: House, device: SignedIn) -> Awaitable[object]:
+    return house.stores.users.withdraw(device.user.id, _ROLE)
 
 
-async def _somebody(house: House) -> User:
+def _end_session(house: House, device: SignedIn) -> Awaitable[object]:
+    return house.stores.sessions.revoke(device.session.id, house.clock.now(), "signed_out")
+
+
+def _disable(house: House, device: SignedIn) -> Awaitable[object]:
+    return house.stores.users.disable(device.user.id, house.clock.now())
+
+
+def _delete(house: House, device: SignedIn) -> Awaitable[object]:
+    return house.stores.users.remove(device.user.id)
+
+
+def _change_password(house: House, device: SignedIn) -> Awaitable[object]:
+    return house.stores.users.change_password(device.user.id, None, "$argon2id$new")
+
+
+_KINDS = {
+    "role taken": _Kind("/api/test/mod", 403, _take_role),
+    "session ended": _Kind("/api/test/user", 401, _end_session),
+    "user disabled": _Kind("/api/test/user", 401, _disable),
+    "user deleted": _Kind("/api/test/user", 401, _delete),
+    "password changed": _Kind("/api/test/user", 401, _change_password),
+}
+
+
+async def _signed_in(house: House) -> SignedIn:
+    """Return a new session of a new user, who holds a role to lose."""
     now = house.clock.now()
+    name = secrets.token_hex(8)
     user = User(
         id=UserId(new_id(USER_PREFIX, now)),
-        username="somebody",
-        username_key="somebody",
-        email="somebody@example.com",
-        email_key="somebody@example.com",
+        username=name,
+        username_key=name,
+        email=f"{name}@example.com",
+        email_key=f"{name}@example.com",
         password_hash=None,
-        roles=("user",),
+        roles=("user", _ROLE),
         created_at=now,
     )
     await house.stores.users.add(user)
-    return user
-
-
-async def _role_taken(house: House, asked: "_Asked", user: User) -> float:
-    token = (await _signed_in(house, user)).tokens.access_token
-    request = get("/api/test/mod", token)
-    await house.stores.users.grant(user.id, _ROLE)
-    return await _wait(
-        asked, request, lambda: house.stores.users.withdraw(user.id, _ROLE), refusal=403
-    )
-
-
-async def _session_ended(house: House, asked: "_Asked", user: User) -> float:
-    signed_in = await _signed_in(house, user)
-    end = house.stores.sessions.revoke
-    return await _wait(
-        asked,
-        board(signed_in.tokens.access_token),
-        lambda: end(signed_in.session.id, house.clock.now(), "signed_out"),
-        refusal=401,
-    )
-
-
-async def _signed_in(house: House, user: User) -> SignedIn:
     return await house.sessions.open(user, "bearer", Origin("127.0.0.1"))
 
 
-async def _wait(
-    asked: "_Asked", request: str, end: Callable[[], Awaitable[bool]], *, refusal: int
-) -> float:
-    """Return the seconds from the acknowledged write to the answer that refuses."""
-    await asked.until(request, 200)
-    await asked.until(request, 200)  # and now from memory
-    if not await end():
-        raise RuntimeError("nothing was ended")
-    acknowledged = time.perf_counter()
-    await asked.until(request, refusal)
-    return time.perf_counter() - acknowledged
-
-
 class _Asked:
-    """A connection to the node that is asked."""
+    """A connection to a server that is asked."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -129,18 +122,141 @@ class _Asked:
         """Close the connection."""
         self._writer.close()
 
+    async def remember(self, request: str) -> None:
+        """Ask until the answer comes from memory."""
+        await self.until(request, 200)
+        await self.until(request, 200)
+
     async def until(self, request: str, status: int) -> None:
         """Ask, again and again, until the answer has this status."""
         async with asyncio.timeout(_PATIENCE_SECONDS):
-            while await self._ask(request) != status:
+            while await self.ask(request) != status:
                 pass
 
-    async def _ask(self, request: str) -> int:
+    async def ask(self, request: str) -> int:
+        """Ask once, and return the status."""
         self._writer.write(request.encode())
         head = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
         length = int(head.partition("content-length:")[2].split()[0])
         await self._reader.readexactly(length)
         return int(head.split()[1])
+
+
+# SQLite
+
+
+def _on_sqlite(sizes: Sizes, folder: Path) -> Row:
+    settings = Settings(data_dir=folder / "data", database="", public_url=_ISSUER)
+    with Gatelodge(folder, workers=str(WORKERS), public_url=_ISSUER) as server:
+        refused = asyncio.run(_refused_at_once(settings, server, sizes.revocations))
+    count = sizes.revocations * len(_KINDS)
+    note = f"by each worker, asked after the answer; {sizes.revocations} each: {', '.join(_KINDS)}"
+    return Row("refused at once, SQLite, two workers", refused, f"of {count:,}", note)
+
+
+async def _refused_at_once(settings: Settings, server: Gatelodge, count: int) -> int:
+    """Say how often every worker's first answer afterwards was a refusal."""
+    async with build(settings).open() as house:
+        workers = await _one_to_each_worker(server)
+        somebody = board((await _signed_in(house)).tokens.access_token)
+        others = Load(
+            server.port, [somebody], _OTHERS, seconds=_LONG_ENOUGH, pause=_OTHERS_PAUSE_SECONDS
+        )
+        with ExitStack() as stack:
+            for worker in workers:
+                stack.callback(worker.close)
+            seen = stack.enter_context(meanwhile(others))
+            refused = 0
+            for number in range(count):
+                for kind in _KINDS.values():
+                    by_turns = workers[number % WORKERS]
+                    refused += await _is_refused_at_once(house, workers, kind, by_turns)
+    if seen.refused or not seen.statuses:
+        raise RuntimeError(f"others were refused: {seen.statuses}")
+    return refused
+
+
+async def _one_to_each_worker(server: Gatelodge) -> list[_Asked]:
+    """Connect until every worker holds a connection."""
+    held: dict[int, _Asked] = {}
+    for _ in range(_MOST_CONNECTIONS):
+        before = {pid: open_sockets(pid) for pid in server.pids}
+        asked = await _Asked.connect(server.port)
+        await asked.until("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", 200)
+        (holder,) = (pid for pid in server.pids if open_sockets(pid) - before[pid])
+        if holder in held:
+            asked.close()
+        else:
+            held[holder] = asked
+        if len(held) == WORKERS:
+            return list(held.values())
+    raise RuntimeError(f"{_MOST_CONNECTIONS} connections reached only {list(held)}")
+
+
+async def _is_refused_at_once(
+    house: House, workers: list[_Asked], kind: _Kind, one: _Asked
+) -> bool:
+    """Say whether every worker refuses the first request after the change; one signs out."""
+    device = await _signed_in(house)
+    request = get(kind.path, device.tokens.access_token)
+    await asyncio.gather(*(worker.remember(request) for worker in workers))
+    if kind.end is _end_session:
+        ended: object = await one.ask(sign_out(device.tokens.access_token)) == 200
+    else:
+        ended = await kind.end(house, device)
+    if not ended:
+        raise RuntimeError("nothing was ended")
+    after = await asyncio.gather(*(worker.ask(request) for worker in workers))
+    return after == [kind.refusal] * len(workers)
+
+
+# MongoDB
+
+
+def _on_mongodb(sizes: Sizes, folder: Path) -> list[Row]:
+    key = secrets.token_urlsafe(32)
+    with (
+        Mongod(folder / "mongod") as mongod,
+        Gatelodge(
+            folder / "asked", database=mongod.url, secret_key=key, public_url=_ISSUER
+        ) as server,
+    ):
+        settings = Settings(
+            data_dir=folder / "ends",
+            database=mongod.url,
+            secret_key=SecretStr(key),
+            public_url=_ISSUER,
+        )
+        waits = asyncio.run(_waits(settings, server.port, sizes.revocations))
+    return [row for what, seconds in waits.items() for row in _rows(what, seconds)]
+
+
+async def _waits(settings: Settings, port: int, count: int) -> dict[str, list[float]]:
+    """Return those of each kind.
+
+    This process is the node that ends, the server is the one asked.
+    """
+    async with build(settings).open() as house:
+        asked = await _Asked.connect(port)
+        try:
+            return {
+                what: [await _wait(house, asked, kind) for _ in range(count)]
+                for what, kind in _KINDS.items()
+            }
+        finally:
+            asked.close()
+
+
+async def _wait(house: House, asked: _Asked, kind: _Kind) -> float:
+    """Return the seconds from the acknowledged write to the answer that refuses."""
+    device = await _signed_in(house)
+    request = get(kind.path, device.tokens.access_token)
+    await asked.remember(request)
+    if not await kind.end(house, device):
+        raise RuntimeError("nothing was ended")
+    acknowledged = time.perf_counter()
+    await asked.until(request, kind.refusal)
+    return time.perf_counter() - acknowledged
 
 
 def _rows(what: str, seconds: list[float]) -> list[Row]:
