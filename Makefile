@@ -31,7 +31,7 @@ lint: $(READY_DEV) ## Lint
 types: $(READY_DEV) ## Check types, strictly
 	@$(BIN)/mypy
 
-bench: $(READY_DEV) ## Measure everything, and write docs/performance.md (7 minutes)
+bench: $(READY_DEV) ## Measure everything, and write docs/performance.md (9 minutes)
 	@$(BIN)/python -m bench --write docs $(ARGS)
 
 bench-peers: $(READY_DEV) $(PEERS)/.ready ## Measure others doing the same work (into .tools/peers)
