@@ -1,9 +1,9 @@
 """Whoever makes this request: from the token's text to verified claims, and to a principal."""
 
 import functools
-import hashlib
 from dataclasses import dataclass, field
 from datetime import datetime
+from hashlib import sha256
 
 from gatelodge.accounts.store import User, UserId
 from gatelodge.gate.recent import Recent
@@ -84,7 +84,7 @@ class VerifiedTokens:
 
     def find(self, token: bytes) -> VerifiedToken | None:
         """Return what is known of a token, as it came, that was verified before, or None."""
-        verified = self._recent.find(_digest(token))
+        verified = self._recent.find(sha256(token).digest())
         if verified is None or verified.keys is not self.access_tokens.keys.standing:
             return None  # a key may be gone: `verify` looks closer
         return verified
@@ -99,7 +99,7 @@ class VerifiedTokens:
         keys = self.access_tokens.keys.standing  # first: they may change on the way
         claims = await self.access_tokens.verify(token)
         verified = VerifiedToken(claims.subject, claims.session_id, claims.expires_at * 1000, keys)
-        self._recent.put(_digest(as_bytes(token)), verified)
+        self._recent.put(sha256(as_bytes(token)).digest(), verified)
         return verified
 
     def __len__(self) -> int:
@@ -115,7 +115,3 @@ def _kept_once(roles: tuple[str, ...]) -> tuple[str, ...]:
 def as_bytes(token: str) -> bytes:
     """Return a token as it stood in the request; nothing that was sent makes this fail."""
     return token.encode("utf-8", "surrogatepass")
-
-
-def _digest(token: bytes) -> bytes:
-    return hashlib.sha256(token).digest()
