@@ -93,7 +93,10 @@ MEASURES = {
         "with two workers, both of which are asked once as soon as the change is made, while "
         "others keep asking; a session ends by a sign-out at one of them, the rest is written by "
         "another process. MongoDB: two nodes over a replica set of one; from the moment that the "
-        "write of one is acknowledged until the first refusal by the other, asked without a pause.",
+        "write of one is acknowledged until the first refusal by the other, asked without a pause. "
+        "That no memory older than a second answers while the stream is cut (a primary that steps "
+        "down or freezes, a stream or an event loop that stands still) is no figure: "
+        "`tests/faults/test_feed_lost.py` shows it.",
     ),
     "start-up": Measure(start_up, "From the start of the process to a 200 from `/healthz`."),
     "memory": Measure(

@@ -44,7 +44,7 @@ class _Round:
 def measure(sizes: Sizes, folder: Path) -> list[Row]:
     """Return the waits of board requests alone and beside sign-ins, and the ratios."""
     with Gatelodge(folder) as server:
-        token, *_ = let_in(server, 2)
+        token, *_ = let_in(server, FLOOD)
         boards = Load(server.port, [board(token)], seconds=sizes.calm_seconds, pause=PAUSE_SECONDS)
         storm = _crowd(server, WAITING + DEFAULT_THREADS)
         flood = _crowd(server, FLOOD)
@@ -52,7 +52,8 @@ def measure(sizes: Sizes, folder: Path) -> list[Row]:
 
 
 def _crowd(server: Gatelodge, at_a_time: int) -> Load:
-    return Load(server.port, [sign_in(0), sign_in(1)], at_a_time, seconds=_LONG_ENOUGH)
+    people = [sign_in(one) for one in range(at_a_time)]
+    return Load(server.port, people, at_a_time, seconds=_LONG_ENOUGH)
 
 
 _LONG_ENOUGH = 60.0
