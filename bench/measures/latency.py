@@ -13,6 +13,7 @@ from bench.sizes import Sizes
 
 WAITING = 64
 FLOOD = 200
+PEOPLE = 40  # who sign in: fewer at a time of each name than may try at a time
 PAUSE_SECONDS = 0.002  # between an answer and the next request: a user, not a flood
 
 
@@ -44,7 +45,7 @@ class _Round:
 def measure(sizes: Sizes, folder: Path) -> list[Row]:
     """Return the waits of board requests alone and beside sign-ins, and the ratios."""
     with Gatelodge(folder) as server:
-        token, *_ = let_in(server, FLOOD)
+        token, *_ = let_in(server, PEOPLE)
         boards = Load(server.port, [board(token)], seconds=sizes.calm_seconds, pause=PAUSE_SECONDS)
         storm = _crowd(server, WAITING + DEFAULT_THREADS)
         flood = _crowd(server, FLOOD)
@@ -52,8 +53,9 @@ def measure(sizes: Sizes, folder: Path) -> list[Row]:
 
 
 def _crowd(server: Gatelodge, at_a_time: int) -> Load:
-    people = [sign_in(one) for one in range(at_a_time)]
-    return Load(server.port, people, at_a_time, seconds=_LONG_ENOUGH)
+    return Load(
+        server.port, [sign_in(one) for one in range(PEOPLE)], at_a_time, seconds=_LONG_ENOUGH
+    )
 
 
 _LONG_ENOUGH = 60.0

@@ -506,7 +506,7 @@ async def test_behind_an_answer_that_is_full_there_may_be_more(
     try:
         assert await until(stores.feed.catch_up)
         heard_at.clear()
-        with failing(address, "getMore", blockConnection=True, blockTimeMS=2000):
+        with failing(address, "getMore", blockConnection=True, blockTimeMS=1000):
             await asyncio.sleep(0.3)  # the next question waits at the server
             await asyncio.to_thread(change_everybody, address)
             assert await until(lambda: len(heard_at) == len(many))
