@@ -7,10 +7,9 @@ from contextlib import closing
 from datetime import timedelta
 
 from bench.people import PASSWORD, name_of
-from gatelodge.accounts.store import USER_PREFIX, UserId
 from gatelodge.app import House
-from gatelodge.clock import SystemClock, new_id, to_milliseconds
-from gatelodge.sessions.store import SESSION_PREFIX, SessionId
+from gatelodge.clock import SystemClock, to_milliseconds
+from gatelodge.ids import SESSION_PREFIX, USER_PREFIX, SessionId, UserId, new_id
 from gatelodge.settings import Settings
 from gatelodge.sign_in.passwords import PasswordHasher
 from gatelodge.stores import open_stores

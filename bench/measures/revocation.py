@@ -18,10 +18,10 @@ from bench.process import open_sockets
 from bench.report import Row
 from bench.server import Gatelodge
 from bench.sizes import Sizes
-from gatelodge.accounts.store import USER_PREFIX, User, UserId
+from gatelodge.accounts.store import User
 from gatelodge.app import House, build
 from gatelodge.audit import Origin
-from gatelodge.clock import new_id
+from gatelodge.ids import USER_PREFIX, UserId, new_id
 from gatelodge.logs import set_up_logs
 from gatelodge.sessions.service import SignedIn
 from gatelodge.settings import Settings

@@ -10,8 +10,9 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Literal, Protocol, TypeAlias
 
-from gatelodge.clock import Clock, new_id
+from gatelodge.clock import Clock
 from gatelodge.errors import OutcomeUnknown, StoreUnavailable
+from gatelodge.ids import new_id
 
 EVENT_PREFIX = "evt"
 LONGEST_TEXT = 256

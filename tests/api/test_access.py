@@ -7,8 +7,8 @@ import pytest
 from fastapi import FastAPI
 
 from gatelodge.app import DOORS, House
-from gatelodge.clock import new_id
 from gatelodge.errors import ConfigurationError
+from gatelodge.ids import new_id
 from gatelodge.web.door import Door, GuardedRoute
 from tests.support.access_table import (
     DISABLED,

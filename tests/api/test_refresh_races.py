@@ -7,7 +7,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from gatelodge.sessions.store import Session, SessionId
+from gatelodge.ids import SessionId
+from gatelodge.sessions.store import Session
 from gatelodge.stores import Stores
 from tests.contracts.conftest import address, mongodb_address, stores
 from tests.faults.sign_ups import crowd_client

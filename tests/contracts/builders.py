@@ -5,10 +5,10 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from gatelodge.accounts.store import USER_PREFIX, User, UserId
+from gatelodge.accounts.store import User
 from gatelodge.audit import EVENT_PREFIX, Event
-from gatelodge.clock import new_id
-from gatelodge.sessions.store import SESSION_PREFIX, Session, SessionId
+from gatelodge.ids import SESSION_PREFIX, USER_PREFIX, SessionId, UserId, new_id
+from gatelodge.sessions.store import Session
 from gatelodge.tokens.store import SigningKey
 
 NOON = datetime(2026, 3, 1, 12, 0, 0, 123_000, tzinfo=UTC)

@@ -13,7 +13,7 @@ from pymongo import MongoClient
 from sqlalchemy import Connection
 
 from gatelodge.accounts.store import User
-from gatelodge.clock import new_id
+from gatelodge.ids import new_id
 from gatelodge.sessions.store import Session
 from gatelodge.stores import Stores, open_stores
 from gatelodge.stores.mongo import MongoDatabase

@@ -4,7 +4,8 @@ import asyncio
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from gatelodge.sessions.store import Session, SessionId
+from gatelodge.ids import SessionId
+from gatelodge.sessions.store import Session
 from gatelodge.stores import Stores
 from tests.contracts.builders import A_MINUTE, NOON, a_session, a_user
 

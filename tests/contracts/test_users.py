@@ -10,8 +10,8 @@ from datetime import timedelta
 
 import pytest
 
-from gatelodge.accounts.store import UserId
 from gatelodge.errors import AlreadyExists
+from gatelodge.ids import UserId
 from gatelodge.stores import Stores
 from tests.contracts.builders import A_MINUTE, NOON, a_user
 from tests.contracts.racer import NAMES

@@ -14,7 +14,8 @@ from gatelodge.app import House, build
 from gatelodge.clock import Clock
 from gatelodge.errors import ExpiredToken, InvalidToken
 from gatelodge.gate.principal import Principal
-from gatelodge.sessions.store import Session, SessionId, SessionStore
+from gatelodge.ids import SessionId
+from gatelodge.sessions.store import Session, SessionStore
 from gatelodge.settings import Settings
 from tests.contracts.builders import a_session, a_user
 

@@ -5,12 +5,11 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatelodge.accounts.store import UserId
 from gatelodge.clock import to_milliseconds
 from gatelodge.gate.principal import Principal
 from gatelodge.gate.recent import Recent
 from gatelodge.gate.view import MOST_DEAD, MOST_SESSIONS, View
-from gatelodge.sessions.store import SessionId
+from gatelodge.ids import SessionId, UserId
 from tests.contracts.builders import NOON, a_session, a_user
 
 NOW = to_milliseconds(NOON)

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeAlias
 
-from gatelodge.accounts.store import UserId
 from gatelodge.errors import (
     ExpiredRefreshToken,
     InvalidRefreshToken,
     RefreshTokenReused,
     Refusal,
 )
+from gatelodge.ids import UserId
 from gatelodge.sessions.refresh_tokens import RefreshTokens
 from gatelodge.sessions.store import Session
 from tests.model.lodge import GRACE, IDLE, LIFE

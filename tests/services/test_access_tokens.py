@@ -12,11 +12,10 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from gatelodge.accounts.store import UserId
 from gatelodge.audit import AuditLog
 from gatelodge.errors import ExpiredToken, InvalidToken
+from gatelodge.ids import SessionId, UserId
 from gatelodge.master_key import MasterKey
-from gatelodge.sessions.store import SessionId
 from gatelodge.stores import open_stores
 from gatelodge.tokens.access import POLICY, AccessTokens, Claims
 from gatelodge.tokens.jws import verify_jws

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatelodge.clock import id_from_bytes, id_to_bytes, new_id
+from gatelodge.ids import id_from_bytes, id_to_bytes, new_id
 from tests.support.clock import NOON
 
 

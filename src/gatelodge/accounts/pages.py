@@ -7,9 +7,10 @@ from starlette.responses import Response
 
 from gatelodge.accounts.service import AccountService, NewUser
 from gatelodge.gate.rules import ANYBODY, SIGNED_IN
+from gatelodge.ids import SessionId
 from gatelodge.sessions.devices import device_name
 from gatelodge.sessions.service import SessionService
-from gatelodge.sessions.store import Session, SessionId
+from gatelodge.sessions.store import Session
 from gatelodge.web.cookies import TokenDelivery
 from gatelodge.web.i18n import N_
 from gatelodge.web.page_door import PageDoor, Visit

@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from gatelodge.accounts.names import check_email, check_username, username_key
-from gatelodge.accounts.store import USER_PREFIX, Role, RoleStore, User, UserId, UserStore
+from gatelodge.accounts.store import Role, RoleStore, User, UserStore
 from gatelodge.audit import COMMAND, AuditLog, Origin
-from gatelodge.clock import Clock, new_id
+from gatelodge.clock import Clock
 from gatelodge.errors import (
     AlreadyExists,
     EmailTaken,
@@ -19,6 +19,7 @@ from gatelodge.errors import (
     WrongPassword,
 )
 from gatelodge.gate.principal import Records
+from gatelodge.ids import USER_PREFIX, UserId, new_id
 from gatelodge.sign_in.attempts import AttemptGuard
 from gatelodge.sign_in.service import Passwords
 

@@ -3,11 +3,9 @@
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import NewType, Protocol
+from typing import Protocol
 
-UserId = NewType("UserId", str)
-
-USER_PREFIX = "usr"
+from gatelodge.ids import UserId
 
 
 @dataclass(frozen=True, slots=True)

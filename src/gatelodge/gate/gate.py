@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass, field
 
-from gatelodge.accounts.store import UserId
 from gatelodge.clock import Clock, to_milliseconds
 from gatelodge.errors import ExpiredToken, InvalidToken
 from gatelodge.gate.feed import ChangeFeed
 from gatelodge.gate.principal import Principal, Records, VerifiedToken, VerifiedTokens, as_bytes
 from gatelodge.gate.rules import Rule
 from gatelodge.gate.view import View
-from gatelodge.sessions.store import SessionId, SessionStore
+from gatelodge.ids import SessionId, UserId
+from gatelodge.sessions.store import SessionStore
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
 
-from gatelodge.accounts.store import User, UserId
+from gatelodge.accounts.store import User
 from gatelodge.gate.recent import Recent
-from gatelodge.sessions.store import Session, SessionId
+from gatelodge.ids import SessionId, UserId
+from gatelodge.sessions.store import Session
 from gatelodge.tokens.access import AccessTokens
 
 MOST_TOKENS = 10_000

@@ -2,11 +2,10 @@
 
 from dataclasses import dataclass, field
 
-from gatelodge.accounts.store import USER_PREFIX, UserId
 from gatelodge.clock import to_milliseconds
 from gatelodge.gate.principal import Principal
 from gatelodge.gate.recent import Recent
-from gatelodge.sessions.store import SESSION_PREFIX, SessionId
+from gatelodge.ids import SESSION_PREFIX, USER_PREFIX, SessionId, UserId
 
 MOST_SESSIONS = 50_000
 MOST_USERS = 50_000

@@ -8,13 +8,13 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 
 from gatelodge import errors
-from gatelodge.accounts.store import UserId
 from gatelodge.audit import Origin
 from gatelodge.errors import ExpiredToken, InvalidRefreshToken, InvalidRequest, InvalidToken
 from gatelodge.gate.gate import Gate
 from gatelodge.gate.rules import ANYBODY, SIGNED_IN
+from gatelodge.ids import SessionId, UserId
 from gatelodge.sessions.service import SessionService, SignedIn
-from gatelodge.sessions.store import Session, SessionId
+from gatelodge.sessions.store import Session
 from gatelodge.sessions.tutorial import TutorialRefresh
 from gatelodge.web import strict_json
 from gatelodge.web.bodies import Answer, Message, Request

@@ -4,8 +4,8 @@ from starlette.responses import Response
 
 from gatelodge.errors import NoSuchSession
 from gatelodge.gate.rules import ANYBODY, SIGNED_IN
+from gatelodge.ids import SessionId
 from gatelodge.sessions.service import SessionService
-from gatelodge.sessions.store import SessionId
 from gatelodge.web.admission import Admission
 from gatelodge.web.cookies import TokenDelivery
 from gatelodge.web.i18n import N_

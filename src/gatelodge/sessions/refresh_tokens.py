@@ -11,9 +11,9 @@ import hmac
 from dataclasses import InitVar, dataclass, field
 
 from gatelodge.base64url import decode_base64url, encode_base64url
-from gatelodge.clock import id_from_bytes, id_to_bytes
 from gatelodge.errors import InvalidRefreshToken
-from gatelodge.sessions.store import SESSION_PREFIX, Session, SessionId
+from gatelodge.ids import SESSION_PREFIX, SessionId, id_from_bytes, id_to_bytes
+from gatelodge.sessions.store import Session
 
 PREFIX = "rt_"
 _ID_BYTES = 22

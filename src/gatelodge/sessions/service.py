@@ -6,9 +6,9 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import NoReturn
 
-from gatelodge.accounts.store import User, UserId, UserStore
+from gatelodge.accounts.store import User, UserStore
 from gatelodge.audit import AuditLog, Origin
-from gatelodge.clock import Clock, new_id
+from gatelodge.clock import Clock
 from gatelodge.errors import (
     ExpiredRefreshToken,
     InvalidRefreshToken,
@@ -16,8 +16,9 @@ from gatelodge.errors import (
     NoSuchSession,
     RefreshTokenReused,
 )
+from gatelodge.ids import SESSION_PREFIX, SessionId, UserId, new_id
 from gatelodge.sessions.refresh_tokens import RefreshTokens
-from gatelodge.sessions.store import SESSION_PREFIX, Delivery, Session, SessionId, SessionStore
+from gatelodge.sessions.store import Delivery, Session, SessionStore
 from gatelodge.tokens.access import AccessTokens
 
 SALT_BYTES = 32

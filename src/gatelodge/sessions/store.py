@@ -2,13 +2,10 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, NewType, Protocol
+from typing import Literal, Protocol
 
-from gatelodge.accounts.store import User, UserId
-
-SessionId = NewType("SessionId", str)
-
-SESSION_PREFIX = "ses"
+from gatelodge.accounts.store import User
+from gatelodge.ids import SessionId, UserId
 
 Delivery = Literal["bearer", "cookie"]
 

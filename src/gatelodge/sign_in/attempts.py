@@ -15,10 +15,10 @@ from ipaddress import IPv6Address, ip_address, ip_network
 from types import TracebackType
 from typing import Self
 
-from gatelodge.accounts.store import UserId
 from gatelodge.audit import AuditLog, Origin
 from gatelodge.clock import Clock
 from gatelodge.errors import TooManyAttempts
+from gatelodge.ids import UserId
 from gatelodge.sign_in.store import Attempts, AttemptStore, Limit
 from gatelodge.sign_in.turns import Turns
 

@@ -8,10 +8,9 @@ from datetime import timedelta
 
 import jwt
 
-from gatelodge.accounts.store import UserId
 from gatelodge.clock import Clock
 from gatelodge.errors import ExpiredToken, InvalidToken
-from gatelodge.sessions.store import SessionId
+from gatelodge.ids import SessionId, UserId
 from gatelodge.tokens.jwk import EDDSA
 from gatelodge.tokens.jws import JwsPolicy, read_json_object, verify_jws
 from gatelodge.tokens.keys import LEEWAY, SigningKeys

@@ -16,8 +16,9 @@ from itertools import pairwise
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from gatelodge.audit import COMMAND, SERVER, AuditLog, Origin
-from gatelodge.clock import Clock, from_milliseconds, new_id
+from gatelodge.clock import Clock, from_milliseconds
 from gatelodge.errors import AlreadyExists, ConfigurationError, StoreUnavailable
+from gatelodge.ids import new_id
 from gatelodge.master_key import MasterKey
 from gatelodge.tokens.jwk import EDDSA, VerificationKey, public_jwk, read_jwk
 from gatelodge.tokens.store import SigningKey, SigningKeyStore

@@ -51,9 +51,10 @@ from pymongo import DeleteOne, ReturnDocument, UpdateOne
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import BulkWriteError
 
-from gatelodge.accounts.store import User, UserId
+from gatelodge.accounts.store import User
 from gatelodge.clock import Clock
 from gatelodge.errors import AlreadyExists, OutcomeUnknown, StoreUnavailable
+from gatelodge.ids import UserId
 from gatelodge.stores.mongo.connection import MongoDatabase
 from gatelodge.stores.mongo.failures import duplicate_at, reading, writing
 from gatelodge.stores.mongo.records import Document

@@ -6,7 +6,8 @@ from datetime import datetime
 from pymongo.asynchronous.collection import AsyncCollection
 
 from gatelodge.accounts.store import User
-from gatelodge.sessions.store import Session, SessionId
+from gatelodge.ids import SessionId
+from gatelodge.sessions.store import Session
 from gatelodge.stores.mongo.connection import MongoDatabase
 from gatelodge.stores.mongo.failures import reading, writing
 from gatelodge.stores.mongo.records import Document, to_document, to_record

@@ -9,8 +9,9 @@ from typing import Any
 from pymongo import ReturnDocument
 from pymongo.asynchronous.collection import AsyncCollection
 
-from gatelodge.accounts.store import User, UserId
+from gatelodge.accounts.store import User
 from gatelodge.errors import AlreadyExists, StoreUnavailable
+from gatelodge.ids import UserId
 from gatelodge.stores.mongo.connection import MongoDatabase
 from gatelodge.stores.mongo.failures import reading, writing
 from gatelodge.stores.mongo.names import NOT_VOID, Names

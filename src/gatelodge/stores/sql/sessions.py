@@ -7,7 +7,8 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, delete, insert, or_, select, update
 
 from gatelodge.accounts.store import User
-from gatelodge.sessions.store import Session, SessionId
+from gatelodge.ids import SessionId
+from gatelodge.sessions.store import Session
 from gatelodge.stores.sql.database import SqlDatabase
 from gatelodge.stores.sql.tables import sessions, users
 from gatelodge.stores.sql.users import USER_COLUMNS, user_of

@@ -18,8 +18,9 @@ from sqlalchemy import (
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.exc import IntegrityError
 
-from gatelodge.accounts.store import User, UserId
+from gatelodge.accounts.store import User
 from gatelodge.errors import AlreadyExists
+from gatelodge.ids import UserId
 from gatelodge.stores.sql.database import SqlDatabase
 from gatelodge.stores.sql.tables import user_roles, users
 
