@@ -15,6 +15,7 @@ from typing import Any, Self
 from urllib.parse import urlencode
 
 from bench import ROOT
+from bench.load import Generator, Load
 from bench.process import Cpu, Memory, cpu_seconds, family, memory_of, nice_cpu_seconds, pin
 
 GATELODGE = Path(sys.executable).with_name("gatelodge")
@@ -57,6 +58,14 @@ class Server:
     def cpu(self) -> Cpu:
         """Return the CPU time that the process and its workers have taken so far."""
         return Cpu(cpu_seconds(self.pids), nice_cpu_seconds(self.pids))
+
+    def cpu_each(self, generator: Generator, load: Load) -> Cpu:
+        """Return the CPU time that each request of a load takes, of which the count is known."""
+        if load.count is None:
+            raise ValueError("of how many requests?")
+        before = self.cpu()
+        generator.run(load)
+        return (self.cpu() - before) / load.count
 
     def memory(self) -> list[Memory]:
         """Return the resident memory of the process and of each worker."""

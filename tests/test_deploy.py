@@ -4,7 +4,6 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ import pytest
 import yaml
 
 from gatelodge.settings import Settings
+from tests.support.server import free_port
 
 ROOT = Path(__file__).parent.parent
 DOCKERFILE = ROOT / "Dockerfile"
@@ -157,7 +157,7 @@ def test_every_setting_named_is_one_that_gatelodge_reads() -> None:
 
 def test_the_command_of_the_image_is_found_healthy_and_stops_when_told(tmp_path: Path) -> None:
     """The image's own command and health check, run here on another port."""
-    port = _free_port()
+    port = free_port()
     command = _exec_form("ENTRYPOINT") + [
         word.replace("0.0.0.0", "127.0.0.1").replace("8080", str(port))
         for word in _exec_form("CMD")
@@ -192,13 +192,6 @@ def _is_healthy(port: int) -> bool:
     check = [word.replace("8080", str(port)) for word in _exec_form("HEALTHCHECK")]
     check[0] = sys.executable
     return subprocess.run(check, check=False, capture_output=True).returncode == 0
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _assert_succeeds(command: list[str]) -> None:

@@ -4,7 +4,6 @@ import os
 import signal
 import socket
 import subprocess
-import time
 from pathlib import Path
 
 import httpx
@@ -26,9 +25,7 @@ def test_a_worker_that_died_is_replaced(tmp_path: Path) -> None:
     with Server(tmp_path) as server:
         first = server.worker
         os.kill(first, signal.SIGKILL)
-        deadline = time.monotonic() + 20
-        while server.worker in {None, first} and time.monotonic() < deadline:
-            time.sleep(0.05)
+        wait_until(lambda: server.worker not in {None, first}, "it was not replaced", 20)
 
         transport = httpx.HTTPTransport(retries=8)
         with httpx.Client(base_url=server.url, transport=transport, timeout=10) as client:

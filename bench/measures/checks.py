@@ -110,9 +110,8 @@ def _rounds(sizes: Sizes, generator: Generator, kinds: list[_Kind]) -> Iterator[
 
 def _cpu_each(generator: Generator, kind: _Kind, checks: int) -> float:
     count = max(AT_A_TIME, int(checks * kind.share))
-    before = kind.server.cpu()
-    generator.run(Load(kind.server.port, [kind.request], AT_A_TIME, count))
-    return (kind.server.cpu() - before).total / count
+    load = Load(kind.server.port, [kind.request], AT_A_TIME, count)
+    return kind.server.cpu_each(generator, load).total
 
 
 def _ratio(name: str, rounds: list[dict[str, float]]) -> Row:

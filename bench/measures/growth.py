@@ -93,15 +93,8 @@ def _costs(sizes: Sizes, generator: Generator, place: _Place, number: int) -> _C
 
 def _check(sizes: Sizes, generator: Generator, place: _Place) -> float:
     requests = [board(token) for token in place.tokens]
-    return _cpu_each(generator, place.server, requests, SESSIONS, sizes.boards)
-
-
-def _cpu_each(
-    generator: Generator, server: Gatelodge, requests: list[str], at_a_time: int, count: int
-) -> float:
-    before = server.cpu()
-    generator.run(Load(server.port, requests, at_a_time, count))
-    return (server.cpu() - before).total / count
+    load = Load(place.server.port, requests, SESSIONS, sizes.boards)
+    return place.server.cpu_each(generator, load).total
 
 
 def _rotation(sizes: Sizes, generator: Generator, place: _Place) -> float:
@@ -117,9 +110,8 @@ def _sign_in(sizes: Sizes, generator: Generator, place: _Place, number: int) -> 
     count = max(2, sizes.sign_ups // 2)
     first = number * count
     people = [(first + one) * 7919 % place.users for one in range(count)]
-    before = place.server.cpu()
-    generator.run(Load(place.server.port, [sign_in(one) for one in people], 1, count))
-    return (place.server.cpu() - before).rest / count
+    load = Load(place.server.port, [sign_in(one) for one in people], 1, count)
+    return place.server.cpu_each(generator, load).rest
 
 
 def _rows(sizes: Sizes, rounds: list[tuple[_Costs, _Costs]]) -> list[Row]:
@@ -153,7 +145,7 @@ def _in_turn(sizes: Sizes, generator: Generator, server: Gatelodge) -> list[Row]
     _pass(generator, server, requests[: max(known)])
     rounds = [
         [
-            _cpu_each(generator, server, requests[:number], _AT_A_TIME, sizes.checks_in_turn)
+            _each_in_turn(generator, server, requests[:number], sizes.checks_in_turn)
             for number in known
         ]
         for _ in range(sizes.rounds)
@@ -206,4 +198,10 @@ def _further_on(
     count = sizes.checks_in_turn // sizes.rounds
     for first in range(0, sizes.rounds * count, count):
         part = requests[first : first + count]
-        yield _cpu_each(generator, server, part, _AT_A_TIME, count)
+        yield _each_in_turn(generator, server, part, count)
+
+
+def _each_in_turn(
+    generator: Generator, server: Gatelodge, requests: list[str], count: int
+) -> float:
+    return server.cpu_each(generator, Load(server.port, requests, _AT_A_TIME, count)).total

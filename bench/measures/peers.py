@@ -156,9 +156,8 @@ def _on_one_core(
     generator: Generator, peer: _Peer, request: str, at_a_time: int, count: int
 ) -> float:
     peer.server.pin({SERVER_CORE})
-    before = peer.server.cpu()
-    generator.run(Load(peer.server.port, [request], at_a_time, max(at_a_time, count)))
-    return (peer.server.cpu() - before).total / max(at_a_time, count)
+    load = Load(peer.server.port, [request], at_a_time, max(at_a_time, count))
+    return peer.server.cpu_each(generator, load).total
 
 
 def _rate(generator: Generator, peer: _Peer) -> float:

@@ -40,15 +40,15 @@ class _AsJson(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the line, in ASCII: control characters and bidi marks arrive escaped."""
         at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="microseconds")
+        ours, said = record.name.startswith(_OURS), record.getMessage()
         entry: dict[str, Any] = {
             "timestamp": at.replace("+00:00", "Z"),
             "level": record.levelname.lower(),
+            "event": said if ours else LIBRARY_WARNED,
         }
-        if record.name.startswith(_OURS):
-            entry |= {"event": record.getMessage(), **getattr(record, "details", {})}
-        else:
-            entry |= {"event": LIBRARY_WARNED, "logger": record.name}
-            entry |= {"message": record.getMessage()}
+        entry |= (
+            getattr(record, "details", {}) if ours else {"logger": record.name, "message": said}
+        )
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
         return _write_json(entry)

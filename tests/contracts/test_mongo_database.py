@@ -16,11 +16,11 @@ from tests.contracts.builders import NOON, a_session, a_user, an_event
 from tests.support.mongod import (
     Mongod,
     Standalone,
-    free_port,
     require_mongod,
     wait_until,
     with_database,
 )
+from tests.support.server import free_port
 
 pytestmark = [
     pytest.mark.usefixtures("lost_sockets"),

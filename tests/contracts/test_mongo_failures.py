@@ -9,7 +9,7 @@ from gatelodge.errors import OutcomeUnknown, StoreUnavailable
 from gatelodge.stores import Stores, open_stores
 from tests.contracts.builders import NOON, a_session, a_signing_key, a_user, an_event
 from tests.contracts.failpoints import failing
-from tests.support.mongod import free_port
+from tests.support.server import free_port
 
 pytestmark = [
     pytest.mark.usefixtures("lost_sockets"),

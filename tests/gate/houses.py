@@ -18,6 +18,7 @@ from gatelodge.ids import SessionId
 from gatelodge.sessions.store import Session, SessionStore
 from gatelodge.settings import Settings
 from tests.contracts.builders import a_session, a_user
+from tests.support.held import Held
 
 Answer = Principal | type[InvalidToken] | type[ExpiredToken]
 
@@ -108,23 +109,6 @@ class Counted:
         """Count, and find."""
         self.reads += 1
         return await self._sessions.find_with_user(session_id)
-
-
-class Held:
-    """A store whose answers are held up on their way to the gate."""
-
-    def __init__(self, sessions: SessionStore) -> None:
-        """Stand in front of a store."""
-        self._sessions = sessions
-        self.arrived = asyncio.Event()
-        self.let_go = asyncio.Event()
-
-    async def find_with_user(self, session_id: SessionId) -> tuple[Session, User] | None:
-        """Find, say so, and wait."""
-        found = await self._sessions.find_with_user(session_id)
-        self.arrived.set()
-        await self.let_go.wait()
-        return found
 
 
 def reading_through(house: House, sessions: Counted | Held) -> House:

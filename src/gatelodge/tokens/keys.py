@@ -157,9 +157,9 @@ class SigningKeys:
             ConfigurationError: there is none, since `ensure` was not called.
         """
         record = self._snapshot.signing(self.clock.now())
-        if record is None and self._tried_at > self._snapshot.loaded_at:
-            raise StoreUnavailable
         if record is None:
+            if self._tried_at > self._snapshot.loaded_at:
+                raise StoreUnavailable
             raise ConfigurationError("There is no signing key yet.")
         return record.kid, self._snapshot.held[record.kid].private_key
 

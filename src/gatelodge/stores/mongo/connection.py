@@ -4,7 +4,8 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC
 from typing import Any
@@ -123,9 +124,17 @@ class MongoDatabase:
         """Tell the listener, before anybody is answered, of what this process changes."""
         self._listener = listener
 
-    def announce(self, changed: str) -> None:
-        """Say that this process has changed a user or session in a way that a check must see."""
-        self._listener(changed)
+    @contextmanager
+    def announcing(self, changed: str) -> Iterator[None]:
+        """Say, whatever comes of it, that this process changes what a token check must see.
+
+        Args:
+            changed: the id of the user or session.
+        """
+        try:
+            yield
+        finally:
+            self._listener(changed)
 
     async def is_replica_set(self) -> bool:
         """Say whether this is one replica set, and neither a single `mongod` nor a `mongos`."""

@@ -92,11 +92,8 @@ class MongoSessions:
         return result.deleted_count
 
     async def _change_openly(self, session_id: SessionId, values: Document) -> bool:
-        """Change what a token check must see, and announce it whatever came of it."""
-        try:
+        with self.database.announcing(session_id):
             return await self._change(_unrevoked(session_id), values)
-        finally:
-            self.database.announce(session_id)
 
     async def _change(self, query: Document, values: Document) -> bool:
         with writing():

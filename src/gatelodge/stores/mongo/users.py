@@ -1,7 +1,5 @@
 """Users in MongoDB."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -69,7 +67,7 @@ class MongoUsers:
 
     async def change_password(self, user_id: UserId, old: str | None, new: str) -> User | None:
         """Put a new password in place of the old one, raise the epoch, return the user."""
-        with self._openly(user_id), writing():
+        with self.database.announcing(user_id), writing():
             document = await self._users.find_one_and_update(
                 _by_id(user_id) | {"password_hash": {"$eq": old}},
                 {"$set": {"password_hash": new}} | _RAISE_EPOCH,
@@ -112,7 +110,7 @@ class MongoUsers:
     async def remove(self, user_id: UserId) -> bool:
         """Forget the user; both names are free again. True when the user existed."""
         user = await self.find(user_id)
-        with self._openly(user_id):
+        with self.database.announcing(user_id):
             return user is not None and await self.names.let_go(user)
 
     async def holds_anyone(self, role: str, *, besides: UserId | None = None) -> bool:
@@ -132,16 +130,8 @@ class MongoUsers:
         return None if user_id is None else await self.find(user_id)
 
     async def _change_openly(self, user_id: UserId, query: Document, update: Document) -> bool:
-        with self._openly(user_id):
+        with self.database.announcing(user_id):
             return await self._change(_by_id(user_id) | query, update)
-
-    @contextmanager
-    def _openly(self, user_id: UserId) -> Iterator[None]:
-        """Announce what a token check must see, whatever came of it."""
-        try:
-            yield
-        finally:
-            self.database.announce(user_id)
 
     async def _change(self, query: Document, update: Document) -> bool:
         with writing():
