@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from statistics import median
 
+from gatelodge.credentials.passwords import PasswordHasher
 from gatelodge.settings import Settings
-from gatelodge.sign_in.passwords import PasswordHasher
 
 DEFAULT_THREADS = Settings(hash_threads=0, workers=1).hash_threads_per_worker
 """How many threads hash in a server with one worker, unless a setting says otherwise."""

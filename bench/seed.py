@@ -9,9 +9,9 @@ from datetime import timedelta
 from bench.people import PASSWORD, name_of
 from gatelodge.app import House
 from gatelodge.clock import SystemClock, to_milliseconds
+from gatelodge.credentials.passwords import PasswordHasher
 from gatelodge.ids import SESSION_PREFIX, USER_PREFIX, SessionId, UserId, new_id
 from gatelodge.settings import Settings
-from gatelodge.sign_in.passwords import PasswordHasher
 from gatelodge.stores import open_stores
 
 _USER = (

@@ -21,6 +21,10 @@ from gatelodge.audit import AuditLog
 from gatelodge.boards import api as boards_api
 from gatelodge.boards import pages as boards_pages
 from gatelodge.clock import Clock, SystemClock
+from gatelodge.credentials.attempts import AttemptGuard, AttemptLimits
+from gatelodge.credentials.hashing_pool import HashingPool
+from gatelodge.credentials.passwords import PasswordHasher
+from gatelodge.credentials.service import Passwords
 from gatelodge.data_folder import SECRET_KEY
 from gatelodge.errors import ConfigurationError, Refusal, StoreUnavailable
 from gatelodge.gate import api as gate_api
@@ -41,10 +45,7 @@ from gatelodge.setup import pages as setup_pages
 from gatelodge.setup.service import SetupService
 from gatelodge.sign_in import api as sign_in_api
 from gatelodge.sign_in import pages as sign_in_pages
-from gatelodge.sign_in.attempts import AttemptGuard, AttemptLimits
-from gatelodge.sign_in.hashing_pool import HashingPool
-from gatelodge.sign_in.passwords import PasswordHasher
-from gatelodge.sign_in.service import Passwords, SignInService
+from gatelodge.sign_in.service import SignInService
 from gatelodge.stores import Stores, open_stores
 from gatelodge.tasks import end, end_with_parent, repeat
 from gatelodge.tokens import api as tokens_api

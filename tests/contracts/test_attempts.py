@@ -3,7 +3,7 @@
 import asyncio
 from datetime import timedelta
 
-from gatelodge.sign_in.store import Attempts, Limit, after_failure
+from gatelodge.credentials.store import Attempts, Limit, after_failure
 from gatelodge.stores import Stores
 from tests.contracts.builders import A_MINUTE, NOON
 

@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import replace
 
-from gatelodge.accounts.one_time_tokens import OneTimeToken, digest_of
+from gatelodge.credentials.one_time_tokens import OneTimeToken, digest_of
 from gatelodge.stores import Stores
 from tests.contracts.builders import A_MINUTE, NOON
 

@@ -91,7 +91,7 @@ def _texts() -> Iterator[str]:
 
 def _refusals() -> Iterator[str]:
     """Yield the messages that say more than their code, without their numbers."""
-    for file in ("accounts/names.py", "sign_in/passwords.py"):
+    for file in ("accounts/names.py", "credentials/passwords.py"):
         text = re.sub(r'"\s+f?"', "", (HOUSE / file).read_text())
         for sentence in re.findall(r'f?"((?:Use|A username|A password c|That)[^"]*\.)"', text):
             if not sentence.startswith("A password hash"):

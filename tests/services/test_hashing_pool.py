@@ -9,9 +9,9 @@ from contextlib import suppress
 
 import pytest
 
+from gatelodge.credentials.hashing_pool import HashingPool
+from gatelodge.credentials.passwords import PasswordHasher
 from gatelodge.errors import HashingBusy
-from gatelodge.sign_in.hashing_pool import HashingPool
-from gatelodge.sign_in.passwords import PasswordHasher
 
 
 class Gate:

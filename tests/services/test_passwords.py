@@ -9,13 +9,13 @@ from argon2.low_level import Type, hash_secret
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gatelodge.errors import ConfigurationError, InvalidRequest, RejectedPassword
-from gatelodge.sign_in.blocklist import is_common
-from gatelodge.sign_in.passwords import (
+from gatelodge.credentials.blocklist import is_common
+from gatelodge.credentials.passwords import (
     PasswordHasher,
     check_new_password,
     check_presented_password,
 )
+from gatelodge.errors import ConfigurationError, InvalidRequest, RejectedPassword
 
 HASHER = PasswordHasher()
 GOOD = "correct horse battery"
@@ -113,7 +113,7 @@ def test_only_the_whole_password_is_compared_with_the_list() -> None:
 
 def test_the_list_holds_the_most_common_passwords_of_policy_length() -> None:
     """OWASP ASVS 6.2.4 asks for 3000; each is found as it is and in capitals."""
-    listed = files("gatelodge.sign_in").joinpath("common_passwords.txt").read_text("utf-8")
+    listed = files("gatelodge.credentials").joinpath("common_passwords.txt").read_text("utf-8")
     passwords = listed.splitlines()
 
     assert len(passwords) >= 3000

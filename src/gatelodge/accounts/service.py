@@ -8,6 +8,8 @@ from gatelodge.accounts.names import check_email, check_username, username_key
 from gatelodge.accounts.store import Role, RoleStore, User, UserStore
 from gatelodge.audit import COMMAND, AuditLog, Origin
 from gatelodge.clock import Clock
+from gatelodge.credentials.attempts import AttemptGuard
+from gatelodge.credentials.service import Passwords
 from gatelodge.errors import (
     AlreadyExists,
     EmailTaken,
@@ -20,8 +22,6 @@ from gatelodge.errors import (
 )
 from gatelodge.gate.principal import Records
 from gatelodge.ids import USER_PREFIX, UserId, new_id
-from gatelodge.sign_in.attempts import AttemptGuard
-from gatelodge.sign_in.service import Passwords
 
 USER = "user"
 MODERATOR = "moderator"

@@ -4,9 +4,9 @@ import hmac
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
+from gatelodge.credentials.hashing_pool import HashingPool
 from gatelodge.errors import NoSuchRoute
 from gatelodge.gate.gate import Gate
-from gatelodge.sign_in.hashing_pool import HashingPool
 
 if TYPE_CHECKING:  # brings prometheus-client, which is imported where there are metrics
     from gatelodge.health.numbers import Numbers

@@ -7,8 +7,8 @@ from prometheus_client import CollectorRegistry, ProcessCollector, generate_late
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from gatelodge.credentials.hashing_pool import HashingPool
 from gatelodge.gate.gate import Gate
-from gatelodge.sign_in.hashing_pool import HashingPool
 
 
 @dataclass(frozen=True, slots=True, eq=False)

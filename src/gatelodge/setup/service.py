@@ -6,16 +6,16 @@ import hmac
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from gatelodge.accounts.one_time_tokens import (
+from gatelodge.accounts.service import ADMIN, USER, AccountService, NewUser
+from gatelodge.accounts.store import User
+from gatelodge.audit import Origin
+from gatelodge.clock import Clock
+from gatelodge.credentials.one_time_tokens import (
     OneTimeToken,
     OneTimeTokenStore,
     digest_of,
     new_token,
 )
-from gatelodge.accounts.service import ADMIN, USER, AccountService, NewUser
-from gatelodge.accounts.store import User
-from gatelodge.audit import Origin
-from gatelodge.clock import Clock
 from gatelodge.errors import (
     EmailTaken,
     InvalidSetupLink,

@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-from gatelodge.accounts.one_time_tokens import OneTimeTokenStore
 from gatelodge.accounts.store import RoleStore, UserStore
 from gatelodge.audit import EventStore
+from gatelodge.credentials.one_time_tokens import OneTimeTokenStore
+from gatelodge.credentials.store import AttemptStore
 from gatelodge.gate.feed import ChangeFeed
 from gatelodge.sessions.store import SessionStore
-from gatelodge.sign_in.store import AttemptStore
 from gatelodge.tokens.store import SigningKeyStore
 
 

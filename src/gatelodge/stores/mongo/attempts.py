@@ -9,8 +9,8 @@ from weakref import WeakValueDictionary
 
 from pymongo.asynchronous.collection import AsyncCollection
 
+from gatelodge.credentials.store import Attempts, Limit, after_failure
 from gatelodge.errors import AlreadyExists, StoreUnavailable
-from gatelodge.sign_in.store import Attempts, Limit, after_failure
 from gatelodge.stores.mongo.connection import MongoDatabase
 from gatelodge.stores.mongo.failures import RETRY_AFTER, reading, writing
 from gatelodge.stores.mongo.records import Document, to_document, to_record

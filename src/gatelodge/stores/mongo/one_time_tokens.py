@@ -5,7 +5,7 @@ from datetime import datetime
 
 from pymongo.asynchronous.collection import AsyncCollection
 
-from gatelodge.accounts.one_time_tokens import OneTimeToken, Purpose, key_of
+from gatelodge.credentials.one_time_tokens import OneTimeToken, Purpose, key_of
 from gatelodge.stores.mongo.connection import MongoDatabase
 from gatelodge.stores.mongo.failures import reading, writing
 from gatelodge.stores.mongo.records import Document, to_document, to_record

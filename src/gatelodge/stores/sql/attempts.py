@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy import Connection, bindparam, delete, select
 from sqlalchemy.dialects.sqlite import insert
 
-from gatelodge.sign_in.store import Attempts, Limit, after_failure
+from gatelodge.credentials.store import Attempts, Limit, after_failure
 from gatelodge.stores.sql.database import SqlDatabase
 from gatelodge.stores.sql.tables import attempts
 

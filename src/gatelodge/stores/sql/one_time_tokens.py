@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import Connection, bindparam, delete, select
 from sqlalchemy.dialects.sqlite import insert
 
-from gatelodge.accounts.one_time_tokens import OneTimeToken, Purpose, key_of
+from gatelodge.credentials.one_time_tokens import OneTimeToken, Purpose, key_of
 from gatelodge.stores.sql.database import SqlDatabase
 from gatelodge.stores.sql.tables import one_time_tokens
 

@@ -17,10 +17,10 @@ from typing import Self
 
 from gatelodge.audit import AuditLog, Origin
 from gatelodge.clock import Clock
+from gatelodge.credentials.store import Attempts, AttemptStore, Limit
+from gatelodge.credentials.turns import Turns
 from gatelodge.errors import TooManyAttempts
 from gatelodge.ids import UserId
-from gatelodge.sign_in.store import Attempts, AttemptStore, Limit
-from gatelodge.sign_in.turns import Turns
 
 FULL_STOP = 100
 """Failures without a success between them that end it (NIST SP 800-63B-4, section 3.2.2)."""

@@ -13,8 +13,8 @@ import bcrypt
 from argon2.exceptions import VerificationError
 from argon2.low_level import Type, hash_secret, verify_secret
 
+from gatelodge.credentials.blocklist import is_common
 from gatelodge.errors import ConfigurationError, InvalidRequest, RejectedPassword
-from gatelodge.sign_in.blocklist import is_common
 
 SHORTEST = 8
 LONGEST = 256
