@@ -21,7 +21,8 @@ from gatelodge.accounts.store import User
 from gatelodge.audit import Origin
 from gatelodge.errors import InvalidRefreshToken, NoSuchSession, RefreshTokenReused, Refusal
 from gatelodge.sessions.service import SignedIn
-from gatelodge.sessions.store import Delivery, Session
+from gatelodge.sessions.store import Session
+from gatelodge.tokens.pair import Delivery
 from tests.contracts.builders import a_user
 from tests.contracts.conftest import address, mongodb_address
 from tests.model.devices import REUSED, SIGNED_OUT, Device, Outcome, Person

@@ -108,7 +108,8 @@ async def refresh_as_in_the_tutorial(
     presented = body.refresh_token if body is not None else None
     cookie = delivery.read(request.scope["headers"]).refresh
     if presented is None and cookie is not None:
-        delivery.set_cookies(request.scope, await tutorial.refresh_cookie(cookie, origin))
+        signed_in = await tutorial.refresh_cookie(cookie, origin)
+        delivery.set_cookies(request.scope, signed_in.tokens)
         return _RENEWED
     return _pair(await tutorial.refresh(presented, origin))
 
@@ -180,7 +181,8 @@ async def _renew_cookies(
     presented = delivery.read(request.scope["headers"]).refresh
     if presented is None:
         raise InvalidRefreshToken("There is no refresh token, neither in the body nor in a cookie.")
-    delivery.set_cookies(request.scope, await sessions.refresh(presented, origin))
+    signed_in = await sessions.refresh(presented, origin)
+    delivery.set_cookies(request.scope, signed_in.tokens)
     return _RENEWED
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import NoReturn
 
@@ -18,20 +18,13 @@ from gatelodge.errors import (
 )
 from gatelodge.ids import SESSION_PREFIX, SessionId, UserId, new_id
 from gatelodge.sessions.refresh_tokens import RefreshTokens
-from gatelodge.sessions.store import Delivery, Session, SessionStore
+from gatelodge.sessions.store import Session, SessionStore
 from gatelodge.tokens.access import AccessTokens
+from gatelodge.tokens.pair import Delivery, TokenPair
 
 SALT_BYTES = 32
 REMEMBERED = timedelta(days=1)
 """How long an ended session is kept: whoever comes back with its token is told why."""
-
-
-@dataclass(frozen=True, slots=True)
-class TokenPair:
-    """What a client holds of a session: both secrets."""
-
-    access_token: str = field(repr=False)
-    refresh_token: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,4 +273,5 @@ class SessionService:
             subject=user.id, session_id=session.id, roles=user.roles
         )
         refresh_token = self.refresh_tokens.write(session, session.generation)
-        return SignedIn(user, session, TokenPair(access_token, refresh_token))
+        pair = TokenPair(access_token, refresh_token, session.delivery, session.expires_at)
+        return SignedIn(user, session, pair)

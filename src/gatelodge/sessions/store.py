@@ -2,12 +2,11 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Protocol
 
 from gatelodge.accounts.store import User
 from gatelodge.ids import SessionId, UserId
-
-Delivery = Literal["bearer", "cookie"]
+from gatelodge.tokens.pair import Delivery
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ from starlette.requests import Request as HttpRequest
 from gatelodge import errors
 from gatelodge.gate.rules import ANYBODY, SIGNED_IN
 from gatelodge.sessions.service import SignedIn
-from gatelodge.sessions.store import Delivery
 from gatelodge.sign_in.service import SignInService
+from gatelodge.tokens.pair import Delivery
 from gatelodge.web.bodies import Answer, Request
 from gatelodge.web.caller import CallerRecords, From
 from gatelodge.web.cookies import TokenDelivery
@@ -117,7 +117,7 @@ async def change_password(
 
 def _tokens(request: HttpRequest, handing: TokenDelivery, signed_in: SignedIn) -> dict[str, str]:
     """Return the tokens for the body, and set the cookies, each where it is wanted."""
-    if not handing.after_sign_in(request.scope, signed_in):
+    if not handing.after_sign_in(request.scope, signed_in.tokens):
         return {}
     return {
         "access_token": signed_in.tokens.access_token,

@@ -13,7 +13,7 @@ from gatelodge.credentials.service import Passwords
 from gatelodge.errors import HashingBusy, InvalidCredentials, TooManyAttempts, WrongPassword
 from gatelodge.gate.principal import Records
 from gatelodge.sessions.service import SessionService, SignedIn
-from gatelodge.sessions.store import Delivery
+from gatelodge.tokens.pair import Delivery
 
 _MOST_DEVICES = 50
 """How many of a user's newest sessions are looked through for a place that we know."""

@@ -82,5 +82,5 @@ class Admission:
             signed_in = await self.sessions.refresh(refresh_token, origin_of(request))
         except (InvalidRefreshToken, ExpiredRefreshToken, RefreshTokenReused) as refusal:
             raise InvalidToken from refusal
-        self.delivery.set_cookies(request.scope, signed_in)
+        self.delivery.set_cookies(request.scope, signed_in.tokens)
         return Principal.of(signed_in.user, signed_in.session)

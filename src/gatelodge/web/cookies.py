@@ -7,8 +7,7 @@ from typing import Literal
 
 from gatelodge.clock import Clock
 from gatelodge.errors import ConflictingTokens
-from gatelodge.sessions.service import SignedIn
-from gatelodge.sessions.store import Delivery
+from gatelodge.tokens.pair import Delivery, TokenPair
 from gatelodge.web.shell import SET_COOKIES, Headers, Scope
 
 SameSite = Literal["lax", "strict", "none"]
@@ -64,22 +63,22 @@ class TokenDelivery:
         """The names of both, as they stand in a request: the access token's first."""
         return self.access_cookie.encode(), self.refresh_cookie.encode()
 
-    def after_sign_in(self, scope: Scope, signed_in: SignedIn) -> bool:
+    def after_sign_in(self, scope: Scope, pair: TokenPair) -> bool:
         """Set the cookies where they are wanted; say whether the body carries the tokens too."""
-        if self._by_cookies(signed_in.session.delivery):
-            self.set_cookies(scope, signed_in)
-        return signed_in.session.delivery == "bearer"
+        if self._by_cookies(pair.delivery):
+            self.set_cookies(scope, pair)
+        return pair.delivery == "bearer"
 
     def former_token(self, headers: Headers, delivery: Delivery) -> str | None:
         """Return the refresh token whose cookie a sign-in so delivered is about to replace."""
         return self.read(headers).refresh if self._by_cookies(delivery) else None
 
-    def set_cookies(self, scope: Scope, signed_in: SignedIn) -> None:
+    def set_cookies(self, scope: Scope, pair: TokenPair) -> None:
         """Let the answer to this request, whatever it will be, carry the tokens as cookies."""
-        left = signed_in.session.expires_at - self.clock.now()
+        left = pair.expires_at - self.clock.now()
         scope[SET_COOKIES] = [
-            self._cookie(self.access_cookie, signed_in.tokens.access_token, self.access_life),
-            self._cookie(self.refresh_cookie, signed_in.tokens.refresh_token, left),
+            self._cookie(self.access_cookie, pair.access_token, self.access_life),
+            self._cookie(self.refresh_cookie, pair.refresh_token, left),
         ]
 
     def clear_cookies(self, scope: Scope) -> None:

@@ -107,7 +107,7 @@ class Visit:
 
     def keep(self, signed_in: SignedIn) -> None:
         """Let the answer, whatever it will be, carry the tokens as cookies."""
-        self.ask(TokenDelivery).set_cookies(self.request.scope, signed_in)
+        self.ask(TokenDelivery).set_cookies(self.request.scope, signed_in.tokens)
 
     @property
     def next(self) -> str:
