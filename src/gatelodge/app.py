@@ -37,6 +37,7 @@ from gatelodge.master_key import MasterKey
 from gatelodge.sessions import api as sessions_api
 from gatelodge.sessions import pages as sessions_pages
 from gatelodge.sessions.asgi import FastRefresh
+from gatelodge.sessions.lookup import SessionLookup
 from gatelodge.sessions.refresh_tokens import RefreshTokens
 from gatelodge.sessions.service import SessionLimits, SessionService
 from gatelodge.sessions.tutorial import TutorialRefresh
@@ -108,6 +109,7 @@ class House:
     sign_in: SignInService
     tutorial: TutorialRefresh
     setup: SetupService
+    lookup: SessionLookup
     gate: Gate
     delivery: TokenDelivery
     admission: Admission
@@ -223,7 +225,8 @@ def build(settings: Settings, clock: Clock | None = None) -> House:
         clock,
         SessionLimits(settings.session_life, settings.session_idle, settings.refresh_grace),
     )
-    gate = Gate(VerifiedTokens(access_tokens), stores.sessions, stores.feed, clock)
+    lookup = SessionLookup(stores.sessions, clock)
+    gate = Gate(VerifiedTokens(access_tokens), lookup, stores.feed, clock)
     delivery = TokenDelivery(
         clock=clock,
         default=settings.delivery,
@@ -251,6 +254,7 @@ def build(settings: Settings, clock: Clock | None = None) -> House:
         sign_in=SignInService(stores.users, passwords, sessions, audit, attempts),
         tutorial=TutorialRefresh(sessions, keeps_token=settings.tutorial),
         setup=SetupService(stores.one_time_tokens, accounts, clock),
+        lookup=lookup,
         gate=gate,
         delivery=delivery,
         admission=Admission(gate, sessions, delivery, same_origin),
@@ -345,6 +349,7 @@ def services_of(house: House) -> Services:
         house.tutorial,
         house.setup,
         house.gate,
+        house.lookup,
         house.delivery,
         house.admission,
         house.admission.same_origin,

@@ -346,7 +346,7 @@ async def test_a_password_change_beside_a_refresh_brings_the_current_token(
     """Another tab trades while the new password is hashed: the owner stays signed in."""
     ann = await signed_in(client, house, "ann")
     principal = await house.gate.authenticate(ann.token)
-    before = await house.gate.records_of(principal)
+    before = await house.lookup.records_of(principal)
     await refresh(client, ann.answer["refreshToken"])
     changed = await house.sign_in.change_password(before, PASSWORD, "an even better horse", COMMAND)
     clock.advance(timedelta(minutes=1))

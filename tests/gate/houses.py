@@ -15,6 +15,7 @@ from gatelodge.clock import Clock
 from gatelodge.errors import ExpiredToken, InvalidToken
 from gatelodge.gate.principal import Principal
 from gatelodge.ids import SessionId
+from gatelodge.sessions.lookup import principal_of
 from gatelodge.sessions.store import Session, SessionStore
 from gatelodge.settings import Settings
 from tests.contracts.builders import a_session, a_user
@@ -94,7 +95,7 @@ async def read(house: House, device: Device) -> Answer:
     session = await house.stores.sessions.find(claims.session_id)
     if user is None or session is None or not session.stands(user, house.clock.now()):
         return InvalidToken
-    return Principal.of(user, session)
+    return principal_of(user, session)
 
 
 class Counted:
@@ -113,5 +114,6 @@ class Counted:
 
 def reading_through(house: House, sessions: Counted | Held) -> House:
     """Return the same house, whose gate reads through this store."""
-    gate = replace(house.gate, sessions=cast("SessionStore", sessions))
+    lookup = replace(house.lookup, sessions=cast("SessionStore", sessions))
+    gate = replace(house.gate, lookup=lookup)
     return replace(house, gate=gate, admission=replace(house.admission, gate=gate))

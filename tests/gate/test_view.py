@@ -10,6 +10,7 @@ from gatelodge.gate.principal import Principal
 from gatelodge.gate.recent import Recent
 from gatelodge.gate.view import MOST_DEAD, MOST_SESSIONS, View
 from gatelodge.ids import SessionId, UserId
+from gatelodge.sessions.lookup import principal_of
 from tests.contracts.builders import NOON, a_session, a_user
 
 NOW = to_milliseconds(NOON)
@@ -21,7 +22,7 @@ BOB = a_user("bob")
 def a_principal(user: object = ALICE) -> Principal:
     """Return somebody on a device of their own."""
     assert isinstance(user, type(ALICE))
-    return Principal.of(user, a_session(user_id=user.id))
+    return principal_of(user, a_session(user_id=user.id))
 
 
 def a_view(*principals: Principal) -> View:

@@ -20,8 +20,8 @@ from gatelodge.errors import (
     UsernameTaken,
     WrongPassword,
 )
-from gatelodge.gate.principal import Records
 from gatelodge.ids import USER_PREFIX, UserId, new_id
+from gatelodge.sessions.lookup import Records
 
 USER = "user"
 MODERATOR = "moderator"

@@ -5,11 +5,10 @@ from dataclasses import dataclass, field
 from gatelodge.clock import Clock, to_milliseconds
 from gatelodge.errors import ExpiredToken, InvalidToken
 from gatelodge.gate.feed import ChangeFeed
-from gatelodge.gate.principal import Principal, Records, VerifiedToken, VerifiedTokens, as_bytes
+from gatelodge.gate.lookup import Lookup
+from gatelodge.gate.principal import Principal, VerifiedToken, VerifiedTokens, as_bytes
 from gatelodge.gate.rules import Rule
 from gatelodge.gate.view import View
-from gatelodge.ids import SessionId, UserId
-from gatelodge.sessions.store import SessionStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +19,7 @@ class Gate:
     """
 
     tokens: VerifiedTokens
-    sessions: SessionStore
+    lookup: Lookup
     feed: ChangeFeed
     clock: Clock
     view: View = field(default_factory=View)
@@ -96,34 +95,13 @@ class Gate:
         verified.until = min(verified.expires_at, to_milliseconds(principal.expires_at))
         return principal
 
-    async def records_of(self, principal: Principal) -> Records:
-        """Return the records behind a principal, as they stand now.
-
-        Raises:
-            InvalidToken: they ended meanwhile.
-        """
-        records = await self._read(principal.subject, principal.session_id)
-        if records is None:
-            raise InvalidToken
-        return records
-
     async def _read_and_keep(self, verified: VerifiedToken, *, trusted: bool) -> Principal:
         seen = self.view.changes
-        records = await self._read(verified.subject, verified.session_id)
-        if records is None:
+        principal = await self.lookup.find(verified.subject, verified.session_id)
+        if principal is None:
             if trusted:
                 self.view.keep_dead(verified.session_id, verified.subject, seen=seen)
             raise InvalidToken
-        principal = Principal.of(records.user, records.session)
         if trusted:
             self.view.keep(principal, seen=seen)
         return principal
-
-    async def _read(self, user_id: UserId, session_id: SessionId) -> Records | None:
-        found = await self.sessions.find_with_user(session_id)
-        if found is None:
-            return None
-        session, user = found
-        if user.id != user_id or not session.stands(user, self.clock.now()):
-            return None
-        return Records(user, session)

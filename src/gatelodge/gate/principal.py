@@ -1,14 +1,11 @@
 """Whoever makes this request: from the token's text to verified claims, and to a principal."""
 
-import functools
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
 
-from gatelodge.accounts.store import User
 from gatelodge.gate.recent import Recent
 from gatelodge.ids import SessionId, UserId
-from gatelodge.sessions.store import Session
 from gatelodge.tokens.access import AccessTokens
 
 MOST_TOKENS = 10_000
@@ -32,20 +29,6 @@ class Principal:
     roles: tuple[str, ...]
     session_id: SessionId
     expires_at: datetime
-
-    @classmethod
-    def of(cls, user: User, session: Session) -> "Principal":
-        """Return the principal that these two records make."""
-        roles = _kept_once(user.roles)
-        return cls(user.id, user.username, roles, session.id, session.expires_at)
-
-
-@dataclass(frozen=True, slots=True)
-class Records:
-    """The records behind a principal, for a door that shows or changes them."""
-
-    user: User
-    session: Session
 
 
 @dataclass(slots=True)
@@ -105,12 +88,6 @@ class VerifiedTokens:
 
     def __len__(self) -> int:
         return len(self._recent)
-
-
-@functools.lru_cache(maxsize=256)
-def _kept_once(roles: tuple[str, ...]) -> tuple[str, ...]:
-    """Return one and the same tuple for the many users who hold the same roles."""
-    return roles
 
 
 def as_bytes(token: str) -> bytes:

@@ -11,7 +11,7 @@ from gatelodge.audit import AuditLog, Origin
 from gatelodge.credentials.attempts import AttemptGuard, place_of
 from gatelodge.credentials.service import Passwords
 from gatelodge.errors import HashingBusy, InvalidCredentials, TooManyAttempts, WrongPassword
-from gatelodge.gate.principal import Records
+from gatelodge.sessions.lookup import Records
 from gatelodge.sessions.service import SessionService, SignedIn
 from gatelodge.tokens.pair import Delivery
 

@@ -16,6 +16,7 @@ from gatelodge.errors import (
 from gatelodge.gate.gate import Gate
 from gatelodge.gate.principal import Principal
 from gatelodge.gate.rules import SIGNED_IN, Rule
+from gatelodge.sessions.lookup import principal_of
 from gatelodge.sessions.service import SessionService
 from gatelodge.web.caller import origin_of, token_in
 from gatelodge.web.cookies import CookieTokens, TokenDelivery
@@ -83,4 +84,4 @@ class Admission:
         except (InvalidRefreshToken, ExpiredRefreshToken, RefreshTokenReused) as refusal:
             raise InvalidToken from refusal
         self.delivery.set_cookies(request.scope, signed_in.tokens)
-        return Principal.of(signed_in.user, signed_in.session)
+        return principal_of(signed_in.user, signed_in.session)

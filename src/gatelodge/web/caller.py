@@ -8,8 +8,8 @@ from starlette.requests import Request
 
 from gatelodge.audit import LONGEST_TEXT, Origin
 from gatelodge.errors import ConflictingTokens
-from gatelodge.gate.gate import Gate
-from gatelodge.gate.principal import Principal, Records
+from gatelodge.gate.principal import Principal
+from gatelodge.sessions.lookup import Records, SessionLookup
 from gatelodge.web.services import service_of
 from gatelodge.web.shell import REQUEST_ID, Headers, Scope
 
@@ -68,7 +68,7 @@ async def _origin(request: Request) -> Origin:
 
 
 async def _records(request: Request) -> Records:
-    return await service_of(request, Gate).records_of(request.state.principal)
+    return await service_of(request, SessionLookup).records_of(request.state.principal)
 
 
 async def _caller(request: Request) -> Principal:

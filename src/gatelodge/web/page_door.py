@@ -22,9 +22,9 @@ from gatelodge.errors import (
     NoToken,
     Refusal,
 )
-from gatelodge.gate.gate import Gate
-from gatelodge.gate.principal import Principal, Records
+from gatelodge.gate.principal import Principal
 from gatelodge.gate.rules import Rule
+from gatelodge.sessions.lookup import Records, SessionLookup
 from gatelodge.sessions.service import SessionService, SignedIn
 from gatelodge.web import forms
 from gatelodge.web.accept import prefers_page
@@ -93,7 +93,7 @@ class Visit:
 
     async def records(self) -> Records:
         """Return the records of who is signed in, as they stand now."""
-        return await self.ask(Gate).records_of(self.caller)
+        return await self.ask(SessionLookup).records_of(self.caller)
 
     @property
     def former_token(self) -> str | None:
