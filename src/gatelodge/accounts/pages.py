@@ -87,7 +87,9 @@ async def show_delete(visit: Visit) -> Response:
 async def delete(visit: Visit) -> Response:
     """Forget who is signed in."""
     caller = await visit.records()
-    await visit.ask(AccountService).delete_own(caller, visit.form["password"], visit.origin)
+    await visit.ask(AccountService).delete_own(
+        caller.user, caller.session.id, visit.form["password"], visit.origin
+    )
     visit.ask(TokenDelivery).clear_cookies(visit.request.scope)
     return visit.go("/", done="account-deleted")
 

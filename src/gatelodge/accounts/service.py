@@ -20,8 +20,7 @@ from gatelodge.errors import (
     UsernameTaken,
     WrongPassword,
 )
-from gatelodge.ids import USER_PREFIX, UserId, new_id
-from gatelodge.sessions.lookup import Records
+from gatelodge.ids import USER_PREFIX, SessionId, UserId, new_id
 
 USER = "user"
 MODERATOR = "moderator"
@@ -218,8 +217,16 @@ class AccountService:
         await self._record_change(changed, "user.deleted", user)
         return changed
 
-    async def delete_own(self, caller: Records, password: str, origin: Origin) -> None:
+    async def delete_own(
+        self, user: User, session_id: SessionId, password: str, origin: Origin
+    ) -> None:
         """Forget a user who asks for it and proves once more who they are.
+
+        Args:
+            user: who asks.
+            session_id: the session they ask in; wrong passwords are counted for it.
+            password: as typed.
+            origin: where the request came from.
 
         Raises:
             WrongPassword: that is not the password.
@@ -227,8 +234,7 @@ class AccountService:
             TooManyAttempts: too many tries have failed in this session.
             HashingBusy: too many are signing in.
         """
-        user = caller.user
-        counted = self.attempts.by_user(user.id, caller.session.id, origin)
+        counted = self.attempts.by_user(user.id, session_id, origin)
         if not await self.passwords.verify(user.password_hash, password, counted):
             self.audit.note("user.delete_refused", actor=user.id, origin=origin, outcome="failure")
             raise WrongPassword(field="password")
