@@ -39,6 +39,7 @@ from gatelodge.sessions import pages as sessions_pages
 from gatelodge.sessions.asgi import FastRefresh
 from gatelodge.sessions.lookup import SessionLookup
 from gatelodge.sessions.refresh_tokens import RefreshTokens
+from gatelodge.sessions.renewal import SessionRenewal
 from gatelodge.sessions.service import SessionLimits, SessionService
 from gatelodge.sessions.tutorial import TutorialRefresh
 from gatelodge.settings import Settings
@@ -257,7 +258,7 @@ def build(settings: Settings, clock: Clock | None = None) -> House:
         lookup=lookup,
         gate=gate,
         delivery=delivery,
-        admission=Admission(gate, sessions, delivery, same_origin),
+        admission=Admission(gate, SessionRenewal(sessions), delivery, same_origin),
         pages=Pages(Site.of(settings), settings.templates_dir),
         metrics=Metrics.of(settings.metrics_token.get_secret_value(), gate, hashing_pool),
     )

@@ -8,8 +8,9 @@ from pydantic import Field
 from gatelodge import errors
 from gatelodge.accounts.service import AccountService, NewUser
 from gatelodge.gate.rules import ANYBODY, SIGNED_IN
+from gatelodge.sessions.doors import CallerRecords
 from gatelodge.web.bodies import Answer, Message, Request
-from gatelodge.web.caller import CallerRecords, From
+from gatelodge.web.caller import From
 from gatelodge.web.door import Door
 from gatelodge.web.services import Provided
 

@@ -9,6 +9,7 @@ from gatelodge.accounts.service import AccountService, NewUser
 from gatelodge.gate.rules import ANYBODY, SIGNED_IN
 from gatelodge.ids import SessionId
 from gatelodge.sessions.devices import device_name
+from gatelodge.sessions.doors import open_session, records_of
 from gatelodge.sessions.service import SessionService
 from gatelodge.sessions.store import Session
 from gatelodge.web.cookies import TokenDelivery
@@ -55,14 +56,14 @@ async def sign_up(visit: Visit) -> Response:
     """Make a user and sign them in."""
     wanted = NewUser(visit.form["username"], visit.form["email"], visit.form["password"])
     user = await visit.ask(AccountService).sign_up_once(wanted, visit.origin)
-    await visit.open_session(user)
+    await open_session(visit, user)
     return visit.go(visit.next) if visit.next else visit.go("/", done="signed-up")
 
 
 @door.get("/account", rule=SIGNED_IN)
 async def show_account(visit: Visit) -> Response:
     """Show who one is and where one is signed in."""
-    caller = await visit.records()
+    caller = await records_of(visit)
     found = await visit.ask(SessionService).list_own(
         caller.user, before=None, limit=_MOST_DEVICES + 1
     )
@@ -86,7 +87,7 @@ async def show_delete(visit: Visit) -> Response:
 )
 async def delete(visit: Visit) -> Response:
     """Forget who is signed in."""
-    caller = await visit.records()
+    caller = await records_of(visit)
     await visit.ask(AccountService).delete_own(
         caller.user, caller.session.id, visit.form["password"], visit.origin
     )

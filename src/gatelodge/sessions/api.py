@@ -13,12 +13,13 @@ from gatelodge.errors import ExpiredToken, InvalidRefreshToken, InvalidRequest, 
 from gatelodge.gate.gate import Gate
 from gatelodge.gate.rules import ANYBODY, SIGNED_IN
 from gatelodge.ids import SessionId, UserId
+from gatelodge.sessions.doors import CallerRecords
 from gatelodge.sessions.service import SessionService, SignedIn
 from gatelodge.sessions.store import Session
 from gatelodge.sessions.tutorial import TutorialRefresh
 from gatelodge.web import strict_json
 from gatelodge.web.bodies import Answer, Message, Request
-from gatelodge.web.caller import CallerRecords, From, token_in
+from gatelodge.web.caller import From, token_in
 from gatelodge.web.cookies import TokenDelivery
 from gatelodge.web.door import Door
 from gatelodge.web.paging import Cursor, Limit, from_cursor, to_cursor

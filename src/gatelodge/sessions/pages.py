@@ -5,9 +5,9 @@ from starlette.responses import Response
 from gatelodge.errors import NoSuchSession
 from gatelodge.gate.rules import ANYBODY, SIGNED_IN
 from gatelodge.ids import SessionId
+from gatelodge.sessions.doors import records_of, signed_out
 from gatelodge.sessions.service import SessionService
 from gatelodge.web.admission import Admission
-from gatelodge.web.cookies import TokenDelivery
 from gatelodge.web.i18n import N_
 from gatelodge.web.page_door import PageDoor, Visit
 from gatelodge.web.page_forms import Field
@@ -33,13 +33,13 @@ async def sign_out(visit: Visit) -> Response:
         await visit.ask(SessionService).sign_out(
             principal.subject, principal.session_id, visit.origin
         )
-    return _gone(visit, done="signed-out")
+    return signed_out(visit, done="signed-out")
 
 
 @door.post("/account/sign-out", rule=SIGNED_IN, fields=(_SESSION,))
 async def end_session(visit: Visit) -> Response:
     """End another of one's own sessions; once it has ended, to end it again is no mistake."""
-    caller = await visit.records()
+    caller = await records_of(visit)
     try:
         await visit.ask(SessionService).end_own(
             caller.user, SessionId(visit.form["session"]), visit.origin
@@ -53,11 +53,4 @@ async def end_session(visit: Visit) -> Response:
 async def sign_out_everywhere(visit: Visit) -> Response:
     """End all of one's own sessions."""
     await visit.ask(SessionService).sign_out_everywhere(visit.caller.subject, visit.origin)
-    return _gone(visit, done="signed-out-everywhere")
-
-
-def _gone(visit: Visit, *, done: str) -> Response:
-    visit.ask(TokenDelivery).clear_cookies(visit.request.scope)
-    response = visit.go("/", done=done)
-    response.headers["Clear-Site-Data"] = '"cookies", "storage"'  # ASVS 14.3.1
-    return response
+    return signed_out(visit, done="signed-out-everywhere")

@@ -5,6 +5,7 @@ from starlette.responses import Response
 from gatelodge.accounts.service import NewUser
 from gatelodge.errors import InvalidSetupLink
 from gatelodge.gate.rules import ANYBODY
+from gatelodge.sessions.doors import open_session
 from gatelodge.setup.service import LIFE, SetupService
 from gatelodge.web.cookies import TokenDelivery
 from gatelodge.web.page_door import PageDoor, Visit
@@ -48,7 +49,7 @@ async def set_up(visit: Visit) -> Response:
     """Make the administrator, sign them in, and show them their account."""
     wanted = NewUser(visit.form["username"], visit.form["email"], visit.form["password"])
     user = await visit.ask(SetupService).make_admin(_secret(visit), wanted, visit.origin)
-    await visit.open_session(user)
+    await open_session(visit, user)
     return visit.go("/account", done="admin-made")
 
 

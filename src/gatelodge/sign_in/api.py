@@ -7,11 +7,12 @@ from starlette.requests import Request as HttpRequest
 
 from gatelodge import errors
 from gatelodge.gate.rules import ANYBODY, SIGNED_IN
+from gatelodge.sessions.doors import CallerRecords
 from gatelodge.sessions.service import SignedIn
 from gatelodge.sign_in.service import SignInService
 from gatelodge.tokens.pair import Delivery
 from gatelodge.web.bodies import Answer, Request
-from gatelodge.web.caller import CallerRecords, From
+from gatelodge.web.caller import From
 from gatelodge.web.cookies import TokenDelivery
 from gatelodge.web.door import Door
 from gatelodge.web.services import Provided

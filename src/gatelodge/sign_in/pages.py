@@ -3,6 +3,7 @@
 from starlette.responses import Response
 
 from gatelodge.gate.rules import ANYBODY, SIGNED_IN
+from gatelodge.sessions.doors import records_of
 from gatelodge.sign_in.service import SignInService
 from gatelodge.web.i18n import N_
 from gatelodge.web.page_door import PageDoor, Visit
@@ -34,7 +35,7 @@ async def sign_in(visit: Visit) -> Response:
         visit.origin,
         former=visit.former_token,
     )
-    visit.keep(signed_in)
+    visit.keep(signed_in.tokens)
     return visit.go(visit.next or "/")
 
 
@@ -53,10 +54,10 @@ async def show_change_password(visit: Visit) -> Response:
 async def change_password(visit: Visit) -> Response:
     """Change the password; this browser gets a new session, every other one ends."""
     signed_in = await visit.ask(SignInService).change_password(
-        await visit.records(),
+        await records_of(visit),
         visit.form["currentPassword"],
         visit.form["newPassword"],
         visit.origin,
     )
-    visit.keep(signed_in)
+    visit.keep(signed_in.tokens)
     return visit.go("/account", done="password-changed")

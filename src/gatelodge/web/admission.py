@@ -1,9 +1,11 @@
 """How a request is let in: by a header or by cookies, which renew themselves on the way."""
 
 from dataclasses import dataclass
+from typing import Protocol
 
 from starlette.requests import Request
 
+from gatelodge.audit import Origin
 from gatelodge.errors import (
     ConflictingTokens,
     ExpiredRefreshToken,
@@ -16,11 +18,21 @@ from gatelodge.errors import (
 from gatelodge.gate.gate import Gate
 from gatelodge.gate.principal import Principal
 from gatelodge.gate.rules import SIGNED_IN, Rule
-from gatelodge.sessions.lookup import principal_of
-from gatelodge.sessions.service import SessionService
+from gatelodge.tokens.pair import TokenPair
 from gatelodge.web.caller import origin_of, token_in
 from gatelodge.web.cookies import CookieTokens, TokenDelivery
 from gatelodge.web.same_origin import SAFE_METHODS, SameOrigin
+
+
+class Renewal(Protocol):
+    """Trades refresh tokens for requests of which nothing else is good any more."""
+
+    async def renew(self, token: str, origin: Origin) -> tuple[Principal, TokenPair]:
+        """Return who the refresh token signs in, and their new tokens.
+
+        Raises:
+            InvalidRefreshToken, ExpiredRefreshToken, RefreshTokenReused: it is not good any more.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +40,7 @@ class Admission:
     """Ask the gate about a request, whatever carries its tokens."""
 
     gate: Gate
-    sessions: SessionService
+    renewal: Renewal
     delivery: TokenDelivery
     same_origin: SameOrigin
 
@@ -80,8 +92,8 @@ class Admission:
         A renewal that fails leaves the cookies alone: they may be newer than this request.
         """
         try:
-            signed_in = await self.sessions.refresh(refresh_token, origin_of(request))
+            principal, pair = await self.renewal.renew(refresh_token, origin_of(request))
         except (InvalidRefreshToken, ExpiredRefreshToken, RefreshTokenReused) as refusal:
             raise InvalidToken from refusal
-        self.delivery.set_cookies(request.scope, signed_in.tokens)
-        return principal_of(signed_in.user, signed_in.session)
+        self.delivery.set_cookies(request.scope, pair)
+        return principal

@@ -9,8 +9,6 @@ from starlette.requests import Request
 from gatelodge.audit import LONGEST_TEXT, Origin
 from gatelodge.errors import ConflictingTokens
 from gatelodge.gate.principal import Principal
-from gatelodge.sessions.lookup import Records, SessionLookup
-from gatelodge.web.services import service_of
 from gatelodge.web.shell import REQUEST_ID, Headers, Scope
 
 
@@ -67,10 +65,6 @@ async def _origin(request: Request) -> Origin:
     return origin_of(request)
 
 
-async def _records(request: Request) -> Records:
-    return await service_of(request, SessionLookup).records_of(request.state.principal)
-
-
 async def _caller(request: Request) -> Principal:
     principal: Principal = request.state.principal
     return principal
@@ -81,6 +75,3 @@ From = Annotated[Origin, Depends(_origin)]
 
 Caller = Annotated[Principal, Depends(_caller)]
 """Who makes the request; only on routes whose rule asks for somebody."""
-
-CallerRecords = Annotated[Records, Depends(_records)]
-"""The records of whoever makes the request, read for it; on the same routes."""

@@ -10,7 +10,6 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import compile_path
 
-from gatelodge.accounts.store import User
 from gatelodge.audit import Origin
 from gatelodge.errors import (
     CrossSiteRequest,
@@ -24,8 +23,7 @@ from gatelodge.errors import (
 )
 from gatelodge.gate.principal import Principal
 from gatelodge.gate.rules import Rule
-from gatelodge.sessions.lookup import Records, SessionLookup
-from gatelodge.sessions.service import SessionService, SignedIn
+from gatelodge.tokens.pair import TokenPair
 from gatelodge.web import forms
 from gatelodge.web.accept import prefers_page
 from gatelodge.web.admission import Admission
@@ -91,23 +89,14 @@ class Visit:
         """Where the request came from."""
         return origin_of(self.request)
 
-    async def records(self) -> Records:
-        """Return the records of who is signed in, as they stand now."""
-        return await self.ask(SessionLookup).records_of(self.caller)
-
     @property
     def former_token(self) -> str | None:
         """The refresh token whose cookie a sign-in here is about to replace."""
         return self.ask(TokenDelivery).former_token(self.request.scope["headers"], "cookie")
 
-    async def open_session(self, user: User) -> None:
-        """Sign in, by this browser's cookies, a user who was made or proven just now."""
-        sessions = self.ask(SessionService)
-        self.keep(await sessions.open(user, "cookie", self.origin, former=self.former_token))
-
-    def keep(self, signed_in: SignedIn) -> None:
+    def keep(self, pair: TokenPair) -> None:
         """Let the answer, whatever it will be, carry the tokens as cookies."""
-        self.ask(TokenDelivery).set_cookies(self.request.scope, signed_in.tokens)
+        self.ask(TokenDelivery).set_cookies(self.request.scope, pair)
 
     @property
     def next(self) -> str:

@@ -1,0 +1,26 @@
+"""What admission asks for when only the refresh cookie is left: a new pair, and whose it is."""
+
+from dataclasses import dataclass
+
+from gatelodge.audit import Origin
+from gatelodge.gate.principal import Principal
+from gatelodge.sessions.lookup import principal_of
+from gatelodge.sessions.service import SessionService
+from gatelodge.tokens.pair import TokenPair
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRenewal:
+    """The `Renewal` of `web/admission.py`, over the session service."""
+
+    sessions: SessionService
+
+    async def renew(self, token: str, origin: Origin) -> tuple[Principal, TokenPair]:
+        """Trade a refresh token; return who it signs in, and their new tokens.
+
+        Raises:
+            InvalidRefreshToken, ExpiredRefreshToken, RefreshTokenReused: as
+                `SessionService.refresh`.
+        """
+        signed_in = await self.sessions.refresh(token, origin)
+        return principal_of(signed_in.user, signed_in.session), signed_in.tokens
