@@ -12,10 +12,10 @@ from dataclasses import replace
 from sqlalchemy import Engine, event
 
 from gatelodge.app import House, build, create_app
-from gatelodge.gate.asgi import FastDoor
 from gatelodge.gate.feed import FeedState, Forget
 from gatelodge.serving import server_of
 from gatelodge.settings import read_settings
+from gatelodge.web.fast_door import FastDoor
 from gatelodge.web.shell import App, Headers, Receive, Scope, Send
 
 BOARD = "/api/test/user"

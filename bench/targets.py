@@ -37,7 +37,7 @@ TARGETS = (
         "token check / limit",
         1.25,
         "≤ 1.25 ×",
-        "fewer steps between the ASGI scope and the answer in `gate/asgi.py`",
+        "fewer steps between the ASGI scope and the answer in `web/fast_door.py`",
     ),
     Target(
         "database reads of 1,000 warm token checks",

@@ -27,8 +27,6 @@ from gatelodge.credentials.passwords import PasswordHasher
 from gatelodge.credentials.service import Passwords
 from gatelodge.data_folder import SECRET_KEY
 from gatelodge.errors import ConfigurationError, Refusal, StoreUnavailable
-from gatelodge.gate import api as gate_api
-from gatelodge.gate.asgi import FastDoor, FastRoute
 from gatelodge.gate.gate import Gate
 from gatelodge.gate.principal import VerifiedTokens
 from gatelodge.health import api as health_api
@@ -50,13 +48,14 @@ from gatelodge.sign_in import pages as sign_in_pages
 from gatelodge.sign_in.service import SignInService
 from gatelodge.stores import Stores, open_stores
 from gatelodge.tasks import end, end_with_parent, repeat
-from gatelodge.tokens import api as tokens_api
 from gatelodge.tokens.access import AccessTokens
 from gatelodge.tokens.keys import KEY_PREFIX, SigningKeys
+from gatelodge.verify import api as verify_api
 from gatelodge.web import openapi, static_files
 from gatelodge.web.admission import Admission
 from gatelodge.web.cookies import TokenDelivery
 from gatelodge.web.cors import Cors
+from gatelodge.web.fast_door import FastDoor, FastRoute
 from gatelodge.web.html import Pages, Site
 from gatelodge.web.proxies import TrustedProxies
 from gatelodge.web.refusals import (
@@ -76,8 +75,8 @@ DOORS = (
     sign_in_api.door,
     sessions_api.door,
     boards_api.door,
-    gate_api.door,
-    tokens_api.door,
+    verify_api.door,
+    verify_api.keys_door,
     openapi.door,
     boards_pages.door,
     accounts_pages.door,
@@ -302,7 +301,7 @@ def create_app(house: House) -> App:
 def fast_routes(shell: Shell) -> dict[str, FastRoute]:
     """Return what the fast door answers: the boards and forward-auth, as FastAPI would."""
     routes = {}
-    for declared in (*boards_api.door.routes, *gate_api.door.routes):
+    for declared in (*boards_api.door.routes, *verify_api.door.routes):
         text = boards_api.CONTENT.get(declared.path)
         twin = Response() if text is None else PlainTextResponse(text)
         headers = shell.complete(twin.raw_headers)

@@ -7,8 +7,8 @@ import httpx
 import pytest
 
 from gatelodge.app import House, build, create_app
-from gatelodge.gate.asgi import FastDoor
 from gatelodge.settings import Settings
+from gatelodge.web.fast_door import FastDoor
 from gatelodge.web.shell import Receive, Scope, Send, Shell
 from tests.support.clock import FakeClock
 from tests.support.people import Person, signed_in

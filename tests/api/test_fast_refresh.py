@@ -6,8 +6,8 @@ import httpx
 import pytest
 
 from gatelodge.app import House, create_app
-from gatelodge.gate.asgi import FastDoor
 from gatelodge.sessions.asgi import PATH, FastRefresh
+from gatelodge.web.fast_door import FastDoor
 from gatelodge.web.shell import App
 from tests.support.people import Person, signed_in
 

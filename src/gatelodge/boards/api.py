@@ -2,10 +2,18 @@
 
 from starlette.responses import PlainTextResponse
 
-from gatelodge.gate.rules import ADMIN_BOARD, ANYBODY, MODERATOR_BOARD, USER_BOARD
+from gatelodge.errors import AdminRequired, ModeratorRequired, NoTokenForBoard
+from gatelodge.gate.rules import ANYBODY, Rule
 from gatelodge.web.door import Door
 
 door = Door("/api/test", tag="boards")
+
+# The tutorial's boards answer 403 when there is no token: its clients depend on it.
+USER_BOARD = Rule("signed in", missing=NoTokenForBoard)
+MODERATOR_BOARD = Rule(
+    "moderator", any_of=("moderator",), missing=NoTokenForBoard, lacking=ModeratorRequired
+)
+ADMIN_BOARD = Rule("admin", any_of=("admin",), missing=NoTokenForBoard, lacking=AdminRequired)
 
 CONTENT = {
     "/api/test/all": "Public Content.",

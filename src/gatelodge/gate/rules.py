@@ -5,9 +5,7 @@ from dataclasses import dataclass
 from gatelodge.errors import (
     AdminRequired,
     Forbidden,
-    ModeratorRequired,
     NoToken,
-    NoTokenForBoard,
     Refusal,
 )
 
@@ -38,10 +36,3 @@ class Rule:
 ANYBODY = Rule("anybody", public=True)
 SIGNED_IN = Rule("signed in")
 ADMIN = Rule("admin", any_of=("admin",), lacking=AdminRequired)
-
-# The tutorial's boards answer 403 when there is no token: its clients depend on it.
-USER_BOARD = Rule("signed in", missing=NoTokenForBoard)
-MODERATOR_BOARD = Rule(
-    "moderator", any_of=("moderator",), missing=NoTokenForBoard, lacking=ModeratorRequired
-)
-ADMIN_BOARD = Rule("admin", any_of=("admin",), missing=NoTokenForBoard, lacking=AdminRequired)

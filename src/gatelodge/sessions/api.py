@@ -7,9 +7,9 @@ from pydantic import Field
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 
-from gatelodge import errors
+from gatelodge import errors, strict_json
 from gatelodge.audit import Origin
-from gatelodge.errors import ExpiredToken, InvalidRefreshToken, InvalidRequest, InvalidToken
+from gatelodge.errors import ExpiredToken, InvalidRefreshToken, InvalidToken
 from gatelodge.gate.gate import Gate
 from gatelodge.gate.rules import ANYBODY, SIGNED_IN
 from gatelodge.ids import SessionId, UserId
@@ -17,7 +17,6 @@ from gatelodge.sessions.doors import CallerRecords
 from gatelodge.sessions.service import SessionService, SignedIn
 from gatelodge.sessions.store import Session
 from gatelodge.sessions.tutorial import TutorialRefresh
-from gatelodge.web import strict_json
 from gatelodge.web.bodies import Answer, Message, Request
 from gatelodge.web.caller import From, token_in
 from gatelodge.web.cookies import TokenDelivery
@@ -219,7 +218,7 @@ async def _whatever_was_sent(request: HttpRequest) -> dict[str, Any]:
     """Return the body where it is an object, else nothing: sign-out never fails over its body."""
     try:
         value = strict_json.parse(await request.body())
-    except InvalidRequest:
+    except ValueError:
         return {}
     return value if isinstance(value, dict) else {}
 

@@ -7,9 +7,8 @@ FastAPI, which has the same route and answers byte for byte the same; a test hol
 
 from starlette.responses import JSONResponse
 
-from gatelodge.errors import InvalidRequest
+from gatelodge import strict_json
 from gatelodge.sessions.service import SessionService
-from gatelodge.web import strict_json
 from gatelodge.web.caller import origin_of_scope
 from gatelodge.web.shell import App, Headers, Message, Receive, Scope, Send
 
@@ -77,7 +76,7 @@ def _token_in(body: bytes) -> str | None:
     """Return the refresh token of a body that holds it and nothing else; None: look closer."""
     try:
         value = strict_json.parse(body)
-    except InvalidRequest:
+    except ValueError:
         return None
     if not isinstance(value, dict) or list(value) != ["refreshToken"]:
         return None

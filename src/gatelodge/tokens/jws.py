@@ -5,12 +5,12 @@ which texts get that far. `docs/decisions/0004-strict-token-shell.md` says what 
 that general libraries let through.
 """
 
-import json
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
+from gatelodge import strict_json
 from gatelodge.base64url import decode_base64url
 from gatelodge.errors import InvalidToken
 from gatelodge.tokens.jwk import VerificationKey
@@ -70,14 +70,14 @@ async def verify_jws(text: str, find_key: KeyFinder, *, policy: JwsPolicy) -> Ve
 
 
 def read_json_object(raw: bytes) -> dict[str, Any]:
-    """Return the JSON object that the bytes are, in UTF-8, each name once.
+    """Return the JSON object that the bytes are, in UTF-8, each name once (see `strict_json.py`).
 
     Raises:
         InvalidToken: they are anything else.
     """
     try:
-        value = _decode_json(raw.decode("utf-8"))
-    except (ValueError, RecursionError):
+        value = strict_json.parse(raw)
+    except ValueError:
         raise InvalidToken from None
     if not isinstance(value, dict):
         raise InvalidToken
@@ -105,19 +105,3 @@ def _read_header(raw: bytes, policy: JwsPolicy) -> tuple[str, str]:
     if not policy.kid.fullmatch(kid):
         raise InvalidToken
     return algorithm, kid
-
-
-def _each_name_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    value = dict(pairs)
-    if len(value) != len(pairs):
-        raise ValueError("a name appears twice")
-    return value
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
-
-
-_decode_json = json.JSONDecoder(
-    object_pairs_hook=_each_name_once, parse_constant=_refuse_constant
-).decode

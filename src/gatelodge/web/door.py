@@ -24,8 +24,9 @@ from gatelodge.errors import (
     UnsupportedMediaType,
 )
 from gatelodge.gate.rules import Rule
-from gatelodge.web import forms, strict_json
+from gatelodge.web import forms
 from gatelodge.web.admission import Admission
+from gatelodge.web.bodies import read_json
 from gatelodge.web.cookies import TokenDelivery
 from gatelodge.web.responses import STATUS
 from gatelodge.web.same_origin import SAFE_METHODS
@@ -219,7 +220,7 @@ async def _check_body(request: Request, *, required: bool) -> None:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise UnsupportedMediaType
-    strict_json.parse(await request.body())
+    read_json(await request.body())
 
 
 def _refusals_of(rule: Rule) -> tuple[type[Refusal], ...]:

@@ -1,4 +1,4 @@
-"""The door for reverse proxies that ask about each request (nginx, Traefik, Caddy)."""
+"""The doors for programs that check tokens: proxies that ask each time, and public keys."""
 
 from typing import Annotated
 from urllib.parse import quote
@@ -10,16 +10,18 @@ from starlette.responses import RedirectResponse, Response
 
 from gatelodge.errors import Forbidden
 from gatelodge.gate.identity import identity_headers
-from gatelodge.gate.rules import SIGNED_IN
+from gatelodge.gate.rules import ANYBODY, SIGNED_IN
+from gatelodge.tokens.keys import JWKS_MAX_AGE, SigningKeys
 from gatelodge.web.accept import prefers_page
 from gatelodge.web.caller import Caller
 from gatelodge.web.door import Door
 from gatelodge.web.return_address import MOST_CHARACTERS, checked
 from gatelodge.web.same_origin import SameOrigin
-from gatelodge.web.services import service_of
+from gatelodge.web.services import Provided, service_of
 from gatelodge.web.shell import MOST_TARGET_BYTES, SET_COOKIES
 
 door = Door("/api/auth", tag="gate")
+keys_door = Door(tag="tokens")
 
 SIGN_IN_PAGE = "/sign-in"
 
@@ -105,3 +107,32 @@ async def verify(
     # Bytes, as the fast door sends them: a name that folds to ASCII need not be ASCII itself.
     response.raw_headers = [*identity_headers(caller), *response.raw_headers]
     return response
+
+
+class PublicKey(BaseModel):
+    """One public key (RFC 7517, RFC 8037)."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    kty: str
+    crv: str
+    x: str
+    kid: str
+    use: str
+    alg: str
+
+
+class PublicKeys(BaseModel):
+    """The keys that verify our access tokens (RFC 7517, section 5)."""
+
+    keys: list[PublicKey]
+
+
+@keys_door.get("/.well-known/jwks.json", rule=ANYBODY, response_model=PublicKeys)
+async def jwks(
+    keys: Annotated[SigningKeys, Provided(SigningKeys)], response: Response
+) -> dict[str, list[dict[str, str]]]:
+    """Return the public keys, those that will sign soon and those that signed lately included."""
+    response.headers["Cache-Control"] = f"public, max-age={int(JWKS_MAX_AGE.total_seconds())}"
+    response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
+    return keys.jwks()

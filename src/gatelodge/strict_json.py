@@ -4,18 +4,20 @@ import json
 import math
 from typing import Any, NoReturn
 
-from gatelodge.errors import InvalidRequest
-
 MOST_DEPTH = 16
 MOST_KEYS = 64
 MOST_DIGITS = 19
 
 
+class NotStrict(ValueError):
+    """The text is no JSON, or JSON that two readers could read differently."""
+
+
 def parse(body: bytes) -> Any:
-    """Return the value that the body holds.
+    """Return the value that the body of a request, or a part of a token, holds.
 
     Raises:
-        InvalidRequest: it is not UTF-8, not JSON, or goes past a limit; the message says which.
+        ValueError: it is not UTF-8, not JSON, or goes past a limit; the message says which.
     """
     try:
         text = body.decode("utf-8")
@@ -26,40 +28,42 @@ def parse(body: bytes) -> Any:
             parse_float=_float,
             parse_constant=_constant,
         )
+    except NotStrict:
+        raise
     except UnicodeDecodeError as error:
-        raise InvalidRequest("The body is not UTF-8.") from error
+        raise NotStrict("The body is not UTF-8.") from error
     except RecursionError as error:
-        raise InvalidRequest("The body is nested too deeply.") from error
+        raise NotStrict("The body is nested too deeply.") from error
     except ValueError as error:
-        raise InvalidRequest("The body is not JSON.") from error
+        raise NotStrict("The body is not JSON.") from error
     _check(value, depth=1)
     return value
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(pairs) > MOST_KEYS:
-        raise InvalidRequest("An object in the body has too many keys.")
+        raise NotStrict("An object in the body has too many keys.")
     value = dict(pairs)
     if len(value) != len(pairs):
-        raise InvalidRequest("An object in the body has the same key twice.")
+        raise NotStrict("An object in the body has the same key twice.")
     return value
 
 
 def _integer(digits: str) -> int:
     if len(digits.lstrip("-")) > MOST_DIGITS:
-        raise InvalidRequest("A number in the body has too many digits.")
+        raise NotStrict("A number in the body has too many digits.")
     return int(digits)
 
 
 def _float(digits: str) -> float:
     value = float(digits)
     if len(digits) > 2 * MOST_DIGITS or not math.isfinite(value):
-        raise InvalidRequest("A number in the body has too many digits or is too large.")
+        raise NotStrict("A number in the body has too many digits or is too large.")
     return value
 
 
 def _constant(name: str) -> NoReturn:
-    raise InvalidRequest(f"{name} is not JSON.")
+    raise NotStrict(f"{name} is not JSON.")
 
 
 def _check(value: Any, depth: int) -> None:
@@ -73,7 +77,7 @@ def _check(value: Any, depth: int) -> None:
 
 def _check_items(items: list[Any], depth: int) -> None:
     if depth > MOST_DEPTH:
-        raise InvalidRequest("The body is nested too deeply.")
+        raise NotStrict("The body is nested too deeply.")
     for item in items:
         _check(item, depth + 1)
 
@@ -81,7 +85,7 @@ def _check_items(items: list[Any], depth: int) -> None:
 def _check_text(text: str) -> None:
     """Refuse what databases and logs cannot keep: NUL and lone surrogates."""
     if "\0" in text or not _is_encodable(text):
-        raise InvalidRequest("A text in the body has a character that is not allowed.")
+        raise NotStrict("A text in the body has a character that is not allowed.")
 
 
 def _is_encodable(text: str) -> bool:

@@ -1,0 +1,1 @@
+"""Answers for programs that check tokens: forward-auth, and the public keys."""
