@@ -32,6 +32,15 @@ from gatelodge.gate.principal import VerifiedTokens
 from gatelodge.health import api as health_api
 from gatelodge.health.metrics import Metrics
 from gatelodge.master_key import MasterKey
+from gatelodge.pages import static_files
+from gatelodge.pages.html import Pages, Site
+from gatelodge.pages.refusals import (
+    answer_early,
+    answer_http_error,
+    answer_refusal,
+    answer_unforeseen,
+    answer_validation_error,
+)
 from gatelodge.sessions import api as sessions_api
 from gatelodge.sessions import pages as sessions_pages
 from gatelodge.sessions.asgi import FastRefresh
@@ -51,20 +60,12 @@ from gatelodge.tasks import end, end_with_parent, repeat
 from gatelodge.tokens.access import AccessTokens
 from gatelodge.tokens.keys import KEY_PREFIX, SigningKeys
 from gatelodge.verify import api as verify_api
-from gatelodge.web import openapi, static_files
+from gatelodge.web import openapi
 from gatelodge.web.admission import Admission
 from gatelodge.web.cookies import TokenDelivery
 from gatelodge.web.cors import Cors
 from gatelodge.web.fast_door import FastDoor, FastRoute
-from gatelodge.web.html import Pages, Site
 from gatelodge.web.proxies import TrustedProxies
-from gatelodge.web.refusals import (
-    answer_early,
-    answer_http_error,
-    answer_refusal,
-    answer_unforeseen,
-    answer_validation_error,
-)
 from gatelodge.web.same_origin import SameOrigin
 from gatelodge.web.services import Services
 from gatelodge.web.shell import App, Shell

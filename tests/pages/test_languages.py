@@ -9,11 +9,11 @@ import pytest
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po
 
+from gatelodge import i18n
 from gatelodge.errors import HashingBusy, Refusal, RejectedPassword
-from gatelodge.web import i18n
-from gatelodge.web.i18n import LOCALES, READERS, language_for
-from gatelodge.web.theme import DARK_GROUND, LIGHT_GROUND, READABLE, Palette, contrast
-from gatelodge.web.wording import sentence_of
+from gatelodge.i18n import LOCALES, READERS, language_for
+from gatelodge.pages.theme import DARK_GROUND, LIGHT_GROUND, READABLE, Palette, contrast
+from gatelodge.pages.wording import sentence_of
 from tests.pages.reader import Reader
 
 HOUSE = Path(i18n.__file__).parents[1]

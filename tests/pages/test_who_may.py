@@ -6,8 +6,8 @@ import httpx
 import pytest
 
 from gatelodge.app import DOORS, House
+from gatelodge.pages.door import PageDoor
 from gatelodge.web.door import Declared
-from gatelodge.web.page_door import PageDoor
 from gatelodge.web.responses import STATUS
 from tests.pages.reader import ACCEPT
 from tests.support.people import PASSWORD

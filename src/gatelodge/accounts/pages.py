@@ -7,15 +7,10 @@ from starlette.responses import Response
 
 from gatelodge.accounts.service import AccountService, NewUser
 from gatelodge.gate.rules import ANYBODY, SIGNED_IN
+from gatelodge.i18n import N_
 from gatelodge.ids import SessionId
-from gatelodge.sessions.devices import device_name
-from gatelodge.sessions.doors import open_session, records_of
-from gatelodge.sessions.service import SessionService
-from gatelodge.sessions.store import Session
-from gatelodge.web.cookies import TokenDelivery
-from gatelodge.web.i18n import N_
-from gatelodge.web.page_door import PageDoor, Visit
-from gatelodge.web.page_fields import (
+from gatelodge.pages.door import PageDoor, Visit
+from gatelodge.pages.fields import (
     EMAIL,
     FOR_PASSWORD_MANAGERS,
     NEW_PASSWORD,
@@ -23,6 +18,11 @@ from gatelodge.web.page_fields import (
     PASSWORD,
     USERNAME,
 )
+from gatelodge.sessions.devices import device_name
+from gatelodge.sessions.doors import open_session, records_of
+from gatelodge.sessions.service import SessionService
+from gatelodge.sessions.store import Session
+from gatelodge.web.cookies import TokenDelivery
 
 door = PageDoor()
 

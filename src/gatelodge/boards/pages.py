@@ -6,9 +6,9 @@ from starlette.responses import JSONResponse, Response
 
 from gatelodge.errors import ModeratorRequired
 from gatelodge.gate.rules import ADMIN, ANYBODY, SIGNED_IN, Rule
+from gatelodge.i18n import N_
+from gatelodge.pages.door import PageDoor, Visit
 from gatelodge.web.accept import prefers_page
-from gatelodge.web.i18n import N_
-from gatelodge.web.page_door import PageDoor, Visit
 
 door = PageDoor()
 

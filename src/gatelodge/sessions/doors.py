@@ -7,10 +7,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gatelodge.accounts.store import User
+from gatelodge.pages.door import Visit
 from gatelodge.sessions.lookup import Records, SessionLookup
 from gatelodge.sessions.service import SessionService
 from gatelodge.web.cookies import TokenDelivery
-from gatelodge.web.page_door import Visit
 from gatelodge.web.services import service_of
 
 

@@ -4,13 +4,13 @@ from starlette.responses import Response
 
 from gatelodge.errors import NoSuchSession
 from gatelodge.gate.rules import ANYBODY, SIGNED_IN
+from gatelodge.i18n import N_
 from gatelodge.ids import SessionId
+from gatelodge.pages.door import PageDoor, Visit
+from gatelodge.pages.forms import Field
 from gatelodge.sessions.doors import records_of, signed_out
 from gatelodge.sessions.service import SessionService
 from gatelodge.web.admission import Admission
-from gatelodge.web.i18n import N_
-from gatelodge.web.page_door import PageDoor, Visit
-from gatelodge.web.page_forms import Field
 
 door = PageDoor()
 

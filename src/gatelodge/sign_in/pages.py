@@ -3,12 +3,12 @@
 from starlette.responses import Response
 
 from gatelodge.gate.rules import ANYBODY, SIGNED_IN
+from gatelodge.i18n import N_
+from gatelodge.pages.door import PageDoor, Visit
+from gatelodge.pages.fields import FOR_PASSWORD_MANAGERS, NEXT, PASSWORD
+from gatelodge.pages.forms import Field
 from gatelodge.sessions.doors import records_of
 from gatelodge.sign_in.service import SignInService
-from gatelodge.web.i18n import N_
-from gatelodge.web.page_door import PageDoor, Visit
-from gatelodge.web.page_fields import FOR_PASSWORD_MANAGERS, NEXT, PASSWORD
-from gatelodge.web.page_forms import Field
 
 door = PageDoor()
 

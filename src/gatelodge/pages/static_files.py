@@ -3,7 +3,7 @@
 from starlette.responses import Response
 
 from gatelodge.gate.rules import ANYBODY
-from gatelodge.web.page_door import PageDoor, Visit
+from gatelodge.pages.door import PageDoor, Visit
 
 door = PageDoor()
 

@@ -6,7 +6,7 @@ A refusal's own message is the tutorial's where its clients depend on it; people
 from collections.abc import Mapping
 
 from gatelodge.errors import Refusal
-from gatelodge.web.i18n import N_, Language
+from gatelodge.i18n import N_, Language
 from gatelodge.web.responses import STATUS
 
 NOTICES: Mapping[str, str] = {

@@ -19,9 +19,9 @@ from gatelodge.errors import (
     Refusal,
     RoleNotGrantable,
 )
+from gatelodge.pages.door import answer_before_routing, is_for_people, refusal_page
+from gatelodge.pages.html import Pages
 from gatelodge.web.caller import origin_of
-from gatelodge.web.html import Pages
-from gatelodge.web.page_door import answer_before_routing, is_for_people, refusal_page
 from gatelodge.web.responses import refusal_response
 from gatelodge.web.services import service_of
 from gatelodge.web.shell import REQUEST_ID, Scope

@@ -20,9 +20,9 @@ from markupsafe import Markup
 from starlette.responses import HTMLResponse, Response
 
 from gatelodge.errors import ConfigurationError
+from gatelodge.i18n import Language
+from gatelodge.pages.theme import Logo, Palette, read_logo
 from gatelodge.settings import Settings
-from gatelodge.web.i18n import Language
-from gatelodge.web.theme import Logo, Palette, read_logo
 
 STATIC = Path(__file__).parent / "static"
 
@@ -176,7 +176,7 @@ class Pages:
 
 def _environment(templates: Path | None) -> Environment:
     """Return the environment in which `gatelodge/base.html` is always our own."""
-    ours = PackageLoader("gatelodge.web")
+    ours = PackageLoader("gatelodge.pages")
     theirs = [FileSystemLoader(templates)] if templates else []
     return Environment(
         loader=ChoiceLoader([*theirs, ours, PrefixLoader({"gatelodge": ours})]),

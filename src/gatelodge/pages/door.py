@@ -23,6 +23,10 @@ from gatelodge.errors import (
 )
 from gatelodge.gate.principal import Principal
 from gatelodge.gate.rules import Rule
+from gatelodge.i18n import Language, language_for
+from gatelodge.pages.forms import Field, Form
+from gatelodge.pages.html import Pages
+from gatelodge.pages.wording import NOTICES, sentence_of, title_of
 from gatelodge.tokens.pair import TokenPair
 from gatelodge.web import forms
 from gatelodge.web.accept import prefers_page
@@ -30,15 +34,11 @@ from gatelodge.web.admission import Admission
 from gatelodge.web.caller import origin_of
 from gatelodge.web.cookies import TokenDelivery
 from gatelodge.web.door import Declared, check_query
-from gatelodge.web.html import Pages
-from gatelodge.web.i18n import Language, language_for
-from gatelodge.web.page_forms import Field, Form
 from gatelodge.web.responses import STATUS, refusal_headers, refusal_response
 from gatelodge.web.return_address import checked, origin_in
 from gatelodge.web.same_origin import SAFE_METHODS
 from gatelodge.web.services import service_of
 from gatelodge.web.shell import REQUEST_ID, Scope
-from gatelodge.web.wording import NOTICES, sentence_of, title_of
 
 T = TypeVar("T")
 

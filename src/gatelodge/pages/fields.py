@@ -1,7 +1,7 @@
 """The fields that several pages' forms have."""
 
-from gatelodge.web.i18n import N_
-from gatelodge.web.page_forms import Field
+from gatelodge.i18n import N_
+from gatelodge.pages.forms import Field
 
 NEXT = Field("next")
 """Where to go afterwards."""

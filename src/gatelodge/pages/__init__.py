@@ -1,0 +1,1 @@
+"""HTML doors: what every page shares."""
