@@ -14,8 +14,6 @@ from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse, Response
 
 from gatelodge import __version__
-from gatelodge.accounts import api as accounts_api
-from gatelodge.accounts import pages as accounts_pages
 from gatelodge.accounts.service import AccountService
 from gatelodge.audit import AuditLog
 from gatelodge.boards import api as boards_api
@@ -32,6 +30,8 @@ from gatelodge.gate.principal import VerifiedTokens
 from gatelodge.health import api as health_api
 from gatelodge.health.metrics import Metrics
 from gatelodge.master_key import MasterKey
+from gatelodge.me import api as me_api
+from gatelodge.me import pages as me_pages
 from gatelodge.pages import static_files
 from gatelodge.pages.html import Pages, Site
 from gatelodge.pages.refusals import (
@@ -72,17 +72,17 @@ from gatelodge.web.shell import App, Shell
 
 DOORS = (
     health_api.door,
-    accounts_api.door,
     sign_in_api.door,
     sessions_api.door,
+    me_api.door,
     boards_api.door,
     verify_api.door,
     verify_api.keys_door,
     openapi.door,
     boards_pages.door,
-    accounts_pages.door,
     sign_in_pages.door,
     sessions_pages.door,
+    me_pages.door,
     setup_pages.door,
     static_files.door,
 )

@@ -1,20 +1,14 @@
-"""The pages that end sessions: this one, another one, all of them."""
+"""The pages that end the session of this browser."""
 
 from starlette.responses import Response
 
-from gatelodge.errors import NoSuchSession
-from gatelodge.gate.rules import ANYBODY, SIGNED_IN
-from gatelodge.i18n import N_
-from gatelodge.ids import SessionId
+from gatelodge.gate.rules import ANYBODY
 from gatelodge.pages.door import PageDoor, Visit
-from gatelodge.pages.forms import Field
-from gatelodge.sessions.doors import records_of, signed_out
+from gatelodge.sessions.doors import signed_out
 from gatelodge.sessions.service import SessionService
 from gatelodge.web.admission import Admission
 
 door = PageDoor()
-
-_SESSION = Field("session", missing=N_("Choose a device."))
 
 
 @door.get("/sign-out", rule=ANYBODY)
@@ -34,23 +28,3 @@ async def sign_out(visit: Visit) -> Response:
             principal.subject, principal.session_id, visit.origin
         )
     return signed_out(visit, done="signed-out")
-
-
-@door.post("/account/sign-out", rule=SIGNED_IN, fields=(_SESSION,))
-async def end_session(visit: Visit) -> Response:
-    """End another of one's own sessions; once it has ended, to end it again is no mistake."""
-    caller = await records_of(visit)
-    try:
-        await visit.ask(SessionService).end_own(
-            caller.user, SessionId(visit.form["session"]), visit.origin
-        )
-    except NoSuchSession:
-        return visit.go("/account")
-    return visit.go("/account", done="device-signed-out")
-
-
-@door.post("/account/sign-out-everywhere", rule=SIGNED_IN)
-async def sign_out_everywhere(visit: Visit) -> Response:
-    """End all of one's own sessions."""
-    await visit.ask(SessionService).sign_out_everywhere(visit.caller.subject, visit.origin)
-    return signed_out(visit, done="signed-out-everywhere")

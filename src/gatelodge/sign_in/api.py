@@ -1,4 +1,4 @@
-"""The JSON door of sign-in, and of changing the password."""
+"""The JSON door of sign-up, of sign-in, and of changing the password."""
 
 from typing import Annotated
 
@@ -6,12 +6,13 @@ from pydantic import Field
 from starlette.requests import Request as HttpRequest
 
 from gatelodge import errors
+from gatelodge.accounts.service import AccountService, NewUser
 from gatelodge.gate.rules import ANYBODY, SIGNED_IN
 from gatelodge.sessions.doors import CallerRecords
 from gatelodge.sessions.service import SignedIn
 from gatelodge.sign_in.service import SignInService
 from gatelodge.tokens.pair import Delivery
-from gatelodge.web.bodies import Answer, Request
+from gatelodge.web.bodies import Answer, Message, Request
 from gatelodge.web.caller import From
 from gatelodge.web.cookies import TokenDelivery
 from gatelodge.web.door import Door
@@ -19,8 +20,18 @@ from gatelodge.web.services import Provided
 
 door = Door("/api/auth", tag="sign-in")
 
+Accounts = Annotated[AccountService, Provided(AccountService)]
 SignIn = Annotated[SignInService, Provided(SignInService)]
 Handing = Annotated[TokenDelivery, Provided(TokenDelivery)]
+
+
+class SignUpRequest(Request):
+    """Who wants to sign up."""
+
+    username: str = Field(max_length=256, examples=["ann"])
+    email: str = Field(max_length=320, examples=["ann@example.com"])
+    password: str = Field(max_length=1024, examples=["correct horse battery"])
+    roles: list[Annotated[str, Field(max_length=64)]] | None = Field(default=None, max_length=16)
 
 
 class SignInRequest(Request):
@@ -58,6 +69,28 @@ class PasswordAnswer(Answer):
     message: str
     access_token: str | None = None
     refresh_token: str | None = None
+
+
+@door.post(
+    "/signup",
+    rule=ANYBODY,
+    refuses=(
+        errors.InvalidUsername,
+        errors.InvalidEmail,
+        errors.RejectedPassword,
+        errors.UsernameTaken,
+        errors.EmailTaken,
+        errors.UnknownRole,
+        errors.RoleNotGrantable,
+        errors.TooManyAttempts,
+        errors.HashingBusy,
+    ),
+)
+async def sign_up(body: SignUpRequest, accounts: Accounts, origin: From) -> Message:
+    """Make a user. Nobody gets more than the role `user` this way."""
+    wanted = NewUser(body.username, body.email, body.password, body.roles or ())
+    await accounts.sign_up(wanted, origin)
+    return Message(message="User was registered successfully!")
 
 
 @door.post(

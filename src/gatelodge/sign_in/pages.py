@@ -1,13 +1,21 @@
-"""The pages of sign-in, and of changing the password."""
+"""The pages of sign-up, of sign-in, and of changing the password."""
 
 from starlette.responses import Response
 
+from gatelodge.accounts.service import AccountService, NewUser
 from gatelodge.gate.rules import ANYBODY, SIGNED_IN
 from gatelodge.i18n import N_
 from gatelodge.pages.door import PageDoor, Visit
-from gatelodge.pages.fields import FOR_PASSWORD_MANAGERS, NEXT, PASSWORD
+from gatelodge.pages.fields import (
+    EMAIL,
+    FOR_PASSWORD_MANAGERS,
+    NEW_PASSWORD,
+    NEXT,
+    PASSWORD,
+    USERNAME,
+)
 from gatelodge.pages.forms import Field
-from gatelodge.sessions.doors import records_of
+from gatelodge.sessions.doors import open_session, records_of
 from gatelodge.sign_in.service import SignInService
 
 door = PageDoor()
@@ -15,6 +23,25 @@ door = PageDoor()
 _USERNAME = Field("username", missing=N_("Enter your username."))
 _CURRENT = Field("currentPassword", missing=N_("Enter your current password."), secret=True)
 _NEW = Field("newPassword", missing=N_("Enter a new password."), secret=True)
+
+
+@door.get("/sign-up", rule=ANYBODY)
+async def show_sign_up(visit: Visit) -> Response:
+    """Ask for name, address and password; who is signed in goes where they wanted to."""
+    if visit.principal is not None:
+        return visit.go(visit.next or "/account")
+    return visit.page("sign-up.html")
+
+
+@door.post(
+    "/sign-up", rule=ANYBODY, fields=(USERNAME, EMAIL, NEW_PASSWORD, NEXT), again=show_sign_up
+)
+async def sign_up(visit: Visit) -> Response:
+    """Make a user and sign them in."""
+    wanted = NewUser(visit.form["username"], visit.form["email"], visit.form["password"])
+    user = await visit.ask(AccountService).sign_up_once(wanted, visit.origin)
+    await open_session(visit, user)
+    return visit.go(visit.next) if visit.next else visit.go("/", done="signed-up")
 
 
 @door.get("/sign-in", rule=ANYBODY)

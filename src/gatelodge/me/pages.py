@@ -1,31 +1,30 @@
-"""The pages of accounts: sign-up, one's own account, and its end."""
+"""The pages of one's own account: who one is, where one is signed in, and its end."""
 
 from dataclasses import dataclass
 from datetime import datetime
 
 from starlette.responses import Response
 
-from gatelodge.accounts.service import AccountService, NewUser
-from gatelodge.gate.rules import ANYBODY, SIGNED_IN
+from gatelodge.accounts.service import AccountService
+from gatelodge.errors import NoSuchSession
+from gatelodge.gate.rules import SIGNED_IN
 from gatelodge.i18n import N_
 from gatelodge.ids import SessionId
 from gatelodge.pages.door import PageDoor, Visit
 from gatelodge.pages.fields import (
-    EMAIL,
     FOR_PASSWORD_MANAGERS,
-    NEW_PASSWORD,
-    NEXT,
     PASSWORD,
-    USERNAME,
 )
+from gatelodge.pages.forms import Field
 from gatelodge.sessions.devices import device_name
-from gatelodge.sessions.doors import open_session, records_of
+from gatelodge.sessions.doors import records_of, signed_out
 from gatelodge.sessions.service import SessionService
 from gatelodge.sessions.store import Session
 from gatelodge.web.cookies import TokenDelivery
 
 door = PageDoor()
 
+_SESSION = Field("session", missing=N_("Choose a device."))
 _MOST_DEVICES = 50
 
 
@@ -39,25 +38,6 @@ class Device:
     created_at: datetime
     last_used_at: datetime
     current: bool
-
-
-@door.get("/sign-up", rule=ANYBODY)
-async def show_sign_up(visit: Visit) -> Response:
-    """Ask for name, address and password; who is signed in goes where they wanted to."""
-    if visit.principal is not None:
-        return visit.go(visit.next or "/account")
-    return visit.page("sign-up.html")
-
-
-@door.post(
-    "/sign-up", rule=ANYBODY, fields=(USERNAME, EMAIL, NEW_PASSWORD, NEXT), again=show_sign_up
-)
-async def sign_up(visit: Visit) -> Response:
-    """Make a user and sign them in."""
-    wanted = NewUser(visit.form["username"], visit.form["email"], visit.form["password"])
-    user = await visit.ask(AccountService).sign_up_once(wanted, visit.origin)
-    await open_session(visit, user)
-    return visit.go(visit.next) if visit.next else visit.go("/", done="signed-up")
 
 
 @door.get("/account", rule=SIGNED_IN)
@@ -93,6 +73,26 @@ async def delete(visit: Visit) -> Response:
     )
     visit.ask(TokenDelivery).clear_cookies(visit.request.scope)
     return visit.go("/", done="account-deleted")
+
+
+@door.post("/account/sign-out", rule=SIGNED_IN, fields=(_SESSION,))
+async def end_session(visit: Visit) -> Response:
+    """End another of one's own sessions; once it has ended, to end it again is no mistake."""
+    caller = await records_of(visit)
+    try:
+        await visit.ask(SessionService).end_own(
+            caller.user, SessionId(visit.form["session"]), visit.origin
+        )
+    except NoSuchSession:
+        return visit.go("/account")
+    return visit.go("/account", done="device-signed-out")
+
+
+@door.post("/account/sign-out-everywhere", rule=SIGNED_IN)
+async def sign_out_everywhere(visit: Visit) -> Response:
+    """End all of one's own sessions."""
+    await visit.ask(SessionService).sign_out_everywhere(visit.caller.subject, visit.origin)
+    return signed_out(visit, done="signed-out-everywhere")
 
 
 def _device(visit: Visit, session: Session, current: Session) -> Device:

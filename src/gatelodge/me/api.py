@@ -1,0 +1,50 @@
+"""The JSON door of one's own account: who am I."""
+
+from datetime import datetime
+from typing import Annotated
+
+from gatelodge.accounts.service import AccountService
+from gatelodge.gate.rules import SIGNED_IN
+from gatelodge.sessions.doors import CallerRecords
+from gatelodge.web.bodies import Answer
+from gatelodge.web.door import Door
+from gatelodge.web.services import Provided
+
+door = Door("/api/auth", tag="me")
+
+Accounts = Annotated[AccountService, Provided(AccountService)]
+
+
+class OwnSession(Answer):
+    """The session that this request belongs to."""
+
+    id: str
+    created_at: datetime
+    expires_at: datetime
+
+
+class Me(Answer):
+    """The caller, as the record stands now."""
+
+    id: str
+    username: str
+    email: str
+    roles: list[str]
+    permissions: list[str]
+    session: OwnSession
+
+
+@door.get("/me", rule=SIGNED_IN)
+async def me(caller: CallerRecords, accounts: Accounts) -> Me:
+    """Say who the caller is, and what they may do."""
+    user, session = caller.user, caller.session
+    return Me(
+        id=user.id,
+        username=user.username,
+        email=user.email,
+        roles=list(user.roles),
+        permissions=await accounts.permissions_of(user),
+        session=OwnSession(
+            id=session.id, created_at=session.created_at, expires_at=session.expires_at
+        ),
+    )
