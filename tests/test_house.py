@@ -88,7 +88,7 @@ def test_a_server_has_imported_only_what_was_chosen(tmp_path: Path) -> None:
     program = """
 import sys
 from pathlib import Path
-import gatelodge.cli
+import gatelodge.cli.main
 from gatelodge.apart import do_apart
 from gatelodge.app import build, create_app
 from gatelodge.serving import prepare

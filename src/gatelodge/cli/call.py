@@ -1,0 +1,101 @@
+"""One call of a command: its usual options, the open house it works in, what it prints."""
+
+import asyncio
+import json
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from datetime import datetime
+from inspect import Signature, signature
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from gatelodge.settings import Settings, read_settings
+
+if TYPE_CHECKING:  # what only some commands need is imported by those, so that each starts fast
+    from gatelodge.app import House
+
+T = TypeVar("T")
+
+Database = Annotated[
+    str | None,
+    typer.Option(help="mongodb://… or the path of an SQLite file. [GATELODGE_DATABASE]"),
+]
+DataDir = Annotated[
+    Path | None,
+    typer.Option(help="Folder for the database and the secret key. [GATELODGE_DATA_DIR]"),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of a command, with the options that nearly all commands take.
+
+    Attributes:
+        database: where the users are, in place of the setting.
+        data_dir: the folder with the database and the secret key, in place of the setting.
+        as_json: whether a program reads what the command has to say.
+    """
+
+    database: str | None
+    data_dir: Path | None
+    as_json: bool
+
+    def settings(self) -> Settings:
+        """Return the settings."""
+        return read_settings(database=self.database, data_dir=self.data_dir)
+
+    def in_house(self, work: "Callable[[House], Coroutine[Any, Any, T]]") -> T:
+        """Run some work in an open house, beside whatever server runs on the same database."""
+        from gatelodge.app import build  # noqa: PLC0415 - see `call.py`
+        from gatelodge.logs import set_up_logs  # noqa: PLC0415 - see `call.py`
+
+        settings = self.settings()
+        set_up_logs("warning")
+        house = build(settings)
+        house.stores.database.migrate()
+
+        async def run() -> T:
+            async with house.open():
+                return await work(house)
+
+        return asyncio.run(run())
+
+    def say(self, value: object, sentence: str) -> None:
+        """Print the value for a program, the sentence for a person."""
+        print(json.dumps(value, indent=2) if self.as_json else sentence)
+
+
+def with_usual_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Return the command as Typer is to read it: with the usual options after its own.
+
+    The command itself takes a `Call` in their place. Typer has no options that commands share, but
+    reads what a command takes from its signature: so that is where they are said.
+    """
+
+    def called(
+        *,
+        database: Database = None,
+        data_dir: DataDir = None,
+        as_json: AsJson = False,
+        **own: Any,
+    ) -> None:
+        command(Call(database, data_dir, as_json), **own)
+
+    _, *wanted = signature(command).parameters.values()
+    *usual, _ = signature(called).parameters.values()
+    called.__name__, called.__doc__ = command.__name__, command.__doc__
+    called.__signature__ = Signature([*wanted, *usual])  # type: ignore[attr-defined]
+    return called
+
+
+def instant(at: datetime | None) -> str | None:
+    """Return an instant as commands print it: RFC 3339 in UTC, with milliseconds."""
+    return None if at is None else at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def plain(value: object) -> str:
+    """Return a value as commands print it for people."""
+    return ", ".join(value) if isinstance(value, list) else "–" if value is None else str(value)

@@ -1,0 +1,49 @@
+"""The commands on the keys that sign tokens."""
+
+from typing import Annotated
+
+import typer
+
+from gatelodge.cli.call import Call, instant, plain, with_usual_options
+
+app = typer.Typer(help="See and rotate the keys that sign tokens.", no_args_is_help=True)
+
+
+@app.command("list")
+@with_usual_options
+def keys_list(call: Call) -> None:
+    """List the signing keys, the oldest first. Private parts are never shown."""
+    keys = call.in_house(lambda house: house.stores.signing_keys.list_keys())
+    rows = [
+        {
+            "kid": key.kid,
+            "algorithm": key.algorithm,
+            "not_before": instant(key.not_before),
+            "retires_at": instant(key.retires_at),
+            "gone_at": instant(key.gone_at),
+        }
+        for key in keys
+    ]
+    lines = ["  ".join(f"{name} {plain(value)}" for name, value in row.items()) for row in rows]
+    call.say(rows, "\n".join(lines))
+
+
+@app.command("rotate")
+@with_usual_options
+def keys_rotate(call: Call) -> None:
+    """Publish a new signing key; it signs as soon as everybody can know it."""
+    key = call.in_house(lambda house: house.signing_keys.rotate())
+    shown = {"kid": key.kid, "not_before": instant(key.not_before)}
+    call.say(shown, f"Published {key.kid}; it signs from {instant(key.not_before)} on.")
+
+
+@app.command("retire")
+@with_usual_options
+def keys_retire(
+    call: Call,
+    kid: Annotated[str, typer.Argument(help="The key's id, as `keys list` shows it.")],
+) -> None:
+    """Drop a signing key at once, for when its private part leaked: its tokens die with it."""
+    dropped = call.in_house(lambda house: house.signing_keys.drop(kid))
+    sentence = f"{kid} signs and verifies nothing any more." if dropped else f"No key {kid}."
+    call.say({"dropped": dropped}, sentence)

@@ -1,0 +1,106 @@
+"""The program: serve, migrate, openapi, and the groups of commands."""
+
+import json
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from gatelodge.cli import keys, users
+from gatelodge.cli.call import Call, Database, DataDir, with_usual_options
+from gatelodge.errors import (
+    ConfigurationError,
+    HashingBusy,
+    OutcomeUnknown,
+    Refusal,
+    StoreUnavailable,
+)
+from gatelodge.settings import Settings, read_settings
+
+REFUSED = 3
+NOT_CONFIGURED = 4
+UNAVAILABLE = 5
+
+app = typer.Typer(
+    name="gatelodge",
+    help="A login and authorization server. `gatelodge serve` is all it takes to start.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(users.app, name="user")
+app.add_typer(keys.app, name="keys")
+
+
+@app.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on. [GATELODGE_HOST]")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on. [GATELODGE_PORT]")] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Worker processes. [GATELODGE_WORKERS]")
+    ] = None,
+    profile: Annotated[
+        str | None,
+        typer.Option(help="`tutorial` for clients that cannot change. [GATELODGE_PROFILE]"),
+    ] = None,
+    database: Database = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Start the server. Complete without arguments."""
+    from gatelodge.serving import run_server  # noqa: PLC0415 - see `call.py`
+
+    settings = read_settings(
+        host=host,
+        port=port,
+        workers=workers,
+        profile=profile,
+        database=database,
+        data_dir=data_dir,
+    )
+    run_server(settings, command=shlex.quote(sys.argv[0]))
+
+
+@app.command()
+@with_usual_options
+def migrate(call: Call) -> None:
+    """Bring the database to the shape this version needs. `serve` does it too."""
+    from gatelodge.stores import open_stores  # noqa: PLC0415 - see `call.py`
+
+    steps = open_stores(call.settings().database_address).database.migrate()
+    call.say({"steps": steps}, "\n".join(steps) or "Nothing to do.")
+
+
+@app.command()
+def openapi() -> None:
+    """Print the OpenAPI document."""
+    import tempfile  # noqa: PLC0415 - see `call.py`
+
+    from gatelodge.app import build, create_api  # noqa: PLC0415 - see `call.py`
+    from gatelodge.web.openapi import document_of  # noqa: PLC0415 - see `call.py`
+
+    with tempfile.TemporaryDirectory() as nowhere:
+        api = create_api(build(Settings(data_dir=Path(nowhere))))
+        print(json.dumps(document_of(api), indent=2))
+
+
+def main() -> NoReturn:
+    """Run one command; refusals become a sentence and an exit code, never a traceback."""
+    if sys.stderr is None:  # closed: the next file opened would take its number
+        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 - to the end
+    try:
+        app(standalone_mode=True)
+    except (StoreUnavailable, OutcomeUnknown, HashingBusy) as refusal:
+        _fail(refusal.message, UNAVAILABLE)
+    except Refusal as refusal:
+        _fail(refusal.message, REFUSED)
+    except ConfigurationError as error:
+        _fail(str(error), NOT_CONFIGURED)
+    sys.exit(0)
+
+
+def _fail(sentence: str, code: int) -> NoReturn:
+    print(sentence, file=sys.stderr)
+    sys.exit(code)

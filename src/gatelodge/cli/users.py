@@ -1,0 +1,230 @@
+"""The commands on users."""
+
+import json
+import sys
+from collections.abc import Callable, Coroutine
+from getpass import getpass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gatelodge.cli.call import Call, instant, plain, with_usual_options
+from gatelodge.errors import ConfigurationError
+
+if TYPE_CHECKING:  # see `call.py`
+    from gatelodge.accounts.store import User
+    from gatelodge.app import House
+
+app = typer.Typer(help="Make users and change what they may do.", no_args_is_help=True)
+
+Username = Annotated[str, typer.Argument(help="However it is written: names ignore case.")]
+RoleName = Annotated[str, typer.Argument(help="Such as user, moderator or admin.")]
+
+
+@app.command("create")
+@with_usual_options
+def user_create(
+    call: Call,
+    username: Annotated[str, typer.Argument(help="What the user signs in with.")],
+    email: Annotated[str, typer.Argument(help="Where letters go.")],
+    role: Annotated[
+        list[str] | None, typer.Option(help="A role to grant; may be repeated. Default: user.")
+    ] = None,
+    admin: Annotated[
+        bool, typer.Option("--admin", help="Grant user and admin, besides what --role says.")
+    ] = False,
+    password_stdin: Annotated[
+        bool,
+        typer.Option(
+            "--password-stdin", help="Read the password from standard input instead of asking."
+        ),
+    ] = False,
+) -> None:
+    """Make a user, with any role: this is how the first administrator is made."""
+    from gatelodge.accounts.service import NewUser  # noqa: PLC0415 - see `call.py`
+
+    roles = [*(["user", "admin"] if admin else []), *(role or [])]
+    wanted = NewUser(username, email, _read_password(password_stdin), roles)
+    user = call.in_house(lambda house: house.accounts.create(wanted))
+    call.say(_user_as_json(user), f"Created {user.username}: {', '.join(user.roles)}.")
+
+
+@app.command("list")
+@with_usual_options
+def user_list(
+    call: Call, limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 1000
+) -> None:
+    """List users, the oldest first."""
+    users = call.in_house(lambda house: house.stores.users.list_users(after=None, limit=limit))
+    if call.as_json:
+        print(json.dumps([_user_as_json(user) for user in users], indent=2))
+    else:
+        _print_users(users)
+
+
+@app.command("show")
+@with_usual_options
+def user_show(call: Call, username: Username) -> None:
+    """Show one user."""
+    user = call.in_house(lambda house: house.accounts.get_by_username(username))
+    shown = _user_as_json(user)
+    lines = [f"{name:<16} {plain(value)}" for name, value in shown.items()]
+    call.say(shown, "\n".join(lines))
+
+
+@app.command("grant")
+@with_usual_options
+def user_grant(call: Call, username: Username, role: RoleName) -> None:
+    """Give a user one more role. Counts on the user's next request."""
+    _change(
+        call,
+        username,
+        lambda house, user: house.accounts.grant(user, role),
+        done=f"now holds {role}",
+        undone=f"held {role} already",
+    )
+
+
+@app.command("revoke")
+@with_usual_options
+def user_revoke(call: Call, username: Username, role: RoleName) -> None:
+    """Take one role from a user. Counts on the user's next request."""
+    _change(
+        call,
+        username,
+        lambda house, user: house.accounts.withdraw(user, role),
+        done=f"no longer holds {role}",
+        undone=f"did not hold {role}",
+    )
+
+
+@app.command("disable")
+@with_usual_options
+def user_disable(call: Call, username: Username) -> None:
+    """Keep a user out; every session ends. Counts on the user's next request."""
+    _change(
+        call,
+        username,
+        lambda house, user: house.accounts.disable(user),
+        done="is disabled, and every session has ended",
+        undone="was disabled already",
+    )
+
+
+@app.command("enable")
+@with_usual_options
+def user_enable(call: Call, username: Username) -> None:
+    """Let a disabled user sign in again."""
+    _change(
+        call,
+        username,
+        lambda house, user: house.accounts.enable(user),
+        done="may sign in again",
+        undone="was not disabled",
+    )
+
+
+@app.command("unlock")
+@with_usual_options
+def user_unlock(call: Call, username: Username) -> None:
+    """Let a user sign in again for whom too many tries had failed."""
+    _change(
+        call,
+        username,
+        lambda house, user: house.sign_in.forgive(user),
+        done="may sign in again",
+        undone="was not locked out",
+    )
+
+
+@app.command("sign-out")
+@with_usual_options
+def user_sign_out(call: Call, username: Username) -> None:
+    """End every session of a user. Counts on the user's next request."""
+    _change(
+        call,
+        username,
+        lambda house, user: house.accounts.sign_out(user),
+        done="is signed out everywhere",
+        undone="is gone",
+    )
+
+
+@app.command("delete")
+@with_usual_options
+def user_delete(call: Call, username: Username) -> None:
+    """Delete a user for good; the name and the address are free again."""
+
+    async def work(house: "House") -> "User":
+        user = await house.accounts.get_by_username(username)
+        await house.accounts.delete(user)
+        return user
+
+    user = call.in_house(work)
+    call.say({"deleted": _user_as_json(user)}, f"{user.username} is deleted.")
+
+
+def _change(
+    call: Call,
+    username: str,
+    make: "Callable[[House, User], Coroutine[Any, Any, bool]]",
+    *,
+    done: str,
+    undone: str,
+) -> None:
+    """Change a user, and say what was done, or what was so already."""
+
+    async def work(house: "House") -> "tuple[User, bool]":
+        user = await house.accounts.get_by_username(username)
+        changed = await make(house, user)
+        return await house.accounts.get_by_username(username), changed
+
+    user, changed = call.in_house(work)
+    sentence = f"{user.username} {done if changed else undone}."
+    call.say({"changed": changed, "user": _user_as_json(user)}, sentence)
+
+
+def _read_password(from_stdin: bool) -> str:
+    if from_stdin:
+        return sys.stdin.readline().rstrip("\r\n")
+    if not sys.stdin.isatty():
+        raise ConfigurationError(
+            "There is no terminal to ask for a password: use --password-stdin."
+        )
+    password = getpass("Password: ")
+    if getpass("Again: ") != password:
+        raise ConfigurationError("The two passwords differ.")
+    return password
+
+
+def _print_users(users: "list[User]") -> None:
+    from rich.console import Console  # noqa: PLC0415 - slow to import
+    from rich.table import Table  # noqa: PLC0415 - slow to import
+    from rich.text import Text  # noqa: PLC0415 - slow to import
+
+    table = Table("Username", "E-mail", "Roles", "Created", "State", box=None)
+    for user in users:
+        state = "disabled" if user.disabled_at else "enabled"
+        cells = (
+            user.username,
+            user.email,
+            ", ".join(user.roles),
+            instant(user.created_at),
+            state,
+        )
+        table.add_row(*(Text(cell or "") for cell in cells))
+    width = None if sys.stdout.isatty() else 200
+    Console(width=width).print(table)
+
+
+def _user_as_json(user: "User") -> dict[str, Any]:
+    return {
+        "id": user.id,
+        "username": user.username,
+        "email": user.email,
+        "roles": list(user.roles),
+        "created_at": instant(user.created_at),
+        "verified_at": instant(user.verified_at),
+        "disabled_at": instant(user.disabled_at),
+        "last_sign_in_at": instant(user.last_sign_in_at),
+    }
