@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from gatelodge.gate.principal import MOST_TOKENS
+from gatelodge.gate.principal import MAX_TOKENS
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ FULL = Sizes(
     calm_seconds=3.0,
     users=(1_000, 1_000_000),
     sessions=(10, 100_000),
-    in_turn=(10, 1_000, MOST_TOKENS, 100_000),
+    in_turn=(10, 1_000, MAX_TOKENS, 100_000),
     checks_in_turn=10_000,
     bad_tokens=1_000_000,
     seen=200_000,

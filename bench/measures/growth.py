@@ -16,8 +16,8 @@ from bench.seed import issue, people, seed
 from bench.server import Gatelodge
 from bench.sizes import Sizes
 from gatelodge.app import build
-from gatelodge.gate.principal import MOST_TOKENS
-from gatelodge.gate.view import MOST_SESSIONS
+from gatelodge.gate.principal import MAX_TOKENS
+from gatelodge.gate.view import MAX_SESSIONS
 from gatelodge.settings import Settings
 
 SESSIONS = 8
@@ -170,9 +170,7 @@ def _in_turn(sizes: Sizes, generator: Generator, server: Gatelodge) -> list[Row]
 
 _AT_A_TIME = 32
 _LONG_ENOUGH = 300.0
-_BEYOND = (
-    f"beyond {MOST_TOKENS:,} a signature to check; beyond {MOST_SESSIONS:,} a database read too"
-)
+_BEYOND = f"beyond {MAX_TOKENS:,} a signature to check; beyond {MAX_SESSIONS:,} a database read too"
 
 
 def _name(sessions: int) -> str:

@@ -30,7 +30,7 @@ WORKERS = 2
 _ISSUER = "http://localhost:8080"
 _ROLE = "moderator"
 _PATIENCE_SECONDS = 10.0
-_MOST_CONNECTIONS = 100
+_MAX_CONNECTIONS = 100
 _OTHERS = 6
 _OTHERS_PAUSE_SECONDS = 0.002
 _LONG_ENOUGH = 300.0
@@ -179,7 +179,7 @@ async def _refused_at_once(settings: Settings, server: Gatelodge, count: int) ->
 async def _one_to_each_worker(server: Gatelodge) -> list[_Asked]:
     """Connect until every worker holds a connection."""
     held: dict[int, _Asked] = {}
-    for _ in range(_MOST_CONNECTIONS):
+    for _ in range(_MAX_CONNECTIONS):
         before = {pid: open_sockets(pid) for pid in server.pids}
         asked = await _Asked.connect(server.port)
         await asked.until("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", 200)
@@ -190,7 +190,7 @@ async def _one_to_each_worker(server: Gatelodge) -> list[_Asked]:
             held[holder] = asked
         if len(held) == WORKERS:
             return list(held.values())
-    raise RuntimeError(f"{_MOST_CONNECTIONS} connections reached only {list(held)}")
+    raise RuntimeError(f"{_MAX_CONNECTIONS} connections reached only {list(held)}")
 
 
 async def _is_refused_at_once(

@@ -161,7 +161,7 @@ class House:
         def forget(changed: str | None) -> None:
             self.gate.view.forget(changed)
             if changed is None or changed.startswith(f"{KEY_PREFIX}_"):
-                self.signing_keys.doubt()
+                self.signing_keys.invalidate()
                 reloading.append(loop.create_task(self.signing_keys.reload()))
                 reloading[:] = [task for task in reloading if not task.done()]
 

@@ -15,7 +15,7 @@ from gatelodge.errors import OutcomeUnknown, StoreUnavailable
 from gatelodge.ids import new_id
 
 EVENT_PREFIX = "evt"
-LONGEST_TEXT = 256
+MAX_TEXT = 256
 
 
 @dataclass(frozen=True, slots=True)

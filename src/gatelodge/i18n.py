@@ -33,7 +33,7 @@ _RANGE = re.compile(
     r"\s*(?P<tag>[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8}){0,4}|\*)\s*"
     r"(?:;\s*q=(?P<weight>[01](?:\.\d{0,3})?)\s*)?"
 )
-_MOST_RANGES = 32
+_MAX_RANGES = 32
 
 
 def N_(text: str) -> str:  # noqa: N802 - gettext's own name for it
@@ -108,7 +108,7 @@ def _negotiate(accepted: str, setting: str) -> str:
 
 def _tags(accepted: str) -> list[str]:
     """Return the tags of an `Accept-Language`, the most wanted first (RFC 9110, 12.5.4)."""
-    ranges = [_RANGE.fullmatch(part) for part in accepted.split(",")[:_MOST_RANGES]]
+    ranges = [_RANGE.fullmatch(part) for part in accepted.split(",")[:_MAX_RANGES]]
     wanted = [(float(found["weight"] or 1), found["tag"]) for found in ranges if found]
     wanted.sort(key=lambda pair: -pair[0])
     return [tag for weight, tag in wanted if weight > 0]

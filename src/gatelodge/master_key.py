@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from gatelodge.errors import ConfigurationError
 
-SHORTEST = 32
+MIN_CHARACTERS = 32
 _FEWEST_DIFFERENT = 8
 _EXAMPLES = ("changeme", "change-me", "change_me", "secret", "example", "password", "gatelodge")
 _HOW_TO_MAKE_ONE = 'Make one with: python -c "import secrets; print(secrets.token_urlsafe(32))"'
@@ -48,9 +48,9 @@ class MasterKey:
             ConfigurationError: it is short, an example, or repeats itself (security.md,
                 section 12: refuse a default, short or example secret).
         """
-        if len(text) < SHORTEST:
+        if len(text) < MIN_CHARACTERS:
             raise ConfigurationError(
-                f"The secret key is shorter than {SHORTEST} characters. {_HOW_TO_MAKE_ONE}"
+                f"The secret key is shorter than {MIN_CHARACTERS} characters. {_HOW_TO_MAKE_ONE}"
             )
         if _looks_like_an_example(text):
             raise ConfigurationError(f"The secret key looks like an example. {_HOW_TO_MAKE_ONE}")

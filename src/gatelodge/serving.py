@@ -22,7 +22,7 @@ from gatelodge.errors import ConfigurationError
 from gatelodge.logs import set_up_logs
 from gatelodge.settings import Settings
 from gatelodge.setup.service import LIFE
-from gatelodge.web.shell import MOST_HEADERS_BYTES
+from gatelodge.web.shell import MAX_HEADERS_BYTES
 
 HEADER_READ_MILLISECONDS = 10_000
 BACKLOG = 1024
@@ -86,7 +86,7 @@ def server_of(settings: Settings, target: str = "gatelodge") -> MPServer:
         websockets=False,
         backlog=BACKLOG,
         http1_settings=HTTP1Settings(
-            header_read_timeout=HEADER_READ_MILLISECONDS, max_buffer_size=2 * MOST_HEADERS_BYTES
+            header_read_timeout=HEADER_READ_MILLISECONDS, max_buffer_size=2 * MAX_HEADERS_BYTES
         ),
         log_level=LogLevels.warning,
         log_dictconfig=SERVER_LOGS,

@@ -21,7 +21,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from gatelodge.data_folder import DATABASE
 from gatelodge.errors import ConfigurationError
 
-SHORTEST_TOKEN = 16
+MIN_TOKEN = 16
 _HOW_TO_MAKE_ONE = 'Make one with: python -c "import secrets; print(secrets.token_urlsafe(32))"'
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -88,8 +88,8 @@ def _colour(value: str) -> str:
 
 def _secret_or_nothing(value: SecretStr) -> SecretStr:
     """Refuse what could be guessed, or left over from an example (security.md, section 12)."""
-    if 0 < len(value.get_secret_value()) < SHORTEST_TOKEN:
-        raise ValueError(f"it is shorter than {SHORTEST_TOKEN} characters. {_HOW_TO_MAKE_ONE}")
+    if 0 < len(value.get_secret_value()) < MIN_TOKEN:
+        raise ValueError(f"it is shorter than {MIN_TOKEN} characters. {_HOW_TO_MAKE_ONE}")
     return value
 
 

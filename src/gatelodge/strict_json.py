@@ -4,9 +4,9 @@ import json
 import math
 from typing import Any, NoReturn
 
-MOST_DEPTH = 16
-MOST_KEYS = 64
-MOST_DIGITS = 19
+MAX_DEPTH = 16
+MAX_KEYS = 64
+MAX_DIGITS = 19
 
 
 class NotStrict(ValueError):
@@ -41,7 +41,7 @@ def parse(body: bytes) -> Any:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    if len(pairs) > MOST_KEYS:
+    if len(pairs) > MAX_KEYS:
         raise NotStrict("An object in the body has too many keys.")
     value = dict(pairs)
     if len(value) != len(pairs):
@@ -50,14 +50,14 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _integer(digits: str) -> int:
-    if len(digits.lstrip("-")) > MOST_DIGITS:
+    if len(digits.lstrip("-")) > MAX_DIGITS:
         raise NotStrict("A number in the body has too many digits.")
     return int(digits)
 
 
 def _float(digits: str) -> float:
     value = float(digits)
-    if len(digits) > 2 * MOST_DIGITS or not math.isfinite(value):
+    if len(digits) > 2 * MAX_DIGITS or not math.isfinite(value):
         raise NotStrict("A number in the body has too many digits or is too large.")
     return value
 
@@ -76,7 +76,7 @@ def _check(value: Any, depth: int) -> None:
 
 
 def _check_items(items: list[Any], depth: int) -> None:
-    if depth > MOST_DEPTH:
+    if depth > MAX_DEPTH:
         raise NotStrict("The body is nested too deeply.")
     for item in items:
         _check(item, depth + 1)

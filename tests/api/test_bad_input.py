@@ -18,7 +18,7 @@ from pydantic import BaseModel
 
 from gatelodge.app import DOORS, House
 from gatelodge.web.door import Door
-from gatelodge.web.shell import MOST_BODY_BYTES
+from gatelodge.web.shell import MAX_BODY_BYTES
 from tests.support.naughty import NAUGHTY
 from tests.support.people import Person, signed_in
 
@@ -301,13 +301,13 @@ async def test_a_large_body_is_refused_before_it_is_read(send: Send) -> None:
     for form in FORMS:
         body = Counted(10 * MEBIBYTE)
         assert refused(await send(form, body), 413, "")["code"] == "body_too_large"
-        assert body.taken <= MOST_BODY_BYTES + Counted.PIECE
+        assert body.taken <= MAX_BODY_BYTES + Counted.PIECE
 
 
 async def test_a_body_of_the_most_bytes_is_read_and_one_more_is_not(send: Send) -> None:
     for form in FORMS:
-        most = b'{"unknown": "' + b"a" * (MOST_BODY_BYTES - 15) + b'"}'
-        assert len(most) == MOST_BODY_BYTES
+        most = b'{"unknown": "' + b"a" * (MAX_BODY_BYTES - 15) + b'"}'
+        assert len(most) == MAX_BODY_BYTES
         assert refused(await send(form, most), None, "")["code"] == "invalid_request"
         refused(await send(form, most + b" "), 413, "")
         refused(await send(form, b"[" * 100_000 + b"]" * 100_000), 413, "100,000 levels")

@@ -15,10 +15,10 @@ from gatelodge.ids import new_id
 from gatelodge.sessions.store import Session
 from gatelodge.stores import Stores, open_stores
 from gatelodge.stores.mongo import MongoDatabase
-from gatelodge.stores.mongo.feed import MOST_AT_ONCE
+from gatelodge.stores.mongo.feed import MAX_AT_ONCE
 from gatelodge.stores.mongo.records import to_document
 from gatelodge.stores.sql.database import SqlDatabase
-from gatelodge.stores.sql.feed import MOST_CHANGES, _prune
+from gatelodge.stores.sql.feed import MAX_CHANGES, _prune
 from gatelodge.tokens.keys import KEY_PREFIX
 from tests.contracts.builders import A_MINUTE, NOON, a_session, a_signing_key, a_user
 from tests.contracts.failpoints import failing
@@ -372,14 +372,14 @@ async def test_who_is_behind_what_is_still_written_down_forgets_everything(
     await database.write(lambda connection: _write_down(connection, "usr_early", 50))
     assert second_follower.stores.feed.catch_up()
     second_follower.heard.clear()
-    await database.write(lambda connection: _write_down(connection, "usr_late", MOST_CHANGES))
+    await database.write(lambda connection: _write_down(connection, "usr_late", MAX_CHANGES))
     assert await database.write(_prune) == 50
 
     assert follower.stores.feed.catch_up()
     assert second_follower.stores.feed.catch_up()
 
     assert follower.heard[0] is None
-    assert second_follower.heard == ["usr_late"] * MOST_CHANGES
+    assert second_follower.heard == ["usr_late"] * MAX_CHANGES
 
 
 def _write_down(connection: Connection, changed: str, times: int) -> None:
@@ -496,7 +496,7 @@ async def test_behind_an_answer_that_is_full_there_may_be_more(
     database = stores.database
     assert isinstance(database, MongoDatabase)
     users = database.collection("users")
-    many = [to_document(a_user()) for _ in range(MOST_AT_ONCE + 200)]
+    many = [to_document(a_user()) for _ in range(MAX_AT_ONCE + 200)]
     await users.insert_many(many)
     heard_at: list[float] = []
 
@@ -514,4 +514,4 @@ async def test_behind_an_answer_that_is_full_there_may_be_more(
     finally:
         await stores.feed.leave()
 
-    assert heard_at[MOST_AT_ONCE] == pytest.approx(heard_at[0], abs=0.02)
+    assert heard_at[MAX_AT_ONCE] == pytest.approx(heard_at[0], abs=0.02)

@@ -69,7 +69,7 @@ async def test_no_frequent_question_reads_a_whole_collection(stores: Stores, add
             await stores.users.add(ada)
             await stores.users.find_by_username("ada")
             await stores.users.list_users(after=ada.id, limit=10)
-            await stores.users.holds_anyone("admin", besides=ada.id)
+            await stores.users.anyone_holds("admin", besides=ada.id)
             await stores.users.change_password(ada.id, None, "new")
             await stores.users.sweep_names()  # type: ignore[attr-defined]
             await stores.users.remove(ada.id)

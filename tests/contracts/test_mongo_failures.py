@@ -26,7 +26,7 @@ READS: dict[str, Verb] = {
     "users.find": lambda stores: stores.users.find(a_user().id),
     "users.find_by_username": lambda stores: stores.users.find_by_username("ada"),
     "users.list_users": lambda stores: stores.users.list_users(after=None, limit=1),
-    "users.holds_anyone": lambda stores: stores.users.holds_anyone("admin"),
+    "users.anyone_holds": lambda stores: stores.users.anyone_holds("admin"),
     "roles.list_roles": lambda stores: stores.roles.list_roles(),
     "sessions.find": lambda stores: stores.sessions.find(a_session().id),
     "sessions.list_live": lambda stores: stores.sessions.list_live(

@@ -180,7 +180,7 @@ async def test_a_void_id_is_no_user(
     assert not await users.raise_epoch(ghost.id)
     assert not await users.remove(ghost.id)
     assert await users.change_password(ghost.id, None, "new") is None
-    assert not await users.holds_anyone("admin")
+    assert not await users.anyone_holds("admin")
     await users.record_sign_in(ghost.id, NOON)
     assert await documents(database, "users") == [{"_id": ghost.id, "void_since": clock.now()}]
 

@@ -66,7 +66,7 @@ async def test_names_that_mean_something_to_a_database_are_names(stores: Stores,
     assert await stores.users.find_by_username(user.username_key) == user
     assert await stores.users.find_by_email(user.email_key) == user
     assert await stores.users.grant(user.id, name)
-    assert await stores.users.holds_anyone(name)
+    assert await stores.users.anyone_holds(name)
     assert await stores.users.withdraw(user.id, name)
 
 
@@ -308,7 +308,7 @@ async def test_a_removed_user_is_gone_and_the_names_are_free(stores: Stores) -> 
     assert await stores.users.find_by_username("ada") is None
     assert await stores.users.find_by_email("ada@example.org") is None
     assert await stores.users.list_users(after=None, limit=10) == []
-    assert not await stores.users.holds_anyone("admin")
+    assert not await stores.users.anyone_holds("admin")
     successor = a_user("Ada")
     await stores.users.add(successor)
     assert await stores.users.find_by_username("ada") == successor
@@ -330,14 +330,14 @@ async def test_only_enabled_users_count_as_holders_of_a_role(stores: Stores) -> 
     await stores.users.add(admin)
     await stores.users.add(other)
 
-    assert await stores.users.holds_anyone("admin")
-    assert not await stores.users.holds_anyone("admin", besides=admin.id)
-    assert await stores.users.holds_anyone("admin", besides=other.id)
-    assert not await stores.users.holds_anyone("moderator")
-    assert not await stores.users.holds_anyone("adm")
+    assert await stores.users.anyone_holds("admin")
+    assert not await stores.users.anyone_holds("admin", besides=admin.id)
+    assert await stores.users.anyone_holds("admin", besides=other.id)
+    assert not await stores.users.anyone_holds("moderator")
+    assert not await stores.users.anyone_holds("adm")
 
     await stores.users.enable(other.id)
-    assert await stores.users.holds_anyone("admin", besides=admin.id)
+    assert await stores.users.anyone_holds("admin", besides=admin.id)
 
 
 async def added(stores: Stores, users: list) -> list[str]:

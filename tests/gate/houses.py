@@ -93,7 +93,7 @@ async def read(house: House, device: Device) -> Answer:
     claims = await house.access_tokens.verify(device.token)
     user = await house.stores.users.find(claims.subject)
     session = await house.stores.sessions.find(claims.session_id)
-    if user is None or session is None or not session.stands(user, house.clock.now()):
+    if user is None or session is None or not session.is_live(user, house.clock.now()):
         return InvalidToken
     return principal_of(user, session)
 

@@ -10,8 +10,8 @@ import pytest
 
 from gatelodge.app import House
 from gatelodge.errors import InvalidToken
-from gatelodge.gate.principal import MOST_TOKENS, Principal
-from gatelodge.gate.view import MOST_DEAD, MOST_SESSIONS
+from gatelodge.gate.principal import MAX_TOKENS, Principal
+from gatelodge.gate.view import MAX_DEAD, MAX_SESSIONS
 from tests.gate.houses import Device, asked, houses, new_device
 
 BAD_TOKENS = 50_000
@@ -79,9 +79,9 @@ async def test_no_more_than_a_bounded_number_of_users_and_tokens_is_remembered(
             await asyncio.gather(*(sign_out(house, each) for each in devices))
             answers = await asyncio.gather(*(asked(house, each.token) for each in devices))
             assert set(answers) == {InvalidToken}
-        assert len(house.gate.tokens) <= MOST_TOKENS
-        assert len(house.gate.view) <= MOST_SESSIONS
-        assert len(house.gate.view._dead) <= MOST_DEAD
+        assert len(house.gate.tokens) <= MAX_TOKENS
+        assert len(house.gate.view) <= MAX_SESSIONS
+        assert len(house.gate.view._dead) <= MAX_DEAD
 
 
 async def sign_out(house: House, device: Device) -> None:

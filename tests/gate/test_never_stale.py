@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from gatelodge.accounts.store import User
 from gatelodge.app import House, create_app
 from gatelodge.errors import ExpiredToken, InvalidToken
-from gatelodge.gate.principal import MOST_TOKENS, Principal
+from gatelodge.gate.principal import MAX_TOKENS, Principal
 from gatelodge.stores.mongo.feed import MAX_STALENESS
 from tests.gate.houses import (
     Answer,
@@ -341,7 +341,7 @@ async def test_a_new_token_of_a_session_that_memory_knows_reads_nothing(
 async def test_as_many_tokens_as_are_remembered_drive_none_of_them_out(tmp_path: Path) -> None:
     async with houses(tmp_path, "", number=1) as (house,):
         device = await new_device(house)
-        tokens = [another_token(house, device) for _ in range(MOST_TOKENS)]
+        tokens = [another_token(house, device) for _ in range(MAX_TOKENS)]
         for token in tokens:
             await house.gate.authenticate(token)
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from gatelodge.clock import to_milliseconds
 from gatelodge.gate.principal import Principal
 from gatelodge.gate.recent import Recent
-from gatelodge.gate.view import MOST_DEAD, MOST_SESSIONS, View
+from gatelodge.gate.view import MAX_DEAD, MAX_SESSIONS, View
 from gatelodge.ids import SessionId, UserId
 from gatelodge.sessions.lookup import principal_of
 from tests.contracts.builders import NOON, a_session, a_user
@@ -195,15 +195,15 @@ def test_an_entry_says_what_was_read_last() -> None:
 
 def test_the_view_is_bounded() -> None:
     view = View()
-    for number in range(MOST_SESSIONS + MOST_SESSIONS // 2 + 1):
+    for number in range(MAX_SESSIONS + MAX_SESSIONS // 2 + 1):
         view.keep(replace(a_principal_of(number), username="x"), seen=0)
-    for number in range(MOST_DEAD * 2):
+    for number in range(MAX_DEAD * 2):
         view.keep_dead(SessionId(f"ses_dead{number}"), UserId("usr_x"), seen=0)
 
-    assert len(view) <= MOST_SESSIONS
-    assert len(view._users) <= MOST_SESSIONS
-    assert len(view._dead) <= MOST_DEAD
-    newest = a_principal_of(MOST_SESSIONS + MOST_SESSIONS // 2)
+    assert len(view) <= MAX_SESSIONS
+    assert len(view._users) <= MAX_SESSIONS
+    assert len(view._dead) <= MAX_DEAD
+    newest = a_principal_of(MAX_SESSIONS + MAX_SESSIONS // 2)
     assert view.find(newest.session_id, NOW) is not None
 
 

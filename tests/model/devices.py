@@ -85,7 +85,7 @@ class Device:
         """When its life ends whatever happens."""
         return self.opened.created_at + LIFE
 
-    def stands(self, now: datetime) -> bool:
+    def is_live(self, now: datetime) -> bool:
         """Say whether its owner is signed in by it, but for how long it was idle."""
         person = self.person
         signed_in = self.ended_why is None and self.epoch == person.epoch and not person.disabled
@@ -93,7 +93,7 @@ class Device:
 
     def lives(self, now: datetime) -> bool:
         """Say whether its current token can be traded."""
-        return self.stands(now) and now < self.used_at + IDLE
+        return self.is_live(now) and now < self.used_at + IDLE
 
     def is_forgiven(self, token: str, now: datetime) -> bool:
         """Say whether nobody is suspected who presents this token."""

@@ -334,7 +334,7 @@ class RefreshProtocol(RuleBasedStateMachine):
     def _end_from_lists(self, device: Device) -> None:
         """Only its owner can end one device, and only one that stands."""
         for person in self._people:
-            user, stands = self._user(person), device.stands(self.now)
+            user, stands = self._user(person), device.is_live(self.now)
             ending = self.lodge.service.end_own(user, device.opened.id, ORIGIN)
             if person is device.person and stands:
                 self.lodge.run(ending)

@@ -18,7 +18,7 @@ from tests.support.people import PASSWORD
 PUBLIC = ["/", "/sign-in", "/sign-up", "/setup", "/nowhere"]
 OWN = ["/account", "/account/password", "/account/delete", "/boards/user", "/sign-out"]
 REFUSED = ["/boards/mod", "/boards/admin"]
-LONGEST_PAGE = 60 * 1024
+MAX_PAGE = 60 * 1024
 
 
 @pytest.mark.parametrize("path", [*PUBLIC, *OWN, *REFUSED])
@@ -65,7 +65,7 @@ async def test_a_page_weighs_little_and_names_no_other_host(reader: Reader, path
         weight += len(asset.content)
 
     assert 1 + len(loaded) <= 3
-    assert weight <= LONGEST_PAGE
+    assert weight <= MAX_PAGE
     assert not re.search(r'(?:href|src|action)="(?:https?:)?//', page.response.text)
     print(f"{path}: {len(page.response.content)} bytes, {weight} with all it loads")  # noqa: T201
 

@@ -219,7 +219,7 @@ async def test_a_doubt_outlives_a_reading_that_had_begun_before_it(
     await held.arrived.wait()
 
     assert await theirs.drop(leaked)
-    ours.doubt()
+    ours.invalidate()
     held.let_go.set()
     await reading
 

@@ -7,7 +7,7 @@ import idna
 
 from gatelodge.errors import InvalidEmail, InvalidUsername
 
-_LONGEST_USERNAME = 32
+_MAX_USERNAME = 32
 _USERNAME_KEY = re.compile(r"[a-z0-9][a-z0-9._-]{2,31}")
 
 # Names that would speak for the house.
@@ -38,8 +38,8 @@ _ROUTES = frozenset(
     )
 )
 
-_LONGEST_EMAIL = 254  # RFC 5321, 4.5.3.1.3, without the angle brackets
-_LONGEST_LOCAL_PART = 64  # RFC 5321, 4.5.3.1.1
+_MAX_EMAIL = 254  # RFC 5321, 4.5.3.1.3, without the angle brackets
+_MAX_LOCAL_PART = 64  # RFC 5321, 4.5.3.1.1
 _INVISIBLE = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp", "Zs"))
 
 # The Dot-string of RFC 5321, 4.1.2, with the letters of RFC 6531. Quoted local parts are left
@@ -59,7 +59,7 @@ def username_key(text: str) -> str:
     key of what is left is still nobody's. What no database can keep becomes a question mark,
     which no username contains.
     """
-    text = text[: _LONGEST_USERNAME + 1].encode("utf-8", "replace").decode()
+    text = text[: _MAX_USERNAME + 1].encode("utf-8", "replace").decode()
     once = unicodedata.normalize("NFKC", unicodedata.normalize("NFD", text).casefold())
     return unicodedata.normalize("NFKC", once.casefold())
 
@@ -87,7 +87,7 @@ def check_username(text: str, *, reserved_allowed: bool = False) -> str:
 def _username_problem(text: str, key: str) -> str | None:
     # Folding never makes a text shorter than its letters from the allowed set (a test tries
     # every code point), so that the typed length is a safe bound.
-    if not 3 <= len(text) <= _LONGEST_USERNAME or len(key) > _LONGEST_USERNAME:
+    if not 3 <= len(text) <= _MAX_USERNAME or len(key) > _MAX_USERNAME:
         return "A username has 3 to 32 characters."
     if _has_invisible(text):
         return "A username cannot contain spaces or invisible characters."
@@ -108,7 +108,7 @@ def check_email(text: str) -> tuple[str, str]:
     Raises:
         InvalidEmail: the text is not an e-mail address.
     """
-    if len(text) > _LONGEST_EMAIL or _has_invisible(text) or text.count("@") != 1:
+    if len(text) > _MAX_EMAIL or _has_invisible(text) or text.count("@") != 1:
         raise InvalidEmail(field="email")
     typed_local_part, _, typed_domain = text.partition("@")
     local_part = _local_part(typed_local_part)
@@ -116,7 +116,7 @@ def check_email(text: str) -> tuple[str, str]:
     if local_part is None or domain is None:
         raise InvalidEmail(field="email")
     email = f"{local_part}@{domain}"
-    if len(email.encode()) > _LONGEST_EMAIL:
+    if len(email.encode()) > _MAX_EMAIL:
         raise InvalidEmail(field="email")
     return email, unicodedata.normalize("NFC", email.lower())
 
@@ -130,7 +130,7 @@ def _local_part(typed: str) -> str | None:
     local_part = unicodedata.normalize("NFC", typed)
     if _LOCAL_PART.fullmatch(local_part) is None:
         return None
-    if len(local_part.encode()) > _LONGEST_LOCAL_PART:
+    if len(local_part.encode()) > _MAX_LOCAL_PART:
         return None
     return local_part
 

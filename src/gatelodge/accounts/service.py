@@ -188,7 +188,7 @@ class AccountService:
         """
         await self._refuse_last_admin(user, affects=True)
         changed = await self.users.disable(user.id, self.clock.now())
-        if changed and ADMIN in user.roles and not await self.users.holds_anyone(ADMIN):
+        if changed and ADMIN in user.roles and not await self.users.anyone_holds(ADMIN):
             await self.users.enable(user.id)  # another one was disabled at the same moment
             raise LastAdmin
         await self._record_change(changed, "user.disabled", user)
@@ -244,7 +244,7 @@ class AccountService:
 
     async def has_admin(self) -> bool:
         """Say whether somebody can administer."""
-        return await self.users.holds_anyone(ADMIN)
+        return await self.users.anyone_holds(ADMIN)
 
     async def find_just_made(self, wanted: NewUser, origin: Origin) -> User | None:
         """Return the user whom this very form made a moment ago, or None.
@@ -305,7 +305,7 @@ class AccountService:
     async def _refuse_last_admin(self, user: User, *, affects: bool) -> None:
         if not affects or ADMIN not in user.roles or user.disabled_at is not None:
             return
-        if not await self.users.holds_anyone(ADMIN, besides=user.id):
+        if not await self.users.anyone_holds(ADMIN, besides=user.id):
             raise LastAdmin
 
     async def _step_down(self, user: User) -> None:
@@ -320,7 +320,7 @@ class AccountService:
 
     async def _withdraw(self, user: User, role: str) -> bool:
         changed = await self.users.withdraw(user.id, role)
-        if changed and role == ADMIN and not await self.users.holds_anyone(ADMIN):
+        if changed and role == ADMIN and not await self.users.anyone_holds(ADMIN):
             await self.users.grant(user.id, role)  # another one lost it at the same moment
             raise LastAdmin
         return changed

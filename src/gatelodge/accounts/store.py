@@ -113,7 +113,7 @@ class UserStore(Protocol):
     async def remove(self, user_id: UserId) -> bool:
         """Forget the user; both names are free again. True when the user existed."""
 
-    async def holds_anyone(self, role: str, *, besides: UserId | None = None) -> bool:
+    async def anyone_holds(self, role: str, *, besides: UserId | None = None) -> bool:
         """Say whether an enabled user, other than `besides`, holds the role."""
 
 

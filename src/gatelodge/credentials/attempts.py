@@ -17,8 +17,8 @@ from typing import Self
 
 from gatelodge.audit import AuditLog, Origin
 from gatelodge.clock import Clock
+from gatelodge.credentials.keyed_semaphore import KeyedSemaphore
 from gatelodge.credentials.store import Attempts, AttemptStore, Limit
-from gatelodge.credentials.turns import Turns
 from gatelodge.errors import TooManyAttempts
 from gatelodge.ids import UserId
 
@@ -132,7 +132,7 @@ class AttemptGuard:
     limits: AttemptLimits
     key: bytes = field(repr=False)
     processes: int = 1
-    turns: Turns = field(default_factory=Turns)
+    turns: KeyedSemaphore = field(default_factory=KeyedSemaphore)
 
     def by_name(self, username_key: str, origin: Origin) -> Try:
         """Return what a try to sign in by this name counts for."""

@@ -16,9 +16,9 @@ from argon2.low_level import Type, hash_secret, verify_secret
 from gatelodge.credentials.blocklist import is_common
 from gatelodge.errors import ConfigurationError, InvalidRequest, RejectedPassword
 
-SHORTEST = 8
-LONGEST = 256
-_LONGEST_BYTES = 1024
+MIN_CHARACTERS = 8
+MAX_CHARACTERS = 256
+_MAX_BYTES = 1024
 _NFC_SHRINKS_AT_MOST = 4  # one composed letter is at most four code points (U+1F82)
 
 _PRODUCT = "gatelodge"
@@ -50,7 +50,7 @@ def check_new_password(
 
     Args:
         password: as typed; it is never trimmed or cut.
-        minimum: the least number of code points, at least `SHORTEST`.
+        minimum: the least number of code points, at least `MIN_CHARACTERS`.
         context: what a guesser tries next: the user's names, the host.
         field: what the request calls it.
 
@@ -64,22 +64,22 @@ def check_new_password(
 
 def _not_a_password(password: str) -> str | None:
     # Long before anything else: to normalise takes quadratic time on hostile text.
-    if len(password) > LONGEST * _NFC_SHRINKS_AT_MOST:
+    if len(password) > MAX_CHARACTERS * _NFC_SHRINKS_AT_MOST:
         return _TOO_LONG
     if "\0" in password or any("\ud800" <= character <= "\udfff" for character in password):
         return "A password cannot contain the character U+0000 or broken Unicode."
     composed = unicodedata.normalize("NFC", password)
-    if len(composed) > LONGEST or len(composed.encode()) > _LONGEST_BYTES:
+    if len(composed) > MAX_CHARACTERS or len(composed.encode()) > _MAX_BYTES:
         return _TOO_LONG
     return None
 
 
-_TOO_LONG = f"Use at most {LONGEST} characters ({_LONGEST_BYTES} bytes)."
+_TOO_LONG = f"Use at most {MAX_CHARACTERS} characters ({_MAX_BYTES} bytes)."
 
 
 def _easy_to_guess(password: str, minimum: int, context: Collection[str]) -> str | None:
     composed = unicodedata.normalize("NFC", password)
-    minimum = max(minimum, SHORTEST)
+    minimum = max(minimum, MIN_CHARACTERS)
     if len(composed) < minimum:
         return f"Use at least {minimum} characters."
     if _folded(composed) in _context_words(context):
@@ -100,9 +100,9 @@ def _folded(text: str) -> str:
 
 
 # Caps on what a stored hash may ask for: an imported record must not take the server down.
-_MOST_MEMORY_KIB = 256 * 1024
-_MOST_PASSES = 10
-_MOST_LANES = 8
+_MAX_MEMORY_KIB = 256 * 1024
+_MAX_PASSES = 10
+_MAX_LANES = 8
 _BCRYPT_COSTS = range(10, 15)  # below 10 is too weak to be worth checking (OWASP)
 _BCRYPT_READS = 72
 
@@ -139,8 +139,8 @@ class PasswordHasher:
         """Refuse parameters that `verify` would not spend on a stored hash."""
         if not _is_affordable(self.memory_kib, self.passes, self.lanes):
             raise ConfigurationError(
-                f"A password hash takes at most {_MOST_MEMORY_KIB} KiB, {_MOST_PASSES} passes "
-                f"and {_MOST_LANES} lanes."
+                f"A password hash takes at most {_MAX_MEMORY_KIB} KiB, {_MAX_PASSES} passes "
+                f"and {_MAX_LANES} lanes."
             )
 
     def hash(self, password: str) -> str:
@@ -196,9 +196,9 @@ def _affordable_argon2id(stored: str) -> bool:
 
 def _is_affordable(memory_kib: int, passes: int, lanes: int) -> bool:
     return (
-        8 * lanes <= memory_kib <= _MOST_MEMORY_KIB  # the least is RFC 9106, section 3.1
-        and 1 <= passes <= _MOST_PASSES
-        and 1 <= lanes <= _MOST_LANES
+        8 * lanes <= memory_kib <= _MAX_MEMORY_KIB  # the least is RFC 9106, section 3.1
+        and 1 <= passes <= _MAX_PASSES
+        and 1 <= lanes <= _MAX_LANES
     )
 
 

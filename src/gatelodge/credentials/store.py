@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 _A_DAY = timedelta(days=1)
-_MOST_DAYS = 30
+_MAX_DAYS = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ def after_failure(before: Attempts | None, key: str, limit: Limit, at: datetime)
     if wait := limit.wait_after(failures):
         blocked_until = at + wait
         until = blocked_until + max(wait, limit.period)  # who waits it out does not begin anew
-    kept = _A_DAY * min(streak, _MOST_DAYS)  # a few each day would else never add up
+    kept = _A_DAY * min(streak, _MAX_DAYS)  # a few each day would else never add up
     return Attempts(key, failures, streak, until, blocked_until, max(until, at + kept))
 
 

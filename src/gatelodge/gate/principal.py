@@ -8,7 +8,7 @@ from gatelodge.gate.recent import Recent
 from gatelodge.ids import SessionId, UserId
 from gatelodge.tokens.access import AccessTokens
 
-MOST_TOKENS = 10_000
+MAX_TOKENS = 10_000
 """How many verified tokens are remembered (security.md, section 3)."""
 
 
@@ -64,12 +64,12 @@ class VerifiedTokens:
     """
 
     access_tokens: AccessTokens
-    _recent: Recent[bytes, VerifiedToken] = field(default_factory=lambda: Recent(MOST_TOKENS))
+    _recent: Recent[bytes, VerifiedToken] = field(default_factory=lambda: Recent(MAX_TOKENS))
 
     def find(self, token: bytes) -> VerifiedToken | None:
         """Return what is known of a token, as it came, that was verified before, or None."""
         verified = self._recent.find(sha256(token).digest())
-        if verified is None or verified.keys is not self.access_tokens.keys.standing:
+        if verified is None or verified.keys is not self.access_tokens.keys.version:
             return None  # a key may be gone: `verify` looks closer
         return verified
 
@@ -80,7 +80,7 @@ class VerifiedTokens:
             InvalidToken: it is not a good access token of this server.
             ExpiredToken: it was, and its time is over.
         """
-        keys = self.access_tokens.keys.standing  # first: they may change on the way
+        keys = self.access_tokens.keys.version  # first: they may change on the way
         claims = await self.access_tokens.verify(token)
         verified = VerifiedToken(claims.subject, claims.session_id, claims.expires_at * 1000, keys)
         self._recent.put(sha256(as_bytes(token)).digest(), verified)

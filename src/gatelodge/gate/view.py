@@ -7,9 +7,9 @@ from gatelodge.gate.principal import Principal
 from gatelodge.gate.recent import Recent
 from gatelodge.ids import SESSION_PREFIX, USER_PREFIX, SessionId, UserId
 
-MOST_SESSIONS = 50_000
-MOST_USERS = 50_000
-MOST_DEAD = 10_000
+MAX_SESSIONS = 50_000
+MAX_USERS = 50_000
+MAX_DEAD = 10_000
 
 _USER = f"{USER_PREFIX}_"
 _SESSION = f"{SESSION_PREFIX}_"
@@ -37,9 +37,9 @@ class View:
     """
 
     changes: int = 0
-    _sessions: Recent[SessionId, _Entry] = field(default_factory=lambda: Recent(MOST_SESSIONS))
-    _users: Recent[UserId, object] = field(default_factory=lambda: Recent(MOST_USERS))
-    _dead: Recent[SessionId, object] = field(default_factory=lambda: Recent(MOST_DEAD))
+    _sessions: Recent[SessionId, _Entry] = field(default_factory=lambda: Recent(MAX_SESSIONS))
+    _users: Recent[UserId, object] = field(default_factory=lambda: Recent(MAX_USERS))
+    _dead: Recent[SessionId, object] = field(default_factory=lambda: Recent(MAX_DEAD))
 
     def find(self, session_id: SessionId, now: int) -> Principal | None:
         """Return who is signed in by this session, or None: ask the store.

@@ -1,18 +1,13 @@
 """The JSON door of one's own account: who am I."""
 
 from datetime import datetime
-from typing import Annotated
 
-from gatelodge.accounts.service import AccountService
 from gatelodge.gate.rules import SIGNED_IN
-from gatelodge.sessions.doors import CallerRecords
+from gatelodge.sessions.doors import Accounts, CallerRecords
 from gatelodge.web.bodies import Answer
 from gatelodge.web.door import Door
-from gatelodge.web.services import Provided
 
 door = Door("/api/auth", tag="me")
-
-Accounts = Annotated[AccountService, Provided(AccountService)]
 
 
 class OwnSession(Answer):

@@ -25,7 +25,7 @@ from gatelodge.web.cookies import TokenDelivery
 door = PageDoor()
 
 _SESSION = Field("session", missing=N_("Choose a device."))
-_MOST_DEVICES = 50
+_MAX_DEVICES = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +45,11 @@ async def show_account(visit: Visit) -> Response:
     """Show who one is and where one is signed in."""
     caller = await records_of(visit)
     found = await visit.ask(SessionService).list_own(
-        caller.user, before=None, limit=_MOST_DEVICES + 1
+        caller.user, before=None, limit=_MAX_DEVICES + 1
     )
-    devices = [_device(visit, each, caller.session) for each in found[:_MOST_DEVICES]]
+    devices = [_device(visit, each, caller.session) for each in found[:_MAX_DEVICES]]
     devices.sort(key=lambda device: not device.current)
-    more = len(found) > _MOST_DEVICES
+    more = len(found) > _MAX_DEVICES
     return visit.page("account.html", user=caller.user, devices=devices, more=more)
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from gatelodge.errors import InvalidRequest, Refusal
 
-_MOST_SHOWN = 1024
+_MAX_SHOWN = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class Form:
 
     def shown(self, name: str) -> str:
         """Return what a field is filled with when the form is shown again."""
-        return "" if name in self.secrets else self.values.get(name, "")[:_MOST_SHOWN]
+        return "" if name in self.secrets else self.values.get(name, "")[:_MAX_SHOWN]
 
     def refuse(self, refusal: Refusal, sentence: str, field: str | None) -> None:
         """Note a refusal beside its field, or above the form where it is of none."""

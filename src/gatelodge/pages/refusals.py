@@ -8,7 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gatelodge.audit import LONGEST_TEXT, AuditLog
+from gatelodge.audit import MAX_TEXT, AuditLog
 from gatelodge.errors import (
     CrossSiteRequest,
     Forbidden,
@@ -74,9 +74,9 @@ def _note(audit: AuditLog, request: Request, refusal: Refusal) -> None:
     """Log the refusals that tell of somebody who tries what they may not."""
     if not isinstance(refusal, _NOTED):
         return
-    detail = {"code": refusal.code, "path": request.scope["path"][:LONGEST_TEXT]}
+    detail = {"code": refusal.code, "path": request.scope["path"][:MAX_TEXT]}
     if isinstance(refusal, CrossSiteRequest):
-        detail["page"] = request.headers.get("origin", "")[:LONGEST_TEXT]
+        detail["page"] = request.headers.get("origin", "")[:MAX_TEXT]
     audit.note(
         "request.refused",
         actor=refusal.caller if isinstance(refusal, Forbidden) else None,

@@ -22,7 +22,7 @@ LOGO_TYPES = {
     ".webp": "image/webp",
     ".gif": "image/gif",
 }
-MOST_LOGO_BYTES = 32 * 1024
+MAX_LOGO_BYTES = 32 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +84,9 @@ def read_logo(path: Path | None) -> Logo | None:
         content = path.read_bytes()
     except OSError as error:
         raise ConfigurationError(f"GATELODGE_LOGO: {path}: {error.strerror}.") from error
-    if len(content) > MOST_LOGO_BYTES:
+    if len(content) > MAX_LOGO_BYTES:
         raise ConfigurationError(
-            f"GATELODGE_LOGO: {path} has {len(content)} bytes; at most {MOST_LOGO_BYTES} fit."
+            f"GATELODGE_LOGO: {path} has {len(content)} bytes; at most {MAX_LOGO_BYTES} fit."
         )
     return Logo(content, media_type)
 

@@ -13,21 +13,18 @@ from gatelodge.errors import ExpiredToken, InvalidRefreshToken, InvalidToken
 from gatelodge.gate.gate import Gate
 from gatelodge.gate.rules import ANYBODY, SIGNED_IN
 from gatelodge.ids import SessionId, UserId
-from gatelodge.sessions.doors import CallerRecords
+from gatelodge.sessions.doors import CallerRecords, Sessions
 from gatelodge.sessions.service import SessionService, SignedIn
 from gatelodge.sessions.store import Session
 from gatelodge.sessions.tutorial import TutorialRefresh
 from gatelodge.web.bodies import Answer, Message, Request
 from gatelodge.web.caller import From, token_in
-from gatelodge.web.cookies import TokenDelivery
+from gatelodge.web.cookies import Delivering, TokenDelivery
 from gatelodge.web.door import Door
 from gatelodge.web.paging import Cursor, Limit, from_cursor, to_cursor
 from gatelodge.web.services import Provided
 
 door = Door("/api/auth", tag="sessions")
-
-Sessions = Annotated[SessionService, Provided(SessionService)]
-Delivery = Annotated[TokenDelivery, Provided(TokenDelivery)]
 
 _RENEWED = Message(message="Token is refreshed successfully!")
 _SIGNED_OUT = Message(message="You've been signed out!")
@@ -78,7 +75,7 @@ class Devices(Answer):
 async def refresh(
     request: HttpRequest,
     sessions: Sessions,
-    delivery: Delivery,
+    delivery: Delivering,
     origin: From,
     body: RefreshRequest | None = None,
 ) -> TokenPairAnswer | Message:
@@ -100,7 +97,7 @@ async def refresh(
 async def refresh_as_in_the_tutorial(
     request: HttpRequest,
     tutorial: Annotated[TutorialRefresh, Provided(TutorialRefresh)],
-    delivery: Delivery,
+    delivery: Delivering,
     origin: From,
     body: RefreshRequest | None = None,
 ) -> TokenPairAnswer | Message:
@@ -129,7 +126,7 @@ async def sign_out(
     request: HttpRequest,
     sessions: Sessions,
     gate: Annotated[Gate, Provided(Gate)],
-    delivery: Delivery,
+    delivery: Delivering,
     origin: From,
     response: Response,
 ) -> Message:

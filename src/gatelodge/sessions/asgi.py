@@ -13,7 +13,7 @@ from gatelodge.web.caller import origin_of_scope
 from gatelodge.web.shell import App, Headers, Message, Receive, Scope, Send
 
 PATH = "/api/auth/refresh"
-LONGEST_TOKEN = 1024
+MAX_TOKEN = 1024
 
 # Where one of these is sent, more than the body decides: cookies, or the page that asks.
 _UNUSUAL = frozenset({b"cookie", b"origin", b"referer", b"sec-fetch-site"})
@@ -81,4 +81,4 @@ def _token_in(body: bytes) -> str | None:
     if not isinstance(value, dict) or list(value) != ["refreshToken"]:
         return None
     token = value["refreshToken"]
-    return token if isinstance(token, str) and len(token) <= LONGEST_TOKEN else None
+    return token if isinstance(token, str) and len(token) <= MAX_TOKEN else None

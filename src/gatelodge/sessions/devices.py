@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from gatelodge.audit import LONGEST_TEXT
+from gatelodge.audit import MAX_TEXT
 
 UNKNOWN = "Unknown device"
 
@@ -40,7 +40,7 @@ def device_name(user_agent: str) -> tuple[str, str]:
 
     It is a hint for people: whoever opened the session could claim anything.
     """
-    text = user_agent[:LONGEST_TEXT]
+    text = user_agent[:MAX_TEXT]
     program, system = _first(_PROGRAMS, text), _first(_SYSTEMS, text)
     return (program, system) if program else (system or UNKNOWN, "")
 

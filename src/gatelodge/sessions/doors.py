@@ -6,17 +6,21 @@ from fastapi import Depends
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gatelodge.accounts.service import AccountService
 from gatelodge.accounts.store import User
 from gatelodge.pages.door import Visit
 from gatelodge.sessions.lookup import Records, SessionLookup
 from gatelodge.sessions.service import SessionService
 from gatelodge.web.cookies import TokenDelivery
-from gatelodge.web.services import service_of
+from gatelodge.web.services import Provided, service_of
 
 
 async def _records(request: Request) -> Records:
     return await service_of(request, SessionLookup).records_of(request.state.principal)
 
+
+Accounts = Annotated[AccountService, Provided(AccountService)]
+Sessions = Annotated[SessionService, Provided(SessionService)]
 
 CallerRecords = Annotated[Records, Depends(_records)]
 """The records of whoever makes the request, read for it; where the rule asks for somebody."""

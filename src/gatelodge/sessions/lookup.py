@@ -47,7 +47,7 @@ class SessionLookup:
         if found is None:
             return None
         session, user = found
-        if user.id != user_id or not session.stands(user, self.clock.now()):
+        if user.id != user_id or not session.is_live(user, self.clock.now()):
             return None
         return Records(user, session)
 

@@ -155,7 +155,7 @@ class SessionService:
             NoSuchSession: the user has no such live session; nobody learns of others' ones.
         """
         session = await self.sessions.find(session_id)
-        if session is None or not session.stands(user, self.clock.now()):
+        if session is None or not session.is_live(user, self.clock.now()):
             raise NoSuchSession
         await self.sign_out(user.id, session.id, origin)
 
@@ -221,7 +221,7 @@ class SessionService:
         if now >= session.expires_at or now >= session.last_used_at + self.limits.idle:
             raise ExpiredRefreshToken
         # A generation yet to come means that the database was put back to an older state.
-        if not session.stands(user, now) or claim.generation > session.generation:
+        if not session.is_live(user, now) or claim.generation > session.generation:
             raise InvalidRefreshToken
         return user, session, claim.generation
 

@@ -47,7 +47,7 @@ class Session:
     revoked_at: datetime | None = None
     revoked_why: str | None = None
 
-    def stands(self, user: User, now: datetime) -> bool:
+    def is_live(self, user: User, now: datetime) -> bool:
         """Say whether its user is signed in by it at this instant."""
         return (
             self.user_id == user.id

@@ -6,23 +6,21 @@ from pydantic import Field
 from starlette.requests import Request as HttpRequest
 
 from gatelodge import errors
-from gatelodge.accounts.service import AccountService, NewUser
+from gatelodge.accounts.service import NewUser
 from gatelodge.gate.rules import ANYBODY, SIGNED_IN
-from gatelodge.sessions.doors import CallerRecords
+from gatelodge.sessions.doors import Accounts, CallerRecords
 from gatelodge.sessions.service import SignedIn
 from gatelodge.sign_in.service import SignInService
 from gatelodge.tokens.pair import Delivery
 from gatelodge.web.bodies import Answer, Message, Request
 from gatelodge.web.caller import From
-from gatelodge.web.cookies import TokenDelivery
+from gatelodge.web.cookies import Delivering, TokenDelivery
 from gatelodge.web.door import Door
 from gatelodge.web.services import Provided
 
 door = Door("/api/auth", tag="sign-in")
 
-Accounts = Annotated[AccountService, Provided(AccountService)]
 SignIn = Annotated[SignInService, Provided(SignInService)]
-Handing = Annotated[TokenDelivery, Provided(TokenDelivery)]
 
 
 class SignUpRequest(Request):
@@ -104,7 +102,7 @@ async def sign_up(body: SignUpRequest, accounts: Accounts, origin: From) -> Mess
     response_model_exclude_none=True,
 )
 async def sign_in(
-    request: HttpRequest, body: SignInRequest, service: SignIn, handing: Handing, origin: From
+    request: HttpRequest, body: SignInRequest, service: SignIn, handing: Delivering, origin: From
 ) -> SignInAnswer:
     """Open a session. Unknown user and wrong password are one refusal."""
     delivery = body.delivery or handing.default
@@ -136,7 +134,7 @@ async def change_password(
     body: PasswordRequest,
     caller: CallerRecords,
     service: SignIn,
-    handing: Handing,
+    handing: Delivering,
     origin: From,
 ) -> PasswordAnswer:
     """Change the caller's password; every other session ends."""

@@ -15,7 +15,7 @@ from gatelodge.sessions.lookup import Records
 from gatelodge.sessions.service import SessionService, SignedIn
 from gatelodge.tokens.pair import Delivery
 
-_MOST_DEVICES = 50
+_MAX_DEVICES = 50
 """How many of a user's newest sessions are looked through for a place that we know."""
 
 _REFUSED_EVERY_SECONDS = 0.05
@@ -131,7 +131,7 @@ class SignInService:
         if session is not None and session.user_id == user.id:
             return session.id
         place = place_of(origin.address)
-        lately = await self.sessions.list_own(user, before=None, limit=_MOST_DEVICES)
+        lately = await self.sessions.list_own(user, before=None, limit=_MAX_DEVICES)
         return place if place and place in {place_of(each.address) for each in lately} else None
 
     async def _bring_hash_up_to_date(self, user: User, password: str) -> None:

@@ -17,8 +17,8 @@ from gatelodge.tokens.keys import LEEWAY, SigningKeys
 
 ACCESS_TOKEN_TYPE = "at+jwt"  # noqa: S105 - a media type
 CLIENT_ID = "gatelodge"
-LONGEST_LIFE = timedelta(seconds=900)
-SHORTEST_LIFE = timedelta(seconds=1)
+MAX_LIFE = timedelta(seconds=900)
+MIN_LIFE = timedelta(seconds=1)
 
 _TOKEN_ID_BYTES = 16
 POLICY = JwsPolicy(kid=re.compile(r"[A-Za-z0-9_-]{1,64}"), typ=ACCESS_TOKEN_TYPE)
@@ -74,7 +74,7 @@ class AccessTokens:
 
     def __post_init__(self) -> None:
         """Refuse a life that `verify` would refuse."""
-        if not SHORTEST_LIFE <= self.life <= LONGEST_LIFE:
+        if not MIN_LIFE <= self.life <= MAX_LIFE:
             raise ValueError("an access token lives 1 to 900 seconds")
 
     def issue(self, *, subject: UserId, session_id: SessionId, roles: tuple[str, ...]) -> str:
@@ -124,7 +124,7 @@ class AccessTokens:
         starts_at = _integer(payload, "nbf") if "nbf" in payload else claims.issued_at
         if max(starts_at, claims.issued_at) > now + LEEWAY.total_seconds():
             raise InvalidToken
-        if not 0 < claims.expires_at - claims.issued_at <= LONGEST_LIFE.total_seconds():
+        if not 0 < claims.expires_at - claims.issued_at <= MAX_LIFE.total_seconds():
             raise InvalidToken
         if now >= claims.expires_at:
             raise ExpiredToken

@@ -16,8 +16,8 @@ from gatelodge.base64url import decode_base64url, encode_base64url
 
 EDDSA = "EdDSA"
 
-_SHORTEST_RSA = 2048
-_LONGEST_RSA = 8192
+_MIN_RSA = 2048
+_MAX_RSA = 8192
 _SMALLEST_EXPONENT = 65537
 
 
@@ -151,7 +151,7 @@ def _check_strength(jwk: Mapping[str, object], form: _Form) -> None:
     if form.kty != "RSA":
         return
     modulus = int.from_bytes(_bytes(jwk, "n"))
-    if not _SHORTEST_RSA <= modulus.bit_length() <= _LONGEST_RSA:
+    if not _MIN_RSA <= modulus.bit_length() <= _MAX_RSA:
         raise InvalidKey("the RSA key is too short or too long")
     if int.from_bytes(_bytes(jwk, "e")) < _SMALLEST_EXPONENT:
         raise InvalidKey("the RSA exponent is too small")

@@ -15,7 +15,7 @@ from gatelodge.base64url import decode_base64url
 from gatelodge.errors import InvalidToken
 from gatelodge.tokens.jwk import VerificationKey
 
-LONGEST_TOKEN = 4096
+MAX_TOKEN = 4096
 
 KeyFinder = Callable[[str], Awaitable[VerificationKey | None]]
 
@@ -85,7 +85,7 @@ def read_json_object(raw: bytes) -> dict[str, Any]:
 
 
 def _split(text: str) -> tuple[bytes, bytes, bytes]:
-    if len(text) > LONGEST_TOKEN or not text.isascii() or text.count(".") != 2:
+    if len(text) > MAX_TOKEN or not text.isascii() or text.count(".") != 2:
         raise InvalidToken
     try:
         header, payload, signature = map(decode_base64url, text.split("."))

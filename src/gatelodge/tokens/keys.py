@@ -101,9 +101,9 @@ class SigningKeys:
         async with self._reloading:
             await self._load()
 
-    def doubt(self) -> None:
+    def invalidate(self) -> None:
         """Have the store asked before the next token counts: a key was added or retired."""
-        other = (*self._snapshot.records,)  # equal, and not the same: see `standing`
+        other = (*self._snapshot.records,)  # equal, and not the same: see `version`
         self._snapshot = replace(self._snapshot, records=other, loaded_at=_LONG_AGO)
         self._tried_at = _LONG_AGO
 
@@ -164,7 +164,7 @@ class SigningKeys:
         return record.kid, self._snapshot.held[record.kid].private_key
 
     @property
-    def standing(self) -> object:
+    def version(self) -> object:
         """The keys as they were last read: another object as soon as any of them changed."""
         return self._snapshot.records
 

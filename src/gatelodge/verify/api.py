@@ -15,10 +15,10 @@ from gatelodge.tokens.keys import JWKS_MAX_AGE, SigningKeys
 from gatelodge.web.accept import prefers_page
 from gatelodge.web.caller import Caller
 from gatelodge.web.door import Door
-from gatelodge.web.return_address import MOST_CHARACTERS, checked
+from gatelodge.web.return_address import MAX_CHARACTERS, checked
 from gatelodge.web.same_origin import SameOrigin
 from gatelodge.web.services import Provided, service_of
-from gatelodge.web.shell import MOST_TARGET_BYTES, SET_COOKIES
+from gatelodge.web.shell import MAX_TARGET_BYTES, SET_COOKIES
 
 door = Door("/api/auth", tag="gate")
 keys_door = Door(tag="tokens")
@@ -32,7 +32,7 @@ def leads_back(request: Request) -> bool:
     Proxies drop the cookies that a good answer to their question sets, and a refresh token whose
     successor never arrived ends the session when it comes again. Other answers they hand on.
     """
-    return _redirects(request) and return_address(request, MOST_TARGET_BYTES) != ""
+    return _redirects(request) and return_address(request, MAX_TARGET_BYTES) != ""
 
 
 def to_sign_in(request: Request) -> Response | None:
@@ -47,7 +47,7 @@ def to_sign_in(request: Request) -> Response | None:
     return RedirectResponse(location, 302)
 
 
-def return_address(request: Request, most: int = MOST_CHARACTERS) -> str:
+def return_address(request: Request, most: int = MAX_CHARACTERS) -> str:
     """Return the address that the proxy was asked for, if a browser may be led back to it.
 
     It is made of `X-Forwarded-Proto`, `-Host` and `-Uri`, and must be on the public origin or on
@@ -81,7 +81,7 @@ class Question(BaseModel):
     rule=SIGNED_IN,
     refuses=(Forbidden,),
     repeatable=("role",),
-    otherwise=to_sign_in,
+    when_signed_out=to_sign_in,
     renews=leads_back,
     response_class=Response,
 )
@@ -99,7 +99,7 @@ async def verify(
         # As it was asked: escapes would make it up to three times as long, and an answer whose
         # headers are too long for the proxy loses the new cookies.
         return Response(
-            status_code=307, headers={"Location": return_address(request, MOST_TARGET_BYTES)}
+            status_code=307, headers={"Location": return_address(request, MAX_TARGET_BYTES)}
         )
     if asked.role and not any(name in caller.roles for name in asked.role):
         raise Forbidden(caller=caller.subject)

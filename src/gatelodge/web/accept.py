@@ -6,7 +6,7 @@ from gatelodge.web.shell import Headers
 
 _RANGE = re.compile(r"\s*([\w.+*-]+/[\w.+*-]+)\s*((?:;[^;]*)*)")
 _WEIGHT = re.compile(r";\s*q\s*=\s*([01](?:\.\d{0,3})?)\s*(?=;|$)")
-_MOST_RANGES = 32
+_MAX_RANGES = 32
 
 _HTML = ("text/html", "text/*", "*/*")
 _JSON = ("application/json", "application/*", "*/*")
@@ -26,7 +26,7 @@ def prefers_page(headers: Headers) -> bool:
 def _weights(accept: str) -> dict[str, float]:
     """Return how much each range is wanted (RFC 9110, 12.5.1)."""
     weights = {}
-    for part in accept.split(",")[:_MOST_RANGES]:
+    for part in accept.split(",")[:_MAX_RANGES]:
         if found := _RANGE.fullmatch(part):
             weight = _WEIGHT.search(found[2])
             weights[found[1].lower()] = float(weight[1]) if weight else 1.0

@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import Depends
 from starlette.requests import Request
 
-from gatelodge.audit import LONGEST_TEXT, Origin
+from gatelodge.audit import MAX_TEXT, Origin
 from gatelodge.errors import ConflictingTokens
 from gatelodge.gate.principal import Principal
 from gatelodge.web.shell import REQUEST_ID, Headers, Scope
@@ -23,7 +23,7 @@ def origin_of_scope(scope: Scope) -> Origin:
     agent = next((value for name, value in scope["headers"] if name == b"user-agent"), b"")
     return Origin(
         address=client[0] if client else "",
-        user_agent=agent.decode("latin-1")[:LONGEST_TEXT],
+        user_agent=agent.decode("latin-1")[:MAX_TEXT],
         request_id=scope[REQUEST_ID],
     )
 

@@ -3,11 +3,12 @@
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Literal
+from typing import Annotated, Literal
 
 from gatelodge.clock import Clock
 from gatelodge.errors import ConflictingTokens
 from gatelodge.tokens.pair import Delivery, TokenPair
+from gatelodge.web.services import Provided
 from gatelodge.web.shell import SET_COOKIES, Headers, Scope
 
 SameSite = Literal["lax", "strict", "none"]
@@ -126,6 +127,10 @@ class TokenDelivery:
         if self.domain:
             parts.append(f"Domain={self.domain}")
         return "; ".join(parts).encode()
+
+
+Delivering = Annotated[TokenDelivery, Provided(TokenDelivery)]
+"""How tokens are handed over here."""
 
 
 def read_cookies(lines: Iterable[bytes], wanted: Collection[bytes]) -> dict[bytes, bytes]:

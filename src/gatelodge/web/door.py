@@ -71,7 +71,7 @@ class Declared:
         pattern: what the paths of its requests match.
         rule: who may call.
         repeatable: query parameters that may come more than once.
-        otherwise: makes the answer to a caller who is not signed in, unless it returns None.
+        when_signed_out: makes the answer to a caller who is not signed in, unless it returns None.
         renews: says whether the answer to a request may carry renewed cookies.
         answers: the status of a page's answer to whoever may call, and brings nothing along.
     """
@@ -81,7 +81,7 @@ class Declared:
     pattern: re.Pattern[str]
     rule: Rule
     repeatable: frozenset[str]
-    otherwise: Callable[[Request], Response | None] = _nothing
+    when_signed_out: Callable[[Request], Response | None] = _nothing
     renews: Callable[[Request], bool] = _always
     answers: int = 200
 
@@ -102,7 +102,7 @@ class GuardedRoute(APIRoute):
                     request, declared.rule, renew=declared.renews(request)
                 )
             except (NoToken, InvalidToken, ExpiredToken):
-                if (instead := declared.otherwise(request)) is not None:
+                if (instead := declared.when_signed_out(request)) is not None:
                     return instead
                 raise
             check_query(request, declared.repeatable)
@@ -144,7 +144,7 @@ class Door:
         rule: Rule,
         refuses: Iterable[type[Refusal]] = (),
         repeatable: Iterable[str] = (),
-        otherwise: Callable[[Request], Response | None] = _nothing,
+        when_signed_out: Callable[[Request], Response | None] = _nothing,
         renews: Callable[[Request], bool] = _always,
         body: dict[str, Any] | None = None,
         **options: Any,
@@ -157,7 +157,8 @@ class Door:
             rule: who may call.
             refuses: the refusals of this route beyond those that its rule and its body bring.
             repeatable: query parameters that may come more than once.
-            otherwise: makes the answer to a caller who is not signed in, unless it returns None.
+            when_signed_out: makes the answer to a caller without a good token, unless it returns
+                None.
             renews: says whether the answer to a request may carry renewed cookies.
             body: the JSON schema of a body that the endpoint reads by itself, leniently.
             options: anything else that FastAPI's `add_api_route` takes.
@@ -166,7 +167,13 @@ class Door:
         def add(endpoint: Endpoint) -> Endpoint:
             pattern, _, _ = compile_path(self.prefix + path)
             declared = Declared(
-                method, self.prefix + path, pattern, rule, frozenset(repeatable), otherwise, renews
+                method,
+                self.prefix + path,
+                pattern,
+                rule,
+                frozenset(repeatable),
+                when_signed_out,
+                renews,
             )
             setattr(endpoint, _DECLARED, declared)
             self.routes.append(declared)

@@ -17,7 +17,7 @@ from gatelodge.gate.rules import Rule
 from gatelodge.web.cookies import read_cookies
 from gatelodge.web.shell import Headers, Message, Receive, Scope, Send, Shell
 
-_MOST_REMEMBERED = 256
+_MAX_REMEMBERED = 256
 _USUAL_BYTES = 8 * 1024
 _USUAL_HEADERS = 64
 _USUAL_QUERY_BYTES = 1024
@@ -68,7 +68,7 @@ class FastDoor:
         self._cookies = cookies
         self._routes = routes
         self._hosts: set[bytes] = set()
-        self._queries: Recent[bytes, tuple[str, ...]] = Recent(_MOST_REMEMBERED)
+        self._queries: Recent[bytes, tuple[str, ...]] = Recent(_MAX_REMEMBERED)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or hand it on."""
@@ -144,7 +144,7 @@ class FastDoor:
         """Ask the shell for what it says of a Host header, and remember where that is yes."""
         answers = self._shell.answers_for(host)
         if answers:
-            if len(self._hosts) == _MOST_REMEMBERED:
+            if len(self._hosts) == _MAX_REMEMBERED:
                 self._hosts.clear()
             self._hosts.add(host)
         return answers

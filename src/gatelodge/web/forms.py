@@ -10,7 +10,7 @@ from gatelodge.errors import InvalidRequest, UnsupportedMediaType
 from gatelodge.web.shell import Message
 
 FORM = "application/x-www-form-urlencoded"
-MOST_FIELDS = 64
+MAX_FIELDS = 64
 _LISTS = frozenset({"roles"})
 
 
@@ -60,7 +60,7 @@ def _fields(body: bytes, *, lists: frozenset[str]) -> dict[str, Any]:
             body.decode("ascii"),
             keep_blank_values=True,
             errors="strict",
-            max_num_fields=MOST_FIELDS,
+            max_num_fields=MAX_FIELDS,
         )
     except ValueError as error:
         raise InvalidRequest("The body is not a form.") from error

@@ -10,7 +10,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from gatelodge.web.shell import Headers
 
-_MOST_HOPS = 32
+_MAX_HOPS = 32
 
 
 class TrustedProxies:
@@ -57,7 +57,7 @@ class TrustedProxies:
 def _hops(headers: Headers) -> list[str]:
     """Return the addresses in the order in which proxies added them, the last ones of too many."""
     lines = [value.decode("latin-1") for name, value in headers if name == b"x-forwarded-for"]
-    return [hop.strip() for line in lines for hop in line.split(",")][-_MOST_HOPS:]
+    return [hop.strip() for line in lines for hop in line.split(",")][-_MAX_HOPS:]
 
 
 def _read(text: str) -> IPv4Address | IPv6Address | None:

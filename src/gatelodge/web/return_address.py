@@ -3,10 +3,10 @@
 from collections.abc import Collection
 from urllib.parse import urlsplit
 
-MOST_CHARACTERS = 1024
+MAX_CHARACTERS = 1024
 
 
-def checked(address: str, origins: Collection[str] = (), *, most: int = MOST_CHARACTERS) -> str:
+def checked(address: str, origins: Collection[str] = (), *, most: int = MAX_CHARACTERS) -> str:
     r"""Return the address where it may be followed, else nothing.
 
     It is a path of this server, or lies on one of these origins, written exactly. Browsers read

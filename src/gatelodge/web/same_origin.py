@@ -31,10 +31,10 @@ class SameOrigin:
         Raises:
             CrossSiteRequest: it comes from elsewhere, or does not show that it does not.
         """
-        if method not in SAFE_METHODS and not self._is_ours(headers, otherwise=not with_cookie):
+        if method not in SAFE_METHODS and not self._is_ours(headers, without_word=not with_cookie):
             raise CrossSiteRequest
 
-    def _is_ours(self, headers: Headers, *, otherwise: bool) -> bool:
+    def _is_ours(self, headers: Headers, *, without_word: bool) -> bool:
         origin = _value(headers, b"origin")
         site = _value(headers, b"sec-fetch-site")
         if site is not None:
@@ -44,7 +44,7 @@ class SameOrigin:
         referer = _value(headers, b"referer")
         if referer is not None:
             return _origin_of(referer) in self.origins
-        return otherwise
+        return without_word
 
 
 def _origin_of(url: str) -> str:

@@ -32,11 +32,11 @@ LettingIn: TypeAlias = Callable[[Iterable[tuple[bytes, bytes]]], Headers]
 ClientOf: TypeAlias = Callable[[str, Headers], str]
 """From who is at the other end of the connection, and a request's headers, to who asks."""
 
-MOST_BODY_BYTES = 16 * 1024
-MOST_TARGET_BYTES = 4 * 1024
-MOST_HEADER_BYTES = 8 * 1024
-MOST_HEADERS_BYTES = 16 * 1024
-MOST_HEADERS = 64
+MAX_BODY_BYTES = 16 * 1024
+MAX_TARGET_BYTES = 4 * 1024
+MAX_HEADER_BYTES = 8 * 1024
+MAX_HEADERS_BYTES = 16 * 1024
+MAX_HEADERS = 64
 BODY_SECONDS = 10.0
 
 SET_COOKIES = "gatelodge.set_cookies"
@@ -123,15 +123,15 @@ class Shell:
 
     def _check(self, scope: Scope) -> None:
         target = scope.get("raw_path") or scope["path"].encode()
-        if len(target) + len(scope["query_string"]) > MOST_TARGET_BYTES:
+        if len(target) + len(scope["query_string"]) > MAX_TARGET_BYTES:
             raise UriTooLong
         if "\n" in scope["path"]:  # the router's patterns end in `$`, which matches before one
             raise NoSuchRoute
         headers: Headers = scope["headers"]
         sizes = [len(name) + len(value) for name, value in headers]
-        if len(sizes) > MOST_HEADERS or sum(sizes) > MOST_HEADERS_BYTES:
+        if len(sizes) > MAX_HEADERS or sum(sizes) > MAX_HEADERS_BYTES:
             raise HeadersTooLarge
-        if sizes and max(sizes) > MOST_HEADER_BYTES:
+        if sizes and max(sizes) > MAX_HEADER_BYTES:
             raise HeadersTooLarge
         _check_lengths(headers)
         named = [value for name, value in headers if name == b"host"]
@@ -180,7 +180,7 @@ def _check_lengths(headers: Headers) -> None:
         raise InvalidRequest("The request states its length twice.")
     if lengths and not lengths[0].isdigit():
         raise InvalidRequest("The request states no length that can be read.")
-    if lengths and (len(lengths[0]) > 18 or int(lengths[0]) > MOST_BODY_BYTES):
+    if lengths and (len(lengths[0]) > 18 or int(lengths[0]) > MAX_BODY_BYTES):
         raise BodyTooLarge
 
 
@@ -190,7 +190,7 @@ class _Body:
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self._scope = scope
         self._receive = receive
-        self._left = MOST_BODY_BYTES
+        self._left = MAX_BODY_BYTES
         self._deadline = 0.0
         self._complete = False
 

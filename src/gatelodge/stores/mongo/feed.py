@@ -21,7 +21,7 @@ MAX_STALENESS = timedelta(seconds=1)
 HEARTBEAT = timedelta(milliseconds=200)
 """How long the server waits for a change before it answers that there is none."""
 
-MOST_AT_ONCE = 1000
+MAX_AT_ONCE = 1000
 """How many changes the server puts into one answer."""
 
 _RETRY_SECONDS = 0.5
@@ -108,7 +108,7 @@ class MongoChangeFeed:
             _PIPELINE,
             start_at_operation_time=majority["operationTime"],
             max_await_time_ms=int(HEARTBEAT.total_seconds() * 1000),
-            batch_size=MOST_AT_ONCE,
+            batch_size=MAX_AT_ONCE,
         ) as stream:
             self._forget(None)
             self._kind = "stream"
@@ -134,7 +134,7 @@ class MongoChangeFeed:
             # Within one answer, so without another question: PyMongo has no public word for it.
             more = len(stream._cursor._data) > 0  # noqa: SLF001
             change = await stream.try_next() if more else None
-        if asks and changes < MOST_AT_ONCE:
+        if asks and changes < MAX_AT_ONCE:
             self._heard_at = asked_at
 
     def _hand_on(self, change: Mapping[str, Any]) -> None:

@@ -113,7 +113,7 @@ class MongoUsers:
         with self.database.announcing(user_id):
             return user is not None and await self.names.let_go(user)
 
-    async def holds_anyone(self, role: str, *, besides: UserId | None = None) -> bool:
+    async def anyone_holds(self, role: str, *, besides: UserId | None = None) -> bool:
         """Say whether an enabled user, other than `besides`, holds the role."""
         query: dict[str, Any] = {"roles": {"$eq": role}, "disabled_at": None}
         if besides is not None:

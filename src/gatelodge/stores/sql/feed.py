@@ -15,7 +15,7 @@ from gatelodge.gate.feed import FeedState, Forget
 from gatelodge.stores.sql.database import SqlDatabase
 from gatelodge.tasks import end
 
-MOST_CHANGES = 10_000
+MAX_CHANGES = 10_000
 """How many changes stay written down; whoever is further behind forgets everything."""
 
 PRUNE_EVERY = timedelta(minutes=1)
@@ -128,7 +128,7 @@ def _shared_header(path: Path) -> ctypes.Array[ctypes.c_char] | None:
 
 
 def _prune(connection: Connection) -> int:
-    return connection.execute(_PRUNE, {"most": MOST_CHANGES}).rowcount
+    return connection.execute(_PRUNE, {"most": MAX_CHANGES}).rowcount
 
 
 _HEADER_BYTES = 96  # two copies, of which a commit writes the second one first

@@ -22,7 +22,7 @@ T = TypeVar("T")
 Unit: TypeAlias = Callable[[Connection], T]
 """What is done on a connection in one piece: a query, or changes made together or not at all."""
 
-MOST_UNITS = 256
+MAX_UNITS = 256
 """How many units one batch takes, so that the first caller does not wait for ever."""
 
 
@@ -81,7 +81,7 @@ class Lane:
         if first is None:
             return []
         jobs = [first]
-        while len(jobs) < MOST_UNITS:
+        while len(jobs) < MAX_UNITS:
             try:
                 job = self._jobs.get_nowait()
             except queue.Empty:

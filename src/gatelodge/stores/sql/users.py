@@ -126,7 +126,7 @@ class SqlUsers:
         """Forget the user."""
         return await self._change(delete(users).where(users.c.id == user_id))
 
-    async def holds_anyone(self, role: str, *, besides: UserId | None = None) -> bool:
+    async def anyone_holds(self, role: str, *, besides: UserId | None = None) -> bool:
         """Say whether an enabled user, other than `besides`, holds the role."""
         holders = (
             select(user_roles.c.user_id)

@@ -1,4 +1,4 @@
-"""Who tries at this moment, by key; who comes when a key is full waits for somebody to leave."""
+"""A semaphore per key: callers beyond the limit wait until one leaves."""
 
 import asyncio
 from collections import Counter, defaultdict, deque
@@ -6,11 +6,11 @@ from collections.abc import Collection
 
 from gatelodge.errors import HashingBusy
 
-MOST_WAITING = 64
+MAX_WAITING = 64
 """How many may wait for one key; security.md allows as many in the queue for hashing."""
 
 
-class Turns:
+class KeyedSemaphore:
     """Count who is inside, and let others in one by one."""
 
     def __init__(self) -> None:
@@ -40,7 +40,7 @@ class Turns:
         Raises:
             HashingBusy: too many wait for it already.
         """
-        if len(self._queues[key]) >= MOST_WAITING:
+        if len(self._queues[key]) >= MAX_WAITING:
             raise HashingBusy(retry_after=1)
         woken = asyncio.get_running_loop().create_future()
         self._queues[key].append(woken)
