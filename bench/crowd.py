@@ -20,9 +20,9 @@ from pathlib import Path
 from bench.process import memory_of
 from bench.seed import issue, people
 from gatelodge.app import House, build
-from gatelodge.errors import InvalidToken
 from gatelodge.logs import set_up_logs
 from gatelodge.settings import Settings
+from gatelodge.tokens.refusals import InvalidToken
 
 _BREATH = 1000  # tokens after which the event loop gets its turn, as it does between requests
 

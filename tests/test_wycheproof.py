@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from gatelodge.errors import InvalidToken
 from gatelodge.tokens.jwk import InvalidKey, VerificationKey, read_jwk, read_jwk_set
 from gatelodge.tokens.jws import JwsPolicy, verify_jws
+from gatelodge.tokens.refusals import InvalidToken
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 VECTORS = Path(os.environ.get("GATELODGE_VECTORS", REPOSITORY.parent / "shared" / "vectors"))

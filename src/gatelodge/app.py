@@ -33,14 +33,14 @@ from gatelodge.master_key import MasterKey
 from gatelodge.me import api as me_api
 from gatelodge.me import pages as me_pages
 from gatelodge.pages import static_files
-from gatelodge.pages.html import Pages, Site
-from gatelodge.pages.refusals import (
+from gatelodge.pages.answers import (
     answer_early,
     answer_http_error,
     answer_refusal,
     answer_unforeseen,
     answer_validation_error,
 )
+from gatelodge.pages.html import Pages, Site
 from gatelodge.sessions import api as sessions_api
 from gatelodge.sessions import pages as sessions_pages
 from gatelodge.sessions.asgi import FastRefresh

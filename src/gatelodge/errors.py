@@ -1,9 +1,17 @@
-"""The refusals this project can explain, each with a code that never changes.
+"""Refusals: every "no" that this project can explain, and the kinds they are of.
 
-A refusal knows no HTTP: `web/responses.py` holds the one table from refusal to status.
+A refusal lives in the room that raises it, and says everything of itself: a code for programs, a
+message, the sentence of a page, and by its base class the kind. It knows no HTTP:
+`web/responses.py` has one status for each kind.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import ClassVar
+
+from gatelodge.marks import N_
+
+NOTHING: Mapping[str, object] = MappingProxyType({})
 
 
 class Refusal(Exception):
@@ -11,6 +19,11 @@ class Refusal(Exception):
 
     Attributes:
         code: for programs; never changes once released.
+        default: the message of every refusal of this class that brings none of its own.
+        sentence: what a page says in place of the message; nothing: the message.
+        oauth_error: the error code of RFC 6750, section 3.1, where there is one.
+        members: what an answer to a program says besides, by name.
+        form_field: the form's field that a page shows it beside, where it names no field itself.
         message: for people; the tutorial's clients show it as it is.
         field: the request's field that was refused, where there is one.
         retry_after: whole seconds after which asking again makes sense, where known.
@@ -18,6 +31,10 @@ class Refusal(Exception):
 
     code: ClassVar[str] = "refused"
     default: ClassVar[str] = "The request was refused."
+    sentence: ClassVar[str] = ""
+    oauth_error: ClassVar[str] = ""
+    members: ClassVar[Mapping[str, object]] = NOTHING
+    form_field: ClassVar[str | None] = None
 
     def __init__(
         self,
@@ -33,320 +50,81 @@ class Refusal(Exception):
         super().__init__(self.message)
 
 
-# What the request looks like
+# Kinds. The status of an answer follows from the first of them among a refusal's base classes.
 
 
-class InvalidRequest(Refusal):
+class Invalid(Refusal):
+    """What was sent cannot be taken as it is."""
+
+
+class Unauthenticated(Refusal):
+    """It is not proven who makes the request."""
+
+
+class NotPermitted(Refusal):
+    """The caller may not do this."""
+
+
+class NotFound(Refusal):
+    """What was asked for is not there, or is not the caller's to see."""
+
+
+class Conflict(Refusal):
+    """It cannot be done while things are as they are."""
+
+
+class Gone(Refusal):
+    """What was asked for has been there, and is no more."""
+
+
+class TooMany(Refusal):
+    """It was tried too often; waiting helps."""
+
+
+class Unavailable(Refusal):
+    """It cannot be answered at this moment; asking again helps."""
+
+
+class Failed(Refusal):
+    """The server itself has failed."""
+
+
+# What every room may refuse
+
+
+class InvalidRequest(Invalid):
     """The request is malformed: a field is missing, of the wrong type, or not allowed."""
 
     code = "invalid_request"
     default = "The request is not valid."
+    sentence = N_("The browser sent something that this page does not understand.")
 
 
-class UnsupportedMediaType(Refusal):
-    """The body is of a content type that the route does not read."""
-
-    code = "unsupported_media_type"
-    default = "Send the body as application/json."
-
-
-class BodyTooLarge(Refusal):
-    """The body is larger than the route reads."""
-
-    code = "body_too_large"
-    default = "The request body is too large."
-
-
-class BodyTooSlow(Refusal):
-    """The body did not arrive in time."""
-
-    code = "body_too_slow"
-    default = "The request body did not arrive in time."
-
-
-class UriTooLong(Refusal):
-    """The path and query are longer than the server reads."""
-
-    code = "uri_too_long"
-    default = "The address is too long."
-
-
-class HeadersTooLarge(Refusal):
-    """The headers are too many, too long, or too large together."""
-
-    code = "headers_too_large"
-    default = "The request headers are too large."
-
-
-class NoSuchRoute(Refusal):
+class NoSuchRoute(NotFound):
     """Nothing answers at this path."""
 
     code = "not_found"
     default = "There is nothing at this address."
+    sentence = N_("The address may be misspelt, or the page is gone.")
 
 
-class MethodNotAllowed(Refusal):
-    """The path exists; the method does not."""
-
-    code = "method_not_allowed"
-    default = "This address does not take that method."
-
-
-class MisdirectedRequest(Refusal):
-    """The Host header names a host that this server does not answer for."""
-
-    code = "misdirected_request"
-    default = (
-        "This server does not answer for that host name. See the setting GATELODGE_ALLOWED_HOSTS."
-    )
-
-
-# Accounts
-
-
-class UsernameTaken(Refusal):
-    """The username, or one that folds to the same key, belongs to somebody."""
-
-    code = "username_taken"
-    default = "Failed! Username is already in use!"
-
-
-class EmailTaken(Refusal):
-    """The e-mail address belongs to somebody."""
-
-    code = "email_taken"
-    default = "Failed! Email is already in use!"
-
-
-class InvalidUsername(Refusal):
-    """The username breaks the rules for names."""
-
-    code = "username_invalid"
-    default = "That username cannot be used."
-
-
-class InvalidEmail(Refusal):
-    """The text is not an e-mail address."""
-
-    code = "email_invalid"
-    default = "That is not an e-mail address."
-
-
-class RejectedPassword(Refusal):
-    """The new password breaks the password rules; the message says which."""
-
-    code = "password_rejected"
-    default = "That password cannot be used."
-
-
-class UnknownRole(Refusal):
-    """No role has this name."""
-
-    code = "role_unknown"
-    default = "Failed! Role does not exist!"
-
-
-class RoleNotGrantable(Refusal):
-    """A sign-up asked for more than `user`."""
-
-    code = "role_not_grantable"
-    default = "Only an administrator can grant that role."
-
-
-class NoSuchUser(Refusal):
-    """No user has this id or name."""
-
-    code = "user_not_found"
-    default = "There is no such user."
-
-
-class LastAdmin(Refusal):
-    """The change would leave nobody who can administer."""
-
-    code = "last_admin"
-    default = "This is the last administrator: make another one first."
-
-
-# Signing in and staying signed in
-
-
-class InvalidCredentials(Refusal):
-    """Unknown user, wrong password, disabled user: one refusal, at one speed."""
-
-    code = "invalid_credentials"
-    default = "Invalid username or password!"
-
-
-class HashingBusy(Refusal):
-    """Every place in the queue for password hashing is taken."""
-
-    code = "hashing_busy"
-    default = "Too many people are signing in at this moment. Please try again."
-
-
-class TooManyAttempts(Refusal):
-    """Too many tries have failed; who waits may try again."""
-
-    code = "too_many_attempts"
-    default = "Too many tries. Please wait a while before you try again."
-
-
-class NoToken(Refusal):
-    """The request carries no access token."""
-
-    code = "token_missing"
-    default = "No token provided!"
-
-
-class NoTokenForBoard(NoToken):
-    """No access token at one of the three boards, which keep the tutorial's status for it."""
-
-
-class InvalidToken(Refusal):
-    """The access token is not one of ours, or its session or user has ended."""
-
-    code = "token_invalid"
-    default = "Unauthorized!"
-
-
-class ExpiredToken(Refusal):
-    """The access token was good, and its time is over."""
-
-    code = "token_expired"
-    default = "Unauthorized! Access Token was expired!"
-
-
-class ConflictingTokens(Refusal):
-    """Two headers carry two different tokens, or one header is malformed (RFC 6750, 3.1)."""
-
-    code = "token_conflict"
-    default = "The request carries two different access tokens, or a malformed one."
-
-
-class InvalidRefreshToken(Refusal):
-    """The refresh token is not one of ours, or its session or user has ended."""
-
-    code = "refresh_token_invalid"
-    default = "The refresh token is not valid. Please sign in again."
-
-
-class ExpiredRefreshToken(Refusal):
-    """The session was not used for too long, or has reached its end."""
-
-    code = "refresh_token_expired"
-    default = "The session has expired. Please sign in again."
-
-
-class RefreshTokenReused(Refusal):
-    """The refresh token was traded before: somebody else may hold it, and the session ends."""
-
-    code = "refresh_token_reused"
-    default = (
-        "This session was ended for safety: its refresh token came back. Please sign in again."
-    )
-
-
-class RefreshTokenRequired(Refusal):
-    """The tutorial's refresh route was called without a token."""
-
-    code = "refresh_token_required"
-    default = "Refresh Token is required!"
-
-
-class RefreshTokenNotInDatabase(Refusal):
-    """The tutorial's words for a refresh token that is not good."""
-
-    code = "refresh_token_invalid"
-    default = "Refresh token is not in database!"
-
-
-class RefreshTokenWasExpired(Refusal):
-    """The tutorial's words for a session that has expired."""
-
-    code = "refresh_token_expired"
-    default = "Refresh token was expired. Please make a new signin request"
-
-
-class CrossSiteRequest(Refusal):
-    """A page of another origin, which is not configured, made the browser send this."""
-
-    code = "cross_site_request"
-    default = "This request came from another site, which this server does not know."
-
-
-class NoSuchSession(Refusal):
-    """The caller has no live session of this id; others' are not told apart from none."""
-
-    code = "session_not_found"
-    default = "You have no such session."
-
-
-class InvalidSetupLink(Refusal):
-    """The link that makes the first administrator is not the newest one, or not good any more."""
-
-    code = "setup_link_invalid"
-    default = "This link does not work any more."
-
-
-class WrongPassword(Refusal):
-    """The current password, asked for once more, is not right."""
-
-    code = "current_password_wrong"
-    default = "The current password is not right."
-
-
-class Forbidden(Refusal):
-    """The caller is known and may not.
-
-    Attributes:
-        caller: the id of their user, for the log; None: it is not at hand.
-    """
-
-    code = "forbidden"
-    default = "You may not do this."
-
-    def __init__(self, *, caller: str | None = None) -> None:
-        """Refuse this user."""
-        super().__init__()
-        self.caller = caller
-
-
-class ModeratorRequired(Forbidden):
-    """The moderator board, asked for by somebody else."""
-
-    code = "moderator_required"
-    default = "Require Moderator Role!"
-
-
-class AdminRequired(Forbidden):
-    """The admin board or an admin's route, asked for by somebody else."""
-
-    code = "admin_required"
-    default = "Require Admin Role!"
-
-
-# The server itself
-
-
-class StoreUnavailable(Refusal):
+class StoreUnavailable(Unavailable):
     """The database did not answer; nothing was changed."""
 
     code = "store_unavailable"
     default = "The database cannot be reached at this moment. Nothing was changed."
+    sentence = N_("The database cannot be reached just now. Nothing was changed.")
 
 
-class OutcomeUnknown(Refusal):
+class OutcomeUnknown(Unavailable):
     """The database did not confirm the change; it may or may not have happened."""
 
     code = "outcome_unknown"
     default = "The database did not confirm the change: it may or may not have happened."
-
-
-class InternalError(Refusal):
-    """What nobody foresaw. The log knows more, under the request id."""
-
-    code = "internal_error"
-    default = "Something went wrong here. The log has it under the request id."
+    sentence = N_(
+        "The database did not confirm the change. Please look whether it happened "
+        "before you try again."
+    )
 
 
 # What adapters say to services

@@ -36,11 +36,6 @@ _RANGE = re.compile(
 _MAX_RANGES = 32
 
 
-def N_(text: str) -> str:  # noqa: N802 - gettext's own name for it
-    """Mark a text for the catalogue where it cannot be translated yet."""
-    return text
-
-
 @dataclass(frozen=True, slots=True)
 class Language:
     """One reader's language.

@@ -12,12 +12,12 @@ from typing import cast
 from gatelodge.accounts.store import User
 from gatelodge.app import House, build
 from gatelodge.clock import Clock
-from gatelodge.errors import ExpiredToken, InvalidToken
 from gatelodge.gate.principal import Principal
 from gatelodge.ids import SessionId
 from gatelodge.sessions.lookup import principal_of
 from gatelodge.sessions.store import Session, SessionStore
 from gatelodge.settings import Settings
+from gatelodge.tokens.refusals import ExpiredToken, InvalidToken
 from tests.contracts.builders import a_session, a_user
 from tests.support.held import Held
 

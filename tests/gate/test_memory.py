@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from gatelodge.app import House
-from gatelodge.errors import InvalidToken
 from gatelodge.gate.principal import MAX_TOKENS, Principal
 from gatelodge.gate.view import MAX_DEAD, MAX_SESSIONS
+from gatelodge.tokens.refusals import InvalidToken
 from tests.gate.houses import Device, asked, houses, new_device
 
 BAD_TOKENS = 50_000

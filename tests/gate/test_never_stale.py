@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from gatelodge.accounts.store import User
 from gatelodge.app import House, create_app
-from gatelodge.errors import ExpiredToken, InvalidToken
 from gatelodge.gate.principal import MAX_TOKENS, Principal
 from gatelodge.stores.mongo.feed import MAX_STALENESS
+from gatelodge.tokens.refusals import ExpiredToken, InvalidToken
 from tests.gate.houses import (
     Answer,
     Counted,

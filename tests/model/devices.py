@@ -7,14 +7,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeAlias
 
-from gatelodge.errors import (
-    ExpiredRefreshToken,
-    InvalidRefreshToken,
-    RefreshTokenReused,
-    Refusal,
-)
+from gatelodge.errors import Refusal
 from gatelodge.ids import UserId
 from gatelodge.sessions.refresh_tokens import RefreshTokens
+from gatelodge.sessions.refusals import ExpiredRefreshToken, InvalidRefreshToken, RefreshTokenReused
 from gatelodge.sessions.store import Session
 from tests.model.lodge import GRACE, IDLE, LIFE
 

@@ -19,7 +19,8 @@ from hypothesis.stateful import (
 
 from gatelodge.accounts.store import User
 from gatelodge.audit import Origin
-from gatelodge.errors import InvalidRefreshToken, NoSuchSession, RefreshTokenReused, Refusal
+from gatelodge.errors import Refusal
+from gatelodge.sessions.refusals import InvalidRefreshToken, NoSuchSession, RefreshTokenReused
 from gatelodge.sessions.service import SignedIn
 from gatelodge.sessions.store import Session
 from gatelodge.tokens.pair import Delivery

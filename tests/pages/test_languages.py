@@ -10,7 +10,8 @@ from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po
 
 from gatelodge import i18n
-from gatelodge.errors import HashingBusy, Refusal, RejectedPassword
+from gatelodge.credentials.refusals import HashingBusy, RejectedPassword
+from gatelodge.errors import Refusal
 from gatelodge.i18n import LOCALES, READERS, language_for
 from gatelodge.pages.theme import DARK_GROUND, LIGHT_GROUND, READABLE, Palette, contrast
 from gatelodge.pages.wording import sentence_of

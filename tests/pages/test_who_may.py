@@ -8,7 +8,7 @@ import pytest
 from gatelodge.app import DOORS, House
 from gatelodge.pages.door import PageDoor
 from gatelodge.web.door import Declared
-from gatelodge.web.responses import STATUS
+from gatelodge.web.responses import status_of
 from tests.pages.reader import ACCEPT
 from tests.support.people import PASSWORD
 
@@ -36,9 +36,9 @@ def expected(route: Declared, kind: str) -> int:
     if route.rule.public:
         return route.answers
     if roles is None:
-        return STATUS[route.rule.missing]
+        return status_of(route.rule.missing)
     permitted = route.rule.permits(("user", *roles))
-    return route.answers if permitted else STATUS[route.rule.lacking]
+    return route.answers if permitted else status_of(route.rule.lacking)
 
 
 def table() -> str:

@@ -13,13 +13,13 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from gatelodge.audit import AuditLog
-from gatelodge.errors import ExpiredToken, InvalidToken
 from gatelodge.ids import SessionId, UserId
 from gatelodge.master_key import MasterKey
 from gatelodge.stores import open_stores
 from gatelodge.tokens.access import POLICY, AccessTokens, Claims
 from gatelodge.tokens.jws import verify_jws
 from gatelodge.tokens.keys import JWKS_MAX_AGE, LEEWAY, SigningKeys
+from gatelodge.tokens.refusals import ExpiredToken, InvalidToken
 from tests.support.clock import NOON, FakeClock
 
 ISSUER = "https://login.example.com"

@@ -6,9 +6,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from gatelodge.accounts.refusals import LastAdmin
 from gatelodge.accounts.service import ADMIN, NewUser
 from gatelodge.app import House
-from gatelodge.errors import LastAdmin, RejectedPassword
+from gatelodge.credentials.refusals import RejectedPassword
 from gatelodge.settings import Settings
 from tests.support.people import PASSWORD, Person
 

@@ -11,7 +11,7 @@ import pytest
 
 from gatelodge.credentials.hashing_pool import HashingPool
 from gatelodge.credentials.passwords import PasswordHasher
-from gatelodge.errors import HashingBusy
+from gatelodge.credentials.refusals import HashingBusy
 
 
 class Gate:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gatelodge.accounts.names import check_email, check_username, username_key
-from gatelodge.errors import InvalidEmail, InvalidUsername
+from gatelodge.accounts.refusals import InvalidEmail, InvalidUsername
 
 ALLOWED = frozenset("abcdefghijklmnopqrstuvwxyz0123456789._-")
 ANYTHING = st.text(st.characters(codec=None, categories=None), max_size=300)

@@ -15,7 +15,8 @@ from gatelodge.credentials.passwords import (
     check_new_password,
     check_presented_password,
 )
-from gatelodge.errors import ConfigurationError, InvalidRequest, RejectedPassword
+from gatelodge.credentials.refusals import RejectedPassword
+from gatelodge.errors import ConfigurationError, InvalidRequest
 
 HASHER = PasswordHasher()
 GOOD = "correct horse battery"

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatelodge.errors import InvalidRefreshToken
 from gatelodge.sessions.refresh_tokens import RefreshTokens
+from gatelodge.sessions.refusals import InvalidRefreshToken
 from tests.contracts.builders import a_session
 
 TOKENS = RefreshTokens(b"k" * 32)

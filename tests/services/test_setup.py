@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 from pymongo import MongoClient
 
+from gatelodge.accounts.refusals import UsernameTaken
 from gatelodge.accounts.service import NewUser
 from gatelodge.app import House, build
 from gatelodge.audit import Origin
-from gatelodge.errors import InvalidSetupLink, UsernameTaken
 from gatelodge.settings import Settings
+from gatelodge.setup.refusals import InvalidSetupLink
 from tests.support.clock import FakeClock
 from tests.support.mongod import with_database
 from tests.support.people import PASSWORD

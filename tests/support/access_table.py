@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 
 from gatelodge.app import DOORS
-from gatelodge.errors import InvalidToken
+from gatelodge.tokens.refusals import InvalidToken
 from gatelodge.web.door import Declared, Door
-from gatelodge.web.responses import STATUS
+from gatelodge.web.responses import status_of
 
 NOBODY = "nobody"
 DISABLED = "disabled"
@@ -59,10 +59,10 @@ def expected_status(route: Declared, kind: str) -> int:
     if rule.public:
         return permitted
     if kind == NOBODY:
-        return STATUS[rule.missing]
+        return status_of(rule.missing)
     if kind not in ROLES:
-        return STATUS[InvalidToken]
-    return permitted if rule.permits(ROLES[kind]) else STATUS[rule.lacking]
+        return status_of(InvalidToken)
+    return permitted if rule.permits(ROLES[kind]) else status_of(rule.lacking)
 
 
 def render_access_table() -> str:

@@ -5,7 +5,7 @@ import unicodedata
 
 import idna
 
-from gatelodge.errors import InvalidEmail, InvalidUsername
+from gatelodge.accounts.refusals import InvalidEmail, InvalidUsername
 
 _MAX_USERNAME = 32
 _USERNAME_KEY = re.compile(r"[a-z0-9][a-z0-9._-]{2,31}")

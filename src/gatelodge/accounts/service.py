@@ -5,21 +5,21 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from gatelodge.accounts.names import check_email, check_username, username_key
-from gatelodge.accounts.store import Role, RoleStore, User, UserStore
-from gatelodge.audit import COMMAND, AuditLog, Origin
-from gatelodge.clock import Clock
-from gatelodge.credentials.attempts import AttemptGuard
-from gatelodge.credentials.service import Passwords
-from gatelodge.errors import (
-    AlreadyExists,
+from gatelodge.accounts.refusals import (
     EmailTaken,
     LastAdmin,
     NoSuchUser,
     RoleNotGrantable,
     UnknownRole,
     UsernameTaken,
-    WrongPassword,
 )
+from gatelodge.accounts.store import Role, RoleStore, User, UserStore
+from gatelodge.audit import COMMAND, AuditLog, Origin
+from gatelodge.clock import Clock
+from gatelodge.credentials.attempts import AttemptGuard
+from gatelodge.credentials.refusals import WrongPassword
+from gatelodge.credentials.service import Passwords
+from gatelodge.errors import AlreadyExists
 from gatelodge.ids import USER_PREFIX, SessionId, UserId, new_id
 
 USER = "user"

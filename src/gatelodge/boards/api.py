@@ -2,7 +2,8 @@
 
 from starlette.responses import PlainTextResponse
 
-from gatelodge.errors import AdminRequired, ModeratorRequired, NoTokenForBoard
+from gatelodge.boards.refusals import ModeratorRequired, NoTokenForBoard
+from gatelodge.gate.refusals import AdminRequired
 from gatelodge.gate.rules import ANYBODY, Rule
 from gatelodge.web.door import Door
 

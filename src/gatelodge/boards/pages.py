@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 from starlette.responses import JSONResponse, Response
 
-from gatelodge.errors import ModeratorRequired
+from gatelodge.boards.refusals import ModeratorRequired
 from gatelodge.gate.rules import ADMIN, ANYBODY, SIGNED_IN, Rule
-from gatelodge.i18n import N_
+from gatelodge.marks import N_
 from gatelodge.pages.door import PageDoor, Visit
 from gatelodge.web.accept import prefers_page
 

@@ -11,13 +11,8 @@ import typer
 
 from gatelodge.cli import keys, users
 from gatelodge.cli.call import Call, Database, DataDir, with_usual_options
-from gatelodge.errors import (
-    ConfigurationError,
-    HashingBusy,
-    OutcomeUnknown,
-    Refusal,
-    StoreUnavailable,
-)
+from gatelodge.credentials.refusals import HashingBusy
+from gatelodge.errors import ConfigurationError, OutcomeUnknown, Refusal, StoreUnavailable
 from gatelodge.settings import Settings, read_settings
 
 REFUSED = 3

@@ -18,8 +18,8 @@ from typing import Self
 from gatelodge.audit import AuditLog, Origin
 from gatelodge.clock import Clock
 from gatelodge.credentials.keyed_semaphore import KeyedSemaphore
+from gatelodge.credentials.refusals import TooManyAttempts
 from gatelodge.credentials.store import Attempts, AttemptStore, Limit
-from gatelodge.errors import TooManyAttempts
 from gatelodge.ids import UserId
 
 FULL_STOP = 100

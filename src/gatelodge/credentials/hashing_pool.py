@@ -15,7 +15,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar, TypeVarTuple
 
-from gatelodge.errors import HashingBusy
+from gatelodge.credentials.refusals import HashingBusy
 
 Ts = TypeVarTuple("Ts")
 T = TypeVar("T")

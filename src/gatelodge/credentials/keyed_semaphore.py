@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter, defaultdict, deque
 from collections.abc import Collection
 
-from gatelodge.errors import HashingBusy
+from gatelodge.credentials.refusals import HashingBusy
 
 MAX_WAITING = 64
 """How many may wait for one key; security.md allows as many in the queue for hashing."""

@@ -14,7 +14,8 @@ from argon2.exceptions import VerificationError
 from argon2.low_level import Type, hash_secret, verify_secret
 
 from gatelodge.credentials.blocklist import is_common
-from gatelodge.errors import ConfigurationError, InvalidRequest, RejectedPassword
+from gatelodge.credentials.refusals import RejectedPassword
+from gatelodge.errors import ConfigurationError, InvalidRequest
 
 MIN_CHARACTERS = 8
 MAX_CHARACTERS = 256

@@ -3,12 +3,12 @@
 from dataclasses import dataclass, field
 
 from gatelodge.clock import Clock, to_milliseconds
-from gatelodge.errors import ExpiredToken, InvalidToken
 from gatelodge.gate.feed import ChangeFeed
 from gatelodge.gate.lookup import Lookup
 from gatelodge.gate.principal import Principal, VerifiedToken, VerifiedTokens, as_bytes
 from gatelodge.gate.rules import Rule
 from gatelodge.gate.view import View
+from gatelodge.tokens.refusals import ExpiredToken, InvalidToken
 
 
 @dataclass(frozen=True, slots=True)

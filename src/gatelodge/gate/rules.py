@@ -2,12 +2,8 @@
 
 from dataclasses import dataclass
 
-from gatelodge.errors import (
-    AdminRequired,
-    Forbidden,
-    NoToken,
-    Refusal,
-)
+from gatelodge.errors import Refusal
+from gatelodge.gate.refusals import AdminRequired, Forbidden, NoToken
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,13 +6,14 @@ from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gatelodge import errors
+from gatelodge.errors import NoSuchRoute
 from gatelodge.gate.rules import ANYBODY
 from gatelodge.health.metrics import Metrics
 from gatelodge.stores import Stores
 from gatelodge.web.bodies import Answer
 from gatelodge.web.caller import token_in
 from gatelodge.web.door import Door
+from gatelodge.web.refusals import ConflictingTokens
 from gatelodge.web.services import Provided
 
 door = Door(tag="server")
@@ -62,7 +63,7 @@ async def ready(stores: Annotated[Stores, Provided(Stores)]) -> Ready:
 @door.get(
     "/metrics",
     rule=ANYBODY,
-    refuses=(errors.NoSuchRoute, errors.ConflictingTokens),
+    refuses=(NoSuchRoute, ConflictingTokens),
     response_class=Response,
 )
 async def metrics(request: Request, numbers: Annotated[Metrics, Provided(Metrics)]) -> Response:

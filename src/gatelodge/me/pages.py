@@ -6,10 +6,9 @@ from datetime import datetime
 from starlette.responses import Response
 
 from gatelodge.accounts.service import AccountService
-from gatelodge.errors import NoSuchSession
 from gatelodge.gate.rules import SIGNED_IN
-from gatelodge.i18n import N_
 from gatelodge.ids import SessionId
+from gatelodge.marks import N_
 from gatelodge.pages.door import PageDoor, Visit
 from gatelodge.pages.fields import (
     FOR_PASSWORD_MANAGERS,
@@ -18,6 +17,7 @@ from gatelodge.pages.fields import (
 from gatelodge.pages.forms import Field
 from gatelodge.sessions.devices import device_name
 from gatelodge.sessions.doors import records_of, signed_out
+from gatelodge.sessions.refusals import NoSuchSession
 from gatelodge.sessions.service import SessionService
 from gatelodge.sessions.store import Session
 from gatelodge.web.cookies import TokenDelivery

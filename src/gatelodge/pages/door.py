@@ -11,30 +11,24 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import compile_path
 
 from gatelodge.audit import Origin
-from gatelodge.errors import (
-    CrossSiteRequest,
-    ExpiredToken,
-    Forbidden,
-    InvalidCredentials,
-    InvalidRequest,
-    InvalidToken,
-    NoToken,
-    Refusal,
-)
+from gatelodge.errors import InvalidRequest, Refusal
 from gatelodge.gate.principal import Principal
+from gatelodge.gate.refusals import Forbidden, NoToken
 from gatelodge.gate.rules import Rule
 from gatelodge.i18n import Language, language_for
 from gatelodge.pages.forms import Field, Form
 from gatelodge.pages.html import Pages
 from gatelodge.pages.wording import NOTICES, sentence_of, title_of
 from gatelodge.tokens.pair import TokenPair
+from gatelodge.tokens.refusals import ExpiredToken, InvalidToken
 from gatelodge.web import forms
 from gatelodge.web.accept import prefers_page
 from gatelodge.web.admission import Admission
 from gatelodge.web.caller import origin_of
 from gatelodge.web.cookies import TokenDelivery
 from gatelodge.web.door import Declared, check_query
-from gatelodge.web.responses import STATUS, refusal_headers, refusal_response
+from gatelodge.web.refusals import CrossSiteRequest
+from gatelodge.web.responses import refusal_headers, refusal_response, status_of
 from gatelodge.web.return_address import checked, origin_in
 from gatelodge.web.same_origin import SAFE_METHODS
 from gatelodge.web.services import service_of
@@ -45,7 +39,6 @@ T = TypeVar("T")
 _FOR_PROGRAMS = ("/api/", "/.well-known/")
 _SIGN_IN_FIRST = (NoToken, InvalidToken, ExpiredToken)
 _NOT_OF_THE_FORM = (*_SIGN_IN_FIRST, Forbidden, CrossSiteRequest, InvalidRequest)
-_BESIDE: dict[type[Refusal], str] = {InvalidCredentials: "password"}
 
 
 @dataclass(slots=True)
@@ -237,7 +230,7 @@ def answer_before_routing(pages: Pages, scope: Scope, refusal: Refusal) -> Respo
 
 def show_refusal(visit: Visit, refusal: Refusal) -> Response:
     """Return the page of a refusal."""
-    visit.status = STATUS[type(refusal)]
+    visit.status = status_of(type(refusal))
     response = visit.page(
         "refusal.html",
         title=title_of(refusal),
@@ -267,8 +260,8 @@ async def _done_or_again(visit: Visit, view: View, again: View | None) -> Respon
     except Refusal as refusal:
         if isinstance(refusal, _NOT_OF_THE_FORM) and refusal.field not in visit.form.values:
             raise
-        visit.form.refuse(refusal, _sentence(visit, refusal), _BESIDE.get(type(refusal)))
-        return await _shown_again(visit, again, STATUS[type(refusal)], refusal_headers(refusal))
+        visit.form.refuse(refusal, _sentence(visit, refusal), refusal.form_field)
+        return await _shown_again(visit, again, status_of(type(refusal)), refusal_headers(refusal))
 
 
 def _sentence(visit: Visit, refusal: Refusal) -> str:

@@ -1,6 +1,6 @@
 """The fields that several pages' forms have."""
 
-from gatelodge.i18n import N_
+from gatelodge.marks import N_
 from gatelodge.pages.forms import Field
 
 NEXT = Field("next")

@@ -7,16 +7,25 @@ from pydantic import Field
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 
-from gatelodge import errors, strict_json
+from gatelodge import strict_json
 from gatelodge.audit import Origin
-from gatelodge.errors import ExpiredToken, InvalidRefreshToken, InvalidToken
 from gatelodge.gate.gate import Gate
 from gatelodge.gate.rules import ANYBODY, SIGNED_IN
 from gatelodge.ids import SessionId, UserId
 from gatelodge.sessions.doors import CallerRecords, Sessions
+from gatelodge.sessions.refusals import (
+    ExpiredRefreshToken,
+    InvalidRefreshToken,
+    NoSuchSession,
+    RefreshTokenNotInDatabase,
+    RefreshTokenRequired,
+    RefreshTokenReused,
+    RefreshTokenWasExpired,
+)
 from gatelodge.sessions.service import SessionService, SignedIn
 from gatelodge.sessions.store import Session
 from gatelodge.sessions.tutorial import TutorialRefresh
+from gatelodge.tokens.refusals import ExpiredToken, InvalidToken
 from gatelodge.web.bodies import Answer, Message, Request
 from gatelodge.web.caller import From, token_in
 from gatelodge.web.cookies import Delivering, TokenDelivery
@@ -67,9 +76,9 @@ class Devices(Answer):
     "/refresh",
     rule=ANYBODY,
     refuses=(
-        errors.InvalidRefreshToken,
-        errors.ExpiredRefreshToken,
-        errors.RefreshTokenReused,
+        InvalidRefreshToken,
+        ExpiredRefreshToken,
+        RefreshTokenReused,
     ),
 )
 async def refresh(
@@ -89,9 +98,9 @@ async def refresh(
     "/refreshtoken",
     rule=ANYBODY,
     refuses=(
-        errors.RefreshTokenRequired,
-        errors.RefreshTokenNotInDatabase,
-        errors.RefreshTokenWasExpired,
+        RefreshTokenRequired,
+        RefreshTokenNotInDatabase,
+        RefreshTokenWasExpired,
     ),
 )
 async def refresh_as_in_the_tutorial(
@@ -161,7 +170,7 @@ async def own_sessions(
 @door.delete(
     "/sessions/{session_id}",
     rule=SIGNED_IN,
-    refuses=(errors.NoSuchSession,),
+    refuses=(NoSuchSession,),
 )
 async def end_session(
     session_id: str, caller: CallerRecords, sessions: Sessions, origin: From

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from gatelodge.accounts.store import User
 from gatelodge.clock import Clock
-from gatelodge.errors import InvalidToken
 from gatelodge.gate.principal import Principal
 from gatelodge.ids import SessionId, UserId
 from gatelodge.sessions.store import Session, SessionStore
+from gatelodge.tokens.refusals import InvalidToken
 
 
 @dataclass(frozen=True, slots=True)

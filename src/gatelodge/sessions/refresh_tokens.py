@@ -11,8 +11,8 @@ import hmac
 from dataclasses import InitVar, dataclass, field
 
 from gatelodge.base64url import decode_base64url, encode_base64url
-from gatelodge.errors import InvalidRefreshToken
 from gatelodge.ids import SESSION_PREFIX, SessionId, id_from_bytes, id_to_bytes
+from gatelodge.sessions.refusals import InvalidRefreshToken
 from gatelodge.sessions.store import Session
 
 PREFIX = "rt_"

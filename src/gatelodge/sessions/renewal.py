@@ -5,8 +5,14 @@ from dataclasses import dataclass
 from gatelodge.audit import Origin
 from gatelodge.gate.principal import Principal
 from gatelodge.sessions.lookup import principal_of
+from gatelodge.sessions.refusals import (
+    ExpiredRefreshToken,
+    InvalidRefreshToken,
+    RefreshTokenReused,
+)
 from gatelodge.sessions.service import SessionService
 from gatelodge.tokens.pair import TokenPair
+from gatelodge.tokens.refusals import InvalidToken
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +25,10 @@ class SessionRenewal:
         """Trade a refresh token; return who it signs in, and their new tokens.
 
         Raises:
-            InvalidRefreshToken, ExpiredRefreshToken, RefreshTokenReused: as
-                `SessionService.refresh`.
+            InvalidToken: the session has ended, or this token was traded before.
         """
-        signed_in = await self.sessions.refresh(token, origin)
+        try:
+            signed_in = await self.sessions.refresh(token, origin)
+        except (InvalidRefreshToken, ExpiredRefreshToken, RefreshTokenReused) as refusal:
+            raise InvalidToken from refusal
         return principal_of(signed_in.user, signed_in.session), signed_in.tokens

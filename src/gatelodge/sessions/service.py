@@ -9,18 +9,18 @@ from typing import NoReturn
 from gatelodge.accounts.store import User, UserStore
 from gatelodge.audit import AuditLog, Origin
 from gatelodge.clock import Clock
-from gatelodge.errors import (
+from gatelodge.ids import SESSION_PREFIX, SessionId, UserId, new_id
+from gatelodge.sessions.refresh_tokens import RefreshTokens
+from gatelodge.sessions.refusals import (
     ExpiredRefreshToken,
     InvalidRefreshToken,
-    InvalidToken,
     NoSuchSession,
     RefreshTokenReused,
 )
-from gatelodge.ids import SESSION_PREFIX, SessionId, UserId, new_id
-from gatelodge.sessions.refresh_tokens import RefreshTokens
 from gatelodge.sessions.store import Session, SessionStore
 from gatelodge.tokens.access import AccessTokens
 from gatelodge.tokens.pair import Delivery, TokenPair
+from gatelodge.tokens.refusals import InvalidToken
 
 SALT_BYTES = 32
 REMEMBERED = timedelta(days=1)

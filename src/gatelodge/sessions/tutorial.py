@@ -4,7 +4,7 @@ from collections.abc import Awaitable
 from dataclasses import dataclass
 
 from gatelodge.audit import Origin
-from gatelodge.errors import (
+from gatelodge.sessions.refusals import (
     ExpiredRefreshToken,
     InvalidRefreshToken,
     RefreshTokenNotInDatabase,

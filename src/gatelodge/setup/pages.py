@@ -3,11 +3,11 @@
 from starlette.responses import Response
 
 from gatelodge.accounts.service import NewUser
-from gatelodge.errors import InvalidSetupLink
 from gatelodge.gate.rules import ANYBODY
 from gatelodge.pages.door import PageDoor, Visit
 from gatelodge.pages.fields import EMAIL, NEW_PASSWORD, USERNAME
 from gatelodge.sessions.doors import open_session
+from gatelodge.setup.refusals import InvalidSetupLink
 from gatelodge.setup.service import LIFE, SetupService
 from gatelodge.web.cookies import TokenDelivery
 from gatelodge.web.shell import SET_COOKIES

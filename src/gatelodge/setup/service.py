@@ -6,6 +6,7 @@ import hmac
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
+from gatelodge.accounts.refusals import EmailTaken, NoSuchUser, UsernameTaken
 from gatelodge.accounts.service import ADMIN, USER, AccountService, NewUser
 from gatelodge.accounts.store import User
 from gatelodge.audit import Origin
@@ -16,13 +17,8 @@ from gatelodge.credentials.one_time_tokens import (
     digest_of,
     new_token,
 )
-from gatelodge.errors import (
-    EmailTaken,
-    InvalidSetupLink,
-    NoSuchUser,
-    StoreUnavailable,
-    UsernameTaken,
-)
+from gatelodge.errors import StoreUnavailable
+from gatelodge.setup.refusals import InvalidSetupLink
 
 LIFE = timedelta(minutes=30)
 NOBODY_YET = ""

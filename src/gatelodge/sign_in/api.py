@@ -5,11 +5,25 @@ from typing import Annotated
 from pydantic import Field
 from starlette.requests import Request as HttpRequest
 
-from gatelodge import errors
+from gatelodge.accounts.refusals import (
+    EmailTaken,
+    InvalidEmail,
+    InvalidUsername,
+    RoleNotGrantable,
+    UnknownRole,
+    UsernameTaken,
+)
 from gatelodge.accounts.service import NewUser
+from gatelodge.credentials.refusals import (
+    HashingBusy,
+    RejectedPassword,
+    TooManyAttempts,
+    WrongPassword,
+)
 from gatelodge.gate.rules import ANYBODY, SIGNED_IN
 from gatelodge.sessions.doors import Accounts, CallerRecords
 from gatelodge.sessions.service import SignedIn
+from gatelodge.sign_in.refusals import InvalidCredentials
 from gatelodge.sign_in.service import SignInService
 from gatelodge.tokens.pair import Delivery
 from gatelodge.web.bodies import Answer, Message, Request
@@ -73,15 +87,15 @@ class PasswordAnswer(Answer):
     "/signup",
     rule=ANYBODY,
     refuses=(
-        errors.InvalidUsername,
-        errors.InvalidEmail,
-        errors.RejectedPassword,
-        errors.UsernameTaken,
-        errors.EmailTaken,
-        errors.UnknownRole,
-        errors.RoleNotGrantable,
-        errors.TooManyAttempts,
-        errors.HashingBusy,
+        InvalidUsername,
+        InvalidEmail,
+        RejectedPassword,
+        UsernameTaken,
+        EmailTaken,
+        UnknownRole,
+        RoleNotGrantable,
+        TooManyAttempts,
+        HashingBusy,
     ),
 )
 async def sign_up(body: SignUpRequest, accounts: Accounts, origin: From) -> Message:
@@ -95,9 +109,9 @@ async def sign_up(body: SignUpRequest, accounts: Accounts, origin: From) -> Mess
     "/signin",
     rule=ANYBODY,
     refuses=(
-        errors.InvalidCredentials,
-        errors.TooManyAttempts,
-        errors.HashingBusy,
+        InvalidCredentials,
+        TooManyAttempts,
+        HashingBusy,
     ),
     response_model_exclude_none=True,
 )
@@ -122,10 +136,10 @@ async def sign_in(
     "/password",
     rule=SIGNED_IN,
     refuses=(
-        errors.WrongPassword,
-        errors.RejectedPassword,
-        errors.TooManyAttempts,
-        errors.HashingBusy,
+        WrongPassword,
+        RejectedPassword,
+        TooManyAttempts,
+        HashingBusy,
     ),
     response_model_exclude_none=True,
 )

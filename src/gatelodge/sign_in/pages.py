@@ -4,7 +4,7 @@ from starlette.responses import Response
 
 from gatelodge.accounts.service import AccountService, NewUser
 from gatelodge.gate.rules import ANYBODY, SIGNED_IN
-from gatelodge.i18n import N_
+from gatelodge.marks import N_
 from gatelodge.pages.door import PageDoor, Visit
 from gatelodge.pages.fields import (
     EMAIL,

@@ -9,10 +9,11 @@ from gatelodge.accounts.names import username_key
 from gatelodge.accounts.store import User, UserStore
 from gatelodge.audit import AuditLog, Origin
 from gatelodge.credentials.attempts import AttemptGuard, place_of
+from gatelodge.credentials.refusals import HashingBusy, TooManyAttempts, WrongPassword
 from gatelodge.credentials.service import Passwords
-from gatelodge.errors import HashingBusy, InvalidCredentials, TooManyAttempts, WrongPassword
 from gatelodge.sessions.lookup import Records
 from gatelodge.sessions.service import SessionService, SignedIn
+from gatelodge.sign_in.refusals import InvalidCredentials
 from gatelodge.tokens.pair import Delivery
 
 _MAX_DEVICES = 50

@@ -9,11 +9,11 @@ from datetime import timedelta
 import jwt
 
 from gatelodge.clock import Clock
-from gatelodge.errors import ExpiredToken, InvalidToken
 from gatelodge.ids import SessionId, UserId
 from gatelodge.tokens.jwk import EDDSA
 from gatelodge.tokens.jws import JwsPolicy, read_json_object, verify_jws
 from gatelodge.tokens.keys import LEEWAY, SigningKeys
+from gatelodge.tokens.refusals import ExpiredToken, InvalidToken
 
 ACCESS_TOKEN_TYPE = "at+jwt"  # noqa: S105 - a media type
 CLIENT_ID = "gatelodge"

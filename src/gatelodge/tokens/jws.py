@@ -12,8 +12,8 @@ from typing import Any
 
 from gatelodge import strict_json
 from gatelodge.base64url import decode_base64url
-from gatelodge.errors import InvalidToken
 from gatelodge.tokens.jwk import VerificationKey
+from gatelodge.tokens.refusals import InvalidToken
 
 MAX_TOKEN = 4096
 

@@ -8,8 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from gatelodge.errors import Forbidden
 from gatelodge.gate.identity import identity_headers
+from gatelodge.gate.refusals import Forbidden
 from gatelodge.gate.rules import ANYBODY, SIGNED_IN
 from gatelodge.tokens.keys import JWKS_MAX_AGE, SigningKeys
 from gatelodge.web.accept import prefers_page

@@ -6,21 +6,15 @@ from typing import Protocol
 from starlette.requests import Request
 
 from gatelodge.audit import Origin
-from gatelodge.errors import (
-    ConflictingTokens,
-    ExpiredRefreshToken,
-    ExpiredToken,
-    InvalidRefreshToken,
-    InvalidToken,
-    NoToken,
-    RefreshTokenReused,
-)
 from gatelodge.gate.gate import Gate
 from gatelodge.gate.principal import Principal
+from gatelodge.gate.refusals import NoToken
 from gatelodge.gate.rules import SIGNED_IN, Rule
 from gatelodge.tokens.pair import TokenPair
+from gatelodge.tokens.refusals import ExpiredToken, InvalidToken
 from gatelodge.web.caller import origin_of, token_in
 from gatelodge.web.cookies import CookieTokens, TokenDelivery
+from gatelodge.web.refusals import ConflictingTokens
 from gatelodge.web.same_origin import SAFE_METHODS, SameOrigin
 
 
@@ -31,7 +25,7 @@ class Renewal(Protocol):
         """Return who the refresh token signs in, and their new tokens.
 
         Raises:
-            InvalidRefreshToken, ExpiredRefreshToken, RefreshTokenReused: it is not good any more.
+            InvalidToken: it is not good any more.
         """
 
 
@@ -91,9 +85,6 @@ class Admission:
 
         A renewal that fails leaves the cookies alone: they may be newer than this request.
         """
-        try:
-            principal, pair = await self.renewal.renew(refresh_token, origin_of(request))
-        except (InvalidRefreshToken, ExpiredRefreshToken, RefreshTokenReused) as refusal:
-            raise InvalidToken from refusal
+        principal, pair = await self.renewal.renew(refresh_token, origin_of(request))
         self.delivery.set_cookies(request.scope, pair)
         return principal

@@ -7,8 +7,8 @@ from fastapi import Depends
 from starlette.requests import Request
 
 from gatelodge.audit import MAX_TEXT, Origin
-from gatelodge.errors import ConflictingTokens
 from gatelodge.gate.principal import Principal
+from gatelodge.web.refusals import ConflictingTokens
 from gatelodge.web.shell import REQUEST_ID, Headers, Scope
 
 

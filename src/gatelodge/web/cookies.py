@@ -6,8 +6,8 @@ from datetime import timedelta
 from typing import Annotated, Literal
 
 from gatelodge.clock import Clock
-from gatelodge.errors import ConflictingTokens
 from gatelodge.tokens.pair import Delivery, TokenPair
+from gatelodge.web.refusals import ConflictingTokens
 from gatelodge.web.services import Provided
 from gatelodge.web.shell import SET_COOKIES, Headers, Scope
 

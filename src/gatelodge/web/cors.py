@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from gatelodge.errors import CrossSiteRequest
+from gatelodge.web.refusals import CrossSiteRequest
 from gatelodge.web.shell import App, Headers, Receive, Scope, Send
 
 MAX_AGE_SECONDS = 600

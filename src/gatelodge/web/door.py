@@ -13,22 +13,29 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import compile_path
 
-from gatelodge import errors
 from gatelodge.errors import (
     ConfigurationError,
-    ExpiredToken,
     InvalidRequest,
-    InvalidToken,
-    NoToken,
+    OutcomeUnknown,
     Refusal,
-    UnsupportedMediaType,
+    StoreUnavailable,
 )
+from gatelodge.gate.refusals import NoToken
 from gatelodge.gate.rules import Rule
+from gatelodge.tokens.refusals import ExpiredToken, InvalidToken
 from gatelodge.web import forms
 from gatelodge.web.admission import Admission
 from gatelodge.web.bodies import read_json
 from gatelodge.web.cookies import TokenDelivery
-from gatelodge.web.responses import STATUS
+from gatelodge.web.refusals import (
+    BodyTooLarge,
+    BodyTooSlow,
+    ConflictingTokens,
+    CrossSiteRequest,
+    InternalError,
+    UnsupportedMediaType,
+)
+from gatelodge.web.responses import status_of
 from gatelodge.web.same_origin import SAFE_METHODS
 from gatelodge.web.services import service_of
 
@@ -36,9 +43,9 @@ Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
 _DECLARED = "__gatelodge__"
 
-_ALWAYS = (errors.InvalidRequest, errors.StoreUnavailable, errors.InternalError)
-_CHANGING = (errors.CrossSiteRequest, errors.ConflictingTokens, errors.OutcomeUnknown)
-_WITH_BODY = (errors.BodyTooLarge, errors.BodyTooSlow, errors.UnsupportedMediaType)
+_ALWAYS = (InvalidRequest, StoreUnavailable, InternalError)
+_CHANGING = (CrossSiteRequest, ConflictingTokens, OutcomeUnknown)
+_WITH_BODY = (BodyTooLarge, BodyTooSlow, UnsupportedMediaType)
 
 
 class Problem(BaseModel):
@@ -235,10 +242,10 @@ def _refusals_of(rule: Rule) -> tuple[type[Refusal], ...]:
         return ()
     lacking = (rule.lacking,) if rule.any_of else ()
     return (
-        errors.ConflictingTokens,
+        ConflictingTokens,
         rule.missing,
-        errors.InvalidToken,
-        errors.ExpiredToken,
+        InvalidToken,
+        ExpiredToken,
         *lacking,
     )
 
@@ -247,7 +254,7 @@ def _documented(refusals: Iterable[type[Refusal]]) -> dict[int | str, dict[str, 
     """Return FastAPI's `responses` for these refusals, grouped by status."""
     grouped: dict[int | str, list[str]] = {}
     for refusal in dict.fromkeys(refusals):
-        grouped.setdefault(STATUS[refusal], []).append(f"`{refusal.code}`: {refusal.default}")
+        grouped.setdefault(status_of(refusal), []).append(f"`{refusal.code}`: {refusal.default}")
     return {
         status: {"model": Problem, "description": "  \n".join(lines)}
         for status, lines in grouped.items()

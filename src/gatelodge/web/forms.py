@@ -6,7 +6,8 @@ from urllib.parse import parse_qsl
 
 from starlette.requests import Request
 
-from gatelodge.errors import InvalidRequest, UnsupportedMediaType
+from gatelodge.errors import InvalidRequest
+from gatelodge.web.refusals import UnsupportedMediaType
 from gatelodge.web.shell import Message
 
 FORM = "application/x-www-form-urlencoded"

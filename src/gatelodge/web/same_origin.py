@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from gatelodge.errors import CrossSiteRequest
+from gatelodge.web.refusals import CrossSiteRequest
 from gatelodge.web.shell import Headers
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})

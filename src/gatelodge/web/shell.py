@@ -8,15 +8,13 @@ from typing import Any, TypeAlias
 
 from starlette.responses import Response
 
-from gatelodge.errors import (
+from gatelodge.errors import InvalidRequest, NoSuchRoute, Refusal
+from gatelodge.web.refusals import (
     BodyTooLarge,
     BodyTooSlow,
     HeadersTooLarge,
     InternalError,
-    InvalidRequest,
     MisdirectedRequest,
-    NoSuchRoute,
-    Refusal,
     UriTooLong,
 )
 from gatelodge.web.responses import refusal_response

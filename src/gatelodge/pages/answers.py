@@ -8,20 +8,14 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gatelodge.accounts.refusals import RoleNotGrantable
 from gatelodge.audit import MAX_TEXT, AuditLog
-from gatelodge.errors import (
-    CrossSiteRequest,
-    Forbidden,
-    InternalError,
-    InvalidRequest,
-    MethodNotAllowed,
-    NoSuchRoute,
-    Refusal,
-    RoleNotGrantable,
-)
+from gatelodge.errors import InvalidRequest, NoSuchRoute, Refusal
+from gatelodge.gate.refusals import Forbidden
 from gatelodge.pages.door import answer_before_routing, is_for_people, refusal_page
 from gatelodge.pages.html import Pages
 from gatelodge.web.caller import origin_of
+from gatelodge.web.refusals import CrossSiteRequest, InternalError, MethodNotAllowed
 from gatelodge.web.responses import refusal_response
 from gatelodge.web.services import service_of
 from gatelodge.web.shell import REQUEST_ID, Scope

@@ -1,0 +1,35 @@
+"""What is refused of passwords, and when too many are tried."""
+
+from gatelodge.errors import Invalid, TooMany, Unavailable
+from gatelodge.marks import N_
+
+
+class RejectedPassword(Invalid):
+    """The new password breaks the password rules; the message says which."""
+
+    code = "password_rejected"
+    default = "That password cannot be used."
+
+
+class WrongPassword(Invalid):
+    """The current password, asked for once more, is not right."""
+
+    code = "current_password_wrong"
+    default = "The current password is not right."
+    sentence = N_("That is not your current password.")
+
+
+class HashingBusy(Unavailable):
+    """Every place in the queue for password hashing is taken."""
+
+    code = "hashing_busy"
+    default = "Too many people are signing in at this moment. Please try again."
+    sentence = N_("Many people are signing in just now. Please try again in a moment.")
+
+
+class TooManyAttempts(TooMany):
+    """Too many tries have failed; who waits may try again."""
+
+    code = "too_many_attempts"
+    default = "Too many tries. Please wait a while before you try again."
+    sentence = N_("There were too many tries.")

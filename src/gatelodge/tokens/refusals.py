@@ -1,0 +1,22 @@
+"""What is refused of access tokens."""
+
+from gatelodge.errors import Unauthenticated
+from gatelodge.marks import N_
+
+
+class InvalidToken(Unauthenticated):
+    """The access token is not one of ours, or its session or user has ended."""
+
+    code = "token_invalid"
+    default = "Unauthorized!"
+    sentence = N_("Your sign-in has ended.")
+    oauth_error = "invalid_token"
+
+
+class ExpiredToken(Unauthenticated):
+    """The access token was good, and its time is over."""
+
+    code = "token_expired"
+    default = "Unauthorized! Access Token was expired!"
+    sentence = N_("Your sign-in has expired.")
+    oauth_error = "invalid_token"

@@ -1,0 +1,87 @@
+"""What the HTTP doors refuse: requests that are malformed, too large, or of another site."""
+
+from gatelodge.errors import Failed, Invalid, NotPermitted, Refusal
+from gatelodge.marks import N_
+
+
+class UnsupportedMediaType(Refusal):
+    """The body is of a content type that the route does not read."""
+
+    code = "unsupported_media_type"
+    default = "Send the body as application/json."
+    sentence = N_("The browser sent something that is not a form.")
+
+
+class BodyTooLarge(Refusal):
+    """The body is larger than the route reads."""
+
+    code = "body_too_large"
+    default = "The request body is too large."
+    sentence = N_("That was too much text.")
+
+
+class BodyTooSlow(Refusal):
+    """The body did not arrive in time."""
+
+    code = "body_too_slow"
+    default = "The request body did not arrive in time."
+    sentence = N_("What you sent did not arrive in time. Please try again.")
+
+
+class UriTooLong(Refusal):
+    """The path and query are longer than the server reads."""
+
+    code = "uri_too_long"
+    default = "The address is too long."
+    sentence = N_("That address is too long.")
+
+
+class HeadersTooLarge(Refusal):
+    """The headers are too many, too long, or too large together."""
+
+    code = "headers_too_large"
+    default = "The request headers are too large."
+    sentence = N_("The browser sent more headers than this server reads.")
+
+
+class MethodNotAllowed(Refusal):
+    """The path exists; the method does not."""
+
+    code = "method_not_allowed"
+    default = "This address does not take that method."
+    sentence = N_("This address cannot be used that way.")
+
+
+class MisdirectedRequest(Refusal):
+    """The Host header names a host that this server does not answer for."""
+
+    code = "misdirected_request"
+    default = (
+        "This server does not answer for that host name. See the setting GATELODGE_ALLOWED_HOSTS."
+    )
+    sentence = N_("This server does not answer for that host name.")
+
+
+class ConflictingTokens(Invalid):
+    """Two headers carry two different tokens, or one header is malformed (RFC 6750, 3.1)."""
+
+    code = "token_conflict"
+    default = "The request carries two different access tokens, or a malformed one."
+    sentence = N_("The browser sent two different sign-ins. Please sign in again.")
+    oauth_error = "invalid_request"
+
+
+class CrossSiteRequest(NotPermitted):
+    """A page of another origin, which is not configured, made the browser send this."""
+
+    code = "cross_site_request"
+    default = "This request came from another site, which this server does not know."
+    sentence = N_("This form came from another site. Please open the page here again.")
+
+
+class InternalError(Failed):
+    """What nobody foresaw. The log knows more, under the request id."""
+
+    code = "internal_error"
+    default = "Something went wrong here. The log has it under the request id."
+    sentence = N_("That was our mistake, not yours. It is in our log.")
