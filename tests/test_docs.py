@@ -225,7 +225,7 @@ async def test_every_route_answers_each_kind_of_caller_as_the_table_says(
 
 async def _user(house: House, name: str, *roles: str) -> User:
     wanted = NewUser(f"the-{name}", f"{name}@example.com", "correct horse battery", roles)
-    return await house.accounts.create(wanted)
+    return await house.accounts.create(wanted, COMMAND)
 
 
 async def _headers_of(house: House, users: dict[str, User], kind: str) -> dict[str, str]:
@@ -235,11 +235,11 @@ async def _headers_of(house: House, users: dict[str, User], kind: str) -> dict[s
     user = users.get(kind) or users["user"]
     if kind == DISABLED:
         user = await _user(house, uuid.uuid4().hex[:12])
-    signed_in = await house.sessions.open(user, "bearer", COMMAND)
+    signed_in = await house.sessions.open(user, "bearer", COMMAND.origin)
     if kind == DISABLED:
-        await house.accounts.disable(user)
+        await house.accounts.disable(user, COMMAND)
     if kind == SIGNED_OUT:
-        await house.sessions.sign_out(user.id, signed_in.session.id, COMMAND)
+        await house.sessions.sign_out(signed_in.session.id, COMMAND)
     tokens = signed_in.tokens
     token = tokens.refresh_token if kind == OTHER_KIND else tokens.access_token
     return {"Authorization": f"Bearer {token}"}

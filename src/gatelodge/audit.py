@@ -58,15 +58,41 @@ class EventStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a request came from, as events and sessions remember it."""
+    """Where a request came from, as events and sessions remember it.
+
+    Attributes:
+        address: the network address, as text; nothing where there is none.
+        user_agent: what sent it, at most 256 characters.
+        request_id: the request's id, as in the answer and the log.
+    """
 
     address: str = ""
     user_agent: str = ""
     request_id: str = ""
 
 
-COMMAND = Origin(user_agent="gatelodge command")
-SERVER = Origin(user_agent="gatelodge server")
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who does something, and where that comes from.
+
+    Attributes:
+        name: the id of a user, `command` for the command line, `server` for what the server does
+            by itself, or None: nobody known.
+        origin: where the request came from.
+    """
+
+    name: str | None
+    origin: Origin = Origin()
+
+
+COMMAND = Actor("command", Origin(user_agent="gatelodge command"))
+SERVER = Actor("server", Origin(user_agent="gatelodge server"))
+
+
+def nobody_known(origin: Origin) -> Actor:
+    """Return the actor of a request of which nobody knows whose it is."""
+    return Actor(None, origin)
+
 
 Outcome: TypeAlias = Literal["success", "refused", "failure"]
 """It was done; they may not; what should prove who they are did not."""
@@ -84,14 +110,20 @@ class AuditLog:
     async def record(
         self,
         name: str,
+        by: Actor,
         *,
-        actor: str | None = None,
         target: str | None = None,
-        origin: Origin = COMMAND,
         outcome: Outcome = "success",
         detail: Mapping[str, str] = NOTHING,
     ) -> None:
         """Keep an event of what was just done, and log it. Returns when it is durable.
+
+        Args:
+            name: what happened, such as `session.opened`.
+            by: who did it.
+            target: the id of whom or what it was done to, or None.
+            outcome: what came of it.
+            detail: what else is worth knowing; never a secret.
 
         Raises:
             OutcomeUnknown: it could not be kept; what it tells of was done all the same.
@@ -101,37 +133,36 @@ class AuditLog:
             id=new_id(EVENT_PREFIX, at),
             at=at,
             name=name,
-            actor=actor,
+            actor=by.name,
             target=target,
-            address=origin.address,
-            user_agent=origin.user_agent,
-            request_id=origin.request_id,
+            address=by.origin.address,
+            user_agent=by.origin.user_agent,
+            request_id=by.origin.request_id,
             detail=dict(detail),
         )
         try:
             await self.events.add(event)
         except StoreUnavailable as error:  # which would say that nothing was changed
             raise OutcomeUnknown(retry_after=error.retry_after) from error
-        self.note(name, actor=actor, target=target, origin=origin, outcome=outcome, detail=detail)
+        self.note(name, by, target=target, outcome=outcome, detail=detail)
 
     def note(
         self,
         name: str,
+        by: Actor,
         *,
         outcome: Outcome,
-        actor: str | None = None,
         target: str | None = None,
-        origin: Origin = COMMAND,
         detail: Mapping[str, str] = NOTHING,
     ) -> None:
         """Log what changed nothing and is worth a line, without keeping it."""
         details = {
             "outcome": outcome,
-            "actor": actor,
+            "actor": by.name,
             "target": target,
-            "ip": origin.address,
-            "user_agent": origin.user_agent,
-            "request_id": origin.request_id,
+            "ip": by.origin.address,
+            "user_agent": by.origin.user_agent,
+            "request_id": by.origin.request_id,
             **detail,
         }
         logging.getLogger("gatelodge.audit").info(name, extra={"details": details})

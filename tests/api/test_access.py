@@ -7,6 +7,7 @@ import pytest
 from fastapi import FastAPI
 
 from gatelodge.app import DOORS, House
+from gatelodge.audit import COMMAND
 from gatelodge.errors import ConfigurationError
 from gatelodge.ids import new_id
 from gatelodge.web.door import Door, GuardedRoute
@@ -34,7 +35,7 @@ async def token_of_a(kind: str, client: httpx.AsyncClient, house: House) -> str 
     name = f"caller-{new_id('x', NOON)[-8:]}"
     person = await signed_in(client, house, name, *ROLES.get(kind, ("moderator", "admin")))
     if kind == DISABLED:
-        await house.accounts.disable(await house.accounts.get_by_username(name))
+        await house.accounts.disable(await house.accounts.get_by_username(name), COMMAND)
     if kind == SIGNED_OUT:
         await client.post("/api/auth/signout", headers=person.headers)
     if kind == OTHER_KIND:

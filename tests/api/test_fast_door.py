@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from gatelodge.app import House, build, create_app
+from gatelodge.audit import COMMAND
 from gatelodge.settings import Settings
 from gatelodge.web.fast_door import FastDoor
 from gatelodge.web.shell import Receive, Scope, Send, Shell
@@ -101,7 +102,7 @@ async def people(client: httpx.AsyncClient, house: House) -> list[Person]:
         await signed_in(client, house, "dis", "admin"),
         await signed_in(client, house, "out", "moderator"),
     ]
-    await house.accounts.disable(await house.accounts.get_by_username("dis"))
+    await house.accounts.disable(await house.accounts.get_by_username("dis"), COMMAND)
     await client.post("/api/auth/signout", headers=people[4].headers)
     return people
 

@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from gatelodge.app import House
+from gatelodge.audit import COMMAND
 from tests.support.clock import FakeClock
 from tests.support.people import PASSWORD, Person, signed_in
 
@@ -57,7 +58,7 @@ async def test_boards_refuse_with_the_words_and_codes_the_clients_know(
     """No token 403, bad token 401, out of time 401, wrong role 403."""
     ann = await signed_in(client, house, "ann")
     admin = await signed_in(client, house, "adele", "admin")
-    await house.accounts.withdraw(await house.accounts.get_by_username("adele"), "user")
+    await house.accounts.withdraw(await house.accounts.get_by_username("adele"), "user", COMMAND)
 
     async def asked(path: str, **headers: str) -> tuple[int, str]:
         response = await client.get(path, headers=headers)
@@ -158,7 +159,7 @@ async def test_unknown_user_wrong_password_and_disabled_user_look_alike(
     """One refusal, to the last header."""
     ann = await signed_in(client, house, "ann")
     bob = await signed_in(client, house, "bob")
-    await house.accounts.disable(await house.accounts.get_by_username("bob"))
+    await house.accounts.disable(await house.accounts.get_by_username("bob"), COMMAND)
 
     async def refused(username: str, password: str) -> tuple[object, ...]:
         response = await client.post(
@@ -185,13 +186,13 @@ async def test_a_change_by_the_operator_counts_on_the_next_request(
     user = await house.accounts.get_by_username("ann")
     assert (await ann.get("/api/test/mod")).status_code == 200
 
-    await house.accounts.withdraw(user, "moderator")
+    await house.accounts.withdraw(user, "moderator", COMMAND)
     assert (await ann.get("/api/test/mod")).status_code == 403
     assert (await ann.get("/api/test/admin")).status_code == 200
 
-    await house.accounts.disable(user)
+    await house.accounts.disable(user, COMMAND)
     assert (await ann.get("/api/test/user")).status_code == 401
-    await house.accounts.enable(user)
+    await house.accounts.enable(user, COMMAND)
     assert (await ann.get("/api/test/user")).status_code == 401, "the old session stays dead"
     await ann.sign_in()
     assert (await ann.get("/api/test/user")).status_code == 200

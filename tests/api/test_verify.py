@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from gatelodge.app import House, create_app
+from gatelodge.audit import COMMAND
 from gatelodge.settings import Settings
 from tests.support.clock import FakeClock
 from tests.support.people import PASSWORD, Person, signed_in
@@ -144,7 +145,7 @@ async def test_the_caller_must_hold_one_of_the_roles_that_are_asked_for(
 async def test_a_role_that_is_taken_away_is_missed_at_once(ann: Person, house: House) -> None:
     assert (await ann.get("/api/auth/verify?role=moderator")).status_code == 200
 
-    await house.accounts.withdraw(await house.accounts.get_by_username("ann"), "moderator")
+    await house.accounts.withdraw(await house.accounts.get_by_username("ann"), "moderator", COMMAND)
 
     assert (await ann.get("/api/auth/verify?role=moderator")).status_code == 403
 
@@ -370,7 +371,8 @@ async def test_cookies_of_a_session_that_has_ended_lead_to_the_sign_in_page(
     ann: Person, house: House, clock: FakeClock
 ) -> None:
     cookies = await cookies_of(ann.client)
-    await house.accounts.sign_out(await house.accounts.get_by_username("ann"))
+    ann = await house.accounts.get_by_username("ann")
+    await house.sessions.sign_out_everywhere(ann.id, COMMAND)
     for _ in range(2):
         response = await asked_by_a_browser(ann.client, forwarded("/x") | sent(cookies))
         assert response.status_code == 302

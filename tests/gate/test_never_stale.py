@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from gatelodge.accounts.store import User
 from gatelodge.app import House, create_app
+from gatelodge.audit import COMMAND
 from gatelodge.gate.principal import MAX_TOKENS, Principal
 from gatelodge.stores.mongo.feed import MAX_STALENESS
 from gatelodge.tokens.refusals import ExpiredToken, InvalidToken
@@ -261,7 +262,7 @@ async def test_a_token_of_a_key_that_was_dropped_elsewhere_is_refused(pair: list
     assert isinstance(await asked(pair[0], device.token), Principal)
     kid, _ = pair[0].signing_keys.signing_key()
 
-    assert await pair[1].signing_keys.drop(kid)
+    assert await pair[1].signing_keys.drop(kid, COMMAND)
 
     assert await refused_in_time(pair[0], device)
 

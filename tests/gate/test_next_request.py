@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from gatelodge.app import House, build
+from gatelodge.audit import COMMAND
 from gatelodge.settings import Settings
 from gatelodge.stores.mongo.feed import MAX_STALENESS
 from tests.contracts.conftest import mongodb_address
@@ -51,17 +52,17 @@ async def sign_out(_house: House, connection: Connection, device: Device) -> Non
 
 async def withdraw(house: House, _connection: Connection, device: Device) -> None:
     """Take the role away, as the command does."""
-    assert await house.accounts.withdraw(device.user, "moderator")
+    assert await house.accounts.withdraw(device.user, "moderator", COMMAND)
 
 
 async def disable(house: House, _connection: Connection, device: Device) -> None:
     """Disable the user, as the command does."""
-    assert await house.accounts.disable(device.user)
+    assert await house.accounts.disable(device.user, COMMAND)
 
 
 async def delete(house: House, _connection: Connection, device: Device) -> None:
     """Delete the user, as the command does."""
-    assert await house.accounts.delete(device.user)
+    assert await house.accounts.delete(device.user, COMMAND)
 
 
 async def change_password(house: House, _connection: Connection, device: Device) -> None:

@@ -18,7 +18,7 @@ from hypothesis.stateful import (
 )
 
 from gatelodge.accounts.store import User
-from gatelodge.audit import Origin
+from gatelodge.audit import Actor, Origin
 from gatelodge.errors import Refusal
 from gatelodge.sessions.refusals import InvalidRefreshToken, NoSuchSession, RefreshTokenReused
 from gatelodge.sessions.service import SignedIn
@@ -330,7 +330,7 @@ class RefreshProtocol(RuleBasedStateMachine):
         device.ended_why = SIGNED_OUT
 
     async def _signed_out(self, device: Device) -> None:
-        await self.lodge.service.sign_out(device.person.id, device.opened.id, ORIGIN)
+        await self.lodge.service.sign_out(device.opened.id, Actor(device.person.id, ORIGIN))
 
     def _end_from_lists(self, device: Device) -> None:
         """Only its owner can end one device, and only one that stands."""
@@ -347,7 +347,7 @@ class RefreshProtocol(RuleBasedStateMachine):
     def _sign_out_everywhere(self, person: Person) -> None:
         """Every session of one person ends, even one that was being opened at that moment."""
         user = self._user(person)
-        self.lodge.run(self.lodge.service.sign_out_everywhere(person.id, ORIGIN))
+        self.lodge.run(self.lodge.service.sign_out_everywhere(person.id, Actor(person.id, ORIGIN)))
         late = self.lodge.run(self.lodge.service.open(user, "bearer", ORIGIN))
         device = self._opened(person, late)
         person.epoch += 1

@@ -10,6 +10,7 @@ import httpx
 
 from gatelodge.accounts.service import NewUser
 from gatelodge.app import House
+from gatelodge.audit import COMMAND
 from tests.pages.reader import Reader
 from tests.support.clock import FakeClock
 from tests.support.people import PASSWORD
@@ -119,7 +120,7 @@ async def test_a_link_ends_after_half_an_hour(
 async def test_a_link_ends_when_there_is_an_administrator(reader: Reader, house: House) -> None:
     path = await link(house)
     await reader.open(path)
-    await house.accounts.create(NewUser("root", "root@example.com", PASSWORD, ("admin",)))
+    await house.accounts.create(NewUser("root", "root@example.com", PASSWORD, ("admin",)), COMMAND)
 
     assert (await reader.open(path)).heading == OVER
     assert (await reader.send("/setup", **WANTED)).heading == OVER

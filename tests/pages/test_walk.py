@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from gatelodge.app import House, create_app
+from gatelodge.audit import COMMAND
 from tests.pages.reader import Reader
 from tests.support.clock import FakeClock
 from tests.support.people import PASSWORD, signed_in
@@ -71,10 +72,10 @@ async def test_a_role_that_is_taken_away_counts_on_the_next_page(
 ) -> None:
     await reader.sign_up("ann")
     ann = await house.accounts.get_by_username("ann")
-    await house.accounts.grant(ann, "moderator")
+    await house.accounts.grant(ann, "moderator", COMMAND)
     assert (await reader.open("/boards/mod")).status == 200
 
-    await house.accounts.withdraw(ann, "moderator")
+    await house.accounts.withdraw(ann, "moderator", COMMAND)
 
     assert (await reader.open("/boards/mod")).status == 403
     assert "/boards/mod" not in (await reader.open("/")).links
@@ -155,7 +156,7 @@ async def test_somebody_deletes_their_account(reader: Reader, house: House) -> N
 
 async def test_the_last_administrator_stays(reader: Reader, house: House) -> None:
     await reader.sign_up("ann")
-    await house.accounts.grant(await house.accounts.get_by_username("ann"), "admin")
+    await house.accounts.grant(await house.accounts.get_by_username("ann"), "admin", COMMAND)
 
     page = await reader.fill_in("/account/delete", password=PASSWORD)
 
@@ -186,7 +187,7 @@ async def test_who_is_signed_in_needs_no_sign_in_page(reader: Reader) -> None:
 
 async def test_a_disabled_user_is_out_on_the_next_page(reader: Reader, house: House) -> None:
     await reader.sign_up("ann")
-    await house.accounts.disable(await house.accounts.get_by_username("ann"))
+    await house.accounts.disable(await house.accounts.get_by_username("ann"), COMMAND)
 
     assert (await reader.open("/")).heading == "Welcome to Gatelodge"
     assert (await reader.open("/account")).heading == "Sign in"

@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from gatelodge.app import DOORS, House
+from gatelodge.audit import COMMAND
 from gatelodge.pages.door import PageDoor
 from gatelodge.web.door import Declared
 from gatelodge.web.responses import status_of
@@ -66,9 +67,9 @@ async def cookies_of(kind: str, client: httpx.AsyncClient, house: House) -> dict
     cookies = dict(client.cookies)
     user = await house.accounts.get_by_username(name)
     for role in KINDS[kind] or ():
-        await house.accounts.grant(user, role)
+        await house.accounts.grant(user, role, COMMAND)
     if kind == "disabled":
-        await house.accounts.disable(user)
+        await house.accounts.disable(user, COMMAND)
     if kind == "signed out":
         await client.post("/sign-out", headers=OURS)
     client.cookies.clear()

@@ -12,7 +12,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from gatelodge.audit import AuditLog
+from gatelodge.audit import COMMAND, AuditLog
 from gatelodge.ids import SessionId, UserId
 from gatelodge.master_key import MasterKey
 from gatelodge.stores import open_stores
@@ -169,7 +169,7 @@ def test_a_life_that_no_verifier_takes_cannot_be_configured(
 async def test_tokens_of_the_old_key_count_to_their_end_after_a_rotation(
     tokens: AccessTokens, clock: FakeClock
 ) -> None:
-    await tokens.keys.rotate()
+    await tokens.keys.rotate(COMMAND)
     clock.advance(JWKS_MAX_AGE - SECOND)
     old = issue(tokens)
     clock.advance(SECOND)
@@ -183,7 +183,7 @@ async def test_tokens_of_the_old_key_count_to_their_end_after_a_rotation(
 async def test_tokens_of_a_dropped_key_end_with_it(tokens: AccessTokens) -> None:
     token = issue(tokens)
 
-    await tokens.keys.drop(tokens.keys.signing_key()[0])
+    await tokens.keys.drop(tokens.keys.signing_key()[0], COMMAND)
 
     with pytest.raises(InvalidToken):
         await tokens.verify(token)

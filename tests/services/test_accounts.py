@@ -9,6 +9,7 @@ import pytest
 from gatelodge.accounts.refusals import LastAdmin
 from gatelodge.accounts.service import ADMIN, NewUser
 from gatelodge.app import House
+from gatelodge.audit import COMMAND
 from gatelodge.credentials.refusals import RejectedPassword
 from gatelodge.settings import Settings
 from tests.support.people import PASSWORD, Person
@@ -24,13 +25,15 @@ def settings(tmp_path: Path, request: pytest.FixtureRequest) -> Settings:
 async def test_two_administrators_who_go_at_once_do_not_leave_none(house: House, way: str) -> None:
     """Each sees the other one still there; in the end somebody can administer."""
     users = [
-        await house.accounts.create(NewUser(name, f"{name}@example.com", PASSWORD, (ADMIN,)))
+        await house.accounts.create(
+            NewUser(name, f"{name}@example.com", PASSWORD, (ADMIN,)), COMMAND
+        )
         for name in ("adele", "bertha")
     ]
     act = {
         "delete": house.accounts.delete,
         "disable": house.accounts.disable,
-        "withdraw": lambda user: house.accounts.withdraw(user, ADMIN),
+        "withdraw": lambda user: house.accounts.withdraw(user, ADMIN, COMMAND),
     }[way]
     outcomes = await asyncio.gather(*(act(user) for user in users), return_exceptions=True)
     assert any(isinstance(outcome, LastAdmin) for outcome in outcomes)
@@ -61,4 +64,4 @@ async def test_a_name_that_is_not_ascii_goes_through_forward_auth(
 async def test_nobody_has_the_name_of_the_site_for_a_password(house: House, password: str) -> None:
     """Nor that of its host or of this product (ASVS 6.2.11)."""
     with pytest.raises(RejectedPassword):
-        await house.accounts.create(NewUser("ann", "ann@example.com", password))
+        await house.accounts.create(NewUser("ann", "ann@example.com", password), COMMAND)

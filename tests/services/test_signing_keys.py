@@ -10,7 +10,7 @@ from typing import cast
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PrivateKey
 
-from gatelodge.audit import SERVER, AuditLog
+from gatelodge.audit import COMMAND, SERVER, AuditLog
 from gatelodge.base64url import encode_base64url
 from gatelodge.errors import ConfigurationError, StoreUnavailable
 from gatelodge.master_key import MasterKey
@@ -118,7 +118,7 @@ async def test_a_rotation_takes_over_when_every_cached_jwks_has_run_out(
     await keys.ensure()
     old = keys.signing_key()[0]
 
-    new = (await keys.rotate()).kid
+    new = (await keys.rotate(COMMAND)).kid
 
     assert [key["kid"] for key in keys.jwks()["keys"]] == [old, new]
     clock.advance(JWKS_MAX_AGE - SECOND)
@@ -139,7 +139,7 @@ async def test_rotations_asked_for_together_or_while_one_waits_are_one_rotation(
     processes = [process() for _ in range(6)]
     await asyncio.gather(*(keys.ensure() for keys in processes))
 
-    asked_at_once = await asyncio.gather(*(keys.rotate() for keys in processes))
+    asked_at_once = await asyncio.gather(*(keys.rotate(COMMAND) for keys in processes))
     clock.advance(JWKS_MAX_AGE / 2)
     asked_later = await processes[0].rotate()
 
@@ -150,7 +150,7 @@ async def test_rotations_asked_for_together_or_while_one_waits_are_one_rotation(
 async def test_a_rotation_before_any_key_makes_one_that_signs_at_once(process: Process) -> None:
     keys = process()
 
-    made = await keys.rotate()
+    made = await keys.rotate(COMMAND)
 
     assert keys.signing_key()[0] == made.kid
 
@@ -163,7 +163,7 @@ async def test_the_key_of_another_process_is_found_at_its_first_token(
     await theirs.ensure()
     clock.advance(SECOND)
 
-    new = await theirs.rotate()
+    new = await theirs.rotate(COMMAND)
 
     assert ours.verification_key(new.kid) is None
     assert (await ours.find(new.kid)) == theirs.verification_key(new.kid)
@@ -180,7 +180,7 @@ async def test_a_flood_of_forged_kids_asks_the_store_once_a_second(
     forged = await asyncio.gather(*(ours.find(f"forged-{n}") for n in range(50)))
     assert set(forged) == {None}
 
-    new = await theirs.rotate()
+    new = await theirs.rotate(COMMAND)
 
     assert await ours.find(new.kid) is None
     clock.advance(SECOND)
@@ -195,14 +195,14 @@ async def test_a_dropped_key_verifies_nothing_anywhere_within_half_a_minute(
     await theirs.ensure()
     leaked = ours.signing_key()[0]
 
-    assert await theirs.drop(leaked)
+    assert await theirs.drop(leaked, COMMAND)
 
     assert theirs.verification_key(leaked) is None
     assert theirs.signing_key()[0] != leaked
     clock.advance(timedelta(seconds=30))
     assert await ours.find(leaked) is None
     assert ours.signing_key()[0] == theirs.signing_key()[0]
-    assert not await theirs.drop("key_that_never_was")
+    assert not await theirs.drop("key_that_never_was", COMMAND)
 
 
 async def test_a_doubt_outlives_a_reading_that_had_begun_before_it(
@@ -218,7 +218,7 @@ async def test_a_doubt_outlives_a_reading_that_had_begun_before_it(
     reading = asyncio.create_task(ours.reload())
     await held.arrived.wait()
 
-    assert await theirs.drop(leaked)
+    assert await theirs.drop(leaked, COMMAND)
     ours.invalidate()
     held.let_go.set()
     await reading
@@ -232,9 +232,9 @@ async def test_a_key_dropped_while_its_successor_waits_is_replaced_at_once(
     keys = process()
     await keys.ensure()
     leaked = keys.signing_key()[0]
-    await keys.rotate()
+    await keys.rotate(COMMAND)
 
-    await keys.drop(leaked)
+    await keys.drop(leaked, COMMAND)
 
     signing = keys.signing_key()[0]
     assert keys.verification_key(leaked) is None
@@ -247,10 +247,10 @@ async def test_a_key_dropped_before_it_signs_does_not_stand_in_for_a_rotation(
 ) -> None:
     keys = process()
     await keys.ensure()
-    waiting = await keys.rotate()
-    await keys.drop(waiting.kid)
+    waiting = await keys.rotate(COMMAND)
+    await keys.drop(waiting.kid, COMMAND)
 
-    assert (await keys.rotate()).kid != waiting.kid
+    assert (await keys.rotate(COMMAND)).kid != waiting.kid
 
 
 async def test_an_old_key_is_rotated_without_being_asked(

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import httpx
 
 from gatelodge.app import House
+from gatelodge.audit import COMMAND
 
 PASSWORD = "correct horse battery"
 
@@ -58,6 +59,6 @@ async def signed_in(client: httpx.AsyncClient, house: House, name: str, *roles: 
     assert (await person.sign_up()).status_code == 200
     user = await house.accounts.get_by_username(name)
     for role in roles:
-        await house.accounts.grant(user, role)
+        await house.accounts.grant(user, role, COMMAND)
     assert (await person.sign_in()).status_code == 200
     return person

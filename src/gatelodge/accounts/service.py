@@ -14,7 +14,7 @@ from gatelodge.accounts.refusals import (
     UsernameTaken,
 )
 from gatelodge.accounts.store import Role, RoleStore, User, UserStore
-from gatelodge.audit import COMMAND, AuditLog, Origin
+from gatelodge.audit import Actor, AuditLog, Origin, nobody_known
 from gatelodge.clock import Clock
 from gatelodge.credentials.attempts import AttemptGuard
 from gatelodge.credentials.refusals import WrongPassword
@@ -83,7 +83,8 @@ class AccountService:
         await self._refuse_unknown(user.roles)
         if set(user.roles) - {USER}:
             raise RoleNotGrantable(field="roles")
-        return await self._keep(user, wanted.password, "user.signed_up", origin)
+        user = replace(user, password_hash=await self.passwords.hash(wanted.password))
+        return await self.add(user, "user.signed_up", Actor(user.id, origin))
 
     async def sign_up_once(self, wanted: NewUser, origin: Origin) -> User:
         """Make a user; a form that was sent twice makes one, and is answered alike both times.
@@ -99,13 +100,13 @@ class AccountService:
                 raise
             return user
 
-    async def create(self, wanted: NewUser, origin: Origin = COMMAND) -> User:
+    async def create(self, wanted: NewUser, by: Actor) -> User:
         """Make a user as the operator says, with any role and with reserved names too.
 
         Raises:
             Refusal: as for a sign-up, but for the role.
         """
-        return await self.add(await self.prepare(wanted), "user.created", origin)
+        return await self.add(await self.prepare(wanted), "user.created", by)
 
     async def prepare(self, wanted: NewUser) -> User:
         """Return the user that `create` would make, checked and with a hash, and not kept yet.
@@ -118,7 +119,7 @@ class AccountService:
         await self._refuse_unknown(user.roles)
         return replace(user, password_hash=await self.passwords.hash(wanted.password))
 
-    async def add(self, user: User, event: str, origin: Origin) -> User:
+    async def add(self, user: User, event: str, by: Actor) -> User:
         """Keep a user who was prepared, and record the event.
 
         Raises:
@@ -130,14 +131,8 @@ class AccountService:
         except AlreadyExists as taken:
             kind = UsernameTaken if taken.field == "username" else EmailTaken
             raise kind(field=taken.field) from taken
-        actor = "command" if origin is COMMAND else user.id
-        await self.audit.record(
-            event,
-            actor=actor,
-            target=user.id,
-            origin=origin,
-            detail={"roles": " ".join(user.roles)},
-        )
+        detail = {"roles": " ".join(user.roles)}
+        await self.audit.record(event, by, target=user.id, detail=detail)
         return user
 
     async def get_by_username(self, username: str) -> User:
@@ -151,12 +146,16 @@ class AccountService:
             raise NoSuchUser
         return user
 
+    async def list_users(self, *, after: UserId | None, limit: int) -> list[User]:
+        """Return up to `limit` users whose ids follow `after`, the oldest first."""
+        return await self.users.list_users(after=after, limit=limit)
+
     async def permissions_of(self, user: User) -> list[str]:
         """Return what the user's roles permit, each once, in order."""
         held = [role for role in await self.roles.list_roles() if role.name in user.roles]
         return sorted({permission for role in held for permission in role.permissions})
 
-    async def grant(self, user: User, role: str, origin: Origin = COMMAND) -> bool:
+    async def grant(self, user: User, role: str, by: Actor) -> bool:
         """Add one role. True when the user did not hold it before.
 
         Raises:
@@ -164,10 +163,10 @@ class AccountService:
         """
         await self._refuse_unknown([role])
         changed = await self.users.grant(user.id, role)
-        await self._record_change(changed, "role.granted", user, role=role, origin=origin)
+        await self._record_change(changed, "role.granted", user, by, role=role)
         return changed
 
-    async def withdraw(self, user: User, role: str) -> bool:
+    async def withdraw(self, user: User, role: str, by: Actor) -> bool:
         """Take one role away. True when the user held it before.
 
         Raises:
@@ -177,10 +176,10 @@ class AccountService:
         await self._refuse_unknown([role])
         await self._refuse_last_admin(user, affects=role == ADMIN)
         changed = await self._withdraw(user, role)
-        await self._record_change(changed, "role.withdrawn", user, role=role)
+        await self._record_change(changed, "role.withdrawn", user, by, role=role)
         return changed
 
-    async def disable(self, user: User) -> bool:
+    async def disable(self, user: User, by: Actor) -> bool:
         """Keep the user out from the next request on. True when the user was enabled before.
 
         Raises:
@@ -191,22 +190,16 @@ class AccountService:
         if changed and ADMIN in user.roles and not await self.users.anyone_holds(ADMIN):
             await self.users.enable(user.id)  # another one was disabled at the same moment
             raise LastAdmin
-        await self._record_change(changed, "user.disabled", user)
+        await self._record_change(changed, "user.disabled", user, by)
         return changed
 
-    async def enable(self, user: User) -> bool:
+    async def enable(self, user: User, by: Actor) -> bool:
         """Let the user in again. True when the user was disabled before."""
         changed = await self.users.enable(user.id)
-        await self._record_change(changed, "user.enabled", user)
+        await self._record_change(changed, "user.enabled", user, by)
         return changed
 
-    async def sign_out(self, user: User) -> bool:
-        """End every session of the user. True unless the user is gone."""
-        changed = await self.users.raise_epoch(user.id)
-        await self._record_change(changed, "session.ended_everywhere", user)
-        return changed
-
-    async def delete(self, user: User) -> bool:
+    async def delete(self, user: User, by: Actor) -> bool:
         """Forget the user; the names are free again. True unless the user is gone already.
 
         Raises:
@@ -214,7 +207,7 @@ class AccountService:
         """
         await self._step_down(user)
         changed = await self.users.remove(user.id)
-        await self._record_change(changed, "user.deleted", user)
+        await self._record_change(changed, "user.deleted", user, by)
         return changed
 
     async def delete_own(
@@ -234,13 +227,14 @@ class AccountService:
             TooManyAttempts: too many tries have failed in this session.
             HashingBusy: too many are signing in.
         """
+        by = Actor(user.id, origin)
         counted = self.attempts.by_user(user.id, session_id, origin)
         if not await self.passwords.verify(user.password_hash, password, counted):
-            self.audit.note("user.delete_refused", actor=user.id, origin=origin, outcome="failure")
+            self.audit.note("user.delete_refused", by, outcome="failure")
             raise WrongPassword(field="password")
         await self._step_down(user)
         if await self.users.remove(user.id):
-            await self.audit.record("user.deleted", actor=user.id, target=user.id, origin=origin)
+            await self.audit.record("user.deleted", by, target=user.id)
 
     async def has_admin(self) -> bool:
         """Say whether somebody can administer."""
@@ -263,7 +257,7 @@ class AccountService:
             return user
         detail = {"factor": "password"}
         self.audit.note(
-            "sign_in.failed", target=user.id, origin=origin, outcome="failure", detail=detail
+            "sign_in.failed", nobody_known(origin), target=user.id, outcome="failure", detail=detail
         )
         return None
 
@@ -325,16 +319,9 @@ class AccountService:
             raise LastAdmin
         return changed
 
-    async def _keep(self, user: User, password: str, event: str, origin: Origin) -> User:
-        user = replace(user, password_hash=await self.passwords.hash(password))
-        return await self.add(user, event, origin)
-
     async def _record_change(
-        self, changed: bool, event: str, user: User, role: str = "", origin: Origin = COMMAND
+        self, changed: bool, event: str, user: User, by: Actor, *, role: str = ""
     ) -> None:
         if changed:
-            actor = "command" if origin is COMMAND else user.id
             detail = {"role": role} if role else {}
-            await self.audit.record(
-                event, actor=actor, target=user.id, origin=origin, detail=detail
-            )
+            await self.audit.record(event, by, target=user.id, detail=detail)

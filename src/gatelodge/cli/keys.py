@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from gatelodge.audit import COMMAND
 from gatelodge.cli.call import Call, instant, plain, with_usual_options
 
 app = typer.Typer(help="See and rotate the keys that sign tokens.", no_args_is_help=True)
@@ -13,7 +14,7 @@ app = typer.Typer(help="See and rotate the keys that sign tokens.", no_args_is_h
 @with_usual_options
 def keys_list(call: Call) -> None:
     """List the signing keys, the oldest first. Private parts are never shown."""
-    keys = call.in_house(lambda house: house.stores.signing_keys.list_keys())
+    keys = call.in_house(lambda house: house.signing_keys.list_keys())
     rows = [
         {
             "kid": key.kid,
@@ -32,7 +33,7 @@ def keys_list(call: Call) -> None:
 @with_usual_options
 def keys_rotate(call: Call) -> None:
     """Publish a new signing key; it signs as soon as everybody can know it."""
-    key = call.in_house(lambda house: house.signing_keys.rotate())
+    key = call.in_house(lambda house: house.signing_keys.rotate(COMMAND))
     shown = {"kid": key.kid, "not_before": instant(key.not_before)}
     call.say(shown, f"Published {key.kid}; it signs from {instant(key.not_before)} on.")
 
@@ -44,6 +45,6 @@ def keys_retire(
     kid: Annotated[str, typer.Argument(help="The key's id, as `keys list` shows it.")],
 ) -> None:
     """Drop a signing key at once, for when its private part leaked: its tokens die with it."""
-    dropped = call.in_house(lambda house: house.signing_keys.drop(kid))
+    dropped = call.in_house(lambda house: house.signing_keys.drop(kid, COMMAND))
     sentence = f"{kid} signs and verifies nothing any more." if dropped else f"No key {kid}."
     call.say({"dropped": dropped}, sentence)

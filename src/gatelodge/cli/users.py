@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gatelodge.audit import COMMAND
 from gatelodge.cli.call import Call, instant, plain, with_usual_options
 from gatelodge.errors import ConfigurationError
 
@@ -45,7 +46,7 @@ def user_create(
 
     roles = [*(["user", "admin"] if admin else []), *(role or [])]
     wanted = NewUser(username, email, _read_password(password_stdin), roles)
-    user = call.in_house(lambda house: house.accounts.create(wanted))
+    user = call.in_house(lambda house: house.accounts.create(wanted, COMMAND))
     call.say(_user_as_json(user), f"Created {user.username}: {', '.join(user.roles)}.")
 
 
@@ -55,7 +56,7 @@ def user_list(
     call: Call, limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 1000
 ) -> None:
     """List users, the oldest first."""
-    users = call.in_house(lambda house: house.stores.users.list_users(after=None, limit=limit))
+    users = call.in_house(lambda house: house.accounts.list_users(after=None, limit=limit))
     if call.as_json:
         print(json.dumps([_user_as_json(user) for user in users], indent=2))
     else:
@@ -79,7 +80,7 @@ def user_grant(call: Call, username: Username, role: RoleName) -> None:
     _change(
         call,
         username,
-        lambda house, user: house.accounts.grant(user, role),
+        lambda house, user: house.accounts.grant(user, role, COMMAND),
         done=f"now holds {role}",
         undone=f"held {role} already",
     )
@@ -92,7 +93,7 @@ def user_revoke(call: Call, username: Username, role: RoleName) -> None:
     _change(
         call,
         username,
-        lambda house, user: house.accounts.withdraw(user, role),
+        lambda house, user: house.accounts.withdraw(user, role, COMMAND),
         done=f"no longer holds {role}",
         undone=f"did not hold {role}",
     )
@@ -105,7 +106,7 @@ def user_disable(call: Call, username: Username) -> None:
     _change(
         call,
         username,
-        lambda house, user: house.accounts.disable(user),
+        lambda house, user: house.accounts.disable(user, COMMAND),
         done="is disabled, and every session has ended",
         undone="was disabled already",
     )
@@ -118,7 +119,7 @@ def user_enable(call: Call, username: Username) -> None:
     _change(
         call,
         username,
-        lambda house, user: house.accounts.enable(user),
+        lambda house, user: house.accounts.enable(user, COMMAND),
         done="may sign in again",
         undone="was not disabled",
     )
@@ -131,7 +132,7 @@ def user_unlock(call: Call, username: Username) -> None:
     _change(
         call,
         username,
-        lambda house, user: house.sign_in.forgive(user),
+        lambda house, user: house.sign_in.forgive(user, COMMAND),
         done="may sign in again",
         undone="was not locked out",
     )
@@ -144,7 +145,7 @@ def user_sign_out(call: Call, username: Username) -> None:
     _change(
         call,
         username,
-        lambda house, user: house.accounts.sign_out(user),
+        lambda house, user: house.sessions.sign_out_everywhere(user.id, COMMAND),
         done="is signed out everywhere",
         undone="is gone",
     )
@@ -157,7 +158,7 @@ def user_delete(call: Call, username: Username) -> None:
 
     async def work(house: "House") -> "User":
         user = await house.accounts.get_by_username(username)
-        await house.accounts.delete(user)
+        await house.accounts.delete(user, COMMAND)
         return user
 
     user = call.in_house(work)

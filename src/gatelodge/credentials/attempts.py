@@ -15,7 +15,7 @@ from ipaddress import IPv6Address, ip_address, ip_network
 from types import TracebackType
 from typing import Self
 
-from gatelodge.audit import AuditLog, Origin
+from gatelodge.audit import AuditLog, Origin, nobody_known
 from gatelodge.clock import Clock
 from gatelodge.credentials.keyed_semaphore import KeyedSemaphore
 from gatelodge.credentials.refusals import TooManyAttempts
@@ -242,7 +242,8 @@ class AttemptGuard:
     def _refusal(self, wanted: Try, key: _Key, wait: timedelta) -> TooManyAttempts:
         """Return the refusal of a try whose key has to wait, and log it."""
         detail = {"of": key.key.partition(":")[0]}
-        self.audit.note("attempts.limited", origin=wanted.origin, outcome="refused", detail=detail)
+        by = nobody_known(wanted.origin)
+        self.audit.note("attempts.limited", by, outcome="refused", detail=detail)
         return TooManyAttempts(retry_after=-(-wait // _SECOND))
 
     def _first_full(self, wanted: Try, kept: dict[str, Attempts]) -> str | None:

@@ -91,7 +91,7 @@ async def end_session(visit: Visit) -> Response:
 @door.post("/account/sign-out-everywhere", rule=SIGNED_IN)
 async def sign_out_everywhere(visit: Visit) -> Response:
     """End all of one's own sessions."""
-    await visit.ask(SessionService).sign_out_everywhere(visit.caller.subject, visit.origin)
+    await visit.ask(SessionService).sign_out_everywhere(visit.caller.subject, visit.actor)
     return signed_out(visit, done="signed-out-everywhere")
 
 

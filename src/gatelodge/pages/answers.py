@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gatelodge.accounts.refusals import RoleNotGrantable
-from gatelodge.audit import MAX_TEXT, AuditLog
+from gatelodge.audit import MAX_TEXT, Actor, AuditLog
 from gatelodge.errors import InvalidRequest, NoSuchRoute, Refusal
 from gatelodge.gate.refusals import Forbidden
 from gatelodge.pages.door import answer_before_routing, is_for_people, refusal_page
@@ -73,8 +73,7 @@ def _note(audit: AuditLog, request: Request, refusal: Refusal) -> None:
         detail["page"] = request.headers.get("origin", "")[:MAX_TEXT]
     audit.note(
         "request.refused",
-        actor=refusal.caller if isinstance(refusal, Forbidden) else None,
-        origin=origin_of(request),
+        Actor(refusal.caller if isinstance(refusal, Forbidden) else None, origin_of(request)),
         outcome="refused",
         detail=detail,
     )

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import compile_path
 
-from gatelodge.audit import Origin
+from gatelodge.audit import Actor, Origin
 from gatelodge.errors import InvalidRequest, Refusal
 from gatelodge.gate.principal import Principal
 from gatelodge.gate.refusals import Forbidden, NoToken
@@ -81,6 +81,11 @@ class Visit:
     def origin(self) -> Origin:
         """Where the request came from."""
         return origin_of(self.request)
+
+    @property
+    def actor(self) -> Actor:
+        """Who makes the request, where the route's rule asks for somebody, and from where."""
+        return Actor(self.caller.subject, self.origin)
 
     @property
     def former_token(self) -> str | None:

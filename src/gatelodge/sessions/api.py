@@ -8,7 +8,7 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 
 from gatelodge import strict_json
-from gatelodge.audit import Origin
+from gatelodge.audit import Actor, Origin
 from gatelodge.gate.gate import Gate
 from gatelodge.gate.rules import ANYBODY, SIGNED_IN
 from gatelodge.ids import SessionId, UserId
@@ -144,8 +144,8 @@ async def sign_out(
     found = await _sessions_in(request, asked, sessions, gate, delivery, origin)
     for session_id, user_id in found.items():
         if asked.get("everywhere") is True:
-            await sessions.sign_out_everywhere(user_id, origin)
-        await sessions.sign_out(user_id, session_id, origin)
+            await sessions.sign_out_everywhere(user_id, Actor(user_id, origin))
+        await sessions.sign_out(session_id, Actor(user_id, origin))
     delivery.clear_cookies(request.scope)
     response.headers["Clear-Site-Data"] = '"cookies", "storage"'  # ASVS 14.3.1
     return _SIGNED_OUT

@@ -2,6 +2,7 @@
 
 from starlette.responses import Response
 
+from gatelodge.audit import Actor
 from gatelodge.gate.rules import ANYBODY
 from gatelodge.pages.door import PageDoor, Visit
 from gatelodge.sessions.doors import signed_out
@@ -24,7 +25,6 @@ async def sign_out(visit: Visit) -> Response:
     """End this browser's session, if it has one."""
     principal = await visit.ask(Admission).recognise(visit.request)
     if principal is not None:
-        await visit.ask(SessionService).sign_out(
-            principal.subject, principal.session_id, visit.origin
-        )
+        by = Actor(principal.subject, visit.origin)
+        await visit.ask(SessionService).sign_out(principal.session_id, by)
     return signed_out(visit, done="signed-out")

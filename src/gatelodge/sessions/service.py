@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import NoReturn
 
 from gatelodge.accounts.store import User, UserStore
-from gatelodge.audit import AuditLog, Origin
+from gatelodge.audit import Actor, AuditLog, Origin
 from gatelodge.clock import Clock
 from gatelodge.ids import SESSION_PREFIX, SessionId, UserId, new_id
 from gatelodge.sessions.refresh_tokens import RefreshTokens
@@ -72,7 +72,7 @@ class SessionService:
         """
         session = await self._add(user, delivery, origin)
         if former and (ended := await self.find_by_refresh_token(former, origin)):
-            await self.sign_out(ended.user_id, ended.id, origin)
+            await self.sign_out(ended.id, Actor(ended.user_id, origin))
         return self._signed_in(user, session)
 
     async def _add(self, user: User, delivery: Delivery, origin: Origin) -> Session:
@@ -94,9 +94,8 @@ class SessionService:
             self.users.record_sign_in(user.id, now),
             self.audit.record(
                 "session.opened",
-                actor=user.id,
+                Actor(user.id, origin),
                 target=session.id,
-                origin=origin,
                 detail={"factor": "password"},
             ),
         )
@@ -157,21 +156,19 @@ class SessionService:
         session = await self.sessions.find(session_id)
         if session is None or not session.is_live(user, self.clock.now()):
             raise NoSuchSession
-        await self.sign_out(user.id, session.id, origin)
+        await self.sign_out(session.id, Actor(user.id, origin))
 
-    async def sign_out(self, user_id: UserId, session_id: SessionId, origin: Origin) -> None:
-        """End a session of this user; ending it once more changes nothing."""
+    async def sign_out(self, session_id: SessionId, by: Actor) -> None:
+        """End a session; ending it once more changes nothing."""
         if await self.sessions.revoke(session_id, self.clock.now(), "signed_out"):
-            await self.audit.record(
-                "session.ended", actor=user_id, target=session_id, origin=origin
-            )
+            await self.audit.record("session.ended", by, target=session_id)
 
-    async def sign_out_everywhere(self, user_id: UserId, origin: Origin) -> None:
-        """End every session of a user."""
-        await self.users.raise_epoch(user_id)
-        await self.audit.record(
-            "session.ended_everywhere", actor=user_id, target=user_id, origin=origin
-        )
+    async def sign_out_everywhere(self, user_id: UserId, by: Actor) -> bool:
+        """End every session of a user. True unless the user is gone."""
+        changed = await self.users.raise_epoch(user_id)
+        if changed:
+            await self.audit.record("session.ended_everywhere", by, target=user_id)
+        return changed
 
     async def find_by_refresh_token(self, presented: str, origin: Origin) -> Session | None:
         """Return the live session of a refresh token that `refresh` would take, or None.
@@ -252,20 +249,15 @@ class SessionService:
         if await self.sessions.revoke(session.id, self.clock.now(), "refresh_token_reused"):
             await self.audit.record(
                 "refresh_token.reused",
-                actor=session.user_id,
+                Actor(session.user_id, origin),
                 target=session.id,
-                origin=origin,
                 outcome="refused",
             )
         raise RefreshTokenReused
 
     def _note_refresh(self, user: User, session: Session, origin: Origin) -> None:
         self.audit.note(
-            "session.refreshed",
-            actor=user.id,
-            target=session.id,
-            origin=origin,
-            outcome="success",
+            "session.refreshed", Actor(user.id, origin), target=session.id, outcome="success"
         )
 
     def _signed_in(self, user: User, session: Session) -> SignedIn:

@@ -9,7 +9,7 @@ from datetime import timedelta
 from gatelodge.accounts.refusals import EmailTaken, NoSuchUser, UsernameTaken
 from gatelodge.accounts.service import ADMIN, USER, AccountService, NewUser
 from gatelodge.accounts.store import User
-from gatelodge.audit import Origin
+from gatelodge.audit import Actor, Origin
 from gatelodge.clock import Clock
 from gatelodge.credentials.one_time_tokens import (
     OneTimeToken,
@@ -90,7 +90,7 @@ class SetupService:
     async def _add(self, user: User, token: OneTimeToken, origin: Origin) -> User:
         """Keep the administrator; where that fails, the secret is good once more."""
         try:
-            return await self.accounts.add(user, "user.created", origin)
+            return await self.accounts.add(user, "user.created", Actor(user.id, origin))
         except (UsernameTaken, EmailTaken, StoreUnavailable):
             await self.tokens.put(token)
             raise

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from gatelodge.accounts.names import username_key
 from gatelodge.accounts.store import User, UserStore
-from gatelodge.audit import AuditLog, Origin
+from gatelodge.audit import Actor, AuditLog, Origin, nobody_known
 from gatelodge.credentials.attempts import AttemptGuard, place_of
 from gatelodge.credentials.refusals import HashingBusy, TooManyAttempts, WrongPassword
 from gatelodge.credentials.service import Passwords
@@ -70,9 +70,7 @@ class SignInService:
         if not await self.passwords.verify(
             user.password_hash, current, counted, field="currentPassword"
         ):
-            self.audit.note(
-                "password.change_refused", actor=user.id, origin=origin, outcome="failure"
-            )
+            self.audit.note("password.change_refused", Actor(user.id, origin), outcome="failure")
             raise WrongPassword(field="currentPassword")
         self.passwords.check_new(new, context=(user.username, user.email), field="newPassword")
         hashed = await self.passwords.hash(new)
@@ -80,7 +78,7 @@ class SignInService:
         changed = await self.users.change_password(user.id, user.password_hash, hashed)
         if changed is None:
             raise WrongPassword(field="currentPassword")
-        await self.audit.record("password.changed", actor=user.id, target=user.id, origin=origin)
+        await self.audit.record("password.changed", Actor(user.id, origin), target=user.id)
         return await self.sessions.continue_as(changed, caller.session, origin)
 
     async def authenticate(
@@ -102,11 +100,11 @@ class SignInService:
         await self._bring_hash_up_to_date(user, password)
         return user
 
-    async def forgive(self, user: User) -> bool:
+    async def forgive(self, user: User, by: Actor) -> bool:
         """Let a user sign in again for whom too many tries had failed. True when any had."""
         forgiven = await self.attempts.forgive(user.username_key)
         if forgiven:
-            await self.audit.record("user.unlocked", actor="command", target=user.id)
+            await self.audit.record("user.unlocked", by, target=user.id)
         return forgiven
 
     async def _is_right(
@@ -147,8 +145,8 @@ class SignInService:
     def _note_failure(self, key: str, user: User | None, origin: Origin) -> None:
         self.audit.note(
             "sign_in.failed",
+            nobody_known(origin),
             target=user.id if user else None,
-            origin=origin,
             outcome="failure",
             detail={"factor": "password", "name_hash": self.attempts.hash_of(key)[:16]},
         )

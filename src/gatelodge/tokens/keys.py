@@ -15,7 +15,7 @@ from itertools import pairwise
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from gatelodge.audit import COMMAND, SERVER, AuditLog, Origin
+from gatelodge.audit import SERVER, Actor, AuditLog
 from gatelodge.clock import Clock, from_milliseconds
 from gatelodge.errors import AlreadyExists, ConfigurationError, StoreUnavailable
 from gatelodge.ids import new_id
@@ -66,7 +66,7 @@ class SigningKeys:
         """Begin with nothing in memory."""
         self._snapshot = _Snapshot((), {}, _LONG_AGO)
 
-    async def ensure(self, origin: Origin = SERVER) -> None:
+    async def ensure(self, by: Actor = SERVER) -> None:
         """Bring memory and store to where they must be now.
 
         Makes the first key when none signs, the next one when the current one is old, and
@@ -79,10 +79,10 @@ class SigningKeys:
         now = self.clock.now()
         current = self._snapshot.signing(now)
         if current is None:
-            await self._add(now, origin)
+            await self._add(now, by)
         elif now - current.not_before >= self.signing_key_life:
-            await self.rotate(origin)
-        await self._retire_superseded(origin)
+            await self.rotate(by)
+        await self._retire_superseded(by)
 
     async def keep_in_step(self) -> None:
         """Run `ensure` from time to time, until cancelled; soon again while no key is known."""
@@ -107,7 +107,7 @@ class SigningKeys:
         self._snapshot = replace(self._snapshot, records=other, loaded_at=_LONG_AGO)
         self._tried_at = _LONG_AGO
 
-    async def rotate(self, origin: Origin = COMMAND) -> SigningKey:
+    async def rotate(self, by: Actor) -> SigningKey:
         """Publish the next key now; it signs once every cached JWKS has run out.
 
         While such a key waits for its hour, asking again returns that key, so that several
@@ -119,11 +119,11 @@ class SigningKeys:
         if pending is not None:
             return pending
         nobody_signs = self._snapshot.signing(now) is None
-        await self._add(now if nobody_signs else now + JWKS_MAX_AGE, origin)
-        await self._retire_superseded(origin)
+        await self._add(now if nobody_signs else now + JWKS_MAX_AGE, by)
+        await self._retire_superseded(by)
         return self._snapshot.records[-1]
 
-    async def drop(self, kid: str, origin: Origin = COMMAND) -> bool:
+    async def drop(self, kid: str, by: Actor) -> bool:
         """Let a key verify nothing from now on: the switch for a private key that leaked.
 
         If it was the one that signs, a new one signs at once. This process obeys at once, the
@@ -131,9 +131,13 @@ class SigningKeys:
         was such a key.
         """
         now = self.clock.now()
-        await self._retire(kid, now, now, origin)
-        await self.ensure(origin)
+        await self._retire(kid, now, now, by)
+        await self.ensure(by)
         return any(key.kid == kid for key in self._snapshot.records)
+
+    async def list_keys(self) -> list[SigningKey]:
+        """Return every key that is kept, the oldest first."""
+        return await self.store.list_keys()
 
     async def find(self, kid: str) -> VerificationKey | None:
         """Return the key that checks tokens with this kid, or None.
@@ -212,14 +216,14 @@ class SigningKeys:
         jwk = public_jwk(record.kid, public_key)
         return _HeldKey(record, private_key, read_jwk(jwk), jwk)
 
-    async def _add(self, not_before: datetime, origin: Origin) -> None:
+    async def _add(self, not_before: datetime, by: Actor) -> None:
         """Make the key that follows the last one, unless another server makes it first."""
         newest = self._snapshot.records[-1:]
         number = newest[0].number + 1 if newest else 1
         key = self._make(number, not_before)
         with suppress(AlreadyExists):
             await self.store.add(key)
-            await self._record("signing_key.added", key.kid, origin, signs_from=not_before)
+            await self._record("signing_key.added", key.kid, by, signs_from=not_before)
         await self.reload()
 
     def _make(self, number: int, not_before: datetime) -> SigningKey:
@@ -238,7 +242,7 @@ class SigningKeys:
             not_before=not_before,
         )
 
-    async def _retire_superseded(self, origin: Origin) -> None:
+    async def _retire_superseded(self, by: Actor) -> None:
         """Let each key retire at the moment the one after it signs."""
         superseded = [
             (older, newer.not_before)
@@ -246,22 +250,19 @@ class SigningKeys:
             if older.retires_at is None
         ]
         for older, at in superseded:
-            await self._retire(older.kid, at, at + self.access_token_life + LEEWAY, origin)
+            await self._retire(older.kid, at, at + self.access_token_life + LEEWAY, by)
         if superseded:
             await self.reload()
 
-    async def _retire(
-        self, kid: str, retires_at: datetime, gone_at: datetime, origin: Origin
-    ) -> None:
+    async def _retire(self, kid: str, retires_at: datetime, gone_at: datetime, by: Actor) -> None:
         if await self.store.retire(kid, retires_at=retires_at, gone_at=gone_at):
             await self._record(
-                "signing_key.retired", kid, origin, signs_until=retires_at, verifies_until=gone_at
+                "signing_key.retired", kid, by, signs_until=retires_at, verifies_until=gone_at
             )
 
-    async def _record(self, event: str, kid: str, origin: Origin, **times: datetime) -> None:
-        actor = "command" if origin is COMMAND else "server"
+    async def _record(self, event: str, kid: str, by: Actor, **times: datetime) -> None:
         detail = {name: at.isoformat() for name, at in times.items()}
-        await self.audit.record(event, actor=actor, target=kid, origin=origin, detail=detail)
+        await self.audit.record(event, by, target=kid, detail=detail)
 
     async def _reload_unless_tried_just_now(self) -> None:
         """Ask the store, one caller for all, and not again within a second."""
