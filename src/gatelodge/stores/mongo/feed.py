@@ -3,11 +3,11 @@
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable
 from datetime import timedelta
-from typing import Any
 
-from pymongo.asynchronous.change_stream import AsyncChangeStream
+from bson import Int64, Timestamp
+from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import PyMongoError
 
 from gatelodge.gate.feed import FeedState, Forget
@@ -100,51 +100,50 @@ class MongoChangeFeed:
 
         It begins where a majority was before it was opened. By itself it would begin where the
         primary is, and not tell of changes that were made, not yet safe, and not read by us.
+
+        The stream is read by the commands `aggregate` and `getMore`: a stream of the driver's
+        resumes in silence after an error, and one answer of its cannot be told from the next.
+        Here every error ends the stream, and the next one begins with an empty memory.
         """
         asked_at = time.monotonic()
         database = self._database.database
-        majority = await database.command(_MAJORITY)
-        async with await database.watch(
-            _PIPELINE,
-            start_at_operation_time=majority["operationTime"],
-            max_await_time_ms=int(HEARTBEAT.total_seconds() * 1000),
-            batch_size=MAX_AT_ONCE,
-        ) as stream:
+        async with self._database.client.start_session(causal_consistency=False) as session:
+            majority = await database.command(_MAJORITY, session=session)
+            opening = _opening(majority["operationTime"])
+            cursor = (await database.command(opening, session=session))["cursor"]
             self._forget(None)
+            self._hand_on(cursor["firstBatch"])
             self._kind = "stream"
             self._heard_at = asked_at
             self._open = True
-            while stream.alive:
-                await self._hear(stream)
+            while cursor["id"]:
+                cursor = await self._hear(session, cursor["id"])
 
-    async def _hear(self, stream: AsyncChangeStream[Document]) -> None:
+    async def _hear(self, session: AsyncClientSession, cursor_id: int) -> Document:
         """Take the server's next answer, all of its changes, and only then count it as heard.
 
         It says what had changed when the server answered; we know only that this was after we
         asked, and so we date it. Behind an answer that is full there may be more that is as old:
-        it is not counted. Nor is the answer that came with the stream itself.
+        it is not counted.
         """
         asked_at = time.monotonic()
-        asks = not stream._cursor._data  # noqa: SLF001 - see below
-        changes = 0
-        change = await stream.try_next()
-        while change is not None:
-            changes += 1
-            self._hand_on(change)
-            # Within one answer, so without another question: PyMongo has no public word for it.
-            more = len(stream._cursor._data) > 0  # noqa: SLF001
-            change = await stream.try_next() if more else None
-        if asks and changes < MAX_AT_ONCE:
+        question = {"getMore": Int64(cursor_id)} | _QUESTION  # the command's name comes first
+        answer = await self._database.database.command(question, session=session)
+        cursor: Document = answer["cursor"]
+        self._hand_on(cursor["nextBatch"])
+        if len(cursor["nextBatch"]) < MAX_AT_ONCE:
             self._heard_at = asked_at
+        return cursor
 
-    def _hand_on(self, change: Mapping[str, Any]) -> None:
-        key = change.get("documentKey")
-        if key is None:  # a collection was dropped or renamed
-            self._forget(None)
-        elif change["ns"]["coll"] == "signing_keys":
-            self._forget(f"key_{key['_id']}")
-        else:
-            self._forget(key["_id"])
+    def _hand_on(self, changes: Iterable[Document]) -> None:
+        for change in changes:
+            key = change.get("documentKey")
+            if key is None:  # a collection was dropped or renamed
+                self._forget(None)
+            elif change["ns"]["coll"] == "signing_keys":
+                self._forget(f"key_{key['_id']}")
+            else:
+                self._forget(key["_id"])
 
 
 def _touches_more_than_benign_fields() -> Document:
@@ -164,6 +163,25 @@ def _touches_more_than_benign_fields() -> Document:
 
 _MAJORITY: Document = {"find": "roles", "limit": 1, "readConcern": {"level": "majority"}}
 """A read whose answer says how far a majority has come."""
+
+_QUESTION: Document = {
+    "collection": "$cmd.aggregate",  # the cursor is the database's
+    "batchSize": MAX_AT_ONCE,
+    "maxTimeMS": int(HEARTBEAT.total_seconds() * 1000),
+}
+"""What asks for the next answer of a stream, but for its cursor."""
+
+
+def _opening(start: Timestamp) -> Document:
+    """Return the command that opens a stream of the whole database from a time on."""
+    stream: Document = {"$changeStream": {"startAtOperationTime": start}}
+    return {
+        "aggregate": 1,
+        "pipeline": [stream, *_PIPELINE],
+        "cursor": {"batchSize": MAX_AT_ONCE},
+        "readConcern": {"level": "majority"},
+    }
+
 
 _PIPELINE: list[Document] = [
     {
