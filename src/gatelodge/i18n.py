@@ -17,6 +17,8 @@ from babel.dates import format_datetime, format_timedelta
 from babel.messages.pofile import read_po
 from markupsafe import Markup, escape
 
+from gatelodge.quality import weights_in
+
 LOCALES = Path(__file__).parent / "locales"
 
 READERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -29,11 +31,6 @@ READERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 written their way. It is a short list because each region read stays in memory."""
 
 _NUMBER = re.compile(r"\d+")
-_RANGE = re.compile(
-    r"\s*(?P<tag>[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8}){0,4}|\*)\s*"
-    r"(?:;\s*q=(?P<weight>[01](?:\.\d{0,3})?)\s*)?"
-)
-_MAX_RANGES = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,20 +90,12 @@ def language_for(accepted: str, setting: str = "") -> Language:
 @lru_cache(maxsize=256)
 def _negotiate(accepted: str, setting: str) -> str:
     """Return the name of the first locale that the reader prefers and we have."""
-    for tag in _tags(accepted):
-        name, _, rest = tag.partition("-")
-        language, region = name.lower(), rest.rpartition("-")[2].upper()
-        if language in READERS and setting in {"", language}:
+    for tag, weight in weights_in(accepted).items():
+        language, _, rest = tag.partition("-")
+        region = rest.rpartition("-")[2].upper()
+        if weight > 0 and language in READERS and setting in {"", language}:
             return f"{language}_{region}" if region in READERS[language] else language
     return setting or next(iter(READERS))
-
-
-def _tags(accepted: str) -> list[str]:
-    """Return the tags of an `Accept-Language`, the most wanted first (RFC 9110, 12.5.4)."""
-    ranges = [_RANGE.fullmatch(part) for part in accepted.split(",")[:_MAX_RANGES]]
-    wanted = [(float(found["weight"] or 1), found["tag"]) for found in ranges if found]
-    wanted.sort(key=lambda pair: -pair[0])
-    return [tag for weight, tag in wanted if weight > 0]
 
 
 @lru_cache(maxsize=64)

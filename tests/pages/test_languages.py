@@ -17,7 +17,7 @@ from gatelodge.pages.theme import DARK_GROUND, LIGHT_GROUND, READABLE, Palette, 
 from gatelodge.pages.wording import sentence_of
 from tests.pages.reader import Reader
 
-HOUSE = Path(i18n.__file__).parents[1]
+HOUSE = Path(i18n.__file__).parent
 OTHERS = list(READERS)[1:]
 
 
