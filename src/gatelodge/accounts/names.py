@@ -40,6 +40,10 @@ _ROUTES = frozenset(
 
 _MAX_EMAIL = 254  # RFC 5321, 4.5.3.1.3, without the angle brackets
 _MAX_LOCAL_PART = 64  # RFC 5321, 4.5.3.1.1
+_MAX_DOMAIN = 253  # RFC 1035, 2.3.4, without the length bytes
+_ENCODED = "xn--"
+_PLAIN_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+_DOTS = re.compile("[.\u3002\uff0e\uff61]")  # UTS 46, section 2.3: what people type for a dot
 _INVISIBLE = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp", "Zs"))
 
 # The Dot-string of RFC 5321, 4.1.2, with the letters of RFC 6531. Quoted local parts are left
@@ -136,12 +140,30 @@ def _local_part(typed: str) -> str | None:
 
 
 def _domain(typed: str) -> str | None:
+    """Return a domain in its ASCII form and lower case, or None where mail cannot get there."""
     try:
-        domain = idna.encode(typed, uts46=True, std3_rules=True).decode()
-    except idna.IDNAError:
+        domain = ".".join(_label(label) for label in _DOTS.split(typed))
+    except ValueError:
+        return None
+    if len(domain) > _MAX_DOMAIN:
         return None
     last_label = domain.rpartition(".")[2]
     if "." not in domain:
         return domain if domain == "localhost" else None
     # An empty last label is a dot at the end; one of digits makes an address of four numbers.
     return None if not last_label or last_label.isdigit() else domain
+
+
+def _label(typed: str) -> str:
+    """Return one label of a domain.
+
+    Plain letters, digits and hyphens are taken as they are, also with two hyphens in third and
+    fourth place (RFC 5890, 2.3.1): such names resolve and get mail.
+
+    Raises:
+        ValueError: it is no label (`idna.IDNAError` is one).
+    """
+    lower = typed.lower()
+    if _PLAIN_LABEL.fullmatch(lower) and not lower.startswith(_ENCODED):
+        return lower
+    return idna.encode(typed, uts46=True, std3_rules=True).decode()
