@@ -44,7 +44,7 @@ def database() -> App:
     """Return Gatelodge with a feed that is never trusted: each check reads the database."""
     house = _house()
     gate = replace(house.gate, feed=_NeverTrusted())
-    return create_app(replace(house, gate=gate, admission=replace(house.admission, gate=gate)))
+    return create_app(house.replaced(gate=gate, admission=replace(house.admission, gate=gate)))
 
 
 def counted() -> App:

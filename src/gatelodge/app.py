@@ -2,10 +2,10 @@
 
 import asyncio
 import contextlib
+import copy
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
+from functools import cached_property, partial
 from urllib.parse import urlsplit
 
 from fastapi import FastAPI
@@ -93,29 +93,192 @@ SWEEP_EVERY = timedelta(hours=1)
 """How often records that are of no more use are forgotten."""
 
 
-@dataclass(frozen=True, slots=True)
 class House:
-    """Everything, built and wired, without a door yet."""
+    """Everything, built and wired, without a door yet.
 
-    settings: Settings
-    stores: Stores
-    clock: Clock
-    audit: AuditLog
-    hashing_pool: HashingPool
-    signing_keys: SigningKeys
-    access_tokens: AccessTokens
-    accounts: AccountService
-    sessions: SessionService
-    attempts: AttemptGuard
-    sign_in: SignInService
-    tutorial: TutorialRefresh
-    setup: SetupService
-    lookup: SessionLookup
-    gate: Gate
-    delivery: TokenDelivery
-    admission: Admission
-    pages: Pages
-    metrics: Metrics
+    Each service is named once: where it is made. `build` makes them all; nothing is opened.
+
+    Attributes:
+        settings: as read from the environment.
+        clock: what time it is.
+    """
+
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        """Remember what everything else is made of."""
+        self.settings = settings
+        self.clock = clock
+
+    # Secrets, the database, and what is recorded
+
+    @cached_property
+    def master_key(self) -> MasterKey:
+        """The key that other keys are derived from."""
+        return read_master_key(self.settings)
+
+    @cached_property
+    def stores(self) -> Stores:
+        """Every port, over the one database."""
+        return open_stores(self.settings.database_address)
+
+    @cached_property
+    def audit(self) -> AuditLog:
+        """What happened, and to whom."""
+        return AuditLog(self.stores.events, self.clock)
+
+    # credentials/
+
+    @cached_property
+    def hashing_pool(self) -> HashingPool:
+        """The threads on which passwords are hashed."""
+        return HashingPool(self.settings.hash_threads_per_worker, self.settings.hash_queue)
+
+    @cached_property
+    def attempts(self) -> AttemptGuard:
+        """Who has failed too often waits."""
+        limits = AttemptLimits.of(
+            account=self.settings.sign_in_tries_per_account,
+            address=self.settings.sign_in_tries_per_address,
+            everybody=self.settings.sign_in_tries_in_all,
+            sign_ups=self.settings.sign_ups_per_address,
+        )
+        key = self.master_key.derive("log-names")
+        return AttemptGuard(
+            self.stores.attempts, self.audit, self.clock, limits, key, self.settings.workers
+        )
+
+    @cached_property
+    def passwords(self) -> Passwords:
+        """The rules for passwords, and their hashes."""
+        return Passwords(
+            PasswordHasher(self.settings.hash_memory, self.settings.hash_passes),
+            self.hashing_pool,
+            self.attempts,
+            self.settings.password_minimum,
+            (self.settings.site_name, urlsplit(self.settings.public_origin).hostname or ""),
+        )
+
+    # tokens/
+
+    @cached_property
+    def signing_keys(self) -> SigningKeys:
+        """The keys that sign access tokens."""
+        return SigningKeys(
+            self.stores.signing_keys,
+            self.master_key,
+            self.audit,
+            self.clock,
+            self.settings.access_token_life,
+            self.settings.signing_key_life,
+        )
+
+    @cached_property
+    def access_tokens(self) -> AccessTokens:
+        """Access tokens, written and read."""
+        life, issuer = self.settings.access_token_life, self.settings.public_origin
+        return AccessTokens(self.signing_keys, self.clock, issuer, AUDIENCE, life)
+
+    # accounts/, gate/, sessions/
+
+    @cached_property
+    def accounts(self) -> AccountService:
+        """Users, and what they may do."""
+        stores, guard = self.stores, self.attempts
+        return AccountService(
+            stores.users, stores.roles, self.passwords, guard, self.audit, self.clock
+        )
+
+    @cached_property
+    def sessions(self) -> SessionService:
+        """Sessions: opened, refreshed, ended."""
+        settings = self.settings
+        return SessionService(
+            self.stores.sessions,
+            self.stores.users,
+            RefreshTokens(self.master_key.derive("refresh-tokens")),
+            self.access_tokens,
+            self.audit,
+            self.clock,
+            SessionLimits(settings.session_life, settings.session_idle, settings.refresh_grace),
+        )
+
+    @cached_property
+    def lookup(self) -> SessionLookup:
+        """What the gate asks where memory cannot tell."""
+        return SessionLookup(self.stores.sessions, self.clock)
+
+    @cached_property
+    def gate(self) -> Gate:
+        """Who is this, and may they?"""
+        tokens = VerifiedTokens(self.access_tokens)
+        return Gate(tokens, self.lookup, self.stores.feed, self.clock)
+
+    # sign_in/, setup/
+
+    @cached_property
+    def sign_in(self) -> SignInService:
+        """Who proves who they are gets a session."""
+        return SignInService(
+            self.stores.users, self.passwords, self.sessions, self.audit, self.attempts
+        )
+
+    @cached_property
+    def tutorial(self) -> TutorialRefresh:
+        """The refresh route of the tutorial."""
+        return TutorialRefresh(self.sessions, keeps_token=self.settings.tutorial)
+
+    @cached_property
+    def setup(self) -> SetupService:
+        """The link that makes the first administrator."""
+        return SetupService(self.stores.one_time_tokens, self.accounts, self.clock)
+
+    # web/, pages/, health/
+
+    @cached_property
+    def delivery(self) -> TokenDelivery:
+        """How tokens travel."""
+        return TokenDelivery(
+            clock=self.clock,
+            default=self.settings.delivery,
+            tutorial=self.settings.tutorial,
+            secure=self.settings.secure,
+            domain=self.settings.cookie_domain,
+            same_site=self.settings.cookie_same_site,
+            access_life=self.settings.access_token_life,
+        )
+
+    @cached_property
+    def same_origin(self) -> SameOrigin:
+        """Whose pages may change something by cookie."""
+        public = self.settings.public_origin
+        return SameOrigin(public, frozenset({public, *self.settings.known_origins}))
+
+    @cached_property
+    def admission(self) -> Admission:
+        """How a request is let in."""
+        renewal = SessionRenewal(self.sessions)
+        return Admission(self.gate, renewal, self.delivery, self.same_origin)
+
+    @cached_property
+    def pages(self) -> Pages:
+        """What renders pages."""
+        return Pages(Site.of(self.settings), self.settings.templates_dir)
+
+    @cached_property
+    def metrics(self) -> Metrics:
+        """The numbers for whoever watches the server."""
+        token = self.settings.metrics_token.get_secret_value()
+        return Metrics.of(token, self.gate, self.hashing_pool)
+
+    def services(self) -> Services:
+        """Return each service under its own type, for the doors to ask for."""
+        made = (getattr(self, name) for name in _SERVICES)
+        return {type(service): service for service in made}
+
+    def replaced(self, **services: object) -> "House":
+        """Return the same house with these in place of its own; what was made of those stays."""
+        other = copy.copy(self)
+        vars(other).update(services)
+        return other
 
     @contextlib.asynccontextmanager
     async def open(self, *, patient: bool = False) -> AsyncIterator["House"]:
@@ -174,94 +337,18 @@ class House:
             await asyncio.gather(*reloading, return_exceptions=True)
 
 
+_SERVICES = tuple(name for name, made in vars(House).items() if isinstance(made, cached_property))
+
+
 def build(settings: Settings, clock: Clock | None = None) -> House:
     """Return the house that these settings describe; nothing is opened yet.
 
     Raises:
         ConfigurationError: the secret key or the database cannot be used.
     """
-    clock = clock or SystemClock()
-    master_key = read_master_key(settings)
-    stores = open_stores(settings.database_address)
-    audit = AuditLog(stores.events, clock)
-    hashing_pool = HashingPool(settings.hash_threads_per_worker, settings.hash_queue)
-    attempts = AttemptGuard(
-        stores.attempts,
-        audit,
-        clock,
-        AttemptLimits.of(
-            account=settings.sign_in_tries_per_account,
-            address=settings.sign_in_tries_per_address,
-            everybody=settings.sign_in_tries_in_all,
-            sign_ups=settings.sign_ups_per_address,
-        ),
-        master_key.derive("log-names"),
-        settings.workers,
-    )
-    passwords = Passwords(
-        PasswordHasher(settings.hash_memory, settings.hash_passes),
-        hashing_pool,
-        attempts,
-        settings.password_minimum,
-        (settings.site_name, urlsplit(settings.public_origin).hostname or ""),
-    )
-    signing_keys = SigningKeys(
-        stores.signing_keys,
-        master_key,
-        audit,
-        clock,
-        settings.access_token_life,
-        settings.signing_key_life,
-    )
-    access_tokens = AccessTokens(
-        signing_keys, clock, settings.public_origin, AUDIENCE, settings.access_token_life
-    )
-    refresh_tokens = RefreshTokens(master_key.derive("refresh-tokens"))
-    sessions = SessionService(
-        stores.sessions,
-        stores.users,
-        refresh_tokens,
-        access_tokens,
-        audit,
-        clock,
-        SessionLimits(settings.session_life, settings.session_idle, settings.refresh_grace),
-    )
-    lookup = SessionLookup(stores.sessions, clock)
-    gate = Gate(VerifiedTokens(access_tokens), lookup, stores.feed, clock)
-    delivery = TokenDelivery(
-        clock=clock,
-        default=settings.delivery,
-        tutorial=settings.tutorial,
-        secure=settings.secure,
-        domain=settings.cookie_domain,
-        same_site=settings.cookie_same_site,
-        access_life=settings.access_token_life,
-    )
-    same_origin = SameOrigin(
-        settings.public_origin, frozenset({settings.public_origin, *settings.known_origins})
-    )
-    accounts = AccountService(stores.users, stores.roles, passwords, attempts, audit, clock)
-    return House(
-        settings=settings,
-        stores=stores,
-        clock=clock,
-        audit=audit,
-        hashing_pool=hashing_pool,
-        signing_keys=signing_keys,
-        access_tokens=access_tokens,
-        accounts=accounts,
-        sessions=sessions,
-        attempts=attempts,
-        sign_in=SignInService(stores.users, passwords, sessions, audit, attempts),
-        tutorial=TutorialRefresh(sessions, keeps_token=settings.tutorial),
-        setup=SetupService(stores.one_time_tokens, accounts, clock),
-        lookup=lookup,
-        gate=gate,
-        delivery=delivery,
-        admission=Admission(gate, SessionRenewal(sessions), delivery, same_origin),
-        pages=Pages(Site.of(settings), settings.templates_dir),
-        metrics=Metrics.of(settings.metrics_token.get_secret_value(), gate, hashing_pool),
-    )
+    house = House(settings, clock or SystemClock())
+    house.services()  # workers share what is made before they begin
+    return house
 
 
 def read_master_key(settings: Settings) -> MasterKey:
@@ -328,7 +415,7 @@ def create_api(house: House) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    api.state.services = services_of(house)
+    api.state.services = house.services()
     for door in DOORS:
         api.router.routes.extend(door.router.routes)  # flat: `include_router` nests them
     api.state.routes = [route for door in DOORS for route in door.routes]
@@ -337,25 +424,3 @@ def create_api(house: House) -> FastAPI:
     api.add_exception_handler(HTTPException, answer_http_error)
     api.add_exception_handler(Exception, answer_unforeseen)
     return api
-
-
-def services_of(house: House) -> Services:
-    """Return what the doors may ask for."""
-    offered = (
-        house.stores,
-        house.signing_keys,
-        house.accounts,
-        house.sessions,
-        house.sign_in,
-        house.tutorial,
-        house.setup,
-        house.gate,
-        house.lookup,
-        house.delivery,
-        house.admission,
-        house.admission.same_origin,
-        house.pages,
-        house.metrics,
-        house.audit,
-    )
-    return {type(service): service for service in offered}

@@ -1,6 +1,5 @@
 """What every answer carries, errors included (security.md, sections 4 and 10)."""
 
-import dataclasses
 import re
 from dataclasses import dataclass, field
 
@@ -117,7 +116,7 @@ async def test_an_answer_to_somebody_carries_the_headers(
 async def test_over_tls_every_answer_says_to_stay_there(house: House) -> None:
     """HSTS counts only over TLS (RFC 6797, section 7.2), where the public address has it."""
     settings = house.settings.model_copy(update={"public_url": "https://id.example"})
-    app = create_app(dataclasses.replace(house, settings=settings))
+    app = create_app(house.replaced(settings=settings))
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="https://id.example") as client:
         for case in CASES:

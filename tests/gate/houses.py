@@ -116,4 +116,4 @@ def reading_through(house: House, sessions: Counted | Held) -> House:
     """Return the same house, whose gate reads through this store."""
     lookup = replace(house.lookup, sessions=cast("SessionStore", sessions))
     gate = replace(house.gate, lookup=lookup)
-    return replace(house, gate=gate, admission=replace(house.admission, gate=gate))
+    return house.replaced(gate=gate, admission=replace(house.admission, gate=gate))
