@@ -8,6 +8,15 @@ down_revision = None
 
 
 def upgrade() -> None:
+    _users()
+    _user_roles()
+    _roles()
+    _sessions()
+    _signing_keys()
+    _events()
+
+
+def _users() -> None:
     op.create_table(
         "users",
         sa.Column("id", sa.Text, primary_key=True),
@@ -25,6 +34,9 @@ def upgrade() -> None:
         sa.UniqueConstraint("email_key", name="uq_users_email_key"),
         sqlite_with_rowid=False,
     )
+
+
+def _user_roles() -> None:
     op.create_table(
         "user_roles",
         sa.Column("number", sa.Integer, primary_key=True),
@@ -35,6 +47,9 @@ def upgrade() -> None:
         sa.UniqueConstraint("user_id", "role", name="uq_user_roles_user_id_role"),
     )
     op.create_index("ix_user_roles_role", "user_roles", ["role"])
+
+
+def _roles() -> None:
     op.create_table(
         "roles",
         sa.Column("name", sa.Text, primary_key=True),
@@ -42,6 +57,9 @@ def upgrade() -> None:
         sa.Column("permissions", sa.JSON, nullable=False),
         sqlite_with_rowid=False,
     )
+
+
+def _sessions() -> None:
     op.create_table(
         "sessions",
         sa.Column("id", sa.Text, primary_key=True),
@@ -69,6 +87,9 @@ def upgrade() -> None:
         ["revoked_at"],
         sqlite_where=sa.text("revoked_at IS NOT NULL"),
     )
+
+
+def _signing_keys() -> None:
     op.create_table(
         "signing_keys",
         sa.Column("number", sa.Integer, primary_key=True),
@@ -81,6 +102,9 @@ def upgrade() -> None:
         sa.Column("retires_at", sa.Integer),
         sa.Column("gone_at", sa.Integer),
     )
+
+
+def _events() -> None:
     op.create_table(
         "events",
         sa.Column("id", sa.Text, primary_key=True),
