@@ -371,8 +371,8 @@ async def test_cookies_of_a_session_that_has_ended_lead_to_the_sign_in_page(
     ann: Person, house: House, clock: FakeClock
 ) -> None:
     cookies = await cookies_of(ann.client)
-    ann = await house.accounts.get_by_username("ann")
-    await house.sessions.sign_out_everywhere(ann.id, COMMAND)
+    user = await house.accounts.get_by_username("ann")
+    await house.sessions.sign_out_everywhere(user.id, COMMAND)
     for _ in range(2):
         response = await asked_by_a_browser(ann.client, forwarded("/x") | sent(cookies))
         assert response.status_code == 302

@@ -31,8 +31,8 @@ async def test_two_administrators_who_go_at_once_do_not_leave_none(house: House,
         for name in ("adele", "bertha")
     ]
     act = {
-        "delete": house.accounts.delete,
-        "disable": house.accounts.disable,
+        "delete": lambda user: house.accounts.delete(user, COMMAND),
+        "disable": lambda user: house.accounts.disable(user, COMMAND),
         "withdraw": lambda user: house.accounts.withdraw(user, ADMIN, COMMAND),
     }[way]
     outcomes = await asyncio.gather(*(act(user) for user in users), return_exceptions=True)

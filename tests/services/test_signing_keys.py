@@ -141,7 +141,7 @@ async def test_rotations_asked_for_together_or_while_one_waits_are_one_rotation(
 
     asked_at_once = await asyncio.gather(*(keys.rotate(COMMAND) for keys in processes))
     clock.advance(JWKS_MAX_AGE / 2)
-    asked_later = await processes[0].rotate()
+    asked_later = await processes[0].rotate(COMMAND)
 
     assert {key.kid for key in asked_at_once} == {asked_later.kid}
     assert len(await store.list_keys()) == 2
@@ -279,7 +279,7 @@ async def test_a_process_that_serves_stays_in_step_by_itself(
     await keys.ensure()
     keys.step_every = timedelta(milliseconds=5)
     task = asyncio.create_task(keys.keep_in_step())
-    new = (await other.rotate()).kid
+    new = (await other.rotate(COMMAND)).kid
 
     await until(lambda: keys.verification_key(new) is not None)
     clock.advance(JWKS_MAX_AGE)
@@ -313,9 +313,9 @@ async def test_every_key_that_comes_or_goes_is_recorded_once(
     await asyncio.gather(*(keys.ensure() for keys in processes))
     clock.advance(JWKS_MAX_AGE)
     second = processes[0].signing_key()[0]
-    third = (await processes[0].rotate()).kid
+    third = (await processes[0].rotate(COMMAND)).kid
     for _ in range(2):
-        await processes[1].drop(third)
+        await processes[1].drop(third, COMMAND)
 
     events = await stores.events.list_events(before=None, limit=99)
     assert len(events) == 6
