@@ -1,28 +1,26 @@
-"""Keys that check signatures: read strictly from a JWK, and our own printed as one.
+"""Our public keys as JWKs: printed for others, and read back strictly before we use one.
 
-RFC 7517 (JWK), RFC 7518 section 6 (members), RFC 8037 (Ed25519). Cryptography is PyJWT's; what
-is read here is only what PyJWT does not ask: `use`, `key_ops`, lengths, and one spelling.
+RFC 7517 (JWK), RFC 8037 (Ed25519). One algorithm is read, EdDSA with Ed25519: the one that signs
+our tokens. Every other key is refused.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import cast
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from jwt.algorithms import get_default_algorithms
-from jwt.exceptions import PyJWTError
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from gatelodge.base64url import decode_base64url, encode_base64url
 
 EDDSA = "EdDSA"
 
-_MIN_RSA = 2048
-_MAX_RSA = 8192
-_SMALLEST_EXPONENT = 65537
+_FORM = {"kty": "OKP", "crv": "Ed25519", "alg": EDDSA}
+_OPERATIONS = (["verify"], ["sign", "verify"])
+_PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 
 
 class InvalidKey(ValueError):
-    """The JWK is not one key for one algorithm that checks signatures safely."""
+    """The JWK is not one Ed25519 public key that checks signatures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,16 +30,20 @@ class VerificationKey:
     Attributes:
         kid: names the key.
         algorithm: the JWS algorithm, spelled exactly as tokens must spell it.
-        key: what PyJWT's algorithm of that name takes.
+        key: the public key itself.
     """
 
     kid: str
     algorithm: str
-    key: object = field(repr=False)
+    key: Ed25519PublicKey = field(repr=False)
 
     def verifies(self, message: bytes, signature: bytes) -> bool:
-        """Say whether this key made the signature over the message."""
-        return _ALGORITHMS[self.algorithm].verify(message, self.key, signature)
+        """Return whether this key made the signature over the message."""
+        try:
+            self.key.verify(signature, message)
+        except InvalidSignature:
+            return False
+        return True
 
 
 def public_jwk(kid: str, public_key: bytes) -> dict[str, str]:
@@ -59,73 +61,20 @@ def public_jwk(kid: str, public_key: bytes) -> dict[str, str]:
 def read_jwk(jwk: object) -> VerificationKey:
     """Return the verification key that a JWK describes.
 
-    Private members of an asymmetric key are refused: a key that came with them is no longer
-    private. Members nobody here knows are ignored (RFC 7517, section 4).
+    Private members are refused: a key that came with them is no longer private. Members that
+    we do not know are ignored (RFC 7517, section 4).
 
     Raises:
-        InvalidKey: anything about it is wrong, weak, or meant for another use.
+        InvalidKey: it is not an Ed25519 key, it is malformed, or it is meant for another use.
     """
     if not isinstance(jwk, dict):
         raise InvalidKey("a key is a JSON object")
-    form = _form(jwk)
+    if any(jwk.get(member) != value for member, value in _FORM.items()):
+        raise InvalidKey("kty, crv and alg do not name Ed25519")
     _check_purpose(jwk)
-    _check_members(jwk, form)
-    _check_strength(jwk, form)
-    return VerificationKey(_text(jwk, "kid"), jwk["alg"], _make_key(jwk))
-
-
-def read_jwk_set(jwks: object) -> dict[str, VerificationKey]:
-    """Return the keys of a JWK set, by kid.
-
-    Raises:
-        InvalidKey: of any key in it; or two share a kid; or it mixes shared secrets with public
-            keys, so that a public key could pass for a secret (RFC 8725, section 2.1).
-    """
-    if not isinstance(jwks, dict) or not isinstance(jwks.get("keys"), list):
-        raise InvalidKey("a key set is a JSON object with a list of keys")
-    keys = [read_jwk(jwk) for jwk in jwks["keys"]]
-    by_kid = {key.kid: key for key in keys}
-    if len(by_kid) != len(keys):
-        raise InvalidKey("two keys share a kid")
-    if len({_FORMS[key.algorithm].kty == "oct" for key in keys}) > 1:
-        raise InvalidKey("shared secrets and public keys are mixed")
-    return by_kid
-
-
-@dataclass(frozen=True, slots=True)
-class _Form:
-    """What a key for one algorithm must look like."""
-
-    kty: str
-    members: tuple[str, ...]
-    crv: str | None = None
-    least_bytes: int = 0
-
-
-_FORMS: Mapping[str, _Form] = {
-    EDDSA: _Form("OKP", ("x",), crv="Ed25519"),
-    "ES256": _Form("EC", ("x", "y"), crv="P-256"),
-    "ES384": _Form("EC", ("x", "y"), crv="P-384"),
-    "ES512": _Form("EC", ("x", "y"), crv="P-521"),
-    **dict.fromkeys(
-        ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"), _Form("RSA", ("n", "e"))
-    ),
-    # A key at least as long as the hash (RFC 7518, section 3.2).
-    "HS256": _Form("oct", ("k",), least_bytes=32),
-    "HS384": _Form("oct", ("k",), least_bytes=48),
-    "HS512": _Form("oct", ("k",), least_bytes=64),
-}
-_ALGORITHMS = {
-    name: algorithm for name, algorithm in get_default_algorithms().items() if name in _FORMS
-}
-_PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
-
-
-def _form(jwk: Mapping[str, object]) -> _Form:
-    form = _FORMS.get(_text(jwk, "alg"))
-    if form is None or jwk.get("kty") != form.kty or jwk.get("crv") != form.crv:
-        raise InvalidKey("kty, crv and alg do not name one algorithm that is read here")
-    return form
+    if _PRIVATE_MEMBERS.intersection(jwk):
+        raise InvalidKey("the key comes with its private part")
+    return VerificationKey(_text(jwk, "kid"), EDDSA, _public_key(_text(jwk, "x")))
 
 
 def _check_purpose(jwk: Mapping[str, object]) -> None:
@@ -136,57 +85,11 @@ def _check_purpose(jwk: Mapping[str, object]) -> None:
         raise InvalidKey("the key is not for checking signatures")
 
 
-_OPERATIONS = (["verify"], ["sign", "verify"])
-
-
-def _check_members(jwk: Mapping[str, object], form: _Form) -> None:
-    if _PRIVATE_MEMBERS.difference(form.members).intersection(jwk):
-        raise InvalidKey("the key comes with its private part")
-    for member in form.members:
-        if len(_bytes(jwk, member)) < form.least_bytes:
-            raise InvalidKey("the key is shorter than its hash")
-
-
-def _check_strength(jwk: Mapping[str, object], form: _Form) -> None:
-    if form.kty != "RSA":
-        return
-    modulus = int.from_bytes(_bytes(jwk, "n"))
-    if not _MIN_RSA <= modulus.bit_length() <= _MAX_RSA:
-        raise InvalidKey("the RSA key is too short or too long")
-    if int.from_bytes(_bytes(jwk, "e")) < _SMALLEST_EXPONENT:
-        raise InvalidKey("the RSA exponent is too small")
-    if _has_roca_fingerprint(modulus):
-        raise InvalidKey("the RSA key was made by a generator whose keys can be factored")
-
-
-def _has_roca_fingerprint(modulus: int) -> bool:
-    """Say whether a modulus is a power of 65537 modulo every small prime (CVE-2017-15361)."""
-    return all(modulus % prime in powers for prime, powers in _ROCA_POWERS.items())
-
-
-def _primes(below: int) -> Iterable[int]:
-    return (n for n in range(3, below) if all(n % divisor for divisor in range(2, n)))
-
-
-_ROCA_POWERS = {
-    prime: frozenset(pow(65537, exponent, prime) for exponent in range(prime))
-    for prime in _primes(below=168)
-}
-
-
-def _make_key(jwk: dict[str, object]) -> object:
-    algorithm = _ALGORITHMS[cast("str", jwk["alg"])]
+def _public_key(x: str) -> Ed25519PublicKey:
     try:
-        return algorithm.from_jwk(jwk)
-    except (PyJWTError, UnsupportedAlgorithm, ValueError) as error:
-        raise InvalidKey("the key's numbers are not a key") from error
-
-
-def _bytes(jwk: Mapping[str, object], member: str) -> bytes:
-    try:
-        return decode_base64url(_text(jwk, member))
+        return Ed25519PublicKey.from_public_bytes(decode_base64url(x))
     except ValueError as error:
-        raise InvalidKey(f"{member} is not base64url") from error
+        raise InvalidKey("x is not 32 bytes in canonical base64url") from error
 
 
 def _text(jwk: Mapping[str, object], member: str) -> str:

@@ -1,8 +1,8 @@
 """The strict shell around a signed token: one spelling, one key, one algorithm.
 
-Signatures are checked by PyJWT's algorithms over the cryptography package; this module decides
-which texts get that far. `docs/decisions/0004-strict-token-shell.md` says what is refused here
-that general libraries let through.
+Signatures are checked by the cryptography package; this module decides which texts get that far.
+`docs/decisions/0004-strict-token-shell.md` says what is refused here that general libraries let
+through.
 """
 
 import re
