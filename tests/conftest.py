@@ -9,6 +9,7 @@ import pytest
 
 from gatelodge.app import House, build, create_app
 from gatelodge.settings import Settings
+from tests.support import vectors
 from tests.support.clock import FakeClock
 from tests.support.mongod import mongodb_url
 from tests.support.server import Server
@@ -50,3 +51,8 @@ def server(tmp_path: Path) -> Iterator[Server]:
     """Return the real server in a process of its own, over SQLite."""
     with Server(tmp_path) as running:
         yield running
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say at the end of a run whether the vectors that others publish ran."""
+    vectors.summarize(terminalreporter)
