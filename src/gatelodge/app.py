@@ -298,6 +298,7 @@ class House:
                     raise
             yield self
         finally:
+            await self.signing_keys.ring.close()
             await self.hashing_pool.close()
             await self.stores.database.stop()
 
@@ -324,8 +325,8 @@ class House:
         def forget(changed: str | None) -> None:
             self.gate.view.forget(changed)
             if changed is None or changed.startswith(f"{KEY_PREFIX}_"):
-                self.signing_keys.invalidate()
-                reloading.append(loop.create_task(self.signing_keys.reload()))
+                self.signing_keys.ring.invalidate()
+                reloading.append(loop.create_task(self.signing_keys.ring.refresh()))
                 reloading[:] = [task for task in reloading if not task.done()]
 
         reloading: list[asyncio.Task[None]] = []
@@ -334,7 +335,7 @@ class House:
             yield
         finally:
             await self.stores.feed.leave()
-            await asyncio.gather(*reloading, return_exceptions=True)
+            await end(*reloading)
 
 
 _SERVICES = tuple(name for name, made in vars(House).items() if isinstance(made, cached_property))

@@ -18,7 +18,7 @@ from gatelodge.master_key import MasterKey
 from gatelodge.stores import open_stores
 from gatelodge.tokens.access import POLICY, AccessTokens, Claims
 from gatelodge.tokens.jws import verify_jws
-from gatelodge.tokens.keys import JWKS_MAX_AGE, LEEWAY, SigningKeys
+from gatelodge.tokens.keys import LEEWAY, PUBLISH_LEAD, SigningKeys
 from gatelodge.tokens.refusals import ExpiredToken, InvalidToken
 from tests.support.clock import NOON, FakeClock
 
@@ -123,7 +123,9 @@ async def test_another_library_reads_our_tokens_with_the_published_keys(
 
     claims = jwt.decode(
         token,
-        jwt.PyJWKSet.from_dict(tokens.keys.jwks())[header["kid"]],
+        jwt.PyJWKSet.from_dict({"keys": await tokens.keys.ring.published(trusted=True)})[
+            header["kid"]
+        ],
         algorithms=["EdDSA"],
         audience=ISSUER,
         issuer=ISSUER,
@@ -170,7 +172,7 @@ async def test_tokens_of_the_old_key_count_to_their_end_after_a_rotation(
     tokens: AccessTokens, clock: FakeClock
 ) -> None:
     await tokens.keys.rotate(COMMAND)
-    clock.advance(JWKS_MAX_AGE - SECOND)
+    clock.advance(PUBLISH_LEAD - SECOND)
     old = issue(tokens)
     clock.advance(SECOND)
     new = issue(tokens)
@@ -419,7 +421,7 @@ async def test_a_token_signed_by_anyone_else_is_refused(tokens: AccessTokens) ->
 
 async def test_the_public_key_is_no_shared_secret(tokens: AccessTokens) -> None:
     """The classic confusion: HS256 under the public key that everybody knows."""
-    (entry,) = tokens.keys.jwks()["keys"]
+    (entry,) = await tokens.keys.ring.published(trusted=True)
     _, claims, _ = parts(issue(tokens))
     public_key = base64.urlsafe_b64decode(entry["x"] + "=")
 

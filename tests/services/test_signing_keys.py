@@ -16,8 +16,9 @@ from gatelodge.errors import ConfigurationError, StoreUnavailable
 from gatelodge.master_key import MasterKey
 from gatelodge.stores import Stores, open_stores
 from gatelodge.tokens.jwk import InvalidKey, public_jwk, read_jwk
-from gatelodge.tokens.keys import JWKS_MAX_AGE, LEEWAY, SIGNING_KEY_LIFE, SigningKeys
-from gatelodge.tokens.store import SigningKeyStore
+from gatelodge.tokens.keys import LEEWAY, PUBLISH_LEAD, SIGNING_KEY_LIFE, SigningKeys
+from gatelodge.tokens.refusals import NoSuchKey
+from gatelodge.tokens.store import SigningKey, SigningKeyStore
 from tests.support.clock import NOON, FakeClock
 from tests.support.held import Held
 
@@ -58,23 +59,28 @@ def process(store: SigningKeyStore, audit: AuditLog, clock: FakeClock) -> Proces
     return lambda: SigningKeys(store, MASTER_KEY, audit, clock, access_token_life=LIFE)
 
 
+async def published(keys: SigningKeys) -> list[dict[str, str]]:
+    """Return the key set that the process publishes now."""
+    return await keys.ring.published(trusted=True)
+
+
 async def test_the_first_key_signs_at_once_and_is_published(process: Process) -> None:
     keys = process()
 
     await keys.ensure()
 
     kid, private_key = keys.signing_key()
-    (published,) = map(read_jwk, keys.jwks()["keys"])
-    assert (published.kid, published.algorithm) == (kid, "EdDSA")
-    assert published.verifies(b"message", private_key.sign(b"message"))
-    assert not published.verifies(b"another", private_key.sign(b"message"))
+    (entry,) = map(read_jwk, await published(keys))
+    assert (entry.kid, entry.algorithm) == (kid, "EdDSA")
+    assert entry.verifies(b"message", private_key.sign(b"message"))
+    assert not entry.verifies(b"another", private_key.sign(b"message"))
 
 
 async def test_what_is_published_is_the_public_part_with_its_one_use(process: Process) -> None:
     keys = process()
     await keys.ensure()
 
-    (entry,) = keys.jwks()["keys"]
+    (entry,) = await published(keys)
 
     assert entry.keys() == {"kty", "crv", "x", "kid", "use", "alg"}
     assert entry | {"x": "", "kid": ""} == {
@@ -98,9 +104,8 @@ async def test_many_processes_that_start_at_once_sign_with_one_key(process: Proc
 async def test_before_the_start_nothing_signs_and_nothing_verifies(process: Process) -> None:
     keys = process()
 
-    assert keys.jwks() == {"keys": []}
-    assert keys.verification_key("key_1") is None
-    with pytest.raises(ConfigurationError):
+    assert keys.ring.verification_key("key_1") is None
+    with pytest.raises(StoreUnavailable):
         keys.signing_key()
 
 
@@ -114,17 +119,17 @@ async def test_a_rotation_takes_over_when_every_cached_jwks_has_run_out(
 
     new = (await keys.rotate(COMMAND)).kid
 
-    assert [key["kid"] for key in keys.jwks()["keys"]] == [old, new]
-    clock.advance(JWKS_MAX_AGE - SECOND)
+    assert [key["kid"] for key in await published(keys)] == [old, new]
+    clock.advance(PUBLISH_LEAD - SECOND)
     assert keys.signing_key()[0] == old
     clock.advance(SECOND)
     assert keys.signing_key()[0] == new
-    assert keys.verification_key(old) is not None
+    assert keys.ring.verification_key(old) is not None
     clock.advance(LIFE + LEEWAY - SECOND)
-    assert keys.verification_key(old) is not None
+    assert keys.ring.verification_key(old) is not None
     clock.advance(SECOND)
-    assert keys.verification_key(old) is None
-    assert [key["kid"] for key in keys.jwks()["keys"]] == [new]
+    assert keys.ring.verification_key(old) is None
+    assert [key["kid"] for key in await published(keys)] == [new]
 
 
 async def test_rotations_asked_for_together_or_while_one_waits_are_one_rotation(
@@ -134,7 +139,7 @@ async def test_rotations_asked_for_together_or_while_one_waits_are_one_rotation(
     await asyncio.gather(*(keys.ensure() for keys in processes))
 
     asked_at_once = await asyncio.gather(*(keys.rotate(COMMAND) for keys in processes))
-    clock.advance(JWKS_MAX_AGE / 2)
+    clock.advance(PUBLISH_LEAD / 2)
     asked_later = await processes[0].rotate(COMMAND)
 
     assert {key.kid for key in asked_at_once} == {asked_later.kid}
@@ -159,8 +164,8 @@ async def test_the_key_of_another_process_is_found_at_its_first_token(
 
     new = await theirs.rotate(COMMAND)
 
-    assert ours.verification_key(new.kid) is None
-    assert (await ours.find(new.kid)) == theirs.verification_key(new.kid)
+    assert ours.ring.verification_key(new.kid) is None
+    assert (await ours.find(new.kid)) == theirs.ring.verification_key(new.kid)
 
 
 async def test_a_flood_of_forged_kids_asks_the_store_once_a_second(
@@ -189,14 +194,15 @@ async def test_a_dropped_key_verifies_nothing_anywhere_within_half_a_minute(
     await theirs.ensure()
     leaked = ours.signing_key()[0]
 
-    assert await theirs.drop(leaked, COMMAND)
+    await theirs.drop(leaked, COMMAND)
 
-    assert theirs.verification_key(leaked) is None
+    assert theirs.ring.verification_key(leaked) is None
     assert theirs.signing_key()[0] != leaked
     clock.advance(timedelta(seconds=30))
     assert await ours.find(leaked) is None
     assert ours.signing_key()[0] == theirs.signing_key()[0]
-    assert not await theirs.drop("key_that_never_was", COMMAND)
+    with pytest.raises(NoSuchKey):
+        await theirs.drop("key_that_never_was", COMMAND)
 
 
 async def test_a_doubt_outlives_a_reading_that_had_begun_before_it(
@@ -208,16 +214,96 @@ async def test_a_doubt_outlives_a_reading_that_had_begun_before_it(
     await ours.ensure()
     leaked = theirs.signing_key()[0]
     held = Held(stores.signing_keys, "list_keys")
-    ours.store = cast("SigningKeyStore", held)
-    reading = asyncio.create_task(ours.reload())
+    ours.ring.store = cast("SigningKeyStore", held)
+    reading = asyncio.create_task(ours.ring.reload())
     await held.arrived.wait()
 
-    assert await theirs.drop(leaked, COMMAND)
-    ours.invalidate()
+    await theirs.drop(leaked, COMMAND)
+    ours.ring.invalidate()
     held.let_go.set()
     await reading
 
     assert await ours.find(leaked) is None
+
+
+async def test_all_who_wait_for_the_keys_share_one_load_and_its_failure(
+    process: Process, clock: FakeClock
+) -> None:
+    """While the database is away nobody waits for another's wait; and one load is enough."""
+    keys = process()
+    asked = Slow()
+    keys.ring.store = cast("SigningKeyStore", asked)
+    waiting = [asyncio.create_task(keys.find("key_1")) for _ in range(16)]
+    await asked.arrived.wait()
+    clock.advance(timedelta(seconds=5))
+    asked.let_go.set()
+
+    outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+
+    assert {type(outcome) for outcome in outcomes} == {StoreUnavailable}
+    assert asked.count == 1
+    with pytest.raises(StoreUnavailable):  # the failure is dated at its end
+        await keys.find("key_1")
+    assert asked.count == 1
+    clock.advance(SECOND)
+    with pytest.raises(StoreUnavailable):
+        await keys.find("key_1")
+    assert asked.count == 2
+
+
+class Slow:
+    """A store that answers late, and then that it cannot be reached."""
+
+    def __init__(self) -> None:
+        """Begin with nobody asking."""
+        self.count = 0
+        self.arrived = asyncio.Event()
+        self.let_go = asyncio.Event()
+
+    async def list_keys(self) -> list[SigningKey]:
+        """Wait, and fail."""
+        self.count += 1
+        self.arrived.set()
+        await self.let_go.wait()
+        raise StoreUnavailable
+
+
+async def test_a_key_that_is_dropped_has_a_successor_before_it_is_gone(
+    process: Process, stores: Stores
+) -> None:
+    """No request comes between: at every moment some key signs."""
+    keys = process()
+    await keys.ensure()
+    leaked = keys.signing_key()[0]
+    held = Held(stores.signing_keys, "retire")
+    keys.store = cast("SigningKeyStore", held)
+
+    dropping = asyncio.create_task(keys.drop(leaked, COMMAND))
+    await held.arrived.wait()
+    other = process()
+    await other.ring.reload()
+    assert other.signing_key()[0] != leaked
+    held.let_go.set()
+    await dropping
+
+    assert keys.signing_key()[0] == other.signing_key()[0]
+
+
+async def test_what_is_published_is_never_older_than_the_feed_allows(
+    process: Process, clock: FakeClock
+) -> None:
+    """A worker that nobody asks hears of a new key when it is asked; unknown keys are no answer."""
+    ours, theirs = process(), process()
+    await theirs.ensure()
+    assert [key["kid"] for key in await ours.ring.published(trusted=True)] == [
+        theirs.signing_key()[0]
+    ]
+    new = (await theirs.rotate(COMMAND)).kid
+    assert new in {key["kid"] for key in await ours.ring.published(trusted=False)}
+    third = process()
+    third.ring.store = open_stores("never-started.db").signing_keys
+    with pytest.raises(StoreUnavailable):
+        await third.ring.published(trusted=True)
 
 
 async def test_a_key_dropped_while_its_successor_waits_is_replaced_at_once(
@@ -231,8 +317,8 @@ async def test_a_key_dropped_while_its_successor_waits_is_replaced_at_once(
     await keys.drop(leaked, COMMAND)
 
     signing = keys.signing_key()[0]
-    assert keys.verification_key(leaked) is None
-    clock.advance(JWKS_MAX_AGE)
+    assert keys.ring.verification_key(leaked) is None
+    clock.advance(PUBLISH_LEAD)
     assert keys.signing_key()[0] == signing
 
 
@@ -255,14 +341,14 @@ async def test_an_old_key_is_rotated_without_being_asked(
     old = keys.signing_key()[0]
     clock.advance(SIGNING_KEY_LIFE - SECOND)
     await keys.ensure()
-    assert len(keys.jwks()["keys"]) == 1
+    assert len(await published(keys)) == 1
 
     clock.advance(SECOND)
     await keys.ensure()
     await keys.ensure()
 
-    assert len(keys.jwks()["keys"]) == 2
-    clock.advance(JWKS_MAX_AGE)
+    assert len(await published(keys)) == 2
+    clock.advance(PUBLISH_LEAD)
     assert keys.signing_key()[0] != old
 
 
@@ -275,8 +361,8 @@ async def test_a_process_that_serves_stays_in_step_by_itself(
     task = asyncio.create_task(keys.keep_in_step())
     new = (await other.rotate(COMMAND)).kid
 
-    await until(lambda: keys.verification_key(new) is not None)
-    clock.advance(JWKS_MAX_AGE)
+    await until(lambda: keys.ring.verification_key(new) is not None)
+    clock.advance(PUBLISH_LEAD)
     assert keys.signing_key()[0] == new
     task.cancel()
 
@@ -287,7 +373,7 @@ async def test_a_rotation_cut_short_is_finished_by_the_next_process(
     """The server died between publishing the new key and retiring the old one."""
     keys = process()
     await keys.ensure()
-    await keys._add(clock.now() + JWKS_MAX_AGE, SERVER)
+    await keys._add(clock.now() + PUBLISH_LEAD, SERVER)
 
     await process().ensure()
 
@@ -305,7 +391,7 @@ async def test_every_key_that_comes_or_goes_is_recorded_once(
     first = processes[0].signing_key()[0]
     clock.advance(SIGNING_KEY_LIFE)
     await asyncio.gather(*(keys.ensure() for keys in processes))
-    clock.advance(JWKS_MAX_AGE)
+    clock.advance(PUBLISH_LEAD)
     second = processes[0].signing_key()[0]
     third = (await processes[0].rotate(COMMAND)).kid
     for _ in range(2):
@@ -314,8 +400,8 @@ async def test_every_key_that_comes_or_goes_is_recorded_once(
     events = await stores.events.list_events(before=None, limit=99)
     assert len(events) == 6
     told = {(each.name, each.target): (each.actor, *each.detail.values()) for each in events}
-    taken_over = NOON + SIGNING_KEY_LIFE + JWKS_MAX_AGE
-    once_more = taken_over + JWKS_MAX_AGE
+    taken_over = NOON + SIGNING_KEY_LIFE + PUBLISH_LEAD
+    once_more = taken_over + PUBLISH_LEAD
     assert told == {
         ("signing_key.added", first): ("server", NOON.isoformat()),
         ("signing_key.added", second): ("server", taken_over.isoformat()),
@@ -340,9 +426,9 @@ async def test_memory_too_old_to_trust_is_not_used_while_the_store_is_away(
     keys = process()
     await keys.ensure()
     kid = keys.signing_key()[0]
-    keys.store, reachable = (
+    keys.ring.store, reachable = (
         open_stores(str(tmp_path / "never-started.db")).signing_keys,
-        keys.store,
+        keys.ring.store,
     )
 
     clock.advance(timedelta(seconds=29))
@@ -352,7 +438,7 @@ async def test_memory_too_old_to_trust_is_not_used_while_the_store_is_away(
         with pytest.raises(StoreUnavailable):
             await keys.find(kid)
 
-    keys.store = reachable
+    keys.ring.store = reachable
     clock.advance(SECOND)
     assert await keys.find(kid) is not None
 
@@ -362,14 +448,14 @@ async def test_a_store_that_is_away_does_not_end_the_keeping_in_step(
 ) -> None:
     keys = process()
     reachable = keys.store
-    keys.store = open_stores(str(tmp_path / "never-started.db")).signing_keys
+    keys.store = keys.ring.store = open_stores(str(tmp_path / "never-started.db")).signing_keys
     keys.step_every = timedelta(milliseconds=5)
     task = asyncio.create_task(keys.keep_in_step())
     await asyncio.sleep(0.02)
 
-    keys.store = reachable
+    keys.store = keys.ring.store = reachable
 
-    await until(lambda: bool(keys.jwks()["keys"]))
+    await until(lambda: bool(keys.ring.records))
     task.cancel()
 
 

@@ -26,8 +26,8 @@ class Held:
         return self._hold_up(asked) if name == self._method else asked
 
     def _hold_up(self, ask: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-        async def asked(*question: Any) -> Any:
-            answer = await ask(*question)
+        async def asked(*question: Any, **named: Any) -> Any:
+            answer = await ask(*question, **named)
             self.arrived.set()
             await self.let_go.wait()
             return answer

@@ -39,7 +39,7 @@ class VerifiedToken:
         subject: whose it is.
         session_id: the session it was issued in.
         expires_at: when it ends, in milliseconds since 1970.
-        keys: what the keys were when it was checked.
+        keys: the version of the keys under which it was checked.
         principal: whose token it was, when memory was last asked.
         changes: of the view then. While it has had no other since, that is still so...
         until: ...until then, in milliseconds since 1970.
@@ -48,7 +48,7 @@ class VerifiedToken:
     subject: UserId
     session_id: SessionId
     expires_at: int
-    keys: object
+    keys: int
     principal: Principal | None = None
     changes: int = -1
     until: int = 0
@@ -69,7 +69,7 @@ class VerifiedTokens:
     def find(self, token: bytes) -> VerifiedToken | None:
         """Return what is known of a token, as it came, that was verified before, or None."""
         verified = self._recent.find(sha256(token).digest())
-        if verified is None or verified.keys is not self.access_tokens.keys.version:
+        if verified is None or verified.keys != self.access_tokens.keys.ring.version:
             return None  # a key may be gone: `verify` looks closer
         return verified
 
@@ -80,7 +80,7 @@ class VerifiedTokens:
             InvalidToken: it is not a good access token of this server.
             ExpiredToken: it was, and its time is over.
         """
-        keys = self.access_tokens.keys.version  # first: they may change on the way
+        keys = self.access_tokens.keys.ring.version  # first: they may change on the way
         claims = await self.access_tokens.verify(token)
         verified = VerifiedToken(claims.subject, claims.session_id, claims.expires_at * 1000, keys)
         self._recent.put(sha256(as_bytes(token)).digest(), verified)

@@ -1,6 +1,6 @@
 """What is refused of access tokens."""
 
-from gatelodge.errors import Unauthenticated
+from gatelodge.errors import NotFound, Unauthenticated
 from gatelodge.marks import N_
 
 
@@ -20,3 +20,10 @@ class ExpiredToken(Unauthenticated):
     default = "Unauthorized! Access Token was expired!"
     sentence = N_("Your sign-in has expired.")
     oauth_error = "invalid_token"
+
+
+class NoSuchKey(NotFound):
+    """No signing key has this id."""
+
+    code = "key_not_found"
+    default = "There is no such signing key."

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from gatelodge.gate.gate import Gate
 from gatelodge.gate.identity import identity_headers
 from gatelodge.gate.refusals import Forbidden
 from gatelodge.gate.rules import ANYBODY, SIGNED_IN
@@ -130,9 +131,12 @@ class PublicKeys(BaseModel):
 
 @keys_door.get("/.well-known/jwks.json", rule=ANYBODY, response_model=PublicKeys)
 async def jwks(
-    keys: Annotated[SigningKeys, Provided(SigningKeys)], response: Response
+    keys: Annotated[SigningKeys, Provided(SigningKeys)],
+    gate: Annotated[Gate, Provided(Gate)],
+    response: Response,
 ) -> dict[str, list[dict[str, str]]]:
     """Return the public keys, those that will sign soon and those that signed lately included."""
+    published = await keys.ring.published(trusted=gate.feed.catch_up())
     response.headers["Cache-Control"] = f"public, max-age={int(JWKS_MAX_AGE.total_seconds())}"
     response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
-    return keys.jwks()
+    return {"keys": published}
