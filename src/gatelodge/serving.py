@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import errno
 import gc
 import multiprocessing
+import resource
 import socket
 import sys
 from datetime import timedelta
@@ -25,8 +27,18 @@ from gatelodge.setup.service import LIFE
 from gatelodge.web.shell import MAX_HEADERS_BYTES
 
 HEADER_READ_MILLISECONDS = 10_000
-BACKLOG = 1024
-KILL_SECONDS = 15  # a body may take ten
+BACKLOG = 4096
+"""How many connections the kernel keeps that no worker has taken yet."""
+
+MAX_CONNECTIONS = 20_000
+"""How many connections one worker holds open; beyond them it takes no new one."""
+
+ENOUGH_FILES = 10_500
+"""Open files for 10,000 connections (security.md, section 9), with some to spare."""
+
+KILL_SECONDS = 4
+"""How long requests may still take after the signal to stop; orchestrators kill after ten."""
+
 SERVER_LOGS = {"handlers": {}, "loggers": {"_granian": {"handlers": [], "propagate": True}}}
 """The HTTP server's own lines go where ours go."""
 
@@ -42,12 +54,13 @@ def run_server(settings: Settings, *, command: str) -> None:
         ConfigurationError: the secret key or the database cannot be used.
     """
     set_up_logs(settings.log_level)
-    _refuse_taken_port(settings)
+    settings = settings.model_copy(update={"port": _free_port(settings)})
+    files = raise_open_files_limit()
     house = build(settings)
     app = create_app(house)
     invitation = do_apart(lambda: prepare(house))
-    warning = keep_private(settings.data_dir)
-    lines = _welcome(settings, command, warning=warning, invitation=invitation)
+    warnings = [keep_private(settings.data_dir), _too_few_files(files), *_warnings(settings)]
+    lines = _welcome(settings, command, warnings=warnings, invitation=invitation)
     with contextlib.suppress(OSError):  # serving needs no reader
         print("\n".join(lines), file=sys.stderr, flush=True)  # noqa: T201 - the start-up message
     gc.collect()
@@ -77,7 +90,7 @@ def server_of(settings: Settings, target: str = "gatelodge") -> MPServer:
     return MPServer(
         target,
         factory=True,
-        address=settings.host,
+        address=_address_of(settings.host)[1],
         port=settings.port,
         interface=Interfaces.ASGI,
         workers=settings.workers,
@@ -85,6 +98,7 @@ def server_of(settings: Settings, target: str = "gatelodge") -> MPServer:
         http=HTTPModes.http1,  # telling HTTP/2 by its preface has no deadline: silence would stay
         websockets=False,
         backlog=BACKLOG,
+        backpressure=MAX_CONNECTIONS,
         http1_settings=HTTP1Settings(
             header_read_timeout=HEADER_READ_MILLISECONDS, max_buffer_size=2 * MAX_HEADERS_BYTES
         ),
@@ -95,26 +109,71 @@ def server_of(settings: Settings, target: str = "gatelodge") -> MPServer:
     )
 
 
-def _refuse_taken_port(settings: Settings) -> None:
-    """Refuse a port somebody listens on; the workers share theirs, and would share with anybody.
+def _free_port(settings: Settings) -> int:
+    """Return the port to listen on: the one that is set, or for 0 one that is free now.
+
+    A port that somebody listens on is refused: the workers share theirs, and would share it.
 
     Raises:
-        ConfigurationError: it is taken, or may not be used.
+        ConfigurationError: it is taken, may not be used, or the host is no address.
     """
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    family, address = _address_of(settings.host)
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((settings.host, settings.port))
+            probe.bind((address, settings.port))
         except OSError as error:
+            blame = "host" if error.errno == errno.EADDRNOTAVAIL else "port"
             raise ConfigurationError(
                 f"Cannot listen on {settings.host} port {settings.port}: {error.strerror}. "
-                "Choose another one with --port."
+                f"Choose another one with --{blame}."
             ) from error
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _address_of(host: str) -> tuple[socket.AddressFamily, str]:
+    """Return the network address that a host name, or an address in brackets, stands for.
+
+    Raises:
+        ConfigurationError: it stands for none.
+    """
+    name = host.removeprefix("[").removesuffix("]")
+    try:
+        found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (OSError, UnicodeError) as error:
+        raise ConfigurationError(
+            f"GATELODGE_HOST: {host} is no address of this machine. Write one such as 127.0.0.1, "
+            "0.0.0.0 or ::, or a name such as localhost."
+        ) from error
+    family, _, _, _, address = min(found, key=lambda each: each[0] != socket.AF_INET)
+    return family, str(address[0])
+
+
+def raise_open_files_limit() -> int:
+    """Let this process open as many files as it may; return how many these are.
+
+    Every connection is one. The usual soft limit of 1,024 is meant for programs that use `select`.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = max(soft, 1 << 20) if hard == resource.RLIM_INFINITY else hard
+    if soft < wanted:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+def _too_few_files(limit: int) -> str | None:
+    if limit >= ENOUGH_FILES:
+        return None
+    return (
+        f"only {limit} files may be open, which bounds the connections that are served at a time. "
+        f"Allow {ENOUGH_FILES} or more (`ulimit -n`, LimitNOFILE of systemd, ulimits of Docker)"
+    )
 
 
 def _welcome(
-    settings: Settings, command: str, *, warning: str | None, invitation: str | None
+    settings: Settings, command: str, *, warnings: list[str | None], invitation: str | None
 ) -> list[str]:
     kind = "MongoDB" if settings.database.startswith("mongodb") else "SQLite"
     where = "" if kind == "MongoDB" else f" in {settings.database_address}"
@@ -131,9 +190,7 @@ def _welcome(
             "  tutorial profile: CORS with credentials for localhost:8081, :3000, :4200, :5173; "
             "sign-in sets cookies too; /api/auth/refreshtoken keeps the presented token"
         )
-    if warning is not None:
-        lines.append(f"  {warning}")
-    lines += _warnings(settings)
+    lines += [f"  {warning}" for warning in warnings if warning]
     if invitation is not None:
         minutes = LIFE // timedelta(minutes=1)
         lines += [
@@ -152,7 +209,7 @@ def _warnings(settings: Settings) -> list[str]:
     host = urlsplit(settings.public_origin).hostname or ""
     site = ".".join(host.split(".")[-2:])
     return [
-        f"  cookies will not travel with requests from {origin}, which is another site: "
+        f"cookies will not travel with requests from {origin}, which is another site: "
         "GATELODGE_COOKIE_SAME_SITE=none (and TLS) lets them"
         for origin in settings.cors_origins
         if not f".{urlsplit(origin).hostname}".endswith(f".{site}")
