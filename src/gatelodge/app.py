@@ -103,17 +103,18 @@ class House:
         clock: what time it is.
     """
 
-    def __init__(self, settings: Settings, clock: Clock) -> None:
+    def __init__(self, settings: Settings, clock: Clock, *, make_key: bool = True) -> None:
         """Remember what everything else is made of."""
         self.settings = settings
         self.clock = clock
+        self._make_key = make_key
 
     # Secrets, the database, and what is recorded
 
     @cached_property
     def master_key(self) -> MasterKey:
         """The key that other keys are derived from."""
-        return read_master_key(self.settings)
+        return read_master_key(self.settings, make=self._make_key)
 
     @cached_property
     def stores(self) -> Stores:
@@ -341,29 +342,35 @@ class House:
 _SERVICES = tuple(name for name, made in vars(House).items() if isinstance(made, cached_property))
 
 
-def build(settings: Settings, clock: Clock | None = None) -> House:
+def build(settings: Settings, clock: Clock | None = None, *, make_key: bool = True) -> House:
     """Return the house that these settings describe; nothing is opened yet.
+
+    Args:
+        settings: what the operator decided.
+        clock: what time it is; by default the machine's.
+        make_key: whether a secret key file is made where there is none.
 
     Raises:
         ConfigurationError: the secret key or the database cannot be used.
     """
-    house = House(settings, clock or SystemClock())
+    house = House(settings, clock or SystemClock(), make_key=make_key)
     house.services()  # workers share what is made before they begin
     return house
 
 
-def read_master_key(settings: Settings) -> MasterKey:
+def read_master_key(settings: Settings, *, make: bool = True) -> MasterKey:
     """Return the key that the settings hold or name; by default a file beside the data.
 
     Raises:
-        ConfigurationError: it is unfit, or others may read it.
+        ConfigurationError: it is unfit, others may read it, or there is none and `make` is False.
     """
     if settings.secret_key is not None:
         return MasterKey.from_text(settings.secret_key.get_secret_value())
     named = settings.secret_key_file
-    if named is not None and not named.exists():  # a misspelt name must not make a new key
-        raise ConfigurationError(f"The secret key file {named} does not exist.")
-    return MasterKey.from_file(named or settings.data_dir / SECRET_KEY)
+    file = named or settings.data_dir / SECRET_KEY
+    if (named or not make) and not file.exists():  # a misspelt name must not make a new key
+        raise ConfigurationError(f"The secret key file {file} does not exist.")
+    return MasterKey.from_file(file)
 
 
 def create_app(house: House) -> App:
@@ -371,10 +378,7 @@ def create_app(house: House) -> App:
     api = FastRefresh(create_api(house), house.sessions)
     known = house.settings.known_origins
     cors = Cors(api, known) if known else None
-    hosts = (
-        urlsplit(house.settings.public_origin).hostname or "",
-        *house.settings.allowed_hosts,
-    )
+    hosts = (house.settings.public_host, *house.settings.allowed_hosts)
     refuse = partial(answer_early, house.audit, house.pages)
     shell = Shell(
         cors or api,

@@ -4,9 +4,11 @@ It lives in the setting `GATELODGE_SECRET_KEY`, or in a file beside the data; ne
 database. Whoever copies the database alone can neither sign tokens nor compute refresh tokens.
 """
 
+import errno
 import os
 import secrets
 import stat
+import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +26,8 @@ _FEWEST_DIFFERENT = 8
 _EXAMPLES = ("changeme", "change-me", "change_me", "secret", "example", "password", "gatelodge")
 _HOW_TO_MAKE_ONE = 'Make one with: python -c "import secrets; print(secrets.token_urlsafe(32))"'
 
+_LOOKS = 100
+_BETWEEN_LOOKS_SECONDS = 0.02
 _KEY_BYTES = 32
 _VERSION = b"\x01"
 _NONCE_BYTES = 12
@@ -133,9 +137,28 @@ def _make_file(path: Path) -> None:
         # Unlike a rename, a link never replaces what another process put there first.
         with suppress(FileExistsError):
             os.link(draft, path)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        _make_without_links(path)
     finally:
         draft.unlink(missing_ok=True)
     _make_durable(path.parent)
+
+
+_NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK})
+"""What file systems without hard links answer."""
+
+
+def _make_without_links(path: Path) -> None:
+    """Make the file in its place. Of several processes one makes it, and the others wait for it."""
+    try:
+        _write_private_file(path, secrets.token_urlsafe(_KEY_BYTES) + "\n")
+    except FileExistsError:
+        for _ in range(_LOOKS):
+            if path.stat().st_size > 0:
+                return
+            time.sleep(_BETWEEN_LOOKS_SECONDS)
 
 
 def _write_private_file(path: Path, text: str) -> None:
@@ -157,7 +180,7 @@ def _make_durable(directory: Path) -> None:
 def _read_private_file(path: Path) -> str:
     with path.open(encoding="utf-8") as file:
         mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-        if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        if mode & (stat.S_IRWXO | stat.S_IWGRP | stat.S_IXGRP):  # orchestrators mount 0440
             raise ConfigurationError(
                 f"Others may read the secret key file {path}. Run: chmod 600 {path}"
             )

@@ -3,7 +3,7 @@
 import os
 import re
 from datetime import timedelta
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -28,6 +28,10 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
 _ORIGIN = re.compile(
     r"(?P<scheme>https?)://(?P<host>[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::(?P<port>[1-9][0-9]{0,4}))?/?"
+)
+_APP_ORIGIN = re.compile(
+    r"(?!https?:|file:|data:|blob:|javascript:|about:)"
+    r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<host>[a-z0-9._-]+)/?"
 )
 _DURATION = re.compile(r"(\d{1,9})\s*([smhd]?)")
 
@@ -55,13 +59,24 @@ def _web_origin(value: str) -> str:
     if match is None or int(match["port"] or 0) > 65535:
         raise ValueError("write it as http://host, http://host:port or https://host")
     scheme, host, port = match.groups()
+    if host.startswith("["):
+        try:
+            host = f"[{ip_address(host[1:-1]).compressed}]"
+        except ValueError:
+            raise ValueError("the address in brackets is no IPv6 address") from None
     is_default = port in {None, _DEFAULT_PORTS[scheme]}
     return f"{scheme}://{host}" if is_default else f"{scheme}://{host}:{port}"
 
 
-def _web_origins(values: tuple[str, ...]) -> tuple[str, ...]:
-    """Exact origins only: never `*`, never `null`."""
-    return tuple(_web_origin(value) for value in values)
+def _page_origins(values: tuple[str, ...]) -> tuple[str, ...]:
+    """Exact origins only: never `*`, never `null`. Those of apps have schemes of their own."""
+    return tuple(_app_origin(value) or _web_origin(value) for value in values)
+
+
+def _app_origin(value: str) -> str:
+    """Return the origin of pages inside an app, such as `capacitor://localhost`, or nothing."""
+    match = _APP_ORIGIN.fullmatch(value.lower())
+    return f"{match['scheme']}://{match['host']}" if match else ""
 
 
 def _web_origin_or_nothing(value: str) -> str:
@@ -93,6 +108,52 @@ def _secret_or_nothing(value: SecretStr) -> SecretStr:
     return value
 
 
+def _trimmed(name: str, value: object) -> object:
+    """Return a value as it was meant: without blanks around it, quotes, and capitals in words.
+
+    What a secret contains is left alone; a line feed behind it is none of it.
+    """
+    if not isinstance(value, str):
+        return value
+    text = value.strip()
+    if name in _SECRETS:
+        return text
+    if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":  # `docker --env-file` keeps them
+        text = text[1:-1].strip()
+    return text.lower() if name in _WORDS else text
+
+
+def _host(value: str) -> str:
+    """Return the name in a host, as it is compared: no scheme, port, capitals or final dot."""
+    text = value.lower().rstrip("/")
+    text = text.partition("://")[2] or text
+    if text == "*":
+        return text
+    try:
+        if "/" in text:
+            raise ValueError("no host")
+        name = urlsplit(f"//{text}").hostname if text.count(":") < 2 or "[" in text else text
+        return f"[{ip_address(name or '').compressed}]" if name and ":" in name else _name(name)
+    except ValueError:
+        raise ValueError(f"write {value} as a host, such as id.example.com") from None
+
+
+def _name(name: str | None) -> str:
+    plain = (name or "").removesuffix(".")
+    if not re.fullmatch(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*", plain):
+        raise ValueError("no host")
+    return plain
+
+
+def _hosts(values: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(_host(value) for value in values)
+
+
+_SECRETS = frozenset({"secret_key", "metrics_token", "database"})
+_WORDS = frozenset(
+    {"cookie_same_site", "cookie_domain", "delivery", "language", "log_level", "profile"}
+)
+
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_list)]
 
@@ -116,7 +177,7 @@ class Settings(BaseSettings):
     )
 
     data_dir: Path = Path("gatelodge-data")
-    database: str = ""
+    database: str = Field(default="", repr=False)  # it may hold a password
     secret_key: SecretStr | None = None
     secret_key_file: Path | None = None
 
@@ -124,7 +185,7 @@ class Settings(BaseSettings):
     port: int = Field(default=8080, ge=0, le=65535)
     workers: int = Field(default=1, ge=1, le=256)
     public_url: Annotated[str, AfterValidator(_web_origin_or_nothing)] = ""
-    allowed_hosts: Words = ()
+    allowed_hosts: Annotated[Words, AfterValidator(_hosts)] = ()
 
     access_token_life: Duration = Field(
         default=timedelta(minutes=10), ge=timedelta(seconds=1), le=timedelta(minutes=15)
@@ -132,7 +193,7 @@ class Settings(BaseSettings):
     delivery: Literal["bearer", "cookie"] = "bearer"
     cookie_domain: str = ""
     cookie_same_site: Literal["lax", "strict", "none"] = "lax"
-    cors_origins: Annotated[Words, AfterValidator(_web_origins)] = ()
+    cors_origins: Annotated[Words, AfterValidator(_page_origins)] = ()
     profile: Literal["standard", "tutorial"] = "standard"
 
     session_life: Duration = Field(
@@ -167,6 +228,15 @@ class Settings(BaseSettings):
     metrics_token: Annotated[SecretStr, AfterValidator(_secret_or_nothing)] = SecretStr("")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
+    @model_validator(mode="before")
+    @classmethod
+    def _in_one_form(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """Trim what was written around a value; Kubernetes' own variables are no settings."""
+        kept = {name: _trimmed(name, value) for name, value in given.items()}
+        if str(kept.get("port", "")).startswith("tcp://"):  # a service named gatelodge
+            del kept["port"]
+        return {name: value for name, value in kept.items() if value != ""}
+
     @model_validator(mode="after")
     def _cookies_can_work(self) -> Self:
         """Refuse what no browser would do, instead of leaving users signed out."""
@@ -190,9 +260,22 @@ class Settings(BaseSettings):
         return self.database or str(self.data_dir / DATABASE)
 
     @property
+    def database_place(self) -> str:
+        """Where the database is, for people: never with a user name or password."""
+        if "://" not in self.database:
+            return self.database_address
+        parts = urlsplit(self.database)
+        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+    @property
     def public_origin(self) -> str:
         """The scheme, host and port that people reach this server by; the tokens' issuer."""
         return self.public_url or f"http://localhost:{self.port}"
+
+    @property
+    def public_host(self) -> str:
+        """The host in the public address, as it is compared."""
+        return _host(self.public_origin)
 
     @property
     def known_origins(self) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection, text
 
 from gatelodge.errors import AlreadyExists, ConfigurationError, StoreUnavailable
+from gatelodge.stores import open_stores
 from gatelodge.stores.sql.database import (
     HEAD,
     SqlDatabase,
@@ -156,3 +157,45 @@ async def test_what_was_asked_for_before_the_stop_is_done(database: SqlDatabase)
     await asyncio.sleep(0)
     await database.stop()
     assert await asyncio.gather(*adding) == [None] * 50
+
+
+def test_a_folder_in_place_of_the_file_is_refused_and_keeps_its_mode(tmp_path: Path) -> None:
+    """Nothing that we did not make changes."""
+    tmp_path.chmod(0o755)
+    with pytest.raises(ConfigurationError, match="is a folder"):
+        SqlDatabase(tmp_path).migrate()
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_database_of_another_program_is_left_as_it_is(tmp_path: Path) -> None:
+    """Its mode and its journal too."""
+    path = tmp_path / "shop.db"
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE users (name)")
+    connection.close()
+    path.chmod(0o664)
+    before = path.read_bytes()
+    for ask in (SqlDatabase(path).migrate, SqlDatabase(path).exists):
+        with pytest.raises(ConfigurationError, match="another program"):
+            ask()
+    assert path.read_bytes() == before
+    assert stat.S_IMODE(path.stat().st_mode) == 0o664
+
+
+def test_to_look_for_a_database_makes_none(tmp_path: Path) -> None:
+    path = tmp_path / "g.db"
+    assert not SqlDatabase(path).exists()
+    path.touch()
+    assert not SqlDatabase(path).exists()
+    assert path.stat().st_size == 0
+    SqlDatabase(path).migrate()
+    assert SqlDatabase(path).exists()
+
+
+@pytest.mark.parametrize("address", ["postgresql://a:b@h/d", "mysql+pymysql://h/d", "redis://h"])
+def test_the_address_of_another_kind_of_database_is_refused(address: str) -> None:
+    """Its password is not repeated."""
+    with pytest.raises(ConfigurationError, match="no database that Gatelodge knows") as refusal:
+        open_stores(address)
+    assert "a:b" not in str(refusal.value)

@@ -1,5 +1,7 @@
 """The master key: what is refused as one, where it is kept, what it hides."""
 
+import errno
+import os
 import secrets
 import stat
 from concurrent.futures import ThreadPoolExecutor
@@ -115,7 +117,7 @@ def test_many_that_start_at_once_end_with_one_key(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-@pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o644])
+@pytest.mark.parametrize("mode", [0o604, 0o644, 0o660, 0o650, 0o666])
 def test_a_file_that_others_may_read_is_refused_with_the_command_that_mends_it(
     tmp_path: Path, mode: int
 ) -> None:
@@ -125,6 +127,30 @@ def test_a_file_that_others_may_read_is_refused_with_the_command_that_mends_it(
 
     with pytest.raises(ConfigurationError, match=f"chmod 600 {path}"):
         MasterKey.from_file(path)
+
+
+def test_a_file_that_its_group_may_read_is_taken(tmp_path: Path) -> None:
+    """Orchestrators mount secrets so: of mode 0440, and of the server's group."""
+    path = tmp_path / "secret.key"
+    key = MasterKey.from_file(path)
+    path.chmod(0o440)
+    assert MasterKey.from_file(path).secret == key.secret
+
+
+def test_a_file_system_without_hard_links_has_one_key_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_names: object) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    path = tmp_path / "secret.key"
+
+    with ThreadPoolExecutor(16) as pool:
+        keys = list(pool.map(lambda _: MasterKey.from_file(path), range(64)))
+
+    assert {key.secret for key in keys} == {path.read_bytes().strip()}
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_file_that_holds_no_good_key_is_refused(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from gatelodge.errors import NotFound
 from gatelodge.settings import Settings, read_settings
 
 if TYPE_CHECKING:  # what only some commands need is imported by those, so that each starts fast
@@ -27,6 +28,13 @@ DataDir = Annotated[
     typer.Option(help="Folder for the database and the secret key. [GATELODGE_DATA_DIR]"),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
+
+class NoDatabase(NotFound):
+    """A command that works on what is there finds no database."""
+
+    code = "database_not_found"
+    default = "There is no Gatelodge database there."
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +55,30 @@ class Call:
         """Return the settings."""
         return read_settings(database=self.database, data_dir=self.data_dir)
 
-    def in_house(self, work: "Callable[[House], Coroutine[Any, Any, T]]") -> T:
-        """Run some work in an open house, beside whatever server runs on the same database."""
+    def in_house(
+        self, work: "Callable[[House], Coroutine[Any, Any, T]]", *, makes: bool = False
+    ) -> T:
+        """Run some work in an open house, beside whatever server runs on the same database.
+
+        Args:
+            work: takes the open house; its result is returned.
+            makes: whether a database, and a secret key, are made where there are none.
+
+        Raises:
+            NoDatabase: there is none, and `makes` is False: nothing is made.
+        """
         from gatelodge.app import build  # noqa: PLC0415 - see `call.py`
         from gatelodge.logs import set_up_logs  # noqa: PLC0415 - see `call.py`
+        from gatelodge.stores import open_stores  # noqa: PLC0415 - see `call.py`
 
         settings = self.settings()
         set_up_logs("warning")
-        house = build(settings)
+        if not open_stores(settings.database_address).database.exists() and not makes:
+            raise NoDatabase(
+                f"There is no Gatelodge database at {settings.database_place}. Commands look "
+                "where --database or --data-dir say, or GATELODGE_DATABASE or GATELODGE_DATA_DIR."
+            )
+        house = build(settings, make_key=makes)
         house.stores.database.migrate()
 
         async def run() -> T:

@@ -46,7 +46,7 @@ def user_create(
 
     roles = [*(["user", "admin"] if admin else []), *(role or [])]
     wanted = NewUser(username, email, _read_password(password_stdin), roles)
-    user = call.in_house(lambda house: house.accounts.create(wanted, COMMAND))
+    user = call.in_house(lambda house: house.accounts.create(wanted, COMMAND), makes=True)
     call.say(_user_as_json(user), f"Created {user.username}: {', '.join(user.roles)}.")
 
 

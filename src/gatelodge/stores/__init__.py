@@ -1,5 +1,6 @@
 """One adapter per database: `sql/` and `mongo/`, side by side behind the same ports."""
 
+import re
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -7,6 +8,7 @@ from gatelodge.accounts.store import RoleStore, UserStore
 from gatelodge.audit import EventStore
 from gatelodge.credentials.one_time_tokens import OneTimeTokenStore
 from gatelodge.credentials.store import AttemptStore
+from gatelodge.errors import ConfigurationError
 from gatelodge.gate.feed import ChangeFeed
 from gatelodge.sessions.store import SessionStore
 from gatelodge.tokens.store import SigningKeyStore
@@ -19,6 +21,15 @@ class Database(Protocol):
         """Bring the database to the shape this version needs; safe to call from many at once.
 
         Synchronous, since it runs before any event loop. Returns a line for each step taken.
+        """
+
+    def exists(self) -> bool:
+        """Say whether there is a database of ours at the address; nothing is made or changed.
+
+        Synchronous, for commands that work on what is there.
+
+        Raises:
+            ConfigurationError: it cannot be looked at, or is the database of another program.
         """
 
     async def start(self) -> None:
@@ -56,6 +67,9 @@ def open_stores(database: str) -> Stores:
     Args:
         database: `mongodb://…` or `mongodb+srv://…`, else the path of an SQLite file, with or
             without `sqlite:///` before it.
+
+    Raises:
+        ConfigurationError: it is the address of a database that Gatelodge does not know.
     """
     if database.startswith(("mongodb://", "mongodb+srv://")):
         from gatelodge.stores.mongo import mongo_stores  # noqa: PLC0415 - only when chosen
@@ -63,7 +77,16 @@ def open_stores(database: str) -> Stores:
         return mongo_stores(database)
     from gatelodge.stores.sql import sql_stores  # noqa: PLC0415 - only when chosen
 
-    return sql_stores(database.removeprefix("sqlite:///"))
+    path = database.removeprefix("sqlite:///")
+    if scheme := _SCHEME.match(path):
+        raise ConfigurationError(
+            f"GATELODGE_DATABASE: {scheme[0]}… is no database that Gatelodge knows. Write "
+            "mongodb://…, or the path of an SQLite file."
+        )
+    return sql_stores(path)
+
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/")
 
 
 __all__ = ["Database", "Stores", "open_stores"]

@@ -128,7 +128,7 @@ class SigningKeys:
         """
         await self.ring.reload()
         if all(key.kid != kid for key in self.ring.records):
-            raise NoSuchKey
+            raise NoSuchKey(f"There is no signing key {kid[:64]}.")
         now = self.clock.now()
         current = self.ring.signing_key()
         if current is not None and current.record.kid == kid:

@@ -56,10 +56,17 @@ def return_address(request: Request, most: int = MAX_CHARACTERS) -> str:
     one returned that is longer than `most`: the sign-in page carries short ones only.
     """
     header = request.headers.get
-    origin = f"{header('x-forwarded-proto', '')}://{header('x-forwarded-host', '').lower()}"
+    origin = _forwarded_origin(header("x-forwarded-proto", ""), header("x-forwarded-host", ""))
     path = checked(header("x-forwarded-uri", ""), most=most)
     known = service_of(request, SameOrigin).origins
     return f"{origin}{path}" if path and origin in known else ""
+
+
+def _forwarded_origin(scheme: str, host: str) -> str:
+    """Return the origin as browsers write it: in lower case, without a default port."""
+    scheme, host = scheme.lower(), host.lower()
+    default_port = {"http": ":80", "https": ":443"}.get(scheme, "")
+    return f"{scheme}://{host.removesuffix(default_port)}"
 
 
 def _redirects(request: Request) -> bool:

@@ -37,14 +37,33 @@ class SameOrigin:
     def _is_ours(self, headers: Headers, *, without_word: bool) -> bool:
         origin = _value(headers, b"origin")
         site = _value(headers, b"sec-fetch-site")
-        if site is not None:
-            return site in {"same-origin", "none"} or origin in self.origins
+        if site == "none" and origin in {None, "null"}:
+            return True  # typed, or from a bookmark
         if origin is not None:
-            return origin in self.origins
+            same = site == "same-origin" and self._is_asked_host(origin, headers)
+            return same or origin in self.origins or origin == self._asked_origin(headers)
+        if site is not None:
+            return site in {"same-origin", "none"}
         referer = _value(headers, b"referer")
         if referer is not None:
-            return _origin_of(referer) in self.origins
+            return _origin_of(referer) in self.origins | {self._asked_origin(headers)}
         return without_word
+
+    def _is_asked_host(self, origin: str, headers: Headers) -> bool:
+        """Say whether an origin is of the host that was asked, whatever its scheme.
+
+        A browser that says `same-origin` beside another host's `Origin` contradicts itself.
+        """
+        return origin.partition("://")[2] == (_value(headers, b"host") or "").lower()
+
+    def _asked_origin(self, headers: Headers) -> str:
+        """Return the origin of the very host that was asked, which the shell answers for."""
+        scheme = self.public.partition("://")[0]
+        host = (_value(headers, b"host") or "").lower()
+        return f"{scheme}://{host.removesuffix(_DEFAULT_PORTS[scheme])}"
+
+
+_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 
 def _origin_of(url: str) -> str:

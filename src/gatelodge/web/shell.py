@@ -4,6 +4,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from ipaddress import IPv6Address
 from typing import Any, TypeAlias
 
 from starlette.responses import Response
@@ -45,7 +46,8 @@ REQUEST_ID = "gatelodge.request_id"
 
 LOOPBACK = frozenset({b"localhost", b"127.0.0.1", b"[::1]"})
 _IDS_AT_ONCE = 256
-_PROBES = frozenset({"/healthz", "/readyz"})  # asked by address, by whatever runs the server
+_PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
+"""Asked by address, by whatever runs the server; the last one answers nobody without its token."""
 
 API_HEADERS: dict[bytes, bytes] = {
     b"cache-control": b"no-store",
@@ -57,6 +59,14 @@ API_HEADERS: dict[bytes, bytes] = {
     b"cross-origin-resource-policy": b"same-origin",
 }
 _TLS_ONLY = {b"strict-transport-security": b"max-age=63072000; includeSubDomains"}
+
+
+def _compressed(address: bytes) -> bytes:
+    """Return an IPv6 address in brackets in its shortest form; anything else as it is."""
+    try:
+        return f"[{IPv6Address(address.strip(b'[]').decode('ascii')).compressed}]".encode()
+    except ValueError:
+        return address
 
 
 def _in_json(scope: Scope, refusal: Refusal) -> Response:
@@ -133,9 +143,12 @@ class Shell:
             raise HeadersTooLarge
         _check_lengths(headers)
         named = [value for name, value in headers if name == b"host"]
+        is_probe = scope["path"] in _PROBES
+        if is_probe and scope.get("http_version") == "1.0" and named in ([], [b""]):
+            return  # HTTP/1.0 has no Host header
         if len(named) != 1 or not named[0]:  # Granian hands over an empty one where there is none
             raise InvalidRequest("The request names no host, or more than one.")
-        if scope["path"] not in _PROBES and not self.answers_for(named[0]):
+        if not is_probe and not self.answers_for(named[0]):
             raise MisdirectedRequest
 
     def new_request_id(self) -> bytes:
@@ -146,11 +159,13 @@ class Shell:
 
     def answers_for(self, host: bytes) -> bool:
         """Say whether the value of a Host header, with or without a port, names this server."""
+        if self._hosts is None:
+            return True
         name, colon, port = host.lower().rpartition(b":")
-        return (
-            self._hosts is None
-            or (name if colon and port.isdigit() else host.lower()) in self._hosts
-        )
+        name = name if colon and port.isdigit() else host.lower()
+        if name.startswith(b"["):
+            name = _compressed(name)
+        return name.removesuffix(b".") in self._hosts
 
     def complete(
         self, given: Iterable[tuple[bytes, bytes]], asked: Iterable[tuple[bytes, bytes]] = ()

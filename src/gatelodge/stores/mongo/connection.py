@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 from pymongo import AsyncMongoClient, MongoClient
@@ -17,8 +17,8 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import CollectionInvalid, ConnectionFailure, OperationFailure, PyMongoError
 from pymongo.synchronous.database import Database as SyncDatabase
 
-from gatelodge.errors import ConfigurationError, Refusal
-from gatelodge.stores.mongo.failures import reading
+from gatelodge.errors import ConfigurationError, Refusal, StoreUnavailable
+from gatelodge.stores.mongo.failures import RETRY_AFTER, reading, reason_of
 from gatelodge.stores.mongo.records import Document
 from gatelodge.tasks import end
 
@@ -51,6 +51,7 @@ _ELECTION_SECONDS = 30
 _CHORE_SECONDS = 300
 _NAMESPACE_EXISTS = 48
 
+T = TypeVar("T")
 Chore = Callable[[], Awaitable[object]]
 
 
@@ -140,19 +141,31 @@ class MongoDatabase:
         """Say whether this is one replica set, and neither a single `mongod` nor a `mongos`."""
         return "setName" in await self.client.admin.command("hello")
 
+    def exists(self) -> bool:
+        """Say whether the database holds collections of ours."""
+        return bool(self._ask(_is_ours))
+
     def migrate(self) -> list[str]:
         """Make the collections and indexes that are missing; return a line for each.
 
         Waits while a replica set is electing its primary.
 
         Raises:
-            ConfigurationError: no primary was found in time, or it refuses us.
+            ConfigurationError: no primary was found in time, it refuses us, or the database is
+                that of another program: nothing in it is changed.
         """
+        return self._ask(_migrate_patiently)
+
+    def _ask(self, work: Callable[[SyncDatabase[Document]], T]) -> T:
+        """Do something in the database, before any event loop runs."""
         try:
             with MongoClient[Document](self._address, **_options(self._address)) as client:
-                return _migrate_patiently(client.get_default_database(DEFAULT_NAME))
+                return work(client.get_default_database(DEFAULT_NAME))
+        except ConnectionFailure as error:
+            message = f"MongoDB cannot be reached: {reason_of(error)}"
+            raise StoreUnavailable(message, retry_after=RETRY_AFTER) from error
         except (PyMongoError, ValueError) as error:  # the latter of an address that is none
-            raise ConfigurationError(f"MongoDB cannot be used: {error}") from error
+            raise ConfigurationError(f"MongoDB cannot be used: {reason_of(error)}") from None
 
     async def start(self) -> None:
         """Make the client of this event loop, which connects when first asked; begin the chores."""
@@ -187,11 +200,29 @@ def _migrate_patiently(database: SyncDatabase[Document]) -> list[str]:
     deadline = time.monotonic() + _ELECTION_SECONDS
     while True:
         try:
+            _is_ours(database)
             return _make_collections(database) + _make_indexes(database)
         except ConnectionFailure:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.2)
+
+
+def _is_ours(database: SyncDatabase[Document]) -> bool:
+    """Say whether the database holds collections of ours.
+
+    Raises:
+        ConfigurationError: it holds users or roles of another program, such as the tutorial's.
+    """
+    names = set(database.list_collection_names())
+    ours = names & {"signing_keys", "sessions", "one_time_tokens"}
+    if not ours and names & set(_COLLECTIONS):
+        raise ConfigurationError(
+            f"The MongoDB database {database.name} belongs to another program: it has "
+            f"{' and '.join(sorted(names & set(_COLLECTIONS)))} of its own. Nothing in it was "
+            "changed. Name another database in GATELODGE_DATABASE."
+        )
+    return bool(ours)
 
 
 def _make_collections(database: SyncDatabase[Document]) -> list[str]:

@@ -11,11 +11,13 @@ from pymongo.errors import (
     BulkWriteError,
     ConnectionFailure,
     DuplicateKeyError,
+    InvalidName,
     OperationFailure,
     PyMongoError,
     ServerSelectionTimeoutError,
     WriteConcernError,
 )
+from pymongo.errors import ConfigurationError as ConfigurationFailure
 
 from gatelodge.errors import AlreadyExists, OutcomeUnknown, StoreUnavailable
 
@@ -105,3 +107,17 @@ def _is_passing(error: PyMongoError) -> bool:
     if isinstance(error, OperationFailure):
         return error.timeout or error.code in _PASSING
     return isinstance(error, ConnectionFailure)
+
+
+def reason_of(error: Exception) -> str:
+    """Return one short sentence of why MongoDB cannot be used, without any part of its address."""
+    if isinstance(error, ConnectionFailure):
+        return "no server answers at the address in GATELODGE_DATABASE, or it has no primary."
+    if isinstance(error, OperationFailure):
+        return f"it refuses us: {(error.details or {}).get('codeName', error.code)}."
+    if isinstance(error, ConfigurationFailure | InvalidName | ValueError):
+        return (
+            "GATELODGE_DATABASE is no MongoDB address. In a user name or password, write special "
+            "characters as %XX."
+        )
+    return f"{type(error).__name__}."

@@ -46,12 +46,18 @@ class SqlDatabase:
         self._reader: Lane | None = None
         self._lister: Lane | None = None
 
+    def exists(self) -> bool:
+        """Say whether the file is a database of ours."""
+        return _is_ours(self.path)
+
     def migrate(self) -> list[str]:
         """Bring the file to the newest revision; one process does it, the others wait.
 
         Raises:
-            ConfigurationError: the file is no database, or of a newer version, or locked.
+            ConfigurationError: the file is no database, or of a newer version, or locked, or the
+                database of another program: it is left as it is.
         """
+        _is_ours(self.path)
         make_private_file(self.path)
         try:
             with self._engine.connect() as connection:
@@ -173,6 +179,36 @@ def make_private_file(path: Path) -> None:
         raise ConfigurationError(
             f"cannot open the database file {path}: {error.strerror}"
         ) from error
+
+
+def _is_ours(path: Path) -> bool:
+    """Say whether there is a database of ours; False where there is no file, or an empty one.
+
+    Raises:
+        ConfigurationError: it is a folder, no database, or the database of another program.
+    """
+    if path.is_dir():
+        raise ConfigurationError(
+            f"GATELODGE_DATABASE: {path} is a folder. Name the file of the database, or name the "
+            "folder by --data-dir (GATELODGE_DATA_DIR)."
+        )
+    try:
+        if not path.exists() or path.stat().st_size == 0:
+            return False
+        address = f"{path.absolute().as_uri()}?mode=rw"  # never made, nor turned to WAL, by this
+        with contextlib.closing(sqlite3.connect(address, uri=True)) as connection:
+            tables = {name for (name,) in connection.execute(_TABLES)}
+    except (OSError, sqlite3.Error) as error:
+        raise ConfigurationError(f"the database file {path} cannot be used: {error}") from error
+    if tables and not tables >= _OURS:
+        raise ConfigurationError(
+            f"The file {path} is the database of another program. Nothing in it was changed."
+        )
+    return bool(tables)
+
+
+_OURS = frozenset({"alembic_version", "users", "signing_keys"})
+_TABLES = "SELECT name FROM sqlite_master WHERE type = 'table'"
 
 
 def _close_to_others(path: Path) -> None:
