@@ -7,18 +7,18 @@ import sys
 
 import pytest
 
-from gatelodge.apart import do_apart
+from gatelodge.apart import run_in_child
 from gatelodge.errors import ConfigurationError, StoreUnavailable
 
 SLOW = """
 import os, time
-from gatelodge.apart import do_apart
+from gatelodge.apart import run_in_child
 
 def work():
     print(os.getpid(), flush=True)
     time.sleep(60)
 
-do_apart(work)
+run_in_child(work)
 """
 
 
@@ -30,7 +30,7 @@ def test_the_answer_comes_back_and_what_it_needed_does_not() -> None:
 
         return os.getpid()
 
-    assert do_apart(work) != os.getpid()
+    assert run_in_child(work) != os.getpid()
     assert "tabnanny" not in sys.modules
 
 
@@ -42,9 +42,9 @@ def test_a_refusal_arrives_as_it_was_raised() -> None:
         raise StoreUnavailable(retry_after=7)
 
     with pytest.raises(ConfigurationError, match=r"^The database is too new\.$"):
-        do_apart(misconfigured)
+        run_in_child(misconfigured)
     with pytest.raises(StoreUnavailable) as refused:
-        do_apart(unavailable)
+        run_in_child(unavailable)
     assert refused.value.retry_after == 7
 
 
@@ -55,15 +55,15 @@ def test_what_nobody_foresaw_is_told_where_it_happened(capfd: pytest.CaptureFixt
         raise ZeroDivisionError("in the cellar")
 
     with pytest.raises(SystemExit) as ended:
-        do_apart(broken)
+        run_in_child(broken)
 
     assert ended.value.code == 1
     assert "ZeroDivisionError: in the cellar" in capfd.readouterr().err
 
 
 def test_somebody_who_kills_the_child_is_named() -> None:
-    with pytest.raises(ConfigurationError, match=r"^Signal 9 ended the preparation"):
-        do_apart(lambda: os.kill(os.getpid(), signal.SIGKILL))
+    with pytest.raises(ConfigurationError, match=r"^Signal 9 ended the process"):
+        run_in_child(lambda: os.kill(os.getpid(), signal.SIGKILL))
 
 
 def test_the_child_ends_with_this_process() -> None:

@@ -146,14 +146,14 @@ def test_a_server_has_imported_only_what_was_chosen(tmp_path: Path) -> None:
 import sys
 from pathlib import Path
 import gatelodge.cli.main
-from gatelodge.apart import do_apart
+from gatelodge.apart import run_in_child
 from gatelodge.app import build, create_app
 from gatelodge.serving import prepare
 from gatelodge.settings import Settings
 
 house = build(Settings(data_dir=Path(sys.argv[1])))
 create_app(house)
-do_apart(lambda: prepare(house))
+run_in_child(lambda: prepare(house))
 print(*{name.partition(".")[0] for name in sys.modules})
 """
     done = subprocess.run(

@@ -7,7 +7,7 @@ import logging
 import subprocess
 import sys
 
-from gatelodge.logs import LinesOfATurn
+from gatelodge.logs import BatchingHandler
 
 FAILING = """
 import logging
@@ -61,7 +61,7 @@ def test_what_a_library_has_to_say_is_a_line_like_ours() -> None:
 async def test_a_loop_and_threads_that_log_at_once_lose_no_line() -> None:
     file = io.StringIO()
     log = logging.getLogger("cellar.of_threads")
-    log.addHandler(LinesOfATurn(file))
+    log.addHandler(BatchingHandler(file))
 
     def work() -> None:
         for number in range(2000):

@@ -1,4 +1,4 @@
-"""Work done in a process of its own, so that what it needed is not kept by this one."""
+"""Run work in a child process, so that this process keeps nothing of what the work needed."""
 
 import multiprocessing
 import signal
@@ -12,52 +12,53 @@ from gatelodge.errors import ConfigurationError, Refusal
 T = TypeVar("T")
 
 
-def do_apart(work: Callable[[], T]) -> T:
-    """Return what the work returns, done in a child that begins as a copy of this process.
+def run_in_child(work: Callable[[], T]) -> T:
+    """Run `work` in a forked child process, and return its result.
 
-    Imports, connections and caches end with the child. Call it while this process has one thread.
+    Imports, connections and caches of the work end with the child. Call this function only while
+    the process has one thread, because the child is a fork.
 
     Raises:
-        ConfigurationError: as the work raised it; or somebody has killed the child.
-        Refusal: likewise.
-        SystemExit: the child ended otherwise, and has said why on standard error.
+        ConfigurationError: the work raised it, or a signal ended the child.
+        Refusal: the work raised it.
+        SystemExit: the work raised another exception; its traceback is on standard error.
     """
-    copy = multiprocessing.get_context("fork")
-    ours, theirs = copy.Pipe(duplex=False)
-    child = copy.Process(target=_report, args=(work, theirs))
-    before = signal.signal(signal.SIGTERM, _leave)
+    context = multiprocessing.get_context("fork")
+    receiver, sender = context.Pipe(duplex=False)
+    child = context.Process(target=_run_child, args=(work, sender))
+    previous_handler = signal.signal(signal.SIGTERM, _exit_on_signal)
     child.start()
-    theirs.close()  # so that the child's end is the end
+    sender.close()  # so that `recv` ends when the child ends
     try:
-        done, outcome = ours.recv()
+        succeeded, outcome = receiver.recv()
     except EOFError:
         child.join()
-        if child.exitcode and child.exitcode < 0:  # it could say nothing: out of memory, perhaps
+        if child.exitcode and child.exitcode < 0:  # by a signal, such as when memory ran out
             raise ConfigurationError(
-                f"Signal {-child.exitcode} ended the preparation of the database."
+                f"Signal {-child.exitcode} ended the process that prepares the database."
             ) from None
         sys.exit(1)
-    except BaseException:  # of a signal: the child must not go on alone
+    except BaseException:  # a signal ends this process: end the child too
         child.terminate()
         raise
     finally:
-        ours.close()
+        receiver.close()
         child.join()
-        signal.signal(signal.SIGTERM, before)
-    if not done:
+        signal.signal(signal.SIGTERM, previous_handler)
+    if not succeeded:
         raise outcome
     result: T = outcome
     return result
 
 
-def _leave(signum: int, _frame: object) -> NoReturn:
+def _exit_on_signal(signum: int, _frame: object) -> NoReturn:
     sys.exit(128 + signum)
 
 
-def _report(work: Callable[[], object], answer: Connection) -> None:
-    for each in (signal.SIGINT, signal.SIGTERM):  # of Ctrl-C the parent tells
+def _run_child(work: Callable[[], object], sender: Connection) -> None:
+    for each in (signal.SIGINT, signal.SIGTERM):  # the parent reports Ctrl-C
         signal.signal(each, signal.SIG_DFL)
     try:
-        answer.send((True, work()))
+        sender.send((True, work()))
     except (ConfigurationError, Refusal) as error:
-        answer.send((False, error))
+        sender.send((False, error))

@@ -1,4 +1,4 @@
-"""Builds everything in one visible list: settings, stores, services, gate, doors."""
+"""Builds the application in one visible list: settings, stores, services, gate, doors."""
 
 import asyncio
 import contextlib
@@ -90,17 +90,18 @@ DOORS = (
 AUDIENCE = "gatelodge"
 
 SWEEP_EVERY = timedelta(hours=1)
-"""How often records that are of no more use are forgotten."""
+"""How often records that are not needed any more are deleted."""
 
 
 class House:
-    """Everything, built and wired, without a door yet.
+    """All services of one server, connected to each other; the routes are not part of it.
 
-    Each service is named once: where it is made. `build` makes them all; nothing is opened.
+    Each service is named once, in the property that makes it. `build` makes all of them. Nothing is
+    opened before `open` or `serve`.
 
     Attributes:
-        settings: as read from the environment.
-        clock: what time it is.
+        settings: the settings, as read from the environment.
+        clock: tells the current time.
     """
 
     def __init__(self, settings: Settings, clock: Clock, *, make_key: bool = True) -> None:
@@ -109,7 +110,7 @@ class House:
         self.clock = clock
         self._make_key = make_key
 
-    # Secrets, the database, and what is recorded
+    # The master key, the database and the audit log
 
     @cached_property
     def master_key(self) -> MasterKey:
@@ -118,24 +119,24 @@ class House:
 
     @cached_property
     def stores(self) -> Stores:
-        """Every port, over the one database."""
+        """All ports, for the one database."""
         return open_stores(self.settings.database_address)
 
     @cached_property
     def audit(self) -> AuditLog:
-        """What happened, and to whom."""
+        """The audit log."""
         return AuditLog(self.stores.events, self.clock)
 
     # credentials/
 
     @cached_property
     def hashing_pool(self) -> HashingPool:
-        """The threads on which passwords are hashed."""
+        """The threads that hash passwords."""
         return HashingPool(self.settings.hash_threads_per_worker, self.settings.hash_queue)
 
     @cached_property
     def attempts(self) -> AttemptGuard:
-        """Who has failed too often waits."""
+        """The limits on failed tries."""
         limits = AttemptLimits.of(
             account=self.settings.sign_in_tries_per_account,
             address=self.settings.sign_in_tries_per_address,
@@ -149,7 +150,7 @@ class House:
 
     @cached_property
     def passwords(self) -> Passwords:
-        """The rules for passwords, and their hashes."""
+        """The password rules and password hashing."""
         return Passwords(
             PasswordHasher(self.settings.hash_memory, self.settings.hash_passes),
             self.hashing_pool,
@@ -174,7 +175,7 @@ class House:
 
     @cached_property
     def access_tokens(self) -> AccessTokens:
-        """Access tokens, written and read."""
+        """Issues and verifies access tokens."""
         life, issuer = self.settings.access_token_life, self.settings.public_origin
         return AccessTokens(self.signing_keys, self.clock, issuer, AUDIENCE, life)
 
@@ -182,7 +183,7 @@ class House:
 
     @cached_property
     def accounts(self) -> AccountService:
-        """Users, and what they may do."""
+        """Users and their roles."""
         stores, guard = self.stores, self.attempts
         return AccountService(
             stores.users, stores.roles, self.passwords, guard, self.audit, self.clock
@@ -190,7 +191,7 @@ class House:
 
     @cached_property
     def sessions(self) -> SessionService:
-        """Sessions: opened, refreshed, ended."""
+        """Opens, refreshes and ends sessions."""
         settings = self.settings
         return SessionService(
             self.stores.sessions,
@@ -204,12 +205,12 @@ class House:
 
     @cached_property
     def lookup(self) -> SessionLookup:
-        """What the gate asks where memory cannot tell."""
+        """What the gate asks when its memory has no answer."""
         return SessionLookup(self.stores.sessions, self.clock)
 
     @cached_property
     def gate(self) -> Gate:
-        """Who is this, and may they?"""
+        """Answers who makes a request, and whether they may make it."""
         tokens = VerifiedTokens(self.access_tokens)
         return Gate(tokens, self.lookup, self.stores.feed, self.clock)
 
@@ -217,7 +218,7 @@ class House:
 
     @cached_property
     def sign_in(self) -> SignInService:
-        """Who proves who they are gets a session."""
+        """Signs users in."""
         return SignInService(
             self.stores.users, self.passwords, self.sessions, self.audit, self.attempts
         )
@@ -229,14 +230,14 @@ class House:
 
     @cached_property
     def setup(self) -> SetupService:
-        """The link that makes the first administrator."""
+        """The setup link, which makes the first administrator."""
         return SetupService(self.stores.one_time_tokens, self.accounts, self.clock)
 
     # web/, pages/, health/
 
     @cached_property
     def delivery(self) -> TokenDelivery:
-        """How tokens travel."""
+        """Delivers tokens in bodies or cookies."""
         return TokenDelivery(
             clock=self.clock,
             default=self.settings.delivery,
@@ -249,45 +250,51 @@ class House:
 
     @cached_property
     def same_origin(self) -> SameOrigin:
-        """Whose pages may change something by cookie."""
+        """The origins whose pages may change something with our cookies."""
         public = self.settings.public_origin
         return SameOrigin(public, frozenset({public, *self.settings.known_origins}))
 
     @cached_property
     def admission(self) -> Admission:
-        """How a request is let in."""
+        """Admits or refuses requests."""
         renewal = SessionRenewal(self.sessions)
         return Admission(self.gate, renewal, self.delivery, self.same_origin)
 
     @cached_property
     def pages(self) -> Pages:
-        """What renders pages."""
+        """Renders pages."""
         return Pages(Site.of(self.settings), self.settings.templates_dir)
 
     @cached_property
     def metrics(self) -> Metrics:
-        """The numbers for whoever watches the server."""
+        """The metrics of this worker."""
         token = self.settings.metrics_token.get_secret_value()
         return Metrics.of(token, self.gate, self.hashing_pool)
 
     def services(self) -> Services:
-        """Return each service under its own type, for the doors to ask for."""
+        """Return every service by its type, as doors ask for them."""
         made = (getattr(self, name) for name in _SERVICES)
         return {type(service): service for service in made}
 
     def replaced(self, **services: object) -> "House":
-        """Return the same house with these in place of its own; what was made of those stays."""
+        """Return a copy with these services replaced.
+
+        Services that were already made keep the old services inside.
+        """
         other = copy.copy(self)
         vars(other).update(services)
         return other
 
     @contextlib.asynccontextmanager
     async def open(self, *, patient: bool = False) -> AsyncIterator["House"]:
-        """Open the stores and keys, and close them in the end.
+        """Open the stores and read the keys; close the stores when the context ends.
 
         Args:
-            patient: whether to open while the database cannot be reached, too: `keep_in_step`
-                then reads the keys as soon as it can.
+            patient: whether to succeed even if the database cannot be reached. `keep_in_step`
+                then reads the keys later.
+
+        Raises:
+            StoreUnavailable: the database cannot be reached, and `patient` is false.
         """
         await self.stores.database.start()
         try:
@@ -305,7 +312,7 @@ class House:
 
     @contextlib.asynccontextmanager
     async def serve(self) -> AsyncIterator["House"]:
-        """Open the house and do what a server does beside answering, until the end."""
+        """Open the house, and run the server's background tasks until the context ends."""
         end_with_parent()
         async with self.open(patient=True), self._follow_changes():
             chores = [
@@ -320,7 +327,7 @@ class House:
 
     @contextlib.asynccontextmanager
     async def _follow_changes(self) -> AsyncIterator[None]:
-        """Let the gate and the signing keys hear of changes, whoever makes them."""
+        """Pass changes from the feed to the gate and the signing keys, until the context ends."""
         loop = asyncio.get_running_loop()
 
         def forget(changed: str | None) -> None:
@@ -351,7 +358,7 @@ def build(settings: Settings, clock: Clock | None = None, *, make_key: bool = Tr
         make_key: whether a secret key file is made where there is none.
 
     Raises:
-        ConfigurationError: the secret key or the database cannot be used.
+        ConfigurationError: the secret key or another setting cannot be used.
     """
     house = House(settings, clock or SystemClock(), make_key=make_key)
     house.services()  # workers share what is made before they begin
@@ -374,7 +381,7 @@ def read_master_key(settings: Settings, *, make: bool = True) -> MasterKey:
 
 
 def create_app(house: House) -> App:
-    """Return the ASGI application over a house."""
+    """Return the ASGI application of a house."""
     api = FastRefresh(create_api(house), house.sessions)
     known = house.settings.known_origins
     cors = Cors(api, known) if known else None
@@ -392,13 +399,13 @@ def create_app(house: House) -> App:
 
 
 def fast_routes(shell: Shell) -> dict[str, FastRoute]:
-    """Return what the fast door answers: the boards and forward-auth, as FastAPI would."""
+    """Return the fast door's routes (boards, forward-auth), with the answers that FastAPI gives."""
     routes = {}
     for declared in (*boards_api.door.routes, *verify_api.door.routes):
         text = boards_api.CONTENT.get(declared.path)
-        twin = Response() if text is None else PlainTextResponse(text)
-        headers = shell.complete(twin.raw_headers)
-        end = {"type": "http.response.body", "body": bytes(twin.body)}
+        answer = Response() if text is None else PlainTextResponse(text)
+        headers = shell.complete(answer.raw_headers)
+        end = {"type": "http.response.body", "body": bytes(answer.body)}
         routes[declared.path] = FastRoute(declared.rule, headers, end, identity=text is None)
     return routes
 

@@ -1,6 +1,7 @@
-"""What happened, and to whom.
+"""The audit log: what happened, who did it, and to whom.
 
-An event is kept before the change it tells of is acknowledged, and is written to the log too.
+Most events are stored in the database before the change that they describe is acknowledged. Every
+event is also written to the log.
 """
 
 import logging
@@ -23,16 +24,16 @@ class Event:
     """One audit line, named `thing.happened`.
 
     Attributes:
-        id: sorts by time.
-        at: when.
-        name: what, such as `session.opened`.
-        actor: who did it: a user's id, `command` for the command line, `server` for what the
-            server does by itself, or None: nobody known.
-        target: whom or what it was done to, an id, or None.
-        address: where the request came from.
-        user_agent: what sent it.
+        id: an id that sorts by time.
+        at: when the event happened.
+        name: what happened, such as `session.opened`.
+        actor: who did it: a user's id, `command` for the command line, `server` for the server
+            itself, or None if that is not known.
+        target: the id of the user or thing that it was done to, or None.
+        address: the network address that the request came from.
+        user_agent: the program that sent the request, as its header says.
         request_id: the request's id, as in the answer and the log.
-        detail: what else is worth knowing; never a secret.
+        detail: further facts, by name; never a secret.
     """
 
     id: str
@@ -47,13 +48,13 @@ class Event:
 
 
 class EventStore(Protocol):
-    """Events at rest."""
+    """The stored events."""
 
     async def add(self, event: Event) -> None:
-        """Keep an event; it is durable once this returns."""
+        """Store an event; it is durable when this returns."""
 
     async def list_events(self, *, before: str | None, limit: int) -> list[Event]:
-        """Return up to `limit` events whose ids come before `before`, the newest first."""
+        """Return up to `limit` events, the newest first; only ids below `before`, unless None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +62,8 @@ class Origin:
     """Where a request came from, as events and sessions remember it.
 
     Attributes:
-        address: the network address, as text; nothing where there is none.
-        user_agent: what sent it, at most 256 characters.
+        address: the network address as text, or empty.
+        user_agent: the program that sent the request, at most 256 characters.
         request_id: the request's id, as in the answer and the log.
     """
 
@@ -73,12 +74,12 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who does something, and where that comes from.
+    """Who does something, and where the request comes from.
 
     Attributes:
-        name: the id of a user, `command` for the command line, `server` for what the server does
-            by itself, or None: nobody known.
-        origin: where the request came from.
+        name: a user's id, `command` for the command line, `server` for the server itself, or None
+            if that is not known.
+        origin: where the request comes from.
     """
 
     name: str | None
@@ -90,19 +91,19 @@ SERVER = Actor("server", Origin(user_agent="gatelodge server"))
 
 
 def nobody_known(origin: Origin) -> Actor:
-    """Return the actor of a request of which nobody knows whose it is."""
+    """Return the actor of a request whose user is not known."""
     return Actor(None, origin)
 
 
 Outcome: TypeAlias = Literal["success", "refused", "failure"]
-"""It was done; they may not; what should prove who they are did not."""
+"""`success`: it was done. `refused`: the actor may not do it. `failure`: the proof was wrong."""
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
 class AuditLog:
-    """Record what happened."""
+    """Stores events and writes them to the log."""
 
     events: EventStore
     clock: Clock
@@ -116,17 +117,19 @@ class AuditLog:
         outcome: Outcome = "success",
         detail: Mapping[str, str] = NOTHING,
     ) -> None:
-        """Keep an event of what was just done, and log it. Returns when it is durable.
+        """Store an event for a change that was just made, and log it.
+
+        The event is durable when this returns.
 
         Args:
             name: what happened, such as `session.opened`.
             by: who did it.
-            target: the id of whom or what it was done to, or None.
-            outcome: what came of it.
-            detail: what else is worth knowing; never a secret.
+            target: the id of the user or thing that it was done to, or None.
+            outcome: how it ended.
+            detail: further facts, by name; never a secret.
 
         Raises:
-            OutcomeUnknown: it could not be kept; what it tells of was done all the same.
+            OutcomeUnknown: the event could not be stored; the change was made all the same.
         """
         at = self.clock.now()
         event = Event(
@@ -142,7 +145,7 @@ class AuditLog:
         )
         try:
             await self.events.add(event)
-        except StoreUnavailable as error:  # which would say that nothing was changed
+        except StoreUnavailable as error:  # its message would say that nothing was changed
             raise OutcomeUnknown(retry_after=error.retry_after) from error
         self.note(name, by, target=target, outcome=outcome, detail=detail)
 
@@ -155,7 +158,7 @@ class AuditLog:
         target: str | None = None,
         detail: Mapping[str, str] = NOTHING,
     ) -> None:
-        """Log what changed nothing and is worth a line, without keeping it."""
+        """Log an event that changed nothing, without storing it; arguments as for `record`."""
         details = {
             "outcome": outcome,
             "actor": by.name,

@@ -1,4 +1,4 @@
-"""The time now: the seam that a test replaces."""
+"""The current time. Tests replace the clock."""
 
 import time
 from datetime import UTC, datetime, timedelta
@@ -6,37 +6,37 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """Says what time it is."""
+    """Tells the current time."""
 
     def now(self) -> datetime:
-        """Return this instant: aware UTC, whole milliseconds, never before an earlier answer."""
+        """Return the current time, aware UTC, in whole milliseconds; it never goes back."""
 
     def milliseconds(self) -> int:
-        """Return the same as whole milliseconds since 1970, for where each microsecond counts."""
+        """Return the current time as whole milliseconds since 1970; faster than `now`."""
 
 
 class SystemClock:
-    """The machine's wall clock, which within one process never steps back.
+    """The wall clock of this machine; within one process it never goes back.
 
-    When somebody sets the wall clock back, time goes on at the pace of the monotonic
-    clock instead, so that what has expired stays expired. The wall clock itself is read
-    only now and then; in between, the monotonic clock says how much time has passed.
+    When somebody sets the wall clock back, this clock ignores it and continues with the monotonic
+    clock: what has expired stays expired. The wall clock is read at most every 10 milliseconds;
+    between two reads, the monotonic clock tells how much time has passed.
     """
 
     def __init__(self) -> None:
-        """Start from the wall clock."""
+        """Read the wall clock for the first time."""
         self._wall = time.time()
         self._monotonic = time.monotonic()
 
     def now(self) -> datetime:
-        """Return this instant."""
+        """Return the current time, aware UTC."""
         return from_milliseconds(self.milliseconds())
 
     def milliseconds(self) -> int:
-        """Return this instant as milliseconds since 1970."""
+        """Return the current time as milliseconds since 1970."""
         monotonic = time.monotonic()
         passed = monotonic - self._monotonic
-        if passed > _WALL_CLOCK_EVERY:
+        if passed > _WALL_CLOCK_INTERVAL:
             self._wall = max(time.time(), self._wall + passed)
             self._monotonic = monotonic
             passed = 0.0
@@ -44,17 +44,17 @@ class SystemClock:
 
 
 def from_milliseconds(milliseconds: int) -> datetime:
-    """Return the instant that many milliseconds after 1970, exactly."""
+    """Return the instant that is this many milliseconds after 1970 (aware UTC, exact)."""
     return _EPOCH + timedelta(milliseconds=milliseconds)
 
 
 def to_milliseconds(instant: datetime) -> int:
-    """Return the whole milliseconds from 1970 to an aware instant."""
+    """Return the milliseconds from 1970 to an aware instant, rounded down."""
     return (instant - _EPOCH) // _MILLISECOND
 
 
-_WALL_CLOCK_EVERY = 0.01
-"""Seconds: so soon a clock that was set forward is noticed."""
+_WALL_CLOCK_INTERVAL = 0.01
+"""Seconds between two reads of the wall clock; a clock set forward is noticed after this time."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)

@@ -1,4 +1,4 @@
-"""The folder with the database and the secret key, which is for this user alone."""
+"""The folder with the database and the secret key. Only the server's user should read it."""
 
 import contextlib
 import os
@@ -11,30 +11,37 @@ OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 def keep_private(folder: Path) -> str | None:
-    """Keep others out of the folder; return a sentence for the operator where that is theirs to do.
+    """Remove the permissions of other users, or return a warning for the operator.
 
-    A folder that is the server's own is closed (security.md, section 12): this user's, and with
-    nothing else in it. One that holds other files too is somebody's home, or shared on purpose.
+    The permissions are removed only if the folder belongs to this user and holds nothing but the
+    server's files (security.md, section 12). A folder with other files may be somebody's home, or
+    shared on purpose: its permissions stay, and the operator is warned.
+
+    Returns:
+        The warning, or None if there is nothing to warn of.
     """
     try:
         found = folder.stat()
-        ours = [_is_ours(file.name) for file in folder.iterdir()]
-    except OSError:  # there is none, or it is not for us to look into
+        is_ours = [_is_ours(file.name) for file in folder.iterdir()]
+    except OSError:  # it does not exist, or this user may not read it
         return None
-    if os.name != "posix" or not found.st_mode & OTHERS or not any(ours):
+    if os.name != "posix" or not found.st_mode & OTHERS or not any(is_ours):
         return None
-    if all(ours) and _may_close(found):
+    if all(is_ours) and _may_close(found):
         with contextlib.suppress(OSError):
             folder.chmod(stat.S_IMODE(found.st_mode) & ~OTHERS)
             return None
-    return f"others may enter the data folder {folder}: give the data one of its own, of mode 700"
+    return (
+        f"other users may enter the data folder {folder}: "
+        "move the data to a folder of its own with mode 700"
+    )
 
 
 def _is_ours(name: str) -> bool:
-    """Say whether the server gave a file this name; what SQLite puts beside its file included."""
+    """Say whether the server uses a file of this name; SQLite's additional files count too."""
     return name.startswith((SECRET_KEY, DATABASE))
 
 
 def _may_close(folder: os.stat_result) -> bool:
-    """Say whether it is this user's, and not one for everybody, such as /tmp."""
+    """Say whether the folder belongs to this user and is not for everybody, such as /tmp."""
     return folder.st_uid == os.geteuid() and not folder.st_mode & stat.S_ISVTX

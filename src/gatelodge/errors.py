@@ -1,8 +1,8 @@
-"""Refusals: every "no" that this project can explain, and the kinds they are of.
+"""Refusals: every "no" that this project can explain, and the kinds of refusals.
 
-A refusal lives in the room that raises it, and says everything of itself: a code for programs, a
-message, the sentence of a page, and by its base class the kind. It knows no HTTP:
-`web/responses.py` has one status for each kind.
+A refusal is an exception class in the room that raises it. The class holds everything about the
+refusal: a code for programs, a message, a sentence for pages, and its kind (the base class).
+Refusals know no HTTP: `web/responses.py` maps each kind to one HTTP status.
 """
 
 from collections.abc import Mapping
@@ -18,15 +18,15 @@ class Refusal(Exception):
     """A "no" that this project can explain.
 
     Attributes:
-        code: for programs; never changes once released.
-        default: the message of every refusal of this class that brings none of its own.
-        sentence: what a page says in place of the message; nothing: the message.
-        oauth_error: the error code of RFC 6750, section 3.1, where there is one.
-        members: what an answer to a program says besides, by name.
-        form_field: the form's field that a page shows it beside, where it names no field itself.
-        message: for people; the tutorial's clients show it as it is.
-        field: the request's field that was refused, where there is one.
-        retry_after: whole seconds after which asking again makes sense, where known.
+        code: the name of the refusal for programs; it never changes after a release.
+        default: the message that is used when the constructor gets no message.
+        sentence: the text that pages show instead of the message; empty: pages show the message.
+        oauth_error: the error code of RFC 6750, section 3.1; empty: there is none.
+        members: additional members of the JSON answer, by name.
+        form_field: the form field beside which a page shows the refusal when `field` is None.
+        message: the text for people; the tutorial's clients show it unchanged.
+        field: the field of the request that was refused, or None.
+        retry_after: the number of whole seconds to wait before the next try, or None.
     """
 
     code: ClassVar[str] = "refused"
@@ -43,22 +43,22 @@ class Refusal(Exception):
         field: str | None = None,
         retry_after: int | None = None,
     ) -> None:
-        """Refuse, with the class's own message unless a better one is given."""
+        """Refuse with this message; without one, with the default of the class."""
         self.message = message or self.default
         self.field = field
         self.retry_after = retry_after
         super().__init__(self.message)
 
 
-# Kinds. The status of an answer follows from the first of them among a refusal's base classes.
+# Kinds. The first kind among the base classes of a refusal decides the HTTP status.
 
 
 class Invalid(Refusal):
-    """What was sent cannot be taken as it is."""
+    """The request contains something that cannot be accepted."""
 
 
 class Unauthenticated(Refusal):
-    """It is not proven who makes the request."""
+    """The request does not prove who makes it."""
 
 
 class NotPermitted(Refusal):
@@ -66,34 +66,34 @@ class NotPermitted(Refusal):
 
 
 class NotFound(Refusal):
-    """What was asked for is not there, or is not the caller's to see."""
+    """The thing does not exist, or the caller may not see it."""
 
 
 class Conflict(Refusal):
-    """It cannot be done while things are as they are."""
+    """The current state does not allow the change."""
 
 
 class Gone(Refusal):
-    """What was asked for has been there, and is no more."""
+    """The thing existed, and does not exist any more."""
 
 
 class TooMany(Refusal):
-    """It was tried too often; waiting helps."""
+    """The caller tried too often, and has to wait."""
 
 
 class Unavailable(Refusal):
-    """It cannot be answered at this moment; asking again helps."""
+    """The server cannot answer at this moment; a later try may succeed."""
 
 
 class Failed(Refusal):
-    """The server itself has failed."""
+    """The server itself failed."""
 
 
-# What every room may refuse
+# Refusals that every room may raise
 
 
 class InvalidRequest(Invalid):
-    """The request is malformed: a field is missing, of the wrong type, or not allowed."""
+    """The request is malformed: a field is missing, has the wrong type, or is not allowed."""
 
     code = "invalid_request"
     default = "The request is not valid."
@@ -101,7 +101,7 @@ class InvalidRequest(Invalid):
 
 
 class NoSuchRoute(NotFound):
-    """Nothing answers at this path."""
+    """No route has this path."""
 
     code = "not_found"
     default = "There is nothing at this address."
@@ -109,7 +109,7 @@ class NoSuchRoute(NotFound):
 
 
 class StoreUnavailable(Unavailable):
-    """The database did not answer; nothing was changed."""
+    """The database did not answer, and nothing was changed."""
 
     code = "store_unavailable"
     default = "The database cannot be reached at this moment. Nothing was changed."
@@ -117,7 +117,7 @@ class StoreUnavailable(Unavailable):
 
 
 class OutcomeUnknown(Unavailable):
-    """The database did not confirm the change; it may or may not have happened."""
+    """The database did not confirm the change: it may or may not have happened."""
 
     code = "outcome_unknown"
     default = "The database did not confirm the change: it may or may not have happened."
@@ -127,21 +127,21 @@ class OutcomeUnknown(Unavailable):
     )
 
 
-# What adapters say to services
+# Exceptions that adapters raise for services
 
 
 class AlreadyExists(Exception):
-    """A unique value is taken.
+    """A value that must be unique is taken.
 
     Attributes:
-        field: the record's field whose value is taken.
+        field: the name of the record's field whose value is taken.
     """
 
     def __init__(self, field: str) -> None:
-        """Name the field."""
+        """Say which field of the record has the taken value."""
         self.field = field
         super().__init__(f"{field} is taken")
 
 
 class ConfigurationError(Exception):
-    """A setting, a file or a database is not as it must be; the message tells the operator."""
+    """A setting, a file or the database cannot be used; the message tells the operator why."""

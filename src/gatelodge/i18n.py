@@ -1,7 +1,8 @@
-"""The pages' languages: which one a reader gets, its texts, and its dates.
+"""The languages of the pages: which language a reader gets, its texts and its date formats.
 
-English is written in the code and the templates; every other language is a gettext catalogue
-`locales/XX/LC_MESSAGES/gatelodge.po`, read as it is when it is first needed.
+English texts are written in the code and the templates. Every other language has a gettext
+catalogue `locales/XX/LC_MESSAGES/gatelodge.po`. A catalogue is read when it is first needed; it is
+not compiled.
 """
 
 import re
@@ -27,19 +28,21 @@ READERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "de": ("AT", "CH", "DE", "LU"),
     }
 )
-"""The languages there are, the first one being the code's own, and the regions whose dates are
-written their way. It is a short list because each region read stays in memory."""
+"""The supported languages, each with the regions whose date formats are supported.
+
+The first language is the one that the code is written in. The list of regions is short because
+every region that was used stays in memory."""
 
 _NUMBER = re.compile(r"\d+")
 
 
 @dataclass(frozen=True, slots=True)
 class Language:
-    """One reader's language.
+    """The language of one reader.
 
     Attributes:
-        locale: language and region, as Babel knows them.
-        texts: from the English text to this language's.
+        locale: language and region, as Babel's type.
+        texts: the translations, by the English text.
     """
 
     locale: Locale
@@ -47,18 +50,19 @@ class Language:
 
     @property
     def tag(self) -> str:
-        """The language as HTML and HTTP name it (BCP 47)."""
+        """The language tag for HTML and HTTP, such as `de-AT` (BCP 47)."""
         return str(self.locale).replace("_", "-")
 
     def text(self, text: str, **values: object) -> str:
-        """Return a text in this language, with `%(name)s` filled in, and escaped for HTML."""
+        """Return the translated text, with `%(name)s` replaced, escaped for HTML."""
         translated = escape(self.texts.get(text, text))
         return translated % values if values else translated
 
     def sentence(self, message: str) -> str:
-        """Return a refusal's message, which may contain numbers, in this language.
+        """Return the translation of a refusal's message, which may contain numbers.
 
-        The catalogue has `Use at least {} characters.`: one text for every number.
+        The catalogue has one text for all numbers, such as `Use at least {} characters.`. A message
+        that the catalogue does not have is returned unchanged.
         """
         pattern = _NUMBER.sub("{}", message)
         translated = self.texts.get(message) or self.texts.get(pattern)
@@ -67,13 +71,13 @@ class Language:
         return translated.format(*_NUMBER.findall(message))
 
     def time(self, at: datetime) -> Markup:
-        """Return an instant for people, in UTC until the page's module knows their zone."""
+        """Return an instant as HTML. It shows UTC; the page's script replaces it by local time."""
         shown = format_datetime(at, "medium", locale=self.locale)
         iso = at.isoformat(timespec="seconds").replace("+00:00", "Z")
         return Markup('<time datetime="{}">{} UTC</time>').format(iso, shown)
 
     def wait(self, seconds: int) -> str:
-        """Return how long to wait, such as `in 30 seconds`."""
+        """Return a number of seconds to wait as text, such as `in 30 seconds`."""
         return format_timedelta(timedelta(seconds=seconds), add_direction=True, locale=self.locale)
 
 
@@ -81,15 +85,15 @@ def language_for(accepted: str, setting: str = "") -> Language:
     """Return the language for a reader.
 
     Args:
-        accepted: the request's `Accept-Language`, or nothing.
-        setting: the one language that the operator set, or nothing.
+        accepted: the request's `Accept-Language` header, or empty.
+        setting: the language that the operator chose for all readers, or empty.
     """
     return _language(_negotiate(accepted[:512], setting))
 
 
 @lru_cache(maxsize=256)
 def _negotiate(accepted: str, setting: str) -> str:
-    """Return the name of the first locale that the reader prefers and we have."""
+    """Return the name of the supported locale that the reader prefers most."""
     for tag, weight in weights_in(accepted).items():
         language, _, rest = tag.partition("-")
         region = rest.rpartition("-")[2].upper()
@@ -107,7 +111,7 @@ def _language(name: str) -> Language:
 @lru_cache(maxsize=len(READERS))
 def _catalogue(language: str) -> Mapping[str, str]:
     file = LOCALES / language / "LC_MESSAGES" / "gatelodge.po"
-    if not file.exists():  # the code's own language
+    if not file.exists():  # English, the language of the code
         return {}
     with file.open("rb") as lines:
         messages = read_po(lines, locale=language)

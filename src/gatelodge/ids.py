@@ -1,4 +1,4 @@
-"""Ids: a prefix, the time each was made, and random bits; and the types of the shared ones."""
+"""Ids: a prefix, the time of creation and random bits. Also the id types that rooms share."""
 
 import base64
 import re
@@ -21,16 +21,16 @@ _ID_CHARACTERS = 36  # 22 bytes in base32, without padding
 
 
 def new_id(prefix: str, at: datetime) -> str:
-    """Make a new id: a prefix, the time it was made, and 128 random bits.
+    """Return a new id: a prefix, the time of creation and 128 random bits.
 
-    Ids made later sort later, so that the newest of anything is the end of its index.
+    Newer ids sort after older ones, so the newest records are at the end of an index.
 
     Args:
         prefix: the kind of thing, such as `usr`.
-        at: this instant.
+        at: the current time.
 
     Returns:
-        Text such as `usr_` and 36 characters of the alphabet 0-9 and a-v.
+        The prefix, `_`, and 36 characters of the alphabet 0-9 and a-v.
     """
     raw = to_milliseconds(at).to_bytes(_TIME_BYTES, "big") + secrets.token_bytes(_RANDOM_BYTES)
     return id_from_bytes(prefix, raw)
@@ -48,15 +48,15 @@ def id_to_bytes(prefix: str, text: str) -> bytes:
     """Return the 22 bytes of an id.
 
     Raises:
-        ValueError: the text is not an id with this prefix, or spells its bytes in another way.
+        ValueError: the text is not an id with this prefix, or not the canonical text of its bytes.
     """
     start = f"{prefix}_"
     digits = text[len(start) :]
     if not text.startswith(start) or not _DIGITS.fullmatch(digits):
         raise ValueError("not an id of this kind")
-    return (int(digits, 32) >> _SPARE_BITS).to_bytes(_ID_BYTES, "big")
+    return (int(digits, 32) >> _UNUSED_BITS).to_bytes(_ID_BYTES, "big")
 
 
-# The last digit has four bits to spare, which are zero: each id has one spelling.
-_SPARE_BITS = 4
+# The last digit has four unused bits. They must be zero, so that each id has one spelling.
+_UNUSED_BITS = 4
 _DIGITS = re.compile(f"[0-9a-v]{{{_ID_CHARACTERS - 1}}}[0g]")

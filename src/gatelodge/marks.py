@@ -1,6 +1,6 @@
-"""The mark of texts for the catalogue, where the reader's language is not known yet."""
+"""The mark for texts that are translated later, when the reader's language is known."""
 
 
-def N_(text: str) -> str:  # noqa: N802 - gettext's own name for it
-    """Return the text as it is: `i18n.py` translates it when it is shown."""
+def N_(text: str) -> str:  # noqa: N802 - the usual name with gettext
+    """Return the text unchanged; `i18n.py` translates it when a page shows it."""
     return text

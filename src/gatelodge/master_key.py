@@ -1,7 +1,7 @@
-"""The one secret that every other secret here is derived from or kept under.
+"""The master key: every other secret is derived from it or encrypted under it.
 
-It lives in the setting `GATELODGE_SECRET_KEY`, or in a file beside the data; never in the
-database. Whoever copies the database alone can neither sign tokens nor compute refresh tokens.
+The key is in the setting `GATELODGE_SECRET_KEY` or in a file beside the data, never in the
+database. Whoever copies only the database can neither sign tokens nor compute refresh tokens.
 """
 
 import errno
@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from gatelodge.errors import ConfigurationError
 
 MIN_CHARACTERS = 32
-_FEWEST_DIFFERENT = 8
+_MIN_DISTINCT_CHARACTERS = 8
 _EXAMPLES = ("changeme", "change-me", "change_me", "secret", "example", "password", "gatelodge")
 _HOW_TO_MAKE_ONE = 'Make one with: python -c "import secrets; print(secrets.token_urlsafe(32))"'
 
@@ -35,10 +35,10 @@ _NONCE_BYTES = 12
 
 @dataclass(frozen=True, slots=True)
 class MasterKey:
-    """Derives a key for each purpose, and seals what is kept in the database.
+    """Derives a key for each purpose, and encrypts secrets that the database stores.
 
     Attributes:
-        secret: the key material; shown nowhere.
+        secret: the key material; `repr` does not show it.
     """
 
     secret: bytes = field(repr=False)
@@ -46,11 +46,11 @@ class MasterKey:
 
     @classmethod
     def from_text(cls, text: str) -> Self:
-        """Return the key that a setting holds.
+        """Return the key from the text of a setting.
 
         Raises:
-            ConfigurationError: it is short, an example, or repeats itself (security.md,
-                section 12: refuse a default, short or example secret).
+            ConfigurationError: the text is too short, looks like an example, or is one piece
+                repeated (security.md, section 12).
         """
         if len(text) < MIN_CHARACTERS:
             raise ConfigurationError(
@@ -62,13 +62,14 @@ class MasterKey:
 
     @classmethod
     def from_file(cls, path: Path) -> Self:
-        """Return the key that a file holds, which is made on first use.
+        """Return the key from a file. A file that does not exist is created with a new key.
 
-        Of several processes that start at once, all end with one key. The file's line may be
-        moved to `GATELODGE_SECRET_KEY` later: it is the same key there.
+        Several processes that start together all get the same key. The line in the file can be
+        used as `GATELODGE_SECRET_KEY` later: it gives the same key.
 
         Raises:
-            ConfigurationError: others may read the file, or it cannot be read or made.
+            ConfigurationError: other users may read the file, it cannot be read or created, or its
+                text is refused as by `from_text`.
         """
         try:
             if not path.exists():
@@ -78,19 +79,20 @@ class MasterKey:
             raise ConfigurationError(f"The secret key file {path} is unusable: {error}") from error
 
     def derive(self, purpose: str) -> bytes:
-        """Return the 32-byte key for a purpose: always the same, and of no use for another."""
+        """Return the 32-byte key for a purpose (HKDF-SHA256); each purpose has its own key."""
         key = self._derived.get(purpose)
         if key is None:
             key = self._derived[purpose] = self._expand(purpose)
         return key
 
     def seal(self, purpose: str, plaintext: bytes, context: bytes) -> bytes:
-        """Encrypt and authenticate (AES-256-GCM).
+        """Return the plaintext, encrypted and authenticated with AES-256-GCM.
 
         Args:
-            purpose: what the plaintext is for; each purpose has its own key.
-            plaintext: what to hide.
-            context: what it belongs to, such as a record's id: it opens nowhere else.
+            purpose: what the plaintext is used for; each purpose has its own key.
+            plaintext: the secret bytes.
+            context: the record that the secret belongs to, such as its id. `unseal` needs the same
+                context.
         """
         # A random 96-bit nonce is safe for 2^32 seals under one key (NIST SP 800-38D, 8.3).
         nonce = secrets.token_bytes(_NONCE_BYTES)
@@ -98,10 +100,11 @@ class MasterKey:
         return _VERSION + nonce + sealed
 
     def unseal(self, purpose: str, sealed: bytes, context: bytes) -> bytes:
-        """Return what was sealed for this purpose in this context.
+        """Return the plaintext that was sealed for this purpose and context.
 
         Raises:
-            ConfigurationError: it was sealed under another key, or was changed since.
+            ConfigurationError: the bytes were sealed with another key, purpose or context, or
+                were changed later.
         """
         start = len(_VERSION) + _NONCE_BYTES
         try:
@@ -110,8 +113,8 @@ class MasterKey:
             )
         except (InvalidTag, ValueError) as error:
             raise ConfigurationError(
-                "The secret key does not match the database: it was written under another one. "
-                "Bring back the GATELODGE_SECRET_KEY or the secret key file it was made with."
+                "The secret key does not match the database, which was written with another key. "
+                "Restore the GATELODGE_SECRET_KEY or the secret key file of that time."
             ) from error
 
     def _expand(self, purpose: str) -> bytes:
@@ -123,18 +126,18 @@ def _looks_like_an_example(text: str) -> bool:
     folded = text.lower()
     return (
         any(word in folded for word in _EXAMPLES)
-        or len(set(text)) < _FEWEST_DIFFERENT
-        or text in (text + text)[1:-1]  # one piece, repeated
+        or len(set(text)) < _MIN_DISTINCT_CHARACTERS
+        or text in (text + text)[1:-1]  # one piece repeated
     )
 
 
 def _make_file(path: Path) -> None:
-    """Make the file with a new key, whole from the first moment, unless somebody else did."""
+    """Create the file with a new key, atomically, unless another process creates it first."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
     try:
         _write_private_file(draft, secrets.token_urlsafe(_KEY_BYTES) + "\n")
-        # Unlike a rename, a link never replaces what another process put there first.
+        # Unlike a rename, a link never replaces the file of another process.
         with suppress(FileExistsError):
             os.link(draft, path)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Quality values: how much each of several things is wanted, as `Accept` headers say it."""
+"""Quality values: the weights in headers such as `Accept` and `Accept-Language`."""
 
 import re
 
@@ -10,10 +10,10 @@ _ANY_WEIGHT = re.compile(r";\s*q\s*=", re.IGNORECASE)
 
 
 def weights_in(header: str) -> dict[str, float]:
-    """Return how much each range in a header is wanted, from 0 to 1, the most wanted first.
+    """Return the weight of each range in a header, from 0 to 1, the highest weight first.
 
-    Source: RFC 9110, section 12.4.2. Names are in lower case; a range whose weight is no weight
-    is left out, and so is whatever comes after the first 32 ranges.
+    Names are in lower case. A range with a malformed weight is left out. Ranges after the first 32
+    are ignored. Source: RFC 9110, section 12.4.2.
     """
     weights = {}
     for part in header.split(",")[:MAX_RANGES]:

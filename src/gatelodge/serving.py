@@ -1,4 +1,4 @@
-"""Run the application on Granian: prepare once in this process, then start the workers."""
+"""Run the application on Granian: prepare everything in this process, then start the workers."""
 
 import asyncio
 import contextlib
@@ -17,7 +17,7 @@ from granian.log import LogLevels
 from granian.server import MPServer
 
 from gatelodge import __version__
-from gatelodge.apart import do_apart
+from gatelodge.apart import run_in_child
 from gatelodge.app import House, build, create_app
 from gatelodge.data_folder import keep_private
 from gatelodge.errors import ConfigurationError
@@ -28,49 +28,51 @@ from gatelodge.web.shell import MAX_HEADERS_BYTES
 
 HEADER_READ_MILLISECONDS = 10_000
 BACKLOG = 4096
-"""How many connections the kernel keeps that no worker has taken yet."""
+"""The maximum number of connections that wait in the kernel until a worker accepts them."""
 
 MAX_CONNECTIONS = 20_000
-"""How many connections one worker holds open; beyond them it takes no new one."""
+"""The maximum number of open connections of one worker; it accepts no more than these."""
 
 ENOUGH_FILES = 10_500
-"""Open files for 10,000 connections (security.md, section 9), with some to spare."""
+"""The open files that 10,000 connections need (security.md, section 9), and some more."""
 
 KILL_SECONDS = 4
-"""How long requests may still take after the signal to stop; orchestrators kill after ten."""
+"""Seconds for running requests after the signal to stop; orchestrators kill after ten."""
 
 SERVER_LOGS = {"handlers": {}, "loggers": {"_granian": {"handlers": [], "propagate": True}}}
-"""The HTTP server's own lines go where ours go."""
+"""Granian's log lines go to our log handler."""
 
 
 def run_server(settings: Settings, *, command: str) -> None:
-    """Serve until a signal says stop.
+    """Serve until a signal ends the server.
 
     Args:
-        settings: as read from the environment and the command's arguments.
-        command: how the reader would call this program, for hints.
+        settings: the settings, as read from the environment and the command's arguments.
+        command: the program's name as the user typed it, for hints in the start-up message.
 
     Raises:
-        ConfigurationError: the secret key or the database cannot be used.
+        ConfigurationError: the secret key, the database or the port cannot be used.
     """
     set_up_logs(settings.log_level)
     settings = settings.model_copy(update={"port": _free_port(settings)})
     files = raise_open_files_limit()
     house = build(settings)
     app = create_app(house)
-    invitation = do_apart(lambda: prepare(house))
+    invitation = run_in_child(lambda: prepare(house))
     warnings = [keep_private(settings.data_dir), _too_few_files(files), *_warnings(settings)]
     lines = _welcome(settings, command, warnings=warnings, invitation=invitation)
-    with contextlib.suppress(OSError):  # serving needs no reader
+    with contextlib.suppress(OSError):  # the server works without a terminal
         print("\n".join(lines), file=sys.stderr, flush=True)  # noqa: T201 - the start-up message
     gc.collect()
-    gc.freeze()  # a collection that went through it would copy it for each worker
-    multiprocessing.set_start_method("fork")  # workers share what is imported and built by now
+    gc.freeze()  # else each worker's garbage collection would copy this memory
+    multiprocessing.set_start_method(
+        "fork"
+    )  # workers share the imported modules and the built services
     server_of(settings).serve(target_loader=lambda: app, wrap_loader=False)
 
 
 def prepare(house: House) -> str | None:
-    """Bring the database to its shape; return the invitation, as `SetupService.invite` does."""
+    """Migrate the database; return the secret of the setup link, or None (see `SetupService`)."""
     house.stores.database.migrate()
 
     async def invite() -> str | None:
@@ -84,8 +86,8 @@ def server_of(settings: Settings, target: str = "gatelodge") -> MPServer:
     """Return the HTTP server, not yet started.
 
     Args:
-        settings: say where it listens, and with how many workers.
-        target: names an application factory, for servers that are given no loader.
+        settings: address, port and number of workers.
+        target: the name of an application factory; used only if `serve` gets no loader.
     """
     return MPServer(
         target,
@@ -95,7 +97,7 @@ def server_of(settings: Settings, target: str = "gatelodge") -> MPServer:
         interface=Interfaces.ASGI,
         workers=settings.workers,
         loop=Loops.uvloop,
-        http=HTTPModes.http1,  # telling HTTP/2 by its preface has no deadline: silence would stay
+        http=HTTPModes.http1,  # detecting HTTP/2 has no timeout: silent connections would stay open
         websockets=False,
         backlog=BACKLOG,
         backpressure=MAX_CONNECTIONS,
@@ -110,12 +112,14 @@ def server_of(settings: Settings, target: str = "gatelodge") -> MPServer:
 
 
 def _free_port(settings: Settings) -> int:
-    """Return the port to listen on: the one that is set, or for 0 one that is free now.
+    """Return the port to listen on: the setting, or a port that is free now if the setting is 0.
 
-    A port that somebody listens on is refused: the workers share theirs, and would share it.
+    A port on which another program listens is refused. The workers open the port so that they can
+    share it; without this check, they would share it with the other program too.
 
     Raises:
-        ConfigurationError: it is taken, may not be used, or the host is no address.
+        ConfigurationError: the port is taken, this user may not use it, or the host is no address
+            of this machine.
     """
     family, address = _address_of(settings.host)
     with socket.socket(family) as probe:
@@ -133,10 +137,10 @@ def _free_port(settings: Settings) -> int:
 
 
 def _address_of(host: str) -> tuple[socket.AddressFamily, str]:
-    """Return the network address that a host name, or an address in brackets, stands for.
+    """Return the family and the network address of a host name, or of an address in brackets.
 
     Raises:
-        ConfigurationError: it stands for none.
+        ConfigurationError: the host has no address.
     """
     name = host.removeprefix("[").removesuffix("]")
     try:
@@ -151,9 +155,10 @@ def _address_of(host: str) -> tuple[socket.AddressFamily, str]:
 
 
 def raise_open_files_limit() -> int:
-    """Let this process open as many files as it may; return how many these are.
+    """Raise the limit of open files to the maximum that is allowed, and return it.
 
-    Every connection is one. The usual soft limit of 1,024 is meant for programs that use `select`.
+    Every connection is an open file. The usual soft limit of 1,024 is for programs that use
+    `select`.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = max(soft, 1 << 20) if hard == resource.RLIM_INFINITY else hard
@@ -203,7 +208,7 @@ def _welcome(
 
 
 def _warnings(settings: Settings) -> list[str]:
-    """Say what browsers will not do with these settings."""
+    """Return a warning for each origin whose requests will not carry our cookies."""
     if settings.cookie_same_site == "none":
         return []
     host = urlsplit(settings.public_origin).hostname or ""

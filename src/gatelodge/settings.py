@@ -1,4 +1,4 @@
-"""One frozen Settings; every field has a line in `docs/settings.md`."""
+"""The settings, as one frozen `Settings`. Every field has a line in `docs/settings.md`."""
 
 import os
 import re
@@ -37,7 +37,7 @@ _DURATION = re.compile(r"(\d{1,9})\s*([smhd]?)")
 
 
 def _duration(value: object) -> object:
-    """Read `600`, `600s`, `10m`, `2h` or `30d`."""
+    """Read a duration such as `600`, `600s`, `10m`, `2h` or `30d`; without a unit: seconds."""
     if not isinstance(value, str):
         return value
     match = _DURATION.fullmatch(value.strip())
@@ -47,14 +47,14 @@ def _duration(value: object) -> object:
 
 
 def _list(value: object) -> object:
-    """Read a list with commas between its items."""
+    """Read a list whose items are separated by commas."""
     if not isinstance(value, str):
         return value
     return tuple(item.strip() for item in value.split(",") if item.strip())
 
 
 def _web_origin(value: str) -> str:
-    """Return the origin as browsers write it: no default port (RFC 6454, section 6.2)."""
+    """Return the origin as browsers write it, without a default port (RFC 6454, section 6.2)."""
     match = _ORIGIN.fullmatch(value.lower())
     if match is None or int(match["port"] or 0) > 65535:
         raise ValueError("write it as http://host, http://host:port or https://host")
@@ -102,7 +102,7 @@ def _colour(value: str) -> str:
 
 
 def _secret_or_nothing(value: SecretStr) -> SecretStr:
-    """Refuse what could be guessed, or left over from an example (security.md, section 12)."""
+    """Refuse a secret that is too short (security.md, section 12)."""
     if 0 < len(value.get_secret_value()) < MIN_TOKEN:
         raise ValueError(f"it is shorter than {MIN_TOKEN} characters. {_HOW_TO_MAKE_ONE}")
     return value
@@ -166,11 +166,11 @@ TUTORIAL_ORIGINS = (
     "http://localhost:4200",
     "http://localhost:5173",
 )
-"""Where the tutorial's front ends are served from."""
+"""The origins of the tutorial's front ends."""
 
 
 class Settings(BaseSettings):
-    """What the operator decides; read from `GATELODGE_…` environment variables."""
+    """The operator's settings, read from environment variables named `GATELODGE_…`."""
 
     model_config = SettingsConfigDict(
         env_prefix="GATELODGE_", frozen=True, extra="ignore", env_ignore_empty=True
@@ -239,7 +239,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _cookies_can_work(self) -> Self:
-        """Refuse what no browser would do, instead of leaving users signed out."""
+        """Refuse cookie settings with which browsers would drop the cookies."""
         host = urlsplit(self.public_origin).hostname or ""
         if self.cookie_same_site == "none" and not self.secure:
             raise ValueError(
@@ -256,7 +256,7 @@ class Settings(BaseSettings):
 
     @property
     def database_address(self) -> str:
-        """What to hand to `open_stores`: the database, or the file in the data folder."""
+        """The address for `open_stores`: the setting, or the SQLite file in the data folder."""
         return self.database or str(self.data_dir / DATABASE)
 
     @property
@@ -269,7 +269,7 @@ class Settings(BaseSettings):
 
     @property
     def public_origin(self) -> str:
-        """The scheme, host and port that people reach this server by; the tokens' issuer."""
+        """Scheme, host and port under which users reach this server; the issuer of tokens."""
         return self.public_url or f"http://localhost:{self.port}"
 
     @property
@@ -279,36 +279,39 @@ class Settings(BaseSettings):
 
     @property
     def known_origins(self) -> tuple[str, ...]:
-        """The other origins whose pages may call this server with credentials."""
+        """The other origins whose pages may call this server with credentials (CORS)."""
         return self.cors_origins + (TUTORIAL_ORIGINS if self.tutorial else ())
 
     @property
     def tutorial(self) -> bool:
-        """Whether the tutorial's profile is on."""
+        """Whether the tutorial profile is on."""
         return self.profile == "tutorial"
 
     @property
     def secure(self) -> bool:
-        """Whether people reach this server by TLS."""
+        """Whether users reach this server over TLS."""
         return self.public_origin.startswith("https://")
 
     @property
     def hash_threads_per_worker(self) -> int:
-        """How many threads hash in one worker; unless set, one core is left for everything else."""
+        """The number of hashing threads of one worker; by default one core stays free."""
         return self.hash_threads or max(1, (CORES - 1) // self.workers)
 
 
 def _takes_cookies_for(domain: str, host: str) -> bool:
-    """Say whether browsers take cookies for the domain from the host (RFC 6265, 5.1.3)."""
+    """Say whether browsers accept cookies for the domain from the host (RFC 6265, 5.1.3)."""
     is_address = host.rpartition(".")[2].isdigit()
     return "." in domain and not is_address and f".{host}".endswith(f".{domain}")
 
 
 def read_settings(**overrides: Any) -> Settings:
-    """Read the settings from the environment; given arguments other than None win.
+    """Return the settings from the environment.
+
+    Args:
+        overrides: values by field name; a value other than None replaces the environment's.
 
     Raises:
-        ConfigurationError: a setting is not as it must be; the message names it.
+        ConfigurationError: a setting has a value that is not allowed; the message names it.
     """
     given = {name: value for name, value in overrides.items() if value is not None}
     try:
@@ -318,7 +321,7 @@ def read_settings(**overrides: Any) -> Settings:
 
 
 def _explain(error: ValidationError) -> str:
-    """Say what is wrong, without the values: one of them may be a secret."""
+    """Return what is wrong, without the values, because a value may be a secret."""
     lines = []
     for problem in error.errors(include_input=False, include_url=False):
         reason = problem["msg"].removeprefix("Value error, ")

@@ -1,4 +1,4 @@
-"""JSON as security.md, section 9, allows it: nothing that two readers could read differently."""
+"""A JSON parser that refuses what two parsers could read differently (security.md, section 9)."""
 
 import json
 import math
@@ -10,14 +10,15 @@ MAX_DIGITS = 19
 
 
 class NotStrict(ValueError):
-    """The text is no JSON, or JSON that two readers could read differently."""
+    """The text is not JSON, or two JSON parsers could read it differently."""
 
 
 def parse(body: bytes) -> Any:
-    """Return the value that the body of a request, or a part of a token, holds.
+    """Return the JSON value of the body of a request, or of a part of a token.
 
     Raises:
-        ValueError: it is not UTF-8, not JSON, or goes past a limit; the message says which.
+        ValueError: the body is not UTF-8, not JSON, has a key twice, or exceeds a limit; the
+            message says which.
     """
     try:
         text = body.decode("utf-8")
@@ -83,13 +84,13 @@ def _check_items(items: list[Any], depth: int) -> None:
 
 
 def _check_text(text: str) -> None:
-    """Refuse what databases and logs cannot keep: NUL and lone surrogates."""
+    """Refuse NUL and lone surrogates, which databases and logs cannot store."""
     if "\0" in text or not _is_encodable(text):
         raise NotStrict("A text in the body has a character that is not allowed.")
 
 
 def _is_encodable(text: str) -> bool:
-    """Say whether UTF-8 has a form for the text; it has none for half a surrogate pair."""
+    """Say whether UTF-8 can encode the text; it cannot encode a lone surrogate."""
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""Background tasks: what is done from time to time, and how all of them end, surely."""
+"""Background tasks: run one repeatedly, and end all of them reliably."""
 
 import asyncio
 import logging
@@ -11,41 +11,47 @@ from typing import Any
 
 from gatelodge.errors import StoreUnavailable
 
-_PATIENCE_SECONDS = 0.5
+_CANCEL_AGAIN_SECONDS = 0.5
 
 
 async def end(*tasks: asyncio.Task[Any]) -> None:
-    """Cancel the tasks and return when every one of them has ended.
+    """Cancel the tasks, and return when all of them have ended.
 
-    Once may not do: before Python 3.12 `asyncio.wait_for`, which drivers use, loses a cancellation
-    that comes in the very moment in which it is done (python/cpython#86296).
+    A task that has not ended is cancelled again. Before Python 3.12, `asyncio.wait_for` (which
+    drivers use) loses a cancellation that arrives at the moment when it completes
+    (python/cpython#86296).
     """
     while running := [task for task in tasks if not task.done()]:
         for task in running:
             task.cancel()
-        await asyncio.wait(running, timeout=_PATIENCE_SECONDS)
+        await asyncio.wait(running, timeout=_CANCEL_AGAIN_SECONDS)
 
 
 def end_with_parent() -> None:
-    """Have a process that `multiprocessing` began end in good order once its parent is gone.
+    """Send SIGTERM to this process when its parent process ends.
 
-    Nobody could stop it else, and it would hold its port. Other processes are left alone. Call it
-    in the event loop.
+    Without this, a worker whose parent was killed would run on and keep its port. Call the function
+    in the event loop. It does nothing in a process that `multiprocessing` did not start.
     """
     parent = multiprocessing.parent_process()
     if parent is None:
         return
     loop, sentinel = asyncio.get_running_loop(), parent.sentinel
 
-    def end() -> None:
+    def terminate() -> None:
         loop.remove_reader(sentinel)
         os.kill(os.getpid(), signal.SIGTERM)
 
-    loop.add_reader(sentinel, end)
+    loop.add_reader(sentinel, terminate)
 
 
 async def repeat(chore: Callable[[], Awaitable[object]], every: timedelta) -> None:
-    """Do a chore from time to time, until cancelled. One that fails is logged, and done again."""
+    """Call `chore` again and again until cancelled; a failure is logged, and the loop goes on.
+
+    Args:
+        chore: the function to call.
+        every: the pause before each call.
+    """
     while True:
         await asyncio.sleep(every.total_seconds())
         try:

@@ -41,7 +41,8 @@ def test_a_folder_with_other_files_is_left_alone_and_warned_of(tmp_path: Path, o
     """Somebody's home, perhaps, or one that is shared on purpose."""
     folder = a_folder(tmp_path, 0o755, *OURS, other)
     warning = (
-        f"others may enter the data folder {folder}: give the data one of its own, of mode 700"
+        f"other users may enter the data folder {folder}: "
+        "move the data to a folder of its own with mode 700"
     )
     assert keep_private(folder) == warning
     assert mode_of(folder) == 0o755
@@ -50,7 +51,7 @@ def test_a_folder_with_other_files_is_left_alone_and_warned_of(tmp_path: Path, o
 def test_a_folder_for_everybody_is_left_alone_and_warned_of(tmp_path: Path) -> None:
     """Such as /tmp, by its sticky bit, even where nothing else is in it."""
     folder = a_folder(tmp_path, 0o1777, *OURS)
-    assert "others may enter" in (keep_private(folder) or "")
+    assert "other users may enter" in (keep_private(folder) or "")
     assert mode_of(folder) == 0o1777
 
 
@@ -58,7 +59,7 @@ def test_a_folder_for_everybody_is_left_alone_and_warned_of(tmp_path: Path) -> N
 def test_somebody_elses_folder_is_left_alone_and_warned_of(tmp_path: Path) -> None:
     folder = a_folder(tmp_path, 0o755, *OURS)
     os.chown(folder, 12345, -1)
-    assert "others may enter" in (keep_private(folder) or "")
+    assert "other users may enter" in (keep_private(folder) or "")
     assert mode_of(folder) == 0o755
 
 
@@ -74,11 +75,11 @@ def test_the_server_closes_its_folder_or_says_that_it_does_not(tmp_path: Path) -
     own = tmp_path / "data"
     own.mkdir(mode=0o755)
     with Server(tmp_path, data_dir=str(own)) as server:
-        assert "others may enter" not in server.log.read_text()
+        assert "other users may enter" not in server.log.read_text()
     assert mode_of(own) == 0o700
 
     own.chmod(0o755)
     (own / "letter.txt").touch()
     server.start()
     server.stop()
-    assert f"\n  others may enter the data folder {own}: " in server.log.read_text()
+    assert f"\n  other users may enter the data folder {own}: " in server.log.read_text()
