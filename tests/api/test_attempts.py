@@ -321,8 +321,8 @@ async def test_of_many_guesses_at_once_ten_are_looked_at(
     answers = await asyncio.gather(*(sign_in(client, "ann", WRONG) for _ in range(50)))
 
     assert Counter(each.status_code for each in answers) == {401: 10, 429: 40}
-    assert not house.attempts.turns._inside
-    assert not house.attempts.turns._queues
+    assert not house.attempts.semaphore._inside
+    assert not house.attempts.semaphore._queues
 
 
 async def test_of_many_who_are_right_at_once_all_are_let_in(
@@ -333,7 +333,7 @@ async def test_of_many_who_are_right_at_once_all_are_let_in(
     answers = await asyncio.gather(*(sign_in(client, "ann") for _ in range(40)))
 
     assert {each.status_code for each in answers} == {200}
-    assert not house.attempts.turns._inside
+    assert not house.attempts.semaphore._inside
 
 
 async def test_who_fills_the_queue_for_one_name_is_in_nobodys_way(
@@ -363,8 +363,8 @@ async def test_who_gives_up_waiting_is_in_nobodys_way(
     left = [each for each in answers if isinstance(each, httpx.Response)]
     assert len(left) >= 20
     assert {each.status_code for each in left} == {200}
-    assert not house.attempts.turns._inside
-    assert not house.attempts.turns._queues
+    assert not house.attempts.semaphore._inside
+    assert not house.attempts.semaphore._queues
 
 
 async def test_failures_outlive_a_restart(settings: Settings, clock: FakeClock) -> None:

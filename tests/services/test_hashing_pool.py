@@ -117,7 +117,7 @@ async def test_a_full_queue_refuses_at_once(pool: HashingPool, gate: Gate) -> No
 
 
 async def test_the_refusal_says_how_long_the_queue_takes(pool: HashingPool, gate: Gate) -> None:
-    pool._seconds_each = 2.5
+    pool._average_seconds = 2.5
     await fill(pool, gate)
 
     with pytest.raises(HashingBusy) as refusal:

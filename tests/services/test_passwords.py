@@ -174,13 +174,13 @@ def test_every_byte_of_the_longest_password_counts() -> None:
 def test_nobody_matches_whatever_password_is_tried() -> None:
     assert not HASHER.verify(None, GOOD)
     assert not HASHER.verify(None, "")
-    assert not HASHER.verify(HASHER._nobodys_hash(), GOOD)
+    assert not HASHER.verify(HASHER._dummy_hash(), GOOD)
 
 
 def test_the_hash_checked_for_an_unknown_user_costs_what_a_real_one_costs() -> None:
     """The two differ in salt and tag alone, and those are of one length."""
     real = HASHER.hash(GOOD).split("$")
-    nobodys = HASHER._nobodys_hash().split("$")
+    nobodys = HASHER._dummy_hash().split("$")
 
     assert nobodys[:4] == real[:4]
     assert [len(part) for part in nobodys] == [len(part) for part in real]

@@ -1,8 +1,9 @@
-"""Counted attempts: how often a password may be guessed (security.md, section 8).
+"""Counted attempts: the limits on guessing passwords (security.md, section 8).
 
-A failure counts for the name that was tried, for the address it came from, and for everybody
-together. Who has failed too often waits, each time twice as long. Names that nobody has are
-counted like those of users, so that a refusal tells nothing.
+A failure counts for three keys: the name that was tried, the address that the try came from, and
+all tries together. After too many failures a key is blocked for a while. Further failures make that
+time longer. Names that no user has are counted too, so that a refusal does not tell whether a name
+exists. `docs/decisions/0012-counted-attempts.md` explains the rules.
 """
 
 import asyncio
@@ -22,23 +23,23 @@ from gatelodge.credentials.refusals import TooManyAttempts
 from gatelodge.credentials.store import Attempts, AttemptStore, Limit
 from gatelodge.ids import UserId
 
-FULL_STOP = 100
-"""Failures without a success between them that end it (NIST SP 800-63B-4, section 3.2.2)."""
+HARD_STOP = 100
+"""Consecutive failures after which a name is blocked (NIST SP 800-63B-4, section 3.2.2)."""
 
 _EVERYBODY = "everybody"
 _SECOND = timedelta(seconds=1)
-_SITE_BITS = 64  # of an IPv6 address: what one customer has
+_IPV6_SITE_BITS = 64  # the prefix of an IPv6 address that one customer has
 
 
 @dataclass(frozen=True, slots=True)
 class AttemptLimits:
-    """How many tries may fail; see `Limit`.
+    """The limits on tries; see `Limit`.
 
     Attributes:
-        account: for one name, wherever they come from.
-        address: from one address, whatever the names.
-        everybody: all together.
-        sign_up: sign-ups from one address, failed or not.
+        account: failures for one name, from all addresses.
+        address: failures from one address, for all names.
+        everybody: all failures together.
+        sign_up: sign-ups from one address; successful ones count too.
     """
 
     account: Limit
@@ -48,51 +49,63 @@ class AttemptLimits:
 
     @classmethod
     def of(cls, *, account: int, address: int, everybody: int, sign_ups: int) -> Self:
-        """Return the limits with these numbers of tries, of which 0 turns one off."""
+        """Return limits with these numbers of tries; 0 turns a limit off."""
         return cls(
-            account=Limit(account, full_stop=FULL_STOP),
-            address=Limit(address, again=address or 1),  # many people may share it
-            everybody=Limit(everybody, again=everybody or 1),
+            account=Limit(account, hard_stop=HARD_STOP),
+            # Many people share these keys: the wait grows more slowly.
+            address=Limit(address, doubles_after=address or 1),
+            everybody=Limit(everybody, doubles_after=everybody or 1),
             sign_up=Limit(sign_ups, period=timedelta(hours=1), first_wait=None),
         )
 
 
 @dataclass(frozen=True, slots=True)
-class _Key:
-    """A key that failures count for.
+class _Counter:
+    """A key that failures are counted for.
 
     Attributes:
-        in_turns: whether no more are let in at a time than may still fail.
-        forgiven: whether a success makes up for what had failed.
+        key: the kind and the value, such as `address:192.0.2.7`.
+        limit: how many failures are allowed.
+        limits_concurrency: whether the tries in progress may not be more than the failures that
+            are still allowed.
+        reset_by_success: whether a success deletes the counted failures.
     """
 
     key: str
     limit: Limit
-    in_turns: bool = True
-    forgiven: bool = False
+    limits_concurrency: bool = True
+    reset_by_success: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Try:
-    """What a try counts for, and where it comes from."""
+    """A try that wants to be admitted.
 
-    counted: Sequence[_Key]
+    Attributes:
+        counted: the keys that a failure would count for.
+        origin: where the try comes from.
+    """
+
+    counted: Sequence[_Counter]
     origin: Origin
 
 
 class Attempt:
-    """A try that was let in, while the context lasts; say how it went."""
+    """A try that was admitted and is in progress until the context ends.
+
+    The caller reports the outcome with `fail` or `succeed`.
+    """
 
     def __init__(
-        self, guard: "AttemptGuard", counted: Sequence[_Key], kept: Collection[str]
+        self, guard: "AttemptGuard", counted: Sequence[_Counter], kept: Collection[str]
     ) -> None:
-        """Begin it; for the keys in `kept` something had failed."""
+        """Begin the try; `kept` are the keys for which the store has failures."""
         self._guard = guard
         self._counted = counted
         self._kept = kept
 
     def __enter__(self) -> Self:
-        """Return it."""
+        """Return the attempt."""
         return self
 
     def __exit__(
@@ -101,29 +114,33 @@ class Attempt:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Make room for the next one."""
-        self._guard.turns.leave([each.key for each in self._counted if each.in_turns])
+        """End the try, so that a waiting one can be admitted."""
+        self._guard.semaphore.leave([each.key for each in self._counted if each.limits_concurrency])
 
     async def fail(self) -> None:
-        """Count a failure, for every key."""
+        """Count a failure for every key of the try."""
         await self._guard.count(self._counted)
 
     async def succeed(self) -> None:
-        """Forget what a success makes up for."""
+        """Delete the failures of the keys that a success resets."""
         for each in self._counted:
-            if each.forgiven and each.key in self._kept:
+            if each.reset_by_success and each.key in self._kept:
                 await self._guard.store.forget(each.key)
 
 
 @dataclass(frozen=True, slots=True)
 class AttemptGuard:
-    """Let tries in, and refuse whoever has failed too often.
+    """Admits tries, and refuses those whose keys have too many failures.
 
     Attributes:
-        store: keeps what failed, so that it survives a restart.
-        key: under which names are kept and logged, since one that nobody has may be a password
-            that slipped into the wrong field (ASVS 16.2.5).
-        processes: that share the store on this machine.
+        store: keeps the failures, so that they survive a restart.
+        audit: logs the tries that are refused.
+        clock: tells the current time.
+        limits: how many failures are allowed.
+        key: the HMAC key for names. Names are stored and logged only as a keyed hash, because a
+            name that no user has may be a password, typed into the wrong field (ASVS 16.2.5).
+        processes: the number of worker processes that share the store on this machine.
+        semaphore: counts the tries in progress in this process.
     """
 
     store: AttemptStore
@@ -132,139 +149,149 @@ class AttemptGuard:
     limits: AttemptLimits
     key: bytes = field(repr=False)
     processes: int = 1
-    turns: KeyedSemaphore = field(default_factory=KeyedSemaphore)
+    semaphore: KeyedSemaphore = field(default_factory=KeyedSemaphore)
 
     def by_name(self, username_key: str, origin: Origin) -> Try:
-        """Return what a try to sign in by this name counts for."""
+        """Return a try to sign in with a name; it counts for name, address and everybody.
+
+        Args:
+            username_key: the folded name; a user need not exist.
+            origin: where the try comes from.
+        """
         name = f"account:{self.hash_of(username_key)}"
-        counted = [_Key(name, self.limits.account, forgiven=True)]
+        counted = [_Counter(name, self.limits.account, reset_by_success=True)]
         if place := place_of(origin.address):
-            counted.append(_Key(f"address:{place}", self.limits.address))
-        counted.append(_Key(_EVERYBODY, self.limits.everybody, in_turns=False))
+            counted.append(_Counter(f"address:{place}", self.limits.address))
+        counted.append(_Counter(_EVERYBODY, self.limits.everybody, limits_concurrency=False))
         return Try([each for each in counted if each.limit.tries], origin)
 
     def by_user(self, user_id: UserId, known_by: str, origin: Origin) -> Try:
-        """Return what a try counts for by somebody whom we know, and no stranger locks out.
+        """Return a try of a user who is known already; failures of strangers do not block it.
 
         Args:
-            user_id: whom we take them for.
-            known_by: the session or the place that we know them by.
+            user_id: the user whose password is tried.
+            known_by: the session id or the address by which the user is known.
             origin: where the try comes from.
         """
-        counted = _Key(f"known:{user_id}:{known_by}", self.limits.account, forgiven=True)
+        counted = _Counter(
+            f"known:{user_id}:{known_by}", self.limits.account, reset_by_success=True
+        )
         return Try([counted] if counted.limit.tries else [], origin)
 
     def hash_of(self, name: str) -> str:
-        """Return by what a name is kept and logged: 128 bits in hexadecimal digits."""
+        """Return the keyed hash of a name, for the store and the log: 32 hexadecimal digits."""
         digest = hmac.digest(self.key, name.encode("utf-8", "surrogatepass"), hashlib.sha256)
         return digest[:16].hex()
 
     async def begin(self, wanted: Try) -> Attempt:
-        """Let a try in, which counts while it lasts and says itself how it went.
+        """Admit a try, waiting while too many tries of one of its keys are in progress.
 
-        No more are under way at a time than may still fail, divided among the processes: who comes
-        with a thousand guesses at once has hardly more of them looked at than one after the other.
+        The tries in progress are never more than the failures that are still allowed, divided by
+        the number of processes. So a thousand guesses sent at once are checked hardly more often
+        than a thousand guesses sent one after the other.
 
         Raises:
-            TooManyAttempts: too many have failed.
-            HashingBusy: too many wait for their turn.
+            TooManyAttempts: one of the keys is blocked.
+            HashingBusy: too many tries wait for one of the keys.
         """
         waited_for: str | None = None
         while True:
             try:
-                entered = await self._enter(wanted)
+                entered = await self._try_to_enter(wanted)
             except BaseException:
-                self.turns.wake(waited_for)
+                self.semaphore.wake(waited_for)
                 raise
             if isinstance(entered, Attempt):
                 return entered
             if entered != waited_for:
-                self.turns.wake(waited_for)  # there is room for somebody who needs no other key
-            await self.turns.wait(entered)
+                self.semaphore.wake(waited_for)  # the next one may not need the key that is full
+            await self.semaphore.wait(entered)
             waited_for = entered
 
-    async def _enter(self, wanted: Try) -> Attempt | str:
-        """Let a try in, or return a key for which no one else may try at this moment."""
+    async def _try_to_enter(self, wanted: Try) -> Attempt | str:
+        """Admit a try, or return the key whose limit of tries in progress is reached."""
         kept = await self._refuse_blocked(wanted)
-        full = self._first_full(wanted, kept)
+        full = self._find_full_key(wanted, kept)
         if full is not None:
             return full
-        self.turns.enter([each.key for each in wanted.counted if each.in_turns])
+        self.semaphore.enter([each.key for each in wanted.counted if each.limits_concurrency])
         return Attempt(self, wanted.counted, kept)
 
-    async def count(self, counted: Sequence[_Key]) -> None:
-        """Count a failure for every key."""
+    async def count(self, counted: Sequence[_Counter]) -> None:
+        """Count a failure for each of these keys."""
         at = self.clock.now()
         await asyncio.gather(
             *(self.store.count_failure(each.key, each.limit, at) for each in counted)
         )
 
     async def count_sign_up(self, origin: Origin) -> None:
-        """Count a sign-up for the address it comes from.
+        """Count a sign-up for its address.
 
         Raises:
-            TooManyAttempts: so many have come from there within the hour.
+            TooManyAttempts: the limit of sign-ups from this address within an hour is reached.
         """
         place, limit = place_of(origin.address), self.limits.sign_up
         if not place or not limit.tries:
             return
-        wanted = Try([_Key(f"sign-up:{place}", limit)], origin)
+        wanted = Try([_Counter(f"sign-up:{place}", limit)], origin)
         await self._refuse_blocked(wanted)
         at = self.clock.now()
         kept = await self.store.count_failure(wanted.counted[0].key, limit, at)
-        if kept.failures > limit.tries:  # of many at once, some come too late
-            raise self._refusal(wanted, wanted.counted[0], _wait(kept, limit, at))
+        if kept.failures > limit.tries:  # others were counted at the same moment
+            raise self._refusal(wanted, wanted.counted[0], _remaining_wait(kept, limit, at))
 
     async def forgive(self, username_key: str) -> bool:
-        """Forget what has failed for a name. True when there was something."""
+        """Delete the failures of a name. Return whether there were any."""
         return await self.store.forget(f"account:{self.hash_of(username_key)}")
 
     async def sweep(self) -> int:
-        """Forget what is of no more use; say how many records."""
+        """Delete the records that are not needed any more; return how many."""
         return await self.store.remove_quiet(self.clock.now())
 
     async def _refuse_blocked(self, wanted: Try) -> dict[str, Attempts]:
-        """Return what is kept of each key.
+        """Return the stored failures, by key.
 
         Raises:
-            TooManyAttempts: one of them has to wait.
+            TooManyAttempts: one of the keys is blocked.
         """
         if not wanted.counted:
             return {}
         kept = await self.store.find([each.key for each in wanted.counted])
         at = self.clock.now()
         for each in wanted.counted:
-            wait = _wait(kept.get(each.key), each.limit, at)
+            wait = _remaining_wait(kept.get(each.key), each.limit, at)
             if wait > timedelta(0):
                 raise self._refusal(wanted, each, wait)
         return kept
 
-    def _refusal(self, wanted: Try, key: _Key, wait: timedelta) -> TooManyAttempts:
-        """Return the refusal of a try whose key has to wait, and log it."""
+    def _refusal(self, wanted: Try, key: _Counter, wait: timedelta) -> TooManyAttempts:
+        """Log that a key is blocked, and return the refusal."""
         detail = {"of": key.key.partition(":")[0]}
         by = nobody_known(wanted.origin)
         self.audit.note("attempts.limited", by, outcome="refused", detail=detail)
         return TooManyAttempts(retry_after=-(-wait // _SECOND))
 
-    def _first_full(self, wanted: Try, kept: dict[str, Attempts]) -> str | None:
-        """Return a key for which no one else may try at this moment, or None.
+    def _find_full_key(self, wanted: Try, kept: dict[str, Attempts]) -> str | None:
+        """Return a key whose limit of tries in progress is reached, or None.
 
-        As many may try at a time as may still fail, divided among the processes; at least one.
+        The limit is the number of failures that are still allowed, divided by the number of
+        processes, but at least one.
         """
         at = self.clock.now()
         for each in wanted.counted:
             record = kept.get(each.key)
-            left = each.limit.tries - (record.lately(at) if record else 0)
-            if each.in_turns and self.turns.inside(each.key) >= max(1, left // self.processes):
+            left = each.limit.tries - (record.failures_at(at) if record else 0)
+            most = max(1, left // self.processes)
+            if each.limits_concurrency and self.semaphore.inside(each.key) >= most:
                 return each.key
         return None
 
 
 def place_of(address: str) -> str:
-    """Return what an address is counted by: itself, or the /64 that an IPv6 address is in.
+    """Return the key of a network address: an IPv4 address, or the /64 network of an IPv6 address.
 
-    Nothing for the machine itself, and for what is no address: from there everybody seems to come
-    where a proxy was not named in the settings.
+    Empty for loopback, and for text that is no address: with a proxy on this machine that the
+    settings do not name, all requests come from loopback.
     """
     try:
         ip = ip_address(address)
@@ -275,13 +302,13 @@ def place_of(address: str) -> str:
     if ip.is_loopback:
         return ""
     if isinstance(ip, IPv6Address):
-        return str(ip_network((ip.packed, _SITE_BITS), strict=False))
+        return str(ip_network((ip.packed, _IPV6_SITE_BITS), strict=False))
     return str(ip)
 
 
-def _wait(kept: Attempts | None, limit: Limit, at: datetime) -> timedelta:
-    """Return how long nothing may be tried; at the full stop, always a while longer."""
+def _remaining_wait(kept: Attempts | None, limit: Limit, at: datetime) -> timedelta:
+    """Return how long a key is still blocked; after the hard stop, always the longest wait."""
     if kept is None:
         return timedelta(0)
-    stopped = limit.full_stop and kept.streak >= limit.full_stop
+    stopped = limit.hard_stop and kept.streak >= limit.hard_stop
     return max(kept.blocked_until - at, limit.longest_wait if stopped else timedelta(0))

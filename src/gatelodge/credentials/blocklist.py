@@ -1,6 +1,6 @@
-"""The passwords that everybody tries first.
+"""The blocklist of common passwords.
 
-The list and its origin: `common_passwords.txt` and `common_passwords.txt.LICENSE`.
+The list is `common_passwords.txt`; its origin is in `common_passwords.txt.LICENSE`.
 """
 
 from functools import cache
@@ -8,10 +8,13 @@ from importlib.resources import files
 
 
 def is_common(password: str) -> bool:
-    """Say whether a password, in NFC, is on the list of common ones, in whatever case.
+    """Say whether the password is on the blocklist, ignoring case.
 
-    The list is read at the first question and stays as the bytes it is: 80 KB, and some
-    microseconds for a search, where a set would take ten times the memory.
+    The list stays in memory as bytes (80 KB). A search takes some microseconds; a set would need
+    ten times the memory.
+
+    Args:
+        password: the password in NFC.
     """
     if "\n" in password:
         return False

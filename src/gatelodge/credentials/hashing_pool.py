@@ -1,7 +1,7 @@
-"""Where password hashes are computed: on a few threads, behind a short queue.
+"""The hashing pool: a few threads that hash passwords, behind a short queue.
 
-A flood of sign-ins fills the queue and is refused there; everything else goes on. See
-`docs/decisions/0005-hashing-pool.md` for the figures behind each choice.
+When many users sign in at once, the queue fills and the pool refuses more; other requests go on.
+`docs/decisions/0005-hashing-pool.md` has the figures behind each choice.
 """
 
 import asyncio
@@ -20,57 +20,57 @@ from gatelodge.credentials.refusals import HashingBusy
 Ts = TypeVarTuple("Ts")
 T = TypeVar("T")
 
-# Low enough that the event loop goes first, high enough that a thread which holds the
-# interpreter's lock soon gets the processor back (the decision page has the figures).
-_NICER_BY = 10
-_FIRST_GUESS = 0.03  # seconds for one hash, until one was measured
+# The event loop must run before these threads. But a thread that holds the interpreter lock must
+# soon get the processor back (the decision page has the figures).
+_NICENESS = 10
+_INITIAL_ESTIMATE = 0.03  # seconds for one hash, before the first measurement
 _WEIGHT_OF_NEWEST = 0.2
 
 _log = logging.getLogger(__name__)
 
 
 class HashingPool:
-    """Run slow computations beside the event loop, a bounded number at a time.
+    """Runs slow computations on threads, a bounded number at a time.
 
     Attributes:
-        threads: how many run at once.
+        threads: how many computations run at once.
         queue: how many more may wait.
-        finished: how many have run to their end, counted since the start.
-        refused: how many found every place taken.
+        finished: how many have run since the start.
+        refused: how many were refused because the queue was full.
         abandoned: how many were cancelled while they waited, and never ran.
     """
 
     def __init__(self, threads: int, queue: int = 64) -> None:
-        """Prepare the pool; its threads start when there is work for them."""
+        """Create the pool; its threads start with the first work."""
         self.threads = threads
         self.queue = queue
         self.finished = 0
         self.refused = 0
         self.abandoned = 0
         self._admitted = 0
-        self._seconds_each = _FIRST_GUESS
+        self._average_seconds = _INITIAL_ESTIMATE
         self._closed = False
         self._lock = threading.Lock()
-        self._executor = ThreadPoolExecutor(threads, "hashing", initializer=_be_nice)
+        self._executor = ThreadPoolExecutor(threads, "hashing", initializer=_lower_priority)
 
     @property
     def running(self) -> int:
-        """How many are being computed now."""
+        """How many computations run now."""
         return min(self._admitted, self.threads)
 
     @property
     def waiting(self) -> int:
-        """How many wait for a thread now."""
+        """How many computations wait for a thread now."""
         return max(0, self._admitted - self.threads)
 
     async def run(self, function: Callable[[*Ts], T], *args: *Ts) -> T:
-        """Return what the function returns, computed on a thread of this pool.
+        """Call the function on a thread of this pool, and return its result.
 
-        Cancelled while it waits, the call gives up its place and is never computed. Cancelled
-        while it runs, it holds its thread to the end, since nothing can stop it.
+        A call that is cancelled while it waits leaves the queue and never runs. A call that is
+        cancelled while it runs keeps its thread until it ends, because threads cannot be stopped.
 
         Raises:
-            HashingBusy: every place in the queue is taken, or the pool is closed.
+            HashingBusy: the queue is full, or the pool is closed.
         """
         self._admit()
         job = self._executor.submit(lambda: self._timed(function, *args))
@@ -78,7 +78,7 @@ class HashingPool:
         return await asyncio.wrap_future(job)
 
     async def close(self) -> None:
-        """Take nothing new, finish what was admitted, and end the threads."""
+        """Refuse new work, finish the work that was admitted, and end the threads."""
         self._closed = True
         await asyncio.to_thread(self._executor.shutdown)
 
@@ -90,18 +90,18 @@ class HashingPool:
             self._admitted += 1
 
     def _seconds_until_idle(self) -> int:
-        return max(1, math.ceil(self._admitted * self._seconds_each / self.threads))
+        return max(1, math.ceil(self._admitted * self._average_seconds / self.threads))
 
     def _timed(self, function: Callable[[*Ts], T], *args: *Ts) -> T:
         started = time.perf_counter()
         try:
             return function(*args)
         finally:
-            self._remember(time.perf_counter() - started)
+            self._update_average(time.perf_counter() - started)
 
-    def _remember(self, seconds: float) -> None:
+    def _update_average(self, seconds: float) -> None:
         with self._lock:
-            self._seconds_each += _WEIGHT_OF_NEWEST * (seconds - self._seconds_each)
+            self._average_seconds += _WEIGHT_OF_NEWEST * (seconds - self._average_seconds)
 
     def _leave(self, job: Future[T]) -> None:
         with self._lock:
@@ -112,15 +112,15 @@ class HashingPool:
                 self.finished += 1
 
 
-def _be_nice() -> None:
-    """Let the other threads go first: one who signs in can wait better than the signed-in.
+def _lower_priority() -> None:
+    """Lower the priority of this thread: requests of signed-in users go before sign-ins.
 
-    Only Linux gives each thread its own priority; elsewhere this would slow the whole process.
+    Only on Linux each thread has its own priority; elsewhere this would slow the whole process.
     """
     if sys.platform != "linux":
         return
     try:
-        os.nice(_NICER_BY)
+        os.nice(_NICENESS)
     except OSError as error:
         details = {"error": str(error)}
         _log.debug("hashing.not_nicer", extra={"details": details})

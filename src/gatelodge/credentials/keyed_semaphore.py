@@ -7,27 +7,27 @@ from collections.abc import Collection
 from gatelodge.credentials.refusals import HashingBusy
 
 MAX_WAITING = 64
-"""How many may wait for one key; security.md allows as many in the queue for hashing."""
+"""How many may wait for one key; security.md, section 1, sets the same limit for hashing."""
 
 
 class KeyedSemaphore:
-    """Count who is inside, and let others in one by one."""
+    """Counts the holders of each key, and wakes waiting callers one by one."""
 
     def __init__(self) -> None:
-        """Begin with nobody."""
+        """Start with no holders."""
         self._inside: Counter[str] = Counter()
         self._queues: defaultdict[str, deque[asyncio.Future[None]]] = defaultdict(deque)
 
     def inside(self, key: str) -> int:
-        """Return how many try now."""
+        """Return the number of holders of a key."""
         return self._inside[key]
 
     def enter(self, keys: Collection[str]) -> None:
-        """Count one more."""
+        """Add a holder to each of these keys."""
         self._inside.update(keys)
 
     def leave(self, keys: Collection[str]) -> None:
-        """Count one less, and let somebody else look whether there is room."""
+        """Remove a holder from each of these keys, and wake one waiting caller of each."""
         for key in keys:
             self._inside[key] -= 1
             if not self._inside[key]:
@@ -35,10 +35,12 @@ class KeyedSemaphore:
             self.wake(key)
 
     async def wait(self, key: str) -> None:
-        """Return when somebody has left. Who then does not enter wakes the next one.
+        """Wait until a holder of the key leaves.
+
+        A caller that then does not enter must call `wake`, so that the next caller can.
 
         Raises:
-            HashingBusy: too many wait for it already.
+            HashingBusy: `MAX_WAITING` callers already wait for the key.
         """
         if len(self._queues[key]) >= MAX_WAITING:
             raise HashingBusy(retry_after=1)
@@ -47,11 +49,11 @@ class KeyedSemaphore:
         try:
             await woken
         except asyncio.CancelledError:
-            self._give_up(key, woken)
+            self._cancel_wait(key, woken)
             raise
 
     def wake(self, key: str | None) -> None:
-        """Let the one who has waited longest look whether there is room."""
+        """Wake the caller that has waited longest for the key; None wakes nobody."""
         if key is None or (queue := self._queues.get(key)) is None:
             return
         while queue:
@@ -59,15 +61,15 @@ class KeyedSemaphore:
             if not woken.done():
                 woken.set_result(None)
                 break
-        self._tidy(key, queue)
+        self._drop_empty(key, queue)
 
-    def _give_up(self, key: str, woken: asyncio.Future[None]) -> None:
-        if not woken.cancelled():  # it was this one's turn
+    def _cancel_wait(self, key: str, woken: asyncio.Future[None]) -> None:
+        if not woken.cancelled():  # woken and cancelled: wake the next one instead
             self.wake(key)
         elif (queue := self._queues.get(key)) and woken in queue:
             queue.remove(woken)
-            self._tidy(key, queue)
+            self._drop_empty(key, queue)
 
-    def _tidy(self, key: str, queue: deque[asyncio.Future[None]]) -> None:
+    def _drop_empty(self, key: str, queue: deque[asyncio.Future[None]]) -> None:
         if not queue:
             del self._queues[key]

@@ -1,6 +1,7 @@
-"""Secrets that are good once, for a short while: to set up, to verify an address, to reset.
+"""One-time tokens: secrets that work once, within a short time.
 
-A purpose and a subject have at most one: a new one voids the old, by taking its place.
+They are for links: to set up, to verify an e-mail address, to reset a password. Each purpose and
+subject has at most one token. A new token replaces the old one, which then no longer works.
 """
 
 import hashlib
@@ -16,13 +17,13 @@ SECRET_BYTES = 32  # 256 bits (security.md, section 7)
 
 @dataclass(frozen=True, slots=True)
 class OneTimeToken:
-    """What is kept of a secret that was handed out.
+    """The record of a secret that was handed out.
 
     Attributes:
-        purpose: what it is good for.
-        subject: whom it is for: a user's id, or nothing where the house has one for all.
-        digest: the secret's SHA-256; the secret itself is nowhere.
-        expires_at: from when on it is worth nothing.
+        purpose: what the secret may be used for.
+        subject: the id of the user that the secret is for; empty if it is for no user.
+        digest: the SHA-256 of the secret; the secret itself is not stored.
+        expires_at: when the secret stops working.
     """
 
     purpose: Purpose
@@ -32,39 +33,39 @@ class OneTimeToken:
 
     @property
     def key(self) -> str:
-        """The one name of this purpose and subject."""
+        """The unique key of this purpose and subject."""
         return key_of(self.purpose, self.subject)
 
 
 class OneTimeTokenStore(Protocol):
-    """One-time tokens at rest. Every method is atomic and, once it returns, durable."""
+    """The stored tokens. Every method is atomic; changes are durable when it returns."""
 
     async def put(self, token: OneTimeToken) -> None:
-        """Keep a token in place of whatever its purpose and subject had."""
+        """Store a token; it replaces the token with the same purpose and subject."""
 
     async def find(self, purpose: Purpose, subject: str) -> OneTimeToken | None:
-        """Return the token of this purpose and subject, expired or not, or None."""
+        """Return the token of this purpose and subject, even if expired, or None."""
 
     async def consume(self, purpose: Purpose, subject: str, digest: bytes, at: datetime) -> bool:
-        """Take the token away if it has this digest and has not expired at `at`.
+        """Delete the token if it has this digest and has not expired at `at`.
 
-        True for exactly one caller, however many arrive together.
+        Return whether this call deleted it: of many callers at once, exactly one gets True.
         """
 
 
 def key_of(purpose: Purpose, subject: str) -> str:
-    """Return the one name of a purpose and a subject."""
+    """Return the unique key of a purpose and a subject."""
     return f"{purpose}:{subject}"
 
 
 def new_token(
     purpose: Purpose, subject: str, now: datetime, life: timedelta
 ) -> tuple[str, OneTimeToken]:
-    """Return a new secret, to be handed out, and what is to be kept of it."""
+    """Return a new secret for the user, and the record to store."""
     secret = secrets.token_urlsafe(SECRET_BYTES)
     return secret, OneTimeToken(purpose, subject, digest_of(secret), now + life)
 
 
 def digest_of(secret: str) -> bytes:
-    """Return what is kept of a secret; 256 random bits need no slow hash."""
+    """Return the SHA-256 of a secret; 256 random bits need no slow hash."""
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()

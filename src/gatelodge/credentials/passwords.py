@@ -1,6 +1,7 @@
-"""The rules for passwords, and the hashes by which they are checked.
+"""The password rules and the password hashes.
 
-Everything here computes; what hashes takes tens of milliseconds, and runs in the hashing pool.
+All functions only compute. Hashing and verifying take tens of milliseconds, so `service.py` runs
+them in the hashing pool.
 """
 
 import re
@@ -20,26 +21,33 @@ from gatelodge.errors import ConfigurationError, InvalidRequest
 MIN_CHARACTERS = 8
 MAX_CHARACTERS = 256
 _MAX_BYTES = 1024
-_NFC_SHRINKS_AT_MOST = 4  # one composed letter is at most four code points (U+1F82)
+_NFC_SHRINKS_AT_MOST = 4  # up to four code points become one (U+1F82)
 
-_PRODUCT = "gatelodge"
+_PRODUCT_NAME = "gatelodge"
 
 
 def normalise(password: str) -> bytes:
-    """Return the bytes that are hashed: NFC, so that one password is one, however it is typed.
+    """Return the bytes to hash: the password in NFC and UTF-8.
 
-    Not NFKC, which would make one of several different passwords (NIST SP 800-63B, 3.1.1.2).
+    NFC makes the different ways to type the same text equal. NFKC is not used, because it makes
+    different passwords equal (NIST SP 800-63B-4, section 3.1.1.2).
     """
     return unicodedata.normalize("NFC", password).encode()
 
 
 def check_presented_password(password: str, *, field: str = "password") -> None:
-    """Return if a password that came to be verified can be one; it need not be a good one.
+    """Refuse a presented password that no stored password can equal.
+
+    The rules for new passwords do not apply.
+
+    Args:
+        password: the password as typed.
+        field: the name of the field in the request.
 
     Raises:
-        InvalidRequest: it is longer than any password here, or not text.
+        InvalidRequest: the password is too long, or contains U+0000 or a lone surrogate.
     """
-    problem = _not_a_password(password)
+    problem = _find_malformation(password)
     if problem is not None:
         raise InvalidRequest(problem, field=field)
 
@@ -47,24 +55,25 @@ def check_presented_password(password: str, *, field: str = "password") -> None:
 def check_new_password(
     password: str, *, minimum: int, context: Collection[str], field: str = "password"
 ) -> None:
-    """Return if somebody may choose this password.
+    """Refuse a new password that breaks the rules.
 
     Args:
-        password: as typed; it is never trimmed or cut.
-        minimum: the least number of code points, at least `MIN_CHARACTERS`.
-        context: what a guesser tries next: the user's names, the host.
-        field: what the request calls it.
+        password: the password as typed; it is never trimmed or cut.
+        minimum: the minimum number of code points; a number below `MIN_CHARACTERS` counts as that.
+        context: words that are easy to guess here, such as the user's names and the host name.
+        field: the name of the field in the request.
 
     Raises:
-        RejectedPassword: it breaks the rules; the message says which (NIST, 3.1.1.2).
+        RejectedPassword: the password breaks a rule; the message says which (NIST SP 800-63B-4,
+            section 3.1.1.2).
     """
-    problem = _not_a_password(password) or _easy_to_guess(password, minimum, context)
+    problem = _find_malformation(password) or _find_weakness(password, minimum, context)
     if problem is not None:
         raise RejectedPassword(problem, field=field)
 
 
-def _not_a_password(password: str) -> str | None:
-    # Long before anything else: to normalise takes quadratic time on hostile text.
+def _find_malformation(password: str) -> str | None:
+    # This check comes first, because normalising a hostile text takes quadratic time.
     if len(password) > MAX_CHARACTERS * _NFC_SHRINKS_AT_MOST:
         return _TOO_LONG
     if "\0" in password or any("\ud800" <= character <= "\udfff" for character in password):
@@ -78,7 +87,7 @@ def _not_a_password(password: str) -> str | None:
 _TOO_LONG = f"Use at most {MAX_CHARACTERS} characters ({_MAX_BYTES} bytes)."
 
 
-def _easy_to_guess(password: str, minimum: int, context: Collection[str]) -> str | None:
+def _find_weakness(password: str, minimum: int, context: Collection[str]) -> str | None:
     composed = unicodedata.normalize("NFC", password)
     minimum = max(minimum, MIN_CHARACTERS)
     if len(composed) < minimum:
@@ -91,8 +100,8 @@ def _easy_to_guess(password: str, minimum: int, context: Collection[str]) -> str
 
 
 def _context_words(context: Collection[str]) -> set[str]:
-    """Return the words, and of e-mail addresses also the part before the @, for comparing."""
-    words = {_folded(word) for word in (_PRODUCT, *context)}
+    """Return the folded words; of an e-mail address also the part before the @."""
+    words = {_folded(word) for word in (_PRODUCT_NAME, *context)}
     return words | {word.partition("@")[0] for word in words}
 
 
@@ -100,12 +109,12 @@ def _folded(text: str) -> str:
     return unicodedata.normalize("NFC", text).casefold()
 
 
-# Caps on what a stored hash may ask for: an imported record must not take the server down.
+# Limits on the cost that a stored hash may ask for: an imported hash must not stop the server.
 _MAX_MEMORY_KIB = 256 * 1024
 _MAX_PASSES = 10
 _MAX_LANES = 8
 _BCRYPT_COSTS = range(10, 15)  # below 10 is too weak to be worth checking (OWASP)
-_BCRYPT_READS = 72
+_BCRYPT_MAX_BYTES = 72
 
 _ARGON2ID = re.compile(
     r"\$argon2id\$v=19"
@@ -122,14 +131,14 @@ _TAG_CHARACTERS = 43
 
 @dataclass(frozen=True, slots=True)
 class PasswordHasher:
-    """Make and check password hashes: argon2id, and bcrypt where one was imported.
+    """Makes argon2id hashes, and verifies argon2id and imported bcrypt hashes.
 
-    The parameters are OWASP's (Password Storage Cheat Sheet) unless stronger ones are given.
+    The default parameters are those of OWASP (Password Storage Cheat Sheet).
 
     Attributes:
-        memory_kib: the memory one hash fills.
-        passes: how often it fills it.
-        lanes: how many threads one hash takes.
+        memory_kib: the memory of one hash, in KiB.
+        passes: the number of passes over the memory.
+        lanes: the number of threads of one hash.
     """
 
     memory_kib: int = 19456
@@ -137,7 +146,7 @@ class PasswordHasher:
     lanes: int = 1
 
     def __post_init__(self) -> None:
-        """Refuse parameters that `verify` would not spend on a stored hash."""
+        """Refuse parameters that `verify` would refuse in a stored hash."""
         if not _is_affordable(self.memory_kib, self.passes, self.lanes):
             raise ConfigurationError(
                 f"A password hash takes at most {_MAX_MEMORY_KIB} KiB, {_MAX_PASSES} passes "
@@ -159,21 +168,25 @@ class PasswordHasher:
     def verify(self, stored: str | None, password: str) -> bool:
         """Say whether the password is the one that was hashed.
 
-        Without a hash, or with one that is malformed or asks for too much, the answer is False
-        and takes as long as any other: nobody learns from the clock who has an account (OWASP
-        Authentication Cheat Sheet). An imported bcrypt hash takes its own time until it is
-        replaced, see `needs_rehash`.
+        If `stored` is None, malformed or too expensive, the answer is False after a hash of usual
+        cost. So the time does not tell who has an account (OWASP Authentication Cheat Sheet). The
+        exception is an imported bcrypt hash, which takes a different time until it is replaced
+        (see `needs_rehash`).
+
+        Args:
+            stored: the PHC string or bcrypt hash, or None for a user that does not exist.
+            password: the password as typed.
         """
         secret = normalise(password)
-        if stored is not None and _affordable_argon2id(stored):
+        if stored is not None and _is_affordable_argon2id(stored):
             return _argon2id_matches(stored, secret)
-        if stored is not None and _affordable_bcrypt(stored) and b"\0" not in secret:
+        if stored is not None and _is_affordable_bcrypt(stored) and b"\0" not in secret:
             return _bcrypt_matches(stored, secret)
-        _argon2id_matches(self._nobodys_hash(), secret)
+        _argon2id_matches(self._dummy_hash(), secret)
         return False
 
     def needs_rehash(self, stored: str) -> bool:
-        """Say whether a hash is weaker than those made today, so that sign-in replaces it."""
+        """Say whether a stored hash is weaker than new ones, so that sign-in must replace it."""
         match = _ARGON2ID.fullmatch(stored)
         return match is None or (
             int(match["memory"]) < self.memory_kib
@@ -182,13 +195,13 @@ class PasswordHasher:
             or len(match["tag"]) < _TAG_CHARACTERS
         )
 
-    def _nobodys_hash(self) -> str:
-        """Return a well-formed hash of today's cost that belongs to no known password."""
+    def _dummy_hash(self) -> str:
+        """Return a well-formed hash of the current cost that no known password matches."""
         cost = f"m={self.memory_kib},t={self.passes},p={self.lanes}"
         return f"$argon2id$v=19${cost}${'A' * _SALT_CHARACTERS}${'A' * _TAG_CHARACTERS}"
 
 
-def _affordable_argon2id(stored: str) -> bool:
+def _is_affordable_argon2id(stored: str) -> bool:
     match = _ARGON2ID.fullmatch(stored)
     return match is not None and _is_affordable(
         int(match["memory"]), int(match["passes"]), int(match["lanes"])
@@ -197,13 +210,13 @@ def _affordable_argon2id(stored: str) -> bool:
 
 def _is_affordable(memory_kib: int, passes: int, lanes: int) -> bool:
     return (
-        8 * lanes <= memory_kib <= _MAX_MEMORY_KIB  # the least is RFC 9106, section 3.1
+        8 * lanes <= memory_kib <= _MAX_MEMORY_KIB  # the lower bound: RFC 9106, section 3.1
         and 1 <= passes <= _MAX_PASSES
         and 1 <= lanes <= _MAX_LANES
     )
 
 
-def _affordable_bcrypt(stored: str) -> bool:
+def _is_affordable_bcrypt(stored: str) -> bool:
     match = _BCRYPT.fullmatch(stored)
     return match is not None and int(match["cost"]) in _BCRYPT_COSTS
 
@@ -216,8 +229,8 @@ def _argon2id_matches(stored: str, secret: bytes) -> bool:
 
 
 def _bcrypt_matches(stored: str, secret: bytes) -> bool:
-    # bcrypt never read further; the package raises above 72 bytes rather than cut them.
+    # bcrypt uses only the first 72 bytes; the package raises an error for more.
     try:
-        return bcrypt.checkpw(secret[:_BCRYPT_READS], stored.encode())
-    except ValueError:  # a salt with stray bits
+        return bcrypt.checkpw(secret[:_BCRYPT_MAX_BYTES], stored.encode())
+    except ValueError:  # the salt is not canonical
         return False

@@ -1,18 +1,18 @@
-"""What is refused of passwords, and when too many are tried."""
+"""The refusals about passwords and about too many tries."""
 
 from gatelodge.errors import Invalid, TooMany, Unavailable
 from gatelodge.marks import N_
 
 
 class RejectedPassword(Invalid):
-    """The new password breaks the password rules; the message says which."""
+    """The new password breaks a password rule; the message says which."""
 
     code = "password_rejected"
     default = "That password cannot be used."
 
 
 class WrongPassword(Invalid):
-    """The current password, asked for once more, is not right."""
+    """The current password, which some changes ask for, is wrong."""
 
     code = "current_password_wrong"
     default = "The current password is not right."
@@ -20,7 +20,7 @@ class WrongPassword(Invalid):
 
 
 class HashingBusy(Unavailable):
-    """Every place in the queue for password hashing is taken."""
+    """The queue for password hashing is full."""
 
     code = "hashing_busy"
     default = "Too many people are signing in at this moment. Please try again."
@@ -28,7 +28,7 @@ class HashingBusy(Unavailable):
 
 
 class TooManyAttempts(TooMany):
-    """Too many tries have failed; who waits may try again."""
+    """Too many tries have failed; the caller has to wait."""
 
     code = "too_many_attempts"
     default = "Too many tries. Please wait a while before you try again."

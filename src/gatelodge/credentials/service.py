@@ -1,4 +1,4 @@
-"""Check, hash and verify passwords."""
+"""Checks new passwords, and hashes and verifies passwords in the hashing pool."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -14,12 +14,14 @@ from gatelodge.credentials.passwords import (
 
 @dataclass(frozen=True, slots=True)
 class Passwords:
-    """Check, hash and verify passwords, off the event loop.
+    """Checks, hashes and verifies passwords without blocking the event loop.
 
     Attributes:
-        attempts: lets every try in, or refuses it.
-        minimum: fewest code points of a new password.
-        names: of this site, which nobody may have for a password.
+        hasher: makes and verifies hashes.
+        pool: the threads for hashing.
+        attempts: admits or refuses every try.
+        minimum: the minimum number of code points of a new password.
+        names: the names of this site, which are refused as passwords.
     """
 
     hasher: PasswordHasher
@@ -31,16 +33,21 @@ class Passwords:
     def check_new(
         self, password: str, *, context: Collection[str], field: str = "password"
     ) -> None:
-        """Refuse a new password that breaks the rules, or says something of `context`.
+        """Refuse a new password that breaks the rules.
+
+        Args:
+            password: the password as typed.
+            context: further words that are refused as passwords, such as the user's names.
+            field: the name of the field in the request.
 
         Raises:
-            RejectedPassword: the message says why.
+            RejectedPassword: the password breaks a rule; the message says which.
         """
         context = (*self.names, *context)
         check_new_password(password, minimum=self.minimum, context=context, field=field)
 
     async def hash(self, password: str) -> str:
-        """Return the PHC string of a password that was checked.
+        """Return the hash of a password, as a PHC string; `check_new` comes first.
 
         Raises:
             HashingBusy: the queue is full.
@@ -50,11 +57,19 @@ class Passwords:
     async def verify(
         self, stored: str | None, password: str, counted: Try, *, field: str = "password"
     ) -> bool:
-        """Say whether the password is the stored one; as slow when nothing is stored.
+        """Say whether the password matches the stored hash.
+
+        Without a stored hash, the answer is False and takes the same time.
+
+        Args:
+            stored: the stored hash, or None for a user that does not exist.
+            password: the password as typed.
+            counted: the try, with the keys that a failure counts for.
+            field: the name of the field in the request.
 
         Raises:
-            InvalidRequest: no password looks like that.
-            TooManyAttempts: too many tries have failed; this one was not looked at.
+            InvalidRequest: the password is too long or malformed.
+            TooManyAttempts: too many tries have failed; the password was not checked.
             HashingBusy: the queue is full.
         """
         check_presented_password(password, field=field)
