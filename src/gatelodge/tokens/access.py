@@ -1,4 +1,4 @@
-"""Access tokens: short-lived signed proofs, shown to an API (RFC 9068)."""
+"""Access tokens: short-lived signed JWTs that a client shows to an API (RFC 9068)."""
 
 import re
 import secrets
@@ -29,16 +29,17 @@ class Claims:
     """What a verified access token says.
 
     Attributes:
-        subject: whose it is.
-        session_id: the session it was issued in.
-        roles: the subject's roles when it was issued: a hint, the user's record decides.
+        subject: the id of the user.
+        session_id: the id of the session.
+        roles: the user's roles when the token was issued. They decide nothing: the gate reads the
+            current roles.
         issued_at: seconds since 1970.
-        expires_at: seconds since 1970; from then on it counts no more.
-        token_id: unique to this token.
-        client_id: the application it was issued to.
-        issuer: who signed it.
-        audience: whom it is for.
-        key_id: the key that signed it; once that key is gone, so is what it signed.
+        expires_at: seconds since 1970; at this time the token expires.
+        token_id: the unique id of this token.
+        client_id: the application that the token was issued to.
+        issuer: the server that signed the token.
+        audience: the API that the token is for.
+        key_id: the id of the key that signed the token. A token is not valid longer than its key.
     """
 
     subject: UserId
@@ -55,15 +56,15 @@ class Claims:
 
 @dataclass(frozen=True, slots=True)
 class AccessTokens:
-    """Issue and verify access tokens.
+    """Issues and verifies access tokens.
 
     Attributes:
-        keys: what signs and what verifies.
-        clock: what time it is.
-        issuer: who we are, the public address of this server.
-        audience: whom our tokens are for.
-        life: how long a token lives, 1 to 900 seconds (security.md, section 3). Tokens count
-            whole seconds: one lives at most so long, and at most a second less.
+        keys: the keys that sign and verify.
+        clock: tells the current time.
+        issuer: the `iss` of tokens: the public origin of this server.
+        audience: the `aud` of tokens.
+        life: how long a token is valid: 1 to 900 seconds (security.md, section 3). Tokens count
+            whole seconds, so a token is valid up to one second less.
     """
 
     keys: SigningKeys
@@ -73,12 +74,25 @@ class AccessTokens:
     life: timedelta
 
     def __post_init__(self) -> None:
-        """Refuse a life that `verify` would refuse."""
+        """Refuse a life that `verify` would refuse in a token.
+
+        Raises:
+            ValueError: the life is not 1 to 900 seconds.
+        """
         if not MIN_LIFE <= self.life <= MAX_LIFE:
             raise ValueError("an access token lives 1 to 900 seconds")
 
     def issue(self, *, subject: UserId, session_id: SessionId, roles: tuple[str, ...]) -> str:
-        """Return a new token for a subject, in a session."""
+        """Return a new token.
+
+        Args:
+            subject: the id of the user.
+            session_id: the id of the session.
+            roles: the user's current roles.
+
+        Raises:
+            StoreUnavailable: the signing keys could not be read yet.
+        """
         kid, private_key = self.keys.signing_key()
         issued_at = self._seconds()
         claims = {
@@ -96,11 +110,12 @@ class AccessTokens:
         return jwt.encode(claims, private_key, algorithm=EDDSA, headers=headers)
 
     async def verify(self, text: str) -> Claims:
-        """Return what a token says, once everything about it is right.
+        """Return the claims of a token after all checks (RFC 9068, section 4).
 
         Raises:
-            InvalidToken: it is not a good access token of this server.
-            ExpiredToken: it was, and nothing but its time is wrong.
+            InvalidToken: the text is not a valid access token of this server.
+            ExpiredToken: the token has expired; all other checks passed.
+            StoreUnavailable: the signing keys cannot be read.
         """
         jws = await verify_jws(text, self.keys.find, policy=POLICY)
         payload = read_json_object(jws.payload)
@@ -115,10 +130,10 @@ class AccessTokens:
             raise InvalidToken
 
     def _check_times(self, claims: Claims, payload: Mapping[str, object]) -> None:
-        """Refuse a token from the future, one that lives too long, and last an expired one.
+        """Refuse a token from the future, a token that is valid for too long, an expired token.
 
-        Clocks of several servers may differ, which the leeway forgives at the beginning of a
-        token's life; at its end nothing is forgiven.
+        The clocks of several servers may differ: the leeway applies to the start of a token's
+        life. No leeway applies to its end. Expiry is checked last.
         """
         now = self._seconds()
         starts_at = _integer(payload, "nbf") if "nbf" in payload else claims.issued_at

@@ -1,7 +1,7 @@
-"""Our public keys as JWKs: printed for others, and read back strictly before we use one.
+"""Public keys as JWK: written for other programs, and read strictly before this server uses them.
 
-RFC 7517 (JWK), RFC 8037 (Ed25519). One algorithm is read, EdDSA with Ed25519: the one that signs
-our tokens. Every other key is refused.
+Only Ed25519 keys (algorithm EdDSA) are accepted, as they sign our tokens. Sources: RFC 7517 (JWK),
+RFC 8037 (Ed25519).
 """
 
 from collections.abc import Mapping
@@ -20,17 +20,17 @@ _PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 
 
 class InvalidKey(ValueError):
-    """The JWK is not one Ed25519 public key that checks signatures."""
+    """The JWK is not an Ed25519 public key for verifying signatures."""
 
 
 @dataclass(frozen=True, slots=True)
 class VerificationKey:
-    """A key, and the one algorithm it is used with (RFC 8725, section 3.1).
+    """A key, and the only algorithm that it is used with (RFC 8725, section 3.1).
 
     Attributes:
-        kid: names the key.
-        algorithm: the JWS algorithm, spelled exactly as tokens must spell it.
-        key: the public key itself.
+        kid: the id of the key.
+        algorithm: the JWS algorithm; the `alg` of a token must equal it exactly.
+        key: the public key.
     """
 
     kid: str
@@ -38,7 +38,7 @@ class VerificationKey:
     key: Ed25519PublicKey = field(repr=False)
 
     def verifies(self, message: bytes, signature: bytes) -> bool:
-        """Return whether this key made the signature over the message."""
+        """Say whether this key made the signature over the message."""
         try:
             self.key.verify(signature, message)
         except InvalidSignature:
@@ -47,7 +47,7 @@ class VerificationKey:
 
 
 def public_jwk(kid: str, public_key: bytes) -> dict[str, str]:
-    """Return the JWKS entry of one of our Ed25519 keys (RFC 8037, section 2)."""
+    """Return the JWK of an Ed25519 public key of this server (RFC 8037, section 2)."""
     return {
         "kty": "OKP",
         "crv": "Ed25519",
@@ -61,11 +61,11 @@ def public_jwk(kid: str, public_key: bytes) -> dict[str, str]:
 def read_jwk(jwk: object) -> VerificationKey:
     """Return the verification key that a JWK describes.
 
-    Private members are refused: a key that came with them is no longer private. Members that
-    we do not know are ignored (RFC 7517, section 4).
+    A key with private members is refused: whoever published it gave away the private key. Unknown
+    members are ignored (RFC 7517, section 4).
 
     Raises:
-        InvalidKey: it is not an Ed25519 key, it is malformed, or it is meant for another use.
+        InvalidKey: the JWK is malformed, not an Ed25519 key, or for another use.
     """
     if not isinstance(jwk, dict):
         raise InvalidKey("a key is a JSON object")

@@ -1,8 +1,8 @@
-"""The strict shell around a signed token: one spelling, one key, one algorithm.
+"""Strict checks around a signed token: one canonical text, one key, one algorithm.
 
-Signatures are checked by the cryptography package; this module decides which texts get that far.
-`docs/decisions/0004-strict-token-shell.md` says what is refused here that general libraries let
-through.
+The cryptography package verifies the signatures. This module decides which tokens reach it.
+`docs/decisions/0004-strict-token-shell.md` lists what is refused here although general libraries
+accept it.
 """
 
 import re
@@ -19,18 +19,18 @@ MAX_TOKEN = 4096
 
 KeyFinder = Callable[[str], Awaitable[VerificationKey | None]]
 
-# Nothing else may be there: `crit`, `b64`, `zip` change what a token means, and `jku`, `x5u`,
-# `jwk`, `x5c`, `x5t` let it choose its own key (RFC 8725, sections 3.1 and 3.10).
+# Other members are refused: `crit`, `b64` and `zip` change the meaning of a token; `jku`, `x5u`,
+# `jwk`, `x5c` and `x5t` let a token choose its own key (RFC 8725, sections 3.1 and 3.10).
 _HEADER_MEMBERS = frozenset({"alg", "kid", "typ"})
 
 
 @dataclass(frozen=True, slots=True)
 class JwsPolicy:
-    """What a kind of token must say about itself.
+    """What the header of one kind of token must contain.
 
     Attributes:
-        kid: what a key's name looks like.
-        typ: the exact `typ` (RFC 8725, section 3.11), or None: none is asked for.
+        kid: the pattern that the key's id must match.
+        typ: the exact `typ` (RFC 8725, section 3.11), or None: `typ` is not checked.
     """
 
     kid: re.Pattern[str]
@@ -39,11 +39,11 @@ class JwsPolicy:
 
 @dataclass(frozen=True, slots=True)
 class VerifiedJws:
-    """What a checked token carries.
+    """The content of a token whose signature was verified.
 
     Attributes:
-        kid: the key that signed it.
-        payload: the bytes that were signed.
+        kid: the id of the key that signed the token.
+        payload: the signed bytes.
     """
 
     kid: str
@@ -51,12 +51,17 @@ class VerifiedJws:
 
 
 async def verify_jws(text: str, find_key: KeyFinder, *, policy: JwsPolicy) -> VerifiedJws:
-    """Return what a token carries, once its shape, its header and its signature are right.
+    """Return the content of a token after its form, header and signature were checked.
 
-    The algorithm is the key's; the header only gets to agree (RFC 8725, section 3.1).
+    The key determines the algorithm; the header must name the same (RFC 8725, section 3.1).
+
+    Args:
+        text: the token in compact serialization (RFC 7515, section 7.1), at most 4096 characters.
+        find_key: returns the key with a kid, or None.
+        policy: what the header must contain.
 
     Raises:
-        InvalidToken: anything about it is not exactly as it must be.
+        InvalidToken: one of the checks failed.
     """
     header, payload, signature = _split(text)
     algorithm, kid = _read_header(header, policy)
@@ -70,10 +75,10 @@ async def verify_jws(text: str, find_key: KeyFinder, *, policy: JwsPolicy) -> Ve
 
 
 def read_json_object(raw: bytes) -> dict[str, Any]:
-    """Return the JSON object that the bytes are, in UTF-8, each name once (see `strict_json.py`).
+    """Return the JSON object in these bytes (see `strict_json.py` for what is accepted).
 
     Raises:
-        InvalidToken: they are anything else.
+        InvalidToken: the bytes are not such an object.
     """
     try:
         value = strict_json.parse(raw)
@@ -95,7 +100,7 @@ def _split(text: str) -> tuple[bytes, bytes, bytes]:
 
 
 def _read_header(raw: bytes, policy: JwsPolicy) -> tuple[str, str]:
-    """Return the algorithm that the header names, and the key."""
+    """Return the `alg` and the `kid` of a header."""
     header = read_json_object(raw)
     algorithm, kid = header.get("alg"), header.get("kid")
     if not header.keys() <= _HEADER_MEMBERS or policy.typ not in (None, header.get("typ")):

@@ -1,8 +1,8 @@
-"""The signing keys in memory: loaded from the store, shared by every request of the process.
+"""The key ring: the signing keys in memory, loaded from the store, for all requests of a process.
 
-However many requests wait for the keys, one load is in flight, and all of them get its outcome.
-Loads are numbered in the order in which they begin. Whoever needs to see a change waits for a load
-that begins after the change: one that was in flight already may have read the store before it.
+At most one load runs at a time; all requests that wait for the keys share it and its outcome. Loads
+are numbered in the order in which they start. To see a change, a request must wait for a load that
+starts after the change: a load that was already running may have read the store before it.
 """
 
 import asyncio
@@ -20,26 +20,26 @@ from gatelodge.tasks import end
 from gatelodge.tokens.jwk import VerificationKey, public_jwk, read_jwk
 from gatelodge.tokens.store import SigningKey, SigningKeyStore
 
-SEALED_FOR = "signing-keys"
+SEAL_PURPOSE = "signing-keys"
 
-_TOO_OLD = timedelta(seconds=30)
-"""How old the keys in memory may be before a token is checked with them."""
+_MAX_AGE = timedelta(seconds=30)
+"""The maximum age of the keys in memory when a token is verified with them."""
 
 _RETRY_AFTER = timedelta(seconds=1)
-"""How long after a load the store is not asked again for the same reason."""
+"""The time after a load in which an unknown kid or a failure starts no new load."""
 
-_LONG_AGO = from_milliseconds(0)
+_NEVER = from_milliseconds(0)
 
 
 @dataclass(frozen=True, slots=True)
 class HeldKey:
-    """A key ready for use.
+    """A key in memory, ready for use.
 
     Attributes:
-        record: as it is kept.
-        private_key: unsealed.
-        verification_key: its public part.
-        jwk: its public part as an entry of the JWK set.
+        record: the stored record.
+        private_key: the decrypted private key.
+        verification_key: the public key.
+        jwk: the public key as a JWK, for the JWK set.
     """
 
     record: SigningKey
@@ -50,15 +50,15 @@ class HeldKey:
 
 @dataclass(slots=True, eq=False)
 class KeyRing:
-    """Every signing key, as the store had them at the last load.
+    """All signing keys, as the store had them at the last load.
 
     Attributes:
-        store: the keys at rest.
-        master_key: what private parts are sealed under.
-        clock: what time it is.
-        version: an integer that rises whenever a key may have been added, retired or dropped. What
-            was checked under another version is checked again.
-        records: every key, in order of number, those included that are gone.
+        store: stores the keys.
+        master_key: decrypts the private keys.
+        clock: tells the current time.
+        version: a number that rises whenever a key may have been added, retired or dropped. A token
+            that was verified under another version is verified again.
+        records: all keys, ordered by number; keys that are gone too.
     """
 
     store: SigningKeyStore
@@ -67,35 +67,35 @@ class KeyRing:
     version: int = field(default=0, init=False)
     records: tuple[SigningKey, ...] = field(default=(), init=False)
     _held: Mapping[str, HeldKey] = field(init=False, repr=False, default_factory=dict)
-    _begun: int = field(default=0, init=False)
-    _done: int = field(default=0, init=False)
+    _last_started: int = field(default=0, init=False)
+    _last_loaded: int = field(default=0, init=False)
     _needed: int = field(default=1, init=False)
-    _loaded_at: datetime = field(default=_LONG_AGO, init=False)
-    _ended_at: datetime = field(default=_LONG_AGO, init=False)
+    _loaded_at: datetime = field(default=_NEVER, init=False)
+    _ended_at: datetime = field(default=_NEVER, init=False)
     _failed: bool = field(default=False, init=False)
     _loading: "asyncio.Task[None] | None" = field(default=None, init=False, repr=False)
 
     @property
     def is_known(self) -> bool:
-        """Whether the store was read since the last change that this process has heard of."""
-        return self._done >= self._needed
+        """Whether the store was read after the last change that this process knows of."""
+        return self._last_loaded >= self._needed
 
     def invalidate(self) -> None:
-        """Note that a key was added or retired: the store is asked before the next one counts."""
-        self._needed = self._begun + 1
+        """Note that a key was added or retired: the store is read before a key is used again."""
+        self._needed = self._last_started + 1
         self.version += 1
 
     async def reload(self) -> None:
-        """Take the keys into memory as they are kept now.
+        """Read all keys from the store into memory.
 
         Raises:
             StoreUnavailable: the store does not answer.
-            ConfigurationError: a key was sealed under another master key, or tampered with.
+            ConfigurationError: a key was sealed with another master key, or was tampered with.
         """
-        await self._load_number(self._begun + 1)
+        await self._load_number(self._last_started + 1)
 
     async def refresh(self) -> None:
-        """Take the keys into memory after `invalidate`; log what fails, for a later load."""
+        """Read the keys after `invalidate`; log a failure, which a later load repairs."""
         try:
             await self._load_number(self._needed)
         except StoreUnavailable:
@@ -104,54 +104,55 @@ class KeyRing:
             logging.getLogger("gatelodge.tokens").exception("signing_keys.unreadable")
 
     async def close(self) -> None:
-        """End the load in flight, if there is one."""
+        """Cancel the running load, if there is one, and wait for its end."""
         if self._loading is not None:
             await end(self._loading)
 
     async def find(self, kid: str) -> VerificationKey | None:
-        """Return the key that checks tokens with this kid, or None.
+        """Return the key that verifies tokens with this kid, or None.
 
-        From memory, as long as memory is fresh. For an unknown kid the store is asked, since
-        another server may have made it, but at most once a second, so forged ones cost nothing.
+        The answer comes from memory if that is less than 30 seconds old. For an unknown kid the
+        store is read, because another server may have created the key. The store is read at most
+        once a second for unknown kids, so that forged kids cost nothing.
 
         Raises:
-            StoreUnavailable: memory is too old to trust, and the store does not answer.
+            StoreUnavailable: the keys in memory are too old, and the store does not answer.
         """
-        if self._is_old(_TOO_OLD):
-            await self._load_unless_failed_just_now()
-        elif self.verification_key(kid) is None and not self._ended_just_now():
+        if self._is_old(_MAX_AGE):
+            await self._load_unless_just_failed()
+        elif self.verification_key(kid) is None and not self._has_just_ended():
             await self._share_load()
         return self.verification_key(kid)
 
     async def published(self, *, trusted: bool) -> list[dict[str, str]]:
-        """Return the JWK of each key that verifies, now or soon; public parts only.
+        """Return the public keys that verify tokens now or will soon, as JWKs.
 
         Args:
-            trusted: whether the feed would have told of every change up to now.
+            trusted: whether the feed reported all changes up to now. If not, the store is read.
 
         Raises:
-            StoreUnavailable: the keys are not known, and the store does not answer.
+            StoreUnavailable: the store must be read, and does not answer.
         """
-        if not trusted or self._is_old(_TOO_OLD):
-            await self._load_unless_failed_just_now()
+        if not trusted or self._is_old(_MAX_AGE):
+            await self._load_unless_just_failed()
         now = self.clock.now()
         return [key.jwk for key in self._held.values() if not is_gone(key.record, now)]
 
     def verification_key(self, kid: str) -> VerificationKey | None:
-        """Return the key of this name if memory holds it and it is not gone, else None."""
+        """Return the key with this kid from memory, or None if it is unknown or gone."""
         held = self._held.get(kid)
         if held is None or is_gone(held.record, self.clock.now()):
             return None
         return held.verification_key
 
     def signing_key(self) -> HeldKey | None:
-        """Return the newest key that signs now, or None where memory holds none."""
+        """Return the newest key in memory that signs now, or None."""
         now = self.clock.now()
         newest = next((key for key in reversed(self.records) if _signs(key, now)), None)
         return None if newest is None else self._held.get(newest.kid)
 
     def pending(self) -> SigningKey | None:
-        """Return the newest key if it is published and yet to sign, else None."""
+        """Return the newest key if it does not sign yet, else None."""
         newest = self.records[-1] if self.records else None
         if newest is None or newest.retires_at is not None:
             return None
@@ -160,22 +161,26 @@ class KeyRing:
     def _is_old(self, most: timedelta) -> bool:
         return not self.is_known or self.clock.now() - self._loaded_at >= most
 
-    def _ended_just_now(self) -> bool:
+    def _has_just_ended(self) -> bool:
         return self.clock.now() - self._ended_at < _RETRY_AFTER
 
-    async def _load_unless_failed_just_now(self) -> None:
-        """Load, but answer for a second after a failure with that failure."""
-        if self._failed and self._ended_just_now() and self._loading is None:
+    async def _load_unless_just_failed(self) -> None:
+        """Load the keys, unless a load failed within the last second.
+
+        Raises:
+            StoreUnavailable: the load failed, or failed within the last second.
+        """
+        if self._failed and self._has_just_ended() and self._loading is None:
             raise StoreUnavailable(retry_after=1)
-        await self._load_number(max(self._needed, self._done + 1))
+        await self._load_number(max(self._needed, self._last_loaded + 1))
 
     async def _load_number(self, number: int) -> None:
-        """Return once the load of this number, or a later one, has ended well."""
-        while self._done < number:
+        """Wait until the load with this number, or a later one, has succeeded."""
+        while self._last_loaded < number:
             await self._share_load()
 
     async def _share_load(self) -> None:
-        """Wait for the load in flight, or begin one: all who wait share its outcome."""
+        """Wait for the running load, or start one; all waiting callers share its outcome."""
         if self._loading is None or self._loading.done():
             self._loading = asyncio.create_task(self._load())
             self._loading.add_done_callback(self._end_load)
@@ -188,28 +193,31 @@ class KeyRing:
         self._failed = loading.cancelled() or loading.exception() is not None
 
     async def _load(self) -> None:
-        self._begun += 1
-        number, began_at = self._begun, self.clock.now()
+        self._last_started += 1
+        number, began_at = self._last_started, self.clock.now()
         records = tuple(await self.store.list_keys())
         held = {key.kid: self._hold(key) for key in records if not is_gone(key, began_at)}
         if records != self.records:
             self.version += 1
         self.records, self._held = records, held
-        self._done, self._loaded_at = number, began_at
+        self._last_loaded, self._loaded_at = number, began_at
 
     def _hold(self, record: SigningKey) -> HeldKey:
-        """Return a key ready for use, unsealed once in the life of the process."""
+        """Return the key ready for use; its private key is decrypted once per process."""
         held = self._held.get(record.kid)
         if held is None:
             return self._open(record)
         return HeldKey(record, held.private_key, held.verification_key, held.jwk)
 
     def _open(self, record: SigningKey) -> HeldKey:
-        """Unseal a key's private part, and see that the public part belongs to it.
+        """Decrypt the private key, and check that the stored public key belongs to it.
 
-        Without that, whoever can write to the database could have their own key trusted.
+        Without this check, whoever can write to the database could add a public key of their own.
+
+        Raises:
+            ConfigurationError: the key cannot be decrypted, or the public key is another one.
         """
-        raw = self.master_key.unseal(SEALED_FOR, record.sealed_private_key, record.kid.encode())
+        raw = self.master_key.unseal(SEAL_PURPOSE, record.sealed_private_key, record.kid.encode())
         private_key = Ed25519PrivateKey.from_private_bytes(raw)
         public_key = private_key.public_key().public_bytes_raw()
         if public_key != record.public_key:
@@ -219,7 +227,7 @@ class KeyRing:
 
 
 def is_gone(key: SigningKey, now: datetime) -> bool:
-    """Say whether a key verifies nothing any more."""
+    """Say whether a key no longer verifies tokens."""
     return key.gone_at is not None and key.gone_at <= now
 
 

@@ -1,8 +1,9 @@
-"""The life of signing keys: made here, rotated here, found by every process.
+"""The life of signing keys: they are created, published, rotated and retired here.
 
-A key's life: published at once, it signs after every cached JWKS has run out, retires when its
-successor signs, and is gone when the last token it signed has expired. Processes learn of each
-other's rotations from the store, long before a new key signs.
+A key is published at once; it signs when all cached copies of the JWKS have expired; it retires
+when its successor starts to sign; and it is gone when the last token that it signed has expired.
+All processes read the keys from the store again and again, so that they know a new key long before
+it signs. `key_ring.py` holds the keys in memory.
 """
 
 import asyncio
@@ -20,39 +21,41 @@ from gatelodge.errors import AlreadyExists, ConfigurationError, StoreUnavailable
 from gatelodge.ids import new_id
 from gatelodge.master_key import MasterKey
 from gatelodge.tokens.jwk import EDDSA, VerificationKey
-from gatelodge.tokens.key_ring import SEALED_FOR, KeyRing
+from gatelodge.tokens.key_ring import SEAL_PURPOSE, KeyRing
 from gatelodge.tokens.refusals import NoSuchKey
 from gatelodge.tokens.store import SigningKey, SigningKeyStore
 
 KEY_PREFIX = "key"
 JWKS_MAX_AGE = timedelta(seconds=300)
-"""How long a client may keep the key set that it was given."""
+"""How long a client may cache the JWKS."""
 
 PUBLISH_LEAD = JWKS_MAX_AGE + timedelta(seconds=5)
-"""How long a key is published before it signs: until every copy of the set before it has run out,
-and every server has heard of it."""
+"""The time between a key's publication and its first signature.
+
+After this time, all cached copies of the JWKS without the key have expired, and all servers have
+read the key."""
 
 LEEWAY = timedelta(seconds=30)
 SIGNING_KEY_LIFE = timedelta(days=90)
 
-_STEP_EVERY = timedelta(seconds=10)
-_RETRY_EVERY = timedelta(seconds=1)
+_CHECK_INTERVAL = timedelta(seconds=10)
+_RETRY_INTERVAL = timedelta(seconds=1)
 
 
 @dataclass(slots=True, eq=False)
 class SigningKeys:
-    """Make, rotate and find the keys that sign access tokens.
+    """Creates, rotates and finds the keys that sign access tokens.
 
-    Call `ensure` once at the start, and run `keep_in_step` for as long as the process serves.
+    Call `ensure` once at the start, and run `keep_in_step` while the process serves.
 
     Attributes:
-        store: the keys at rest.
-        master_key: what private parts are sealed under.
-        audit: where every key's coming and going is recorded.
-        clock: what time it is.
-        access_token_life: how long a token lives; a retired key verifies that much longer.
-        signing_key_life: how long a key signs before the next one is made.
-        step_every: how often `keep_in_step` looks.
+        store: stores the keys.
+        master_key: encrypts the private keys.
+        audit: records every key that is added or retired.
+        clock: tells the current time.
+        access_token_life: how long a token is valid; a retired key verifies that much longer.
+        signing_key_life: how long a key signs before the next one is created.
+        step_every: the pause between two runs of `keep_in_step`.
         ring: the keys in memory.
     """
 
@@ -62,22 +65,25 @@ class SigningKeys:
     clock: Clock
     access_token_life: timedelta
     signing_key_life: timedelta = SIGNING_KEY_LIFE
-    step_every: timedelta = _STEP_EVERY
+    step_every: timedelta = _CHECK_INTERVAL
     ring: KeyRing = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        """Begin with nothing in memory."""
+        """Start without keys in memory."""
         self.ring = KeyRing(self.store, self.master_key, self.clock)
 
     async def ensure(self, by: Actor = SERVER) -> None:
-        """Bring memory and store to where they must be now.
+        """Read the keys, and add or retire keys where that is due.
 
-        Makes the first key when none signs, the next one when the current one is old, and
-        retires what a rotation that was cut short left behind.
+        Creates a key if no key signs, rotates if the current key is too old, and retires keys that
+        an interrupted rotation did not retire.
+
+        Args:
+            by: who does this, for the audit log.
 
         Raises:
             StoreUnavailable: the store does not answer.
-            ConfigurationError: the keys were sealed under another master key.
+            ConfigurationError: the keys were sealed with another master key.
         """
         await self.ring.reload()
         now = self.clock.now()
@@ -89,9 +95,9 @@ class SigningKeys:
         await self._retire_superseded(by)
 
     async def keep_in_step(self) -> None:
-        """Run `ensure` from time to time, until cancelled; soon again while no key is known."""
+        """Run `ensure` again and again until cancelled; every second while no key is known."""
         while True:
-            pause = self.step_every if self.ring.records else _RETRY_EVERY
+            pause = self.step_every if self.ring.records else _RETRY_INTERVAL
             await asyncio.sleep(pause.total_seconds())
             try:
                 await self.ensure()
@@ -101,10 +107,16 @@ class SigningKeys:
                 logging.getLogger("gatelodge.tokens").exception("signing_keys.unreadable")
 
     async def rotate(self, by: Actor) -> SigningKey:
-        """Publish the next key now; it signs once every cached JWKS has run out.
+        """Publish the next key now, and return it; it starts to sign after `PUBLISH_LEAD`.
 
-        While such a key waits for its hour, asking again returns that key, so that several
-        servers or a command given twice make one rotation.
+        If a published key does not sign yet, that key is returned. So several servers, or a command
+        that is run twice, make only one rotation. If no key signs, the new key signs at once.
+
+        Args:
+            by: who rotates, for the audit log.
+
+        Raises:
+            StoreUnavailable: the store does not answer.
         """
         await self.ring.reload()
         pending = self.ring.pending()
@@ -117,14 +129,19 @@ class SigningKeys:
         return self.ring.records[-1]
 
     async def drop(self, kid: str, by: Actor) -> None:
-        """Let a key verify nothing from now on: the switch for a private key that leaked.
+        """Stop using a key at once, because its private key leaked.
 
-        If it was the one that signs, its successor is added first, and signs at once: at no moment
-        is there none. This process obeys at once, the others as soon as the feed tells them.
+        If the key signs now, a successor is added first and signs at once, so that there is always
+        a key that signs. This process stops accepting the key's tokens now; other processes stop
+        as soon as the feed tells them.
+
+        Args:
+            kid: the id of the key.
+            by: who drops the key, for the audit log.
 
         Raises:
             NoSuchKey: no key has this id.
-            StoreUnavailable: the store does not answer; the key is as it was.
+            StoreUnavailable: the store does not answer; the key is unchanged.
         """
         await self.ring.reload()
         if all(key.kid != kid for key in self.ring.records):
@@ -137,14 +154,14 @@ class SigningKeys:
         await self.ensure(by)
 
     async def list_keys(self) -> list[SigningKey]:
-        """Return every key that is kept, the oldest first."""
+        """Return all stored keys, the oldest first."""
         return await self.store.list_keys()
 
     async def find(self, kid: str) -> VerificationKey | None:
-        """Return the key that checks tokens with this kid, or None; see `KeyRing.find`.
+        """Return the key that verifies tokens with this kid, or None; see `KeyRing.find`.
 
         Raises:
-            StoreUnavailable: memory is too old to trust, and the store does not answer.
+            StoreUnavailable: the keys in memory are too old, and the store does not answer.
         """
         return await self.ring.find(kid)
 
@@ -152,8 +169,8 @@ class SigningKeys:
         """Return the kid and the private key that sign now.
 
         Raises:
-            StoreUnavailable: they could not be read yet.
-            ConfigurationError: there is none, since `ensure` was not called.
+            StoreUnavailable: the keys could not be read yet.
+            ConfigurationError: there is no key, because `ensure` was not called.
         """
         held = self.ring.signing_key()
         if held is not None:
@@ -163,7 +180,7 @@ class SigningKeys:
         raise ConfigurationError("There is no signing key yet.")
 
     async def _add(self, not_before: datetime, by: Actor) -> None:
-        """Make the key that follows the last one, unless another server makes it first."""
+        """Store the next key, unless another server stores it first; then read all keys."""
         newest = self.ring.records[-1:]
         number = newest[0].number + 1 if newest else 1
         key = self._make(number, not_before)
@@ -182,14 +199,14 @@ class SigningKeys:
             algorithm=EDDSA,
             public_key=private_key.public_key().public_bytes_raw(),
             sealed_private_key=self.master_key.seal(
-                SEALED_FOR, private_key.private_bytes_raw(), kid.encode()
+                SEAL_PURPOSE, private_key.private_bytes_raw(), kid.encode()
             ),
             created_at=now,
             not_before=not_before,
         )
 
     async def _retire_superseded(self, by: Actor) -> None:
-        """Let each key retire at the moment the one after it signs."""
+        """Set the retirement of each key that has a successor: it retires when that one signs."""
         superseded = [
             (older, newer.not_before)
             for older, newer in pairwise(self.ring.records)

@@ -1,11 +1,11 @@
-"""What a client holds of a session: its two secrets, and how they travel."""
+"""The token pair: what a client holds of a session, and how it is delivered."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
 Delivery = Literal["bearer", "cookie"]
-"""Whether tokens travel in bodies, or in HttpOnly cookies."""
+"""How tokens are delivered: `bearer` (in the body) or `cookie` (in HttpOnly cookies)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,10 +13,10 @@ class TokenPair:
     """The access token and the refresh token of one session.
 
     Attributes:
-        access_token: a signed JWT, as it goes into a header or cookie.
-        refresh_token: an opaque text, to be traded for the next pair.
-        delivery: how the session's tokens travel.
-        expires_at: when the session ends at the latest, whatever is refreshed.
+        access_token: a signed JWT, for a header or a cookie.
+        refresh_token: an opaque text that the client trades for the next pair.
+        delivery: how the session's tokens are delivered.
+        expires_at: when the session ends at the latest; no refresh extends it.
     """
 
     access_token: str = field(repr=False)

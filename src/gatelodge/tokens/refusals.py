@@ -1,11 +1,11 @@
-"""What is refused of access tokens."""
+"""The refusals about access tokens."""
 
 from gatelodge.errors import NotFound, Unauthenticated
 from gatelodge.marks import N_
 
 
 class InvalidToken(Unauthenticated):
-    """The access token is not one of ours, or its session or user has ended."""
+    """The access token is not valid here, or its session or user has ended."""
 
     code = "token_invalid"
     default = "Unauthorized!"
@@ -14,7 +14,7 @@ class InvalidToken(Unauthenticated):
 
 
 class ExpiredToken(Unauthenticated):
-    """The access token was good, and its time is over."""
+    """The access token has expired, and is valid otherwise."""
 
     code = "token_expired"
     default = "Unauthorized! Access Token was expired!"

@@ -1,4 +1,4 @@
-"""The record of a signing key, and the port that keeps it."""
+"""The record of a signing key, and the port that stores it."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -7,19 +7,19 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class SigningKey:
-    """A key pair that signs access tokens, as it is kept.
+    """A key pair that signs access tokens, as it is stored.
 
     Attributes:
-        number: 1 for the first key, then one more each; unique, so that of several servers that
-            make the next key together exactly one does.
-        kid: names the key in a token's header and in the JWKS.
-        algorithm: the one JWS algorithm this key is used with.
+        number: 1 for the first key, 2 for the second, and so on. It is unique: when several
+            servers add the next key at once, exactly one succeeds.
+        kid: the id of the key in the header of tokens and in the JWKS.
+        algorithm: the only JWS algorithm that the key is used with.
         public_key: the raw public key (RFC 8037: 32 bytes for Ed25519).
-        sealed_private_key: the raw private key, encrypted under the master key.
-        created_at: when it was made, and published.
-        not_before: from when on it signs.
-        retires_at: from when on it no longer signs, or None.
-        gone_at: from when on it no longer verifies, or None.
+        sealed_private_key: the raw private key, encrypted with the master key.
+        created_at: when the key was created and published.
+        not_before: when the key starts to sign.
+        retires_at: when the key stops signing, or None.
+        gone_at: when the key stops verifying, or None.
     """
 
     number: int
@@ -34,21 +34,23 @@ class SigningKey:
 
 
 class SigningKeyStore(Protocol):
-    """Signing keys at rest. Every method is atomic and, once it returns, durable."""
+    """The stored signing keys. Every method is atomic; changes are durable when it returns."""
 
     async def add(self, key: SigningKey) -> None:
-        """Keep a new key.
+        """Store a new key.
 
         Raises:
-            AlreadyExists: of `number`; of many callers with one number, exactly one succeeds.
+            AlreadyExists: there is a key with this `number` (then `field` is `number`). Of several
+                callers with the same number, exactly one succeeds.
         """
 
     async def list_keys(self) -> list[SigningKey]:
-        """Return every key, in order of number."""
+        """Return all keys, ordered by number."""
 
     async def retire(self, kid: str, *, retires_at: datetime, gone_at: datetime) -> bool:
-        """Set when a key stops signing and when it stops verifying.
+        """Set when a key stops signing and when it stops verifying; return whether it changed.
 
-        Nothing changes where it stops verifying as early already: no key comes back. True for
-        exactly one of many callers with the same times.
+        The times are only moved earlier: nothing changes if the key's `gone_at` is already as early
+        as the new one, or if there is no such key. So a dropped key never becomes valid again. Of
+        several callers with the same times, exactly one gets True.
         """
