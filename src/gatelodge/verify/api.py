@@ -1,4 +1,4 @@
-"""The doors for programs that check tokens: proxies that ask each time, and public keys."""
+"""The routes for programs that check tokens: forward-auth for proxies, and the public keys."""
 
 from typing import Annotated
 from urllib.parse import quote
@@ -27,18 +27,19 @@ keys_door = Door(tag="tokens")
 SIGN_IN_PAGE = "/sign-in"
 
 
-def leads_back(request: Request) -> bool:
-    """Say whether the browser can be made to come again, so that cookies may be renewed.
+def may_renew_cookies(request: Request) -> bool:
+    """Say whether this request may renew the caller's cookies.
 
-    Proxies drop the cookies that a good answer to their question sets, and a refresh token whose
-    successor never arrived ends the session when it comes again. Other answers they hand on.
+    A proxy drops the cookies of a 200 answer. The browser would then present its old refresh token
+    again, and that ends the session. So the cookies are renewed only if the browser can be
+    redirected to the address that it asked for: the proxy passes that answer on, with the cookies.
     """
-    return _redirects(request) and return_address(request, MAX_TARGET_BYTES) != ""
+    return _wants_redirect(request) and return_address(request, MAX_TARGET_BYTES) != ""
 
 
-def to_sign_in(request: Request) -> Response | None:
-    """Return the way to the sign-in page for a browser, where the proxy asked for it."""
-    if not _redirects(request) or not prefers_page(request.scope["headers"]):
+def redirect_to_sign_in(request: Request) -> Response | None:
+    """Return a redirect to the sign-in page, or None unless the proxy wants one for a browser."""
+    if not _wants_redirect(request) or not prefers_page(request.scope["headers"]):
         return None
     public = service_of(request, SameOrigin).public
     location = f"{public}{SIGN_IN_PAGE}"
@@ -49,11 +50,15 @@ def to_sign_in(request: Request) -> Response | None:
 
 
 def return_address(request: Request, most: int = MAX_CHARACTERS) -> str:
-    """Return the address that the proxy was asked for, if a browser may be led back to it.
+    """Return the address that the browser asked the proxy for, if a redirect may lead to it.
 
-    It is made of `X-Forwarded-Proto`, `-Host` and `-Uri`, and must be on the public origin or on
-    one that is configured: exact values, nothing that looks like them. Else nothing. Nor is
-    one returned that is longer than `most`: the sign-in page carries short ones only.
+    The address is built from `X-Forwarded-Proto`, `-Host` and `-Uri`. Its origin must equal the
+    public origin or a configured one exactly. Otherwise, or if the path is too long, the result is
+    empty.
+
+    Args:
+        request: the proxy's request.
+        most: the maximum length of the path; the sign-in page accepts short ones only.
     """
     header = request.headers.get
     origin = _forwarded_origin(header("x-forwarded-proto", ""), header("x-forwarded-host", ""))
@@ -73,8 +78,8 @@ def _redirects(request: Request) -> bool:
     return request.query_params.get("redirect") == "1"
 
 
-class Question(BaseModel):
-    """What a proxy may ask; a name that is misspelt must not ask for less."""
+class VerifyQuery(BaseModel):
+    """The query of forward-auth; unknown names are refused, so that no typo drops a check."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -89,30 +94,30 @@ class Question(BaseModel):
     rule=SIGNED_IN,
     refuses=(Forbidden,),
     repeatable=("role",),
-    when_signed_out=to_sign_in,
-    renews=leads_back,
+    when_signed_out=redirect_to_sign_in,
+    renews=may_renew_cookies,
     response_class=Response,
 )
 async def verify(
     request: Request,
     caller: Caller,
-    asked: Annotated[Question, Query()],
+    asked: Annotated[VerifyQuery, Query()],
 ) -> Response:
-    """Say who makes a request that a proxy has received; 401 or 403 where nobody may pass.
+    """Say who makes the request that a proxy received; 401 or 403 if it must not pass.
 
     The answer names the caller in `X-Auth-User`, `X-Auth-Subject` and `X-Auth-Roles`. Headers of
     these names in the request are never read.
     """
     if SET_COOKIES in request.scope:
-        # As it was asked: escapes would make it up to three times as long, and an answer whose
-        # headers are too long for the proxy loses the new cookies.
+        # The address stays unescaped: escapes could make it three times as long, and the proxy
+        # drops an answer with too long headers, and the new cookies with it.
         return Response(
             status_code=307, headers={"Location": return_address(request, MAX_TARGET_BYTES)}
         )
     if asked.role and not any(name in caller.roles for name in asked.role):
         raise Forbidden(caller=caller.subject)
     response = Response()
-    # Bytes, as the fast door sends them: a name that folds to ASCII need not be ASCII itself.
+    # Bytes, as in the fast door: the shown username may contain characters other than ASCII.
     response.raw_headers = [*identity_headers(caller), *response.raw_headers]
     return response
 
@@ -142,7 +147,7 @@ async def jwks(
     gate: Annotated[Gate, Provided(Gate)],
     response: Response,
 ) -> dict[str, list[dict[str, str]]]:
-    """Return the public keys, those that will sign soon and those that signed lately included."""
+    """Return the public keys, including those that will sign soon or have recently retired."""
     published = await keys.ring.published(trusted=gate.feed.catch_up())
     response.headers["Cache-Control"] = f"public, max-age={int(JWKS_MAX_AGE.total_seconds())}"
     response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
