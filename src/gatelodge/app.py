@@ -392,7 +392,7 @@ def create_app(house: House) -> App:
         hosts=hosts,
         secure=house.settings.secure,
         refuse=refuse,
-        let_in=cors.headers_for if cors else None,
+        cors_headers=cors.headers_for if cors else None,
         client_of=TrustedProxies(house.settings.trusted_proxies).client_of,
     )
     return FastDoor(shell, house.gate, house.delivery.names, fast_routes(shell))

@@ -1,4 +1,4 @@
-"""Whether whoever asks is a browser that shows a page, or a program that reads JSON."""
+"""Whether a request prefers HTML (a browser) or JSON (a program)."""
 
 from gatelodge.quality import weights_in
 from gatelodge.web.shell import Headers
@@ -8,10 +8,10 @@ _JSON = ("application/json", "application/*", "*/*")
 
 
 def prefers_page(headers: Headers) -> bool:
-    """Say whether HTML is wanted more than JSON.
+    """Say whether the `Accept` header prefers HTML to JSON.
 
-    Without `Accept`, or with one that likes both alike (`*/*`, as curl sends it), the answer is
-    no: programs for the tutorial's server expect JSON from it.
+    Without the header, or if both have the same weight (curl sends `*/*`), the answer is no: the
+    clients of the tutorial expect JSON then.
     """
     values = [value.decode("latin-1") for name, value in headers if name == b"accept"]
     weights = weights_in(",".join(values))
@@ -19,5 +19,5 @@ def prefers_page(headers: Headers) -> bool:
 
 
 def _weight(weights: dict[str, float], ranges: tuple[str, ...]) -> float:
-    """Return the weight of the most specific of these ranges that was given."""
+    """Return the weight of the first of these ranges that the header has; 0 if it has none."""
     return next((weights[each] for each in ranges if each in weights), 0.0)

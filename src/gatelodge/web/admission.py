@@ -1,4 +1,4 @@
-"""How a request is let in: by a header or by cookies, which renew themselves on the way."""
+"""Admission: finds the caller of a request by its header or cookies, and renews cookies."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -19,19 +19,19 @@ from gatelodge.web.same_origin import SAFE_METHODS, SameOrigin
 
 
 class Renewal(Protocol):
-    """Trades refresh tokens for requests of which nothing else is good any more."""
+    """Trades the refresh token of a request whose access token is missing or has expired."""
 
     async def renew(self, token: str, origin: Origin) -> tuple[Principal, TokenPair]:
-        """Return who the refresh token signs in, and their new tokens.
+        """Trade the refresh token. Return its user as a principal, and the new tokens.
 
         Raises:
-            InvalidToken: it is not good any more.
+            InvalidToken: the refresh token is not valid any more.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """Ask the gate about a request, whatever carries its tokens."""
+    """Asks the gate who makes a request, with the token from a header or a cookie."""
 
     gate: Gate
     renewal: Renewal
@@ -39,14 +39,21 @@ class Admission:
     same_origin: SameOrigin
 
     async def admit(self, request: Request, rule: Rule, *, renew: bool = True) -> Principal | None:
-        """Return who makes the request, or None where the rule asks nobody.
+        """Return who makes the request, or None if the rule admits anybody.
 
-        A header wins over the cookies, and then they do not count at all. Cookies whose access
-        token is over are renewed, unless the answer might not take the new ones to the browser.
+        If a header carries a token, cookies are ignored. If the access token in the cookies is
+        missing or not valid any more, the refresh cookie is traded: the answer sets new cookies.
+
+        Args:
+            request: the request.
+            rule: who may make it.
+            renew: whether the refresh cookie may be traded. False if the answer's cookies may not
+                reach the browser.
 
         Raises:
             Refusal: as `Gate.admit`.
-            CrossSiteRequest: a change is asked for by a page we do not know.
+            ConflictingTokens: two headers, or two cookies of one name, carry different tokens.
+            CrossSiteRequest: a page of an unknown origin made the browser send this request.
         """
         headers, method = request.scope["headers"], request.scope["method"]
         if rule.public and method in SAFE_METHODS:
@@ -62,7 +69,7 @@ class Admission:
         return await self._admit_by_cookies(request, cookies, rule)
 
     async def recognise(self, request: Request) -> Principal | None:
-        """Return who makes a request that anybody may make, or None where nobody is signed in."""
+        """Return who makes the request, or None if nobody is signed in; the route is public."""
         try:
             return await self.admit(request, SIGNED_IN)
         except (NoToken, InvalidToken, ExpiredToken, ConflictingTokens):
@@ -77,13 +84,14 @@ class Admission:
             try:
                 return await self.gate.admit(cookies.access, rule)
             except (ExpiredToken, InvalidToken):
-                pass  # its time is over, or its key is gone: the refresh token decides
+                pass  # it has expired, or its key is gone: the refresh token decides
         return self.gate.authorize(await self._renew(request, cookies.refresh), rule)
 
     async def _renew(self, request: Request, refresh_token: str) -> Principal:
-        """Trade the refresh cookie; the answer, whatever it is, carries the new ones.
+        """Trade the refresh cookie. The answer sets the new cookies, even if it is a refusal.
 
-        A renewal that fails leaves the cookies alone: they may be newer than this request.
+        If the trade fails, the answer does not clear the cookies: another request may have renewed
+        them already.
         """
         principal, pair = await self.renewal.renew(refresh_token, origin_of(request))
         self.delivery.set_cookies(request.scope, pair)

@@ -1,4 +1,4 @@
-"""The base of every body that a door reads or writes."""
+"""The base classes of the JSON bodies that doors read and write."""
 
 from typing import Any
 
@@ -10,13 +10,13 @@ from gatelodge.errors import InvalidRequest
 
 
 class Request(BaseModel):
-    """A body that comes in: exact types, no unknown fields."""
+    """The body of a request: exact types, and no unknown fields."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, alias_generator=to_camel)
 
 
 class Answer(BaseModel):
-    """A body that goes out; tokens are spelled as the tutorial's clients read them."""
+    """The body of an answer; names are in camel case, as the tutorial's clients read them."""
 
     model_config = ConfigDict(
         frozen=True, populate_by_name=True, alias_generator=to_camel, extra="forbid"
@@ -27,7 +27,7 @@ def read_json(body: bytes) -> Any:
     """Return the value of a JSON body.
 
     Raises:
-        InvalidRequest: it is not JSON as `strict_json.py` allows it; the message says why.
+        InvalidRequest: `strict_json.py` refuses the body; the message says why.
     """
     try:
         return strict_json.parse(body)
@@ -36,6 +36,6 @@ def read_json(body: bytes) -> Any:
 
 
 class Message(Answer):
-    """A sentence for people."""
+    """An answer that is one sentence for people."""
 
     message: str

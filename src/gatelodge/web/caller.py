@@ -1,4 +1,4 @@
-"""What a request says of its caller: where it came from, and the token it carries."""
+"""What a request tells about its caller: its origin, and the token in its headers."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -13,12 +13,12 @@ from gatelodge.web.shell import REQUEST_ID, Headers, Scope
 
 
 def origin_of(request: Request) -> Origin:
-    """Return where the request came from."""
+    """Return where a request came from, as the audit log records it."""
     return origin_of_scope(request.scope)
 
 
 def origin_of_scope(scope: Scope) -> Origin:
-    """Return where the request of an ASGI scope came from."""
+    """Return where the request with this ASGI scope came from."""
     client = scope.get("client")
     agent = next((value for name, value in scope["headers"] if name == b"user-agent"), b"")
     return Origin(
@@ -29,13 +29,14 @@ def origin_of_scope(scope: Scope) -> Origin:
 
 
 def token_in(headers: Headers) -> str | None:
-    """Return the access token that the headers carry, or None.
+    """Return the access token in the headers, or None.
 
-    It travels in `Authorization: Bearer …` or in `x-access-token`. An empty header counts as
-    none: the tutorial's clients send those when nobody is signed in.
+    The token is in `Authorization: Bearer …` or in `x-access-token`. An empty header counts as no
+    token: the tutorial's clients send it when nobody is signed in.
 
     Raises:
-        ConflictingTokens: there are two different ones, or one is malformed (RFC 6750, 3.1).
+        ConflictingTokens: the headers carry two different tokens, or a header is malformed (RFC
+            6750, section 3.1).
     """
     bearer = _only([value for name, value in headers if name == b"authorization"])
     plain = _only([value for name, value in headers if name == b"x-access-token"])
@@ -71,7 +72,7 @@ async def _caller(request: Request) -> Principal:
 
 
 From = Annotated[Origin, Depends(_origin)]
-"""Where the request came from."""
+"""Dependency: where the request came from."""
 
 Caller = Annotated[Principal, Depends(_caller)]
-"""Who makes the request; only on routes whose rule asks for somebody."""
+"""Dependency: who makes the request; only on routes whose rule is not public."""

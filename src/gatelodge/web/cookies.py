@@ -1,4 +1,4 @@
-"""How tokens travel: in the answer's body, or in HttpOnly cookies (security.md, section 6)."""
+"""Token delivery: in the body of the answer, or in HttpOnly cookies (security.md, section 6)."""
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -13,9 +13,9 @@ from gatelodge.web.shell import SET_COOKIES, Headers, Scope
 
 SameSite = Literal["lax", "strict", "none"]
 
-# RFC 6265, 5.2. What else `strip` takes for blank, such as U+00A0, is part of a name to a browser,
-# which would let other hosts of the domain set `\xa0__Host-…`.
-_BLANKS = b" \t"
+# RFC 6265, section 5.2. `strip` without an argument would also remove U+00A0. For browsers that
+# character is part of a name, so that other hosts of the domain may set `\xa0__Host-…`.
+_WHITESPACE = b" \t"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,17 +28,17 @@ class CookieTokens:
 
 @dataclass(frozen=True, slots=True)
 class TokenDelivery:
-    """Hand tokens over, and read them back from cookies.
+    """Delivers tokens, and reads them from cookies.
 
     Attributes:
-        clock: what time it is.
-        default: how a sign-in that does not say is answered.
-        tutorial: whether its profile is on; then a sign-in that is answered in the body sets the
-            cookies too.
-        secure: whether people come by TLS; else the cookies go without `Secure` and prefix.
-        domain: the domain whose hosts share the cookies; empty: this host alone.
-        same_site: the cookies' SameSite attribute.
-        access_life: how long an access token, and so its cookie, lives.
+        clock: tells the current time.
+        default: the delivery for a sign-in that does not choose one.
+        tutorial: whether the tutorial profile is on; then `bearer` sign-ins set cookies too.
+        secure: whether users reach the server over TLS; otherwise cookies have no `Secure`
+            attribute and no name prefix.
+        domain: the domain whose hosts share the cookies; empty: only this host.
+        same_site: the `SameSite` attribute of the cookies.
+        access_life: how long an access token is valid, and so how long its cookie is kept.
     """
 
     clock: Clock
@@ -61,21 +61,26 @@ class TokenDelivery:
 
     @property
     def names(self) -> tuple[bytes, bytes]:
-        """The names of both, as they stand in a request: the access token's first."""
+        """The names of both cookies as bytes: the access token's, then the refresh token's."""
         return self.access_cookie.encode(), self.refresh_cookie.encode()
 
     def after_sign_in(self, scope: Scope, pair: TokenPair) -> bool:
-        """Set the cookies where they are wanted; say whether the body carries the tokens too."""
-        if self._by_cookies(pair.delivery):
+        """Set the cookies if the delivery uses them; say whether the body must carry the tokens."""
+        if self._uses_cookies(pair.delivery):
             self.set_cookies(scope, pair)
         return pair.delivery == "bearer"
 
     def former_token(self, headers: Headers, delivery: Delivery) -> str | None:
-        """Return the refresh token whose cookie a sign-in so delivered is about to replace."""
-        return self.read(headers).refresh if self._by_cookies(delivery) else None
+        """Return the refresh token in the cookie that a sign-in will replace, or None.
+
+        Args:
+            headers: the headers of the sign-in request.
+            delivery: the delivery of the new tokens.
+        """
+        return self.read(headers).refresh if self._uses_cookies(delivery) else None
 
     def set_cookies(self, scope: Scope, pair: TokenPair) -> None:
-        """Let the answer to this request, whatever it will be, carry the tokens as cookies."""
+        """Make the answer to this request set the token cookies, even if it is a refusal."""
         left = pair.expires_at - self.clock.now()
         scope[SET_COOKIES] = [
             self._cookie(self.access_cookie, pair.access_token, self.access_life),
@@ -83,7 +88,7 @@ class TokenDelivery:
         ]
 
     def clear_cookies(self, scope: Scope) -> None:
-        """Let the answer to this request take the cookies away."""
+        """Make the answer to this request delete the token cookies."""
         scope[SET_COOKIES] = [
             self._cookie(name, "", timedelta(0))
             for name in (self.access_cookie, self.refresh_cookie)
@@ -93,8 +98,8 @@ class TokenDelivery:
         """Return the tokens in a request's cookies.
 
         Raises:
-            ConflictingTokens: one of them is there twice and differs; another host of the domain
-                may have planted it.
+            ConflictingTokens: a cookie is present twice with different values; another host of
+                the domain may have set one of them.
         """
         lines = (value for name, value in headers if name == b"cookie")
         found = read_cookies(lines, self.names)
@@ -104,12 +109,12 @@ class TokenDelivery:
             refresh=None if refresh is None else refresh.decode("latin-1"),
         )
 
-    def _by_cookies(self, delivery: Delivery) -> bool:
+    def _uses_cookies(self, delivery: Delivery) -> bool:
         return delivery == "cookie" or self.tutorial
 
     @property
     def _prefix(self) -> str:
-        """Browsers let only the host itself set a `__Host-` cookie, and only over TLS."""
+        """The prefix of the names; only this host can set a `__Host-` cookie, and only over TLS."""
         if not self.secure:
             return ""
         return "__Secure-" if self.domain else "__Host-"
@@ -130,20 +135,24 @@ class TokenDelivery:
 
 
 Delivering = Annotated[TokenDelivery, Provided(TokenDelivery)]
-"""How tokens are handed over here."""
+"""Dependency: the token delivery."""
 
 
 def read_cookies(lines: Iterable[bytes], wanted: Collection[bytes]) -> dict[bytes, bytes]:
-    """Return the values of the cookies so named in these Cookie headers.
+    """Return the values of the wanted cookies, by name.
+
+    Args:
+        lines: the values of the request's Cookie headers.
+        wanted: the names of the cookies.
 
     Raises:
-        ConflictingTokens: one of them is there twice and differs.
+        ConflictingTokens: a wanted cookie is present twice with different values.
     """
     found: dict[bytes, bytes] = {}
     for line in lines:
         for item in line.split(b";"):
             name, _, value = item.partition(b"=")
-            name, value = name.strip(_BLANKS), value.strip(_BLANKS)
+            name, value = name.strip(_WHITESPACE), value.strip(_WHITESPACE)
             if value and name in wanted and found.setdefault(name, value) != value:
                 raise ConflictingTokens
     return found

@@ -1,4 +1,4 @@
-"""Which pages of other origins may read our answers: none but those that are configured."""
+"""CORS: which pages of other origins may read our answers. Only configured origins may."""
 
 from collections.abc import Iterable
 
@@ -11,19 +11,23 @@ _EXPOSED = b"X-Request-Id, Retry-After, WWW-Authenticate"
 
 
 class Cors:
-    """An ASGI application around another one that answers the preflights of configured origins.
+    """ASGI middleware that answers preflight requests of configured origins.
 
-    `headers_for` tells the shell what lets them read answers, its own refusals included. An origin
-    is named exactly or not at all: never `*`, never `null`, never a pattern.
+    The shell adds the headers of `headers_for` to every answer, also to its own refusals. Origins
+    must match exactly; `*`, `null` and patterns are not supported.
     """
 
     def __init__(self, app: App, origins: Iterable[str]) -> None:
-        """Wrap `app`."""
+        """Wrap `app`; pages of these origins may read answers, with credentials."""
         self._app = app
         self._origins = frozenset(origin.encode() for origin in origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a preflight, or hand the request on."""
+        """Answer a preflight request, or pass the request to the wrapped application.
+
+        Raises:
+            CrossSiteRequest: the preflight is of an origin that is not configured.
+        """
         headers: Headers = scope.get("headers", [])
         wanted = _value(headers, b"access-control-request-method")
         if scope.get("method") == "OPTIONS" and wanted and _value(headers, b"origin") is not None:
@@ -32,7 +36,7 @@ class Cors:
             await self._app(scope, receive, send)
 
     def headers_for(self, asked: Iterable[tuple[bytes, bytes]]) -> Headers:
-        """Return what lets the page that asks, if it is of a configured origin, read the answer."""
+        """Return the CORS headers for an answer; `asked` are the headers of the request."""
         origin = _value(asked, b"origin")
         if origin is None or origin not in self._origins:
             return [(b"vary", b"Origin")]

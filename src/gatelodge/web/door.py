@@ -1,4 +1,4 @@
-"""Doors: groups of routes of which each says who may call it and how it refuses."""
+"""Doors: groups of JSON routes. Every route states who may call it and what it may refuse."""
 
 import re
 from collections.abc import Callable, Coroutine, Iterable
@@ -43,44 +43,45 @@ Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
 _DECLARED = "__gatelodge__"
 
-_ALWAYS = (InvalidRequest, StoreUnavailable, InternalError)
-_CHANGING = (CrossSiteRequest, ConflictingTokens, OutcomeUnknown)
-_WITH_BODY = (BodyTooLarge, BodyTooSlow, UnsupportedMediaType)
+_REFUSALS_OF_ALL = (InvalidRequest, StoreUnavailable, InternalError)
+_REFUSALS_OF_CHANGES = (CrossSiteRequest, ConflictingTokens, OutcomeUnknown)
+_REFUSALS_OF_BODIES = (BodyTooLarge, BodyTooSlow, UnsupportedMediaType)
 
 
 class Problem(BaseModel):
-    """How every refusal looks."""
+    """The JSON body of every refusal."""
 
     model_config = ConfigDict(title="Problem")
 
-    code: str = Field(description="For programs; never changes.")
-    message: str = Field(description="For people.")
-    field: str | None = Field(default=None, description="What was refused, where it is one field.")
-    request_id: str = Field(description="Names this request in the server's log.")
+    code: str = Field(description="The name of the refusal, for programs; never changes.")
+    message: str = Field(description="The text for people.")
+    field: str | None = Field(default=None, description="The field that was refused, if it is one.")
+    request_id: str = Field(description="The id of this request in the server's log.")
 
 
-def _nothing(_request: Request) -> None:
-    """Make no answer of one's own: the refusal is answered as any other."""
+def _no_special_answer(_request: Request) -> None:
+    """Return None: the refusal gets the usual answer."""
 
 
-def _always(_request: Request) -> bool:
-    """Let any answer carry renewed cookies."""
+def _may_always_renew(_request: Request) -> bool:
+    """Return True: all answers may set renewed cookies."""
     return True
 
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """What a route says of itself.
+    """The declaration of a route.
 
     Attributes:
         method: the HTTP method.
-        path: as in the OpenAPI document.
-        pattern: what the paths of its requests match.
-        rule: who may call.
-        repeatable: query parameters that may come more than once.
-        when_signed_out: makes the answer to a caller who is not signed in, unless it returns None.
-        renews: says whether the answer to a request may carry renewed cookies.
-        answers: the status of a page's answer to whoever may call, and brings nothing along.
+        path: the path, as in the OpenAPI document.
+        pattern: the regular expression that the paths of its requests match.
+        rule: who may call the route.
+        repeatable: the query parameters that may be given more than once.
+        when_signed_out: returns the answer to a caller who is not signed in, or None for the usual
+            refusal.
+        renews: says whether the answer to a request may set renewed cookies.
+        answers: the status of a page for a caller who may see it and sends no fields; for tests.
     """
 
     method: str
@@ -88,16 +89,16 @@ class Declared:
     pattern: re.Pattern[str]
     rule: Rule
     repeatable: frozenset[str]
-    when_signed_out: Callable[[Request], Response | None] = _nothing
-    renews: Callable[[Request], bool] = _always
+    when_signed_out: Callable[[Request], Response | None] = _no_special_answer
+    renews: Callable[[Request], bool] = _may_always_renew
     answers: int = 200
 
 
 class GuardedRoute(APIRoute):
-    """A route that asks the gate before it reads anything else of the request."""
+    """A route that asks for the caller before it reads anything else of the request."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Return the handler with its guard in front."""
+        """Return FastAPI's handler, with the guard before it."""
         answer = super().get_route_handler()
         declared = declaration_of(self.endpoint)
         body = self.body_field
@@ -123,10 +124,10 @@ class GuardedRoute(APIRoute):
 
 
 class Door:
-    """A group of routes under one prefix."""
+    """A group of JSON routes with one path prefix."""
 
     def __init__(self, prefix: str = "", *, tag: str) -> None:
-        """Start without routes; the tag groups them in the OpenAPI document."""
+        """Create a door without routes; the OpenAPI document groups them under the tag."""
         self.prefix = prefix
         self.router = APIRouter(prefix=prefix, tags=[tag], route_class=GuardedRoute)
         self.routes: list[Declared] = []
@@ -151,8 +152,8 @@ class Door:
         rule: Rule,
         refuses: Iterable[type[Refusal]] = (),
         repeatable: Iterable[str] = (),
-        when_signed_out: Callable[[Request], Response | None] = _nothing,
-        renews: Callable[[Request], bool] = _always,
+        when_signed_out: Callable[[Request], Response | None] = _no_special_answer,
+        renews: Callable[[Request], bool] = _may_always_renew,
         body: dict[str, Any] | None = None,
         **options: Any,
     ) -> Callable[[Endpoint], Endpoint]:
@@ -160,15 +161,16 @@ class Door:
 
         Args:
             method: the HTTP method.
-            path: below the door's prefix.
-            rule: who may call.
-            refuses: the refusals of this route beyond those that its rule and its body bring.
-            repeatable: query parameters that may come more than once.
-            when_signed_out: makes the answer to a caller without a good token, unless it returns
-                None.
-            renews: says whether the answer to a request may carry renewed cookies.
-            body: the JSON schema of a body that the endpoint reads by itself, leniently.
-            options: anything else that FastAPI's `add_api_route` takes.
+            path: the path after the door's prefix.
+            rule: who may call the route.
+            refuses: further refusals, for the OpenAPI document; those of the rule and of the
+                method are added.
+            repeatable: the query parameters that may be given more than once.
+            when_signed_out: returns the answer to a caller without a valid token, or None for the
+                usual refusal.
+            renews: says whether the answer to a request may set renewed cookies.
+            body: the JSON schema of a body that the endpoint reads itself, for the document.
+            options: further arguments of FastAPI's `add_api_route`.
         """
 
         def add(endpoint: Endpoint) -> Endpoint:
@@ -184,15 +186,15 @@ class Door:
             )
             setattr(endpoint, _DECLARED, declared)
             self.routes.append(declared)
-            refusals: tuple[type[Refusal], ...] = (*_ALWAYS, *_refusals_of(rule), *refuses)
+            refusals: tuple[type[Refusal], ...] = (*_REFUSALS_OF_ALL, *_refusals_of(rule), *refuses)
             if method not in SAFE_METHODS:
-                refusals += (*_CHANGING, *_WITH_BODY)
+                refusals += (*_REFUSALS_OF_CHANGES, *_REFUSALS_OF_BODIES)
             self.router.add_api_route(
                 path,
                 endpoint,
                 methods=[method],
                 responses=_documented(refusals),
-                openapi_extra=_security(rule) | _lenient_body(body),
+                openapi_extra=_security(rule) | _body_schema(body),
                 **options,
             )
             return endpoint
@@ -201,10 +203,11 @@ class Door:
 
 
 def declaration_of(endpoint: Callable[..., Any]) -> Declared:
-    """Return what a route says of itself.
+    """Return the declaration of an endpoint's route.
 
     Raises:
-        ConfigurationError: it says nothing; the server does not start with such a route.
+        ConfigurationError: the endpoint has none, so nobody knows who may call it. The server does
+            not start then.
     """
     declared = getattr(endpoint, _DECLARED, None)
     if not isinstance(declared, Declared):
@@ -213,10 +216,10 @@ def declaration_of(endpoint: Callable[..., Any]) -> Declared:
 
 
 def check_query(request: Request, repeatable: frozenset[str]) -> None:
-    """Refuse a parameter that two readers could read differently.
+    """Refuse a query parameter that is given twice: two programs could read it differently.
 
     Raises:
-        InvalidRequest: it is given twice.
+        InvalidRequest: a parameter that is not in `repeatable` is given twice.
     """
     query = request.scope["query_string"]
     if not query:
@@ -251,7 +254,7 @@ def _refusals_of(rule: Rule) -> tuple[type[Refusal], ...]:
 
 
 def _documented(refusals: Iterable[type[Refusal]]) -> dict[int | str, dict[str, Any]]:
-    """Return FastAPI's `responses` for these refusals, grouped by status."""
+    """Return the `responses` argument of FastAPI for these refusals, grouped by status."""
     grouped: dict[int | str, list[str]] = {}
     for refusal in dict.fromkeys(refusals):
         grouped.setdefault(status_of(refusal), []).append(f"`{refusal.code}`: {refusal.default}")
@@ -261,7 +264,7 @@ def _documented(refusals: Iterable[type[Refusal]]) -> dict[int | str, dict[str, 
     }
 
 
-def _lenient_body(schema: dict[str, Any] | None) -> dict[str, Any]:
+def _body_schema(schema: dict[str, Any] | None) -> dict[str, Any]:
     if schema is None:
         return {}
     return {"requestBody": {"content": {"application/json": {"schema": schema}}}}

@@ -1,8 +1,9 @@
-"""The fast door: the answers to usual checks, straight from memory, in front of FastAPI.
+"""The fast door: answers usual checks from memory, before FastAPI.
 
-It lets in and never refuses. A request that is unusual in any way (a method, a query, a header it
-does not expect, a token that memory does not know, a role that is missing) goes on to FastAPI,
-which has the same routes and answers byte for byte the same; a test holds the two together.
+The fast door only admits requests; it never refuses one. It passes every other request on to
+FastAPI: one with another method, query or header than usual, with a token that memory does not
+know, or without a role that it needs. FastAPI has the same routes and gives byte for byte the same
+answers; a test compares them.
 """
 
 from collections.abc import Mapping
@@ -24,7 +25,7 @@ _USUAL_QUERY_BYTES = 1024
 
 _READ = frozenset({b"host", b"authorization", b"x-access-token", b"cookie"})
 
-# Each of these makes a request unusual: another origin, a body, another protocol.
+# Headers of requests that the shell must see: another origin, a body, another protocol.
 _UNUSUAL = frozenset({b"origin", b"content-length", b"transfer-encoding", b"expect", b"upgrade"})
 
 
@@ -33,10 +34,11 @@ class FastRoute:
     """A path that the fast door answers.
 
     Attributes:
-        rule: who may call.
-        headers: of the answer, complete but for the request's id.
-        end: the message that carries its body.
-        identity: whether the answer names the caller, and the query may ask for roles.
+        rule: who may call the route.
+        headers: the headers of the answer, all except the request's id.
+        end: the ASGI message with the body of the answer.
+        identity: whether this is forward-auth: the answer names the caller, and the query may ask
+            for roles.
     """
 
     rule: Rule
@@ -46,7 +48,7 @@ class FastRoute:
 
 
 class FastDoor:
-    """An ASGI application in front of the shell."""
+    """An ASGI application in front of the shell. It answers usual checks from memory."""
 
     def __init__(
         self,
@@ -55,13 +57,13 @@ class FastDoor:
         cookies: tuple[bytes, bytes],
         routes: Mapping[str, FastRoute],
     ) -> None:
-        """Answer for these paths; hand on everything else.
+        """Answer requests for these routes; pass all others to the shell.
 
         Args:
-            shell: who answers what is handed on.
-            gate: who is asked.
-            cookies: the names of those that carry the access token and the refresh token.
-            routes: by their paths.
+            shell: the application that answers all other requests.
+            gate: the gate whose memory knows the callers.
+            cookies: the names of the access token's and the refresh token's cookie.
+            routes: the routes that are answered here, by path.
         """
         self._shell = shell
         self._gate = gate
@@ -71,7 +73,7 @@ class FastDoor:
         self._queries: Recent[bytes, tuple[str, ...]] = Recent(_MAX_REMEMBERED)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, or hand it on."""
+        """Answer one request, or pass it to the shell."""
         route = self._routes.get(scope.get("path", ""))
         headers = None if route is None else self._headers_for(scope, route)
         if route is None or headers is None:
@@ -81,7 +83,7 @@ class FastDoor:
         await send(route.end)
 
     def _headers_for(self, scope: Scope, route: FastRoute) -> Headers | None:
-        """Return the headers of the answer; None: this is not for the fast door."""
+        """Return the headers of the answer, or None if the shell must answer the request."""
         if scope.get("method") != "GET":
             return None
         query = scope["query_string"]
@@ -89,18 +91,18 @@ class FastDoor:
         token = self._token_in(scope["headers"])
         if asked is None or token is None:
             return None
-        number = (b"x-request-id", self._shell.new_request_id())
+        request_id = (b"x-request-id", self._shell.new_request_id())
         if route.rule.public:
-            return [*route.headers, number]
-        principal = self._let_in(token, route.rule, asked)
+            return [*route.headers, request_id]
+        principal = self._recall(token, route.rule, asked)
         if principal is None:
             return None
         if route.identity:
-            return [*identity_headers(principal), *route.headers, number]
-        return [*route.headers, number]
+            return [*identity_headers(principal), *route.headers, request_id]
+        return [*route.headers, request_id]
 
-    def _let_in(self, token: bytes, rule: Rule, asked: tuple[str, ...]) -> Principal | None:
-        """Return who calls, where memory knows them and they may; None: somebody else decides."""
+    def _recall(self, token: bytes, rule: Rule, asked: tuple[str, ...]) -> Principal | None:
+        """Return the caller if memory knows that they may; None: the shell must decide."""
         try:
             principal = self._gate.recall(token) if token else None
         except Refusal:
@@ -112,7 +114,7 @@ class FastDoor:
         return principal
 
     def _token_in(self, headers: Headers) -> bytes | None:
-        """Return the one token of a usual request, empty where it has none; None: unusual."""
+        """Return the token of a usual request, empty without a token; None: it is unusual."""
         read: dict[bytes, bytes] = {}
         size = 0
         for name, value in headers:
@@ -141,7 +143,7 @@ class FastDoor:
             return None
 
     def _answers_for(self, host: bytes) -> bool:
-        """Ask the shell for what it says of a Host header, and remember where that is yes."""
+        """Say whether the shell answers for a Host header; remember the hosts that it accepts."""
         answers = self._shell.answers_for(host)
         if answers:
             if len(self._hosts) == _MAX_REMEMBERED:
@@ -150,7 +152,7 @@ class FastDoor:
         return answers
 
     def _roles_in(self, query: bytes, route: FastRoute) -> tuple[str, ...] | None:
-        """Return the roles that the query asks for; None: it asks for something else."""
+        """Return the roles that the query asks for; None: the query is unusual."""
         if not route.identity or len(query) > _USUAL_QUERY_BYTES:
             return None
         roles = self._queries.find(query)

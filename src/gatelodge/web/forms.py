@@ -1,4 +1,4 @@
-"""Form bodies, which the tutorial's server reads as it reads JSON."""
+"""Form bodies: of pages, and of clients of the tutorial, whose server reads them like JSON."""
 
 import json
 from typing import Any
@@ -16,10 +16,10 @@ _LISTS = frozenset({"roles"})
 
 
 async def as_json(request: Request) -> Request:
-    """Return the same request with its form as JSON; any other request as it is.
+    """Return the request with its form body rewritten as JSON; other bodies stay unchanged.
 
     Raises:
-        InvalidRequest: it is no form, or gives a field twice that takes one value.
+        InvalidRequest: the body is not a valid form, or a field with one value is given twice.
     """
     if _kind(request) != FORM:
         return request
@@ -34,11 +34,11 @@ async def as_json(request: Request) -> Request:
 
 
 async def read(request: Request) -> dict[str, str]:
-    """Return the fields of a page's form, each of which comes once.
+    """Return the fields of a page's form, by name.
 
     Raises:
-        UnsupportedMediaType: the body is no form.
-        InvalidRequest: it is a broken one, or has a character that no field takes.
+        UnsupportedMediaType: the body is not declared as a form.
+        InvalidRequest: the form is malformed, has a field twice, or contains U+0000.
     """
     body = await request.body()
     if not body and not _kind(request):

@@ -1,4 +1,4 @@
-"""The OpenAPI document: every answer's shape, and how a caller proves who they are."""
+"""The OpenAPI document of the JSON routes."""
 
 from typing import Any
 
@@ -22,12 +22,12 @@ door = Door(tag="server")
 
 @door.get("/api/openapi.json", rule=ANYBODY)
 async def openapi(request: Request) -> dict[str, Any]:
-    """Return this document."""
+    """Return this OpenAPI document."""
     return document_of(request.app)
 
 
 def document_of(api: FastAPI) -> dict[str, Any]:
-    """Return the OpenAPI document of an application, made once."""
+    """Return the OpenAPI document of an application; it is made once and then kept."""
     if api.openapi_schema is None:
         api.openapi_schema = _make_document(api)
     return api.openapi_schema
@@ -46,8 +46,8 @@ def _make_document(api: FastAPI) -> dict[str, Any]:
         components["schemas"].pop(unused, None)
     for path in document["paths"].values():
         for operation in path.values():
-            operation["responses"].pop("422", None)  # ours is 400, with a code
+            operation["responses"].pop("422", None)  # this server answers 400 with a code instead
             for status, answer in operation["responses"].items():
-                if status >= "400":  # FastAPI gives them the media type of the 200
+                if status >= "400":  # FastAPI would use the media type of the 200 answer
                     answer["content"] = {"application/json": {"schema": PROBLEM}}
     return document

@@ -1,4 +1,4 @@
-"""Lists are pages: `?limit=` and an opaque `cursor`, answered with what comes next."""
+"""Lists in pages: `limit` and an opaque `cursor` in the query, `next` in the answer."""
 
 from typing import Annotated
 
@@ -7,14 +7,14 @@ from fastapi import Query
 from gatelodge.base64url import decode_base64url, encode_base64url
 from gatelodge.errors import InvalidRequest
 
-Limit = Annotated[int, Query(ge=1, le=200, description="How many at most.")]
+Limit = Annotated[int, Query(ge=1, le=200, description="The maximum number of items.")]
 Cursor = Annotated[
-    str | None, Query(max_length=256, description="`next` of the page before this one.")
+    str | None, Query(max_length=256, description="The `next` of the previous page.")
 ]
 
 
 def to_cursor(position: str) -> str:
-    """Return a cursor that says where the next page starts."""
+    """Return the cursor for a position, such as the id of the last item of a page."""
     return encode_base64url(position.encode())
 
 
@@ -22,7 +22,7 @@ def from_cursor(cursor: str | None) -> str | None:
     """Return the position in a cursor, or None for the first page.
 
     Raises:
-        InvalidRequest: it is not one of ours.
+        InvalidRequest: `to_cursor` did not make this cursor.
     """
     if cursor is None:
         return None

@@ -1,7 +1,7 @@
-"""Where a request came from that a reverse proxy handed on.
+"""The address of the client behind reverse proxies.
 
-Whoever asks can write `X-Forwarded-For`. It counts where the connection comes from a proxy that the
-settings name, and only as far back as such proxies wrote it (ASVS 4.1.3).
+Every client can write `X-Forwarded-For`. The header is used only if the connection comes from a
+proxy that the settings name, and then only the part that such proxies added (ASVS 4.1.3).
 """
 
 import logging
@@ -14,19 +14,19 @@ _MAX_HOPS = 32
 
 
 class TrustedProxies:
-    """The proxies whose word counts."""
+    """The reverse proxies whose `X-Forwarded-For` is believed."""
 
     def __init__(self, networks: Iterable[str]) -> None:
-        """Trust what connects from these addresses and networks."""
+        """Trust connections from these addresses and networks."""
         self._networks = [ip_network(each) for each in networks]
         self._warned = False
 
     def client_of(self, peer: str, headers: Headers) -> str:
-        """Return the address of the last one on the way who is none of the proxies.
+        """Return the address of the client: the last address that is not a trusted proxy.
 
         Args:
-            peer: who is at the other end of the connection.
-            headers: of the request.
+            peer: the address at the other end of the connection.
+            headers: the headers of the request.
         """
         client, hops = _read(peer), _hops(headers)
         if client is None or not hops:
@@ -36,7 +36,7 @@ class TrustedProxies:
             return peer
         for hop in reversed(hops):
             earlier = _read(hop)
-            if earlier is None:  # the last proxy that we trust wrote it: nobody else is to blame
+            if earlier is None:  # a trusted proxy wrote it: use that proxy's address
                 break
             client = earlier
             if not self._trusts(client):
@@ -44,7 +44,7 @@ class TrustedProxies:
         return str(client)
 
     def _warn_once(self, peer: IPv4Address | IPv6Address) -> None:
-        """Say that there seems to be a proxy which the settings do not name."""
+        """Log, once, that requests seem to come through a proxy that the settings do not name."""
         if peer.is_private and not self._warned:
             self._warned = True
             details = {"peer": str(peer), "setting": "GATELODGE_TRUSTED_PROXIES"}
@@ -55,19 +55,19 @@ class TrustedProxies:
 
 
 def _hops(headers: Headers) -> list[str]:
-    """Return the addresses in the order in which proxies added them, the last ones of too many."""
+    """Return the last 32 addresses in `X-Forwarded-For`, in the order of the header."""
     lines = [value.decode("latin-1") for name, value in headers if name == b"x-forwarded-for"]
     return [hop.strip() for line in lines for hop in line.split(",")][-_MAX_HOPS:]
 
 
 def _read(text: str) -> IPv4Address | IPv6Address | None:
-    """Return an address that is written with or without a port; None where it is none."""
+    """Return the address in a text, with or without a port, or None if there is none."""
     if text.startswith("["):
         text = text[1:].partition("]")[0]
     elif text.count(":") == 1:
         text = text.partition(":")[0]
     try:
-        address = ip_address(text.partition("%")[0])  # a zone is the proxy's own affair
+        address = ip_address(text.partition("%")[0])  # the zone means something only on the proxy
     except ValueError:
         return None
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None

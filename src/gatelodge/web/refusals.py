@@ -1,11 +1,11 @@
-"""What the HTTP doors refuse: requests that are malformed, too large, or of another site."""
+"""The refusals of HTTP: requests that are malformed, too large, or from another site."""
 
 from gatelodge.errors import Failed, Invalid, NotPermitted, Refusal
 from gatelodge.marks import N_
 
 
 class UnsupportedMediaType(Refusal):
-    """The body is of a content type that the route does not read."""
+    """The body has a content type that the route does not read."""
 
     code = "unsupported_media_type"
     default = "Send the body as application/json."
@@ -13,7 +13,7 @@ class UnsupportedMediaType(Refusal):
 
 
 class BodyTooLarge(Refusal):
-    """The body is larger than the route reads."""
+    """The body is larger than 16 KiB."""
 
     code = "body_too_large"
     default = "The request body is too large."
@@ -21,7 +21,7 @@ class BodyTooLarge(Refusal):
 
 
 class BodyTooSlow(Refusal):
-    """The body did not arrive in time."""
+    """The body did not arrive within 10 seconds."""
 
     code = "body_too_slow"
     default = "The request body did not arrive in time."
@@ -29,7 +29,7 @@ class BodyTooSlow(Refusal):
 
 
 class UriTooLong(Refusal):
-    """The path and query are longer than the server reads."""
+    """The path and the query are longer than 4 KiB together."""
 
     code = "uri_too_long"
     default = "The address is too long."
@@ -37,7 +37,7 @@ class UriTooLong(Refusal):
 
 
 class HeadersTooLarge(Refusal):
-    """The headers are too many, too long, or too large together."""
+    """There are too many headers, or a header or all of them together are too large."""
 
     code = "headers_too_large"
     default = "The request headers are too large."
@@ -45,7 +45,7 @@ class HeadersTooLarge(Refusal):
 
 
 class MethodNotAllowed(Refusal):
-    """The path exists; the method does not."""
+    """The path exists, but not with this method."""
 
     code = "method_not_allowed"
     default = "This address does not take that method."
@@ -63,7 +63,7 @@ class MisdirectedRequest(Refusal):
 
 
 class ConflictingTokens(Invalid):
-    """Two headers carry two different tokens, or one header is malformed (RFC 6750, 3.1)."""
+    """The request carries two different tokens, or a malformed one (RFC 6750, section 3.1)."""
 
     code = "token_conflict"
     default = "The request carries two different access tokens, or a malformed one."
@@ -72,7 +72,7 @@ class ConflictingTokens(Invalid):
 
 
 class CrossSiteRequest(NotPermitted):
-    """A page of another origin, which is not configured, made the browser send this."""
+    """A page of an origin that is not configured made the browser send this request."""
 
     code = "cross_site_request"
     default = "This request came from another site, which this server does not know."
@@ -80,7 +80,7 @@ class CrossSiteRequest(NotPermitted):
 
 
 class InternalError(Failed):
-    """What nobody foresaw. The log knows more, under the request id."""
+    """An unexpected error. The log has the details, under the request id."""
 
     code = "internal_error"
     default = "Something went wrong here. The log has it under the request id."

@@ -1,4 +1,4 @@
-"""The status of each kind of refusal, and the one shape of a refusal."""
+"""The answer to a refusal: its HTTP status, its headers and its JSON body."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -27,25 +27,25 @@ STATUS: Mapping[type[Refusal], int] = {
     refusals.MisdirectedRequest: 421,
     refusals.HeadersTooLarge: 431,
 }
-"""The HTTP status of each kind, and of what only HTTP refuses."""
+"""The HTTP status of each kind of refusal, and of refusals that only HTTP has."""
 
 _CHALLENGE = 'Bearer realm="gatelodge"'
 
 
 def status_of(refusal: type[Refusal]) -> int:
-    """Return the HTTP status of a class of refusals: that of the first kind along its bases."""
+    """Return the HTTP status of a refusal class: the first match in its method resolution order."""
     return next(STATUS[base] for base in refusal.__mro__ if base in STATUS)
 
 
 def refusal_response(refusal: Refusal, request_id: str) -> Response:
-    """Return the answer to a refused request."""
+    """Return the JSON answer to a refused request."""
     return JSONResponse(
         refusal_body(refusal, request_id), status_of(type(refusal)), refusal_headers(refusal)
     )
 
 
 def refusal_body(refusal: Refusal, request_id: str) -> dict[str, Any]:
-    """Return what a refused client reads."""
+    """Return the JSON body of a refusal."""
     body: dict[str, Any] = {"code": refusal.code, "message": refusal.message}
     if refusal.field is not None:
         body["field"] = refusal.field
@@ -53,9 +53,9 @@ def refusal_body(refusal: Refusal, request_id: str) -> dict[str, Any]:
 
 
 def refusal_headers(refusal: Refusal) -> dict[str, str]:
-    """Return the headers that go with a refusal.
+    """Return the headers of a refusal: `Retry-After`, and for tokens `WWW-Authenticate`.
 
-    Source: RFC 6750, section 3, for what a refused client is told about tokens.
+    Source: RFC 6750, section 3.
     """
     headers = {}
     if refusal.oauth_error:

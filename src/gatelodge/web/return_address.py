@@ -1,4 +1,4 @@
-"""Where a page may send its reader afterwards: here or to a configured origin, nowhere else."""
+"""Addresses that a page may redirect to afterwards: on this server or a configured origin."""
 
 from collections.abc import Collection
 from urllib.parse import urlsplit
@@ -7,11 +7,16 @@ MAX_CHARACTERS = 1024
 
 
 def checked(address: str, origins: Collection[str] = (), *, most: int = MAX_CHARACTERS) -> str:
-    r"""Return the address where it may be followed, else nothing.
+    r"""Return the address if a redirect may lead to it, else empty.
 
-    It is a path of this server, or lies on one of these origins, written exactly. Browsers read
-    `//host` and `/\host` as another host's address, and drop tabs and line ends before they read
-    (WHATWG URL). Anything but visible ASCII has no place in a header.
+    The address must be a path of this server, or start with one of these origins exactly. `//host`
+    and `/\host` are refused: browsers read them as addresses of another host, and ignore tabs and
+    line ends in between (WHATWG URL). Only visible ASCII is accepted, as in a header.
+
+    Args:
+        address: the address to check.
+        origins: the other origins that are allowed.
+        most: the maximum number of characters.
     """
     is_plain = address.isascii() and address.isprintable() and not set(address) & {" ", "\\"}
     if not is_plain or len(address) > most:
@@ -21,6 +26,6 @@ def checked(address: str, origins: Collection[str] = (), *, most: int = MAX_CHAR
 
 
 def origin_in(address: str) -> str:
-    """Return the origin of an address that was checked; nothing for a path of this server."""
+    """Return the origin of a checked address; empty for a path of this server."""
     parts = urlsplit(address)
     return f"{parts.scheme}://{parts.netloc}" if parts.netloc else ""

@@ -1,4 +1,4 @@
-"""Whether a page of ours made the browser send this (OWASP CSRF Prevention; Fetch Metadata)."""
+"""Protection against cross-site requests (OWASP CSRF Prevention Cheat Sheet; Fetch Metadata)."""
 
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -11,30 +11,35 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 @dataclass(frozen=True, slots=True)
 class SameOrigin:
-    """Refuse changes that pages of unknown origins ask for.
+    """Refuses requests that pages of unknown origins make a browser send.
 
     Attributes:
         public: the public origin, such as `https://id.example`.
-        origins: that one and those that are configured, such as `https://app.example`.
+        origins: the public origin and the configured ones, such as `https://app.example`.
     """
 
     public: str
     origins: frozenset[str]
 
     def check(self, method: str, headers: Headers, *, with_cookie: bool) -> None:
-        """Return if the request may change something.
+        """Refuse a request that changes something and comes from a page of an unknown origin.
 
-        What carries one of our cookies must show where it comes from. What carries none is refused
-        only where the browser says that another site sent it: it could sign a victim in as
-        somebody else (login CSRF, ASVS 7.6.2).
+        A request with one of our cookies must prove its origin. A request without them is refused
+        only if the browser says that another site sent it: such a request could sign the victim in
+        to the attacker's account (login CSRF, ASVS 7.6.2).
+
+        Args:
+            method: the HTTP method; safe methods always pass.
+            headers: the headers of the request.
+            with_cookie: whether the request carries one of our cookies.
 
         Raises:
-            CrossSiteRequest: it comes from elsewhere, or does not show that it does not.
+            CrossSiteRequest: the page has an unknown origin, or the request does not prove one.
         """
-        if method not in SAFE_METHODS and not self._is_ours(headers, without_word=not with_cookie):
+        if method not in SAFE_METHODS and not self._is_ours(headers, by_default=not with_cookie):
             raise CrossSiteRequest
 
-    def _is_ours(self, headers: Headers, *, without_word: bool) -> bool:
+    def _is_ours(self, headers: Headers, *, by_default: bool) -> bool:
         origin = _value(headers, b"origin")
         site = _value(headers, b"sec-fetch-site")
         if site == "none" and origin in {None, "null"}:

@@ -1,4 +1,4 @@
-"""How a door gets at a service: by its type, from the application's visible list."""
+"""How a door gets a service: by its type, from the list that the application was built with."""
 
 from collections.abc import Mapping
 from typing import Any, TypeVar
@@ -9,11 +9,11 @@ from starlette.requests import Request
 T = TypeVar("T")
 
 Services = Mapping[type[Any], Any]
-"""Each service under its own type."""
+"""All services, by type."""
 
 
 def Provided(kind: type[T]) -> Any:  # noqa: N802 - used like `Depends`
-    """Depend on the service of this type."""
+    """Return a FastAPI dependency on the service of this type."""
 
     async def provide(request: Request) -> T:
         service: T = service_of(request, kind)

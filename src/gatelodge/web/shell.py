@@ -1,4 +1,4 @@
-"""The outermost layer: what holds for every request and every answer, whatever is inside."""
+"""The shell: the outermost layer, with the limits and headers of all requests and answers."""
 
 import asyncio
 import logging
@@ -26,10 +26,10 @@ Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 Headers: TypeAlias = list[tuple[bytes, bytes]]
-LettingIn: TypeAlias = Callable[[Iterable[tuple[bytes, bytes]]], Headers]
-"""From a request's headers to those that let the page of another origin read the answer."""
+CorsHeadersFor: TypeAlias = Callable[[Iterable[tuple[bytes, bytes]]], Headers]
+"""Returns the CORS headers of an answer, given the headers of the request."""
 ClientOf: TypeAlias = Callable[[str, Headers], str]
-"""From who is at the other end of the connection, and a request's headers, to who asks."""
+"""Returns the client's address, given the peer's address and the headers of the request."""
 
 MAX_BODY_BYTES = 16 * 1024
 MAX_TARGET_BYTES = 4 * 1024
@@ -39,7 +39,7 @@ MAX_HEADERS = 64
 BODY_SECONDS = 10.0
 
 SET_COOKIES = "gatelodge.set_cookies"
-"""The key in the ASGI scope of the cookies that the answer will set, whatever it is."""
+"""The key in the ASGI scope of the cookies that the answer sets, even if it is a refusal."""
 
 REQUEST_ID = "gatelodge.request_id"
 """The key of the request's id in the ASGI scope."""
@@ -74,10 +74,11 @@ def _in_json(scope: Scope, refusal: Refusal) -> Response:
 
 
 class Shell:
-    """An ASGI application around another one.
+    """ASGI middleware around the whole application.
 
-    It gives each request an id, refuses what is too large, too slow or for another host, adds the
-    headers of security.md, section 10, and turns what nobody foresaw into a bare 500.
+    The shell gives each request an id, refuses requests that are too large, too slow or for another
+    host, and adds the headers of security.md, section 10, to every answer. An unexpected exception
+    is logged and answered with a bare 500.
     """
 
     def __init__(
@@ -86,17 +87,22 @@ class Shell:
         *,
         hosts: Iterable[str],
         secure: bool,
-        refuse: Callable[[Scope, Refusal], Response] = _in_json,
-        let_in: LettingIn | None = None,
+        refuse: Callable[[Scope, Refusal], Response] = _json_answer,
+        cors_headers: CorsHeadersFor | None = None,
         client_of: ClientOf = lambda peer, _headers: peer,
     ) -> None:
-        """Wrap `app`; answer only for these hosts (and loopback), `*` meaning any.
+        """Wrap `app`.
 
-        Every answer, refusals of this layer included, may be read where `let_in` says so. Behind
-        a proxy, `client_of` says where a request came from.
+        Args:
+            app: the wrapped ASGI application.
+            hosts: the host names to answer for, besides loopback; `*`: any.
+            secure: whether users reach the server over TLS.
+            refuse: returns the answer to a refusal of the shell.
+            cors_headers: returns the CORS headers of each answer; None: there are none.
+            client_of: returns the address of the client, which may be behind a proxy.
         """
         self._app = app
-        self._let_in = let_in or (lambda _asked: [])
+        self._cors_headers = cors_headers or (lambda _asked: [])
         self._client_of = client_of
         self._refuse = refuse
         self._request_ids: list[bytes] = []
@@ -115,7 +121,7 @@ class Shell:
         body = _Body(scope, receive)
         answer = _Answer(send, self, scope, body)
         if scope["method"] == "HEAD":
-            scope["method"] = "GET"  # every GET answers HEAD; `_Answer` leaves the body out
+            scope["method"] = "GET"  # GET routes answer HEAD too; `_Answer` leaves the body out
         try:
             self._check(scope)
             await self._app(scope, body, answer)
@@ -127,13 +133,13 @@ class Shell:
             if not answer.started:
                 await self._refuse(scope, InternalError())(scope, receive, answer)
             elif not answer.complete:
-                raise  # so that the server breaks the connection off
+                raise  # the server then closes the connection
 
     def _check(self, scope: Scope) -> None:
         target = scope.get("raw_path") or scope["path"].encode()
         if len(target) + len(scope["query_string"]) > MAX_TARGET_BYTES:
             raise UriTooLong
-        if "\n" in scope["path"]:  # the router's patterns end in `$`, which matches before one
+        if "\n" in scope["path"]:  # the router's `$` also matches before a line end
             raise NoSuchRoute
         headers: Headers = scope["headers"]
         sizes = [len(name) + len(value) for name, value in headers]
@@ -152,7 +158,7 @@ class Shell:
             raise MisdirectedRequest
 
     def new_request_id(self) -> bytes:
-        """Return a new id, of 128 random bits: it tells nobody how many requests there are."""
+        """Return a new request id with 128 random bits."""
         if not self._request_ids:
             self._request_ids = _new_request_ids()
         return self._request_ids.pop()
@@ -170,21 +176,26 @@ class Shell:
     def complete(
         self, given: Iterable[tuple[bytes, bytes]], asked: Iterable[tuple[bytes, bytes]] = ()
     ) -> Headers:
-        """Return the headers of an answer with those that all answers to such a request carry."""
+        """Return the headers of an answer, with the common headers added.
+
+        Args:
+            given: the headers of the answer.
+            asked: the headers of the request.
+        """
         headers = list(given)
         present = {name for name, _ in headers}
         headers += [pair for pair in self._headers.items() if pair[0] not in present]
-        return headers + self._let_in(asked)
+        return headers + self._cors_headers(asked)
 
 
 def _new_request_ids() -> list[bytes]:
-    """Return as many as are made at once, since each question to the system for chance costs."""
-    digits = secrets.token_hex(16 * _IDS_AT_ONCE).encode()
+    """Return a batch of request ids; one call for random bytes costs less than many."""
+    digits = secrets.token_hex(16 * _IDS_PER_BATCH).encode()
     return [b"req_" + digits[at : at + 32] for at in range(0, len(digits), 32)]
 
 
 def _check_lengths(headers: Headers) -> None:
-    """Refuse what a proxy could frame differently (RFC 9112, 6.3), and bodies far too large."""
+    """Refuse an ambiguous length (RFC 9112, section 6.3), and a body that is too large."""
     lengths = [value for name, value in headers if name == b"content-length"]
     codings = [value for name, value in headers if name == b"transfer-encoding"]
     if codings and [coding.strip().lower() for coding in codings] != [b"chunked"]:
@@ -198,7 +209,7 @@ def _check_lengths(headers: Headers) -> None:
 
 
 class _Body:
-    """The request's body, which must be small and arrive in time."""
+    """The body of a request; it is refused when it gets too large or too slow."""
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self._scope = scope
@@ -223,7 +234,7 @@ class _Body:
 
     @property
     def unread(self) -> bool:
-        """Whether there is a body of which some was not asked for."""
+        """Whether a part of the body was not read."""
         return not self._complete and any(
             name == b"transfer-encoding" or (name == b"content-length" and value != b"0")
             for name, value in self._scope["headers"]
@@ -240,7 +251,7 @@ class _Body:
 
 
 class _Answer:
-    """The way out, on which every answer gets the headers that all answers carry."""
+    """Sends the answer, and adds the headers that all answers carry."""
 
     def __init__(self, send: Send, shell: Shell, scope: Scope, body: _Body) -> None:
         self._send = send
@@ -266,7 +277,7 @@ class _Answer:
         headers.append((b"x-request-id", self._scope[REQUEST_ID].encode()))
         headers += [(b"set-cookie", cookie) for cookie in self._scope.get(SET_COOKIES, ())]
         if self._body.unread:
-            # The server then ends the connection, and not always says so (RFC 9112, 9.6): a client
-            # that thinks it open would lose its next request.
+            # The server closes the connection after such a request. Without this header, the client
+            # could send its next request there, and lose it (RFC 9112, section 9.6).
             headers.append((b"connection", b"close"))
         return headers
