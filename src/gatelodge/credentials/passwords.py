@@ -93,7 +93,7 @@ def _find_weakness(password: str, minimum: int, context: Collection[str]) -> str
     if len(composed) < minimum:
         return f"Use at least {minimum} characters."
     if _folded(composed) in _context_words(context):
-        return "That password is a name that a guesser tries first. Please choose another."
+        return "That password is a name that attackers try first. Please choose another."
     if is_common(composed):
         return "That password is one of the most common ones. Please choose another."
     return None

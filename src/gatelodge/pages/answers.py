@@ -1,4 +1,7 @@
-"""Where exceptions of a request become answers; no door catches anything itself."""
+"""Exception handlers: they turn the exceptions of requests into answers.
+
+Doors catch no exceptions themselves.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +15,7 @@ from gatelodge.accounts.refusals import RoleNotGrantable
 from gatelodge.audit import MAX_TEXT, Actor, AuditLog
 from gatelodge.errors import InvalidRequest, NoSuchRoute, Refusal
 from gatelodge.gate.refusals import Forbidden
-from gatelodge.pages.door import answer_before_routing, is_for_people, refusal_page
+from gatelodge.pages.door import answer_before_routing, refusal_page, wants_page
 from gatelodge.pages.html import Pages
 from gatelodge.web.caller import origin_of
 from gatelodge.web.refusals import CrossSiteRequest, InternalError, MethodNotAllowed
@@ -22,24 +25,24 @@ from gatelodge.web.shell import REQUEST_ID, Scope
 
 
 async def answer_refusal(request: Request, refusal: Exception) -> Response:
-    """Answer what a service or the gate refused."""
+    """Answer a refusal: with a page for a browser, with JSON for a program."""
     if not isinstance(refusal, Refusal):
         raise refusal
     _note(service_of(request, AuditLog), request, refusal)
-    if is_for_people(request):
+    if wants_page(request):
         return await refusal_page(request, refusal)
     return refusal_response(refusal, request.scope[REQUEST_ID])
 
 
 async def answer_validation_error(request: Request, error: Exception) -> Response:
-    """Answer a body or parameter of the wrong shape, naming the first field that is wrong."""
+    """Answer a body or a parameter that is not valid; name the first field that is wrong."""
     if not isinstance(error, RequestValidationError):
         raise error
     return await answer_refusal(request, _invalid(error.errors()))
 
 
 async def answer_http_error(request: Request, error: Exception) -> Response:
-    """Answer what the router could not place."""
+    """Answer a request that the router refused, such as one for an unknown path."""
     if not isinstance(error, HTTPException):
         raise error
     refusal = _REFUSALS.get(error.status_code, InternalError)()
@@ -50,13 +53,13 @@ async def answer_http_error(request: Request, error: Exception) -> Response:
 
 
 def answer_early(audit: AuditLog, pages: Pages, scope: Scope, refusal: Refusal) -> Response:
-    """Answer what was refused before it came to any route."""
+    """Answer a request that was refused before the router."""
     _note(audit, Request(scope), refusal)
     return answer_before_routing(pages, scope, refusal)
 
 
 async def answer_unforeseen(request: Request, _error: Exception) -> Response:
-    """Answer what nobody foresaw; the shell writes it to the log."""
+    """Answer an unexpected exception with 500; the shell logs it."""
     pages = service_of(request, Pages)
     return answer_before_routing(pages, request.scope, InternalError())
 
@@ -65,7 +68,7 @@ _NOTED = (Forbidden, RoleNotGrantable, CrossSiteRequest)
 
 
 def _note(audit: AuditLog, request: Request, refusal: Refusal) -> None:
-    """Log the refusals that tell of somebody who tries what they may not."""
+    """Write refusals that may be part of an attack to the audit log."""
     if not isinstance(refusal, _NOTED):
         return
     detail = {"code": refusal.code, "path": request.scope["path"][:MAX_TEXT]}

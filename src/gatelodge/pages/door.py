@@ -1,4 +1,4 @@
-"""Doors whose routes answer with pages; each says who may call it, as JSON routes do."""
+"""Doors for pages: groups of routes that answer with HTML. Every route states who may call it."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -37,8 +37,8 @@ from gatelodge.web.shell import REQUEST_ID, Scope
 T = TypeVar("T")
 
 _FOR_PROGRAMS = ("/api/", "/.well-known/")
-_SIGN_IN_FIRST = (NoToken, InvalidToken, ExpiredToken)
-_NOT_OF_THE_FORM = (*_SIGN_IN_FIRST, Forbidden, CrossSiteRequest, InvalidRequest)
+_NEEDS_SIGN_IN = (NoToken, InvalidToken, ExpiredToken)
+_SHOWN_AS_PAGE = (*_NEEDS_SIGN_IN, Forbidden, CrossSiteRequest, InvalidRequest)
 
 
 @dataclass(slots=True)
@@ -46,12 +46,12 @@ class Visit:
     """One request for a page.
 
     Attributes:
-        request: as it came.
-        pages: what renders the answer.
-        language: the reader's.
+        request: the HTTP request.
+        pages: renders the answer.
+        language: the reader's language.
         principal: who is signed in, or None.
-        form: what was typed; empty unless a form was posted.
-        status: of the page that answers.
+        form: the posted form; empty if the request posts none.
+        status: the HTTP status of the answer.
     """
 
     request: Request
@@ -63,17 +63,17 @@ class Visit:
 
     @classmethod
     def of(cls, request: Request, pages: Pages) -> "Visit":
-        """Return the visit that a request makes, of nobody known yet."""
+        """Return a visit for a request; its principal is not known yet."""
         accepted = request.headers.get("accept-language", "")
         return cls(request, pages, language_for(accepted, pages.site.language))
 
     def ask(self, kind: type[T]) -> T:
-        """Return the service of this type."""
+        """Return the application's service of this type."""
         return service_of(self.request, kind)
 
     @property
     def caller(self) -> Principal:
-        """Who is signed in, where the route's rule asks for somebody."""
+        """Who is signed in; only for routes whose rule is not public."""
         assert self.principal is not None, "the rule of this route lets anybody in"  # noqa: S101
         return self.principal
 
@@ -84,30 +84,35 @@ class Visit:
 
     @property
     def actor(self) -> Actor:
-        """Who makes the request, where the route's rule asks for somebody, and from where."""
+        """Who makes the request, for the audit log; only for routes whose rule is not public."""
         return Actor(self.caller.subject, self.origin)
 
     @property
     def former_token(self) -> str | None:
-        """The refresh token whose cookie a sign-in here is about to replace."""
+        """The refresh token in the cookie that a sign-in will replace, or None."""
         return self.ask(TokenDelivery).former_token(self.request.scope["headers"], "cookie")
 
     def keep(self, pair: TokenPair) -> None:
-        """Let the answer, whatever it will be, carry the tokens as cookies."""
+        """Make the answer set the token cookies, even if it is a refusal."""
         self.ask(TokenDelivery).set_cookies(self.request.scope, pair)
 
     @property
     def next(self) -> str:
-        """Where the reader wanted to go; nothing unless it is here or on a configured origin."""
+        """The address that `next` names, if a redirect may lead to it, else empty."""
         asked = self.form.values.get("next") or self.request.query_params.get("next", "")
         return checked(asked, self.pages.site.origins)
 
     def go(self, address: str, *, done: str = "") -> Response:
-        """Return the answer that makes the browser ask for another page (303, never 307)."""
+        """Return a redirect to another page: 303, so that the browser does not post again.
+
+        Args:
+            address: the address of the page.
+            done: the key of a notice in `NOTICES` that the page then shows; empty: none.
+        """
         return RedirectResponse(f"{address}?done={done}" if done else address, 303)
 
     def page(self, template: str, **context: Any) -> Response:
-        """Return a page as the answer."""
+        """Return a page as the answer; `context` are the values for the template."""
         return self.pages.page(
             template,
             self.language,
@@ -126,32 +131,31 @@ View: TypeAlias = Callable[[Visit], Awaitable[Response]]
 
 
 class PageDoor:
-    """A group of routes that answer with pages."""
+    """A group of routes that answer with HTML."""
 
     def __init__(self) -> None:
-        """Start without routes."""
+        """Create a door without routes."""
         self.router = APIRouter()
         self.routes: list[Declared] = []
 
     def get(
         self, path: str, *, rule: Rule, same_for_all: bool = False, answers: int = 200
     ) -> Callable[[View], View]:
-        """Add a page.
-
-        Where anybody may see it, the visit still knows who is signed in.
+        """Add a page. On a public page, the visit still knows who is signed in.
 
         Args:
-            path: where it is.
-            rule: who may see it.
-            same_for_all: it does not even depend on who is signed in.
-            answers: the status of its answer to a request that brings nothing along.
+            path: the path of the page.
+            rule: who may see the page.
+            same_for_all: whether the page is the same for every caller; then the caller is not
+                looked up.
+            answers: the status of the answer to a request without parameters; for tests.
         """
 
         def add(view: View) -> View:
             declared = self._declare("GET", path, rule, answers)
 
             async def answer(request: Request) -> Response:
-                visit = await _admitted(request, declared)
+                visit = await _admit(request, declared)
                 if rule.public and not same_for_all:
                     visit.principal = await visit.ask(Admission).recognise(request)
                 return await view(visit)
@@ -170,15 +174,16 @@ class PageDoor:
         again: View | None = None,
         answers: int | None = None,
     ) -> Callable[[View], View]:
-        """Add what a form does; it answers with a redirect.
+        """Add a route that a form is posted to; on success it answers with a redirect.
 
         Args:
-            path: where the form is posted.
-            rule: who may.
-            fields: what the form offers; anything else is refused.
-            again: the page with the form, shown again where something is missing or refused.
-            answers: the status of its answer to an empty form, where it is not 400 for what is
-                missing, and the redirect when nothing is.
+            path: the path of the route.
+            rule: who may post the form.
+            fields: the fields of the form; other fields are refused.
+            again: shows the page with the form again if a field is missing or refused. None: the
+                refusal gets its own page.
+            answers: the status of the answer to an empty form; for tests. None: 400 if the form has
+                a required field, else 303.
         """
         incomplete = any(field.missing for field in fields)
         status = answers or (400 if incomplete else 303)
@@ -187,9 +192,9 @@ class PageDoor:
             declared = self._declare("POST", path, rule, status)
 
             async def answer(request: Request) -> Response:
-                visit = await _admitted(request, declared)
+                visit = await _admit(request, declared)
                 visit.form = Form.read(await forms.read(request), fields)
-                return await _done_or_again(visit, view, again)
+                return await _run_or_show_form(visit, view, again)
 
             self.router.add_route(path, answer, ["POST"], include_in_schema=False)
             return view
@@ -203,38 +208,38 @@ class PageDoor:
         return declared
 
 
-def is_for_people(request: Request) -> bool:
-    """Say whether a refusal of this request is read by somebody in a browser."""
+def wants_page(request: Request) -> bool:
+    """Say whether a refusal of this request is answered with a page instead of JSON."""
     return not request.scope["path"].startswith(_FOR_PROGRAMS) and prefers_page(
         request.scope["headers"]
     )
 
 
 async def refusal_page(request: Request, refusal: Refusal) -> Response:
-    """Return the page of a refusal; to whoever must sign in first, the way there and back."""
-    if isinstance(refusal, _SIGN_IN_FIRST):
-        return RedirectResponse(f"/sign-in?next={quote(_way_back(request), safe='/')}", 303)
+    """Return the page of a refusal, or a redirect to the sign-in page if that is needed."""
+    if isinstance(refusal, _NEEDS_SIGN_IN):
+        return RedirectResponse(f"/sign-in?next={quote(_return_path(request), safe='/')}", 303)
     visit = Visit.of(request, service_of(request, Pages))
     try:
         visit.principal = await service_of(request, Admission).recognise(request)
-    except Refusal:  # the page is for nobody known, then
+    except Refusal:  # show the page without a caller
         visit.principal = None
     return show_refusal(visit, refusal)
 
 
 def answer_before_routing(pages: Pages, scope: Scope, refusal: Refusal) -> Response:
-    """Return the answer to a request that was refused before anybody knew whose it is."""
+    """Return the answer to a request that was refused before its caller was known."""
     request = Request(scope)
-    if is_for_people(request):
+    if wants_page(request):
         try:
             return show_refusal(Visit.of(request, pages), refusal)
-        except Exception:  # noqa: BLE001 - the page may be what is wrong; the log has why
+        except Exception:  # noqa: BLE001 - the template may be broken; answer JSON
             return refusal_response(refusal, scope[REQUEST_ID])
     return refusal_response(refusal, scope[REQUEST_ID])
 
 
 def show_refusal(visit: Visit, refusal: Refusal) -> Response:
-    """Return the page of a refusal."""
+    """Return the page of a refusal, with its status and headers."""
     visit.status = status_of(type(refusal))
     response = visit.page(
         "refusal.html",
@@ -246,45 +251,45 @@ def show_refusal(visit: Visit, refusal: Refusal) -> Response:
     return response
 
 
-async def _admitted(request: Request, declared: Declared) -> Visit:
+async def _admit(request: Request, declared: Declared) -> Visit:
     visit = Visit.of(request, service_of(request, Pages))
     visit.principal = await visit.ask(Admission).admit(request, declared.rule)
     check_query(request, declared.repeatable)
     return visit
 
 
-async def _done_or_again(visit: Visit, view: View, again: View | None) -> Response:
+async def _run_or_show_form(visit: Visit, view: View, again: View | None) -> Response:
     if again is None:
         if visit.form.problems:
             raise InvalidRequest
         return await view(visit)
     if visit.form.problems:
-        return await _shown_again(visit, again, 400, {})
+        return await _show_form(visit, again, 400, {})
     try:
         return await view(visit)
     except Refusal as refusal:
-        if isinstance(refusal, _NOT_OF_THE_FORM) and refusal.field not in visit.form.values:
+        if isinstance(refusal, _SHOWN_AS_PAGE) and refusal.field not in visit.form.values:
             raise
         visit.form.refuse(refusal, _sentence(visit, refusal), refusal.form_field)
-        return await _shown_again(visit, again, status_of(type(refusal)), refusal_headers(refusal))
+        return await _show_form(visit, again, status_of(type(refusal)), refusal_headers(refusal))
 
 
 def _sentence(visit: Visit, refusal: Refusal) -> str:
-    """Return what to say in a form; what is not valid there is a field, and says why."""
+    """Return the translated sentence that a form shows for a refusal."""
     if isinstance(refusal, InvalidRequest):
         return visit.language.sentence(refusal.message)
     return sentence_of(refusal, visit.language)
 
 
-async def _shown_again(visit: Visit, again: View, status: int, headers: dict[str, str]) -> Response:
+async def _show_form(visit: Visit, again: View, status: int, headers: dict[str, str]) -> Response:
     visit.status = status
     response = await again(visit)
     response.headers.update(headers)
     return response
 
 
-def _way_back(request: Request) -> str:
-    """Return the page to come back to: this one, or the one that has the form which was posted."""
+def _return_path(request: Request) -> str:
+    """Return the path to return to after sign-in: this page, or the page of the posted form."""
     path, query = request.url.path, request.url.query
     if request.method in SAFE_METHODS:
         return f"{path}?{query}" if query else path

@@ -1,4 +1,4 @@
-"""What somebody typed into a page's form, and what is wrong with it."""
+"""The forms of pages: their fields, the typed values, and the problems to show."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,9 +13,9 @@ class Field:
     """One field of a form.
 
     Attributes:
-        name: as in the HTML and, where the service names it in a refusal, as there.
-        missing: what to say when nothing was typed; None: it may stay empty.
-        secret: whether it is never shown again.
+        name: the name in the HTML. A refusal of the service uses the same name.
+        missing: the sentence for an empty field; None: the field may be empty.
+        secret: whether the value is never shown again, as for a password.
     """
 
     name: str
@@ -25,13 +25,13 @@ class Field:
 
 @dataclass(slots=True)
 class Form:
-    """A form, empty or as it came.
+    """A form: empty, or with the values that were posted.
 
     Attributes:
-        values: what was typed, by field; secrets too, which `shown` leaves out.
-        secrets: the fields that are never shown again.
-        problems: what is wrong, by field, in the code's language.
-        trouble: what is wrong with the whole, or nothing.
+        values: the posted values, by field name; secret values too.
+        secrets: the names of the fields whose values are never shown again.
+        problems: the sentences about wrong fields, by field name, in English.
+        trouble: the sentence about the form as a whole, or empty.
     """
 
     values: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -41,10 +41,14 @@ class Form:
 
     @classmethod
     def read(cls, typed: Mapping[str, str], fields: Sequence[Field]) -> "Form":
-        """Return the form as it came; what is missing is among its problems.
+        """Return the posted form; `problems` has an entry for each missing value.
+
+        Args:
+            typed: the posted values, by field name.
+            fields: the fields of the form.
 
         Raises:
-            InvalidRequest: it has a field that the page did not offer.
+            InvalidRequest: a posted field is not in `fields`.
         """
         names = {each.name for each in fields}
         for name in typed:
@@ -61,15 +65,21 @@ class Form:
         )
 
     def __getitem__(self, name: str) -> str:
-        """Return what was typed into a field."""
+        """Return the value of a field."""
         return self.values[name]
 
     def shown(self, name: str) -> str:
-        """Return what a field is filled with when the form is shown again."""
+        """Return the value for a field when the form is shown again; empty for secrets."""
         return "" if name in self.secrets else self.values.get(name, "")[:_MAX_SHOWN]
 
     def refuse(self, refusal: Refusal, sentence: str, field: str | None) -> None:
-        """Note a refusal beside its field, or above the form where it is of none."""
+        """Add a refusal to `problems`, or set `trouble` if it belongs to no field of the form.
+
+        Args:
+            refusal: the refusal; its `field` decides where it is shown.
+            sentence: the sentence to show.
+            field: the field to use if the refusal names none, or None.
+        """
         name = refusal.field or field
         if name is not None and name in self.values:
             self.problems[name] = sentence
@@ -78,5 +88,5 @@ class Form:
 
     @property
     def refused(self) -> bool:
-        """Whether something is wrong."""
+        """Whether the form has a problem to show."""
         return bool(self.problems or self.trouble)

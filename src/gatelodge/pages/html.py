@@ -1,4 +1,4 @@
-"""Pages: templates in, HTML out, with the headers that every page carries."""
+"""Renders templates to HTML answers, with the headers that every page carries."""
 
 import hashlib
 import secrets
@@ -53,13 +53,13 @@ _PERMISSIONS = ", ".join(
 
 @dataclass(frozen=True, slots=True)
 class Asset:
-    """A file that pages load.
+    """A file that pages load, such as the stylesheet.
 
     Attributes:
-        path: where it is.
-        content: what it is.
-        media_type: what kind of thing it is.
-        version: names this content and no other.
+        path: the path in the URL.
+        content: the bytes of the file.
+        media_type: the `Content-Type`.
+        version: a hash of the content, for the URL.
     """
 
     path: str
@@ -69,28 +69,28 @@ class Asset:
 
     @classmethod
     def of(cls, path: str, content: bytes, media_type: str) -> Self:
-        """Return the asset with this content."""
+        """Return an asset; its version is computed from the content."""
         return cls(path, content, media_type, hashlib.sha256(content).hexdigest()[:16])
 
     @property
     def url(self) -> str:
-        """Where this very content is; it never changes there."""
+        """The URL of exactly this content; browsers may cache it for ever."""
         return f"{self.path}?v={self.version}"
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """What the operator set for all pages.
+    """The operator's settings for all pages.
 
     Attributes:
-        name: what people know this place by.
-        language: the one language of the pages; nothing: each reader's own.
-        origins: those that a page may send its reader to afterwards.
-        assets: the files that pages load, by their paths.
-        icon: the URL of what stands for this place in a browser's tab.
-        logo: the same, where the operator set one; nothing: pages draw ours.
-        script: the module that pages contain.
-        password_minimum: fewest characters of a new password.
+        name: the name of the site.
+        language: the language of all pages; empty: each reader's own language.
+        origins: the origins that a page may redirect to afterwards.
+        assets: the files that pages load, by path.
+        icon: the URL of the icon for browser tabs.
+        logo: the URL of the operator's logo; empty: pages show the built-in one.
+        script: the JavaScript that every page contains.
+        password_minimum: the minimum number of characters of a new password.
     """
 
     name: str
@@ -104,10 +104,10 @@ class Site:
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """Return the site of these settings.
+        """Return the site for these settings.
 
         Raises:
-            ConfigurationError: the logo cannot be used.
+            ConfigurationError: the logo cannot be used; the message says why.
         """
         palette = Palette.of(settings.accent_color)
         logo = read_logo(settings.logo)
@@ -130,16 +130,20 @@ class Site:
 
 
 class Pages:
-    """Renders the templates of this package, or the operator's in their place."""
+    """Renders templates. The operator's templates replace built-in ones of the same name."""
 
     def __init__(self, site: Site, templates: Path | None = None) -> None:
-        """Find the templates; each is read when it is first shown.
+        """Prepare the templates; each is read when it is first used.
+
+        Args:
+            site: the settings for all pages.
+            templates: the folder with the operator's templates, or None.
 
         Raises:
-            ConfigurationError: there is no such folder.
+            ConfigurationError: the folder does not exist.
         """
         if templates is not None and not templates.is_dir():
-            raise ConfigurationError(f"GATELODGE_TEMPLATES_DIR: {templates} is no folder.")
+            raise ConfigurationError(f"GATELODGE_TEMPLATES_DIR: {templates} is not a folder.")
         self.site = site
         self._environment = _environment(templates)
 
@@ -155,14 +159,15 @@ class Pages:
         """Return a page as an answer.
 
         Args:
-            template: its name.
-            language: the reader's.
-            status: of the answer.
-            posts_lead_to: the other origin that the page's forms redirect to, if there is one.
-            context: what the template shows.
+            template: the name of the template.
+            language: the reader's language.
+            status: the HTTP status.
+            posts_lead_to: another origin that the page's forms redirect to; empty: none. The
+                Content-Security-Policy must allow it.
+            context: the values for the template.
 
         Raises:
-            ConfigurationError: the operator's template has a mistake.
+            ConfigurationError: the operator's template has an error.
         """
         nonce = secrets.token_urlsafe(16)
         try:
@@ -175,7 +180,7 @@ class Pages:
 
 
 def _environment(templates: Path | None) -> Environment:
-    """Return the environment in which `gatelodge/base.html` is always our own."""
+    """Return the Jinja environment; `gatelodge/base.html` always names the built-in template."""
     ours = PackageLoader("gatelodge.pages")
     theirs = [FileSystemLoader(templates)] if templates else []
     return Environment(
@@ -189,7 +194,7 @@ def _environment(templates: Path | None) -> Environment:
 
 
 def _headers(nonce: str, language: Language, posts_lead_to: str) -> dict[str, str]:
-    """Return the headers of a page; the shell adds those that all answers carry."""
+    """Return the headers of a page; the shell adds the headers of all answers."""
     targets = f"'self' {posts_lead_to}".strip()
     return {
         "Content-Security-Policy": (
@@ -199,8 +204,8 @@ def _headers(nonce: str, language: Language, posts_lead_to: str) -> dict[str, st
         ),
         "Cross-Origin-Opener-Policy": "same-origin",
         "Permissions-Policy": _PERMISSIONS,
-        # With `no-referrer`, browsers send `Origin: null` along with a form (Fetch, "append a
-        # request Origin header"), and those that send no Sec-Fetch-Site could not post any.
+        # With `no-referrer`, browsers post forms with `Origin: null` (Fetch, "append a request
+        # Origin header"). Browsers that send no Sec-Fetch-Site could then post no form.
         "Referrer-Policy": "same-origin",
         "Content-Language": language.tag,
         "Vary": "Accept, Accept-Language, Cookie",

@@ -1,4 +1,4 @@
-"""How the pages look here: name, logo, and one accent colour that stays readable."""
+"""The theme of the pages: the logo, and readable shades of the accent colour."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,13 +6,13 @@ from pathlib import Path
 from gatelodge.errors import ConfigurationError
 
 READABLE = 4.5
-"""The contrast of text and what is behind it (WCAG 2.2, 1.4.3)."""
+"""The minimum contrast of text and its background (WCAG 2.2, criterion 1.4.3)."""
 
 LIGHT_GROUND = "#eaf5ef"
 DARK_GROUND = "#1b2b23"
-"""Of what the accent is read on, the darkest when pages are light, the lightest when dark."""
+"""The backgrounds of accent text with the least contrast: in light pages, and in dark pages."""
 
-_WHITE, _INK = "#ffffff", "#000000"  # one of the two can be read on any colour
+_WHITE, _INK = "#ffffff", "#000000"  # on every colour, one of the two is readable
 
 LOGO_TYPES = {
     ".svg": "image/svg+xml",
@@ -27,7 +27,7 @@ MAX_LOGO_BYTES = 32 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Logo:
-    """An image of the operator's, which this server serves itself."""
+    """A logo: the bytes of the image and its media type."""
 
     content: bytes
     media_type: str
@@ -35,13 +35,13 @@ class Logo:
 
 @dataclass(frozen=True, slots=True)
 class Palette:
-    """The accent, in the shades in which it can be read.
+    """Readable shades of the accent colour, each as `#rrggbb`.
 
     Attributes:
-        accent: as set; the ground of buttons.
-        on_accent: text on it.
-        light: as text where pages are light.
-        dark: as text where pages are dark.
+        accent: the accent colour itself; the background of buttons.
+        on_accent: the colour of text on the accent colour.
+        light: the shade for text in light pages.
+        dark: the shade for text in dark pages.
     """
 
     accent: str
@@ -51,17 +51,17 @@ class Palette:
 
     @classmethod
     def of(cls, accent: str) -> "Palette":
-        """Return the shades of an accent colour."""
+        """Return the palette for an accent colour (`#rrggbb`)."""
         on_accent = max((_WHITE, _INK), key=lambda text: contrast(text, accent))
         return cls(
             accent=accent,
             on_accent=on_accent,
-            light=_until_readable(accent, on=LIGHT_GROUND, towards=_INK),
-            dark=_until_readable(accent, on=DARK_GROUND, towards=_WHITE),
+            light=_make_readable(accent, on=LIGHT_GROUND, towards=_INK),
+            dark=_make_readable(accent, on=DARK_GROUND, towards=_WHITE),
         )
 
     def css(self) -> str:
-        """Return the shades as custom properties."""
+        """Return the shades as CSS custom properties."""
         return (
             f":root{{--accent:{self.accent};--on-accent:{self.on_accent};"
             f"--accent-light:{self.light};--accent-dark:{self.dark}}}\n"
@@ -69,30 +69,31 @@ class Palette:
 
 
 def read_logo(path: Path | None) -> Logo | None:
-    """Return the logo in a file.
+    """Return the logo from a file, or None without a path.
 
     Raises:
-        ConfigurationError: it cannot be read, is no image that browsers show, or is too large
-            for a page that shall weigh little.
+        ConfigurationError: the file cannot be read, has an unknown type, or is larger than 32 KiB.
     """
     if path is None:
         return None
     media_type = LOGO_TYPES.get(path.suffix.lower())
     if media_type is None:
-        raise ConfigurationError(f"GATELODGE_LOGO: {path} is none of {', '.join(LOGO_TYPES)}.")
+        raise ConfigurationError(
+            f"GATELODGE_LOGO: {path} must end in one of {', '.join(LOGO_TYPES)}."
+        )
     try:
         content = path.read_bytes()
     except OSError as error:
         raise ConfigurationError(f"GATELODGE_LOGO: {path}: {error.strerror}.") from error
     if len(content) > MAX_LOGO_BYTES:
         raise ConfigurationError(
-            f"GATELODGE_LOGO: {path} has {len(content)} bytes; at most {MAX_LOGO_BYTES} fit."
+            f"GATELODGE_LOGO: {path} has {len(content)} bytes; the maximum is {MAX_LOGO_BYTES}."
         )
     return Logo(content, media_type)
 
 
 def contrast(one: str, other: str) -> float:
-    """Return the contrast ratio of two colours, from 1 to 21 (WCAG 2.2)."""
+    """Return the contrast ratio of two colours, from 1 to 21 (as WCAG 2.2 defines it)."""
     lighter, darker = sorted((_luminance(one), _luminance(other)), reverse=True)
     return (lighter + 0.05) / (darker + 0.05)
 
@@ -106,8 +107,8 @@ def _linear(part: float) -> float:
     return part / 12.92 if part <= 0.04045 else float(((part + 0.055) / 1.055) ** 2.4)
 
 
-def _until_readable(colour: str, *, on: str, towards: str) -> str:
-    """Return the colour, mixed with as much of another as it takes to be read."""
+def _make_readable(colour: str, *, on: str, towards: str) -> str:
+    """Return the colour, mixed with just enough of `towards` to be readable on `on`."""
     mixed = (_mix(colour, towards, step / 20) for step in range(21))
     return next(shade for shade in mixed if contrast(shade, on) >= READABLE)
 

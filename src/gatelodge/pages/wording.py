@@ -1,6 +1,6 @@
-"""What pages say: notices after something was done, and refusals in a page's words.
+"""The sentences of pages: notices after an action, and the texts of refusals.
 
-A refusal's own message is the tutorial's where its clients depend on it; people read these.
+Many refusals have a message that the tutorial's clients depend on. Pages show other sentences.
 """
 
 from collections.abc import Mapping
@@ -19,13 +19,13 @@ NOTICES: Mapping[str, str] = {
     "signed-up": N_("Welcome! Your account is ready."),
     "admin-made": N_("Welcome! You are the administrator of this site."),
 }
-"""What a page says on top, by the word in its address."""
+"""The notices at the top of a page, by the value of `done` in its address."""
 
 ROLES = (N_("user"), N_("moderator"), N_("admin"))
-"""What the roles of every installation are called; others by their own names."""
+"""The names of the built-in roles, for translation; other roles show their own name."""
 
-_MORE = (N_("Unknown device"), N_("Android app"))
-"""What `sessions/devices.py` says, which knows no languages."""
+_DEVICE_TEXTS = (N_("Unknown device"), N_("Android app"))
+"""The texts of `sessions/devices.py`, for translation."""
 
 _TITLES: Mapping[int, str] = {
     401: N_("Please sign in"),
@@ -42,25 +42,25 @@ _TITLES: Mapping[int, str] = {
     503: N_("Back in a moment"),
 }
 
-_A_MOMENT = 10  # seconds
+_SHORT_WAIT = 10  # seconds
 
 _OTHER_TITLE = N_("That did not work")
 
 
 def sentence_of(refusal: Refusal, language: Language) -> str:
-    """Return what a page says of a refusal, and for how long it stands where that is long.
+    """Return the translated sentence about a refusal, with the time to wait if that is long.
 
-    Messages that say more than their code, such as which rule a name breaks, are shown as they
-    are; the catalogue has those too.
+    A message other than the default of the class tells more than the code, such as which rule a
+    name breaks. Then the message is shown, translated.
     """
     special = refusal.message != refusal.default and not isinstance(refusal, InvalidRequest)
     told = language.sentence(refusal.message if special else refusal.sentence or refusal.message)
-    if refusal.retry_after is None or refusal.retry_after <= _A_MOMENT:
+    if refusal.retry_after is None or refusal.retry_after <= _SHORT_WAIT:
         return told
     again = language.sentence(N_("Please try again %(when)s."))
     return f"{told} {again % {'when': language.wait(refusal.retry_after)}}"
 
 
 def title_of(refusal: Refusal) -> str:
-    """Return the heading of a refusal's page, in the code's language."""
+    """Return the heading of a refusal's page, in English."""
     return _TITLES.get(status_of(type(refusal)), _OTHER_TITLE)

@@ -1,4 +1,4 @@
-// What a page does more with JavaScript; it misses nothing without.
+// Improves pages where scripts run; every page works without it.
 const lang = document.documentElement.lang;
 
 for (const time of document.querySelectorAll("time")) {
@@ -15,11 +15,11 @@ for (const button of document.querySelectorAll("[data-reveals]")) {
     button.classList.toggle("shown", shown);
     field.focus();
   });
-  // So that browsers offer to save it, and nobody reads it over a shoulder meanwhile.
+  // Hide it again: browsers then offer to save it, and nobody else reads it.
   field.form.addEventListener("submit", () => (field.type = "password"));
 }
 
-// A second click while the first is on its way sends nothing.
+// A second click while the request is in progress sends nothing.
 for (const form of document.forms) {
   form.addEventListener("submit", (event) => {
     if (form.ariaBusy === "true") event.preventDefault();
