@@ -1,4 +1,4 @@
-"""The JSON door of the boards: bare text, as the tutorial's clients read it."""
+"""The JSON door of the boards. It answers plain text, as the tutorial's clients expect."""
 
 from starlette.responses import PlainTextResponse
 
@@ -9,7 +9,7 @@ from gatelodge.web.door import Door
 
 door = Door("/api/test", tag="boards")
 
-# The tutorial's boards answer 403 when there is no token: its clients depend on it.
+# Without a token, the boards answer 403: the clients of the tutorial depend on it.
 USER_BOARD = Rule("signed in", missing=NoTokenForBoard)
 MODERATOR_BOARD = Rule(
     "moderator", any_of=("moderator",), missing=NoTokenForBoard, lacking=ModeratorRequired
@@ -22,28 +22,28 @@ CONTENT = {
     "/api/test/mod": "Moderator Content.",
     "/api/test/admin": "Admin Content.",
 }
-"""What each board shows, by its path."""
+"""The text of each board, by path."""
 
 
 @door.get("/all", rule=ANYBODY, response_class=PlainTextResponse)
 async def public_board() -> PlainTextResponse:
-    """Show what everybody may see, whatever token comes along."""
+    """Show the public text; tokens are not checked."""
     return PlainTextResponse(CONTENT["/api/test/all"])
 
 
 @door.get("/user", rule=USER_BOARD, response_class=PlainTextResponse)
 async def user_board() -> PlainTextResponse:
-    """Show what anybody who is signed in may see."""
+    """Show the text for users who are signed in."""
     return PlainTextResponse(CONTENT["/api/test/user"])
 
 
 @door.get("/mod", rule=MODERATOR_BOARD, response_class=PlainTextResponse)
 async def moderator_board() -> PlainTextResponse:
-    """Show what moderators may see; an admin alone is none."""
+    """Show the text for moderators; the role `admin` alone is not enough."""
     return PlainTextResponse(CONTENT["/api/test/mod"])
 
 
 @door.get("/admin", rule=ADMIN_BOARD, response_class=PlainTextResponse)
 async def admin_board() -> PlainTextResponse:
-    """Show what admins may see."""
+    """Show the text for administrators."""
     return PlainTextResponse(CONTENT["/api/test/admin"])

@@ -1,4 +1,4 @@
-"""The start page, and the boards as pages."""
+"""The start page, and the pages of the boards."""
 
 from dataclasses import dataclass
 
@@ -17,14 +17,14 @@ MODERATOR = Rule("moderator", any_of=("moderator",), lacking=ModeratorRequired)
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """A board, in the code's language.
+    """A board; its texts are in English and translated when they are shown.
 
     Attributes:
-        path: where it is.
-        rule: who may see it.
-        title: what it is called.
-        content: what it says.
-        about: whom it is for.
+        path: the path of the page.
+        rule: who may see the page.
+        title: the heading.
+        content: the text of the board.
+        about: the sentence that says whom the board is for.
     """
 
     path: str
@@ -60,7 +60,7 @@ BOARDS = (USER_BOARD, MODERATOR_BOARD, ADMIN_BOARD)
 
 @door.get("/", rule=ANYBODY)
 async def home(visit: Visit) -> Response:
-    """Show the start page to a browser; greet a program as the tutorial's server does."""
+    """Show the start page to a browser; answer a program with JSON, as in the tutorial."""
     if not prefers_page(visit.request.scope["headers"]):
         return JSONResponse({"message": "Welcome to Gatelodge."}, headers={"Vary": "Accept"})
     roles = visit.principal.roles if visit.principal else ()
@@ -69,17 +69,17 @@ async def home(visit: Visit) -> Response:
 
 @door.get(USER_BOARD.path, rule=USER_BOARD.rule)
 async def user_board(visit: Visit) -> Response:
-    """Show what anybody who is signed in may see."""
+    """Show the board for users who are signed in."""
     return visit.page("board.html", board=USER_BOARD)
 
 
 @door.get(MODERATOR_BOARD.path, rule=MODERATOR_BOARD.rule)
 async def moderator_board(visit: Visit) -> Response:
-    """Show what moderators may see; an admin alone is none."""
+    """Show the board for moderators; the role `admin` alone is not enough."""
     return visit.page("board.html", board=MODERATOR_BOARD)
 
 
 @door.get(ADMIN_BOARD.path, rule=ADMIN_BOARD.rule)
 async def admin_board(visit: Visit) -> Response:
-    """Show what admins may see."""
+    """Show the board for administrators."""
     return visit.page("board.html", board=ADMIN_BOARD)

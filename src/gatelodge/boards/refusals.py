@@ -1,4 +1,4 @@
-"""What callers of the boards are refused."""
+"""The refusals of the boards."""
 
 from gatelodge.errors import NotPermitted
 from gatelodge.gate.refusals import Forbidden, NoToken
@@ -6,11 +6,11 @@ from gatelodge.marks import N_
 
 
 class NoTokenForBoard(NotPermitted, NoToken):
-    """No access token at one of the three boards, which keep the tutorial's status for it."""
+    """There is no access token at a board that needs one: 403, the status of the tutorial."""
 
 
 class ModeratorRequired(Forbidden):
-    """The moderator board, asked for by somebody else."""
+    """The caller of the moderator board is no moderator."""
 
     code = "moderator_required"
     default = "Require Moderator Role!"
