@@ -1,4 +1,4 @@
-"""The door for whatever runs the server."""
+"""The routes for programs that run and watch the server: health, readiness, metrics."""
 
 from typing import Annotated, Literal
 
@@ -19,10 +19,10 @@ from gatelodge.web.services import Provided
 door = Door(tag="server")
 
 MEDIA_TYPE = "text/plain; version=1.0.0; charset=utf-8"
-"""Of Prometheus' text format."""
+"""The media type of Prometheus' text format."""
 
 
-FeedStanding = Literal["fresh", "behind", "none"]
+FeedStatus = Literal["fresh", "behind", "none"]
 
 
 class Alive(Answer):
@@ -32,31 +32,33 @@ class Alive(Answer):
 
 
 class Ready(Answer):
-    """The process can do its work."""
+    """The process can serve requests."""
 
     status: Literal["ready"] = "ready"
     database: Literal["answers"] = "answers"
-    feed: FeedStanding = Field(
-        description="Whether checks are answered from memory (fresh) or read the database."
+    feed: FeedStatus = Field(
+        description="fresh: checks are answered from memory; behind, none: they read the database."
     )
-    feed_lag_seconds: float | None = Field(description="Since the change stream was heard of.")
+    feed_lag_seconds: float | None = Field(
+        description="Seconds since the last answer of the change stream."
+    )
 
 
 @door.get("/healthz", rule=ANYBODY)
 async def alive() -> Alive:
-    """Say that the process answers; asks nothing else."""
+    """Say that the process answers; nothing else is checked."""
     return Alive()
 
 
 @door.get("/readyz", rule=ANYBODY)
 async def ready(stores: Annotated[Stores, Provided(Stores)]) -> Ready:
-    """Say whether the database answers; 503 when it does not.
+    """Say whether the database answers; 503 if it does not.
 
-    A feed that is behind makes checks slower, never wrong: it is shown, and is no reason for 503.
+    A feed that is behind makes checks slower, not wrong. It is shown, but it is no reason for 503.
     """
     await stores.database.ping()
     feed = stores.feed.state()
-    behind: FeedStanding = "none" if feed.kind == "none" else "behind"
+    behind: FeedStatus = "none" if feed.kind == "none" else "behind"
     return Ready(feed="fresh" if feed.trusted else behind, feed_lag_seconds=feed.lag)
 
 
@@ -67,6 +69,6 @@ async def ready(stores: Annotated[Stores, Provided(Stores)]) -> Ready:
     response_class=Response,
 )
 async def metrics(request: Request, numbers: Annotated[Metrics, Provided(Metrics)]) -> Response:
-    """Give this worker's numbers to a scraper that presents GATELODGE_METRICS_TOKEN."""
+    """Return this worker's metrics to a scraper that presents GATELODGE_METRICS_TOKEN."""
     body = numbers.expose(token_in(request.scope["headers"]))
     return Response(body, media_type=MEDIA_TYPE)

@@ -1,4 +1,4 @@
-"""Who may see this worker's numbers."""
+"""Access to the metrics of this worker: only with the token from the settings."""
 
 import hmac
 from dataclasses import dataclass, field
@@ -8,17 +8,17 @@ from gatelodge.credentials.hashing_pool import HashingPool
 from gatelodge.errors import NoSuchRoute
 from gatelodge.gate.gate import Gate
 
-if TYPE_CHECKING:  # brings prometheus-client, which is imported where there are metrics
+if TYPE_CHECKING:  # imports prometheus-client, which is needed only with metrics
     from gatelodge.health.numbers import Numbers
 
 
 @dataclass(frozen=True, slots=True)
 class Metrics:
-    """Give the numbers to scrapers that present the token.
+    """Returns the numbers to scrapers that present the token.
 
     Attributes:
-        token: what a scraper must present.
-        numbers: None: there are no metrics at all.
+        token: the token that a scraper must present.
+        numbers: the numbers, or None if metrics are off.
     """
 
     token: str = field(repr=False)
@@ -26,7 +26,7 @@ class Metrics:
 
     @classmethod
     def of(cls, token: str, gate: Gate, pool: HashingPool) -> Self:
-        """Return the metrics under this token; an empty one turns them off."""
+        """Return the metrics with this token; an empty token turns them off."""
         if not token:
             return cls(token, None)
         from gatelodge.health.numbers import Numbers  # noqa: PLC0415 - only when chosen
@@ -36,8 +36,11 @@ class Metrics:
     def expose(self, presented: str | None) -> bytes:
         """Return the numbers of this worker in Prometheus' text format.
 
+        Args:
+            presented: the token of the request, or None.
+
         Raises:
-            NoSuchRoute: no token is configured, or another one is presented.
+            NoSuchRoute: metrics are off, or the token is wrong.
         """
         if self.numbers is None or not hmac.compare_digest(
             (presented or "").encode(), self.token.encode()
