@@ -1,4 +1,4 @@
-"""The page that makes the first administrator."""
+"""The setup page, which makes the first administrator."""
 
 from starlette.responses import Response
 
@@ -19,10 +19,10 @@ COOKIE = "gatelodge-setup"
 
 @door.get("/setup", rule=ANYBODY, answers=410)
 async def show_setup(visit: Visit) -> Response:
-    """Ask for the administrator's name, address and password; it changes nothing.
+    """Show the form for the administrator's username, e-mail address and password.
 
-    The secret goes from the address to a cookie first: it then stays in no history, and no page
-    can send it on in a `Referer`.
+    A secret in the address is moved to a cookie first, with a redirect. So the secret stays in no
+    browser history, and no `Referer` header contains it.
     """
     secret = visit.request.query_params.get("token")
     if secret is not None:
@@ -46,7 +46,7 @@ async def show_setup(visit: Visit) -> Response:
     answers=410,
 )
 async def set_up(visit: Visit) -> Response:
-    """Make the administrator, sign them in, and show them their account."""
+    """Make the administrator, sign them in, and redirect to the account page."""
     wanted = NewUser(visit.form["username"], visit.form["email"], visit.form["password"])
     user = await visit.ask(SetupService).make_admin(_secret(visit), wanted, visit.origin)
     await open_session(visit, user)

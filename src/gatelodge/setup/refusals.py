@@ -1,11 +1,11 @@
-"""What is refused of the first administrator's link."""
+"""The refusal of the setup link."""
 
 from gatelodge.errors import Gone
 from gatelodge.marks import N_
 
 
 class InvalidSetupLink(Gone):
-    """The link that makes the first administrator is not the newest one, or not good any more."""
+    """The setup link is not the newest one, has expired or was used, or an administrator exists."""
 
     code = "setup_link_invalid"
     default = "This link does not work any more."

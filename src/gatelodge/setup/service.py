@@ -1,4 +1,4 @@
-"""A link that makes the first administrator, and what happens when somebody comes with it."""
+"""The setup link: makes its secret, checks it, and makes the first administrator with it."""
 
 import asyncio
 import contextlib
@@ -21,39 +21,40 @@ from gatelodge.errors import StoreUnavailable
 from gatelodge.setup.refusals import InvalidSetupLink
 
 LIFE = timedelta(minutes=30)
-NOBODY_YET = ""
-"""The subject of the token: there is one for the whole house."""
+NO_SUBJECT = ""
+"""The subject of the token: the setup token belongs to no user."""
 
-_LOOKS = 10
-_BETWEEN_LOOKS = timedelta(milliseconds=100)
+_MAX_POLLS = 10
+_POLL_INTERVAL = timedelta(milliseconds=100)
 
 
 @dataclass(frozen=True, slots=True)
 class SetupService:
-    """Make the first administrator, never a second one (security.md, section 12)."""
+    """Makes the first administrator, and never a second one (security.md, section 12)."""
 
     tokens: OneTimeTokenStore
     accounts: AccountService
     clock: Clock
 
     async def invite(self) -> str | None:
-        """Return a new secret that makes the first administrator; None where there is one.
+        """Return a new secret for the setup link, or None if there is an administrator.
 
-        The secrets handed out before are void from now on.
+        Older secrets stop working.
         """
         if await self.accounts.has_admin():
             return None
-        secret, token = new_token("setup", NOBODY_YET, self.clock.now(), LIFE)
+        secret, token = new_token("setup", NO_SUBJECT, self.clock.now(), LIFE)
         await self.tokens.put(token)
         return secret
 
     async def check(self, secret: str) -> OneTimeToken:
-        """Return what is kept of a secret that is good, without using it up.
+        """Return the record of a valid secret, without using it up.
 
         Raises:
-            InvalidSetupLink: it is not the newest, too old, used, or there is an administrator.
+            InvalidSetupLink: the secret is not the newest one, has expired or was used, or there
+                is an administrator.
         """
-        token = await self.tokens.find("setup", NOBODY_YET)
+        token = await self.tokens.find("setup", NO_SUBJECT)
         if token is None or not hmac.compare_digest(token.digest, digest_of(secret)):
             raise InvalidSetupLink
         if token.expires_at <= self.clock.now() or await self.accounts.has_admin():
@@ -61,14 +62,19 @@ class SetupService:
         return token
 
     async def make_admin(self, secret: str, wanted: NewUser, origin: Origin) -> User:
-        """Make the first administrator and use the secret up; the form may come twice.
+        """Make the first administrator, and use the secret up.
 
-        The secret is used up between the last check and the first write. So what is wrong with
-        the name, address or password can be corrected, and who comes too late leaves no user
-        behind, whose name might be one that only an administrator may have.
+        The secret is used up after all checks and before the first write. So a wrong name, address
+        or password can be corrected, and a request that comes too late leaves no user behind. If a
+        browser posts the same form twice, both requests get the same administrator.
+
+        Args:
+            secret: the secret from the link.
+            wanted: the username, e-mail address and password, as typed.
+            origin: where the request comes from.
 
         Raises:
-            InvalidSetupLink: as for `check`, or somebody else used it at the same moment.
+            InvalidSetupLink: as for `check`, or another request used the secret first.
             Refusal: as for `AccountService.create`.
         """
         try:
@@ -88,7 +94,7 @@ class SetupService:
             raise InvalidSetupLink
 
     async def _add(self, user: User, token: OneTimeToken, origin: Origin) -> User:
-        """Keep the administrator; where that fails, the secret is good once more."""
+        """Store the administrator. If that fails, store the secret again: it still works then."""
         try:
             return await self.accounts.add(user, "user.created", Actor(user.id, origin))
         except (UsernameTaken, EmailTaken, StoreUnavailable):
@@ -96,20 +102,21 @@ class SetupService:
             raise
 
     async def _find_just_made(self, wanted: NewUser, origin: Origin) -> User | None:
-        """Return the administrator whom this very form made a moment ago, or None.
+        """Return the administrator that the same form made a moment ago, or None.
 
-        Later the answer is one for all names: nobody learns who administers.
+        Only the same form, sent again at once, gets the user. All other requests get the same
+        refusal for every name, so that nobody learns who is an administrator.
         """
-        await self._wait_for_who_used_it_up()
+        await self._wait_for_other_request()
         with contextlib.suppress(NoSuchUser):
             user = await self.accounts.get_by_username(wanted.username)
             if ADMIN in user.roles:
                 return await self.accounts.find_just_made(wanted, origin)
         return None
 
-    async def _wait_for_who_used_it_up(self) -> None:
-        """Return once an administrator came of the secret, or it is good again, or neither."""
-        for _ in range(_LOOKS):
-            if await self.tokens.find("setup", NOBODY_YET) or await self.accounts.has_admin():
+    async def _wait_for_other_request(self) -> None:
+        """Wait up to a second until the other request has made the administrator or failed."""
+        for _ in range(_MAX_POLLS):
+            if await self.tokens.find("setup", NO_SUBJECT) or await self.accounts.has_admin():
                 return
-            await asyncio.sleep(_BETWEEN_LOOKS.total_seconds())
+            await asyncio.sleep(_POLL_INTERVAL.total_seconds())
