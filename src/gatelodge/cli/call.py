@@ -1,4 +1,4 @@
-"""One call of a command: its usual options, the open house it works in, what it prints."""
+"""One call of a command: the common options, the open house, and the printed result."""
 
 import asyncio
 import json
@@ -14,7 +14,7 @@ import typer
 from gatelodge.errors import NotFound
 from gatelodge.settings import Settings, read_settings
 
-if TYPE_CHECKING:  # what only some commands need is imported by those, so that each starts fast
+if TYPE_CHECKING:  # commands import what they need themselves, so that each starts fast
     from gatelodge.app import House
 
 T = TypeVar("T")
@@ -39,12 +39,12 @@ class NoDatabase(NotFound):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call of a command, with the options that nearly all commands take.
+    """One call of a command, with the options that nearly all commands have.
 
     Attributes:
-        database: where the users are, in place of the setting.
-        data_dir: the folder with the database and the secret key, in place of the setting.
-        as_json: whether a program reads what the command has to say.
+        database: the database; it replaces the setting unless None.
+        data_dir: the data folder; it replaces the setting unless None.
+        as_json: whether the command prints JSON instead of a sentence.
     """
 
     database: str | None
@@ -52,7 +52,11 @@ class Call:
     as_json: bool
 
     def settings(self) -> Settings:
-        """Return the settings."""
+        """Return the settings, with the options of this call.
+
+        Raises:
+            ConfigurationError: a setting has a value that is not allowed.
+        """
         return read_settings(database=self.database, data_dir=self.data_dir)
 
     def in_house(
@@ -88,15 +92,15 @@ class Call:
         return asyncio.run(run())
 
     def say(self, value: object, sentence: str) -> None:
-        """Print the value for a program, the sentence for a person."""
+        """Print the value as JSON with `--json`, else the sentence."""
         print(json.dumps(value, indent=2) if self.as_json else sentence)
 
 
 def with_usual_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Return the command as Typer is to read it: with the usual options after its own.
+    """Return a function for Typer that has the command's own options and the common ones.
 
-    The command itself takes a `Call` in their place. Typer has no options that commands share, but
-    reads what a command takes from its signature: so that is where they are said.
+    The command itself takes a `Call` as its first argument. Typer has no shared options; it reads
+    the options from the signature of the function, so this function sets that signature.
     """
 
     def called(
@@ -116,10 +120,10 @@ def with_usual_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def instant(at: datetime | None) -> str | None:
-    """Return an instant as commands print it: RFC 3339 in UTC, with milliseconds."""
+    """Return an instant as commands print it (RFC 3339, UTC, milliseconds), or None."""
     return None if at is None else at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def plain(value: object) -> str:
-    """Return a value as commands print it for people."""
+    """Return a value as text for people; `–` for None."""
     return ", ".join(value) if isinstance(value, list) else "–" if value is None else str(value)

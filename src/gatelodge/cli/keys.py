@@ -1,4 +1,4 @@
-"""The commands on the keys that sign tokens."""
+"""The commands for signing keys."""
 
 from typing import Annotated
 
@@ -13,7 +13,7 @@ app = typer.Typer(help="See and rotate the keys that sign tokens.", no_args_is_h
 @app.command("list")
 @with_usual_options
 def keys_list(call: Call) -> None:
-    """List the signing keys, the oldest first. Private parts are never shown."""
+    """List the signing keys, the oldest first. Private keys are never shown."""
     keys = call.in_house(lambda house: house.signing_keys.list_keys())
     rows = [
         {
@@ -32,7 +32,7 @@ def keys_list(call: Call) -> None:
 @app.command("rotate")
 @with_usual_options
 def keys_rotate(call: Call) -> None:
-    """Publish a new signing key; it signs as soon as everybody can know it."""
+    """Publish a new signing key. It signs five minutes later, when all caches know it."""
     key = call.in_house(lambda house: house.signing_keys.rotate(COMMAND))
     shown = {"kid": key.kid, "not_before": instant(key.not_before)}
     call.say(shown, f"Published {key.kid}; it signs from {instant(key.not_before)} on.")
@@ -44,6 +44,6 @@ def keys_retire(
     call: Call,
     kid: Annotated[str, typer.Argument(help="The key's id, as `keys list` shows it.")],
 ) -> None:
-    """Drop a signing key at once, for when its private part leaked: its tokens die with it."""
+    """Drop a signing key whose private key leaked. Its tokens stop working at once."""
     call.in_house(lambda house: house.signing_keys.drop(kid, COMMAND))
     call.say({"dropped": True}, f"{kid} signs and verifies nothing any more.")

@@ -1,4 +1,4 @@
-"""The program: serve, migrate, openapi, and the groups of commands."""
+"""The program `gatelodge`: the commands serve, migrate and openapi, and the groups of commands."""
 
 import json
 import os
@@ -44,7 +44,7 @@ def serve(
     database: Database = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Start the server. Complete without arguments."""
+    """Start the server. No argument is required."""
     from gatelodge.serving import run_server  # noqa: PLC0415 - see `call.py`
 
     settings = read_settings(
@@ -61,7 +61,7 @@ def serve(
 @app.command()
 @with_usual_options
 def migrate(call: Call) -> None:
-    """Bring the database to the shape this version needs. `serve` does it too."""
+    """Migrate the database to the schema of this version. `serve` does it too."""
     from gatelodge.stores import open_stores  # noqa: PLC0415 - see `call.py`
 
     steps = open_stores(call.settings().database_address).database.migrate()
@@ -82,9 +82,9 @@ def openapi() -> None:
 
 
 def main() -> NoReturn:
-    """Run one command; refusals become a sentence and an exit code, never a traceback."""
-    if sys.stderr is None:  # closed: the next file opened would take its number
-        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 - to the end
+    """Run one command. A refusal becomes a sentence and an exit code, not a traceback."""
+    if sys.stderr is None:  # closed: the next opened file would get its descriptor
+        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 - open until the end
     try:
         app(standalone_mode=True)
     except (StoreUnavailable, OutcomeUnknown, HashingBusy) as refusal:

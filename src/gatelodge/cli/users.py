@@ -1,4 +1,4 @@
-"""The commands on users."""
+"""The commands for users."""
 
 import json
 import sys
@@ -16,18 +16,20 @@ if TYPE_CHECKING:  # see `call.py`
     from gatelodge.accounts.store import User
     from gatelodge.app import House
 
-app = typer.Typer(help="Make users and change what they may do.", no_args_is_help=True)
+app = typer.Typer(help="Make users, and change their roles and state.", no_args_is_help=True)
 
-Username = Annotated[str, typer.Argument(help="However it is written: names ignore case.")]
-RoleName = Annotated[str, typer.Argument(help="Such as user, moderator or admin.")]
+Username = Annotated[str, typer.Argument(help="The username, in upper or lower case.")]
+RoleName = Annotated[
+    str, typer.Argument(help="The name of a role, such as user, moderator or admin.")
+]
 
 
 @app.command("create")
 @with_usual_options
 def user_create(
     call: Call,
-    username: Annotated[str, typer.Argument(help="What the user signs in with.")],
-    email: Annotated[str, typer.Argument(help="Where letters go.")],
+    username: Annotated[str, typer.Argument(help="The name to sign in with.")],
+    email: Annotated[str, typer.Argument(help="The e-mail address.")],
     role: Annotated[
         list[str] | None, typer.Option(help="A role to grant; may be repeated. Default: user.")
     ] = None,
@@ -41,7 +43,7 @@ def user_create(
         ),
     ] = False,
 ) -> None:
-    """Make a user, with any role: this is how the first administrator is made."""
+    """Make a user with any roles. --admin makes an administrator."""
     from gatelodge.accounts.service import NewUser  # noqa: PLC0415 - see `call.py`
 
     roles = [*(["user", "admin"] if admin else []), *(role or [])]
@@ -53,7 +55,8 @@ def user_create(
 @app.command("list")
 @with_usual_options
 def user_list(
-    call: Call, limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 1000
+    call: Call,
+    limit: Annotated[int, typer.Option(min=1, help="The maximum number of users.")] = 1000,
 ) -> None:
     """List users, the oldest first."""
     users = call.in_house(lambda house: house.accounts.list_users(after=None, limit=limit))
@@ -76,7 +79,7 @@ def user_show(call: Call, username: Username) -> None:
 @app.command("grant")
 @with_usual_options
 def user_grant(call: Call, username: Username, role: RoleName) -> None:
-    """Give a user one more role. Counts on the user's next request."""
+    """Give a role to a user. Takes effect on the user's next request."""
     _change(
         call,
         username,
@@ -89,7 +92,7 @@ def user_grant(call: Call, username: Username, role: RoleName) -> None:
 @app.command("revoke")
 @with_usual_options
 def user_revoke(call: Call, username: Username, role: RoleName) -> None:
-    """Take one role from a user. Counts on the user's next request."""
+    """Take a role from a user. Takes effect on the user's next request."""
     _change(
         call,
         username,
@@ -102,7 +105,7 @@ def user_revoke(call: Call, username: Username, role: RoleName) -> None:
 @app.command("disable")
 @with_usual_options
 def user_disable(call: Call, username: Username) -> None:
-    """Keep a user out; every session ends. Counts on the user's next request."""
+    """Disable a user and end every session. Takes effect on the user's next request."""
     _change(
         call,
         username,
@@ -128,7 +131,7 @@ def user_enable(call: Call, username: Username) -> None:
 @app.command("unlock")
 @with_usual_options
 def user_unlock(call: Call, username: Username) -> None:
-    """Let a user sign in again for whom too many tries had failed."""
+    """Unlock a user who has to wait after too many failed sign-ins."""
     _change(
         call,
         username,
@@ -141,7 +144,7 @@ def user_unlock(call: Call, username: Username) -> None:
 @app.command("sign-out")
 @with_usual_options
 def user_sign_out(call: Call, username: Username) -> None:
-    """End every session of a user. Counts on the user's next request."""
+    """End every session of a user. Takes effect on the user's next request."""
     _change(
         call,
         username,
@@ -154,7 +157,7 @@ def user_sign_out(call: Call, username: Username) -> None:
 @app.command("delete")
 @with_usual_options
 def user_delete(call: Call, username: Username) -> None:
-    """Delete a user for good; the name and the address are free again."""
+    """Delete a user for ever. The username and e-mail address become free."""
 
     async def work(house: "House") -> "User":
         user = await house.accounts.get_by_username(username)
@@ -173,7 +176,7 @@ def _change(
     done: str,
     undone: str,
 ) -> None:
-    """Change a user, and say what was done, or what was so already."""
+    """Change a user, and print `done` if something changed, else `undone`."""
 
     async def work(house: "House") -> "tuple[User, bool]":
         user = await house.accounts.get_by_username(username)
