@@ -1,1 +1,12 @@
-"""One's own account: who one is, where one is signed in, and its end."""
+"""The user's own account: who am I, where am I signed in, and delete my account.
+
+Every route here needs a caller who is signed in. `api.py` answers `/api/auth/me` with the user's
+record, roles, permissions and session. `pages.py` shows the account page with the list of
+devices, signs out one device or all of them, and deletes the account after the password was given
+once more. Both doors read the current records of the caller, not the gate's memory, and call the
+services of the rooms below; this room has no service and no records.
+
+Above: `app.py`, which adds the routes.
+Below: `sessions/`, which lists and ends sessions; `accounts/`, which has the user and deletes it;
+`pages/` and `web/`, which admit the request.
+"""

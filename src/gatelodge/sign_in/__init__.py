@@ -1,1 +1,13 @@
-"""Proving it: passwords and the pool that hashes them."""
+"""Sign-in: prove who somebody is, and open a session; also sign-up and a change of password.
+
+A door (`api.py`, `pages.py`) passes a name and a password to `service.py`. The service finds the
+user, or none, and has the password verified either way, so that an unknown name takes the same
+time as a wrong password. The attempt guard refuses a name or address with too many failures; a
+user whom we know, by a session or an address, has a separate limit, so that strangers cannot lock
+them out. After success the service opens a session, and the door delivers the tokens in the body
+or in cookies. Unknown user, wrong password and disabled user get one and the same refusal.
+
+Above: `app.py`, which adds the routes; `cli/`, which unlocks users.
+Below: `sessions/`, which opens the session; `accounts/`, which makes users; `credentials/`, which
+verifies passwords and counts failures; `web/` and `pages/`.
+"""

@@ -1,4 +1,17 @@
-"""One adapter per database: `sql/` and `mongo/`, side by side behind the same ports."""
+"""The stores: one adapter for each database, `sql/` (SQLite) and `mongo/` (MongoDB).
+
+A room below defines a port: a `Protocol` in its `store.py` that says what each method promises.
+Both adapters implement all ports, and the same contract tests run against both. A service calls a
+port; the adapter turns the call into statements for its database, waits until the change is
+durable, and turns driver errors into `AlreadyExists`, `StoreUnavailable` or `OutcomeUnknown`.
+`open_stores` chooses the adapter by the address of the database, and imports only that one. The
+adapters do not import each other.
+
+Above: `app.py`, which passes the ports to the services; `health/` and `cli/`, for the state of
+the database and its migration.
+Below: the rooms that define the ports: `accounts/`, `sessions/`, `credentials/`, `tokens/`,
+`gate/` and `audit.py`.
+"""
 
 import re
 from dataclasses import dataclass
