@@ -130,9 +130,9 @@ def _host(value: str) -> str:
     if text == "*":
         return text
     try:
-        if "/" in text:
-            raise ValueError("no host")
         name = urlsplit(f"//{text}").hostname if text.count(":") < 2 or "[" in text else text
+        if "/" in text:
+            name = None
         return f"[{ip_address(name or '').compressed}]" if name and ":" in name else _name(name)
     except ValueError:
         raise ValueError(f"write {value} as a host, such as id.example.com") from None

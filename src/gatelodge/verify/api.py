@@ -74,7 +74,7 @@ def _forwarded_origin(scheme: str, host: str) -> str:
     return f"{scheme}://{host.removesuffix(default_port)}"
 
 
-def _redirects(request: Request) -> bool:
+def _wants_redirect(request: Request) -> bool:
     return request.query_params.get("redirect") == "1"
 
 

@@ -52,7 +52,7 @@ class SameOrigin:
         referer = _value(headers, b"referer")
         if referer is not None:
             return _origin_of(referer) in self.origins | {self._asked_origin(headers)}
-        return without_word
+        return by_default
 
     def _is_asked_host(self, origin: str, headers: Headers) -> bool:
         """Say whether an origin is of the host that was asked, whatever its scheme.

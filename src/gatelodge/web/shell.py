@@ -45,7 +45,7 @@ REQUEST_ID = "gatelodge.request_id"
 """The key of the request's id in the ASGI scope."""
 
 LOOPBACK = frozenset({b"localhost", b"127.0.0.1", b"[::1]"})
-_IDS_AT_ONCE = 256
+_IDS_PER_BATCH = 256
 _PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
 """Asked by address, by whatever runs the server; the last one answers nobody without its token."""
 
@@ -69,7 +69,7 @@ def _compressed(address: bytes) -> bytes:
         return address
 
 
-def _in_json(scope: Scope, refusal: Refusal) -> Response:
+def _json_answer(scope: Scope, refusal: Refusal) -> Response:
     return refusal_response(refusal, scope[REQUEST_ID])
 
 
