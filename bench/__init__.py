@@ -1,6 +1,6 @@
-"""The benchmark: what a request costs, how fast people sign in, how the server starts."""
+"""The benchmark: what a request costs, how many people can sign in, how fast the server starts."""
 
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-"""The folder that this package is imported from."""
+"""The folder of the repository: it holds this package."""

@@ -1,4 +1,7 @@
-"""`python -m bench`: measure everything, or what `--only` names; print it, and write the page."""
+"""`python -m bench`: run all measurements, or those that `--only` names.
+
+It prints the figures. With `--write` it also writes the page.
+"""
 
 import argparse
 import os
@@ -33,8 +36,8 @@ class Measure:
     """One part of a run.
 
     Attributes:
-        module: does it, and says in its docstring what and how.
-        how: it is done, for the page.
+        module: the module that measures. The first line of its docstring is the title.
+        how: how it measures, for the page.
     """
 
     module: ModuleType
@@ -42,12 +45,12 @@ class Measure:
 
     @property
     def title(self) -> str:
-        """What is measured."""
+        """The title of the measurement."""
         return (self.module.__doc__ or "").partition("\n")[0].rstrip(".")
 
     @property
     def measure(self) -> Callable[[Sizes, Path], list[Row]]:
-        """Do it."""
+        """The function that measures."""
         measure: Callable[[Sizes, Path], list[Row]] = self.module.measure
         return measure
 
@@ -55,70 +58,82 @@ class Measure:
 MEASURES = {
     "checks": Measure(
         checks,
-        "Static answers, Gatelodge, Gatelodge without its fast door, and Gatelodge with a change "
-        "feed that is never trusted, each a server of its own on one core, take turns in short "
-        "rounds and in an order that changes, 32 requests at a time from another core. The ratios "
-        "are of one round each, to the static answer that sends the very bytes of the board. "
-        "Everything is warm; what is read of the database then is counted on one more server.",
+        "Several servers are compared: static answers, Gatelodge, Gatelodge without its fast door, "
+        "and Gatelodge with a change feed that is never trusted. Each server runs on one core. "
+        "The load comes from another core, 32 requests at a time. The servers take turns in short "
+        "rounds, in an order that changes. Each ratio compares two figures of one round: the check "
+        "and the static answer that sends the same bytes as the board. The servers have answered "
+        "the same requests before, so Gatelodge knows the callers from memory. One more server "
+        "counts how often such a check reads the database.",
     ),
-    "cpu": Measure(cpu, "One request at a time, each by somebody new; the server on one core."),
+    "cpu": Measure(
+        cpu,
+        "Requests are sent one at a time, each for another user. The server runs on one core.",
+    ),
     "rotation": Measure(
         rotation,
-        "32 connections, each with a session of its own, each trading the refresh token that came "
-        "with the answer before; every trade is on the disk when it is answered. Server on one "
-        "core, load (and `mongod`) on another.",
+        "There are 32 connections, and each has its own session. Each connection trades the "
+        "refresh token that it got with the answer before. Every trade is on the disk before it "
+        "is answered. The server runs on one core. The load runs on another core, and so does "
+        "`mongod`.",
     ),
     "sign-ins": Measure(
         sign_ins,
-        "32 people at a time. The ideal is the number of hashing threads ÷ the time that one hash "
-        "takes by itself just before and after.",
+        "32 people sign in at a time. The ideal rate is the number of hashing threads ÷ the time "
+        "of one hash. That time is measured just before and just after, while nothing else runs.",
     ),
     "latency": Measure(
         latency,
-        "One signed-in user asks for the board every few milliseconds, alone and then beside so "
-        "many sign-ins that 64 always wait, which is the whole queue, and then beside 200 at a "
-        "time, most of which find it full and try again at once; every check must be answered 200.",
+        "One signed-in user asks for the board every few milliseconds: first alone, then while "
+        "others sign in. In the first crowd 64 sign-ins always wait, so the queue is just full. In "
+        "the second crowd 200 people try at a time. Most of them find the queue full, and try "
+        "again at once. Every request for the board must be answered with 200.",
     ),
     "growth": Measure(
         growth,
-        "The same requests to two servers in turn: one over a small database, one over a large "
-        "one, both seeded straight into the file. People from all over the database sign in. Then "
-        "sessions of the large one take turns, 32 requests at a time, each session with an access "
-        "token of its own: few, many and as many as memory holds tokens of in turn within each "
-        "round, more than it holds by themselves.",
+        "Two servers get the same requests in turn. One has a small database, the other a large "
+        "one; both databases were written directly into the file. The people who sign in come from "
+        "all parts of the database. After that, sessions of the large database take turns, 32 "
+        "requests at a time. Each of these sessions has its own access token. Every round has a "
+        "run with few sessions, one with many, and one with as many as memory holds tokens. Rounds "
+        "with more sessions than that are measured separately.",
     ),
     "revocation": Measure(
         revocation,
-        "Somebody new each time, whom everyone asked has answered from memory. SQLite: a server "
-        "with two workers, both of which are asked once as soon as the change is made, while "
-        "others keep asking; a session ends by a sign-out at one of them, the rest is written by "
-        "another process. MongoDB: two nodes over a replica set of one; from the moment that the "
-        "write of one is acknowledged until the first refusal by the other, asked without a pause. "
-        "That no memory older than a second answers while the stream is cut (a primary that steps "
-        "down or freezes, a stream or an event loop that stands still) is no figure: "
-        "`tests/faults/test_feed_lost.py` shows it.",
+        "Each change is made to a new user. Before the change, every worker or node that is asked "
+        "has answered for this user from memory. SQLite: one server has two workers. Both are "
+        "asked once as soon as the change is made, while other users keep asking. A session ends "
+        "by a sign-out at one of the workers; another process writes the other changes. MongoDB: "
+        "two nodes use a replica set of one member. The time runs from the acknowledged write of "
+        "one node to the first refusal by the other, which is asked without a pause. One promise "
+        "has no figure here: while the change stream is cut, no memory older than one second "
+        "answers. The stream is cut when a primary steps down or freezes, or when a stream or an "
+        "event loop stops. `tests/faults/test_feed_lost.py` tests that promise.",
     ),
-    "start-up": Measure(start_up, "From the start of the process to a 200 from `/healthz`."),
+    "start-up": Measure(
+        start_up, "The time runs from the start of the process to the first 200 from `/healthz`."
+    ),
     "memory": Measure(
         memory,
-        "RSS counts pages that the two processes share twice, PSS once. Growth is that of a "
-        "process whose gate refuses bad tokens (garbage, forged signatures, unknown keys, sessions "
-        "that never were) and then lets users in.",
+        "RSS counts the pages that the two processes share twice, PSS counts them once. The growth "
+        "is that of one process. Its gate refuses bad tokens (garbage, forged signatures, unknown "
+        "keys, sessions that never existed). After that it lets users in.",
     ),
     PEERS: Measure(
         peers,
-        "Each is a server of its own. CPU on one core: checks 32 at a time, sign-ins one at a "
-        "time; sign-ins a second 32 at a time on all cores. The checks of the others read the "
-        "user from the database each time; that is how they learn of a change.",
+        "Each project runs as its own server. CPU time is measured on one core: checks 32 at a "
+        "time, sign-ins one at a time. Sign-ins per second are measured on all cores, 32 at a "
+        "time. The other projects read the user from the database at every check. That is how they "
+        "learn of a change.",
     ),
 }
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, and print as it goes."""
+    """Run the measurements, and print each one as soon as it is done."""
     given = _parser().parse_args(arguments)
     for name in [name for name in os.environ if name.startswith("GATELODGE_")]:
-        del os.environ[name]  # settings that could change what is measured
+        del os.environ[name]  # a setting from outside could change the figures
     names = given.only or [name for name in MEASURES if name != PEERS]
     machine = facts()
     print(heading(machine), flush=True)
@@ -130,10 +145,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="see that it works; few requests")
+    parser.add_argument("--quick", action="store_true", help="send few requests, as a test")
     parser.add_argument("--only", nargs="+", choices=MEASURES, metavar="NAME", help=_NAMES)
     parser.add_argument(
-        "--write", type=Path, metavar="DOCS", help="write performance.md and its pictures there"
+        "--write", type=Path, metavar="DOCS", help="write performance.md and its pictures to DOCS"
     )
     return parser
 
@@ -155,7 +170,7 @@ def _measure(
 
 def _command(name: str, sizes: Sizes) -> str:
     if sizes is QUICK:
-        return f"python -m bench --quick --only {name}"  # says of itself that it means nothing
+        return f"python -m bench --quick --only {name}"  # shows that the figures mean nothing
     return "make bench-peers" if name == PEERS else "make bench"
 
 

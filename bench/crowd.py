@@ -1,8 +1,8 @@
-"""A process whose gate meets a million bad tokens, then a great many users; says how it grew.
+"""Measure how a process grows while its gate sees a million bad tokens, and then many users.
 
-`python -m bench.crowd FOLDER BAD` prints, as JSON, the bytes by which each made it grow. The
-users are those of a database that somebody else has seeded: what this process has freed before
-would hide its growth.
+`python -m bench.crowd FOLDER BAD` prints as JSON how many bytes each of the two added. Another
+process has written the database in FOLDER. If this process wrote it, the memory that it frees
+afterwards would hide its growth.
 """
 
 import asyncio
@@ -24,11 +24,11 @@ from gatelodge.logs import set_up_logs
 from gatelodge.settings import Settings
 from gatelodge.tokens.refusals import InvalidToken
 
-_BREATH = 1000  # tokens after which the event loop gets its turn, as it does between requests
+_BREATH = 1000  # tokens until the event loop runs once, as it does between requests
 
 
 async def meet(house: House, bad: int) -> dict[str, float]:
-    """Return the growth, in bytes, through bad tokens and then through everybody's good ones."""
+    """Return how many bytes the bad tokens add, and how many the good tokens of all users."""
     async with house.serve():
         somebody = next(people(house))
         await _refuse(house, _BREATH, somebody)
@@ -45,7 +45,7 @@ async def meet(house: House, bad: int) -> dict[str, float]:
 
 
 async def _refuse(house: House, count: int, somebody: tuple[str, str]) -> None:
-    """Present so many different tokens, none of which is good."""
+    """Present `count` different tokens to the gate, all of them bad."""
     real = issue(house, somebody)
     for number in range(count):
         with suppress(InvalidToken):
@@ -56,7 +56,11 @@ async def _refuse(house: House, count: int, somebody: tuple[str, str]) -> None:
 
 
 def _bad(house: House, real: str, number: int) -> str:
-    """Return garbage mostly; of each hundred some forged, some of unknown keys, one of nobody."""
+    """Return a bad token.
+
+    Of a hundred, one is of a user who does not exist, five are forged, five name an unknown key,
+    and the others are garbage.
+    """
     header, _, rest = real.partition(".")
     kind = number % 100
     if kind == 0:

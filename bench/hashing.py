@@ -1,4 +1,4 @@
-"""What one password hash costs by itself, to tell it from what the server adds."""
+"""What one password hash costs alone. The rest of a sign-in is what the server adds."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +9,7 @@ from gatelodge.credentials.passwords import PasswordHasher
 from gatelodge.settings import Settings
 
 DEFAULT_THREADS = Settings(hash_threads=0, workers=1).hash_threads_per_worker
-"""How many threads hash in a server with one worker, unless a setting says otherwise."""
+"""The default number of hashing threads of a server with one worker."""
 
 _HASHER = PasswordHasher()
 _STORED = _HASHER.hash("correct horse battery")
@@ -17,22 +17,22 @@ _STORED = _HASHER.hash("correct horse battery")
 
 @dataclass(frozen=True, slots=True)
 class HashTime:
-    """The seconds that one hash takes: of a core, and by the clock."""
+    """The seconds that one hash takes: CPU time, and time by the clock."""
 
     cpu: float
     wall: float
 
 
 def hash_time(times: int) -> HashTime:
-    """Return the median of so many hashes on this thread."""
+    """Return the median time of `times` hashes on this thread."""
     taken = [_one() for _ in range(times)]
     return HashTime(median(one.cpu for one in taken), median(one.wall for one in taken))
 
 
 def hashes_per_second(threads: int, times: int) -> float:
-    """Return how many hashes these threads finish in a second with nothing else to do.
+    """Return how many hashes per second so many threads finish while nothing else runs.
 
-    Less than `threads` times one thread's, where cores share their memory and caches.
+    Where cores share memory and caches, it is less than `threads` times the rate of one thread.
     """
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(lambda _: _one(), range(threads)))

@@ -1,7 +1,7 @@
-"""The load generator: a process of its own that sends prepared bytes and reads little.
+"""The load generator: a separate process that sends prepared bytes and reads little.
 
-Everything that it does takes a core from the server it measures, so it parses of an answer only the
-status and the length, on uvloop.
+The CPU time that it takes is missing at the server that it measures. So it runs on uvloop, and
+reads only the status and the length of an answer.
 """
 
 import asyncio
@@ -34,14 +34,15 @@ class Load:
     """What to send.
 
     Attributes:
-        port: of the loopback address.
-        requests: each as its bytes in Latin-1; taken in turn, and again from the first.
-        at_a_time: how many connections, on each of which one request waits for its answer.
-        count: how many requests at most.
-        seconds: how long to send; those under way are still waited for.
-        pause: how long a connection waits between an answer and its next request.
-        chained: each connection keeps one request as its own, and puts the refresh token of each
-            answer into the next.
+        port: the server's port on the loopback address.
+        requests: the bytes of each request, in Latin-1. They are sent in turn; after the last one
+            the first one comes again.
+        at_a_time: how many connections there are. Each sends one request at a time.
+        count: how many requests are sent at most.
+        seconds: how long requests are sent. The last ones still get their answers.
+        pause: how many seconds a connection waits between an answer and its next request.
+        chained: whether each connection keeps one request for itself, and puts the refresh token
+            of each answer into its next request.
     """
 
     port: int
@@ -58,11 +59,11 @@ class Outcome:
     """What came back.
 
     Attributes:
-        statuses: how many answers there were of each status.
+        statuses: the number of answers with each status.
         waits: seconds from each request to its answer, in the order of the answers.
-        refused_waits: those of them whose answer was anything but 200.
-        answered_at: seconds from the beginning to each answer.
-        next_requests: where they are chained, what each connection would send next.
+        refused_waits: the waits for answers that were not 200.
+        answered_at: seconds from the start of the load to each answer.
+        next_requests: what each connection would send next, where requests are chained.
     """
 
     statuses: dict[str, int] = field(default_factory=dict)
@@ -73,22 +74,22 @@ class Outcome:
 
     @property
     def refused(self) -> int:
-        """How many answers were anything but 200."""
+        """How many answers were not 200."""
         return sum(count for status, count in self.statuses.items() if status != "200")
 
     def rate_after(self, first: int) -> float:
-        """Return the answers in a second, leaving out the first ones, when it still began."""
+        """Return the answers per second, without the first ones: the load was still starting."""
         at = self.answered_at[first:]
         return (len(at) - 1) / (at[-1] - at[0])
 
 
 def post(path: str, body: dict[str, str]) -> str:
-    """Return a request that carries JSON."""
+    """Return a POST request with a JSON body."""
     return _post(path, "application/json", json.dumps(body))
 
 
 def form(path: str, fields: dict[str, str]) -> str:
-    """Return a request that carries a form."""
+    """Return a POST request with a form in its body."""
     return _post(path, "application/x-www-form-urlencoded", urlencode(fields))
 
 
@@ -100,17 +101,17 @@ def _post(path: str, kind: str, content: str) -> str:
 
 
 def get(path: str, token: str) -> str:
-    """Return a request that carries a token."""
+    """Return a GET request that carries a token."""
     return get_with(path, f"Authorization: Bearer {token}")
 
 
 def get_with(path: str, header: str) -> str:
-    """Return a request with one header besides what each needs."""
+    """Return a GET request with `Host` and this header."""
     return _without_body("GET", path, header)
 
 
 def post_with(path: str, header: str) -> str:
-    """Return a request without a body, with one header besides what each needs."""
+    """Return a POST request without a body, with `Host` and this header."""
     return _without_body("POST", path, header)
 
 
@@ -119,7 +120,7 @@ def _without_body(method: str, path: str, header: str) -> str:
 
 
 def run(load: Load, *, cores: Collection[int] = ()) -> Outcome:
-    """Send one load from a process of its own, on these cores; return when it is answered.
+    """Send one load from a separate process on these cores. Return when all of it is answered.
 
     Raises:
         RuntimeError: an answer was not 200.
@@ -130,7 +131,7 @@ def run(load: Load, *, cores: Collection[int] = ()) -> Outcome:
 
 @contextmanager
 def meanwhile(load: Load) -> Iterator[Outcome]:
-    """Send a load while the context lasts; its outcome is filled in when that ends."""
+    """Send a load while the context is open. Its outcome is filled in when the context ends."""
     outcome = Outcome()
     with Generator() as generator:
         generator.start(load)
@@ -145,10 +146,10 @@ def meanwhile(load: Load) -> Iterator[Outcome]:
 
 
 class Generator:
-    """A process that sends one load after the other; it is gone when the context ends."""
+    """A process that sends one load after another. It ends when the context ends."""
 
     def __init__(self, cores: Collection[int] = ()) -> None:
-        """Start it, on these cores."""
+        """Start the process on these cores."""
         self._process = subprocess.Popen(
             [sys.executable, "-m", "bench.load", ",".join(map(str, cores))],
             cwd=ROOT,
@@ -158,16 +159,16 @@ class Generator:
         )
 
     def __enter__(self) -> Self:
-        """Return it."""
+        """Return the generator."""
         return self
 
     def __exit__(self, *_error: object) -> None:
-        """End it."""
+        """End the process."""
         self._process.kill()
         self._process.communicate()
 
     def run(self, load: Load) -> Outcome:
-        """Send a load; return when it is answered.
+        """Send a load. Return when all of it is answered.
 
         Raises:
             RuntimeError: an answer was not 200.
@@ -179,14 +180,14 @@ class Generator:
         return outcome
 
     def start(self, load: Load) -> None:
-        """Begin to send; return when everything is under way."""
+        """Begin to send. Return when every connection has sent its first request."""
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(asdict(load)) + "\n")
         self._process.stdin.flush()
         self._line()
 
     def stop(self) -> Outcome:
-        """Send nothing more, and return when what is under way is answered."""
+        """Send nothing more. Return when every request that was sent is answered."""
         self._process.send_signal(signal.SIGTERM)
         return self._outcome()
 
@@ -239,11 +240,11 @@ class _Sending:
         )
 
     def stop(self) -> None:
-        """Send nothing more; what is under way is waited for."""
+        """Send nothing more. The requests that were sent still get their answers."""
         self._left = 0
 
     def next_request(self, connection: "_Connection") -> bytes | None:
-        """Return what a connection sends next; None when it has done its part."""
+        """Return the next request of a connection, or None when there is nothing more to send."""
         if not self._left:
             self._open -= 1
             if not self._open:
@@ -254,7 +255,7 @@ class _Sending:
 
 
 class _Connection(asyncio.Protocol):
-    """One connection, kept alive, with one request at a time."""
+    """A connection that stays open and has one request under way at a time."""
 
     def __init__(self, sending: _Sending) -> None:
         self._sending = sending
@@ -262,7 +263,7 @@ class _Connection(asyncio.Protocol):
         self._sent_at = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's own, of that shape
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's has the same methods
 
     def data_received(self, data: bytes) -> None:
         self._received += data
@@ -279,7 +280,7 @@ class _Connection(asyncio.Protocol):
             self.send_next()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """End everything where an answer is still due: what was measured then means nothing."""
+        """End the process if an answer is still missing: the figures would mean nothing."""
         if self._sent_at:
             print(f"the server closed a connection: {exc}", file=sys.stderr)
             os._exit(1)
@@ -309,7 +310,7 @@ class _Connection(asyncio.Protocol):
 
 
 def _replaced(request: bytes, token: bytes) -> bytes:
-    """Return the request with another refresh token; all are of one length."""
+    """Return the request with another refresh token. All refresh tokens have the same length."""
     before, _, rest = request.partition(b'"rt_')
     return before + token.strip() + rest.partition(b'"')[2]
 
@@ -327,7 +328,7 @@ def _main(cores: str) -> None:
 
 
 def _say(line: str) -> None:
-    """Write a line, all of it: Python's buffered writer was seen to lose the end of a long one."""
+    """Write the whole line: Python's buffered writer was seen to lose the end of a long one."""
     left = f"{line}\n".encode()
     while left:
         left = left[os.write(sys.stdout.fileno(), left) :]

@@ -1,4 +1,4 @@
-"""What the figures were measured on."""
+"""The machine and the versions that the figures were measured on."""
 
 import os
 import platform
@@ -12,7 +12,7 @@ _PACKAGES = ("gatelodge", "granian", "fastapi", "uvloop", "argon2-cffi")
 
 
 def facts() -> dict[str, str]:
-    """Return what a reader needs to compare two runs."""
+    """Return the facts that a reader needs to compare two runs."""
     return {
         "processor": f"{_processor()}, {len(CORES)} of {os.cpu_count()} cores",
         "load": " ".join(f"{load:.2f}" for load in os.getloadavg()) + " before the run",

@@ -18,35 +18,35 @@ _SET = "bench"
 
 
 class Mongod:
-    """A `mongod` on a free port of the loopback address; leaving the context ends it."""
+    """A `mongod` on a free port of the loopback address. It ends when the context ends."""
 
     def __init__(self, folder: Path) -> None:
-        """Prepare one that keeps its data in `folder`."""
+        """Prepare a `mongod` that keeps its data in `folder`."""
         self.folder = folder
         self.port = free_port()
 
     @property
     def url(self) -> str:
-        """The address of a database on it."""
+        """The address of a database on this server."""
         return f"mongodb://127.0.0.1:{self.port}/gatelodge?replicaSet={_SET}"
 
     @property
     def pid(self) -> int:
-        """Its process."""
+        """The id of its process."""
         return self._process.pid
 
     def cpu(self) -> float:
-        """Return the CPU seconds that it has taken."""
+        """Return the CPU seconds that the process has taken so far."""
         return cpu_seconds([self.pid])
 
     def version(self) -> str:
-        """Return what it says it is."""
+        """Return the version that the server reports."""
         with self._client() as client:
             version: str = client.server_info()["version"]
             return version
 
     def __enter__(self) -> Self:
-        """Start, and wait until it takes writes."""
+        """Start the process, and wait until it takes writes."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self._process = subprocess.Popen(
             self._command(), stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT
@@ -59,7 +59,7 @@ class Mongod:
         return self
 
     def __exit__(self, *_error: object) -> None:
-        """End it."""
+        """End the process."""
         self._process.terminate()
         try:
             self._process.wait(20)

@@ -1,7 +1,7 @@
-"""`docs/performance.md` and its pictures: the figures of the last runs, nothing by hand.
+"""Write `docs/performance.md` and its pictures from the figures of the last runs.
 
-`docs/performance/figures.json` keeps each measurement with its own day and machine, so that one can
-be run again without the others; the page is made from it.
+`docs/performance/figures.json` keeps each measurement with its date and its machine, so one
+measurement can be run again without the others. The page is made from this file.
 """
 
 import json
@@ -25,10 +25,10 @@ class Measured:
 
     Attributes:
         title: what was measured.
-        how: how that was done.
-        command: what repeats it.
-        on: the day.
-        machine: what a reader needs to compare two runs.
+        how: how it was measured.
+        command: the command that repeats it.
+        on: the date.
+        machine: the facts that a reader needs to compare two runs.
         rows: the figures.
     """
 
@@ -41,7 +41,7 @@ class Measured:
 
 
 def write_page(docs: Path, measured: Mapping[str, Measured]) -> None:
-    """Put these measurements in place of the earlier ones, and make page and pictures anew."""
+    """Replace the earlier results of these measurements, and write the page and its pictures."""
     folder = docs / "performance"
     folder.mkdir(parents=True, exist_ok=True)
     everything = read_figures(folder / FIGURES) | dict(measured)
@@ -53,7 +53,7 @@ def write_page(docs: Path, measured: Mapping[str, Measured]) -> None:
 
 
 def read_figures(file: Path) -> dict[str, Measured]:
-    """Return what earlier runs found; nothing where there was none."""
+    """Return the measurements of earlier runs; none if there is no file."""
     if not file.exists():
         return {}
     document: dict[str, dict[str, Any]] = json.loads(file.read_text())
@@ -64,38 +64,41 @@ def read_figures(file: Path) -> dict[str, Measured]:
 
 
 def page(measured: Mapping[str, Measured]) -> str:
-    """Return the page."""
+    """Return the text of the page."""
     rows = _by_name(measured)
     parts = [
         _INTRODUCTION,
-        "## What we hold ourselves to",
+        "## Our targets",
         _targets(rows),
-        "### What was missed, and what would help",
+        "### Targets that were missed, and what would help",
         _missed(rows),
         "## Pictures",
         *(f"![{title}](performance/{name})" for name, (title, _) in _drawn(rows).items()),
-        "## Every figure",
+        "## All figures",
         *(_section(each) for name, each in measured.items() if name != PEERS),
     ]
     if PEERS in measured:
-        parts += ["## Others, doing the same work", _section(measured[PEERS])]
+        parts += ["## Other projects that do the same work", _section(measured[PEERS])]
     return "\n\n".join(parts) + "\n"
 
 
 def pictures(measured: Mapping[str, Measured]) -> dict[str, str]:
-    """Return the pictures whose figures there are, each under its file's name."""
+    """Return the pictures by file name. A picture without any figures is left out."""
     drawn = _drawn(_by_name(measured))
     return {name: bars(title, each) for name, (title, each) in drawn.items()}
 
 
 _INTRODUCTION = """# Performance
 
-This page is written by `make bench`, and its last part by `make bench-peers`. Each figure is the
-median of several rounds; behind it stand the lowest and the highest round. CPU time is user and
-system time of all the server's processes, from the kernel's own account of them, divided by the
-requests: it says more than time by the clock, which depends on the neighbours of a rented machine.
-The benchmark starts every server itself, keeps server and load on different cores where a figure
-is per core, and lets what is compared take turns within each round."""
+`make bench` writes this page, and `make bench-peers` writes its last part. Each figure is the
+median of several rounds. Beside it stand the lowest and the highest round.
+
+CPU time is the user time and the system time of all processes of the server, as the kernel counts
+them, divided by the number of requests. It says more than the time by the clock: other users of a
+rented machine change the time by the clock.
+
+The benchmark starts every server itself. Where a figure is for one core, the server and the load
+run on different cores. Servers that are compared take turns within each round."""
 
 
 def _by_name(measured: Mapping[str, Measured]) -> dict[str, Row]:
@@ -123,7 +126,7 @@ def _missed(rows: Mapping[str, Row]) -> str:
 
 def _section(measured: Measured) -> str:
     head = f"### {measured.title}\n\n{measured.how}\n\n{_provenance(measured)}"
-    lines = ["| Figure | | | Rounds |", "| --- | ---: | --- | --- |"]
+    lines = ["| Figure | | | What it is; lowest and highest round |", "| --- | ---: | --- | --- |"]
     lines += [
         f"| {row.name} | {figure(row.value)} | {row.unit} | {row.note} |" for row in measured.rows
     ]
@@ -136,10 +139,10 @@ def _provenance(measured: Measured) -> str:
 
 
 def _drawn(rows: Mapping[str, Row]) -> dict[str, tuple[str, list[Bar]]]:
-    """Return title and bars of each picture of which there is any figure."""
+    """Return the title and the bars of each picture that has figures."""
     found = {
         "checks.svg": ("CPU time of one token check (µs)", _bars(rows, _CHECKS)),
-        "latency.svg": ("Wait of somebody who is signed in (ms)", _bars(rows, _WAITS)),
+        "latency.svg": ("How long a signed-in user waits (ms)", _bars(rows, _WAITS)),
         "growth.svg": ("CPU time in a small and in a large database (µs)", _growth(rows)),
     }
     return {name: (title, each) for name, (title, each) in found.items() if each}
@@ -171,7 +174,7 @@ _WAITS = {
 
 
 def _growth(rows: Mapping[str, Row]) -> list[Bar]:
-    """Draw each kind of request twice, the small database first."""
+    """Return two bars for each kind of request, the small database first."""
     kinds = [name.removesuffix(", growth") for name in rows if name.endswith(", growth")]
     return [bar for kind in kinds for bar in _pair(rows, kind)]
 

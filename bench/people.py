@@ -1,4 +1,4 @@
-"""The people of a run: everybody has the same password, and a number in the name."""
+"""The people of a run. All have the same password, and each name contains a number."""
 
 from typing import Any
 
@@ -9,24 +9,24 @@ PASSWORD = "correct horse battery"
 
 
 def name_of(number: int) -> str:
-    """Return somebody's username."""
+    """Return the username of the person with this number."""
     return f"bench-{number}"
 
 
 def sign_up(number: int) -> str:
-    """Return the request by which somebody signs up."""
+    """Return the request with which this person signs up."""
     name = name_of(number)
     body = {"username": name, "email": f"{name}@example.com", "password": PASSWORD}
     return post("/api/auth/signup", body)
 
 
 def sign_in(number: int) -> str:
-    """Return the request by which somebody who has signed up signs in."""
+    """Return the request with which this person signs in."""
     return post("/api/auth/signin", _credentials(number))
 
 
 def sign_out(token: str) -> str:
-    """Return the request by which somebody signs out."""
+    """Return the request that signs out."""
     return post_with("/api/auth/signout", f"Authorization: Bearer {token}")
 
 
@@ -36,28 +36,28 @@ def refresh(token: str) -> str:
 
 
 def board(token: str) -> str:
-    """Return the request that only asks whether somebody may see the board."""
+    """Return the request for the user board: little more than a token check."""
     return get("/api/test/user", token)
 
 
 def board_by_cookie(token: str) -> str:
-    """Return the same request as a browser makes it."""
+    """Return the same request with the token in a cookie, as a browser sends it."""
     return get_with("/api/test/user", f"Cookie: gatelodge-access={token}")
 
 
 def verify(token: str) -> str:
-    """Return the request by which a reverse proxy asks who somebody is."""
+    """Return the request with which a reverse proxy asks who the caller is."""
     return get("/api/auth/verify", token)
 
 
 def let_in(server: Server, people: int) -> list[str]:
-    """Sign up the first so many people, sign them in and return their access tokens."""
+    """Sign up the first `people` people, sign them in, and return their access tokens."""
     run(Load(server.port, [sign_up(number) for number in range(people)], 2, people))
     return [open_session(server, number)["accessToken"] for number in range(people)]
 
 
 def open_session(server: Server, number: int) -> dict[str, Any]:
-    """Sign somebody in who has signed up, and return the answer."""
+    """Sign in a person who has signed up, and return the answer."""
     return server.post("/api/auth/signin", _credentials(number))
 
 

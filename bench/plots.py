@@ -1,4 +1,4 @@
-"""Bars as SVG, written by hand: a page needs three pictures, not a library."""
+"""Bar charts as SVG. The page has only three, so it needs no library."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ PLAIN, OURS, OTHER = "#8a94a3", "#0b6e4f", "#c2703d"
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One bar: what it is, how long, and the figure that is written beside it."""
+    """One bar: its label, its length, and the figure that is written beside it."""
 
     label: str
     value: float
@@ -26,7 +26,7 @@ class Bar:
 
 
 def bars(title: str, drawn: Sequence[Bar]) -> str:
-    """Return a picture of horizontal bars from one zero."""
+    """Return a picture of horizontal bars that all start at zero."""
     height = _TOP + _STEP * len(drawn) + _MARGIN
     longest = max(bar.value for bar in drawn)
     lines = [line for row, bar in enumerate(drawn) for line in _bar(bar, row, longest)]

@@ -1,4 +1,4 @@
-"""What a server and its workers take of the machine, read from outside."""
+"""The CPU time and the memory of a server and its workers, read from outside."""
 
 import os
 import time
@@ -12,10 +12,10 @@ CORES = tuple(sorted(os.sched_getaffinity(0)))
 """The cores that this program may use."""
 
 SERVER_CORE, LOAD_CORE = CORES[0], CORES[-1]
-"""Where a server is measured on one core, and where its load comes from."""
+"""The core of a server that is measured on one core, and the core of its load."""
 
 _PROCESS_CLOCK = 2
-"""Linux: `CPUCLOCK_SCHED`, the scheduler's own account of a process, in its clock ids."""
+"""`CPUCLOCK_SCHED` of Linux: in a clock id, the CPU time that the scheduler counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +23,8 @@ class Cpu:
     """User and system time, in seconds.
 
     Attributes:
-        total: of all threads.
-        hashing: of those that hash passwords.
+        total: the time of all threads.
+        hashing: the time of the threads that hash passwords.
     """
 
     total: float
@@ -38,7 +38,7 @@ class Cpu:
 
     @property
     def rest(self) -> float:
-        """What all the other threads took."""
+        """The time of all other threads."""
         return self.total - self.hashing
 
 
@@ -47,8 +47,8 @@ class Memory:
     """Resident memory, in bytes.
 
     Attributes:
-        rss: with the pages that processes share counted for each.
-        pss: with each shared page divided among those that share it.
+        rss: a page that processes share counts in full for each of them.
+        pss: a shared page is divided among the processes that share it.
     """
 
     rss: int
@@ -56,7 +56,7 @@ class Memory:
 
 
 def family(pid: int) -> list[int]:
-    """Return a process and all its descendants, the eldest first."""
+    """Return the ids of a process and all its descendants, the process itself first."""
     children = [
         int(child)
         for task in Path(f"/proc/{pid}/task").iterdir()
@@ -66,7 +66,7 @@ def family(pid: int) -> list[int]:
 
 
 def _of_task(task: Path, name: str) -> str:
-    """Return what the system tells of a thread: nothing, once it has ended."""
+    """Return the text of a thread's file in /proc; empty once the thread has ended."""
     try:
         return (task / name).read_text()
     except (FileNotFoundError, ProcessLookupError):
@@ -76,14 +76,14 @@ def _of_task(task: Path, name: str) -> str:
 def cpu_seconds(pids: Collection[int]) -> float:
     """Return the user and system time that these processes have taken since they began.
 
-    It is the sum that `/proc/<pid>/stat` shows, ended threads included, in nanoseconds
-    instead of hundredths of a second: clock_getcpuclockid(3).
+    It is the sum that `/proc/<pid>/stat` shows, and includes threads that have ended. Its
+    resolution is nanoseconds instead of hundredths of a second: clock_getcpuclockid(3).
     """
     return sum(time.clock_gettime((~pid << 3) | _PROCESS_CLOCK) for pid in pids)
 
 
 def nice_cpu_seconds(pids: Collection[int]) -> float:
-    """Return the part of it taken by living threads that are nicer than their process.
+    """Return the CPU time of those living threads that have a higher nice value than their process.
 
     In Gatelodge these are the hashing threads, and no others.
     """
@@ -96,7 +96,10 @@ def _nice_tasks(pid: int) -> list[Path]:
 
 
 def _niceness(task: Path) -> int:
-    """Return field 19 of proc(5); the name in field 2 may hold spaces and brackets."""
+    """Return the nice value: field 19 of `stat` in proc(5).
+
+    The name in field 2 may contain spaces and brackets, so fields are counted from behind it.
+    """
     fields = _of_task(task, "stat").rpartition(")")[2].split()
     return int(fields[16]) if fields else 0
 
@@ -116,13 +119,13 @@ def open_sockets(pid: int) -> set[str]:
     """Return the names of the sockets that a process holds."""
     found = set()
     for descriptor in Path(f"/proc/{pid}/fd").iterdir():
-        with suppress(FileNotFoundError):  # closed meanwhile
+        with suppress(FileNotFoundError):  # it was closed meanwhile
             found.add(str(descriptor.readlink()))
     return {name for name in found if name.startswith("socket:")}
 
 
 def pin(pids: Collection[int], cores: Collection[int]) -> None:
-    """Keep every thread of these processes on these cores; threads to come inherit it."""
+    """Keep every thread of these processes on these cores. New threads inherit this."""
     for pid in pids:
         for task in Path(f"/proc/{pid}/task").iterdir():
             with suppress(ProcessLookupError):  # it has ended meanwhile
@@ -131,7 +134,7 @@ def pin(pids: Collection[int], cores: Collection[int]) -> None:
 
 @contextmanager
 def this_thread_on(core: int) -> Iterator[None]:
-    """Keep the calling thread on one core meanwhile."""
+    """Keep the calling thread on one core while the context is open."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {core})
     try:

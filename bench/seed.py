@@ -1,4 +1,4 @@
-"""Databases with many users and sessions, written straight into the file."""
+"""Databases with many users and sessions, written directly into the file."""
 
 import secrets
 import sqlite3
@@ -27,9 +27,9 @@ _SESSION = (
 
 
 def seed(settings: Settings, users: int, sessions: int) -> None:
-    """Make the file, with so many users and, one each, so many live sessions.
+    """Make the file with `users` users. The first `sessions` of them have one live session each.
 
-    Everybody has the same password, and one hash of it.
+    All users have the same password and the same hash of it.
     """
     open_stores(settings.database_address).database.migrate()
     with closing(sqlite3.connect(settings.database_address)) as file:
@@ -37,7 +37,7 @@ def seed(settings: Settings, users: int, sessions: int) -> None:
         file.execute("PRAGMA cache_size = -262144")
         ids = _add_users(file, users)
         file.executemany(_SESSION, _sessions(ids[:sessions]))
-        file.execute("DELETE FROM changes")  # nobody follows yet
+        file.execute("DELETE FROM changes")  # no server follows the changes yet
         file.commit()
         file.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
@@ -66,13 +66,13 @@ def _sessions(users: list[str]) -> Iterator[tuple[str, str, int, int, int, bytes
 
 
 def people(house: House) -> Iterator[tuple[str, str]]:
-    """Return, one after the other, the ids of each session and its user."""
+    """Yield the ids of each session and its user."""
     with closing(sqlite3.connect(house.settings.database_address)) as file:
         yield from file.execute("SELECT id, user_id FROM sessions")
 
 
 def issue(house: House, session_and_user: tuple[str, str]) -> str:
-    """Return an access token for them."""
+    """Return an access token for this session and its user."""
     session_id, user_id = session_and_user
     return house.access_tokens.issue(
         subject=UserId(user_id), session_id=SessionId(session_id), roles=("user",)

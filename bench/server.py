@@ -1,4 +1,4 @@
-"""The servers that are measured, each a process with workers, started and ended from here."""
+"""The servers that are measured. Each is a process with workers, started and ended from here."""
 
 import contextlib
 import http.client
@@ -24,16 +24,16 @@ POLL_SECONDS = 0.002
 
 
 class Server:
-    """A server on a free port of the loopback address; leaving the context ends it.
+    """A server on a free port of the loopback address. It ends when the context ends.
 
     Attributes:
-        start_seconds: from the start of the process to its first answer.
+        start_seconds: the seconds from the start of the process to its first answer.
     """
 
     probe = "/healthz"
 
     def __init__(self, folder: Path) -> None:
-        """Prepare a server that keeps its log, and whatever else it keeps, in `folder`."""
+        """Prepare a server that keeps its log and its data in `folder`."""
         self.folder = folder
         self.port = free_port()
         self.start_seconds = 0.0
@@ -42,17 +42,17 @@ class Server:
 
     @property
     def command(self) -> list[str]:
-        """What is started."""
+        """The command that starts the server."""
         raise NotImplementedError
 
     @property
     def environment(self) -> dict[str, str]:
-        """This process's environment, without settings that could change what is measured."""
+        """This process's environment without Gatelodge settings, which could change the figures."""
         return {k: v for k, v in os.environ.items() if not k.startswith("GATELODGE_")}
 
     @property
     def pids(self) -> list[int]:
-        """The process that was started, then its workers."""
+        """The id of the process that was started, then the ids of its workers."""
         return family(self._started.pid)
 
     def cpu(self) -> Cpu:
@@ -60,9 +60,9 @@ class Server:
         return Cpu(cpu_seconds(self.pids), nice_cpu_seconds(self.pids))
 
     def cpu_each(self, generator: Generator, load: Load) -> Cpu:
-        """Return the CPU time that each request of a load takes, of which the count is known."""
+        """Return the CPU time that one request of a load takes. The load needs a `count`."""
         if load.count is None:
-            raise ValueError("of how many requests?")
+            raise ValueError("the load has no count of requests")
         before = self.cpu()
         generator.run(load)
         return (self.cpu() - before) / load.count
@@ -76,24 +76,24 @@ class Server:
         pin(self.pids, cores)
 
     def get(self, path: str) -> bytes:
-        """Return the body of a 200 answer."""
+        """Send a GET request, and return the body of the answer, which must be 200."""
         return self._ask("GET", path, None)
 
     def post(self, path: str, body: dict[str, str], *, expect: int = 200) -> dict[str, Any]:
-        """Return the JSON of an answer."""
+        """Send a POST request with JSON, and return the JSON of the answer."""
         answer: dict[str, Any] = json.loads(
             self._ask("POST", path, json.dumps(body), expect=expect)
         )
         return answer
 
     def post_form(self, path: str, fields: dict[str, str]) -> dict[str, Any]:
-        """Return the JSON of a 200 answer to a form."""
+        """Send a form, and return the JSON of the answer, which must be 200."""
         kind = "application/x-www-form-urlencoded"
         answer: dict[str, Any] = json.loads(self._ask("POST", path, urlencode(fields), kind))
         return answer
 
     def __enter__(self) -> Self:
-        """Start, and wait for the first answer."""
+        """Start the server, and wait for its first answer."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with self._log.open("ab") as log:
             began = time.perf_counter()
@@ -166,26 +166,26 @@ class Server:
 
     def _kill(self) -> None:
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._started.pid, signal.SIGKILL)  # its own group: start_new_session
+            os.killpg(self._started.pid, signal.SIGKILL)  # start_new_session gave it its own group
         self._started.wait(30)
 
 
 class Gatelodge(Server):
-    """`gatelodge serve` with one worker and, besides what is given, the default settings."""
+    """`gatelodge serve` with one worker. A setting that is not given has its default."""
 
     def __init__(self, folder: Path, **settings: str) -> None:
-        """Prepare a server with its data in `folder`; settings are named as in Settings."""
+        """Prepare a server with its data in `folder`. Settings have the names of `Settings`."""
         super().__init__(folder)
         self._settings = settings
 
     @property
     def command(self) -> list[str]:
-        """What is started."""
+        """The command that starts the server."""
         return [str(GATELODGE), "serve", "--port", str(self.port)]
 
     @property
     def environment(self) -> dict[str, str]:
-        """This process's environment, with our settings only."""
+        """This process's environment with the settings of this server only."""
         given = {f"GATELODGE_{name.upper()}": value for name, value in self._settings.items()}
         return super().environment | {"GATELODGE_DATA_DIR": str(self.folder / "data")} | given
 
@@ -194,23 +194,23 @@ class StandIn(Gatelodge):
     """An application of `bench.stand_ins`, on the same HTTP server with the same settings."""
 
     def __init__(self, folder: Path, name: str) -> None:
-        """Prepare it with its data, where it has any, in `folder`."""
+        """Prepare the application. Its data, if it has any, is in `folder`."""
         super().__init__(folder)
         self._name = name
 
     @property
     def command(self) -> list[str]:
-        """What is started."""
+        """The command that starts the server."""
         return [sys.executable, "-m", "bench.stand_ins", self._name]
 
     @property
     def environment(self) -> dict[str, str]:
-        """This process's environment, with our settings only."""
+        """This process's environment with the settings of this server only."""
         return super().environment | {"GATELODGE_PORT": str(self.port)}
 
 
 def free_port() -> int:
-    """Return a port of the loopback address that nobody listens on now."""
+    """Return a port of the loopback address on which nobody listens now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -1,4 +1,4 @@
-"""How much of everything a run does."""
+"""How many rounds, requests and users a run has."""
 
 from dataclasses import dataclass
 
@@ -10,25 +10,25 @@ class Sizes:
     """The numbers of a run.
 
     Attributes:
-        rounds: of each measurement; the median of them is reported.
-        starts: of the server on an existing folder.
-        first_starts: of the server on an empty one.
-        hashes: by themselves, in each round.
-        sign_ups: in each round, and as many sign-ins.
-        boards: requests that a load of token checks consists of.
-        check_rounds: short rounds in which kinds of token checks take turns.
-        checks: requests of each kind in one of these.
-        rotations: of refresh tokens, in each round.
-        storm_seconds: how long 32 at a time sign in, in each round.
-        calm_seconds: how long the waits of board requests are noted, in each round.
-        users: in the small and in the large database.
-        sessions: that live in them.
-        in_turn: sessions of the large one that take turns: few, more, as many as memory holds
-            tokens of, and more than it holds.
-        checks_in_turn: by those sessions, in each round.
-        bad_tokens: different ones that the gate refuses.
-        seen: users that the gate lets in.
-        revocations: of each kind that another node must hear of.
+        rounds: how many rounds a measurement has; their median is reported.
+        starts: how often the server is started on existing data.
+        first_starts: how often the server is started on an empty folder.
+        hashes: how many hashes are measured alone, in each round.
+        sign_ups: how many people sign up, in each round; as many sign in.
+        boards: how many requests a load of token checks has.
+        check_rounds: how many short rounds there are in which kinds of token checks take turns.
+        checks: how many requests of each kind such a round has.
+        rotations: how many refresh tokens are traded, in each round.
+        storm_seconds: how long 32 people at a time sign in, in each round.
+        calm_seconds: how long the waits of board requests are measured, in each round.
+        users: how many users the small and the large database have.
+        sessions: how many live sessions they have.
+        in_turn: how many sessions of the large database take turns: few, more, as many as memory
+            holds tokens, and more than it holds.
+        checks_in_turn: how many requests these sessions send, in each round.
+        bad_tokens: how many different tokens the gate refuses.
+        seen: how many users the gate lets in.
+        revocations: how many changes of each kind other processes must hear of.
     """
 
     rounds: int

@@ -1,7 +1,7 @@
 """What a token check is compared with: other applications on the same HTTP server.
 
-`python -m bench.stand_ins NAME` serves one of them as `gatelodge serve` would, with its settings
-from the environment.
+`python -m bench.stand_ins NAME` serves one of them in the same way as `gatelodge serve`. Its
+settings come from the environment.
 """
 
 import gc
@@ -23,34 +23,34 @@ STATEMENTS = "/statements"
 
 
 def bare() -> App:
-    """Return the least that an answer can cost here: two headers and the text."""
+    """Return an application that does as little as possible: it sends two headers and a text."""
     return _text(b"User Content.")
 
 
 def limit() -> App:
-    """Return an application that sends the very bytes of the board's answer to anybody."""
+    """Return an application that sends the same bytes as the board, to anybody."""
     door = _door_of(_house())
-    board = door._routes[BOARD]  # noqa: SLF001 - what it sends, and nothing it does
+    board = door._routes[BOARD]  # noqa: SLF001 - only its bytes are used
     number = door._shell.new_request_id()  # noqa: SLF001
     return _static([*board.headers, (b"x-request-id", number)], board.end["body"])
 
 
 def fastapi() -> App:
-    """Return the whole of Gatelodge without its fast door: the check as FastAPI's twin makes it."""
-    return _door_of(_house())._shell  # noqa: SLF001 - the room behind the door is the question
+    """Return Gatelodge without its fast door: the route in FastAPI makes the check."""
+    return _door_of(_house())._shell  # noqa: SLF001 - what is behind the door is measured
 
 
 def database() -> App:
-    """Return Gatelodge with a feed that is never trusted: each check reads the database."""
+    """Return Gatelodge with a change feed that is never trusted: each check reads the database."""
     house = _house()
     gate = replace(house.gate, feed=_NeverTrusted())
     return create_app(house.replaced(gate=gate, admission=replace(house.admission, gate=gate)))
 
 
 def counted() -> App:
-    """Return Gatelodge, which also says how many statements it has sent to SQLite so far.
+    """Return Gatelodge with one more path, which says how many statements SQLite got so far.
 
-    Each connection that the process opens counts, the change feed's too.
+    The statements of all connections count, those of the change feed too.
     """
     statements: list[str] = []
 
@@ -71,7 +71,7 @@ NAMES = ("bare", "limit", "fastapi", "database", "counted")
 
 
 class _NeverTrusted:
-    """A `ChangeFeed` that hears nothing, so that memory is never asked."""
+    """A `ChangeFeed` that hears nothing, so the gate never answers from memory."""
 
     async def follow(self, forget: Forget) -> None:
         """Do nothing."""
@@ -84,7 +84,7 @@ class _NeverTrusted:
         return False
 
     def state(self) -> FeedState:
-        """Return how the feed stands."""
+        """Return the state of the feed."""
         return FeedState("none", trusted=False)
 
 

@@ -1,4 +1,4 @@
-"""The speed this project holds itself to, and what would help where a run missed it."""
+"""The speed that this project promises, and what would help if a run misses it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,15 +8,15 @@ from bench.report import Row
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One promise and the row of a run that it is held against.
+    """One promise, and the row of a run that must keep it.
 
     Attributes:
-        what: is promised, for people.
+        what: what is promised, for people.
         row: the name of the row.
-        bound: how far it may go, in the row's unit.
-        at_least: whether more is better.
-        asked: how the promise is written.
-        remedy: what would help, for the day it is missed.
+        bound: the limit for the row's figure, in the row's unit.
+        at_least: whether the figure must be at least the limit. Otherwise it is at most the limit.
+        asked: the limit as text.
+        remedy: what would help if the target is missed.
     """
 
     what: str
@@ -27,13 +27,13 @@ class Target:
     at_least: bool = False
 
     def met(self, row: Row) -> bool:
-        """Say whether the run kept it."""
+        """Say whether this row keeps the promise."""
         return row.value >= self.bound if self.at_least else row.value <= self.bound
 
 
 TARGETS = (
     Target(
-        "token check, CPU ÷ that of a static answer of the same bytes",
+        "CPU time of a token check ÷ CPU time of a static answer with the same bytes",
         "token check / limit",
         1.25,
         "≤ 1.25 ×",
@@ -44,53 +44,53 @@ TARGETS = (
         "database reads of 1,000 warm checks",
         0,
         "0",
-        "a repair: memory must know whoever was asked about just now",
+        "a repair: memory must know every caller that was checked just before",
     ),
     Target(
-        "sign-in throughput, 32 at a time, of hash threads ÷ time of one hash",
+        "sign-ins per second, 32 at a time, compared with hashing threads ÷ time of one hash",
         "sign-ins, of the ideal",
         95,
         "≥ 95 %",
-        "a sign-in that is cheaper beside its hash, and leaves the hashing threads alone",
+        "a sign-in that costs less besides its hash and does not disturb the hashing threads",
         at_least=True,
     ),
     Target(
-        "token-check p99 while 64 sign-ins wait, of its p99 with none",
+        "p99 of a token check while 64 sign-ins wait ÷ its p99 while nobody signs in",
         "board beside 64 waiting sign-ins, p99 ratio",
         3,
         "≤ 3 ×",
-        "a core that hashes nothing (`GATELODGE_HASH_THREADS`), or a larger machine",
+        "a core without hashing threads (`GATELODGE_HASH_THREADS`), or a larger machine",
     ),
     Target(
-        "refresh rotation on SQLite, durable before the answer, CPU",
+        "CPU time of a refresh rotation on SQLite, durable before it is answered",
         "rotation",
         600,
         "≤ 600 µs",
-        "one read instead of two before the change, and a route that FastAPI does not take apart",
+        "one read instead of two before the change, and a route that does not go through FastAPI",
     ),
     Target(
-        "refresh rotations on SQLite, 32 at a time, one core",
+        "refresh rotations per second on SQLite, 32 at a time, server on one core",
         "rotation, a second",
         1500,
         "≥ 1,500/s",
-        "less CPU per rotation: the disk's fsync, shared by all who wait, is not what limits it",
+        "less CPU time per rotation (all waiting writers share one fsync, so it is not the limit)",
         at_least=True,
     ),
     Target(
-        "revocations on SQLite, refused by both workers at once",
+        "revocations on SQLite after which both workers refuse the very next request",
         "refused at once, SQLite, two workers",
         1000,
         "1,000 of 1,000",
-        "nothing but a repair: `catch_up` in `stores/sql/feed.py` must see each commit",
+        "a repair: `catch_up` in `stores/sql/feed.py` must see each commit",
         at_least=True,
     ),
     *(
         Target(
-            f"{what} on one MongoDB node, refused on another, p99",
+            f"{what} on one MongoDB node: p99 of the time until another node refuses",
             f"{what}, p99",
             20,
             "≤ 20 ms",
-            "nodes that are not on the machine of their database and their load",
+            "nodes that do not share a machine with the database and the load",
         )
         for what in (
             "role taken",
@@ -101,21 +101,21 @@ TARGETS = (
         )
     ),
     Target(
-        "`gatelodge serve` on existing data, to its first answer",
+        "start of `gatelodge serve` on existing data, until its first answer",
         "start-up",
         1200,
         "≤ 1,200 ms",
         "importing later what only some requests or commands need",
     ),
     Target(
-        "memory of `gatelodge serve`, one worker, shared pages counted once",
+        "memory of `gatelodge serve` with one worker, shared pages counted once",
         "PSS after the start",
         110e6 / 1024 / 1024,
         "≤ 104.9 MiB (110 MB)",
         "importing later what only some requests or commands need",
     ),
     Target(
-        "memory that bad tokens and users seen add",
+        "memory that bad tokens and users add",
         "growth by both",
         64,
         "≤ 64 MiB",
@@ -123,24 +123,24 @@ TARGETS = (
     ),
     *(
         Target(
-            f"{what}, large database ÷ small",
+            f"CPU time of a {what} in a large database ÷ in a small one",
             f"{what}, growth",
             1.2,
             "≤ 1.20 ×",
-            "a look at the query plans: every key must be a primary key or a unique index",
+            "a check of the query plans: every key must be a primary key or a unique index",
         )
         for what in ("token check", "sign-in without its hash", "rotation")
     ),
     Target(
-        "token check, 10,000 sessions in turn ÷ 10",
+        "CPU time of a token check with 10,000 sessions in turn ÷ with 10",
         "token check, sessions in turn, ratio",
         1.2,
         "≤ 1.20 ×",
-        "a memory in `gate/recent.py` that holds as many tokens as it says",
+        "a repair: `gate/recent.py` must hold as many tokens as it promises",
     ),
 )
 
 
 def missed(rows: Mapping[str, Row]) -> list[Target]:
-    """Return the targets that these rows do not meet."""
+    """Return the targets that these rows miss."""
     return [each for each in TARGETS if each.row in rows and not each.met(rows[each.row])]

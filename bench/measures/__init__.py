@@ -1,1 +1,1 @@
-"""What is measured; each module takes the sizes of a run and returns rows of the report."""
+"""The measurements. Each module takes the sizes of a run and returns rows of the report."""

@@ -1,4 +1,4 @@
-"""What a token check costs, side by side with the least an answer costs and with other ways."""
+"""What a token check costs, compared with a static answer and with other ways to check."""
 
 import random
 from collections import defaultdict
@@ -26,7 +26,7 @@ class _Kind:
     """One kind of request to one server.
 
     Attributes:
-        share: of the requests in a round; less where each costs much.
+        share: the factor for the number of requests in a round; below 1 where a request is slow.
     """
 
     name: str
@@ -37,10 +37,10 @@ class _Kind:
 
 
 def measure(sizes: Sizes, folder: Path) -> list[Row]:
-    """Return the CPU time of each kind of check, its ratio to the limit, and what it reads."""
+    """Return the CPU time of each kind of check, its ratio to the limit, and its reads."""
     with _kinds(folder) as kinds, Generator({LOAD_CORE}) as generator:
         for kind in kinds:
-            _cpu_each(generator, kind, sizes.checks)  # what is first used is first loaded
+            _cpu_each(generator, kind, sizes.checks)  # a warm-up, not measured
         rounds = list(_rounds(sizes, generator, kinds))
     costs = {kind: [each[kind.name] for each in rounds] for kind in kinds}
     rows = [cost_row(kind.name, seconds, kind.note) for kind, seconds in costs.items()]
@@ -61,11 +61,11 @@ def _kinds(folder: Path) -> Iterator[list[_Kind]]:
             server.pin({SERVER_CORE})
         yield [
             _Kind("limit, bare", "static text, two headers", others["bare"], board(token)),
-            _Kind(LIMIT, "static, the very bytes of the board", others["limit"], board(token)),
+            _Kind(LIMIT, "static, the same bytes as the board", others["limit"], board(token)),
             _Kind("token check", "bearer token, the board", ours, board(token)),
             _Kind(
                 "token check, cookie",
-                "the same, its token looked for among the cookies",
+                "the same, with the token in a cookie",
                 ours,
                 board_by_cookie(token),
             ),
@@ -84,14 +84,14 @@ def _other_ways(servers: Mapping[str, Server]) -> list[_Kind]:
     return [
         _Kind(
             "token check, FastAPI alone",
-            "from memory too, without the fast door",
+            "also from memory, without the fast door",
             fastapi,
             board(let_in(fastapi, 1)[0]),
             0.25,
         ),
         _Kind(
             "token check, database read",
-            "signature checked, user and session read, each time",
+            "each time the signature is checked, and user and session are read",
             database,
             board(let_in(database, 1)[0]),
             0.25,
@@ -116,11 +116,11 @@ def _cpu_each(generator: Generator, kind: _Kind, checks: int) -> float:
 
 def _ratio(name: str, rounds: list[dict[str, float]]) -> Row:
     ratios = [each[name] / each[LIMIT] for each in rounds]
-    return Row(f"{name} / limit", median(ratios), "×", f"of pairs; {spread(ratios, 2)}")
+    return Row(f"{name} / limit", median(ratios), "×", f"ratio within a round; {spread(ratios, 2)}")
 
 
 def _reads(folder: Path) -> Row:
-    """Count what a server that everybody is known to asks of its database."""
+    """Count how often a server reads its database for callers that it knows from memory."""
     with StandIn(folder, "counted") as server:
         token = let_in(server, 1)[0]
         requests = [board(token), board_by_cookie(token), verify(token)]
@@ -128,8 +128,8 @@ def _reads(folder: Path) -> Row:
         run(Load(server.port, requests, 1, len(requests)))
         known = int(server.get(STATEMENTS))
         if known == unknown:
-            raise RuntimeError("the first check read nothing: the count does not count")
+            raise RuntimeError("the first check read nothing: the counter does not work")
         run(Load(server.port, requests, AT_A_TIME, WARM))
         reads = int(server.get(STATEMENTS)) - known
-    note = "statements to SQLite, on any connection; by bearer, by cookie and forward-auth in turn"
+    note = "statements to SQLite on any connection; bearer, cookie and forward-auth take turns"
     return Row(f"database reads of {WARM:,} warm checks", reads, "reads", note)

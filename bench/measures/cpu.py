@@ -1,6 +1,7 @@
-"""What one request costs: the CPU time of all the server's processes, divided.
+"""What a sign-up and a sign-in cost.
 
-Not the time by the clock, which says more about the neighbours of a rented machine.
+The cost is the CPU time of all processes of the server, divided by the number of requests. The time
+by the clock would say less: other users of a rented machine change it.
 """
 
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from bench.sizes import Sizes
 
 @dataclass(frozen=True, slots=True)
 class _Round:
-    """CPU seconds a request, all taken within a few seconds of each other."""
+    """CPU seconds for one request, all measured within a few seconds."""
 
     hash: float
     sign_up: Cpu
@@ -30,7 +31,7 @@ def measure(sizes: Sizes, folder: Path) -> list[Row]:
         server.pin({SERVER_CORE})
         let_in(server, 1)
         bench = _Bench(sizes, server)
-        bench.round(0)  # what is first used is first loaded
+        bench.round(0)  # a warm-up, not measured
         return _rows([bench.round(number) for number in range(1, sizes.rounds + 1)])
 
 
@@ -40,7 +41,7 @@ class _Bench:
     server: Server
 
     def round(self, number: int) -> _Round:
-        """Measure everything once, with people nobody has met yet."""
+        """Measure everything once, with people who have not signed up yet."""
         first = 1 + number * self.sizes.sign_ups
         people = range(first, first + self.sizes.sign_ups)
         with this_thread_on(SERVER_CORE):

@@ -1,4 +1,4 @@
-"""Whether a request costs the same in a large database as in a small one, for many as for few."""
+"""Whether a request costs more in a large database, or when many sessions take turns."""
 
 import asyncio
 from collections.abc import Iterator
@@ -21,20 +21,20 @@ from gatelodge.gate.view import MAX_SESSIONS
 from gatelodge.settings import Settings
 
 SESSIONS = 8
-"""How many sessions make requests; they come on top of the seeded ones."""
+"""How many sessions make requests, in addition to the seeded ones."""
 
 _ROUNDS = 3
-"""How many times as many rounds as elsewhere: a ratio near one needs them."""
+"""The factor for the number of rounds. A ratio close to 1 needs more rounds than other figures."""
 
 
 @dataclass(slots=True)
 class _Place:
-    """A server over a database of some size.
+    """A server with a database of some size.
 
     Attributes:
-        users: how many it has.
+        users: how many users the database has.
         tokens: access tokens of sessions that were opened just now.
-        chains: requests that trade those sessions' refresh tokens.
+        chains: requests that trade the refresh tokens of these sessions.
     """
 
     server: Gatelodge
@@ -45,7 +45,7 @@ class _Place:
 
 @dataclass(frozen=True, slots=True)
 class _Costs:
-    """CPU seconds a request."""
+    """CPU seconds for one request of each kind."""
 
     check: float
     rotation: float
@@ -53,7 +53,7 @@ class _Costs:
 
 
 def measure(sizes: Sizes, folder: Path) -> list[Row]:
-    """Return what requests cost in both databases, with many sessions in turn, and the ratios."""
+    """Return the costs in both databases, the costs with many sessions in turn, and the ratios."""
     with ExitStack() as stack, Generator({LOAD_CORE}) as generator:
         places = [
             _place(stack, folder / str(number), *size)
@@ -61,7 +61,7 @@ def measure(sizes: Sizes, folder: Path) -> list[Row]:
         ]
         rounds = list(_rounds(sizes, generator, places))
         in_turn = _in_turn(sizes, generator, places[-1].server)
-    return [*_rows(sizes, rounds[1:]), *in_turn]  # what is first used is first loaded
+    return [*_rows(sizes, rounds[1:]), *in_turn]  # the first round is a warm-up
 
 
 def _place(stack: ExitStack, folder: Path, users: int, sessions: int) -> _Place:
@@ -106,7 +106,7 @@ def _rotation(sizes: Sizes, generator: Generator, place: _Place) -> float:
 
 
 def _sign_in(sizes: Sizes, generator: Generator, place: _Place, number: int) -> float:
-    """Return what a sign-in costs beside its hash, by people from all over the database."""
+    """Return what a sign-in costs without its hash, for people from all parts of the database."""
     count = max(2, sizes.sign_ups // 2)
     first = number * count
     people = [(first + one) * 7919 % place.users for one in range(count)]
@@ -124,7 +124,7 @@ def _rows(sizes: Sizes, rounds: list[tuple[_Costs, _Costs]]) -> list[Row]:
             rows.append(
                 cost_row(f"{what}, {users:,} users", [pair[number] for pair in pairs], note)
             )
-        rows.append(Row(f"{what}, growth", median(ratios), "×", f"of pairs; {spread(ratios, 2)}"))
+        rows.append(Row(f"{what}, growth", median(ratios), "×", _within(ratios)))
     return rows
 
 
@@ -135,11 +135,15 @@ _FIELDS = {
 }
 
 
+def _within(ratios: list[float]) -> str:
+    return f"ratio within a round; {spread(ratios, 2)}"
+
+
 # Many sessions in turn
 
 
 def _in_turn(sizes: Sizes, generator: Generator, server: Gatelodge) -> list[Row]:
-    """Return what a check costs while few and many sessions take turns, each with its token."""
+    """Return what a check costs while few or many sessions take turns, each with its own token."""
     *known, all_of_them = sizes.in_turn
     requests = asyncio.run(_boards(server, all_of_them))
     _pass(generator, server, requests[: max(known)])
@@ -155,7 +159,7 @@ def _in_turn(sizes: Sizes, generator: Generator, server: Gatelodge) -> list[Row]
     ratios = [many / few for few, *_, many in rounds]
     return [
         *(
-            cost_row(_name(number), [each[place] for each in rounds], "each has asked before")
+            cost_row(_name(number), [each[place] for each in rounds], "each asked before")
             for place, number in enumerate(known)
         ),
         cost_row(_name(all_of_them), beyond, _BEYOND),
@@ -163,14 +167,17 @@ def _in_turn(sizes: Sizes, generator: Generator, server: Gatelodge) -> list[Row]
             "token check, sessions in turn, ratio",
             median(ratios),
             "×",
-            f"{max(known):,} sessions ÷ {min(known):,}, of pairs; {spread(ratios, 2)}",
+            f"{max(known):,} sessions ÷ {min(known):,}; {_within(ratios)}",
         ),
     ]
 
 
 _AT_A_TIME = 32
 _LONG_ENOUGH = 300.0
-_BEYOND = f"beyond {MAX_TOKENS:,} a signature to check; beyond {MAX_SESSIONS:,} a database read too"
+_BEYOND = (
+    f"above {MAX_TOKENS:,} sessions each check verifies a signature, "
+    f"above {MAX_SESSIONS:,} it also reads the database"
+)
 
 
 def _name(sessions: int) -> str:
@@ -178,21 +185,21 @@ def _name(sessions: int) -> str:
 
 
 async def _boards(server: Gatelodge, count: int) -> list[str]:
-    """Return the requests for the board by so many sessions of a server's database."""
+    """Return requests for the board, one by each of `count` sessions of the server's database."""
     settings = Settings(data_dir=server.folder / "data", database="", port=server.port)
     async with build(settings).open() as house:
         return [board(issue(house, one)) for one in islice(people(house), count)]
 
 
 def _pass(generator: Generator, server: Gatelodge, requests: list[str]) -> None:
-    """Let each session ask once."""
+    """Send each request once."""
     generator.run(Load(server.port, requests, _AT_A_TIME, len(requests), seconds=_LONG_ENOUGH))
 
 
 def _further_on(
     sizes: Sizes, generator: Generator, server: Gatelodge, requests: list[str]
 ) -> Iterator[float]:
-    """Go on in turn, in rounds that are shorter than a whole pass."""
+    """Measure all sessions in turn, in rounds that are shorter than a whole pass."""
     count = sizes.checks_in_turn // sizes.rounds
     for first in range(0, sizes.rounds * count, count):
         part = requests[first : first + count]

@@ -1,4 +1,4 @@
-"""How long people who are signed in wait while a crowd signs in."""
+"""How long a signed-in user waits while a crowd signs in."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +13,8 @@ from bench.sizes import Sizes
 
 WAITING = 64
 FLOOD = 200
-PEOPLE = 40  # who sign in: fewer at a time of each name than may try at a time
-PAUSE_SECONDS = 0.002  # between an answer and the next request: a user, not a flood
+PEOPLE = 40  # so many names that none has more tries at a time than are allowed
+PAUSE_SECONDS = 0.002  # between an answer and the next request, since users pause
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +27,13 @@ class _Waits:
 
 @dataclass(frozen=True, slots=True)
 class _Round:
-    """Waits, all of them noted within a few seconds of each other.
+    """The waits of one round, all measured within a few seconds.
 
     Attributes:
-        calm: of board requests, alone.
-        storm: of those beside as many sign-ins as may wait.
-        flood: of those beside more than may wait.
-        refused: of the sign-ins that were one too many then.
+        calm: the waits of board requests while nobody signs in.
+        storm: the waits of board requests while as many sign-ins wait as the queue holds.
+        flood: the waits of board requests while there are more sign-ins than that.
+        refused: the waits of the sign-ins that the full queue refused.
     """
 
     calm: _Waits
@@ -43,7 +43,7 @@ class _Round:
 
 
 def measure(sizes: Sizes, folder: Path) -> list[Row]:
-    """Return the waits of board requests alone and beside sign-ins, and the ratios."""
+    """Return how long board requests wait alone and beside sign-ins, and the ratios."""
     with Gatelodge(folder) as server:
         token, *_ = let_in(server, PEOPLE)
         boards = Load(server.port, [board(token)], seconds=sizes.calm_seconds, pause=PAUSE_SECONDS)
@@ -69,11 +69,11 @@ def _round(boards: Load, storm: Load, flood: Load) -> _Round:
 
 
 def _beside(crowd: Load, boards: Load, statuses: set[str]) -> tuple[_Waits, list[float]]:
-    """Return how long the boards waited, and those sign-ins of the crowd that were refused."""
+    """Return the waits of the board requests, and the waits of the refused sign-ins."""
     with meanwhile(crowd) as seen:
         waits = _waits(run(boards).waits)
     if set(seen.statuses) != statuses:
-        raise RuntimeError(f"not only {statuses} was answered to sign-ins: {seen.statuses}")
+        raise RuntimeError(f"the sign-ins should get {statuses}, and got {seen.statuses}")
     return waits, seen.refused_waits
 
 
@@ -96,7 +96,7 @@ def _rows(rounds: list[_Round]) -> list[Row]:
 
 
 _ONE = "one connection"
-_REFUSED = "the answers 503 alone, each followed at once by another try"
+_REFUSED = "only the answers 503; after each, the client tries again at once"
 
 
 def _beside_rows(name: str, pairs: list[tuple[_Waits, _Waits]]) -> list[Row]:
@@ -104,8 +104,8 @@ def _beside_rows(name: str, pairs: list[tuple[_Waits, _Waits]]) -> list[Row]:
     p99 = [beside.p99 / alone.p99 for alone, beside in pairs]
     return [
         *_pair(name, [beside for _, beside in pairs]),
-        Row(f"{name}, p50 ratio", median(p50), "×", f"of pairs; {spread(p50, 1)}"),
-        Row(f"{name}, p99 ratio", median(p99), "×", f"of pairs; {spread(p99, 1)}"),
+        Row(f"{name}, p50 ratio", median(p50), "×", f"ratio within a round; {spread(p50, 1)}"),
+        Row(f"{name}, p99 ratio", median(p99), "×", f"ratio within a round; {spread(p99, 1)}"),
     ]
 
 

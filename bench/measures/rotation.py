@@ -1,4 +1,4 @@
-"""What it costs to trade a refresh token, each trade durable before it is answered."""
+"""What it costs to trade a refresh token."""
 
 import os
 import time
@@ -22,12 +22,12 @@ _SYNCS = 50
 
 @dataclass(frozen=True, slots=True)
 class _Round:
-    """What one round of trades came to.
+    """The result of one round of trades.
 
     Attributes:
-        cpu: seconds each, of the server.
-        rate: trades a second.
-        database: CPU seconds each, of the database's own process.
+        cpu: CPU seconds of the server for one trade.
+        rate: trades per second.
+        database: CPU seconds of the database's own process for one trade.
     """
 
     cpu: Cpu
@@ -36,7 +36,7 @@ class _Round:
 
 
 def measure(sizes: Sizes, folder: Path) -> list[Row]:
-    """Return cost and rate on SQLite and on MongoDB."""
+    """Return the cost and the rate of trades on SQLite and on MongoDB."""
     return [*_on_sqlite(sizes, folder / "sqlite"), *_on_mongodb(sizes, folder)]
 
 
@@ -45,7 +45,7 @@ def _on_sqlite(sizes: Sizes, folder: Path) -> list[Row]:
         rounds = _rounds(sizes, server, lambda: 0.0)
     return [
         *_rows("rotation", rounds),
-        Row("fsync", 1000 * _sync_seconds(folder), "ms", f"4 KiB by itself; median of {_SYNCS}"),
+        Row("fsync", 1000 * _sync_seconds(folder), "ms", f"one block of 4 KiB; median of {_SYNCS}"),
     ]
 
 
@@ -61,7 +61,7 @@ def _on_mongodb(sizes: Sizes, folder: Path) -> list[Row]:
 
 
 def _rounds(sizes: Sizes, server: Server, database_cpu: Callable[[], float]) -> list[_Round]:
-    """Let each connection follow the token chain of a session of its own, round after round."""
+    """Run the rounds. Each connection has its own session, and follows its chain of tokens."""
     let_in(server, 1)
     chains = [refresh(open_session(server, 0)["refreshToken"]) for _ in range(AT_A_TIME)]
     server.pin({SERVER_CORE})
@@ -75,12 +75,12 @@ def _rounds(sizes: Sizes, server: Server, database_cpu: Callable[[], float]) -> 
             elsewhere = (database_cpu() - database) / sizes.rotations
             rounds.append(_Round(spent, outcome.rate_after(AT_A_TIME), elsewhere))
             chains = outcome.next_requests
-    return rounds[1:]  # what is first used is first loaded
+    return rounds[1:]  # the first round is a warm-up
 
 
 def _rows(name: str, rounds: list[_Round]) -> list[Row]:
     rates = [each.rate for each in rounds]
-    note = f"{AT_A_TIME} at a time, each in its own session"
+    note = f"{AT_A_TIME} at a time, each with its own session"
     return [
         cost_row(name, [each.cpu.total for each in rounds], note),
         Row(f"{name}, a second", median(rates), "/s", f"server on one core; {spread(rates)}"),
@@ -88,7 +88,7 @@ def _rows(name: str, rounds: list[_Round]) -> list[Row]:
 
 
 def _sync_seconds(folder: Path) -> float:
-    """Return how long the disk under the data takes to make one block durable."""
+    """Return how long the disk that holds the data takes to make one block durable."""
     with (folder / "sync").open("wb", buffering=0) as file:
         return median(_one_sync(file.fileno()) for _ in range(_SYNCS))
 

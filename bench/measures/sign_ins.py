@@ -1,4 +1,4 @@
-"""How many people sign in each second, against what the hash alone allows."""
+"""How many people can sign in per second, compared with what the hash alone allows."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,13 +17,13 @@ AT_A_TIME = 32
 
 @dataclass(frozen=True, slots=True)
 class _Round:
-    """Figures a second.
+    """The figures of one round.
 
     Attributes:
-        sign_ins: through the server.
-        ideal: hash threads ÷ time of one hash.
-        hashes: what as many threads reach that do nothing else.
-        share: of the server's CPU time, what its hashing threads took.
+        sign_ins: sign-ins per second through the server.
+        ideal: hashing threads ÷ seconds of one hash.
+        hashes: hashes per second of as many threads that do nothing else.
+        share: the part of the server's CPU time that its hashing threads took, from 0 to 1.
     """
 
     sign_ins: float
@@ -33,7 +33,7 @@ class _Round:
 
 
 def measure(sizes: Sizes, folder: Path) -> list[Row]:
-    """Return the sign-ins with the default hash threads, and with one for each core."""
+    """Return the sign-ins with the default number of hashing threads, and with one per core."""
     cores = len(CORES)
     default = _rounds(sizes, folder / "default", DEFAULT_THREADS)
     all_cores = _rounds(sizes, folder / "cores", cores, hash_threads=str(cores))
@@ -43,7 +43,7 @@ def measure(sizes: Sizes, folder: Path) -> list[Row]:
     ]
 
 
-_NO_CORE_LEFT = "; the rest of the server and the load take their time from the hashing threads"
+_NO_CORE_LEFT = "; the load and the rest of the server need the cores of the hashing threads too"
 
 
 def _rounds(sizes: Sizes, folder: Path, threads: int, **settings: str) -> list[_Round]:
@@ -81,7 +81,7 @@ def _rows(name: str, threads: int, rounds: list[_Round], why: str = "") -> list[
             f"{name}, of bare threads",
             median(of_hashes),
             "%",
-            f"as many threads that only hash; {spread(of_hashes, 1)}",
+            f"compared with as many threads that only hash; {spread(of_hashes, 1)}",
         ),
         Row(
             f"{name}, CPU that hashes",

@@ -9,7 +9,7 @@ from bench.sizes import Sizes
 
 
 def measure(sizes: Sizes, folder: Path) -> list[Row]:
-    """Return the start on an empty folder and on one that has been used."""
+    """Return how long a start takes on existing data and on an empty folder."""
     empty = [_start(folder / f"empty-{number}") for number in range(sizes.first_starts)]
     used = [_start(folder / "empty-0") for _ in range(sizes.starts)]
     return [

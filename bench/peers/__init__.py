@@ -1,1 +1,1 @@
-"""Other projects that do the same work; they live in a virtual environment of their own."""
+"""Other projects that do the same work. They have their own virtual environment."""

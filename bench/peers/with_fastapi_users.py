@@ -1,7 +1,7 @@
-"""fastapi-users as its own documentation builds it, with SQLAlchemy on aiosqlite.
+"""An application with fastapi-users, built as its documentation shows, on SQLAlchemy and aiosqlite.
 
-Run by the Python of the peers' virtual environment: `with_fastapi_users.py FILE PORT` serves it on
-Granian with the settings of `gatelodge serve`. Passwords cost what they cost in Gatelodge.
+The Python of the peers' virtual environment runs it. `with_fastapi_users.py FILE PORT` serves it on
+Granian with the settings of `gatelodge serve`. A password hash costs the same as in Gatelodge.
 """
 
 import contextlib
@@ -58,7 +58,7 @@ class UserCreate(schemas.BaseUserCreate):
 
 
 class UserManager(UUIDIDMixin, BaseUserManager[User, uuid.UUID]):
-    """What the library asks for."""
+    """The user manager that the library requires."""
 
     reset_password_token_secret = SECRET
     verification_token_secret = SECRET
