@@ -8,7 +8,7 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
 WORKDIR /build
 COPY pyproject.toml README.md LICENSE ./
 COPY src ./src
-# The environment gets no pip of its own, so none reaches the final stage with it.
+# The environment is made without pip, so that the final stage has no pip.
 RUN python -m venv --without-pip /opt/gatelodge \
  && pip --python /opt/gatelodge/bin/python install .
 
@@ -19,7 +19,7 @@ LABEL org.opencontainers.image.title="Gatelodge" \
       org.opencontainers.image.description="A login and authorization server" \
       org.opencontainers.image.licenses="MIT"
 
-# A fixed number, so that the owner of a volume or a mounted file can be named from outside.
+# The ids are fixed, so that a volume or a mounted file can be given to this user from outside.
 RUN groupadd --gid 10001 gatelodge \
  && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /nonexistent \
             --shell /usr/sbin/nologin gatelodge \
@@ -38,7 +38,7 @@ VOLUME /data
 EXPOSE 8080
 STOPSIGNAL SIGTERM
 
-# The empty ProxyHandler keeps an HTTP_PROXY of the container out of a call to itself.
+# The empty ProxyHandler ignores HTTP_PROXY: the container calls itself, without a proxy.
 HEALTHCHECK --interval=30s --timeout=5s --start-period=20s --retries=3 \
   CMD ["python", "-I", "-c", "from urllib.request import ProxyHandler, build_opener as o; o(ProxyHandler({})).open('http://127.0.0.1:8080/healthz', timeout=3)"]
 

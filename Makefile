@@ -1,4 +1,4 @@
-# Gatelodge: everything a reader of the README can call. `make help` lists it.
+# Gatelodge: the commands of the README. `make help` lists them.
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
@@ -10,7 +10,7 @@ PEERS := .tools/peers
 .DEFAULT_GOAL := help
 .PHONY: help serve test check format lint types bench bench-peers clean
 
-help: ## Say what there is
+help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
 
 serve: $(READY) ## Start the server on http://localhost:8080
@@ -22,10 +22,10 @@ test: $(READY_DEV) ## Run every test
 
 check: format lint types test ## Format, lint, types, tests
 
-format: $(READY_DEV) ## Say what is not formatted
+format: $(READY_DEV) ## Check the formatting
 	@$(BIN)/ruff format --check .
 
-lint: $(READY_DEV) ## Lint
+lint: $(READY_DEV) ## Check the code with a linter
 	@$(BIN)/ruff check .
 
 types: $(READY_DEV) ## Check types, strictly
@@ -34,7 +34,7 @@ types: $(READY_DEV) ## Check types, strictly
 bench: $(READY_DEV) ## Measure everything, and write docs/performance.md (9 minutes)
 	@$(BIN)/python -m bench --write docs $(ARGS)
 
-bench-peers: $(READY_DEV) $(PEERS)/.ready ## Measure others doing the same work (into .tools/peers)
+bench-peers: $(READY_DEV) $(PEERS)/.ready ## Measure other projects, installed into .tools/peers
 	@$(BIN)/python -m bench --only peers --write docs $(ARGS)
 
 clean: ## Remove the virtual environment and caches (never the data)
