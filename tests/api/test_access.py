@@ -1,4 +1,4 @@
-"""Authorization that can be proved: every route, called as every kind of caller."""
+"""Authorization: every route is called as every kind of caller."""
 
 from pathlib import Path
 
@@ -45,7 +45,7 @@ async def token_of_a(kind: str, client: httpx.AsyncClient, house: House) -> str 
 
 @pytest.fixture
 async def keeper(client: httpx.AsyncClient, house: House) -> Person:
-    """Return an admin who is never touched, so that no caller is the last one."""
+    """Return an admin whom no test changes, so that no caller is the last admin."""
     return await signed_in(client, house, "keeper", "admin")
 
 
@@ -54,7 +54,7 @@ async def keeper(client: httpx.AsyncClient, house: House) -> Person:
 async def test_every_route_answers_this_kind_of_caller_as_the_documentation_says(
     client: httpx.AsyncClient, house: House, kind: str
 ) -> None:
-    """By either header; the table in docs/api.md, the routes' own rules and the answers agree."""
+    """The table in docs/api.md, the rules of the routes and the answers agree, for both headers."""
     table = parse_access_table(API_PAGE.read_text())
     assert set(table) == {(route.method, route.path) for route in declared_routes()}
     for carrier in ("authorization", "x-access-token"):
@@ -73,7 +73,7 @@ async def test_every_route_answers_this_kind_of_caller_as_the_documentation_says
 
 
 def test_a_route_that_does_not_say_who_may_call_cannot_be_made() -> None:
-    """It fails closed: the server does not start with it."""
+    """The server does not start with such a route."""
 
     async def forgotten() -> None:
         """Answer."""
@@ -83,7 +83,7 @@ def test_a_route_that_does_not_say_who_may_call_cannot_be_made() -> None:
 
 
 def test_no_route_goes_around_the_doors() -> None:
-    """Whatever answers was declared."""
+    """Every route that answers was declared at a door."""
     for door in DOORS:
         assert len(door.routes) == len(door.router.routes) > 0
         if isinstance(door, Door):

@@ -1,4 +1,4 @@
-"""Guessing passwords: how often, from where, and who is none the worse for it."""
+"""Guessing passwords: how many tries are allowed, from where, and who is not affected."""
 
 import asyncio
 from collections import Counter
@@ -25,13 +25,13 @@ ClientAt = Callable[[str], httpx.AsyncClient]
 
 @pytest.fixture
 def settings(tmp_path: Path, request: pytest.FixtureRequest) -> Settings:
-    """Return the default settings with those that the test names."""
+    """Return the default settings, changed by those that the test names."""
     return Settings(data_dir=tmp_path, **getattr(request, "param", {}))
 
 
 @pytest.fixture
 async def at(house: House) -> AsyncIterator[ClientAt]:
-    """Return what makes clients at other addresses."""
+    """Return a function that returns a client at an address."""
     app = create_app(house)
     async with AsyncExitStack() as stack:
         made: dict[str, httpx.AsyncClient] = {}
@@ -54,12 +54,12 @@ async def sign_in(
 
 
 async def guess(client: httpx.AsyncClient, name: str, times: int) -> list[int]:
-    """Try wrong passwords one after the other; return the statuses."""
+    """Try a wrong password so many times, one after the other. Return the statuses."""
     return [(await sign_in(client, name, WRONG)).status_code for _ in range(times)]
 
 
 def wait_of(refused: httpx.Response) -> int:
-    """Return how long a refusal says one has to wait, in seconds."""
+    """Return how many seconds a refusal says that the caller must wait."""
     assert refused.status_code == 429
     assert refused.json()["code"] == "too_many_attempts"
     return int(refused.headers["Retry-After"])
@@ -68,7 +68,7 @@ def wait_of(refused: httpx.Response) -> int:
 async def test_after_ten_failures_one_waits_and_each_wait_is_twice_as_long(
     client: httpx.AsyncClient, house: House, clock: FakeClock
 ) -> None:
-    """Even with the right password; and what was failed before is forgotten with a success."""
+    """The right password must wait too. A success removes all failures that were counted."""
     ann = await signed_in(client, house, "ann")
     assert await guess(client, "ann", 10) == [401] * 10
 
@@ -76,21 +76,21 @@ async def test_after_ten_failures_one_waits_and_each_wait_is_twice_as_long(
     for _ in range(9):
         waits.append(wait_of(await ann.sign_in()))
         clock.advance(timedelta(seconds=waits[-1] - 1))
-        assert wait_of(await ann.sign_in()) == 1, "asking before its time costs nothing"
+        assert wait_of(await ann.sign_in()) == 1, "a try that comes too early is not counted"
         clock.advance(timedelta(seconds=1))
         assert await guess(client, "ann", 1) == [401]
     assert waits == [30, 60, 120, 240, 480, 960, 1920, 3600, 3600]
 
     clock.advance(timedelta(hours=1))
     assert (await ann.sign_in()).status_code == 200
-    assert await guess(client, "ANN", 10) == [401] * 10, "all ten again"
+    assert await guess(client, "ANN", 10) == [401] * 10, "all ten tries are there again"
     assert await guess(client, "ann", 1) == [429]
 
 
 async def test_failures_are_forgotten_when_five_minutes_have_passed(
     client: httpx.AsyncClient, house: House, clock: FakeClock
 ) -> None:
-    """Since the first of them."""
+    """The five minutes start with the first failure."""
     ann = await signed_in(client, house, "ann")
     assert await guess(client, "ann", 9) == [401] * 9
     clock.advance(timedelta(minutes=5))
@@ -101,7 +101,7 @@ async def test_failures_are_forgotten_when_five_minutes_have_passed(
 async def test_a_name_that_nobody_has_is_refused_like_any_other(
     client: httpx.AsyncClient, house: House
 ) -> None:
-    """Nothing of an answer tells who has an account."""
+    """No part of the answer shows who has an account."""
     await signed_in(client, house, "ann")
     for name in ("ann", "nobody"):
         assert await guess(client, name, 10) == [401] * 10
@@ -112,7 +112,7 @@ async def test_a_name_that_nobody_has_is_refused_like_any_other(
 
 
 def shape_of(response: httpx.Response) -> tuple[object, ...]:
-    """Return an answer without the request's id."""
+    """Return the headers and the body of an answer without the request's id."""
     headers = {name: value for name, value in response.headers.items() if name != "x-request-id"}
     return headers, response.json() | {"request_id": ""}
 
@@ -120,7 +120,7 @@ def shape_of(response: httpx.Response) -> tuple[object, ...]:
 async def test_a_refusal_takes_as_long_for_a_name_that_nobody_has(
     client: httpx.AsyncClient, house: House
 ) -> None:
-    """Though places that we know are looked for only where there is a user."""
+    """Known addresses are looked up only for a user who exists; that must not show in the time."""
     await signed_in(client, house, "ann")
     loop = asyncio.get_running_loop()
     for name in ("ann", "nobody"):
@@ -133,7 +133,7 @@ async def test_a_refusal_takes_as_long_for_a_name_that_nobody_has(
 async def test_one_address_cannot_try_many_names(
     client: httpx.AsyncClient, house: House, at: ClientAt
 ) -> None:
-    """Whoever comes from elsewhere is let in, and whatever else that address asks is answered."""
+    """Other addresses can still sign in. Other requests from the limited address are answered."""
     ann = await signed_in(client, house, "ann")
     thief = at(ABROAD)
     for number in range(10):
@@ -142,13 +142,13 @@ async def test_one_address_cannot_try_many_names(
     assert wait_of(await sign_in(thief, "ann")) == 30
     assert (await sign_in(at(HOME), "ann")).status_code == 200
     board = await thief.get("/api/test/user", headers=ann.headers)
-    assert board.status_code == 200, "who is signed in is not kept waiting"
+    assert board.status_code == 200, "a signed-in user does not have to wait"
 
 
 async def test_people_behind_one_address_do_not_keep_each_other_out_for_ever(
     at: ClientAt, clock: FakeClock
 ) -> None:
-    """One who mistypes after a wait lengthens nobody's; ten more do."""
+    """After a wait, one mistyped password does not lengthen the wait; ten more do."""
     for number in range(10):
         assert await guess(at(ABROAD), f"user{number}", 1) == [401]
     assert wait_of(await sign_in(at(ABROAD), "ann")) == 30
@@ -161,7 +161,7 @@ async def test_people_behind_one_address_do_not_keep_each_other_out_for_ever(
 async def test_success_does_not_make_up_for_failures_of_an_address(
     client: httpx.AsyncClient, house: House, at: ClientAt
 ) -> None:
-    """An account of one's own opens no way to guess others' passwords."""
+    """Attackers with their own account cannot use it to guess the passwords of others."""
     await signed_in(client, house, "mallory")
     for number in range(10):
         assert (await sign_in(at(ABROAD), "mallory")).status_code == 200
@@ -173,7 +173,7 @@ async def test_success_does_not_make_up_for_failures_of_an_address(
 async def test_success_makes_up_for_nothing_where_names_are_not_counted(
     client: httpx.AsyncClient, house: House, at: ClientAt
 ) -> None:
-    """Neither for an address nor for everybody."""
+    """A success removes no failures of the address and none of everybody together."""
     await signed_in(client, house, "mallory")
     assert await guess(at(ABROAD), "bob", 9) == [401] * 9
     assert (await sign_in(at(ABROAD), "mallory")).status_code == 200
@@ -193,7 +193,10 @@ async def test_success_makes_up_for_nothing_where_names_are_not_counted(
 async def test_addresses_count_as_customers_have_them(
     at: ClientAt, one: str, other: str, together: bool
 ) -> None:
-    """A /64 is one customer; this machine is everybody behind a proxy that was not named."""
+    """A /64 network is one customer.
+
+    The loopback address is not limited: behind a proxy that is not configured, it is everybody.
+    """
     for number in range(10):
         assert await guess(at(one), f"user{number}", 1) == [401]
     assert await guess(at(other), "nobody", 1) == [429 if together else 401]
@@ -203,7 +206,7 @@ async def test_addresses_count_as_customers_have_them(
 async def test_failures_of_everybody_together_are_limited(
     client: httpx.AsyncClient, house: House, at: ClientAt
 ) -> None:
-    """However many addresses and names they come from; a device that we know is let in."""
+    """Many addresses and names do not help. A known address of the user can still sign in."""
     await signed_in(client, house, "ann")
     assert (await sign_in(at(HOME), "ann")).status_code == 200
     for number in range(12):
@@ -217,7 +220,7 @@ async def test_failures_of_everybody_together_are_limited(
 async def test_mistakes_after_an_attack_do_not_keep_everybody_out(
     at: ClientAt, clock: FakeClock
 ) -> None:
-    """The wait doubles after as many failures again: honest ones alone do not prolong it."""
+    """The wait doubles only after as many failures again. A few mistakes do not lengthen it."""
     for number in range(12):
         assert await guess(at(f"198.51.100.{number}"), f"user{number}", 1) == [401]
     assert wait_of(await sign_in(at(HOME), "bob")) == 30
@@ -235,7 +238,7 @@ async def test_mistakes_after_an_attack_do_not_keep_everybody_out(
 async def test_a_few_failures_a_day_end_at_a_hundred_too(
     client: httpx.AsyncClient, house: House, clock: FakeClock
 ) -> None:
-    """Who stays below the limit each day is stopped as well."""
+    """An attacker who stays below the limit every day is stopped too."""
     await signed_in(client, house, "ann")
     looked_at = 0
     for _ in range(20):
@@ -248,20 +251,20 @@ async def test_a_few_failures_a_day_end_at_a_hundred_too(
 async def test_strangers_lock_nobody_out_whose_place_we_know(
     client: httpx.AsyncClient, house: House, at: ClientAt
 ) -> None:
-    """Where a session was opened that still lives, the right password opens another one."""
+    """An address where the user has a live session can sign in with the right password."""
     await signed_in(client, house, "ann")
     assert (await sign_in(at(HOME), "ann")).status_code == 200
     assert await guess(at(ABROAD), "ann", 11) == [401] * 10 + [429]
 
     assert (await sign_in(at(HOME), "ann")).status_code == 200
-    assert wait_of(await sign_in(at(ABROAD), "ann")) == 30, "strangers go on waiting"
-    assert await guess(at(HOME), "ann", 11) == [401] * 10 + [429], "it may not guess for ever"
+    assert wait_of(await sign_in(at(ABROAD), "ann")) == 30, "strangers still have to wait"
+    assert await guess(at(HOME), "ann", 11) == [401] * 10 + [429], "a known address is limited too"
 
 
 async def test_strangers_lock_no_browser_out_that_is_signed_in(
     client: httpx.AsyncClient, house: House, at: ClientAt
 ) -> None:
-    """The cookie of its session, which ends with the new one, tells who it is."""
+    """The cookie of its session tells whose browser it is. The new session ends that session."""
     await signed_in(client, house, "ann")
     await signed_in(client, house, "bob")
     credentials = {"username": "ann", "password": PASSWORD, "delivery": "cookie"}
@@ -275,7 +278,7 @@ async def test_strangers_lock_no_browser_out_that_is_signed_in(
     ours = {"Sec-Fetch-Site": "same-origin"} | moved
     other = credentials | {"username": "bob"}
     refused = await elsewhere.post("/api/auth/signin", json=other, headers=ours)
-    assert refused.status_code == 429, "it is a session of somebody else"
+    assert refused.status_code == 429, "the session belongs to another user"
     let_in = await elsewhere.post("/api/auth/signin", json=credentials, headers=ours)
     assert let_in.status_code == 200
 
@@ -283,7 +286,7 @@ async def test_strangers_lock_no_browser_out_that_is_signed_in(
 async def test_a_hundred_failures_end_it_until_an_operator_lifts_that(
     client: httpx.AsyncClient, house: House, clock: FakeClock
 ) -> None:
-    """However slowly they came (NIST SP 800-63B-4, section 3.2.2)."""
+    """It does not matter how slowly the failures came (NIST SP 800-63B-4, section 3.2.2)."""
     ann = await signed_in(client, house, "ann")
     user = await house.accounts.get_by_username("ann")
     for _ in range(100):
@@ -301,7 +304,7 @@ async def test_a_hundred_failures_end_it_until_an_operator_lifts_that(
 async def test_one_address_signs_up_twenty_times_an_hour(
     client: httpx.AsyncClient, at: ClientAt, clock: FakeClock
 ) -> None:
-    """Whether a name was taken or not: asking for names that are taken is a way to learn them."""
+    """Sign-ups with a taken name count too: they are a way to learn which names exist."""
     assert (await Person("ann", client).sign_up()).status_code == 200
     statuses = [(await Person("ann", at(ABROAD)).sign_up()).status_code for _ in range(19)]
     assert statuses == [400] * 19
@@ -316,7 +319,7 @@ async def test_one_address_signs_up_twenty_times_an_hour(
 async def test_of_many_guesses_at_once_ten_are_looked_at(
     client: httpx.AsyncClient, house: House
 ) -> None:
-    """The others are refused; and nothing is left behind of who waited."""
+    """The other guesses are refused. The semaphores keep nothing about them."""
     await signed_in(client, house, "ann")
     answers = await asyncio.gather(*(sign_in(client, "ann", WRONG) for _ in range(50)))
 
@@ -328,7 +331,7 @@ async def test_of_many_guesses_at_once_ten_are_looked_at(
 async def test_of_many_who_are_right_at_once_all_are_let_in(
     client: httpx.AsyncClient, house: House
 ) -> None:
-    """They take turns."""
+    """They wait for each other."""
     await signed_in(client, house, "ann")
     answers = await asyncio.gather(*(sign_in(client, "ann") for _ in range(40)))
 
@@ -339,7 +342,7 @@ async def test_of_many_who_are_right_at_once_all_are_let_in(
 async def test_who_fills_the_queue_for_one_name_is_in_nobodys_way(
     client: httpx.AsyncClient, house: House
 ) -> None:
-    """Those of another name wait for their own turns."""
+    """Sign-ins with another name have their own queue."""
     await signed_in(client, house, "mallory")
     await signed_in(client, house, "ann")
     flood = [asyncio.create_task(sign_in(client, "mallory")) for _ in range(100)]
@@ -352,7 +355,7 @@ async def test_who_fills_the_queue_for_one_name_is_in_nobodys_way(
 async def test_who_gives_up_waiting_is_in_nobodys_way(
     client: httpx.AsyncClient, house: House
 ) -> None:
-    """Of thirty who wait, every second one goes away."""
+    """Every second of forty sign-ins is cancelled. The others are answered."""
     await signed_in(client, house, "ann")
     waiting = [asyncio.create_task(sign_in(client, "ann")) for _ in range(40)]
     await asyncio.sleep(0.05)
@@ -368,7 +371,7 @@ async def test_who_gives_up_waiting_is_in_nobodys_way(
 
 
 async def test_failures_outlive_a_restart(settings: Settings, clock: FakeClock) -> None:
-    """They are in the database."""
+    """Failures are kept in the database."""
     async with restarted(settings, clock) as (client, house):
         await signed_in(client, house, "ann")
         assert await guess(client, "ann", 10) == [401] * 10
@@ -380,7 +383,7 @@ async def test_failures_outlive_a_restart(settings: Settings, clock: FakeClock) 
 async def restarted(
     settings: Settings, clock: FakeClock
 ) -> AsyncIterator[tuple[httpx.AsyncClient, House]]:
-    """Yield a client of a house over the same data."""
+    """Yield a client and its house, newly built over the same data."""
     built = build(settings, clock)
     await asyncio.to_thread(built.stores.database.migrate)
     async with built.serve():
@@ -394,7 +397,7 @@ async def restarted(
 async def test_who_is_signed_in_cannot_guess_the_password_either(
     client: httpx.AsyncClient, house: House
 ) -> None:
-    """A session may be stolen; and strangers' failures keep nobody from a new password."""
+    """The session may be stolen. Failures of strangers do not stop the owner's password change."""
     ann = await signed_in(client, house, "ann")
     assert await guess(client, "ann", 11) == [401] * 10 + [429]
     assert await change(ann, WRONG) == 400
@@ -407,7 +410,7 @@ async def test_who_is_signed_in_cannot_guess_the_password_either(
 async def test_a_new_password_begins_anew(
     client: httpx.AsyncClient, house: House, clock: FakeClock
 ) -> None:
-    """Whether its user is new, or signed in and chooses another one."""
+    """A new user starts without failures, and so does a user who changes the password."""
     for _ in range(100):
         assert await guess(client, "ann", 1) == [401]
         clock.advance(timedelta(hours=2))
@@ -418,7 +421,7 @@ async def test_a_new_password_begins_anew(
 
 
 async def change(person: Person, current: str) -> int:
-    """Try to change the password, to what it is; return the status."""
+    """Try to change the password to the one it is already. Return the status."""
     body = {"currentPassword": current, "newPassword": PASSWORD}
     answer = await person.client.post("/api/auth/password", json=body, headers=person.headers)
     return answer.status_code
@@ -437,14 +440,14 @@ async def change(person: Person, current: str) -> int:
     indirect=True,
 )
 async def test_limits_can_be_turned_off(at: ClientAt) -> None:
-    """Each by a zero."""
+    """A setting of 0 turns its limit off."""
     assert await guess(at(HOME), "ann", 25) == [401] * 25
     for number in range(25):
         assert (await Person(f"user{number}", at(HOME)).sign_up()).status_code == 200
 
 
 async def test_two_workers_look_at_hardly_more_guesses_than_one(tmp_path: Path) -> None:
-    """Each lets half as many in at a time as may still fail, while the other one does the same."""
+    """Each worker lets in, at a time, half as many tries as may still fail."""
     with running(tmp_path) as server:
         limits = httpx.Limits(max_connections=40)
         async with httpx.AsyncClient(base_url=server.url, limits=limits, timeout=60) as client:

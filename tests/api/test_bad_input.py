@@ -1,6 +1,6 @@
-"""Whatever a request looks like, it is answered, and never with a 5xx (security.md, section 9).
+"""Every bad request gets an answer, and never a 5xx (security.md, section 9).
 
-The routes come from the doors themselves: a route that is added is tried here from then on.
+The routes are read from the doors, so a new route is tested here too.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ ROUTES = [route for door in JSON_DOORS for route in door.routes]
 
 @dataclass(frozen=True)
 class Form:
-    """A route that reads a JSON body, and a body that it would read."""
+    """A route that reads a JSON body, with the schema of that body."""
 
     method: str
     url: str
@@ -40,18 +40,18 @@ class Form:
 
     @property
     def body(self) -> dict[str, Any]:
-        """A body that it would read: what the model gives as examples, or anything."""
+        """A body that the route accepts, made of the examples in the schema."""
         properties = self.schema["properties"]
         return {name: properties[name].get("examples", ["text"])[0] for name in self.necessary}
 
     @property
     def bytes(self) -> bytes:
-        """The same, as it is sent."""
+        """That body as bytes."""
         return json.dumps(self.body).encode()
 
     @property
     def necessary(self) -> list[str]:
-        """The names of the fields that must be there."""
+        """The names of the required fields."""
         return list(self.schema.get("required", ()))
 
     @property
@@ -60,12 +60,12 @@ class Form:
         return list(self.schema["properties"])
 
     def accepts(self, body: object) -> bool:
-        """Say whether the OpenAPI document lets this body in."""
+        """Say whether this body matches the schema."""
         return jsonschema_rs.is_valid(self.schema, body)
 
     @property
     def texts(self) -> list[str]:
-        """The names of the fields that take any text."""
+        """The names of the fields that accept text."""
         return [field for field in self.fields if self.accepts(self.body | {field: "text"})]
 
 
@@ -88,7 +88,7 @@ def model_in(annotation: Any) -> type[BaseModel]:
 
 
 def concrete(path: str) -> str:
-    """Return a path with something in the place of its parameters."""
+    """Return a path with a value in place of each parameter."""
     return "/".join("usr_none" if part.startswith("{") else part for part in path.split("/"))
 
 
@@ -97,19 +97,19 @@ FORMS = list(forms())
 
 @pytest.fixture
 async def admin(client: httpx.AsyncClient, house: House) -> Person:
-    """Return somebody whom no rule keeps from showing a route a bad body."""
+    """Return a user whom every route admits, so that every route reads the bad body."""
     return await signed_in(client, house, "adele", "moderator", "admin")
 
 
 @pytest.fixture
 def send(client: httpx.AsyncClient, admin: Person) -> "Send":
-    """Return how to send bytes, as JSON unless said otherwise."""
+    """Return a function that sends bytes, as JSON if no other type is given."""
     return Send(client, admin.headers)
 
 
 @dataclass(frozen=True)
 class Send:
-    """Send bytes to a route that reads a JSON body."""
+    """Sends bytes to a route that reads a JSON body."""
 
     client: httpx.AsyncClient
     headers: dict[str, str]
@@ -123,17 +123,17 @@ class Send:
         )
 
     async def json(self, form: Form, body: object) -> httpx.Response:
-        """Return the answer to a body that JSON can say."""
+        """Return the answer to a body that is written as JSON."""
         return await self(form, json.dumps(body).encode())
 
 
 def test_every_json_route_is_tried() -> None:
-    """Should the walk over the doors find nothing, every test below would pass."""
+    """If no routes were found at the doors, every test below would pass."""
     assert {"/api/auth/signup", "/api/auth/signin"} <= {form.url for form in FORMS}
     assert all(form.accepts(form.body) for form in FORMS)
 
 
-# What is not JSON, or not JSON that every reader reads alike
+# Bodies that are not JSON, or that two readers could read differently
 
 NOT_JSON = {
     "white space": (b" \r\n\t", "not JSON"),
@@ -181,7 +181,7 @@ NOT_JSON = {
     "a key twice within": (b'{"username": {"$eq": 1, "$eq": 2}}', "same key twice"),
     "a key twice, once escaped": (rb'{"a": 1, "\u0061": 2}', "same key twice"),
 }
-"""What the body is, and a word of the refusal."""
+"""Each body, with words of the refusal's message: one of those between `|`."""
 
 
 async def test_what_is_not_strict_json_is_refused_as_such(send: Send) -> None:
@@ -193,7 +193,7 @@ async def test_what_is_not_strict_json_is_refused_as_such(send: Send) -> None:
 
 
 async def test_a_field_that_comes_twice_is_refused(send: Send) -> None:
-    """Two readers could each take another one for the right one (RFC 8259, section 4)."""
+    """Two readers could choose different values (RFC 8259, section 4)."""
     for form in FORMS:
         for field in form.fields:
             once = f"{json.dumps(field)}: {json.dumps(form.body.get(field, 'text'))}"
@@ -202,7 +202,7 @@ async def test_a_field_that_comes_twice_is_refused(send: Send) -> None:
 
 
 async def test_json_at_the_limits_is_read(send: Send) -> None:
-    """16 levels, 64 keys and 19 digits are refused for what they say, not for how they look."""
+    """Bodies with 16 levels, 64 keys or 19 digits are parsed, and refused only by the schema."""
     for form in FORMS:
         at_the_limits = (
             b"[" * 16 + b"]" * 16,
@@ -217,7 +217,7 @@ async def test_json_at_the_limits_is_read(send: Send) -> None:
                 assert word not in problem["message"]
 
 
-# What is JSON and is not what the route takes
+# Bodies that are JSON, but not what the route accepts
 
 WRONG_VALUES: tuple[object, ...] = (
     None,
@@ -245,7 +245,10 @@ WRONG_VALUES: tuple[object, ...] = (
 
 
 async def test_a_field_of_the_wrong_type_is_refused(send: Send) -> None:
-    """Whatever the document does not let in; operator objects have no other defence than this."""
+    """Every value outside the schema is refused.
+
+    Only this keeps operator objects such as `{"$ne": None}` away from MongoDB.
+    """
     for form in FORMS:
         tried = 0
         for field in form.fields:
@@ -273,7 +276,7 @@ NOT_FOR_CALLERS = (
 
 
 async def test_a_field_that_no_caller_decides_is_refused(send: Send) -> None:
-    """Nobody hands themselves an id, a role or a verified address (ASVS 15.3.3)."""
+    """Callers cannot give themselves an id, a role or a verified address (ASVS 15.3.3)."""
     for form in FORMS:
         for field in (*NOT_FOR_CALLERS, *(field.upper() for field in form.body)):
             problem = refused(await send.json(form, form.body | {field: "1"}), 400, field)
@@ -286,7 +289,7 @@ async def test_a_body_that_is_no_object_is_refused(send: Send) -> None:
             refused(await send.json(form, body), None, body)
 
 
-# How much, and of what type
+# Size and type of the body
 
 
 async def test_a_body_that_says_it_is_large_is_refused_unread(send: Send) -> None:
@@ -297,7 +300,7 @@ async def test_a_body_that_says_it_is_large_is_refused_unread(send: Send) -> Non
 
 
 async def test_a_large_body_is_refused_before_it_is_read(send: Send) -> None:
-    """One that does not say how long it is, either."""
+    """The body does not say its length, and only its first bytes are read."""
     for form in FORMS:
         body = Counted(10 * MEBIBYTE)
         assert refused(await send(form, body), 413, "")["code"] == "body_too_large"
@@ -329,7 +332,10 @@ class Counted:
 
 
 async def test_a_body_of_another_type_is_refused(client: httpx.AsyncClient, admin: Person) -> None:
-    """Those a web page can send across origins without asking first among them (ASVS 3.5.2)."""
+    """Among them are the types that a page of another origin can send without a preflight.
+
+    ASVS 3.5.2.
+    """
     for form in FORMS:
         for kind in (
             None,
@@ -354,14 +360,14 @@ async def test_a_body_of_another_type_is_refused(client: httpx.AsyncClient, admi
 
 
 async def test_the_type_may_be_written_as_the_standard_allows(send: Send) -> None:
-    """Without regard to case, and with parameters (RFC 9110, section 8.3.1)."""
+    """Upper case and parameters are allowed (RFC 9110, section 8.3.1)."""
     for form in FORMS:
         for kind in ("application/json; a=b", "Application/JSON", "application/json ; a"):
             response = await send(form, b"[]", **{"Content-Type": kind})
             assert refused(response, None, kind)["code"] == "invalid_request"
 
 
-# Where, how, and with what query
+# Path, method, query, host
 
 
 async def test_a_query_parameter_that_comes_twice_is_refused(
@@ -377,7 +383,7 @@ async def test_a_query_parameter_that_comes_twice_is_refused(
 async def test_every_method_that_a_path_does_not_take_is_answered_405(
     client: httpx.AsyncClient,
 ) -> None:
-    """With the methods it takes, HEAD among them wherever GET is (RFC 9110, section 15.5.6)."""
+    """The answer lists the allowed methods; HEAD belongs to GET (RFC 9110, section 15.5.6)."""
     for path in {route.path for route in ROUTES}:
         taken = {route.method for route in ROUTES if route.pattern.fullmatch(concrete(path))}
         taken |= {"HEAD"} if "GET" in taken else set()
@@ -417,7 +423,7 @@ async def test_headers_that_are_too_large_are_answered_431(client: httpx.AsyncCl
 
 
 async def test_a_host_that_is_not_ours_is_answered_421(client: httpx.AsyncClient) -> None:
-    """The probes are asked by address, and answer whatever the name (security.md, section 7)."""
+    """Health checks call by IP address, so they answer for every host (security.md, section 7)."""
     for host in (
         *("evil.example", "localhost.evil.example", "evil.example:8080", "localhost@evil.example"),
         *("localhost:evil", "localhost:", "localhost:80:80", "[::1", "127.0.0.2", "localhost."),
@@ -428,7 +434,7 @@ async def test_a_host_that_is_not_ours_is_answered_421(client: httpx.AsyncClient
 
 
 async def test_no_host_or_two_are_answered_400(client: httpx.AsyncClient) -> None:
-    """As RFC 9112, section 3.2, demands."""
+    """RFC 9112, section 3.2, requires it."""
     for hosts in ([], [""], ["localhost", "localhost"], ["localhost", "evil.example"]):
         request = client.build_request("GET", "/api/test/all")
         request.headers = httpx.Headers([("Host", host) for host in hosts])
@@ -441,12 +447,12 @@ async def test_no_host_or_two_are_answered_400(client: httpx.AsyncClient) -> Non
 
 @dataclass(frozen=True)
 class Asked:
-    """Ask for the user board, which says who was let in, with these headers."""
+    """Asks for the user board with given headers."""
 
     client: httpx.AsyncClient
 
     async def __call__(self, *headers: tuple[str, str], query: str = "") -> tuple[int, str]:
-        """Return the status and the code."""
+        """Return the status, and the board's text or the refusal's code."""
         response = await self.client.get(f"/api/test/user{query}", headers=list(headers))
         if response.status_code == 200:
             return 200, response.text
@@ -460,7 +466,10 @@ LET_IN = (200, "User Content.")
 
 
 async def test_tokens_are_read_as_rfc_6750_says(client: httpx.AsyncClient, house: House) -> None:
-    """One token, in one header or the same in both; anything else is malformed or no token."""
+    """A request carries one token, in one header or the same in both.
+
+    Anything else is malformed, or counts as no token.
+    """
     ann = (await signed_in(client, house, "ann")).token
     asked = Asked(client)
     bearer = ("Authorization", f"Bearer {ann}")
@@ -496,7 +505,7 @@ async def test_tokens_are_read_as_rfc_6750_says(client: httpx.AsyncClient, house
 
 
 async def test_a_token_in_the_query_is_never_read(client: httpx.AsyncClient, house: House) -> None:
-    """RFC 9700, section 4.3.2: addresses end up in histories and logs."""
+    """RFC 9700, section 4.3.2: URLs end up in browser histories and in logs."""
     ann = (await signed_in(client, house, "ann")).token
     asked = Asked(client)
 
@@ -509,23 +518,23 @@ async def test_a_token_in_the_query_is_never_read(client: httpx.AsyncClient, hou
 
 
 async def test_no_text_in_a_field_breaks_the_server(send: Send) -> None:
-    """Each either means something or is refused in words; none is a 5xx."""
+    """Each text is accepted or refused with a message. None leads to a 5xx."""
 
     async def try_text(form: Form, *fields: str, text: str) -> None:
         body = form.body | dict.fromkeys(fields, text)
         survived(await send.json(form, body), (form.url, fields, text))
 
-    for batch in batches_of(NAUGHTY, 32):  # as many as the hashing queue surely takes
+    for batch in batches_of(NAUGHTY, 32):  # the hashing queue has room for 32
         for form in FORMS:
             await asyncio.gather(*(try_text(form, *form.texts, text=text) for text in batch))
-        for field in FORMS[0].texts:  # of a sign-up the first one that is wrong hides the others
+        for field in FORMS[0].texts:  # sign-up reports only the first wrong field
             await asyncio.gather(*(try_text(FORMS[0], field, text=text) for text in batch))
 
 
 async def test_a_password_is_refused_at_sign_up_or_works_as_it_was_typed(
     client: httpx.AsyncClient,
 ) -> None:
-    """Nothing in it is trimmed, cut or changed (ASVS 6.2.8)."""
+    """A password is not trimmed, cut or changed (ASVS 6.2.8)."""
 
     async def try_password(number: int, password: str) -> bool:
         person = Person(f"naughty{number}", client, password)
@@ -547,7 +556,7 @@ async def test_a_password_is_refused_at_sign_up_or_works_as_it_was_typed(
 async def test_no_text_in_an_address_breaks_the_server(
     client: httpx.AsyncClient, admin: Person
 ) -> None:
-    """Neither in the path, where a route has a name there, nor in the query."""
+    """The texts are put into path parameters and into the query."""
     paths = {route.path.partition("{")[0] for route in ROUTES if "{" in route.path}
     for text in NAUGHTY:
         for method, url in (
@@ -566,7 +575,7 @@ HEADERS = (
 
 
 async def test_no_text_in_a_header_breaks_the_server(client: httpx.AsyncClient) -> None:
-    """As bytes that no standard allows there, too."""
+    """The headers also carry bytes that the standards forbid there."""
     for text in (*NAUGHTY, *NAUGHTY_ADDRESSES, *NAUGHTY_COOKIES):
         value = text.encode()
         for header in HEADERS:
@@ -584,7 +593,7 @@ NAUGHTY_ADDRESSES = (
     *("http://[", "http://[::1", "http://]", "http://[v1.a]/", "http://a:b:c/", "http://a:99999/"),
     *("http://", "//", "null", "http://\u2100.example/", "http://a@b@c/", "https://localhost:8080"),
 )
-"""What `urlsplit` raises ValueError for, or reads otherwise than a browser does."""
+"""Addresses for which `urlsplit` raises ValueError, or which browsers read in another way."""
 
 NAUGHTY_COOKIES = (
     *("gatelodge-access", "gatelodge-access=", "gatelodge-refresh=;", "=gatelodge-access", ";;;"),
@@ -594,19 +603,19 @@ NAUGHTY_COOKIES = (
 
 
 def batches_of(items: Any, size: int) -> Iterator[Any]:
-    """Yield the items, at most so many at a time."""
+    """Yield the items in batches of at most `size`."""
     for start in range(0, len(items), size):
         yield items[start : start + size]
 
 
 def survived(response: httpx.Response, what: object) -> None:
-    """Return if the answer is what was asked for, or a refusal."""
+    """Check that the answer is a 200 or a refusal."""
     if response.status_code != 200:
         refused(response, None, what)
 
 
 def refused(response: httpx.Response, status: int | None, what: object) -> dict[str, Any]:
-    """Return a refusal's body; without a status, any 4xx will do."""
+    """Check that the answer is a refusal, and return its body. If `status` is None, any 4xx is."""
     assert 400 <= response.status_code < 500, (what, response.status_code, response.text)
     assert status in {None, response.status_code}, (what, response.status_code, response.text)
     problem: dict[str, Any] = response.json()

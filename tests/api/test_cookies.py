@@ -1,4 +1,4 @@
-"""Tokens in cookies: what a browser is told to keep, and how that renews and goes away."""
+"""Tokens in cookies: what a browser is told to keep, how it is renewed, and how it is deleted."""
 
 import asyncio
 from dataclasses import dataclass
@@ -19,12 +19,12 @@ ACCESS, REFRESH = "gatelodge-access", "gatelodge-refresh"
 OURS = {"Sec-Fetch-Site": "same-origin"}
 TLS = "https://auth.example.com"
 LATER = timedelta(minutes=11)
-"""When an access token is over, and its session is not."""
+"""A time after which the access token is expired and the session is not."""
 
 
 @pytest.fixture
 def settings(tmp_path: Path, request: pytest.FixtureRequest) -> Settings:
-    """Return the default settings with those that the test names."""
+    """Return the default settings, changed by those that the test names."""
     return Settings(data_dir=tmp_path, **getattr(request, "param", {}))
 
 
@@ -37,7 +37,7 @@ class SetCookie:
 
     @property
     def max_age(self) -> int:
-        """How many seconds the browser keeps it."""
+        """How many seconds the browser keeps the cookie."""
         return next(int(a[8:]) for a in self.attributes if a.startswith("Max-Age="))
 
 
@@ -55,13 +55,13 @@ def cookies_set_by(response: httpx.Response) -> dict[str, SetCookie]:
 
 @dataclass
 class Browser:
-    """One browser profile: its cookies, under whatever names the server gave them."""
+    """A browser profile with its cookies, under the names that the server gave them."""
 
     client: httpx.AsyncClient
     jar: dict[str, str]
 
     async def send(self, method: str, path: str, **options: Any) -> httpx.Response:
-        """Send a request of a page of the server's own, and keep the cookies that come back."""
+        """Send a request as a page of the server does, and keep the cookies that come back."""
         cookie = "; ".join(f"{name}={value}" for name, value in self.jar.items())
         headers = OURS | ({"Cookie": cookie} if cookie else {}) | options.pop("headers", {})
         response = await self.client.request(method, path, headers=headers, **options)
@@ -73,14 +73,14 @@ class Browser:
         return response
 
     async def sign_in(self, name: str = "ann", **asked: str) -> httpx.Response:
-        """Sign in, by cookies unless something else is asked for."""
+        """Sign in, with cookies if no other delivery is asked for."""
         body = {"username": name, "password": PASSWORD, "delivery": "cookie"} | asked
         return await self.send("POST", "/api/auth/signin", json=body)
 
 
 @pytest.fixture
 async def ann(client: httpx.AsyncClient, house: House) -> Browser:
-    """Return Ann's browser, signed in by cookies."""
+    """Return Ann's browser, signed in with cookies."""
     await signed_in(client, house, "ann")
     browser = Browser(client, {})
     assert (await browser.sign_in()).status_code == 200
@@ -107,7 +107,10 @@ async def test_tokens_travel_as_the_sign_in_asks(
     in_body: bool,
     in_cookies: bool,
 ) -> None:
-    """Or as the setting says where it asks for nothing; never in the body beside their cookies."""
+    """If the sign-in asks for nothing, the setting decides.
+
+    Tokens that are asked for as cookies are never in the body too.
+    """
     await signed_in(client, house, "ann")
     client.cookies.clear()
     body = {"username": "ann", "password": PASSWORD} | asked
@@ -120,7 +123,7 @@ async def test_tokens_travel_as_the_sign_in_asks(
 
 @pytest.mark.parametrize("delivery", ["", "cookies", "Cookie", 1, ["cookie"], True])
 async def test_another_delivery_is_refused(client: httpx.AsyncClient, delivery: object) -> None:
-    """By name."""
+    """The refusal names the field."""
     body = {"username": "ann", "password": PASSWORD, "delivery": delivery}
     response = await client.post("/api/auth/signin", json=body)
     assert (response.status_code, response.json()["field"]) == (400, "delivery")
@@ -156,7 +159,10 @@ PLAIN = {"Path=/", "HttpOnly", "SameSite=Lax"}
 async def test_cookies_are_named_and_bound_as_the_address_allows(
     client: httpx.AsyncClient, house: House, prefix: str, attributes: set[str]
 ) -> None:
-    """Sign-in, renewal and sign-out agree to the letter, or browsers would keep two of a kind."""
+    """Sign-in, renewal and sign-out use exactly the same attributes.
+
+    Otherwise a browser would keep two cookies of one name.
+    """
     await signed_in(client, house, "ann")
     browser = Browser(client, {})
     access, refresh = prefix + ACCESS, prefix + REFRESH
@@ -179,7 +185,7 @@ async def test_cookies_are_named_and_bound_as_the_address_allows(
 async def test_cookies_live_as_long_as_what_they_carry(
     client: httpx.AsyncClient, house: House, clock: FakeClock
 ) -> None:
-    """A renewal never lengthens the session (ASVS 10.4.8)."""
+    """A renewal does not lengthen the session (ASVS 10.4.8)."""
     await signed_in(client, house, "ann")
     browser = Browser(client, {})
     cookies = cookies_set_by(await browser.sign_in())
@@ -212,7 +218,10 @@ async def test_a_session_renews_itself_on_whatever_request_comes_next(
     status: int,
     kept: bool,
 ) -> None:
-    """Whether the browser still sends the old access token or not, and whatever is answered."""
+    """It makes no difference whether the browser still sends the old access token.
+
+    The answer carries new cookies even if it is a refusal.
+    """
     clock.advance(LATER)
     before = dict(ann.jar)
     if not kept:
@@ -228,7 +237,7 @@ async def test_a_session_renews_itself_on_whatever_request_comes_next(
 
 @pytest.mark.parametrize("path", ["/api/test/all", "/healthz", "/api/nowhere"])
 async def test_what_needs_nobody_renews_nothing(ann: Browser, clock: FakeClock, path: str) -> None:
-    """Neither does a request while the access token lasts."""
+    """Requests that need no caller renew nothing, nor do requests with a valid access token."""
     assert cookies_set_by(await ann.send("GET", "/api/test/user")) == {}
     clock.advance(LATER)
     assert cookies_set_by(await ann.send("GET", path)) == {}
@@ -237,7 +246,7 @@ async def test_what_needs_nobody_renews_nothing(ann: Browser, clock: FakeClock, 
 async def test_parallel_requests_renew_to_the_same_refresh_token(
     ann: Browser, clock: FakeClock
 ) -> None:
-    """Whichever of the answers the browser reads last."""
+    """So it does not matter which answer the browser reads last."""
     clock.advance(LATER)
     jars = [Browser(ann.client, dict(ann.jar)) for _ in range(25)]
     answers = await asyncio.gather(*(jar.send("GET", "/api/test/user") for jar in jars))
@@ -248,7 +257,7 @@ async def test_parallel_requests_renew_to_the_same_refresh_token(
 
 
 async def test_a_refresh_by_cookie_answers_without_tokens(ann: Browser) -> None:
-    """At both routes; a token in the body beats the cookie, and is answered in the body."""
+    """Both routes do so. If the body has a token, it is used, and the answer's body has tokens."""
     for path in ("/api/auth/refresh", "/api/auth/refreshtoken"):
         for options in ({}, {"json": {}}, {"json": {"refreshToken": None}}):
             before = ann.jar[REFRESH]
@@ -267,7 +276,7 @@ async def test_a_refresh_by_cookie_answers_without_tokens(ann: Browser) -> None:
 async def test_a_renewal_that_fails_leaves_the_cookies_alone(
     ann: Browser, clock: FakeClock, end: str
 ) -> None:
-    """A slow request with old cookies must not throw away newer ones."""
+    """A slow request with old cookies must not delete newer ones."""
     old = Browser(ann.client, dict(ann.jar))
     if end == "signed out":
         await ann.send("POST", "/api/auth/signout")
@@ -293,7 +302,10 @@ async def test_a_renewal_that_fails_leaves_the_cookies_alone(
 
 
 async def test_a_header_beats_the_cookies(ann: Browser, house: House, clock: FakeClock) -> None:
-    """Then no cookie counts: not for a header that is bad, and none is renewed."""
+    """With a token in a header, cookies are ignored: they do not replace a bad header token.
+
+    They are not renewed either.
+    """
     bob = await signed_in(ann.client, house, "bob")
     for headers in (bob.headers, {"x-access-token": bob.token}):
         response = await ann.send("GET", "/api/auth/me", headers=headers)
@@ -316,7 +328,7 @@ async def test_a_header_beats_the_cookies(ann: Browser, house: House, clock: Fak
 async def test_two_cookies_of_a_name_that_differ_are_refused(
     ann: Browser, name: str, request_line: str
 ) -> None:
-    """Another host of the domain may have planted one: neither is believed."""
+    """Another host of the domain may have set one of them, so neither is trusted."""
     method, path = request_line.split()
     line = "; ".join(f"{each}={value}" for each, value in ann.jar.items())
     for lines in ([f"{name}=planted; {line}"], [f"{line};{name}=planted"], [line, f"{name}=x"]):
@@ -327,7 +339,7 @@ async def test_two_cookies_of_a_name_that_differ_are_refused(
 
 
 async def test_a_cookie_that_comes_twice_alike_is_one(ann: Browser) -> None:
-    """Empty ones count for nothing, and other people's names are not ours."""
+    """Empty cookies are ignored, and so are cookies with other names."""
     line = "; ".join(f"{each}={value}" for each, value in ann.jar.items())
     for cookie in (
         f"{line}; {line}",
@@ -341,7 +353,7 @@ async def test_a_cookie_that_comes_twice_alike_is_one(ann: Browser) -> None:
 async def test_a_password_change_gives_the_browser_a_new_session(
     ann: Browser, clock: FakeClock
 ) -> None:
-    """The old id dies, with its tokens (ASVS 7.2.4)."""
+    """The old session ends, with its tokens (ASVS 7.2.4)."""
     old = Browser(ann.client, dict(ann.jar))
     before = (await ann.send("GET", "/api/auth/me")).json()["session"]["id"]
     body = {"currentPassword": PASSWORD, "newPassword": "an even better horse"}
@@ -356,7 +368,7 @@ async def test_a_password_change_gives_the_browser_a_new_session(
 
 
 async def test_a_sign_in_ends_the_session_that_the_browser_had(ann: Browser) -> None:
-    """A new one begins, and the old id dies (ASVS 7.2.4); a failed one changes nothing."""
+    """A sign-in opens a new session (ASVS 7.2.4). A failed sign-in changes nothing."""
     old = Browser(ann.client, dict(ann.jar))
     assert (await ann.sign_in(password="not it at all")).status_code == 401
     assert (await old.send("GET", "/api/test/user")).status_code == 200
@@ -367,7 +379,7 @@ async def test_a_sign_in_ends_the_session_that_the_browser_had(ann: Browser) -> 
 
 
 async def test_signing_out_by_cookie(ann: Browser, clock: FakeClock) -> None:
-    """Ends the session, whether the access token still lasts or not, and clears both cookies."""
+    """It ends the session and clears both cookies, also when the access token is expired."""
     for wait in (timedelta(0), LATER):
         await ann.sign_in()
         clock.advance(wait)
@@ -421,7 +433,7 @@ async def test_signing_out_by_cookie(ann: Browser, clock: FakeClock) -> None:
     ],
 )
 def test_settings_that_cannot_work_are_refused_at_start(given: dict[str, str], named: str) -> None:
-    """By name, instead of leaving users signed out."""
+    """The error names the setting. Otherwise the server would start, and nobody could sign in."""
     with pytest.raises(ConfigurationError, match=f"^GATELODGE_{named}: "):
         read_settings(**given)
 
@@ -438,5 +450,8 @@ def test_settings_that_cannot_work_are_refused_at_start(given: dict[str, str], n
     ],
 )
 def test_an_origin_is_kept_as_browsers_write_it(written: str, meant: str) -> None:
-    """Lower case, and no default port (RFC 6454, section 6.2): else it would match nothing."""
+    """Browsers send lower case and no default port (RFC 6454, section 6.2).
+
+    An origin that is written in another way would never match.
+    """
     assert read_settings(cors_origins=written).cors_origins == (meant,)

@@ -1,4 +1,4 @@
-"""Requests that pages of other sites make a browser send (security.md, section 6)."""
+"""Requests that a page of another site makes a browser send (security.md, section 6)."""
 
 import itertools
 from pathlib import Path
@@ -53,7 +53,7 @@ CALLERS: dict[str, dict[str, str]] = {
     "friend, old browser": {"Origin": FRIEND},
     "friend, only a referer": {"Referer": f"{FRIEND}/"},
 }
-"""Who may change something, with cookies or without."""
+"""Callers who may change something, with cookies or without."""
 
 STRANGERS: dict[str, dict[str, str]] = {
     "evil": {"Sec-Fetch-Site": "cross-site", "Origin": EVIL},
@@ -85,25 +85,25 @@ STRANGERS: dict[str, dict[str, str]] = {
     "referer that cannot be read": {"Referer": "http://[evil"},
     "no referer": {"Referer": ""},
 }
-"""Who may not, with cookies or without."""
+"""Callers who may change nothing, with cookies or without."""
 
 
 @pytest.fixture
 def settings(tmp_path: Path, request: pytest.FixtureRequest) -> Settings:
-    """Return settings with one friend, or those that the test names."""
+    """Return settings with one configured origin, or those that the test names."""
     given = getattr(request, "param", {"cors_origins": FRIEND})
     return Settings(data_dir=tmp_path, **given)
 
 
 def is_refused(response: httpx.Response) -> bool:
-    """Say whether the answer is that the request came from another site."""
+    """Say whether the answer refuses a request of another site."""
     return response.status_code == 403 and response.json()["code"] == "cross_site_request"
 
 
 async def refused(
     client: httpx.AsyncClient, method: str, path: str, headers: dict[str, str], body: bytes = b""
 ) -> bool:
-    """Say whether this request is taken for another site's, and that such a one does nothing."""
+    """Say whether a request is refused as one of another site. Check that it then sets nothing."""
     response = await client.request(method, path, headers=headers, content=body)
     if is_refused(response):
         assert not {"set-cookie", "clear-site-data"} & set(response.headers)
@@ -115,7 +115,7 @@ async def refused(
 async def test_pages_that_we_know_may_ask_for_changes(
     client: httpx.AsyncClient, cookies: str
 ) -> None:
-    """Ours, the user's own navigation, and those that are configured."""
+    """These are our own pages, the user's navigation, and configured origins."""
     for (method, path), caller in itertools.product(ROUTES, CALLERS):
         headers = CALLERS[caller] | COOKIES[cookies]
         assert not await refused(client, method, path, headers), (method, path, caller)
@@ -123,7 +123,10 @@ async def test_pages_that_we_know_may_ask_for_changes(
 
 @pytest.mark.parametrize("cookies", COOKIES)
 async def test_strangers_may_not(client: httpx.AsyncClient, cookies: str) -> None:
-    """On open routes not even without cookies: that could sign a victim in as somebody else."""
+    """At routes without sign-in, strangers are refused even without cookies.
+
+    Otherwise they could sign a victim in as another user.
+    """
     routes = OPEN_ROUTES if cookies in {"without cookies", "another's cookie"} else ROUTES
     for (method, path), caller in itertools.product(routes, STRANGERS):
         headers = STRANGERS[caller] | COOKIES[cookies]
@@ -134,7 +137,7 @@ async def test_strangers_may_not(client: httpx.AsyncClient, cookies: str) -> Non
 async def test_who_says_nothing_of_its_origin_passes_only_without_our_cookies(
     client: httpx.AsyncClient, method: str, path: str
 ) -> None:
-    """Programs do not say; a browser that sends our cookies always does."""
+    """Programs send no origin. A browser that sends our cookies always sends one."""
     expected = {name: "gatelodge" in headers.get("Cookie", "") for name, headers in COOKIES.items()}
     for cookies, headers in COOKIES.items():
         assert await refused(client, method, path, headers) is expected[cookies], cookies
@@ -142,7 +145,7 @@ async def test_who_says_nothing_of_its_origin_passes_only_without_our_cookies(
 
 @pytest.mark.parametrize("body", BODIES)
 async def test_no_kind_of_body_gets_a_stranger_in(client: httpx.AsyncClient, body: str) -> None:
-    """Those that a form can send need no preflight (Fetch, section 2.2.2)."""
+    """The types that a form can send need no preflight (Fetch, section 2.2.2)."""
     headers, content = BODIES[body]
     for (method, path), caller in itertools.product(ROUTES, ("evil", "evil neighbour")):
         headers = BODIES[body][0] | STRANGERS[caller] | REFRESH_COOKIE
@@ -151,7 +154,10 @@ async def test_no_kind_of_body_gets_a_stranger_in(client: httpx.AsyncClient, bod
 
 @pytest.mark.parametrize("body", ["text", "form", "multipart"])
 async def test_json_routes_read_json_only(client: httpx.AsyncClient, body: str) -> None:
-    """Whoever asks (ASVS 3.5.2); sign-out reads anything, and its guard is the origin."""
+    """This holds for every caller (ASVS 3.5.2).
+
+    Sign-out accepts any body, since the check of the origin protects it.
+    """
     headers, content = BODIES[body]
     for _, path in OPEN_ROUTES:
         response = await client.post(path, headers=headers, content=content)
@@ -171,7 +177,7 @@ async def test_json_routes_read_json_only(client: httpx.AsyncClient, body: str) 
 async def test_a_header_that_comes_twice_is_not_believed(
     client: httpx.AsyncClient, headers: list[tuple[str, str]]
 ) -> None:
-    """Whichever of them a proxy in between would read."""
+    """A proxy in between could read the other one of the two."""
     response = await client.post("/api/auth/signout", headers=[*headers, *REFRESH_COOKIE.items()])
     assert is_refused(response)
 
@@ -181,7 +187,7 @@ async def test_a_header_that_comes_twice_is_not_believed(
 async def test_reading_is_not_refused(
     client: httpx.AsyncClient, house: House, method: str, caller: str
 ) -> None:
-    """A link from another site may open a page; its scripts may not read the answer."""
+    """A link on another site may open a page. Scripts of that site cannot read the answer."""
     await signed_in(client, house, "ann")
     await sign_in_by_cookie(client)
     response = await client.request(method, "/api/test/user", headers=STRANGERS[caller])
@@ -191,7 +197,10 @@ async def test_reading_is_not_refused(
 
 
 async def test_a_header_token_needs_no_origin(client: httpx.AsyncClient, house: House) -> None:
-    """No page can make a browser send one without a preflight; the cookies beside it are idle."""
+    """No page can make a browser send this header without a preflight.
+
+    Cookies in the same request are ignored.
+    """
     ann = await signed_in(client, house, "ann")
     for caller in ({}, STRANGERS["evil"]):
         headers = ann.headers | REFRESH_COOKIE | caller
@@ -200,7 +209,7 @@ async def test_a_header_token_needs_no_origin(client: httpx.AsyncClient, house: 
 
 
 async def test_a_stranger_changes_nothing(client: httpx.AsyncClient, house: House) -> None:
-    """With real cookies: the session, the password and the devices stay as they were."""
+    """A stranger has real cookies. The session, the password and the devices stay as they were."""
     await signed_in(client, house, "ann")
     await sign_in_by_cookie(client)
     change = {"currentPassword": PASSWORD, "newPassword": "an even better horse"}
@@ -222,7 +231,7 @@ async def test_a_stranger_changes_nothing(client: httpx.AsyncClient, house: Hous
 
 @pytest.mark.parametrize("settings", [{}], indirect=True)
 async def test_other_origins_are_not_let_in_by_default(client: httpx.AsyncClient) -> None:
-    """There is no trace of CORS, and OPTIONS is a method like others."""
+    """Without configured origins there are no CORS headers, and OPTIONS is not allowed."""
     for origin in (OURS, FRIEND, EVIL, "null"):
         for path in ("/api/test/all", "/api/test/user"):
             response = await client.get(path, headers={"Origin": origin})
@@ -233,7 +242,7 @@ async def test_other_origins_are_not_let_in_by_default(client: httpx.AsyncClient
 
 
 async def test_a_preflight_of_a_configured_origin_passes(client: httpx.AsyncClient) -> None:
-    """For any path, echoing the headers that are asked for."""
+    """It passes for every path, and allows the headers that it asks for."""
     for path in ("/api/auth/signin", "/api/test/user", "/api/nowhere"):
         response = await preflight(client, FRIEND, path)
         assert (response.status_code, response.content) == (204, b"")
@@ -259,7 +268,7 @@ async def test_a_preflight_of_a_configured_origin_passes(client: httpx.AsyncClie
     ],
 )
 async def test_any_other_origin_is_not_let_in(client: httpx.AsyncClient, origin: str) -> None:
-    """Its preflight is refused, and what it reads carries nothing that lets it."""
+    """Its preflight is refused, and its answers have no CORS headers."""
     response = await preflight(client, origin)
     assert is_refused(response)
     assert cors_headers(response) == {}
@@ -272,7 +281,7 @@ async def test_any_other_origin_is_not_let_in(client: httpx.AsyncClient, origin:
 async def test_an_options_that_is_no_preflight_is_a_method_like_others(
     client: httpx.AsyncClient,
 ) -> None:
-    """A preflight names the method that is to follow."""
+    """A preflight names the method of the request that follows."""
     response = await client.options("/api/auth/signin", headers={"Origin": FRIEND})
     assert (response.status_code, response.headers["allow"]) == (405, "POST")
 
@@ -297,7 +306,7 @@ async def test_an_options_that_is_no_preflight_is_a_method_like_others(
 async def test_a_configured_origin_reads_answers_and_refusals_alike(
     client: httpx.AsyncClient, method: str, path: str, options: dict[str, Any], status: int
 ) -> None:
-    """Else its scripts could not tell a refusal from a server that is down."""
+    """Otherwise its scripts could not tell a refusal from a server that is down."""
     headers = {"Origin": FRIEND} | options.get("headers", {})
     response = await client.request(method, path, **(options | {"headers": headers}))
     assert response.status_code == status
@@ -312,7 +321,10 @@ async def test_a_configured_origin_reads_answers_and_refusals_alike(
 async def test_answers_say_that_they_differ_by_origin(
     client: httpx.AsyncClient, house: House
 ) -> None:
-    """Those from memory too, and those to whoever names no origin: a cache may sit between."""
+    """A cache may be in between.
+
+    So answers from memory say it too, and answers to requests without an origin.
+    """
     ann = await signed_in(client, house, "ann")
     for path in ("/api/test/all", "/api/test/user", "/api/test/user", "/api/test/mod"):
         assert (await ann.get(path)).headers["vary"] == "Origin", path
@@ -322,7 +334,7 @@ async def test_answers_say_that_they_differ_by_origin(
     "settings", [{"profile": "tutorial", "cors_origins": FRIEND}], indirect=True
 )
 async def test_the_tutorials_profile_lets_its_front_ends_in(client: httpx.AsyncClient) -> None:
-    """Beside those that are configured, and nobody else."""
+    """The profile allows its own front ends and the configured origins, and no others."""
     for origin in (*TUTORIAL_ORIGINS, FRIEND):
         response = await preflight(client, origin)
         assert response.headers["access-control-allow-origin"] == origin
@@ -337,7 +349,7 @@ async def test_the_tutorials_profile_lets_its_front_ends_in(client: httpx.AsyncC
 async def preflight(
     client: httpx.AsyncClient, origin: str, path: str = "/api/auth/signin"
 ) -> httpx.Response:
-    """Ask as a browser does before it sends what no form could."""
+    """Send the preflight that a browser sends before a request that no form could send."""
     asked = {
         "Origin": origin,
         "Access-Control-Request-Method": "POST",
@@ -347,7 +359,7 @@ async def preflight(
 
 
 def cors_headers(response: httpx.Response) -> dict[str, str]:
-    """Return what the answer lets other origins do."""
+    """Return the CORS headers of an answer."""
     return {name: value for name, value in response.headers.items() if "access-control" in name}
 
 

@@ -1,4 +1,4 @@
-"""The fast door and FastAPI, side by side: whatever is asked, they answer the same."""
+"""The fast door and the route in FastAPI give the same answer to every request."""
 
 import asyncio
 from itertools import product
@@ -19,14 +19,14 @@ PATHS = (
     "/api/auth/verify",
 )
 QUERIES = ("", "?role=user", "?role=admin", "?role=x&role=moderator", "?role=", "?a=1&a=2", "?x=y")
-KEPT_APART = {"x-request-id"}  # and in the body of a refusal
+KEPT_APART = {"x-request-id"}  # it is also in the body of a refusal
 
 
 class Twins:
-    """One application with its fast door and without."""
+    """One application, once with its fast door and once without."""
 
     def __init__(self, house: House) -> None:
-        """Build both over one house, which is open."""
+        """Build both over one open house."""
         app = create_app(house)
         assert isinstance(app, FastDoor)
         self.house = house
@@ -43,7 +43,11 @@ class Twins:
     async def ask(
         self, method: str, target: str, headers: list[tuple[str, str]]
     ) -> tuple[httpx.Response, bool]:
-        """Ask both, see that they agree, and say whether the fast door answered by itself."""
+        """Ask both, and check that they agree.
+
+        Returns:
+            The answer, and whether the fast door gave it without the route behind it.
+        """
         self.handed_on = 0
         first = await self._ask(self.fast, method, target, headers)
         by_itself = self.handed_on == 0
@@ -64,21 +68,21 @@ class Twins:
 
 
 class Counted:
-    """The shell, counted."""
+    """Looks like the shell, but its requests go to another application, which counts them."""
 
     def __init__(self, app: object, shell: Shell) -> None:
-        """Stand in front of it."""
+        """Take the place of the shell."""
         self._app = app
         self.answers_for = shell.answers_for
         self.new_request_id = shell.new_request_id
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Hand on."""
+        """Pass the request on."""
         await self._app(scope, receive, send)  # type: ignore[operator]
 
 
 def shown(response: httpx.Response) -> tuple[object, ...]:
-    """Return all of an answer that must be equal, in its order; ids of requests differ."""
+    """Return the parts of an answer that must be equal, in order: all but the request's id."""
     own = response.headers["x-request-id"]
     assert own.startswith("req_")
     headers = [(name, value) for name, value in response.headers.raw if name != b"x-request-id"]
@@ -87,13 +91,13 @@ def shown(response: httpx.Response) -> tuple[object, ...]:
 
 @pytest.fixture
 def twins(house: House) -> Twins:
-    """Return both."""
+    """Return the two applications."""
     return Twins(house)
 
 
 @pytest.fixture
 async def people(client: httpx.AsyncClient, house: House) -> list[Person]:
-    """Return a user, a moderator, an admin, one who is disabled and one who has signed out."""
+    """Return a user, a moderator, an admin, a disabled user, and a user who has signed out."""
     await signed_in(client, house, "boss", "admin")
     people = [
         await signed_in(client, house, "uma"),
@@ -108,7 +112,7 @@ async def people(client: httpx.AsyncClient, house: House) -> list[Person]:
 
 
 def carriers(token: str, other: str) -> list[list[tuple[str, str]]]:
-    """Return every way, right and wrong, in which requests carry tokens."""
+    """Return the headers of every way to carry a token, right or wrong."""
     return [
         [("authorization", f"Bearer {token}")],
         [("authorization", f"bearer {token}")],
@@ -134,25 +138,25 @@ def carriers(token: str, other: str) -> list[list[tuple[str, str]]]:
 
 
 async def test_every_kind_of_token_in_every_way(twins: Twins, people: list[Person]) -> None:
-    """Path by path, cold and warm."""
+    """Each is asked twice at every path: the second time, memory may know the caller."""
     by_itself = 0
     for person, path in product(people, PATHS):
         for headers in carriers(person.token, people[0].token):
             for _ in range(2):
                 _, fast = await twins.ask("GET", path, headers)
             by_itself += fast
-    assert by_itself > 50, "the fast door did something"
+    assert by_itself > 50, "the fast door answered too few requests by itself"
 
 
 async def test_every_query(twins: Twins, people: list[Person]) -> None:
-    """Roles that are asked for, and questions nobody expects."""
+    """Queries that ask for roles, and queries that no route knows."""
     for person, path, query in product(people, PATHS, QUERIES):
         await twins.ask("GET", path + query, list(person.headers.items()))
         await twins.ask("GET", path + query, list(person.headers.items()))
 
 
 async def test_every_method(twins: Twins, people: list[Person]) -> None:
-    """GET alone is usual."""
+    """The fast door answers only GET."""
     methods = ("HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PROPFIND")
     for method, path in product(methods, PATHS):
         _, fast = await twins.ask(method, path, list(people[2].headers.items()))
@@ -174,7 +178,7 @@ UNUSUAL: list[list[tuple[str, str]]] = [
 
 
 async def test_every_unusual_header(twins: Twins, people: list[Person]) -> None:
-    """With a token that opens every board but one."""
+    """The token belongs to an admin, who may see every board except the moderators'."""
     for headers, path in product(UNUSUAL, PATHS):
         for _ in range(2):
             await twins.ask("GET", path, headers + list(people[2].headers.items()))
@@ -183,7 +187,7 @@ async def test_every_unusual_header(twins: Twins, people: list[Person]) -> None:
 async def test_any_host_will_do_where_the_settings_say_so_but_no_host_does_not(
     settings: Settings, clock: FakeClock
 ) -> None:
-    """An empty one is none: Granian hands that over where a request has none."""
+    """An empty `Host` counts as missing: Granian passes it on when a request has none."""
     house = build(settings.model_copy(update={"allowed_hosts": ("*",)}), clock)
     await asyncio.to_thread(house.stores.database.migrate)
     async with house.serve():
@@ -194,7 +198,10 @@ async def test_any_host_will_do_where_the_settings_say_so_but_no_host_does_not(
 
 
 async def test_the_usual_request_is_answered_fast(twins: Twins, people: list[Person]) -> None:
-    """Once memory knows the caller; the identity goes out, and what came in is not read."""
+    """It is fast once memory knows the caller.
+
+    The identity headers of the answer do not depend on those of the request.
+    """
     ada = people[2]
     spoofed = [*ada.headers.items(), ("x-auth-user", "root"), ("x-auth-roles", "moderator")]
     await twins.ask("GET", "/api/auth/verify", spoofed)

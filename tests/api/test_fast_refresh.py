@@ -1,4 +1,4 @@
-"""The short way to new tokens and FastAPI, side by side: they answer the same."""
+"""The fast way to refresh and the route in FastAPI give the same answers."""
 
 import json
 
@@ -46,7 +46,10 @@ BODIES: list[bytes] = [
 
 
 def twins(house: House) -> tuple[App, App, list[int]]:
-    """Return the application, the same without the short way, and a count of what was short."""
+    """Return the application, the same without the fast way, and a list.
+
+    The list gets an item for each request that the fast way passes on to FastAPI.
+    """
     first, second = create_app(house), create_app(house)
     assert isinstance(first, FastDoor)
     assert isinstance(second, FastDoor)
@@ -74,7 +77,7 @@ async def ask(app: App, body: bytes, headers: dict[str, str], query: str = "") -
 
 
 def shown(response: httpx.Response) -> tuple[object, ...]:
-    """Return all that must be equal: status, headers in their order, body; ids differ."""
+    """Return the parts of an answer that must be equal, in order: all but the request's id."""
     own = response.headers["x-request-id"].encode()
     headers = [(name, value) for name, value in response.headers.raw if name != b"x-request-id"]
     return response.status_code, headers, response.content.replace(own, b"")
@@ -82,7 +85,7 @@ def shown(response: httpx.Response) -> tuple[object, ...]:
 
 @pytest.mark.parametrize("query", ["", "?a=1", "?a=1&a=2"])
 async def test_whatever_is_refused_is_refused_alike(house: House, query: str) -> None:
-    """Every body with every header."""
+    """Every body is sent with every set of headers."""
     short, long, _ = twins(house)
     for headers in HEADERS:
         for body in BODIES:
@@ -93,7 +96,10 @@ async def test_whatever_is_refused_is_refused_alike(house: House, query: str) ->
 
 
 async def test_a_trade_looks_the_same(house: House, client: httpx.AsyncClient) -> None:
-    """But for the tokens, and the short way was taken; a stolen token ends both alike."""
+    """Only the tokens differ, and the fast way answers by itself.
+
+    A stolen token ends the session in the same way.
+    """
     short, long, handed_on = twins(house)
     people: list[Person] = [await signed_in(client, house, name) for name in ("ann", "bob")]
     firsts = [str(person.answer["refreshToken"]) for person in people]

@@ -1,4 +1,4 @@
-"""What every answer carries, errors included (security.md, sections 4 and 10)."""
+"""The headers of every answer, errors included (security.md, sections 4 and 10)."""
 
 import re
 from dataclasses import dataclass, field
@@ -25,7 +25,7 @@ REALM = 'Bearer realm="gatelodge"'
 
 @dataclass(frozen=True)
 class Case:
-    """A request, and the status and challenge of its answer."""
+    """A request, with the expected status and challenge of its answer."""
 
     status: int
     method: str
@@ -79,7 +79,7 @@ CASES = (
 
 
 async def test_every_answer_carries_the_headers(client: httpx.AsyncClient) -> None:
-    """And no cookie, no leave for other origins, and no HSTS where there is no TLS."""
+    """There are no cookies, no CORS headers, and without TLS no HSTS."""
     for case in CASES:
         response = await case.ask(client)
 
@@ -100,7 +100,7 @@ async def test_every_answer_carries_the_headers(client: httpx.AsyncClient) -> No
 async def test_an_answer_to_somebody_carries_the_headers(
     client: httpx.AsyncClient, house: House
 ) -> None:
-    """A sign-up, a sign-in, an own page, and what is not for this role."""
+    """The answers are a sign-in, the user's own data, a board, and a board of another role."""
     ann = await signed_in(client, house, "ann")
     for response in (
         await ann.sign_in(),
@@ -114,7 +114,7 @@ async def test_an_answer_to_somebody_carries_the_headers(
 
 
 async def test_over_tls_every_answer_says_to_stay_there(house: House) -> None:
-    """HSTS counts only over TLS (RFC 6797, section 7.2), where the public address has it."""
+    """HSTS is sent only if the public address has TLS (RFC 6797, section 7.2)."""
     settings = house.settings.model_copy(update={"public_url": "https://id.example"})
     app = create_app(house.replaced(settings=settings))
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
@@ -135,7 +135,7 @@ async def test_public_keys_may_be_kept_and_read_from_anywhere(client: httpx.Asyn
 
 
 async def test_a_request_id_is_ours_alone(client: httpx.AsyncClient) -> None:
-    """Nobody can make two requests look like one in the log, or write into it."""
+    """A caller cannot make two requests look like one in the log, or write into the log."""
     ids = set()
     for _ in range(8):
         response = await client.get("/nowhere", headers={"X-Request-Id": "req_of_the_caller"})
@@ -148,7 +148,10 @@ async def test_a_request_id_is_ours_alone(client: httpx.AsyncClient) -> None:
 async def test_what_nobody_foresaw_is_answered_with_a_bare_500(
     client: httpx.AsyncClient, house: House, clock: FakeClock
 ) -> None:
-    """Code, message, request id; no word of what it was (ASVS 16.5.1). A clock stops, here."""
+    """The answer has a code, a message and the request's id, and no details (ASVS 16.5.1).
+
+    Here the clock fails.
+    """
     ann = await signed_in(client, house, "ann")
     instant = clock.instant
     del clock.instant
@@ -175,7 +178,7 @@ def test_the_real_server_does_not_tell_its_version(server: Server) -> None:
 
 
 def assert_headers(response: httpx.Response) -> None:
-    """Assert that each header is there, once."""
+    """Check that each header is there exactly once."""
     for name, value in ON_EVERY_ANSWER.items():
         assert response.headers.get_list(name) == [value], name
     assert len(response.headers.get_list("x-request-id")) == 1

@@ -1,4 +1,4 @@
-"""No secret ever reaches the log, and every line of it can be read by a machine (section 11)."""
+"""No secret reaches the log, and a program can read every line (security.md, section 11)."""
 
 import json
 import re
@@ -28,14 +28,14 @@ USER_AGENT = b"Agent \xe2\x80\xa8\xe2\x80\xae\xc2\x85 " + b"u" * 1000
 
 @dataclass
 class Visit:
-    """Everything that people do to a server in one day, right and wrong."""
+    """Requests of every kind to one server, right and wrong."""
 
     server: Server
     secrets: set[str] = field(default_factory=lambda: set(TYPED))
     request_ids: list[str] = field(default_factory=list)
 
     def make(self) -> None:
-        """Do it all."""
+        """Send all requests."""
         with httpx.Client(base_url=self.server.url) as self.client:
             self.sign_up_and_in()
             self.use_tokens()
@@ -43,7 +43,7 @@ class Visit:
             self.break_off()
 
     def sign_up_and_in(self) -> None:
-        """Sign up, mistype, and sign in."""
+        """Sign up, try to sign in with wrong names and passwords, and sign in."""
         ann = {"username": "ann", "email": "ann@example.com", "password": PASSWORD}
         assert self.post("signup", ann).status_code == 200
         assert self.post("signup", ann).status_code == 400
@@ -56,7 +56,7 @@ class Visit:
         self.secrets |= set(self.tokens)
 
     def use_tokens(self) -> None:
-        """Show good tokens and bad ones, in every place where somebody might put one."""
+        """Send good and bad tokens in every place where a caller might put one."""
         access, refresh = self.tokens
         for token, status in ((access, 200), (refresh, 401), (BAD_TOKEN, 401), (access[:-2], 401)):
             for headers in ({"Authorization": f"Bearer {token}"}, {"x-access-token": token}):
@@ -70,7 +70,7 @@ class Visit:
         self.secrets |= {answer["accessToken"], answer["refreshToken"]}
 
     def go_wrong(self) -> None:
-        """Send what no door takes."""
+        """Send bodies that no door accepts."""
         for body in (
             {"username": "ann", "password": [IN_BODY]},
             {"username": IN_BODY},
@@ -88,7 +88,7 @@ class Visit:
         )
 
     def break_off(self) -> None:
-        """Hang up within a body, and send chunks that are none."""
+        """Close the connection inside a body, and send malformed chunks."""
         head = b"POST /api/auth/signin HTTP/1.1\r\nHost: localhost\r\n"
         head += b"Content-Type: application/json\r\n"
         body = f'{{"password": "{IN_BODY}"'.encode()
@@ -100,22 +100,22 @@ class Visit:
                 connection.recv(65536)
 
     def post(self, door: str, body: object) -> httpx.Response:
-        """Send JSON to one of the doors under `/api/auth`."""
+        """Send JSON to a route under `/api/auth`."""
         return self.noted(self.client.post(f"/api/auth/{door}", json=body))
 
     def get(self, url: str, headers: dict[str, str] | None = None) -> httpx.Response:
-        """Ask for an address."""
+        """Send a GET request."""
         return self.noted(self.client.get(url, headers=headers))
 
     def noted(self, response: httpx.Response) -> httpx.Response:
-        """Return the answer, with its id remembered."""
+        """Remember the request's id, and return the answer."""
         self.request_ids.append(response.headers["x-request-id"])
         return response
 
 
 @pytest.fixture
 def visit(tmp_path: Path) -> Visit:
-    """Return what happened to a server that logs all it can, and has stopped since."""
+    """Return all requests, after the server has stopped. Its log level was `debug`."""
     with Server(tmp_path, log_level="debug") as server:
         visit = Visit(server)
         visit.make()
@@ -123,7 +123,7 @@ def visit(tmp_path: Path) -> Visit:
 
 
 def test_no_secret_is_written_anywhere(visit: Visit) -> None:
-    """Neither into the log, nor, but for the password's hash, into the data folder."""
+    """No secret is in the log or in the data folder; of a password only its hash is kept."""
     files = [path for path in visit.server.folder.rglob("*") if path.is_file()]
     assert {"server.log", "gatelodge.db"} <= {path.name for path in files}
     for path in files:
@@ -134,7 +134,10 @@ def test_no_secret_is_written_anywhere(visit: Visit) -> None:
 
 
 def test_every_line_of_the_log_is_one_object_that_says_what_and_when(visit: Visit) -> None:
-    """After the start-up message. No user's text makes a line of its own, or a line unreadable."""
+    """The lines after the start-up message are JSON.
+
+    Text from a user cannot make a line of its own, and cannot make a line unreadable.
+    """
     log = visit.server.log.read_text().partition(" --admin\n")[2]
     lines = log.splitlines()
     assert len(lines) >= 6
@@ -150,7 +153,7 @@ def test_every_line_of_the_log_is_one_object_that_says_what_and_when(visit: Visi
 
 
 def test_the_log_tells_what_happened_to_whom(visit: Visit) -> None:
-    """One line for each sign-up and sign-in, under the id that the answer carried."""
+    """Each sign-up and each sign-in has one line, with the request's id of its answer."""
     entries = list(events(visit.server.log))
     named: Callable[[str], list[Any]] = lambda name: [  # noqa: E731
         entry for entry in entries if entry["event"] == name

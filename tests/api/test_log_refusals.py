@@ -1,4 +1,4 @@
-"""Refusals that somebody who runs the server wants to know of (security.md, section 11)."""
+"""Refusals that are logged for the operator (security.md, section 11)."""
 
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,15 @@ PREFLIGHT = {"Access-Control-Request-Method": "POST"}
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    """Return settings with one friend."""
+    """Return settings with one configured origin."""
     return Settings(data_dir=tmp_path, cors_origins=FRIEND)
 
 
 async def noted(client: httpx.AsyncClient, method: str, path: str, **options: Any) -> Any:
-    """Return what is logged of a request that is refused: one line, under the answer's id."""
+    """Send a request that is refused, and return its log line.
+
+    There is exactly one line, and it has the request's id of the answer.
+    """
     with lines_logged() as lines:
         response = await client.request(method, path, **options)
     (line,) = [details for event, details in lines if event == "request.refused"]
@@ -47,7 +50,7 @@ async def noted(client: httpx.AsyncClient, method: str, path: str, **options: An
 async def test_a_role_that_is_missing_is_told_with_whom_it_is_missing(
     client: httpx.AsyncClient, house: House, path: str, code: str
 ) -> None:
-    """By header and by cookie, the fast door in front or not."""
+    """The token comes by header or by cookie. The fast door answers, or the route behind it."""
     ann = await signed_in(client, house, "ann")
     user = await house.accounts.get_by_username("ann")
     cookie = {"Cookie": f"gatelodge-access={ann.token}"}
@@ -80,7 +83,7 @@ async def test_a_sign_up_that_asks_for_a_role_is_told(client: httpx.AsyncClient)
 async def test_what_another_site_sends_is_told_with_its_origin(
     client: httpx.AsyncClient, method: str, path: str, headers: dict[str, str]
 ) -> None:
-    """Preflights too, and what was refused before it came to a route."""
+    """Preflights are logged too, and so are requests that reach no route."""
     line = await noted(client, method, path, headers=headers | {"Origin": EVIL})
     assert (line["code"], line["actor"], line["page"]) == ("cross_site_request", None, EVIL)
 

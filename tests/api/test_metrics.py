@@ -1,4 +1,4 @@
-"""The numbers that a scraper reads, and who does not get them."""
+"""The metrics that a scraper reads, and who does not get them."""
 
 from pathlib import Path
 
@@ -38,7 +38,7 @@ async def test_to_everybody_else_there_is_nothing(
 
 
 def test_a_token_that_could_be_guessed_is_refused_at_the_start() -> None:
-    """By its length, and without showing it."""
+    """The error is about the length, and does not show the token."""
     with pytest.raises(ConfigurationError) as caught:
         read_settings(metrics_token=TOKEN[:15])
     assert str(caught.value).startswith(

@@ -1,4 +1,4 @@
-"""Behind a proxy: where a request came from, and who may say so."""
+"""Behind a proxy: which address a request came from, and whose word for it is trusted."""
 
 from pathlib import Path
 
@@ -18,10 +18,10 @@ PROXIES = ("10.0.0.0/8", "2001:db8::7")
     ("peer", "lines", "client"),
     [
         ("203.0.113.7", [], "203.0.113.7"),
-        ("203.0.113.7", ["198.51.100.9"], "203.0.113.7"),  # it is no proxy of ours
+        ("203.0.113.7", ["198.51.100.9"], "203.0.113.7"),  # the peer is not one of our proxies
         ("10.0.0.1", [], "10.0.0.1"),
         ("10.0.0.1", ["198.51.100.9"], "198.51.100.9"),
-        ("10.0.0.1", ["192.0.2.1, 198.51.100.9"], "198.51.100.9"),  # what comes before is a claim
+        ("10.0.0.1", ["192.0.2.1, 198.51.100.9"], "198.51.100.9"),  # the client wrote the first one
         ("10.0.0.1", ["192.0.2.1", "198.51.100.9, 10.9.9.9"], "198.51.100.9"),
         ("10.0.0.1", ["10.0.0.3, 10.0.0.2"], "10.0.0.3"),
         ("10.0.0.1", ["192.0.2.1, unknown"], "10.0.0.1"),
@@ -39,13 +39,13 @@ PROXIES = ("10.0.0.0/8", "2001:db8::7")
 def test_the_last_one_who_is_no_proxy_of_ours_asks(
     peer: str, lines: list[str], client: str
 ) -> None:
-    """However many proxies there are, and whatever the one who asks has written."""
+    """The number of proxies does not matter, nor what the client has written itself."""
     headers = [(b"x-forwarded-for", line.encode()) for line in lines]
     assert TrustedProxies(PROXIES).client_of(peer, headers) == client
 
 
 def test_a_proxy_that_is_not_named_is_told_of_once(caplog: pytest.LogCaptureFixture) -> None:
-    """Where it is likely to be one: whoever comes from outside may write that header too."""
+    """The warning comes only for a private address: any client from outside may send the header."""
     proxies = TrustedProxies(())
     forwarded = [(b"x-forwarded-for", b"198.51.100.9")]
     assert proxies.client_of("9.9.9.9", forwarded) == "9.9.9.9"
@@ -64,7 +64,7 @@ def settings(tmp_path: Path) -> Settings:
 
 
 async def test_sessions_and_events_remember_who_asked(house: House) -> None:
-    """Not the proxy."""
+    """They have the address of the client, not of the proxy."""
     transport = httpx.ASGITransport(app=create_app(house), client=("10.0.0.1", 50000))
     forwarded = {"X-Forwarded-For": "192.0.2.1, 198.51.100.9"}
     async with httpx.AsyncClient(
@@ -82,6 +82,6 @@ async def test_sessions_and_events_remember_who_asked(house: House) -> None:
 
 @pytest.mark.parametrize("value", ["everybody", "10.0.0.0/33", "10.0.0.1/8", "*"])
 def test_what_is_no_network_is_refused_at_the_start(value: str) -> None:
-    """By name, with what to write instead."""
+    """The error names the setting."""
     with pytest.raises(ConfigurationError, match="GATELODGE_TRUSTED_PROXIES"):
         read_settings(trusted_proxies=value)

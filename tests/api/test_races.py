@@ -1,4 +1,4 @@
-"""Many who want one name, or one address, in the same instant: one gets it."""
+"""Many people sign up with one name, or one address, in the same instant: one of them gets it."""
 
 import asyncio
 import itertools
@@ -38,13 +38,13 @@ def database(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
 
 @pytest.fixture
 def server(tmp_path: Path, database: dict[str, str]) -> Iterator[Server]:
-    """Yield the real server with two workers, who know of each other by the database alone."""
+    """Yield the real server with two workers, which share only the database."""
     with Server(tmp_path, workers=2, **database) as running:
         yield running
 
 
 async def test_of_many_who_want_one_name_exactly_one_gets_it(server: Server) -> None:
-    """However they write it, and though their addresses differ."""
+    """Upper and lower case do not matter. Their addresses differ."""
     spellings = ways_to_write("annabel", CROWD)
     wanted = [(name, f"person{number}@example.com") for number, name in enumerate(spellings)]
 
@@ -55,7 +55,7 @@ async def test_of_many_who_want_one_name_exactly_one_gets_it(server: Server) -> 
 
 
 async def test_of_many_who_want_one_address_exactly_one_gets_it(server: Server) -> None:
-    """However they write it, and though their names differ."""
+    """Upper and lower case do not matter. Their names differ."""
     spellings = ways_to_write("annabel", CROWD)
     wanted = [(f"person{n}", f"{name}@example.com") for n, name in enumerate(spellings)]
 
@@ -66,7 +66,7 @@ async def test_of_many_who_want_one_address_exactly_one_gets_it(server: Server) 
 
 
 async def test_of_many_who_send_the_same_twice_exactly_one_is_told_yes(server: Server) -> None:
-    """An impatient hand on one form: where both are taken, the name is what is named."""
+    """One form is sent many times. If both are taken, the refusal names the username."""
     wanted = [("annabel", "annabel@example.com")] * CROWD
 
     winner = await one_winner(server, wanted, refused_as="username_taken")
@@ -77,7 +77,7 @@ async def test_of_many_who_send_the_same_twice_exactly_one_is_told_yes(server: S
 async def one_winner(
     server: Server, wanted: list[tuple[str, str]], *, refused_as: str
 ) -> tuple[str, str]:
-    """Sign everybody up at once; return the one who is registered, and check the others."""
+    """Sign everybody up at once. Check that all but one are refused, and return that one."""
     async with crowd_client(server) as client:
         await warm_up(client)
         responses = await asyncio.gather(*(sign_up(client, *person) for person in wanted))
@@ -90,12 +90,12 @@ async def one_winner(
 
 
 async def warm_up(client: httpx.AsyncClient) -> None:
-    """Open everybody's connection, so that all of them ask in one instant."""
+    """Open all connections, so that all requests are sent in one instant."""
     await asyncio.gather(*(client.get("/healthz") for _ in range(CROWD)))
 
 
 async def can_sign_in(server: Server, name: str) -> bool:
-    """Say whether the server lets this name in."""
+    """Say whether this user can sign in."""
     async with httpx.AsyncClient(base_url=server.url) as client:
         response = await client.post(
             "/api/auth/signin", json={"username": name, "password": PASSWORD}
@@ -104,6 +104,6 @@ async def can_sign_in(server: Server, name: str) -> bool:
 
 
 def ways_to_write(word: str, number: int) -> list[str]:
-    """Return a word in so many mixtures of small letters and capitals."""
+    """Return the word in `number` mixtures of lower and upper case."""
     mixtures: Iterable[tuple[str, ...]] = itertools.product(*((c, c.upper()) for c in word))
     return ["".join(letters) for letters in itertools.islice(mixtures, number)]

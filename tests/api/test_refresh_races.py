@@ -1,4 +1,4 @@
-"""Many requests with one refresh token, spread over two workers: one rotation, one successor."""
+"""Many requests with one refresh token reach two workers: one rotation and one new token result."""
 
 import asyncio
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ ACCESS, REFRESH = "gatelodge-access", "gatelodge-refresh"
 
 @pytest.fixture
 def server(tmp_path: Path, address: str) -> Iterator[Server]:
-    """Yield the real server with two workers, who know of each other by the database alone."""
+    """Yield the real server with two workers, which share only the database."""
     with Server(
         tmp_path,
         workers=2,
@@ -39,7 +39,10 @@ def server(tmp_path: Path, address: str) -> Iterator[Server]:
 
 
 async def test_a_crowd_with_one_token_gets_one_successor(server: Server, stores: Stores) -> None:
-    """A hundred at once, and again with what they got: each time the session moves on by one."""
+    """A hundred requests at once move the session on by one generation.
+
+    The next round uses the token that they got.
+    """
     async with crowd_client(server) as client:
         ann = await signed_up(client)
         assert (await ann.sign_in()).status_code == 200
@@ -57,13 +60,13 @@ async def test_a_crowd_with_one_token_gets_one_successor(server: Server, stores:
 async def test_parallel_requests_of_a_browser_renew_its_session_once(
     server: Server, stores: Stores
 ) -> None:
-    """Its access token ran out: every tab is served, and every answer sets the same cookie."""
+    """The access token is expired. Every tab gets its answer, and every answer the same cookie."""
     async with crowd_client(server) as client:
         await signed_up(client)
         cookies = await sign_in_by_cookie(client)
         session_id = await session_of_cookies(client, cookies)
         for round_number in range(1, ROUNDS + 1):
-            await asyncio.sleep(ACCESS_LIFE)  # nothing but time ends an access token
+            await asyncio.sleep(ACCESS_LIFE)  # until the access token is expired
             await warm_up(client)
             answers = await asyncio.gather(*(visited(client, cookies, n) for n in range(TABS)))
             assert [answer.status_code for answer in answers] == [200] * TABS
@@ -75,19 +78,19 @@ async def test_parallel_requests_of_a_browser_renew_its_session_once(
 
 
 async def signed_up(client: httpx.AsyncClient) -> Person:
-    """Return somebody with an account."""
+    """Return a user who has signed up."""
     ann = Person("ann", client)
     assert (await ann.sign_up()).status_code == 200
     return ann
 
 
 async def session_of(person: Person) -> SessionId:
-    """Return the session by which somebody is signed in."""
+    """Return the id of a user's session."""
     return SessionId((await person.get("/api/auth/me")).json()["session"]["id"])
 
 
 async def session_of_cookies(client: httpx.AsyncClient, cookies: dict[str, str]) -> SessionId:
-    """Return the session of a browser."""
+    """Return the id of the session that these cookies belong to."""
     answer = await client.get("/api/auth/me", headers=header_of(cookies))
     return SessionId(answer.json()["session"]["id"])
 
@@ -101,7 +104,7 @@ async def sign_in_by_cookie(client: httpx.AsyncClient) -> dict[str, str]:
 
 
 async def refreshed(client: httpx.AsyncClient, token: str) -> str:
-    """Trade a token; return the next."""
+    """Trade a refresh token, and return the next one."""
     answer = await client.post("/api/auth/refresh", json={"refreshToken": token})
     assert answer.status_code == 200, answer.text
     return str(answer.json()["refreshToken"])
@@ -110,23 +113,23 @@ async def refreshed(client: httpx.AsyncClient, token: str) -> str:
 async def visited(
     client: httpx.AsyncClient, cookies: dict[str, str], number: int
 ) -> httpx.Response:
-    """Ask for a board: every other tab without the access cookie, whose time is over too."""
+    """Ask for a board. Every other tab sends no access cookie, as if the browser had dropped it."""
     left = cookies if number % 2 else {REFRESH: cookies[REFRESH]}
     return await client.get("/api/test/user", headers=header_of(left))
 
 
 def header_of(cookies: dict[str, str]) -> dict[str, str]:
-    """Return the header that carries these cookies, whatever the client has seen meanwhile."""
+    """Return the header with these cookies; the client's own cookies are not used."""
     return {"Cookie": "; ".join(f"{name}={value}" for name, value in cookies.items())}
 
 
 async def kept(stores: Stores, session_id: SessionId) -> Session:
-    """Return a session's record, past the server."""
+    """Return a session's record, read directly from the database."""
     session = await stores.sessions.find(session_id)
     assert session is not None
     return session
 
 
 async def warm_up(client: httpx.AsyncClient) -> None:
-    """Open everybody's connection, so that all of them ask in one instant."""
+    """Open all connections, so that all requests are sent in one instant."""
     await asyncio.gather(*(client.get("/healthz") for _ in range(CROWD)))

@@ -1,4 +1,4 @@
-"""Sessions, as an owner and a thief live them."""
+"""Sessions: what their owner can do, and what a thief can do."""
 
 import asyncio
 from datetime import timedelta
@@ -46,7 +46,7 @@ async def test_a_refresh_token_is_traded_for_the_next(
 async def test_parallel_tabs_and_lost_replies_get_the_same_successor(
     client: httpx.AsyncClient, house: House, clock: FakeClock
 ) -> None:
-    """Inside the grace, byte for byte."""
+    """Within the grace, all of them get the same bytes."""
     ann = await signed_in(client, house, "ann")
     first = ann.answer["refreshToken"]
     answers = await asyncio.gather(*(refresh(client, first) for _ in range(25)))
@@ -61,7 +61,10 @@ async def test_parallel_tabs_and_lost_replies_get_the_same_successor(
 async def test_an_older_token_ends_the_session(
     client: httpx.AsyncClient, house: House, clock: FakeClock, trades: int
 ) -> None:
-    """After the grace, or two trades later even within it: theft, for owner and thief alike."""
+    """A token counts as stolen after its grace, or once the session was traded twice since.
+
+    Then the session ends for its owner and for the thief.
+    """
     ann = await signed_in(client, house, "ann")
     stolen = current = ann.answer["refreshToken"]
     for _ in range(trades):
@@ -78,7 +81,7 @@ async def test_an_older_token_ends_the_session(
 async def test_sessions_expire_idle_and_for_good(
     client: httpx.AsyncClient, house: House, clock: FakeClock
 ) -> None:
-    """Fourteen days unused, thirty days at most."""
+    """A session ends after fourteen days without use, and after thirty days in any case."""
     ann = await signed_in(client, house, "ann")
     token = ann.answer["refreshToken"]
     clock.advance(timedelta(days=14))
@@ -97,7 +100,7 @@ async def test_sessions_expire_idle_and_for_good(
 async def test_a_forged_token_is_refused_before_any_database_read(
     client: httpx.AsyncClient, house: House
 ) -> None:
-    """With the database closed a forgery gets its refusal all the same."""
+    """While the database is closed, a forged token is still refused."""
     ann = await signed_in(client, house, "ann")
     real = str(ann.answer["refreshToken"])
     forged = real[:40] + ("A" if real[40] != "A" else "B") + real[41:]
@@ -107,7 +110,7 @@ async def test_a_forged_token_is_refused_before_any_database_read(
 
 
 async def test_other_kinds_of_token_are_not_taken(client: httpx.AsyncClient, house: House) -> None:
-    """A refresh token opens no board, an access token brings no other."""
+    """A refresh token opens no board. An access token cannot be traded."""
     ann = await signed_in(client, house, "ann")
     assert code_of(await refresh(client, ann.token)) == (401, "refresh_token_invalid")
     headers = {"Authorization": f"Bearer {ann.answer['refreshToken']}"}
@@ -121,11 +124,11 @@ async def test_other_kinds_of_token_are_not_taken(client: httpx.AsyncClient, hou
 async def test_ten_thousand_refreshes_leave_one_record(
     client: httpx.AsyncClient, house: House, clock: FakeClock
 ) -> None:
-    """Nothing grows: one session, and no event of any trade."""
+    """There is still one session, and no trade adds an event."""
     ann = await signed_in(client, house, "ann")
     before = await house.stores.events.list_events(before=None, limit=200)
     token = str(ann.answer["refreshToken"])
-    for _ in range(10_000):  # not through the door, which does the same and takes longer
+    for _ in range(10_000):  # the service is faster than the door, and does the same
         token = (await house.sessions.refresh(token, COMMAND.origin)).tokens.refresh_token
     assert (await refresh(client, token)).status_code == 200
     me = (await ann.get("/api/auth/me")).json()
@@ -133,11 +136,11 @@ async def test_ten_thousand_refreshes_leave_one_record(
     assert [session["id"] for session in sessions] == [me["session"]["id"]]
     assert await house.stores.events.list_events(before=None, limit=200) == before
     clock.advance(timedelta(days=365))
-    assert await house.sessions.sweep() == 1  # of all that there are, live or not
+    assert await house.sessions.sweep() == 1  # there was one record in all, live or not
 
 
 async def test_signing_out_counts_at_once(client: httpx.AsyncClient, house: House) -> None:
-    """For the access token and the refresh token; again and again without harm."""
+    """Both tokens are refused at once. Signing out again does no harm."""
     ann = await signed_in(client, house, "ann")
     for _ in range(3):
         response = await client.post("/api/auth/signout", headers=ann.headers)
@@ -157,7 +160,7 @@ async def test_signing_out_counts_at_once(client: httpx.AsyncClient, house: Hous
 async def test_signing_out_takes_any_body(
     client: httpx.AsyncClient, house: House, body: bytes
 ) -> None:
-    """With or without a token."""
+    """The answer is 200, with or without a token."""
     ann = await signed_in(client, house, "ann")
     for headers in ({}, ann.headers, {"x-access-token": "nonsense"}, {"content-type": "a/b"}):
         response = await client.post("/api/auth/signout", content=body, headers=headers)
@@ -170,7 +173,7 @@ async def test_signing_out_takes_any_body(
 async def test_signing_out_by_the_refresh_token_alone(
     client: httpx.AsyncClient, house: House, clock: FakeClock
 ) -> None:
-    """When the access token ran out meanwhile."""
+    """The access token is expired, and only the refresh token is sent."""
     ann = await signed_in(client, house, "ann")
     clock.advance(timedelta(hours=1))
     body = {"refreshToken": ann.answer["refreshToken"]}
@@ -179,7 +182,7 @@ async def test_signing_out_by_the_refresh_token_alone(
 
 
 async def test_signing_out_everywhere(client: httpx.AsyncClient, house: House) -> None:
-    """Every device of this user, and nobody else's."""
+    """Every device of this user is signed out, and no device of another user."""
     bob = await signed_in(client, house, "bob")
     ann = await signed_in(client, house, "ann")
     other = Person("ann", client)
@@ -195,7 +198,10 @@ async def test_signing_out_everywhere(client: httpx.AsyncClient, house: House) -
 async def test_signing_out_everywhere_takes_no_old_refresh_token(
     client: httpx.AsyncClient, house: House, clock: FakeClock, trades: int
 ) -> None:
-    """A copy ends its session, as at a refresh, and no other one; the answer tells nothing."""
+    """A copied token ends its own session, as at a refresh, and no other one.
+
+    The answer does not show this.
+    """
     ann = await signed_in(client, house, "ann")
     other = Person("ann", client)
     await other.sign_in()
@@ -221,7 +227,7 @@ async def test_signing_out_everywhere_takes_no_old_refresh_token(
 async def test_signing_out_everywhere_by_a_refresh_token_within_its_grace(
     client: httpx.AsyncClient, house: House
 ) -> None:
-    """The answer to a trade got lost, and its owner leaves with the token they have."""
+    """The answer to a trade was lost, and the owner signs out with the token from before."""
     ann = await signed_in(client, house, "ann")
     other = Person("ann", client)
     await other.sign_in()
@@ -239,7 +245,7 @@ async def test_signing_out_everywhere_by_a_refresh_token_within_its_grace(
 async def test_an_access_token_signs_out_everywhere_whatever_comes_with_it(
     client: httpx.AsyncClient, house: House
 ) -> None:
-    """It is proof enough alone, and an old refresh token beside it is recorded all the same."""
+    """The access token alone is enough. An old refresh token beside it is still recorded."""
     ann = await signed_in(client, house, "ann")
     other = Person("ann", client)
     await other.sign_in()
@@ -257,7 +263,10 @@ async def test_an_access_token_signs_out_everywhere_whatever_comes_with_it(
 
 
 async def test_own_devices(client: httpx.AsyncClient, house: House, clock: FakeClock) -> None:
-    """Listed newest first, page by page; one can be ended; others' cannot even be seen."""
+    """Devices are listed in pages, the newest first, and each can be ended.
+
+    A user cannot even see devices of other users.
+    """
     ann = await signed_in(client, house, "ann")
     bob = await signed_in(client, house, "bob")
     phone = Person("ann", client)
@@ -291,7 +300,7 @@ async def test_own_devices(client: httpx.AsyncClient, house: House, clock: FakeC
 async def test_devices_too_long_unused_are_not_listed(
     client: httpx.AsyncClient, house: House, clock: FakeClock
 ) -> None:
-    """From the moment on when they would have to sign in again."""
+    """A device leaves the list in the moment in which it would have to sign in again."""
     ann = await signed_in(client, house, "ann")
     clock.advance(timedelta(days=14) - timedelta(milliseconds=1))
     phone = Person("ann", client)
@@ -305,7 +314,7 @@ async def test_devices_too_long_unused_are_not_listed(
 
 @pytest.mark.parametrize("query", ["limit=0", "limit=201", "limit=x", "cursor=%FF", "cursor=é"])
 async def test_a_bad_page_is_refused(client: httpx.AsyncClient, house: House, query: str) -> None:
-    """With a code, and never a 500."""
+    """The refusal has a code, and is never a 500."""
     ann = await signed_in(client, house, "ann")
     response = await ann.get(f"/api/auth/sessions?{query}")
     assert code_of(response) == (400, "invalid_request")
@@ -314,7 +323,7 @@ async def test_a_bad_page_is_refused(client: httpx.AsyncClient, house: House, qu
 async def test_changing_the_password_ends_every_other_session(
     client: httpx.AsyncClient, house: House
 ) -> None:
-    """The one that changed it goes on, with the tokens it has and with those it gets."""
+    """The session that changed it goes on, with its old access token and with the new tokens."""
     ann = await signed_in(client, house, "ann")
     other = Person("ann", client)
     await other.sign_in()
@@ -343,7 +352,10 @@ async def test_changing_the_password_ends_every_other_session(
 async def test_a_password_change_beside_a_refresh_brings_the_current_token(
     client: httpx.AsyncClient, house: House, clock: FakeClock
 ) -> None:
-    """Another tab trades while the new password is hashed: the owner stays signed in."""
+    """Another tab trades the refresh token while the password is hashed.
+
+    The owner stays signed in.
+    """
     ann = await signed_in(client, house, "ann")
     principal = await house.gate.authenticate(ann.token)
     before = await house.lookup.records_of(principal)
@@ -356,7 +368,7 @@ async def test_a_password_change_beside_a_refresh_brings_the_current_token(
 
 
 async def test_a_user_who_is_gone_is_signed_out(client: httpx.AsyncClient, house: House) -> None:
-    """Deleted: neither token counts any more."""
+    """Once the user is deleted, neither token is accepted."""
     ann = await signed_in(client, house, "ann")
     user = await house.accounts.get_by_username("ann")
     await house.stores.users.remove(user.id)
@@ -367,7 +379,7 @@ async def test_a_user_who_is_gone_is_signed_out(client: httpx.AsyncClient, house
 async def test_the_tutorials_refresh_route_speaks_its_words(
     client: httpx.AsyncClient, house: House, clock: FakeClock
 ) -> None:
-    """Outside its profile it rotates like ours."""
+    """Outside the tutorial's profile, this route rotates the token like our own route."""
     ann = await signed_in(client, house, "ann")
 
     async def asked(body: object) -> tuple[int, str]:

@@ -1,4 +1,4 @@
-"""The tutorial's clients live here: what they send, what they rely on."""
+"""What the clients of the tutorial send, and what they rely on."""
 
 import asyncio
 from datetime import timedelta
@@ -22,7 +22,7 @@ async def sign_up(client: httpx.AsyncClient, **changes: object) -> httpx.Respons
 async def test_a_newcomer_signs_up_signs_in_and_sees_the_boards(
     client: httpx.AsyncClient, house: House
 ) -> None:
-    """The tutorial from its first page to its last."""
+    """These are the steps of the tutorial, from the first page to the last."""
     response = await sign_up(client)
     assert (response.status_code, response.json()) == (
         200,
@@ -55,7 +55,7 @@ async def test_a_newcomer_signs_up_signs_in_and_sees_the_boards(
 async def test_boards_refuse_with_the_words_and_codes_the_clients_know(
     client: httpx.AsyncClient, house: House, clock: FakeClock
 ) -> None:
-    """No token 403, bad token 401, out of time 401, wrong role 403."""
+    """No token: 403. Bad or expired token: 401. Missing role: 403."""
     ann = await signed_in(client, house, "ann")
     admin = await signed_in(client, house, "adele", "admin")
     await house.accounts.withdraw(await house.accounts.get_by_username("adele"), "user", COMMAND)
@@ -82,7 +82,7 @@ async def test_boards_refuse_with_the_words_and_codes_the_clients_know(
 
 
 async def test_the_public_board_ignores_a_bad_token(client: httpx.AsyncClient) -> None:
-    """Some clients send whatever they hold."""
+    """Some clients send whatever token they have."""
     for headers in ({}, {"x-access-token": "nonsense"}, {"Authorization": "Bearer a b c"}):
         response = await client.get("/api/test/all", headers=headers)
         assert (response.status_code, response.text) == (200, "Public Content.")
@@ -91,7 +91,7 @@ async def test_the_public_board_ignores_a_bad_token(client: httpx.AsyncClient) -
 async def test_two_different_tokens_at_once_are_refused(
     client: httpx.AsyncClient, house: House
 ) -> None:
-    """RFC 6750, section 2: a client must not use more than one."""
+    """RFC 6750, section 2: a client must not use more than one way to send a token."""
     ann = await signed_in(client, house, "ann")
     response = await client.get(
         "/api/test/user", headers=ann.headers | {"x-access-token": "another"}
@@ -128,7 +128,7 @@ async def test_two_different_tokens_at_once_are_refused(
 async def test_sign_up_refuses_in_the_tutorials_order(
     client: httpx.AsyncClient, changes: dict[str, object], status: int, message: str
 ) -> None:
-    """Username, then e-mail, then roles."""
+    """The username is checked first, then the e-mail address, then the roles."""
     assert (await sign_up(client)).status_code == 200
     response = await sign_up(client, **changes)
     assert (response.status_code, response.json()["message"]) == (status, message)
@@ -138,7 +138,7 @@ async def test_sign_up_refuses_in_the_tutorials_order(
 async def test_nobody_makes_themselves_an_admin(
     client: httpx.AsyncClient, house: House, roles: list[str]
 ) -> None:
-    """In the tutorial anyone may; here it is refused, and nothing is made."""
+    """The tutorial allows it. Here it is refused, and no user is created."""
     response = await sign_up(client, roles=roles)
     assert (response.status_code, response.json()["code"]) == (403, "role_not_grantable")
     assert await house.stores.users.find_by_username("ann") is None
@@ -148,7 +148,7 @@ async def test_nobody_makes_themselves_an_admin(
 async def test_everybody_who_signs_up_is_a_user(
     client: httpx.AsyncClient, house: House, roles: list[str] | None
 ) -> None:
-    """Missing, null, empty and given: all the same, once."""
+    """The role is granted once, whether `roles` is missing, null, empty or given."""
     assert (await sign_up(client, roles=roles)).status_code == 200
     assert (await house.accounts.get_by_username("ann")).roles == ("user",)
 
@@ -156,7 +156,7 @@ async def test_everybody_who_signs_up_is_a_user(
 async def test_unknown_user_wrong_password_and_disabled_user_look_alike(
     client: httpx.AsyncClient, house: House
 ) -> None:
-    """One refusal, to the last header."""
+    """All three get the same refusal, with the same headers."""
     ann = await signed_in(client, house, "ann")
     bob = await signed_in(client, house, "bob")
     await house.accounts.disable(await house.accounts.get_by_username("bob"), COMMAND)
@@ -180,7 +180,7 @@ async def test_unknown_user_wrong_password_and_disabled_user_look_alike(
 async def test_a_change_by_the_operator_counts_on_the_next_request(
     client: httpx.AsyncClient, house: House
 ) -> None:
-    """A role taken, a user disabled: with a token that was issued before."""
+    """The token was issued before the role was taken, or before the user was disabled."""
     await signed_in(client, house, "boss", "admin")
     ann = await signed_in(client, house, "ann", "moderator", "admin")
     user = await house.accounts.get_by_username("ann")
@@ -193,13 +193,13 @@ async def test_a_change_by_the_operator_counts_on_the_next_request(
     await house.accounts.disable(user, COMMAND)
     assert (await ann.get("/api/test/user")).status_code == 401
     await house.accounts.enable(user, COMMAND)
-    assert (await ann.get("/api/test/user")).status_code == 401, "the old session stays dead"
+    assert (await ann.get("/api/test/user")).status_code == 401, "the old session stays ended"
     await ann.sign_in()
     assert (await ann.get("/api/test/user")).status_code == 200
 
 
 async def test_me_says_who_calls(client: httpx.AsyncClient, house: House) -> None:
-    """Name, address, roles, permissions, session."""
+    """The answer has the name, the address, the roles, the permissions and the session."""
     ann = await signed_in(client, house, "ann", "moderator")
     me = (await ann.get("/api/auth/me")).json()
     assert me["username"] == "ann"
@@ -214,7 +214,7 @@ async def test_me_says_who_calls(client: httpx.AsyncClient, house: House) -> Non
 async def test_fifty_sign_ups_of_one_name_make_one_user(
     client: httpx.AsyncClient, house: House
 ) -> None:
-    """The index decides, in one process too."""
+    """The unique index decides, in one process too."""
     answers = await asyncio.gather(
         *(
             sign_up(client, username=name, email=f"{n}@example.com")
@@ -228,7 +228,7 @@ async def test_fifty_sign_ups_of_one_name_make_one_user(
 
 
 async def test_the_root_greets(client: httpx.AsyncClient) -> None:
-    """As the tutorial's server does."""
+    """The server of the tutorial does so too."""
     response = await client.get("/", headers={"accept": "application/json"})
     assert response.json()["message"].startswith("Welcome to")
 
@@ -236,7 +236,7 @@ async def test_the_root_greets(client: httpx.AsyncClient) -> None:
 async def test_a_person_of_another_name_is_another_person(
     client: httpx.AsyncClient, house: House
 ) -> None:
-    """Two users, two subjects."""
+    """Two users have two different ids."""
     ann = await signed_in(client, house, "ann")
     bob = Person("bob", client)
     assert (await bob.sign_up()).status_code == 200

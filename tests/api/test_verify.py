@@ -1,4 +1,4 @@
-"""Forward-auth: what a reverse proxy is told of those whose requests it has received."""
+"""Forward-auth: what a reverse proxy is told about the sender of a request."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -17,14 +17,14 @@ ACCESS, REFRESH = "gatelodge-access", "gatelodge-refresh"
 PUBLIC = "http://localhost:8080"
 APP = "https://app.example.com"
 LATER = timedelta(minutes=11)
-"""When an access token is over, and its session is not."""
+"""A time after which the access token is expired and the session is not."""
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    """Return settings that know one other origin."""
+    """Return settings with one configured origin."""
     return Settings(data_dir=tmp_path, cors_origins=(APP,))
 
 
@@ -35,18 +35,18 @@ async def ann(client: httpx.AsyncClient, house: House) -> Person:
 
 
 def forwarded(uri: str, *, host: str = "localhost:8080", proto: str = "http") -> dict[str, str]:
-    """Return the headers by which a proxy says what it was asked for."""
+    """Return the headers with which a proxy says what it was asked for."""
     return {"X-Forwarded-Proto": proto, "X-Forwarded-Host": host, "X-Forwarded-Uri": uri}
 
 
 async def cookies_of(client: httpx.AsyncClient) -> dict[str, str]:
-    """Sign Ann in by cookies, and return them."""
+    """Sign Ann in with cookies, and return the cookies."""
     body = {"username": "ann", "password": PASSWORD, "delivery": "cookie"}
     return taken(client, await client.post("/api/auth/signin", json=body))
 
 
 def taken(client: httpx.AsyncClient, response: httpx.Response) -> dict[str, str]:
-    """Return the cookies that an answer sets; the client itself keeps none."""
+    """Return the cookies that an answer sets, and remove them from the client."""
     client.cookies.clear()
     lines = response.headers.get_list("set-cookie")
     return dict(line.split(";")[0].split("=", 1) for line in lines)
@@ -57,7 +57,7 @@ def sent(cookies: dict[str, str]) -> dict[str, str]:
     return {"Cookie": "; ".join(f"{name}={value}" for name, value in cookies.items())}
 
 
-# Who it is
+# Who the caller is
 
 
 async def test_the_answer_names_the_caller(ann: Person) -> None:
@@ -73,7 +73,7 @@ async def test_the_answer_names_the_caller(ann: Person) -> None:
 
 @pytest.mark.parametrize("warm", [False, True])
 async def test_names_in_the_request_are_never_believed(ann: Person, warm: bool) -> None:
-    """Neither with a token nor without one."""
+    """The identity headers of a request are ignored, with a token and without one."""
     spoofed = {"X-Auth-User": "root", "X-Auth-Subject": "usr_root", "X-Auth-Roles": "admin"}
     if warm:
         await ann.get("/api/auth/verify")
@@ -134,7 +134,7 @@ async def test_two_tokens_that_differ_are_refused(ann: Person) -> None:
 async def test_the_caller_must_hold_one_of_the_roles_that_are_asked_for(
     ann: Person, query: str, status: int
 ) -> None:
-    """Cold and warm: by FastAPI and by the fast door."""
+    """The first request is answered by the route in FastAPI, the second by the fast door."""
     for _ in range(2):
         response = await ann.get(f"/api/auth/verify?{query}")
         await ann.get("/api/auth/verify")
@@ -154,7 +154,7 @@ async def test_a_role_that_is_taken_away_is_missed_at_once(ann: Person, house: H
 
 
 async def asked_by_a_browser(client: httpx.AsyncClient, headers: dict[str, str]) -> httpx.Response:
-    """Return the answer to a browser's request that nobody is signed in for."""
+    """Return the answer to a browser's request that asks to be redirected."""
     return await client.get("/api/auth/verify?redirect=1", headers=BROWSER | headers)
 
 
@@ -207,7 +207,7 @@ async def test_a_browser_is_led_to_the_sign_in_page_and_then_back(
 async def test_no_other_address_is_led_back_to(
     client: httpx.AsyncClient, headers: dict[str, str]
 ) -> None:
-    """Other hosts, other ports, other schemes, and what browsers read as another host."""
+    """Among them are other hosts, ports and schemes, and paths that browsers read as a host."""
     encoded = {name: value.encode() for name, value in headers.items()}
     response = await client.get(
         "/api/auth/verify?redirect=1",
@@ -221,7 +221,7 @@ async def test_no_other_address_is_led_back_to(
 
 
 async def test_a_line_end_in_an_address_splits_no_header(house: House) -> None:
-    """Servers refuse it; whoever calls the application without one finds it harmless too."""
+    """HTTP servers refuse it. Here the application is called without a server."""
     started = []
 
     async def receive() -> dict[str, object]:
@@ -266,7 +266,7 @@ async def test_only_a_browser_that_the_proxy_asks_for_is_led_anywhere(
 
 
 async def test_who_lacks_a_role_is_not_led_to_the_sign_in_page(ann: Person) -> None:
-    """Signing in once more would not help."""
+    """It would not help them to sign in again."""
     response = await asked_by_a_browser(ann.client, ann.headers | forwarded("/"))
     assert response.status_code == 200
     response = await ann.client.get(
@@ -291,10 +291,10 @@ async def test_cookies_say_who_it_is(ann: Person) -> None:
 async def test_cookies_are_never_renewed_in_an_answer_that_proxies_keep_to_themselves(
     ann: Person, clock: FakeClock
 ) -> None:
-    """They drop `Set-Cookie`.
+    """Proxies drop the `Set-Cookie` of this answer.
 
-    The browser would come again with a token that was traded, long after the grace, and the
-    session would end as if it were stolen.
+    So the browser would send the traded token again, long after the grace, and the session would
+    end as if the token were stolen.
     """
     cookies = await cookies_of(ann.client)
     clock.advance(LATER)
@@ -323,7 +323,7 @@ async def test_cookies_are_never_renewed_in_an_answer_that_proxies_keep_to_thems
 async def test_cookies_are_renewed_by_leading_the_browser_back_to_where_it_was(
     ann: Person, clock: FakeClock, headers: dict[str, str], back: str
 ) -> None:
-    """307 keeps the method and the body, and every proxy hands the cookies on with it."""
+    """A 307 keeps the method and the body, and every proxy passes its cookies on."""
     cookies = await cookies_of(ann.client)
     clock.advance(LATER)
 

@@ -1,8 +1,8 @@
-"""Requests that only a socket can send, to the real server (security.md, section 9).
+"""Malformed requests to the real server, sent through a socket (security.md, section 9).
 
-Granian reads HTTP/1 with hyper, and what hyper refuses never reaches our code: such an answer has
-a status and nothing else, and the connection is closed. What hyper forgives though RFC 9112 would
-have it refused is here too, held to what matters: one reading of the request, and one answer.
+Granian parses HTTP/1 with hyper. What hyper refuses never reaches our code: the answer is only a
+status, and the connection is closed. hyper accepts some requests that RFC 9112 would refuse. For
+these, the tests check that the request has one meaning, and gets one answer.
 """
 
 import socket
@@ -18,7 +18,7 @@ from tests.support.server import Server
 HOST = b"Host: localhost\r\n"
 GET = b"GET /api/test/all HTTP/1.1\r\n" + HOST
 POST = b"POST /api/auth/signin HTTP/1.1\r\n" + HOST + b"Content-Type: application/json\r\n"
-BODY = b'{"username": "ann", "password": 1}'  # well formed, and refused without a hash
+BODY = b'{"username": "ann", "password": 1}'  # valid JSON, refused before a password is hashed
 LENGTH = b"Content-Length: %d\r\n" % len(BODY)
 CHUNKED = b"Transfer-Encoding: chunked\r\n"
 IN_CHUNKS = b"%x\r\n%b\r\n0\r\n\r\n" % (len(BODY), BODY)
@@ -29,7 +29,7 @@ QUIET_SECONDS = 0.4
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Return one server for the whole module: nothing here changes its data."""
+    """Return one server for the whole module, since no test changes its data."""
     with Server(tmp_path_factory.mktemp("wire")) as running:
         yield running
 
@@ -39,9 +39,9 @@ class Heard:
     """What came back on a connection.
 
     Attributes:
-        text: every byte.
+        text: all bytes.
         closed: whether the server closed the connection.
-        seconds: until it did, or until it had been quiet for long enough.
+        seconds: the time until it closed, or until it had sent nothing for long enough.
     """
 
     text: bytes
@@ -55,10 +55,10 @@ class Heard:
 
 
 def say(server: Server, *parts: bytes, pause: float = 0.0, quiet: float = QUIET_SECONDS) -> Heard:
-    """Send bytes on a connection of their own, part by part, and return what comes back.
+    """Send bytes on a new connection, part by part, and return what comes back.
 
-    A part is sent whenever nothing has come for `pause` seconds; after the last one the server
-    may be quiet for `quiet` seconds.
+    The next part is sent when nothing has come for `pause` seconds. After the last part, the
+    connection is left when nothing has come for `quiet` seconds.
     """
     started, text, waiting = time.monotonic(), b"", list(parts)
     with socket.create_connection(("127.0.0.1", server.port)) as connection:
@@ -87,7 +87,7 @@ def say(server: Server, *parts: bytes, pause: float = 0.0, quiet: float = QUIET_
 def test_what_two_readers_could_frame_differently_is_refused_and_the_connection_closed(
     server: Server,
 ) -> None:
-    """RFC 9112, sections 5.1, 5.2, 6.1 and 6.3; what follows is not read as a request."""
+    """The bytes that follow are not read as a request (RFC 9112, sections 5.1, 5.2, 6.1, 6.3)."""
     for name, request in {
         "two lengths": POST + LENGTH + b"Content-Length: 5\r\n\r\n" + BODY,
         "a list of lengths": POST + b"Content-Length: 34, 5\r\n\r\n" + BODY,
@@ -126,7 +126,7 @@ def test_what_two_readers_could_frame_differently_is_refused_and_the_connection_
 def test_a_length_beside_chunks_smuggles_nothing(server: Server) -> None:
     """RFC 9112, section 6.3: the chunks count, and the connection is closed after the answer.
 
-    hyper takes the length away before we can see it, so that a good body is answered as usual.
+    hyper removes the length before we can see it. So a valid body gets its usual answer.
     """
     for framing in (CHUNKED + b"Content-Length: 5\r\n", b"Content-Length: 5\r\n" + CHUNKED):
         heard = say(server, POST + framing + b"\r\n" + IN_CHUNKS + SMUGGLED)
@@ -134,16 +134,16 @@ def test_a_length_beside_chunks_smuggles_nothing(server: Server) -> None:
 
 
 def test_a_coding_beside_chunked_is_refused(server: Server) -> None:
-    """RFC 9112, section 6.1: nothing is chunked twice, and we undo no other coding."""
+    """RFC 9112, section 6.1: `chunked` is allowed once, and we support no other coding."""
     for coding in (b"chunked, chunked", b"gzip, chunked", b"identity, chunked"):
         heard = say(server, POST + b"Transfer-Encoding: " + coding + b"\r\n\r\n" + IN_CHUNKS)
         assert heard.statuses == [400], (coding, heard)
         assert b"invalid_request" in heard.text
-        assert b"password" not in heard.text  # it was not read as far as that
+        assert b"password" not in heard.text  # the body was not read
 
 
 def test_chunks_that_are_malformed_end_the_request(server: Server) -> None:
-    """With a 400 and a closed connection; a client's mistake is no error of ours."""
+    """The answer is 400, the connection is closed, and the log has no traceback."""
     for name, body in {
         "no size": b"zz\r\n" + BODY + b"\r\n0\r\n\r\n",
         "a size too large": b"fffffffffffffffff\r\n" + BODY + b"\r\n0\r\n\r\n",
@@ -160,7 +160,7 @@ def test_chunks_that_are_malformed_end_the_request(server: Server) -> None:
 
 
 def test_good_chunks_are_read(server: Server) -> None:
-    """Also with an extension or a trailer, of which neither counts."""
+    """An extension or a trailer may come with them; both are ignored."""
     trailer = IN_CHUNKS[:-2] + b"x-access-token: a\r\nContent-Length: 5\r\n\r\n"
     extension = IN_CHUNKS.replace(b"\r\n", b";a=b\r\n", 1)
     for body in (IN_CHUNKS, extension, trailer):
@@ -170,7 +170,7 @@ def test_good_chunks_are_read(server: Server) -> None:
 
 
 def test_what_hyper_forgives_has_one_reading(server: Server) -> None:
-    """A bare LF ends a line (RFC 9112, section 2.2, allows that), and one length twice is one."""
+    """A bare LF ends a line, as RFC 9112, section 2.2, allows. One length twice counts as one."""
     for name, request in {
         "bare LF": GET.replace(b"\r\n", b"\n") + b"\n",
         "a bare LF among others": GET + b"X-A: a\nX-B: b\r\n\r\n",
@@ -182,7 +182,7 @@ def test_what_hyper_forgives_has_one_reading(server: Server) -> None:
 
 
 def test_a_body_that_nobody_reads_is_not_read_as_a_request(server: Server) -> None:
-    """Neither behind a 404, a 405, a 413 or a 415, nor behind a GET that is answered."""
+    """The answers before it are 404, 405, 413, 415, and 200 to a GET with a body."""
     for start, status in (
         (b"POST /nowhere HTTP/1.1\r\n", 404),
         (b"DELETE /api/test/all HTTP/1.1\r\n", 405),
@@ -197,7 +197,7 @@ def test_a_body_that_nobody_reads_is_not_read_as_a_request(server: Server) -> No
 
 
 def test_answers_to_requests_in_a_row_come_in_that_row(server: Server) -> None:
-    """RFC 9112, section 9.3.2: pipelining."""
+    """This is pipelining (RFC 9112, section 9.3.2)."""
     heard = say(server, GET + b"\r\n" + SMUGGLED + POST + LENGTH + b"\r\n" + BODY + GET + b"\r\n")
     assert heard.statuses == [200, 404, 400, 200]
 
@@ -210,11 +210,11 @@ def test_head_is_answered_like_get_without_a_body(server: Server) -> None:
     assert second.startswith(b"HTTP/1.1 200 OK\r\n")
 
 
-# Where to
+# Host and target
 
 
 def test_no_host_and_two_are_refused(server: Server) -> None:
-    """RFC 9112, section 3.2. Granian shows us an empty one where there is none."""
+    """RFC 9112, section 3.2. Granian passes an empty `Host` on when a request has none."""
     line = b"GET /api/test/all HTTP/1.1\r\n"
     for hosts in (b"", b"Host:\r\n", HOST + HOST, HOST + b"Host: evil.example\r\n"):
         heard = say(server, line + hosts + b"\r\n")
@@ -228,13 +228,13 @@ def test_the_host_of_somebody_else_is_misdirected(server: Server) -> None:
 
 
 def test_no_form_of_the_target_leads_out_of_the_house(server: Server) -> None:
-    """A proxy's forms, and paths that a file server would follow."""
+    """The targets are forms that only proxies use, and paths that a file server would follow."""
     for target, statuses in {
         b"*": {404},
         b"localhost:80": {404},
         b"/api/test/../../etc/passwd": {404},
         b"//evil.example/api/test/all": {404},
-        b"/api/test/user#x": {403},  # hyper cuts the fragment off: still nobody is let in
+        b"/api/test/user#x": {403},  # hyper cuts the fragment off; the caller is still refused
     }.items():
         heard = say(server, b"GET " + target + b" HTTP/1.1\r\n" + HOST + b"\r\n")
         assert set(heard.statuses) <= statuses | {400}, (target, heard)
@@ -243,7 +243,7 @@ def test_no_form_of_the_target_leads_out_of_the_house(server: Server) -> None:
 
 
 def test_an_upgrade_is_passed_over(server: Server) -> None:
-    """We speak no WebSocket, and HTTP/2 only to those who know."""
+    """We do not support WebSocket, and we do not upgrade to HTTP/2."""
     for upgrade in (
         b"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: YQ==\r\n",
         b"Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n",
@@ -252,11 +252,11 @@ def test_an_upgrade_is_passed_over(server: Server) -> None:
         assert heard.statuses == [200], heard
 
 
-# How much
+# Size
 
 
 def test_what_is_too_large_is_refused(server: Server) -> None:
-    """By us with words, or, past what hyper buffers, by hyper with a bare status."""
+    """We refuse it with a message. Beyond hyper's buffer, hyper refuses it with only a status."""
     for name, request, status in (
         ("a target of 5 KiB", b"GET /" + b"a" * 5000 + b" HTTP/1.1\r\n" + HOST + b"\r\n", 414),
         ("a query of 5 KiB", b"GET /?" + b"a" * 5000 + b" HTTP/1.1\r\n" + HOST + b"\r\n", 414),
@@ -268,12 +268,12 @@ def test_what_is_too_large_is_refused(server: Server) -> None:
         ("a target of 400 KiB", b"GET /" + b"a" * 400_000 + b" HTTP/1.1\r\n" + HOST, 431),
     ):
         heard = say(server, request)
-        assert heard.statuses in ([status], []), (name, heard)  # none: cut while we still sent
+        assert heard.statuses in ([status], []), (name, heard)  # [] if cut while we still sent
         assert heard.statuses or heard.closed, name
 
 
 def test_a_large_body_is_refused_and_the_rest_is_not_awaited(server: Server) -> None:
-    """Whether or not it says how large it is."""
+    """The body says its length, or it does not."""
     for request in (
         POST + b"Content-Length: 10485760\r\n\r\n",
         POST + b"Content-Length: 10485760\r\n\r\n" + b"a" * 200_000,
@@ -285,7 +285,7 @@ def test_a_large_body_is_refused_and_the_rest_is_not_awaited(server: Server) -> 
 
 
 def test_an_answer_before_the_whole_body_says_that_the_connection_ends(server: Server) -> None:
-    """RFC 9112, section 9.6: a client that thinks it open would lose its next request."""
+    """RFC 9112, section 9.6: without this header, a client would lose its next request."""
     for name, request, status in (
         ("too large", POST + b"Content-Length: 17000\r\n\r\n" + b"a" * 17_000, 413),
         ("too large, in chunks", POST + CHUNKED + b"\r\n" + b"5000\r\n" + b"a" * 0x5000, 413),
@@ -298,7 +298,7 @@ def test_an_answer_before_the_whole_body_says_that_the_connection_ends(server: S
 
 
 def test_a_body_that_was_read_or_is_none_leaves_the_connection_open(server: Server) -> None:
-    """So that a client need not connect for each request."""
+    """A client does not have to connect for each request."""
     read = POST + LENGTH + b"\r\n" + BODY
     for request in (read, GET + b"\r\n", GET + b"Content-Length: 0\r\n\r\n"):
         heard = say(server, request + request)
@@ -306,12 +306,19 @@ def test_a_body_that_was_read_or_is_none_leaves_the_connection_open(server: Serv
         assert b"connection: close" not in heard.text.lower()
 
 
-# How slowly
+# Slow clients
 
 
 @dataclass(frozen=True)
 class Slow:
-    """A client that takes its time: what it says first, then every second, and how it ends."""
+    """A slow client.
+
+    Attributes:
+        first: what it sends first.
+        then: what it sends every second after that.
+        statuses: the answers that it gets.
+        within: the seconds after which the connection must be closed.
+    """
 
     first: bytes
     then: bytes
@@ -319,7 +326,7 @@ class Slow:
     within: float
 
     def be_slow(self, server: Server, heard: dict[str, Heard], name: str) -> None:
-        """Speak slowly until the server has enough, and note what came back."""
+        """Send slowly until the server closes the connection, and note what came back."""
         quiet = self.within + 1
         drops = [self.then] * int(quiet) if self.then else []
         heard[name] = say(server, self.first, *drops, pause=1.0, quiet=quiet)
@@ -343,7 +350,10 @@ SLOW = {
 
 
 def test_whoever_is_slow_is_cut_off_and_others_are_served_meanwhile(server: Server) -> None:
-    """Header 10 s, body 10 s, idle 15 s. All at once here: it takes as long as the slowest."""
+    """The limits are 10 s for the header, 10 s for the body, and 15 s between requests.
+
+    All slow clients run at the same time, so the test takes as long as the slowest.
+    """
     heard: dict[str, Heard] = {}
     clients = [
         threading.Thread(target=slow.be_slow, args=(server, heard, name))
