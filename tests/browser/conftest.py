@@ -1,4 +1,4 @@
-"""Chromium as these tests drive it: through Playwright, but the build of the operating system."""
+"""Chromium for these tests: Playwright drives the Chromium of the operating system."""
 
 import os
 import shutil
@@ -23,7 +23,7 @@ ARGUMENTS = (
 
 @pytest.fixture(scope="session")
 def chromium() -> str:
-    """Return the path of Chromium; without it, skip, but fail in continuous integration."""
+    """Return the path of Chromium. Without it, skip the test, or fail it if `CI` is `true`."""
     found = next(filter(None, map(shutil.which, NAMES)), None)
     if found is None:
         refuse = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
@@ -35,14 +35,14 @@ def chromium() -> str:
 def browser(chromium: str) -> Iterator[Browser]:
     """Return a running browser.
 
-    It ends with its module: while it runs, Playwright holds an event loop of its own, and no
-    asynchronous test can run beside it. The tests of this folder are plain functions.
+    The browser ends with the module. While it runs, Playwright has its own event loop, so no
+    asynchronous test can run. That is why the tests of this folder are plain functions.
     """
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=chromium,
             args=ARGUMENTS,
-            chromium_sandbox=os.geteuid() != 0,  # as root, Chromium only starts without
+            chromium_sandbox=os.geteuid() != 0,  # root can start Chromium only without it
         )
         yield browser
         browser.close()
@@ -50,7 +50,7 @@ def browser(chromium: str) -> Iterator[Browser]:
 
 @pytest.fixture
 def context(browser: Browser) -> Iterator[BrowserContext]:
-    """Return a browser profile of the test's own, in which it opens tabs."""
+    """Return a new browser profile, in which the test opens tabs."""
     context = browser.new_context()
     yield context
     context.close()

@@ -1,4 +1,4 @@
-"""Web sites whose pages are blank: each is an origin from which a test's scripts call."""
+"""Web sites with blank pages. Each is an origin from which scripts of a test send requests."""
 
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,30 +12,30 @@ class Site:
     """A web server on the loopback address that answers every GET with a blank page.
 
     Attributes:
-        port: where it listens.
+        port: the port on which it listens.
     """
 
     def __init__(self, port: int = 0) -> None:
-        """Listen; port 0 means any free one.
+        """Listen on a port; 0 means any free port.
 
         Raises:
-            OSError: somebody listens there already.
+            OSError: another process listens there.
         """
         self._server = ThreadingHTTPServer(("127.0.0.1", port), _BlankPage)
         self.port = self._server.server_port
 
     @property
     def by_name(self) -> str:
-        """Its origin that a browser takes for the same site as every other port of localhost."""
+        """Its origin on localhost: for a browser, all ports of localhost are one site."""
         return f"http://localhost:{self.port}"
 
     @property
     def by_address(self) -> str:
-        """Its origin that a browser takes for another site than localhost."""
+        """Its origin by IP address: for a browser, this is another site than localhost."""
         return f"http://127.0.0.1:{self.port}"
 
     def __enter__(self) -> Self:
-        """Start to answer."""
+        """Start to answer requests."""
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
         return self
 
@@ -45,14 +45,14 @@ class Site:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Stop, and give the port back."""
+        """Stop, and free the port."""
         self._server.shutdown()
         self._server.server_close()
 
 
 class _BlankPage(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
-        """Answer."""
+        """Answer with the blank page."""
         page = BLANK_PAGE.encode()
         self.send_response(200)
         self.send_header("Content-Type", "text/html; charset=utf-8")
@@ -60,5 +60,5 @@ class _BlankPage(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(page)
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as above
-        """Say nothing."""
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it
+        """Write no log."""

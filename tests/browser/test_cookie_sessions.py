@@ -1,4 +1,4 @@
-"""Cookie sessions in a real browser: its tabs, its cookie jar, its ideas of origin and site."""
+"""Cookie sessions in a real browser, with its tabs, its cookies, and its rules for origins."""
 
 import itertools
 import json
@@ -66,14 +66,17 @@ SUBMIT_FORM = """([action, encoding, fields]) => {
 
 @pytest.fixture
 def stranger() -> Iterator[Site]:
-    """Return a web site that nobody configured."""
+    """Return a web site that is not a configured origin."""
     with Site() as site:
         yield site
 
 
 @pytest.fixture(scope="module")
 def cookie_server(tmp_path_factory: pytest.TempPathFactory, site: Site) -> Iterator[Server]:
-    """Return a server that knows Ann and one other site; its access tokens live two seconds."""
+    """Return a server where Ann has an account and one other site is configured.
+
+    Its access tokens live two seconds.
+    """
     folder = tmp_path_factory.mktemp("cookie-server")
     with Server(folder, access_token_life="2s", cors_origins=site.by_name) as server:
         httpx.post(f"{server.url}/api/auth/signup", json=NEW_ANN).raise_for_status()
@@ -82,7 +85,7 @@ def cookie_server(tmp_path_factory: pytest.TempPathFactory, site: Site) -> Itera
 
 @pytest.fixture
 def tutorial_site() -> Iterator[Site]:
-    """Return a web site where the tutorial serves one of its front ends."""
+    """Return a web site on a port where the tutorial serves one of its front ends."""
     with _first_free([int(origin.rpartition(":")[2]) for origin in TUTORIAL_ORIGINS]) as site:
         yield site
 
@@ -90,7 +93,7 @@ def tutorial_site() -> Iterator[Site]:
 def test_two_tabs_share_a_session_that_renews_itself(
     context: BrowserContext, cookie_server: Server
 ) -> None:
-    """Half a minute of parallel requests over a dozen renewals, without one 401."""
+    """Both tabs send requests for half a minute, over a dozen renewals, and never get a 401."""
     tabs = [_own_page(context, cookie_server) for _ in range(2)]
     _sign_in(tabs[0])
     session = _own_session(tabs[0])
@@ -109,7 +112,7 @@ def test_two_tabs_share_a_session_that_renews_itself(
 
 
 def test_scripts_cannot_see_the_cookies(context: BrowserContext, cookie_server: Server) -> None:
-    """Here without TLS, so without `Secure` and prefix."""
+    """This server has no TLS, so its cookies have no `Secure` and no prefix."""
     page = _own_page(context, cookie_server)
     answer = _sign_in(page)
     cookies = _cookies(context)
@@ -126,12 +129,12 @@ def test_scripts_cannot_see_the_cookies(context: BrowserContext, cookie_server: 
 def test_a_configured_site_calls_with_cookies(
     context: BrowserContext, cookie_server: Server, site: Site
 ) -> None:
-    """And reads refusals as it reads answers."""
+    """It can read answers and refusals."""
     api = _origin_of(cookie_server)
     page = context.new_page()
     page.goto(site.by_name)
     assert _sign_in(page, api)["status"] == 200
-    page.wait_for_timeout(2100)  # the access token runs out; the answer renews the cookies
+    page.wait_for_timeout(2100)  # the access token expires; the answer renews the cookies
     answer = _ask(page, f"{api}/api/test/user", credentials="include")
     assert answer == {"status": 200, "text": "User Content."}
     refused = _ask(page, f"{api}/api/test/mod", credentials="include")
@@ -146,7 +149,7 @@ def test_a_configured_site_calls_with_cookies(
 def test_a_stranger_reads_and_changes_nothing(
     context: BrowserContext, cookie_server: Server, stranger: Site, address: str
 ) -> None:
-    """Not even from the same site, where the browser sends the cookies along."""
+    """This holds for another port of localhost too: it is the same site, so cookies are sent."""
     api = _origin_of(cookie_server)
     own = _own_page(context, cookie_server)
     _sign_in(own)
@@ -165,7 +168,7 @@ def test_a_stranger_reads_and_changes_nothing(
 def test_a_strangers_form_does_nothing(
     context: BrowserContext, cookie_server: Server, stranger: Site, address: str
 ) -> None:
-    """It neither signs the user out, nor in as somebody else, nor renews the session."""
+    """It does not sign the user out, does not sign them in as another user, and renews nothing."""
     own = _own_page(context, cookie_server)
     _sign_in(own)
     page = context.new_page()
@@ -176,7 +179,7 @@ def test_a_strangers_form_does_nothing(
         answer = navigation.value
         assert (answer.status, answer.json()["code"]) == (403, "cross_site_request")
         assert "set-cookie" not in answer.all_headers()
-        # Lax holds the cookies back from another site only: here our own check has to do it.
+        # SameSite=Lax stops only other sites. From the same site, our own check must refuse.
         assert ("cookie" in answer.request.all_headers()) == (address == "by_name")
     assert _ask(own, "/api/test/user")["status"] == 200
 
@@ -184,7 +187,7 @@ def test_a_strangers_form_does_nothing(
 def test_the_tutorials_react_client_runs_unchanged(
     context: BrowserContext, tmp_path: Path, tutorial_site: Site
 ) -> None:
-    """It keeps the sign-in's answer, and its first refresh token for ever."""
+    """It keeps the answer to its sign-in, and always uses its first refresh token."""
     with Server(tmp_path, profile="tutorial") as server:
         api = _origin_of(server)
         page = context.new_page()
@@ -222,7 +225,7 @@ def test_the_tutorials_react_client_runs_unchanged(
 def test_the_tutorials_angular_client_runs_unchanged(
     context: BrowserContext, tmp_path: Path, tutorial_site: Site
 ) -> None:
-    """It sends cookies and no header."""
+    """It sends its tokens in cookies, and no header."""
     with Server(tmp_path, profile="tutorial") as server:
         api = _origin_of(server)
         page = context.new_page()
@@ -236,12 +239,12 @@ def test_the_tutorials_angular_client_runs_unchanged(
 
 
 def _origin_of(server: Server) -> str:
-    """Return the public origin, which a browser tells from the loopback address."""
+    """Return the public origin. For a browser, it differs from the origin by IP address."""
     return f"http://localhost:{server.port}"
 
 
 def _own_page(context: BrowserContext, server: Server) -> Page:
-    """Return a tab with a blank page of the server's own origin."""
+    """Return a tab with a blank page of the server's origin."""
     page, address = context.new_page(), f"{_origin_of(server)}/blank"
     page.route(address, lambda route: route.fulfill(body=BLANK_PAGE, content_type="text/html"))
     page.goto(address)
@@ -271,7 +274,7 @@ def _json(body: dict[str, str]) -> dict[str, Any]:
 
 
 def _ask(page: Page, url: str, **options: Any) -> dict[str, Any]:
-    """Return what a script of the page gets; status 0 is what it may not read."""
+    """Return what a script of the page gets. Status 0 means that it may not read the answer."""
     answer: dict[str, Any] = page.evaluate(ASK, [url, options])
     return answer
 
@@ -285,5 +288,5 @@ def _first_free(ports: list[int]) -> Site:
         try:
             return Site(port)
         except OSError:
-            continue  # somebody works on a front end here
+            continue  # a front end runs on this port
     raise AssertionError(f"none of the ports {ports} is free")

@@ -1,4 +1,4 @@
-"""The scripts of `docs/guides/sessions.md` do in a browser what the page says they do."""
+"""The scripts of `docs/guides/sessions.md` do in a browser what the guide says."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,7 +29,7 @@ ASK_FIVE_TIMES = """async () => {
 
 @pytest.fixture
 def page(context: BrowserContext, tmp_path: Path) -> Iterator[Page]:
-    """Return a page of an app with the guide's scripts, where Ann has an account."""
+    """Return a page of an app with the guide's scripts. Ann has an account."""
     with (
         Site() as site,
         Server(tmp_path, access_token_life="2s", cors_origins=site.by_name) as server,
@@ -45,7 +45,7 @@ def page(context: BrowserContext, tmp_path: Path) -> Iterator[Page]:
 
 
 def test_an_app_by_cookies_stays_signed_in(page: Page) -> None:
-    """Without a line of code for it, until it signs out."""
+    """The app needs no code for that. It stays signed in until it signs out."""
     page.evaluate("password => signIn('ann', password)", PASSWORD)
     page.evaluate("() => { window.asker = ask; }")
     for _ in range(2):
@@ -56,7 +56,7 @@ def test_an_app_by_cookies_stays_signed_in(page: Page) -> None:
 
 
 def test_an_app_by_bearer_tokens_trades_once_for_all(page: Page) -> None:
-    """Five requests find the access token expired, and wait for one trade."""
+    """Five requests find the access token expired. All of them wait for one trade."""
     trades: list[str] = []
     page.on("request", lambda request: trades.append(request.method + request.url))
     page.evaluate(

@@ -1,4 +1,4 @@
-"""The hosted pages in Chromium: the whole walk, how they look, and who can use them."""
+"""The hosted pages in Chromium: the whole walk, their look, and their accessibility."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -26,10 +26,10 @@ IPHONE = (
 
 @dataclass
 class Visitor:
-    """Somebody at a browser, whose mishaps are written down.
+    """A person with a browser. Everything that goes wrong in it is noted.
 
     Attributes:
-        mishaps: console errors, exceptions, and requests that failed or left this server.
+        mishaps: console errors, exceptions, failed requests, and requests to other servers.
     """
 
     server: Server
@@ -37,7 +37,7 @@ class Visitor:
     mishaps: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        """Open a tab."""
+        """Open a tab, and listen to what happens in it."""
         self.page: Page = self.context.new_page()
         self.page.on("pageerror", lambda error: self.mishaps.append(str(error)))
         self.page.on("requestfailed", self._note_failure)
@@ -69,7 +69,7 @@ class Visitor:
         self.send(username=name, password=password)
 
     def sees(self, heading: str, path: str | None = None) -> None:
-        """Check where the visitor is."""
+        """Check the heading of the page, and its path if one is given."""
         expect(self.page.locator("h1")).to_have_text(heading)
         if path is not None:
             assert urlsplit(self.page.url).path == path
@@ -79,11 +79,11 @@ class Visitor:
             self.mishaps.append(request.url)
 
     def _note_failure(self, request: Request) -> None:
-        if request.failure != "net::ERR_ABORTED":  # the visitor went on before it had come
+        if request.failure != "net::ERR_ABORTED":  # the visitor left before the answer came
             self.mishaps.append(f"{request.url}: {request.failure}")
 
     def _note_message(self, message: Any) -> None:
-        # Chromium reports every page whose status is 4xx; that is no error of the page.
+        # Chromium reports every page with a 4xx status as an error. The page has no error.
         refused = "Failed to load resource: the server responded with a status of 4"
         if message.type in {"error", "warning"} and not message.text.startswith(refused):
             self.mishaps.append(message.text)
@@ -91,7 +91,7 @@ class Visitor:
 
 @pytest.fixture
 def visitor(server: Server, browser: Browser) -> Iterator[Callable[..., Visitor]]:
-    """Return what makes visitors; in the end, none of them had a mishap."""
+    """Yield a function that makes visitors. Check at the end that nothing went wrong for them."""
     visitors: list[Visitor] = []
 
     def make(**options: Any) -> Visitor:
@@ -107,7 +107,7 @@ def visitor(server: Server, browser: Browser) -> Iterator[Callable[..., Visitor]
 
 @pytest.mark.parametrize("scripts", [True, False], ids=["with scripts", "without scripts"])
 def test_the_whole_walk(server: Server, visitor: Callable[..., Visitor], scripts: bool) -> None:
-    """From the terminal's link to a deleted account."""
+    """The walk begins with the link from the terminal, and ends with a deleted account."""
     root = visitor(java_script_enabled=scripts)
     root.open(setup_link(server))
     root.sees("Set up Gatelodge", "/setup")
@@ -172,9 +172,9 @@ def test_the_whole_walk(server: Server, visitor: Callable[..., Visitor], scripts
 def test_every_page_can_be_used_and_looks_well(
     server: Server, visitor: Callable[..., Visitor]
 ) -> None:
-    """No violation for axe-core, light and dark; nothing to scroll sideways at 320 pixels.
+    """axe-core finds no violation in the light and the dark scheme.
 
-    The screenshots are for people to look at.
+    At a width of 320 pixels, no page has to be scrolled sideways. The screenshots are for people.
     """
     root = visitor()
     for path, name in (("/", "home"), ("/sign-up", "sign-up"), ("/sign-in", "sign-in")):
@@ -242,7 +242,7 @@ def test_without_scripts_nothing_is_offered_that_needs_them(
 
 
 def test_times_are_those_of_the_readers_zone(visitor: Callable[..., Visitor]) -> None:
-    """And of the server's, said to be UTC, where no script runs."""
+    """Without scripts, a page shows the time in UTC and says so."""
     there = visitor(timezone_id="Asia/Kathmandu")
     there.sign_up("ann")
     there.open("/account")
@@ -296,7 +296,7 @@ def setup_link(server: Server) -> str:
 
 
 def look(visitor: Visitor, name: str) -> None:
-    """Take the page's picture in two widths and two schemes, and check it."""
+    """Check a page, and take its screenshot in two widths and two colour schemes."""
     page = visitor.page
     page.set_viewport_size({"width": 320, "height": 640})
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
