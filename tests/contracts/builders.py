@@ -1,4 +1,4 @@
-"""Records to put into stores, each complete, so that a test names only what it is about."""
+"""Complete records for the stores. A test names only the fields that matter to it."""
 
 import itertools
 from dataclasses import replace
@@ -18,7 +18,7 @@ _counter = itertools.count(1)
 
 
 def a_user(name: str | None = None, **changes: Any) -> User:
-    """Return a user with a name and address of its own."""
+    """Return a user with a unique name and address."""
     name = name or f"Someone{next(_counter)}"
     user = User(
         id=UserId(new_id(USER_PREFIX, changes.get("created_at", NOON))),
@@ -62,7 +62,7 @@ def a_signing_key(number: int = 1, **changes: Any) -> SigningKey:
 
 
 def an_event(**changes: Any) -> Event:
-    """Return an event of noon."""
+    """Return an event that happened at noon."""
     at = changes.get("at", NOON)
     event = Event(
         id=new_id(EVENT_PREFIX, at),

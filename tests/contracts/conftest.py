@@ -1,4 +1,4 @@
-"""The stores that every promise of a port is tested on."""
+"""The stores on which every promise of a port is tested."""
 
 import asyncio
 import gc
@@ -23,7 +23,7 @@ def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture
 def mongodb_address(mongodb_url: str) -> Iterator[str]:
-    """Yield the address of an empty MongoDB database, which is dropped afterwards."""
+    """Yield the address of an empty MongoDB database. It is dropped afterwards."""
     address = with_database(mongodb_url, f"gatelodge_test_{secrets.token_hex(6)}")
     yield address
     with MongoClient(address) as client:
@@ -32,11 +32,11 @@ def mongodb_address(mongodb_url: str) -> Iterator[str]:
 
 @pytest.fixture
 def lost_sockets() -> Iterator[None]:
-    """Let the garbage collector close the sockets that the driver loses, within the test.
+    """Let the garbage collector close the driver's lost sockets before the test ends.
 
-    A client that is closed, or a call that is cancelled, while the driver connects leaves the
-    half-made socket to the collector. A test that makes that happen uses this fixture first,
-    and ignores the `ResourceWarning`.
+    When a client is closed, or a call is cancelled, while the driver connects, the driver never
+    closes the new socket. A test that makes this happen uses this fixture first, and ignores the
+    `ResourceWarning`.
     """
     yield
     gc.collect()
@@ -44,7 +44,7 @@ def lost_sockets() -> Iterator[None]:
 
 @pytest.fixture
 async def stores(address: str) -> AsyncIterator[Stores]:
-    """Yield the stores over an empty database, ready for use."""
+    """Yield started stores over an empty database."""
     stores = open_stores(address)
     await asyncio.to_thread(stores.database.migrate)
     await stores.database.start()

@@ -1,4 +1,4 @@
-"""Faults that a real `mongod` commits on request."""
+"""Faults that a real `mongod` produces on request."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,13 +13,13 @@ from pymongo.errors import OperationFailure
 def failing(
     address: str, *commands: str, collection: str | None = None, mode: Any = "alwaysOn", **how: Any
 ) -> Iterator[None]:
-    """Have the server at an address fail commands, of one collection of that database if given.
+    """Let commands fail at the server while the context is open.
 
     Args:
-        address: the address, with the name of the database.
-        commands: such as `insert`.
-        collection: the collection whose commands fail.
-        mode: how often, as `configureFailPoint` takes it.
+        address: the address of the server, with the name of the database.
+        commands: the commands that fail, such as `insert`.
+        collection: the collection whose commands fail, or None for all.
+        mode: how often they fail, as `configureFailPoint` takes it.
         how: what happens, such as `closeConnection=True`.
     """
     with MongoClient[dict[str, Any]](address) as client:
@@ -38,4 +38,4 @@ def _configure(client: MongoClient[dict[str, Any]], **options: Any) -> None:
     try:
         client.admin.command("configureFailPoint", "failCommand", **options)
     except OperationFailure as error:
-        pytest.skip(f"the server commits no faults (enableTestCommands): {error.code}")
+        pytest.skip(f"the server produces no faults (enableTestCommands): {error.code}")

@@ -1,7 +1,7 @@
-"""A process that races others for names: `python -m tests.contracts.racer ADDRESS NAME ROUNDS`.
+"""A process that races others for names: `python -m tests.contracts.racer ADDRESS PREFIX`.
 
-Tries to add users of one name, every time with another id, and of its next name, and so on; prints
-how many of its users were kept for each.
+For each name in turn, it tries to add several users of that name, each with another id. It prints
+how many of its own users were kept for each name.
 """
 
 import asyncio
@@ -17,10 +17,10 @@ TRIES = 10
 
 
 async def race(address: str, prefix: str) -> list[int]:
-    """Return how many users of each name this process was the one to keep."""
+    """Return for each name how many users of this process were kept."""
     stores = open_stores(address)
     await stores.database.start()
-    sys.stdin.readline()  # everybody is ready
+    sys.stdin.readline()  # wait until all processes are ready
     kept = [await _race_for(stores, f"{prefix}{number}") for number in range(NAMES)]
     await stores.database.stop()
     return kept

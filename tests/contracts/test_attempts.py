@@ -1,4 +1,4 @@
-"""What every store promises of failed tries."""
+"""What every store promises about failed tries."""
 
 import asyncio
 from datetime import timedelta
@@ -12,7 +12,7 @@ DAY = timedelta(days=1)
 
 
 async def test_a_failure_is_found_as_it_was_counted(stores: Stores) -> None:
-    """By its own key, among those that are asked for."""
+    """It is found by its key. Keys without failures are not in the answer."""
     counted = await stores.attempts.count_failure("account:ann", THREE, NOON)
 
     assert counted == after_failure(None, "account:ann", THREE, NOON)
@@ -21,7 +21,7 @@ async def test_a_failure_is_found_as_it_was_counted(stores: Stores) -> None:
 
 
 async def test_failures_add_up_until_one_has_to_wait(stores: Stores) -> None:
-    """As the record itself says, whatever keeps it."""
+    """Every store counts as the function `after_failure` does."""
     expected: Attempts | None = None
     for second in range(5):
         at = NOON + timedelta(seconds=second)
@@ -44,7 +44,7 @@ async def test_of_many_who_fail_together_each_is_counted(stores: Stores) -> None
 
 
 async def test_what_is_forgotten_begins_anew(stores: Stores) -> None:
-    """And nothing else is touched."""
+    """Other records stay as they are."""
     await stores.attempts.count_failure("account:ann", THREE, NOON)
     await stores.attempts.count_failure("account:bob", THREE, NOON)
 
@@ -55,7 +55,10 @@ async def test_what_is_forgotten_begins_anew(stores: Stores) -> None:
 
 
 async def test_quiet_records_are_swept(stores: Stores) -> None:
-    """Each failure in a row is remembered for a day more, up to a month: they may go on."""
+    """Each failure in a row keeps the record one day longer, up to a month.
+
+    Slow guesses are counted together that way.
+    """
     few = await stores.attempts.count_failure("account:ann", THREE, NOON)
     for _ in range(3):
         many = await stores.attempts.count_failure("account:bob", THREE, NOON)

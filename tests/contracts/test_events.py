@@ -1,4 +1,4 @@
-"""What every store promises of events."""
+"""What every store promises about events."""
 
 import asyncio
 

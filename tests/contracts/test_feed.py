@@ -1,4 +1,4 @@
-"""The feed: who follows it hears of every change that a check must see, and of no other."""
+"""The feed: a follower hears of every change that a check must see, and of no other change."""
 
 import asyncio
 import sys
@@ -32,28 +32,28 @@ Change = Callable[[Stores, User, Session], Awaitable[object]]
 
 @dataclass
 class Follower:
-    """One process that follows the changes.
+    """A process that follows the changes.
 
     Attributes:
-        stores: its own, over the same database as others'.
-        heard: everything it was told to forget, in order.
+        stores: its own stores, over the same database as other processes.
+        heard: everything that it was told to forget, in order.
     """
 
     stores: Stores
     heard: list[str | None] = field(default_factory=list)
 
     async def begin(self) -> None:
-        """Follow, and wait until memory may be trusted."""
+        """Follow the feed, and wait until memory may be trusted."""
         await self.stores.feed.follow(self.heard.append)
         await until(self.stores.feed.catch_up)
 
     async def hears(self, changed: str) -> bool:
-        """Wait until it was told of a change; False where that takes too long."""
+        """Wait until the follower hears of a change. Return False if that takes too long."""
         return await until(lambda: self.stores.feed.catch_up() and changed in self.heard)
 
 
 async def until(holds: Callable[[], object]) -> bool:
-    """Say whether something comes to hold in time."""
+    """Wait until the condition holds. Return False if that takes too long."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not holds():
         if time.monotonic() > deadline:
@@ -64,20 +64,20 @@ async def until(holds: Callable[[], object]) -> bool:
 
 @pytest.fixture
 async def follower(stores: Stores, address: str) -> AsyncIterator[Follower]:
-    """Yield a second process at the database of `stores`, which follows."""
+    """Yield a second process over the database of `stores`, which follows the feed."""
     async for each in another_follower(address):
         yield each
 
 
 @pytest.fixture
 async def second_follower(stores: Stores, address: str) -> AsyncIterator[Follower]:
-    """Yield a third process."""
+    """Yield a third process, which follows the feed too."""
     async for each in another_follower(address):
         yield each
 
 
 async def another_follower(address: str) -> AsyncIterator[Follower]:
-    """Yield a process of its own that follows."""
+    """Yield a separate process that follows the feed."""
     other = open_stores(address)
     await other.database.start()
     follower = Follower(other)
@@ -91,11 +91,13 @@ async def another_follower(address: str) -> AsyncIterator[Follower]:
 
 @dataclass(frozen=True)
 class People:
-    """Who is there before anybody follows.
+    """The users who exist before the followers begin.
 
     Attributes:
-        user: on whom a change is tried, with a session.
-        marker: whose change says that all changes before it were told.
+        user: the user who is changed.
+        session: a session of that user.
+        marker: another user, who is changed last. A follower that hears of it has heard of all
+            changes before.
     """
 
     user: User
@@ -105,7 +107,7 @@ class People:
 
 @pytest.fixture
 async def people(stores: Stores) -> People:
-    """Return them."""
+    """Return these users, stored with a session and a signing key."""
     user, marker = a_user(roles=("user", "moderator")), a_user()
     session = a_session(user_id=user.id)
     await asyncio.gather(
@@ -194,7 +196,7 @@ async def test_a_change_of_the_signing_keys_is_heard(
 async def test_nothing_is_told_of_what_no_check_depends_on(
     stores: Stores, people: People, follower: Follower, name: str
 ) -> None:
-    """Sign-ins and rotations come by the thousand."""
+    """Sign-ins and rotations, for example: there are thousands of them."""
     follower.heard.clear()
     await BENIGN[name](stores, people.user, people.session)
     await stores.users.raise_epoch(people.marker.id)
@@ -206,7 +208,7 @@ async def test_nothing_is_told_of_what_no_check_depends_on(
 async def test_every_follower_hears_of_it(
     stores: Stores, people: People, follower: Follower, second_follower: Follower
 ) -> None:
-    """And whoever makes the change may be one of them."""
+    """One of the followers may be the process that makes the change."""
     await follower.stores.users.disable(people.user.id, NOON)
     await second_follower.stores.sessions.revoke(people.session.id, NOON, "signed_out")
 
@@ -218,7 +220,7 @@ async def test_every_follower_hears_of_it(
 async def test_who_makes_a_change_has_heard_of_it_when_it_is_acknowledged(
     people: People, follower: Follower
 ) -> None:
-    """So nobody who was answered by a process meets its older memory."""
+    """So after an answer, the process that gave it never uses memory from before the change."""
     users, feed = follower.stores.users, follower.stores.feed
     for change in (
         users.grant(people.user.id, "admin"),
@@ -259,7 +261,10 @@ async def test_a_follower_may_come_back(stores: Stores, people: People) -> None:
 
 
 async def test_leaving_ends_at_whatever_moment_it_comes(stores: Stores, people: People) -> None:
-    """A driver may lose a cancellation that meets an answer; servers have to stop all the same."""
+    """The driver may lose a cancellation that comes together with an answer.
+
+    The server must be able to stop even then.
+    """
     for _ in range(30):
         follower = Follower(stores)
         await follower.begin()
@@ -287,7 +292,7 @@ sqlite_only = pytest.mark.parametrize("address", ["sqlite"], indirect=True)
 async def test_what_another_process_wrote_is_heard_by_the_very_next_question(
     stores: Stores, people: People, follower: Follower
 ) -> None:
-    """Acknowledged before the question, told by the question: no waiting, no exception."""
+    """A change that was acknowledged before the question is heard at once, without exception."""
     for number in range(200):
         await stores.users.raise_epoch(people.user.id)
         follower.heard.clear()
@@ -299,7 +304,7 @@ async def test_what_another_process_wrote_is_heard_by_the_very_next_question(
 async def test_who_asks_all_the_time_has_heard_of_a_write_when_it_is_answered(
     stores: Stores, people: People, follower: Follower
 ) -> None:
-    """Whatever was asked while it was being made."""
+    """Questions that were asked during the write do not hide it."""
     for _ in range(50):
         follower.heard.clear()
         writing = asyncio.create_task(stores.users.raise_epoch(people.user.id))
@@ -314,9 +319,10 @@ async def test_who_asks_all_the_time_has_heard_of_a_write_when_it_is_answered(
 async def test_to_follow_and_to_leave_takes_none_of_the_locks_of_sqlite(
     stores: Stores, address: str
 ) -> None:
-    """To close any descriptor of a file drops every POSIX lock that the process holds on it.
+    """Closing any descriptor of a file releases all POSIX locks that the process holds on it.
 
-    The next process to come would take the file for its own, and cut it (howtocorrupt.html, 2.2).
+    Then the next process that opens the file would believe it is the only one, and truncate it
+    (howtocorrupt.html of SQLite, section 2.2).
     """
     held = locks_on(f"{address}-shm")
     assert held
@@ -344,7 +350,7 @@ def locks_on(file: str) -> list[str]:
 async def test_other_processes_may_come_and_go(
     stores: Stores, people: People, follower: Follower, address: str
 ) -> None:
-    """As commands do while a server runs: it hears of each, and survives it."""
+    """Commands do that while a server runs. The server hears of each change and keeps running."""
     script = (
         "import sqlite3, sys\n"
         "for _ in range(50):\n"
@@ -366,7 +372,10 @@ async def test_other_processes_may_come_and_go(
 async def test_who_is_behind_what_is_still_written_down_forgets_everything(
     stores: Stores, follower: Follower, second_follower: Follower
 ) -> None:
-    """Pruning leaves the newest changes, enough for whoever is only a little behind."""
+    """Pruning keeps the newest changes.
+
+    They are enough for a follower that is a little behind. One that is further behind forgets all.
+    """
     database = stores.database
     assert isinstance(database, SqlDatabase)
     await database.write(lambda connection: _write_down(connection, "usr_early", 50))
@@ -383,7 +392,7 @@ async def test_who_is_behind_what_is_still_written_down_forgets_everything(
 
 
 def _write_down(connection: Connection, changed: str, times: int) -> None:
-    """Write down so many changes, as the triggers do."""
+    """Add rows to the table `changes`, as the triggers do."""
     for _ in range(times):
         connection.exec_driver_sql("INSERT INTO changes (changed) VALUES (?)", (changed,))
 
@@ -392,7 +401,7 @@ def _write_down(connection: Connection, changed: str, times: int) -> None:
 async def test_a_change_that_is_undone_is_not_told(
     stores: Stores, people: People, follower: Follower
 ) -> None:
-    """Triggers write in the transaction of the change itself."""
+    """The triggers write in the same transaction as the change."""
     database = stores.database
     assert isinstance(database, SqlDatabase)
 
@@ -411,7 +420,7 @@ async def test_a_change_that_is_undone_is_not_told(
 async def test_a_file_that_cannot_be_read_is_not_trusted(
     stores: Stores, people: People, follower: Follower
 ) -> None:
-    """And once it can be, what changed meanwhile is told."""
+    """When it can be read again, the changes made meanwhile are heard."""
     database = stores.database
     assert isinstance(database, SqlDatabase)
     await database.write(lambda c: c.exec_driver_sql("ALTER TABLE changes RENAME TO elsewhere"))
@@ -443,7 +452,7 @@ async def test_the_stream_is_trusted_soon_and_says_how_fresh_it_is(follower: Fol
 async def test_more_changes_than_one_answer_holds_are_all_heard(
     stores: Stores, follower: Follower
 ) -> None:
-    """One command changes thousands at once."""
+    """Here one command changes thousands of users."""
     database = stores.database
     assert isinstance(database, MongoDatabase)
     crowd = [a_user() for _ in range(3_000)]
@@ -457,7 +466,7 @@ async def test_more_changes_than_one_answer_holds_are_all_heard(
 
 
 async def test_a_standalone_mongod_is_never_trusted(tmp_path: Path) -> None:
-    """It has no stream: every check reads the database."""
+    """It has no change stream, so every check reads the database."""
     require_mongod()
     with Standalone(tmp_path / "mongod") as standalone:
         stores = open_stores(f"{standalone.url}gatelodge")
@@ -476,10 +485,10 @@ async def test_a_standalone_mongod_is_never_trusted(tmp_path: Path) -> None:
 async def test_an_answer_that_is_late_is_as_old_as_its_question(
     follower: Follower, address: str
 ) -> None:
-    """What it does not tell may have changed right after it was given."""
+    """Something may have changed just after the server asked, and the answer would not tell it."""
     feed = follower.stores.feed
     with failing(address, "getMore", blockConnection=True, blockTimeMS=700):
-        await asyncio.sleep(1.0)  # the question of before is answered
+        await asyncio.sleep(1.0)  # until the question from before is answered
         lags = []
         for _ in range(150):
             lags.append(feed.state().lag or 0.0)
@@ -492,7 +501,7 @@ async def test_an_answer_that_is_late_is_as_old_as_its_question(
 async def test_behind_an_answer_that_is_full_there_may_be_more(
     stores: Stores, address: str
 ) -> None:
-    """It does not count as heard: what is behind it may be as old."""
+    """After a full answer, the feed is not up to date: the next changes may be just as old."""
     database = stores.database
     assert isinstance(database, MongoDatabase)
     users = database.collection("users")
@@ -508,7 +517,7 @@ async def test_behind_an_answer_that_is_full_there_may_be_more(
         assert await until(stores.feed.catch_up)
         heard_at.clear()
         with failing(address, "getMore", blockConnection=True, blockTimeMS=1000):
-            await asyncio.sleep(0.3)  # the next question waits at the server
+            await asyncio.sleep(0.3)  # until the next question waits at the server
             await users.update_many({}, {"$inc": {"epoch": 1}})
             assert await until(lambda: len(heard_at) == len(many))
     finally:

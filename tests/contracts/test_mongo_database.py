@@ -30,7 +30,7 @@ pytestmark = [
 
 @pytest.fixture
 def address(mongodb_address: str) -> str:
-    """Run on MongoDB alone."""
+    """Return the address of a MongoDB database: these tests need no other database."""
     return mongodb_address
 
 
@@ -60,7 +60,7 @@ def test_many_servers_may_migrate_at_once(address: str) -> None:
 
 
 async def test_no_frequent_question_reads_a_whole_collection(stores: Stores, address: str) -> None:
-    """The server refuses queries without an index, so that every one of these has its own."""
+    """The server is set to refuse queries without an index, and answers all of these."""
     ada = a_user("Ada", roles=("admin",))
     session = a_session(user_id=ada.id)
     with MongoClient[dict[str, Any]](address) as client:
@@ -190,7 +190,7 @@ async def _sign_up_and_leave(stores: Stores) -> None:
 async def test_chores_are_done_while_the_database_runs(
     address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One that fails is tried again."""
+    """A chore that fails is done again later."""
     monkeypatch.setattr(connection, "_CHORE_SECONDS", 0.01)
     database = MongoDatabase(address)
     done = 0

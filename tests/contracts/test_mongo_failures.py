@@ -1,4 +1,4 @@
-"""What MongoDB's errors become, against servers that really fail."""
+"""Which refusals MongoDB's errors become. The servers in these tests really fail."""
 
 from collections.abc import Awaitable, Callable
 
@@ -51,7 +51,7 @@ WRITE_COMMANDS = ("insert", "update", "delete", "findAndModify")
 
 @pytest.fixture
 def address(mongodb_address: str) -> str:
-    """Run on MongoDB alone."""
+    """Return the address of a MongoDB database: these tests need no other database."""
     return mongodb_address
 
 

@@ -1,4 +1,4 @@
-"""What every store promises of one-time tokens."""
+"""What every store promises about one-time tokens."""
 
 import asyncio
 from dataclasses import replace
@@ -19,7 +19,7 @@ async def test_a_token_is_found_as_it_was_kept(stores: Stores) -> None:
 
 
 async def test_a_new_token_voids_the_one_before(stores: Stores) -> None:
-    """One purpose and subject have one token."""
+    """There is one token for each purpose and subject."""
     newer = replace(TOKEN, digest=digest_of("another"), expires_at=NOON + 2 * A_MINUTE)
     await stores.one_time_tokens.put(TOKEN)
     await stores.one_time_tokens.put(newer)
@@ -49,7 +49,7 @@ async def test_a_token_is_worth_nothing_from_its_end_on(stores: Stores) -> None:
 
 
 async def test_a_token_is_consumed_for_its_own_purpose_subject_and_secret(stores: Stores) -> None:
-    """Anything else leaves it as it is."""
+    """A wrong purpose, subject or secret does not consume it."""
     await stores.one_time_tokens.put(TOKEN)
 
     consume = stores.one_time_tokens.consume
@@ -60,7 +60,7 @@ async def test_a_token_is_consumed_for_its_own_purpose_subject_and_secret(stores
 
 
 async def test_tokens_put_together_leave_one(stores: Stores) -> None:
-    """Two servers that start at once print two links, of which the newest works."""
+    """Two servers that start at once print two links. Only the newest link works."""
     tokens = [replace(TOKEN, digest=digest_of(str(number))) for number in range(20)]
 
     await asyncio.gather(*(stores.one_time_tokens.put(token) for token in tokens))

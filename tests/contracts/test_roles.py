@@ -1,4 +1,4 @@
-"""What every store promises of roles."""
+"""What every store promises about roles."""
 
 import asyncio
 

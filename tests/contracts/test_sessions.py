@@ -1,4 +1,4 @@
-"""What every store promises of sessions."""
+"""What every store promises about sessions."""
 
 import asyncio
 from dataclasses import replace
@@ -49,7 +49,7 @@ async def test_a_rotation_moves_the_session_on(stores: Stores) -> None:
 
 
 async def test_ten_thousand_rotations_leave_one_record(stores: Stores) -> None:
-    """Nothing grows with the trades of a session: no record, and no event."""
+    """Rotations add no record and no event."""
     session = a_session(generation=0)
     await stores.sessions.add(session)
 
@@ -73,7 +73,7 @@ async def test_only_the_current_generation_rotates(stores: Stores) -> None:
 
 
 async def test_one_rotation_wins(stores: Stores) -> None:
-    """Of many callers that rotate one generation together, exactly one does."""
+    """Many callers rotate one generation at once, and exactly one succeeds."""
     session = a_session(generation=7)
     await stores.sessions.add(session)
 
@@ -185,7 +185,7 @@ async def test_live_sessions_are_listed_in_pages_the_newest_first(stores: Stores
     assert behind == []
 
 
-async def test_only_sessions_that_stand_are_listed(stores: Stores) -> None:
+async def test_only_live_sessions_of_the_user_are_listed(stores: Stores) -> None:
     ada, bob = a_user("Ada", epoch=2), a_user("Bob")
     live = a_session(user_id=ada.id, epoch=2, expires_at=NOON + A_MINUTE)
     others = [
@@ -204,7 +204,7 @@ async def test_only_sessions_that_stand_are_listed(stores: Stores) -> None:
 
 
 async def test_sessions_too_long_unused_are_not_listed(stores: Stores) -> None:
-    """Nor do they take the place of others on a page."""
+    """They do not take a place on a page either."""
     ada = a_user("Ada")
     a_week_ago = NOON - timedelta(days=7)
     opened = [
@@ -254,7 +254,7 @@ async def test_what_ended_before_an_instant_is_forgotten(stores: Stores) -> None
 
 
 async def test_a_session_is_found_with_its_user(stores: Stores) -> None:
-    """Both or nothing; a session whose user is gone counts as gone."""
+    """The answer has both or is None. A session whose user is deleted is not found."""
     user = a_user()
     session = a_session(user_id=user.id)
     await stores.sessions.add(session)

@@ -1,4 +1,4 @@
-"""What every store promises of signing keys."""
+"""What every store promises about signing keys."""
 
 import asyncio
 from dataclasses import replace
@@ -57,7 +57,7 @@ async def test_a_key_is_retired_by_its_kid(stores: Stores) -> None:
 
 
 async def test_a_key_may_end_earlier_and_never_later(stores: Stores) -> None:
-    """Whoever retires it in good time does not bring back one that was dropped."""
+    """A later end does not replace an earlier one, so a dropped key does not come back."""
     key = a_signing_key()
     await stores.signing_keys.add(key)
     in_time = {"retires_at": NOON + A_MINUTE, "gone_at": NOON + 2 * A_MINUTE}

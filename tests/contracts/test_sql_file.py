@@ -1,4 +1,4 @@
-"""What only the SQLite file promises."""
+"""What only the SQLite store promises."""
 
 import asyncio
 import sqlite3
@@ -37,7 +37,7 @@ async def database(tmp_path: Path) -> AsyncIterator[SqlDatabase]:
 
 
 def test_the_code_and_the_migrations_agree(tmp_path: Path) -> None:
-    """The newest step is the one the code asks for, and it leaves the tables the code knows."""
+    """The newest migration is the one that the code expects, and it makes the code's tables."""
     assert script_directory().get_current_head() == HEAD
     database = SqlDatabase(tmp_path / "g.db")
     assert len(database.migrate()) >= 1
@@ -48,7 +48,7 @@ def test_the_code_and_the_migrations_agree(tmp_path: Path) -> None:
 
 
 async def test_many_processes_may_migrate_at_once(tmp_path: Path) -> None:
-    """One does the work, the others wait and find it done."""
+    """One process migrates. The others wait, and find it done."""
     steps = await asyncio.gather(
         *(asyncio.to_thread(SqlDatabase(tmp_path / "g.db").migrate) for _ in range(8))
     )
@@ -56,7 +56,7 @@ async def test_many_processes_may_migrate_at_once(tmp_path: Path) -> None:
 
 
 def test_a_newer_file_is_refused(tmp_path: Path) -> None:
-    """An older server must not guess at a newer one's tables."""
+    """An older server must not work with tables that it does not know."""
     database = SqlDatabase(tmp_path / "g.db")
     database.migrate()
     with sqlite3.connect(tmp_path / "g.db") as connection:
@@ -67,7 +67,7 @@ def test_a_newer_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
-    """With a sentence, and unharmed."""
+    """The error explains it, and the file is not changed."""
     path = tmp_path / "letter.txt"
     path.write_text("Dear Sir or Madam, " * 100)
     with pytest.raises(ConfigurationError, match="cannot be used"):
@@ -76,7 +76,7 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_file_that_others_may_read_is_closed_to_them(tmp_path: Path) -> None:
-    """With what a crash left beside it: all was put back from a copy, perhaps."""
+    """So are the files that a crash left beside it. Such files may come from a backup."""
     path = tmp_path / "g.db"
     SqlDatabase(path).migrate()
     files = [path, path.with_name("g.db-wal"), path.with_name("g.db-shm")]
@@ -88,7 +88,7 @@ def test_a_file_that_others_may_read_is_closed_to_them(tmp_path: Path) -> None:
 
 
 async def test_nobody_else_may_read_the_file(database: SqlDatabase) -> None:
-    """The file and what SQLite keeps beside it are 0600, the folder 0700."""
+    """The file and SQLite's files beside it have mode 0600, the folder has mode 0700."""
     await SqlUsers(database).add(a_user())
     files = list(database.path.parent.iterdir())
     assert len(files) >= 2
@@ -98,7 +98,7 @@ async def test_nobody_else_may_read_the_file(database: SqlDatabase) -> None:
 
 
 async def test_every_connection_is_durable(database: SqlDatabase) -> None:
-    """WAL, synchronous=FULL, foreign keys on, a busy timeout; reader and writer alike."""
+    """Readers and the writer use WAL, synchronous=FULL, foreign keys and a busy timeout."""
 
     def pragmas(connection: Connection) -> list[object]:
         names = ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
@@ -109,7 +109,7 @@ async def test_every_connection_is_durable(database: SqlDatabase) -> None:
 
 
 async def test_one_callers_failure_is_its_own(database: SqlDatabase) -> None:
-    """Of units that share a transaction, each succeeds or fails alone."""
+    """Writes that share a transaction succeed or fail each on its own."""
     users = SqlUsers(database)
     taken = a_user()
     await users.add(taken)
@@ -126,7 +126,7 @@ async def test_one_callers_failure_is_its_own(database: SqlDatabase) -> None:
 
 
 async def test_a_unit_that_raises_leaves_nothing_behind(database: SqlDatabase) -> None:
-    """Whatever it raises, and whatever it had done before."""
+    """Nothing that it wrote before the error is kept."""
 
     def unit(connection: Connection) -> None:
         connection.execute(
@@ -141,7 +141,7 @@ async def test_a_unit_that_raises_leaves_nothing_behind(database: SqlDatabase) -
 
 
 async def test_after_the_stop_callers_are_told(database: SqlDatabase) -> None:
-    """Nothing hangs, nothing is taken on that will not be done."""
+    """A call after the stop is refused. It does not hang."""
     users = SqlUsers(database)
     await database.stop()
     with pytest.raises(StoreUnavailable):
@@ -151,7 +151,7 @@ async def test_after_the_stop_callers_are_told(database: SqlDatabase) -> None:
 
 
 async def test_what_was_asked_for_before_the_stop_is_done(database: SqlDatabase) -> None:
-    """A stop waits for the writer."""
+    """The stop waits for the writer."""
     users = SqlUsers(database)
     adding = [asyncio.ensure_future(users.add(a_user())) for _ in range(50)]
     await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""What every store promises of users."""
+"""What every store promises about users."""
 
 import asyncio
 import json
@@ -54,7 +54,7 @@ async def test_whoever_is_not_there_is_not_found(stores: Stores) -> None:
     assert await stores.users.find_by_username("absent") is None
     assert await stores.users.find_by_email("absent@example.org") is None
     assert await stores.users.find_by_email("present") is None
-    assert await stores.users.find_by_username("Present") is None  # a name, not its key
+    assert await stores.users.find_by_username("Present") is None  # the name is not the key
 
 
 @pytest.mark.parametrize("name", ["$ne", "a.b", "'; drop table users; --", "%", "_", "x" * 250])
@@ -135,7 +135,7 @@ async def test_of_many_with_both_names_exactly_one_stays(stores: Stores) -> None
 
 
 def test_of_two_processes_one_gets_each_name(address: str, stores: Stores) -> None:
-    """Uniqueness is the database's doing: it holds between processes too."""
+    """The database keeps names unique, so it works between processes too."""
     racers = [a_racer(address), a_racer(address)]
     try:
         for racer in racers:
@@ -341,7 +341,7 @@ async def test_only_enabled_users_count_as_holders_of_a_role(stores: Stores) -> 
 
 
 async def added(stores: Stores, users: list) -> list[str]:
-    """Add users all at once; return for each `added`, or the field that was taken."""
+    """Add all users at once. Return for each of them `added`, or the field that was taken."""
     return await asyncio.gather(*(outcome(stores.users.add(user)) for user in users))
 
 
