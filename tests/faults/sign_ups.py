@@ -1,4 +1,4 @@
-"""Sign-ups as a crowd makes them, and what a database file holds of them afterwards."""
+"""Many sign-ups at once, and what the database file holds of them afterwards."""
 
 import asyncio
 import random
@@ -17,7 +17,7 @@ TRIES = 300
 
 
 def crowd_client(server: Server) -> httpx.AsyncClient:
-    """Return a client for many requests at once, whose connections wait for each other."""
+    """Return a client for many requests at once. A request waits until a connection is free."""
     return httpx.AsyncClient(
         base_url=server.url,
         limits=httpx.Limits(max_connections=AT_ONCE, max_keepalive_connections=AT_ONCE),
@@ -28,7 +28,7 @@ def crowd_client(server: Server) -> httpx.AsyncClient:
 async def sign_up(
     client: httpx.AsyncClient, username: str, email: str | None = None
 ) -> httpx.Response:
-    """Sign up, again as long as the queue for hashing is full; return any other answer.
+    """Sign up. Try again as long as the queue for hashing is full, and return any other answer.
 
     Raises:
         httpx.TransportError: the connection was lost; whether the user was made is unknown.
@@ -42,7 +42,7 @@ async def sign_up(
         response = await client.post("/api/auth/signup", json=wanted)
         if response.status_code != 503 or response.json()["code"] != "hashing_busy":
             return response
-        await asyncio.sleep(random.uniform(0.1, 0.4))  # patience, not a part of any scenario
+        await asyncio.sleep(random.uniform(0.1, 0.4))  # until the queue has room
     raise AssertionError(f"no place in the queue for {username} after {TRIES} tries")
 
 
@@ -51,9 +51,9 @@ class Kept:
     """What a database file holds.
 
     Attributes:
-        users: the usernames, as often as they are there.
-        complete: the usernames of those who have a role and whose sign-up is in the audit log.
-        integrity: what SQLite says of the file; `ok` when all is well.
+        users: all usernames; one that is there twice is listed twice.
+        complete: the usernames of users who have a role and whose sign-up is in the audit log.
+        integrity: the result of SQLite's integrity check; `ok` if the file is whole.
     """
 
     users: list[str]
@@ -62,7 +62,7 @@ class Kept:
 
 
 def read_kept(server: Server) -> Kept:
-    """Read a server's database file, past the server."""
+    """Read a server's database file directly."""
     with closing(sqlite3.connect(database_file(server))) as database:
         users = database.execute("SELECT username FROM users").fetchall()
         complete = database.execute(_COMPLETE).fetchall()

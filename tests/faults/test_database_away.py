@@ -1,4 +1,4 @@
-"""A server goes on without its database, and works again as soon as that is back."""
+"""A server keeps running without its database, and works again once the database is back."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ ANNA = {"username": "anna", "password": PASSWORD}
 
 
 def test_a_worker_that_begins_without_its_database_waits_for_it(tmp_path: Path) -> None:
-    """The keys that sign are in the database: until it is back there are none."""
+    """The signing keys are in the database, so a new worker has none until it is back."""
     require_mongod()
     with (
         ReplicaSet(tmp_path / "mongod") as mongo,

@@ -1,4 +1,4 @@
-"""A disk that takes no more: sign-ups are refused in good order, and nothing is lost."""
+"""The disk is full: sign-ups are refused with the right answer, and nothing is lost."""
 
 import asyncio
 import os
@@ -20,14 +20,17 @@ from tests.support.server import Server
 pytestmark = pytest.mark.faults
 
 CROWD = 60
-ROOM_BYTES = 150_000  # enough for some of the crowd
+ROOM_BYTES = 150_000  # enough for some sign-ups of the crowd
 
-only_linux = pytest.mark.skipif(sys.platform != "linux", reason="prlimit is Linux's")
+only_linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has prlimit")
 
 
 @only_linux
 async def test_a_server_that_can_write_no_more_keeps_what_it_answered(server: Server) -> None:
-    """Sign-ups get 200 or 503 and never 500, reads go on, and all is well when there is room."""
+    """Sign-ups get 200 or 503 and never 500. Reads still work.
+
+    When there is room again, sign-ups work again.
+    """
     async with crowd_client(server) as client:
         early = Person("early", client)
         await early.sign_up()
@@ -47,14 +50,14 @@ async def test_a_server_that_can_write_no_more_keeps_what_it_answered(server: Se
     assert kept.integrity == "ok"
     assert len(kept.users) == len(set(kept.users))
     assert {"early", "later"} | names(codes, "kept") <= kept.complete
-    assert not names(codes, "store_unavailable") & set(kept.users), "it said: nothing was changed"
+    assert not names(codes, "store_unavailable") & set(kept.users), "a refused user is there"
 
 
 @only_linux
 async def test_a_log_that_can_be_written_no_more_fails_no_sign_up(server: Server) -> None:
-    """The log may lie on a disk of its own, full while the database has room."""
+    """The log may be on another disk, which is full while the database has room."""
     with server.log.open("r+b") as log:
-        log.truncate(2**30)  # a hole: it takes no room
+        log.truncate(2**30)  # a sparse file: it takes no room
 
     with limit_files(server, 2**29):
         async with crowd_client(server) as client:
@@ -68,7 +71,10 @@ async def test_a_log_that_can_be_written_no_more_fails_no_sign_up(server: Server
 async def test_what_is_refused_for_a_full_database_was_not_done(
     house: House, client: httpx.AsyncClient, room: int
 ) -> None:
-    """Wherever in a sign-up the last page goes, nobody hears "nothing was changed" in error."""
+    """The database may become full at any step of a sign-up.
+
+    Whoever is told "nothing was changed" can rely on it.
+    """
     await signed_in(client, house, "early")
     await set_most_pages(house, await page_count(house) + room)
 
@@ -78,12 +84,12 @@ async def test_what_is_refused_for_a_full_database_was_not_done(
     users = {user.username for user in await house.stores.users.list_users(after=None, limit=1000)}
     assert {"kept", "store_unavailable"} <= set(codes.values()), Counter(codes.values())
     assert {"early"} | names(codes, "kept") <= users
-    assert not names(codes, "store_unavailable") & users, "it said: nothing was changed"
+    assert not names(codes, "store_unavailable") & users, "a refused user is there"
     assert (await sign_up(client, "later")).status_code == 200
 
 
 async def sign_up_all(client: httpx.AsyncClient, prefix: str) -> dict[str, str]:
-    """Let a crowd sign up at once; return for each name `kept`, or the refusal's code."""
+    """Let a crowd sign up at once. Return for each name `kept`, or the code of the refusal."""
 
     async def one(name: str) -> tuple[str, str]:
         response = await sign_up(client, name)
@@ -107,7 +113,7 @@ async def page_count(house: House) -> int:
 
 
 async def set_most_pages(house: House, pages: int) -> None:
-    """Let the database grow to so many pages, for the one connection that writes."""
+    """Limit the database to so many pages. The limit holds for the connection that writes."""
     await house.stores.database.write(
         lambda connection: connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}").scalar()
     )
@@ -115,7 +121,7 @@ async def set_most_pages(house: House, pages: int) -> None:
 
 @contextmanager
 def no_more_room(server: Server) -> Iterator[None]:
-    """Let the server's write-ahead log grow a little more and then no further."""
+    """Limit the server's write-ahead log to a little more than its size now."""
     log = database_file(server).with_suffix(".db-wal")
     with limit_files(server, log.stat().st_size + ROOM_BYTES):
         yield
@@ -123,9 +129,9 @@ def no_more_room(server: Server) -> Iterator[None]:
 
 @contextmanager
 def limit_files(server: Server, size: int) -> Iterator[None]:
-    """Let no file that the server writes grow beyond a size: a disk full for it alone.
+    """Limit the size of every file that the server writes, as if its disk were full.
 
-    Python ignores the signal that comes with it, so that a write fails with EFBIG.
+    Linux also sends a signal at the limit. Python ignores it, so a write fails with EFBIG.
     """
     everyone = processes_of(server)
     for pid in everyone:
@@ -136,13 +142,13 @@ def limit_files(server: Server, size: int) -> Iterator[None]:
 
 
 def processes_of(server: Server) -> list[int]:
-    """Return the server's process and its workers: the group that it leads."""
+    """Return the ids of the server's process and its workers: they are one process group."""
     pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
     return [pid for pid in pids if group_of(pid) == server.pid]
 
 
 def group_of(pid: int) -> int | None:
-    """Return the process group of a process, or None when it has ended."""
+    """Return the process group of a process, or None if the process has ended."""
     try:
         return os.getpgid(pid)
     except ProcessLookupError:

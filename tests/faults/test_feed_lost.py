@@ -1,4 +1,4 @@
-"""The stream of changes is cut: no check that memory answers is older than `max_staleness`."""
+"""The change stream is cut: memory that answers a check is never older than `MAX_STALENESS`."""
 
 import asyncio
 import contextlib
@@ -26,7 +26,7 @@ from tests.support.mongod import Mongod, ReplicaSet, require_mongod
 
 pytestmark = [
     pytest.mark.faults,
-    # A driver that loses its primary leaves half-made sockets to the garbage collector.
+    # When the driver loses its primary, it leaves sockets to the garbage collector.
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
@@ -37,30 +37,30 @@ ELECTION_SECONDS = 30.0
 
 @pytest.fixture(scope="module")
 def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReplicaSet]:
-    """Yield a replica set of three nodes that elects quickly."""
+    """Yield a replica set of three nodes with quick elections."""
     require_mongod()
     with ReplicaSet(tmp_path_factory.mktemp("three"), nodes=3) as replica_set:
         yield replica_set
         for number in range(len(replica_set.nodes)):
-            replica_set.kill(number)  # a good end takes a primary fifteen seconds
+            replica_set.kill(number)  # a primary needs fifteen seconds for a clean end
 
 
 @pytest.fixture
 def database(three: ReplicaSet, request: pytest.FixtureRequest) -> str:
-    """Return the address of a database of this test's own."""
+    """Return the address of a new database for this test."""
     return three.url.replace("/?", f"/{request.node.name[-40:]}?")
 
 
 @pytest.fixture
 async def house(tmp_path: Path, database: str) -> AsyncIterator[House]:
-    """Yield a house that follows the stream."""
+    """Yield a house that follows the change stream."""
     async with houses(tmp_path, database, number=1) as (only,):
         yield only
 
 
 @pytest.fixture
 async def elsewhere(house: House, database: str) -> AsyncIterator[Stores]:
-    """Yield the stores of another node, which says nothing to the house."""
+    """Yield the stores of another node. The house hears of its changes only by the stream."""
     stores = open_stores(database)
     await stores.database.start()
     yield stores
@@ -68,10 +68,15 @@ async def elsewhere(house: House, database: str) -> AsyncIterator[Stores]:
 
 
 class Witness:
-    """Asks memory for one device all the time, and notes when it last let the device in."""
+    """Asks memory about one device all the time.
+
+    Attributes:
+        answered_at: when memory last let the device in.
+        trusted_until: when memory was last trusted.
+    """
 
     def __init__(self, house: House, device: Device) -> None:
-        """Watch nothing yet."""
+        """Prepare to watch this device."""
         self._house = house
         self._device = device
         self.answered_at = 0.0
@@ -79,7 +84,7 @@ class Witness:
 
     @contextlib.asynccontextmanager
     async def watching(self) -> AsyncIterator["Witness"]:
-        """Ask until the end of the block."""
+        """Ask until the context ends."""
         asking = asyncio.create_task(self._keep_asking())
         try:
             yield self
@@ -108,7 +113,7 @@ async def known_device(house: House) -> Device:
 
 
 async def raise_epoch(stores: Stores, device: Device) -> float:
-    """End every session of a user, elsewhere; return when that was acknowledged."""
+    """End every session of a user at another node. Return the time of the acknowledgement."""
     deadline = time.monotonic() + ELECTION_SECONDS
     while True:
         try:
@@ -129,7 +134,7 @@ async def ready(house: House) -> httpx.Response:
 async def test_a_primary_that_steps_down(
     three: ReplicaSet, house: House, elsewhere: Stores
 ) -> None:
-    """What was changed at its successor is not unknown for longer than allowed."""
+    """A change at the new primary is known within `MAX_STALENESS`."""
     device = await known_device(house)
     async with Witness(house, device).watching() as witness:
         await asyncio.to_thread(three.step_down)
@@ -144,7 +149,10 @@ async def test_a_primary_that_steps_down(
 async def test_a_primary_that_freezes_and_comes_back(
     three: ReplicaSet, house: House, database: str
 ) -> None:
-    """Nobody answers, then another one does, then the first one wakes and thinks it still rules."""
+    """First no node answers, then a new primary does.
+
+    Then the old one continues, and still believes that it is the primary.
+    """
     device, other = await known_device(house), await known_device(house)
     first = three.wait_for_primary()
     frozen = three.nodes[first].process
@@ -170,7 +178,7 @@ async def test_a_primary_that_freezes_and_comes_back(
 
 
 def write_at_the_successor(three: ReplicaSet, frozen: int, database: str, device: Device) -> float:
-    """Raise a user's epoch at the node that rules in place of a frozen one."""
+    """Raise a user's epoch at the new primary, while the old one is frozen."""
     deadline = time.monotonic() + ELECTION_SECONDS
     while (ruler := three.primary()) in {None, frozen}:
         assert time.monotonic() < deadline
@@ -181,7 +189,7 @@ def write_at_the_successor(three: ReplicaSet, frozen: int, database: str, device
 
 
 def change_at(client: MongoClient[dict[str, Any]], database: str, device: Device) -> None:
-    """Raise a user's epoch, acknowledged by the majority."""
+    """Raise a user's epoch, and wait for the acknowledgement of the majority."""
     name = urlsplit(database).path.removeprefix("/")
     users = client.get_database(name, write_concern=WriteConcern("majority")).users
     assert users.update_one({"_id": device.user.id}, {"$inc": {"epoch": 1}}).modified_count == 1
@@ -190,7 +198,10 @@ def change_at(client: MongoClient[dict[str, Any]], database: str, device: Device
 async def test_a_change_that_is_under_way_when_a_stream_opens_is_told(
     three: ReplicaSet, house: House
 ) -> None:
-    """The primary has it and a majority has not: reads do not see it yet, and it is kept."""
+    """The primary has the change, and the majority does not have it yet.
+
+    Reads do not see it, so the stream must tell it later.
+    """
     devices = [await new_device(house, None, "admin"), await new_device(house)]
     tokens = [device.token for device in devices]
     other = build(house.settings)
@@ -220,12 +231,12 @@ async def test_a_change_that_is_under_way_when_a_stream_opens_is_told(
 
 @contextlib.contextmanager
 def held_back(three: ReplicaSet) -> Iterator[None]:
-    """Keep the secondaries from taking over what the primary changes."""
+    """Stop the replication to the secondaries while the context is open."""
     primary = three.wait_for_primary()
     others = [node for number, node in enumerate(three.nodes) if number != primary]
     for node in others:
         switch(node, "alwaysOn")
-    time.sleep(1.5)  # what they have asked for already they still take
+    time.sleep(1.5)  # they still take what they asked for before
     try:
         yield
     finally:
@@ -242,7 +253,7 @@ def switch(node: Mongod, mode: str) -> None:
 async def test_a_stream_that_stands_still_while_the_database_goes_on(
     house: House, elsewhere: Stores, database: str
 ) -> None:
-    """Only what the feed asks is held up: checks read the database, and are right."""
+    """Only the feed's questions are delayed. The checks read the database, and are right."""
     device = await known_device(house)
     with failing(database, "getMore", blockConnection=True, blockTimeMS=3000):
         await asyncio.sleep(STALENESS + 0.5)
@@ -260,9 +271,10 @@ async def test_a_stream_that_stands_still_while_the_database_goes_on(
 
 
 async def test_a_stream_that_fails_is_followed_anew(house: House, elsewhere: Stores) -> None:
-    """With a code after which the driver does not resume by itself; what was missed is not missed.
+    """The error has a code after which the driver does not resume the stream.
 
-    Everything that was remembered before is forgotten when the new stream begins.
+    When a new stream begins, everything in memory is forgotten. So changes that were made between
+    the two streams are seen.
     """
     device = await known_device(house)
     with failing(house.settings.database, "getMore", "aggregate", errorCode=8000):
@@ -274,7 +286,7 @@ async def test_a_stream_that_fails_is_followed_anew(house: House, elsewhere: Sto
         assert not isinstance(await asked(house, device.token), Principal)
         state = house.gate.feed.state()
         assert (state.kind, state.trusted) == ("stream", False)
-        assert state.lag is not None  # for whoever watches it, all the more now
+        assert state.lag is not None  # it is still reported
     await trusted(house)
     assert house.gate.recall(device.token.encode()) is None
     assert not isinstance(await asked(house, device.token), Principal)
@@ -283,7 +295,7 @@ async def test_a_stream_that_fails_is_followed_anew(house: House, elsewhere: Sto
 async def test_an_event_loop_that_stands_still(
     house: House, database: str, three: ReplicaSet
 ) -> None:
-    """News that came meanwhile waits in the socket; memory is not asked before it is read."""
+    """Changes that arrive meanwhile wait in the socket. Memory is not used until they are read."""
     device = await known_device(house)
     started = threading.Event()
 

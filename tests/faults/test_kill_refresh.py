@@ -1,4 +1,4 @@
-"""A server that is killed between a rotation and its answer: the retry brings the same token."""
+"""A server is killed between a rotation and its answer: the retry gets the same token."""
 
 import asyncio
 import os
@@ -34,7 +34,10 @@ TRIES = 300
 
 
 async def test_kill_9_signs_nobody_out(tmp_path: Path, address: str, stores: Stores) -> None:
-    """Whose token was traded and whose answer got lost, asks again and gets that very token."""
+    """A device whose token was traded and whose answer was lost asks again.
+
+    It gets the token that was in the lost answer.
+    """
     seed = secrets.randbits(32)
     chance, lost = random.Random(seed), 0
     with Server(tmp_path, workers=2, database=address, refresh_grace="60s") as server:
@@ -52,24 +55,24 @@ async def test_kill_9_signs_nobody_out(tmp_path: Path, address: str, stores: Sto
 
 @dataclass(slots=True)
 class Device:
-    """One session, as its owner knows it: by the newest refresh token they were given."""
+    """One session, and the newest refresh token that its owner was given."""
 
     token: str
 
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """What the database says of devices, past the server."""
+    """What the database knows about the devices, read directly."""
 
     sessions: SessionStore
     tokens: RefreshTokens
 
     async def unheard(self, devices: list[Device]) -> int:
-        """Say how many were moved on and have not heard of it."""
+        """Return how many sessions were rotated without an answer to their device."""
         return sum([await self._ahead(device) for device in devices])
 
     async def heir(self, device: Device) -> str:
-        """Return the token that must take the place of the one a device holds."""
+        """Return the token that must follow the one that a device holds."""
         claim = self.tokens.read(device.token)
         session = await self.sessions.find(claim.session_id)
         assert session is not None
@@ -85,7 +88,7 @@ class Records:
 
 @dataclass(frozen=True, slots=True)
 class Storm:
-    """Devices that refresh again and again, until their server is killed."""
+    """Devices that refresh again and again until their server is killed."""
 
     server: Server
     devices: list[Device]
@@ -93,7 +96,7 @@ class Storm:
     chance: random.Random
 
     async def blow(self) -> None:
-        """Let every device refresh; kill the server when some answers are overdue."""
+        """Let every device refresh. Kill the server when some answers are missing."""
         async with crowd_client(self.server) as client, asyncio.TaskGroup() as tasks:
             for device in self.devices:
                 tasks.create_task(self._refresh_until_cut_off(client, device))
@@ -101,11 +104,11 @@ class Storm:
             await asyncio.to_thread(self.server.kill)
 
     async def _freeze_between_rotation_and_answer(self) -> None:
-        """Stop the server at any moment, until one leaves somebody moved on and unanswered."""
+        """Stop the server at random moments, until a rotation has no answer yet."""
         for _ in range(FREEZES):
             await asyncio.sleep(self.chance.uniform(0, 0.1))
             os.killpg(self.server.pid, signal.SIGSTOP)
-            await asyncio.sleep(DRAIN_SECONDS)  # answers that were sent before shall arrive
+            await asyncio.sleep(DRAIN_SECONDS)  # let answers arrive that were sent before
             if await self.records.unheard(self.devices):
                 return
             os.killpg(self.server.pid, signal.SIGCONT)
@@ -119,19 +122,19 @@ class Storm:
 
 
 def refresh_tokens_of(server: Server) -> RefreshTokens:
-    """Return what writes a server's tokens, from the key beside its data."""
+    """Return the service that writes the server's tokens, with the key from its data folder."""
     return build(Settings(data_dir=server.folder / "data")).sessions.refresh_tokens
 
 
 async def signed_in_devices(server: Server) -> list[Device]:
-    """Return the devices of one user."""
+    """Sign up one user, and sign in on all devices."""
     async with crowd_client(server) as client:
         assert (await Person("ann", client).sign_up()).status_code == 200
         return await asyncio.gather(*(signed_in_device(client) for _ in range(DEVICES)))
 
 
 async def signed_in_device(client: httpx.AsyncClient) -> Device:
-    """Sign in, again as long as the queue for hashing is full."""
+    """Sign in. Try again as long as the queue for hashing is full."""
     wanted = {"username": "ann", "password": PASSWORD}
     for _ in range(TRIES):
         answer = await client.post("/api/auth/signin", json=wanted)
@@ -142,7 +145,7 @@ async def signed_in_device(client: httpx.AsyncClient) -> Device:
 
 
 async def retried(server: Server, devices: list[Device]) -> list[str]:
-    """Let every device ask with the token it knows; return what each is given."""
+    """Let every device ask with the token that it has. Return the tokens that they get."""
     async with crowd_client(server) as client:
         for device in devices:
             device.token = await refreshed(client, device.token)
@@ -150,7 +153,7 @@ async def retried(server: Server, devices: list[Device]) -> list[str]:
 
 
 async def refreshed(client: httpx.AsyncClient, token: str) -> str:
-    """Trade a token; return the next."""
+    """Trade a refresh token, and return the next one."""
     answer = await client.post("/api/auth/refresh", json={"refreshToken": token})
     assert answer.status_code == 200, answer.text
     return str(answer.json()["refreshToken"])

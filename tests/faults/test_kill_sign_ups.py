@@ -1,4 +1,4 @@
-"""A server that is killed amid sign-ups keeps every one that it answered."""
+"""A server that is killed during sign-ups keeps every sign-up that it answered."""
 
 import asyncio
 import random
@@ -16,17 +16,17 @@ from tests.support.server import Server
 pytestmark = pytest.mark.faults
 
 CROWD = 200
-LATEST_KILL = 150  # answers, of 200: early enough to leave some without one
+LATEST_KILL = 150  # answers of 200, so that some people get none
 
 
 @pytest.mark.parametrize(("workers", "rounds"), [(1, 16), (2, 4)])
 async def test_kill_9_loses_no_sign_up_that_was_answered(
     tmp_path: Path, workers: int, rounds: int
 ) -> None:
-    """Killed at any moment of 200 sign-ups, the server has all it said yes to, each once.
+    """The server is killed at any moment of 200 sign-ups. It has each confirmed user once.
 
-    The kernel outlives the process here, so that this says nothing of power cuts; that commits
-    wait for the disk too is told by `test_every_connection_is_durable` among the contracts.
+    The kernel keeps running, so this test says nothing about power cuts. That commits wait for
+    the disk is tested by `test_every_connection_is_durable` among the contracts.
     """
     seed = secrets.randbits(32)
     chance = random.Random(seed)
@@ -42,19 +42,19 @@ async def test_kill_9_loses_no_sign_up_that_was_answered(
             server.start()
             check_kept(server, answered, context)
             await check_service(server, storm, chance, context)
-    assert amid >= rounds * 3 // 4, f"only {amid} of {rounds} kills came amid sign-ups, seed {seed}"
+    assert amid >= rounds * 3 // 4, f"only {amid} of {rounds} kills hit the sign-ups, seed {seed}"
 
 
 @dataclass
 class Storm:
-    """A crowd that signs up all at once, until its server is killed.
+    """A crowd that signs up at once, until its server is killed.
 
     Attributes:
-        server: what they sign up with, and what is killed.
-        prefix: what all their names begin with.
+        server: the server that is killed.
+        prefix: the beginning of all usernames.
         kill_after: how many answers come before the kill.
-        answered: who was told that they are registered.
-        unknown: who asked and was told nothing.
+        answered: the users who were told that they are registered.
+        unknown: the users who got no answer.
     """
 
     server: Server
@@ -64,20 +64,20 @@ class Storm:
     unknown: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        """Make ready to count."""
+        """Make the event that says when enough answers have come."""
         self._enough = asyncio.Event()
 
     def __str__(self) -> str:
-        """Tell what happened in numbers, for a failed assertion."""
+        """Say what happened, for a failed assertion."""
         return f"killed after {self.kill_after}: {len(self.answered)} answered"
 
     @property
     def was_amid(self) -> bool:
-        """Whether the kill left some with an answer and some without."""
+        """Whether some people got an answer and some did not."""
         return bool(self.answered) and bool(self.unknown)
 
     async def blow(self, *, delay: float) -> None:
-        """Let everybody sign up; kill the server some seconds after the chosen answer."""
+        """Let everybody sign up. Kill the server `delay` seconds after the chosen answer."""
         if self.kill_after == 0:
             self._enough.set()
         async with crowd_client(self.server) as client, asyncio.TaskGroup() as tasks:
@@ -93,7 +93,7 @@ class Storm:
             response = await sign_up(client, name)
         except httpx.TransportError:
             self.unknown.add(name)
-            self._enough.set()  # a server that ends by itself must not be waited for
+            self._enough.set()  # do not wait for ever if the server ends by itself
             return
         assert response.status_code == 200, f"{name}: {response.text}"
         self.answered.add(name)
@@ -102,7 +102,7 @@ class Storm:
 
 
 def check_kept(server: Server, answered: set[str], context: str) -> None:
-    """Check that the file is whole and holds whoever was answered, in any round so far, once."""
+    """Check that the file is whole, and holds each user confirmed in any round so far once."""
     kept = read_kept(server)
     assert kept.integrity == "ok", context
     assert len(kept.users) == len(set(kept.users)), context
@@ -111,7 +111,10 @@ def check_kept(server: Server, answered: set[str], context: str) -> None:
 
 
 async def check_service(server: Server, storm: Storm, chance: random.Random, context: str) -> None:
-    """Check that survivors sign in, and that asking again answers who was told nothing."""
+    """Check that confirmed users can sign in.
+
+    Check also that people without an answer get the right one when they sign up again.
+    """
     async with crowd_client(server) as client:
         for name in chance.sample(sorted(storm.answered), min(2, len(storm.answered))):
             response = await client.post(

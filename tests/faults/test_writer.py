@@ -1,4 +1,4 @@
-"""Nobody waits for ever at the writer thread, whatever goes wrong in it."""
+"""No caller waits for ever for the writer thread, whatever goes wrong in it."""
 
 import asyncio
 from pathlib import Path
@@ -15,7 +15,7 @@ PATIENCE_SECONDS = 5
 
 
 async def test_a_database_that_cannot_be_opened_is_told_at_the_start(tmp_path: Path) -> None:
-    """No file descriptors left, no room for the shared memory: here, no such folder."""
+    """Here the folder is missing. It could also be that no file descriptor is left."""
     database = SqlDatabase(tmp_path / "missing" / "gatelodge.db")
     try:
         with pytest.raises(StoreUnavailable):
@@ -28,7 +28,7 @@ async def test_a_database_that_cannot_be_opened_is_told_at_the_start(tmp_path: P
 async def test_whatever_one_unit_raises_the_others_are_answered(
     tmp_path: Path, kind: type[Exception]
 ) -> None:
-    """An iterator that ran dry, too: no future takes a StopIteration (PEP 479)."""
+    """`StopIteration` is a special case: a future does not accept it (PEP 479)."""
     database = SqlDatabase(tmp_path / "gatelodge.db")
     await asyncio.to_thread(database.migrate)
     await database.start()
