@@ -1,4 +1,4 @@
-"""The databases on which the gate is tried."""
+"""The databases on which the gate is tested."""
 
 from tests.contracts.conftest import address, mongodb_address
 from tests.support.mongod import mongodb_url

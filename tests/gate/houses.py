@@ -1,4 +1,4 @@
-"""Houses over one database, as several workers or nodes are, and people made cheaply."""
+"""Houses over one database, like several workers or nodes, and users who are cheap to make."""
 
 import asyncio
 import contextlib
@@ -26,7 +26,7 @@ Answer = Principal | type[InvalidToken] | type[ExpiredToken]
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """Somebody's session and the access token that belongs to it; no password was hashed."""
+    """A user's session and its access token, made without a password hash."""
 
     user: User
     session: Session
@@ -42,7 +42,7 @@ class Device:
 async def houses(
     folder: Path, database: str, clock: Clock | None = None, number: int = 2
 ) -> AsyncIterator[list[House]]:
-    """Yield houses that serve one database, each as a process of its own would."""
+    """Yield houses that serve one database. Each acts like a separate process."""
     settings = Settings(data_dir=folder, database=database)
     built = [build(settings, clock) for _ in range(number)]
     await asyncio.to_thread(built[0].stores.database.migrate)
@@ -54,16 +54,19 @@ async def houses(
 
 
 async def trusted(house: House) -> None:
-    """Return when the house may answer from memory."""
+    """Wait until the house may answer from memory."""
     async with asyncio.timeout(20):
-        while not house.gate.feed.catch_up():  # noqa: ASYNC110 - nothing tells when it may
+        while not house.gate.feed.catch_up():  # noqa: ASYNC110 - there is no event to wait for
             await asyncio.sleep(0.005)
 
 
 async def new_device(
     house: House, user: User | None = None, *roles: str, life: timedelta | None = None
 ) -> Device:
-    """Return a new session of a user, or of a new one who holds these roles besides `user`."""
+    """Return a new session of a user.
+
+    Without a user, a new one is made. It holds the role `user` and these roles.
+    """
     now = house.clock.now()
     if user is None:
         user = a_user(f"u{secrets.token_hex(8)}", roles=("user", *roles), created_at=now)
@@ -89,7 +92,7 @@ async def asked(house: House, token: str) -> Answer:
 
 
 async def read(house: House, device: Device) -> Answer:
-    """Return what is right at this moment, read from the database and from nowhere else."""
+    """Return the answer that is right now, read only from the database."""
     claims = await house.access_tokens.verify(device.token)
     user = await house.stores.users.find(claims.subject)
     session = await house.stores.sessions.find(claims.session_id)
@@ -99,21 +102,21 @@ async def read(house: House, device: Device) -> Answer:
 
 
 class Counted:
-    """A store that counts what the gate reads of it, and hands on."""
+    """A store that counts the gate's reads, and passes them on to a real store."""
 
     def __init__(self, sessions: SessionStore) -> None:
-        """Stand in front of a store."""
+        """Take the place of this store."""
         self._sessions = sessions
         self.reads = 0
 
     async def find_with_user(self, session_id: SessionId) -> tuple[Session, User] | None:
-        """Count, and find."""
+        """Count the read, and pass it on."""
         self.reads += 1
         return await self._sessions.find_with_user(session_id)
 
 
 def reading_through(house: House, sessions: Counted | Held) -> House:
-    """Return the same house, whose gate reads through this store."""
+    """Return the same house with a gate that reads through this store."""
     lookup = replace(house.lookup, sessions=cast("SessionStore", sessions))
     gate = replace(house.gate, lookup=lookup)
     return house.replaced(gate=gate, admission=replace(house.admission, gate=gate))

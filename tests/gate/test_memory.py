@@ -1,4 +1,4 @@
-"""What the gate remembers is bounded, whatever is shown to it."""
+"""The gate's memory is bounded, whatever tokens it gets."""
 
 import asyncio
 import base64
@@ -20,25 +20,25 @@ AT_ONCE = 500
 
 
 def nonsense(_good: str) -> str:
-    """Return what is no token."""
+    """Return a text that is not a token."""
     return secrets.token_urlsafe(120)
 
 
 def of_another_key(good: str) -> str:
-    """Return a token that names a key which nobody made."""
+    """Return a token that names a key which does not exist."""
     header = f'{{"alg":"EdDSA","typ":"at+jwt","kid":"key_{secrets.token_hex(18)}"}}'
     encoded = base64.urlsafe_b64encode(header.encode()).rstrip(b"=").decode()
     return ".".join([encoded, *good.split(".")[1:]])
 
 
 def with_another_signature(good: str) -> str:
-    """Return a token that somebody else signed."""
+    """Return a token with a wrong signature."""
     signature = base64.urlsafe_b64encode(secrets.token_bytes(64)).rstrip(b"=").decode()
     return ".".join([*good.split(".")[:2], signature])
 
 
 def with_other_claims(good: str) -> str:
-    """Return a token whose claims were changed."""
+    """Return a token with changed claims."""
     header, _, signature = good.split(".")
     claims = base64.urlsafe_b64encode(secrets.token_bytes(180)).rstrip(b"=").decode()
     return ".".join([header, claims, signature])
@@ -53,7 +53,7 @@ FORGERIES: tuple[Callable[[str], str], ...] = (
 
 
 async def test_bad_tokens_leave_nothing_behind(tmp_path: Path) -> None:
-    """Fifty thousand different ones; and who was known stays known."""
+    """Fifty thousand different bad tokens are refused. A device that was known is still known."""
     async with houses(tmp_path, "", number=1) as (house,):
         device = await new_device(house)
         assert isinstance(await asked(house, device.token), Principal)
@@ -70,7 +70,10 @@ async def test_bad_tokens_leave_nothing_behind(tmp_path: Path) -> None:
 async def test_no_more_than_a_bounded_number_of_users_and_tokens_is_remembered(
     tmp_path: Path,
 ) -> None:
-    """More users than tokens are remembered are seen, and then sign out and are seen again."""
+    """There are more users than memory holds tokens.
+
+    Each is let in, signs out, and is then refused.
+    """
     async with houses(tmp_path, "", number=1) as (house,):
         for _ in range(USERS // AT_ONCE):
             devices = await asyncio.gather(*(new_device(house) for _ in range(AT_ONCE)))

@@ -1,4 +1,4 @@
-"""The gate answers from memory what the database would have answered."""
+"""The gate's answers from memory are the answers that the database would give."""
 
 import asyncio
 import contextlib
@@ -39,16 +39,18 @@ STALENESS = MAX_STALENESS.total_seconds()
 
 
 class Neighbours:
-    """Two houses over one database, opened once for all examples; no record, lest it be printed.
+    """Two houses over one database, opened once for all examples.
+
+    It is no dataclass, so Hypothesis does not print its fields.
 
     Attributes:
-        houses: both.
-        runner: the event loop that they live in.
-        tells: whether the database tells of changes and is not asked.
+        houses: the two houses.
+        runner: the event loop that they run in.
+        tells: whether the database sends its changes. Otherwise each check asks for them.
     """
 
     def __init__(self, houses: list[House], runner: asyncio.Runner, *, tells: bool) -> None:
-        """Keep them together."""
+        """Keep the houses with their event loop."""
         self.houses = houses
         self.runner = runner
         self.tells = tells
@@ -58,7 +60,7 @@ class Neighbours:
 def neighbours(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Neighbours]:
-    """Yield them."""
+    """Yield two houses over a new database."""
     folder, database = tmp_path_factory.mktemp("gate"), ""
     if request.param == "mongodb":
         database = request.getfixturevalue("mongodb_url").replace("/?", "/gate_never_stale?")
@@ -72,7 +74,7 @@ Change = Callable[[House, Device], Any]
 
 
 async def change_password(house: House, device: Device) -> None:
-    """Change it as the service does: every other session ends, this one is carried over."""
+    """Change the password as the service does: this session goes on, all others end."""
     user = await house.stores.users.find(device.user.id)
     if user is None:
         return
@@ -107,17 +109,17 @@ steps = st.lists(st.one_of(change, check, check, together), min_size=5, max_size
 def test_any_interleaving_of_changes_and_checks_gives_the_answers_of_the_database(
     neighbours: Neighbours, steps: list[Any]
 ) -> None:
-    """SQLite: at every check. MongoDB: or one that was true at most `max_staleness` ago."""
+    """On SQLite, every answer is right. On MongoDB, it was right at most `MAX_STALENESS` ago."""
     neighbours.runner.run(Story(neighbours).tell(steps))
 
 
 @dataclass
 class Story:
-    """Two users with two devices each, and what was true of them and when.
+    """Two users with two devices each, and the answers that were right for them, and when.
 
     Attributes:
-        past: for each device the answers that were right, each with the instant at which it began
-            to be wrong.
+        past: for each device, the answers that were right before. Each has the time from which on
+            it was wrong.
     """
 
     neighbours: Neighbours
@@ -125,7 +127,7 @@ class Story:
     past: dict[int, list[tuple[Answer, float]]] = field(default_factory=dict)
 
     async def tell(self, steps: list[Any]) -> None:
-        """Take every step; what is in one list happens at once."""
+        """Take every step. The steps of a list inside the list happen at once."""
         house = self.neighbours.houses[0]
         for _ in range(2):
             first = await new_device(house)
@@ -141,7 +143,7 @@ class Story:
         await self._all_agree()
 
     async def _happen(self, what: str, house: int, device: int) -> None:
-        """Let something happen beside others: nobody can say yet what is right."""
+        """Make a change or a check while others run. The right answer is not known yet."""
         if what == "check":
             await asked(self.neighbours.houses[house], self.devices[device].token)
         else:
@@ -164,7 +166,7 @@ class Story:
         assert answer in right
 
     async def _all_agree(self) -> None:
-        """See that both houses say what is right: at once, or in time where they are told."""
+        """Check that both houses give the right answer: on SQLite at once, on MongoDB in time."""
         for house in self.neighbours.houses:
             for number, device in enumerate(self.devices):
                 right = await self._right(number)
@@ -179,7 +181,7 @@ class Story:
         return await read(self.neighbours.houses[0], self.devices[device])
 
 
-# A fill in flight
+# A change while a check is reading
 
 
 @pytest.fixture
@@ -191,7 +193,10 @@ async def pair(tmp_path: Path, address: str) -> AsyncIterator[list[House]]:
 
 @contextlib.asynccontextmanager
 async def fill_in_flight(house: House, device: Device) -> AsyncIterator[asyncio.Task[Answer]]:
-    """Hold a check up that has read the records and not kept them yet; let it go at the end."""
+    """Hold up a check after it has read the records and before memory keeps them.
+
+    It goes on when the context ends.
+    """
     sessions = Held(house.stores.sessions, "find_with_user")
     filling = asyncio.create_task(asked(reading_through(house, sessions), device.token))
     await sessions.arrived.wait()
@@ -201,7 +206,7 @@ async def fill_in_flight(house: House, device: Device) -> AsyncIterator[asyncio.
 
 
 async def refused_in_time(house: House, device: Device) -> bool:
-    """Say whether the token is refused as soon as it must be, and from then on."""
+    """Say whether the token is refused in time, and stays refused."""
     deadline = time.monotonic() + (STALENESS if house.gate.feed.state().kind == "stream" else 0)
     while await asked(house, device.token) is not InvalidToken:
         if time.monotonic() > deadline:
@@ -215,7 +220,7 @@ async def refused_in_time(house: House, device: Device) -> bool:
 async def test_a_read_that_a_change_overtakes_leaves_nothing_behind(
     pair: list[House], what: str, writer: int
 ) -> None:
-    """It began before the change, so its own caller may pass; nobody after them does."""
+    """The read began before the change, so its own caller may pass. Every later one is refused."""
     device = await new_device(pair[0])
     async with fill_in_flight(pair[0], device) as filling:
         await CHANGES[what](pair[writer], device)
@@ -225,7 +230,7 @@ async def test_a_read_that_a_change_overtakes_leaves_nothing_behind(
 
 
 async def test_a_read_that_the_news_of_a_change_overtakes_is_not_kept(pair: list[House]) -> None:
-    """Else it would be remembered after the last time that anybody is told."""
+    """Otherwise memory would keep it, and no later news would remove it."""
     device = await new_device(pair[0])
     async with fill_in_flight(pair[0], device):
         known = pair[0].gate.view.changes
@@ -239,7 +244,10 @@ async def test_a_read_that_the_news_of_a_change_overtakes_is_not_kept(pair: list
 
 
 async def test_a_session_that_was_dead_for_a_moment_lives_again(pair: list[House]) -> None:
-    """Between the new password and the session that is carried over, a check finds it dead."""
+    """The password was changed, and the session is not carried over to the new epoch yet.
+
+    A check in between finds it dead.
+    """
     device = await new_device(pair[0])
     user: User | None = await pair[1].stores.users.change_password(
         device.user.id, device.user.password_hash, "$new"
@@ -257,7 +265,7 @@ async def test_a_session_that_was_dead_for_a_moment_lives_again(pair: list[House
 
 
 async def test_a_token_of_a_key_that_was_dropped_elsewhere_is_refused(pair: list[House]) -> None:
-    """The private key has leaked: whoever has it must not get in once more."""
+    """The private key has leaked, so its tokens must be refused from the next check on."""
     device = await new_device(pair[0])
     assert isinstance(await asked(pair[0], device.token), Principal)
     kid, _ = pair[0].signing_keys.signing_key()
@@ -279,7 +287,7 @@ async def test_a_token_whose_time_is_over_is_refused_however_well_it_is_known(
 
 
 async def test_a_session_that_ends_before_its_token_ends_it(tmp_path: Path, address: str) -> None:
-    """However well the token is known."""
+    """This holds for a token that memory knows too."""
     clock = FakeClock()
     async with houses(tmp_path, address, clock, number=1) as (house,):
         device = await new_device(house, life=timedelta(seconds=60))
@@ -291,7 +299,7 @@ async def test_a_session_that_ends_before_its_token_ends_it(tmp_path: Path, addr
 
 
 async def test_a_session_lets_in_nobody_but_its_user(pair: list[House]) -> None:
-    """Even if we ourselves had signed a token that says otherwise."""
+    """A token that names another user is refused, although our key signed it."""
     device, other = await new_device(pair[0]), await new_device(pair[0])
     token = another_token(pair[0], Device(other.user, device.session, ""))
     assert await asked(pair[0], token) is InvalidToken
@@ -299,7 +307,7 @@ async def test_a_session_lets_in_nobody_but_its_user(pair: list[House]) -> None:
     assert await asked(pair[0], token) is InvalidToken
 
 
-# No reads
+# Checks without reads
 
 
 @pytest.mark.parametrize("path", ["/api/test/user", "/api/test/mod", "/api/auth/verify"])
@@ -324,7 +332,7 @@ async def test_a_thousand_checks_read_the_database_for_the_first_one_only(
 async def test_a_new_token_of_a_session_that_memory_knows_reads_nothing(
     pair: list[House],
 ) -> None:
-    """Every session gets one every ten minutes."""
+    """Every session gets a new access token every ten minutes."""
     sessions = Counted(pair[0].stores.sessions)
     house = reading_through(pair[0], sessions)
     device = await new_device(house)

@@ -1,4 +1,4 @@
-"""What was taken away counts on the next request, at every worker and every node."""
+"""A revocation counts on the next request, at every worker and every node."""
 
 import asyncio
 import base64
@@ -32,12 +32,12 @@ SAMPLES = 200
 
 @dataclass(frozen=True, slots=True)
 class Revocation:
-    """One way in which somebody loses what they had.
+    """One way in which a user loses something.
 
     Attributes:
-        path: what the device could ask for.
-        status: of its answer from then on.
-        happen: returns once the change was answered or committed.
+        path: what the device could ask for before.
+        status: the status of the answer after the change.
+        happen: makes the change. It returns when the change was answered or committed.
     """
 
     path: str
@@ -46,7 +46,7 @@ class Revocation:
 
 
 async def sign_out(_house: House, connection: Connection, device: Device) -> None:
-    """Sign out by HTTP, at whichever worker the connection leads to."""
+    """Sign out by HTTP, at the worker behind this connection."""
     assert await connection.request("POST", "/api/auth/signout", device.headers) == 200
 
 
@@ -81,10 +81,10 @@ REVOCATIONS_BY_KIND = (
 
 
 async def test_on_sqlite_the_next_request_is_refused_by_every_worker(tmp_path: Path) -> None:
-    """A thousand times of a thousand: the request is sent after the change was acknowledged.
+    """The request is sent after the change was acknowledged. All of a thousand must be refused.
 
-    Every worker has answered for the device before, so it is in every memory; and others keep
-    asking meanwhile, so that several questions share a turn of a worker's event loop.
+    Every worker has answered for the device before, so all of them know it from memory. Other
+    connections keep asking, so several requests share one turn of a worker's event loop.
     """
     with Server(tmp_path, workers=WORKERS) as server:
         house = house_of(server)
@@ -98,7 +98,7 @@ async def test_on_sqlite_the_next_request_is_refused_by_every_worker(tmp_path: P
 
 @contextlib.asynccontextmanager
 async def others_asking(house: House, port: int) -> AsyncIterator[None]:
-    """Keep several connections busy with the checks of somebody whom nothing happens to."""
+    """Keep several connections busy with requests of a user who loses nothing."""
     device = await new_device(house)
     over = asyncio.Event()
 
@@ -116,12 +116,12 @@ async def others_asking(house: House, port: int) -> AsyncIterator[None]:
 
 
 async def revoked_one_by_one(house: House, connections: list[Connection]) -> int:
-    """Revoke a thousand sessions; say how often the next request was refused."""
+    """Make a thousand changes. Return how often the next request was refused."""
     refused = 0
     for number in range(REVOCATIONS):
         revocation = REVOCATIONS_BY_KIND[number % len(REVOCATIONS_BY_KIND)]
         device = await new_device(house, None, "moderator")
-        for _ in range(2):  # a read, then from memory
+        for _ in range(2):  # the first answer reads the database, the second comes from memory
             assert await statuses(connections, revocation.path, device) == [200] * len(connections)
         await revocation.happen(house, connections[number % len(connections)], device)
         after = await statuses(connections, revocation.path, device)
@@ -130,12 +130,12 @@ async def revoked_one_by_one(house: House, connections: list[Connection]) -> int
 
 
 async def statuses(connections: list[Connection], path: str, device: Device) -> list[int]:
-    """Ask every worker at once."""
+    """Ask every worker at the same time, and return the statuses."""
     return await asyncio.gather(*(each.get(path, device.headers) for each in connections))
 
 
 def house_of(server: Server) -> House:
-    """Return a house of this process over a server's data, with its keys and its issuer."""
+    """Return a house in this process over the server's data, with its keys and its issuer."""
     secret = server.environment.get("GATELODGE_SECRET_KEY")
     database = server.environment.get("GATELODGE_DATABASE", "")
     data_dir = server.folder / "data"
@@ -167,9 +167,9 @@ async def nodes(tmp_path: Path, mongodb_address: str) -> AsyncIterator[list[Serv
 async def test_on_mongodb_the_other_node_refuses_in_time(
     nodes: list[Server], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Measured from the acknowledged write at one node to the first refusal by the other.
+    """The time runs from the acknowledged write at one node to the first refusal by the other.
 
-    The bound that holds whatever happens is `max_staleness`; the figures are printed.
+    The bound is `MAX_STALENESS`. The figures are printed.
     """
     house = house_of(nodes[0])
     async with house.open():
@@ -187,7 +187,7 @@ async def test_on_mongodb_the_other_node_refuses_in_time(
 
 
 async def seconds_until_refused(house: House, first: Connection, second: Connection) -> float:
-    """Sign a device out at the first node; say when the second one knows."""
+    """Sign a device out at the first node. Return the seconds until the second node refuses it."""
     device = await new_device(house)
     for connection in (first, second, second):
         assert await connection.get("/api/test/user", device.headers) == 200
@@ -199,7 +199,7 @@ async def seconds_until_refused(house: House, first: Connection, second: Connect
 
 
 def shown(latencies: list[float]) -> str:
-    """Return the figures for people."""
+    """Return the figures as text."""
     places = {"p50": 0.5, "p99": 0.99, "max": 1.0}
     last = len(latencies) - 1
     return ", ".join(

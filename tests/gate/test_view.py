@@ -1,4 +1,4 @@
-"""What memory holds of sessions and users, and how it forgets."""
+"""What memory knows about sessions and users, and how it forgets."""
 
 from dataclasses import replace
 
@@ -20,13 +20,13 @@ BOB = a_user("bob")
 
 
 def a_principal(user: object = ALICE) -> Principal:
-    """Return somebody on a device of their own."""
+    """Return this user, with a new session."""
     assert isinstance(user, type(ALICE))
     return principal_of(user, a_session(user_id=user.id))
 
 
 def a_view(*principals: Principal) -> View:
-    """Return a view that knows these."""
+    """Return a view that knows these principals."""
     view = View()
     for principal in principals:
         view.keep(principal, seen=view.changes)
@@ -72,7 +72,7 @@ steps = st.lists(
 
 @given(most=st.integers(2, 20), steps=steps)
 def test_it_is_bounded_and_never_answers_with_what_is_older(most: int, steps: list[object]) -> None:
-    """It may forget, but what it finds is what was put last, and never what was forgotten."""
+    """It may forget entries. What it finds is always the value that was put last."""
     recent: Recent[int, int] = Recent(most)
     truth: dict[int, int] = {}
     for step, key, value in steps:  # type: ignore[misc]
@@ -127,7 +127,7 @@ def test_to_forget_a_user_is_to_forget_all_of_their_sessions_and_no_other() -> N
 
 
 def test_a_session_that_is_read_again_brings_no_older_one_back() -> None:
-    """Each was read before the user changed, but for the one that was read since."""
+    """One session was read before the user changed. Another was read after that, and is known."""
     before, since = a_principal(), a_principal()
     view = a_view(before)
     view.forget(ALICE.id)
@@ -161,7 +161,7 @@ def test_to_forget_everything_is_to_forget_everything() -> None:
 
 
 def test_what_was_read_while_something_changed_is_not_kept() -> None:
-    """It may be older than the change, whatever changed: the reader cannot know."""
+    """It may be older than the change. The reader cannot know what changed."""
     alice = a_principal()
     for changed in (ALICE.id, alice.session_id, BOB.id, "key_x", None):
         view = View()
@@ -174,7 +174,7 @@ def test_what_was_read_while_something_changed_is_not_kept() -> None:
 
 
 def test_a_dead_session_is_known_until_something_changes_about_it() -> None:
-    """A session can live again: when its user changes the password in it."""
+    """A session can live again: when its user changes the password, this session goes on."""
     alice = a_principal()
     view = View()
     view.keep_dead(alice.session_id, alice.subject, seen=view.changes)
@@ -208,7 +208,7 @@ def test_the_view_is_bounded() -> None:
 
 
 def a_principal_of(number: int) -> Principal:
-    """Return a principal made cheaply, one for each number."""
+    """Return a principal that is cheap to make, another one for each number."""
     return replace(
         _TEMPLATE,
         subject=type(_TEMPLATE.subject)(f"usr_{number}"),
@@ -219,8 +219,8 @@ def a_principal_of(number: int) -> Principal:
 _TEMPLATE = a_principal()
 
 
-def test_a_session_that_did_not_stand_is_looked_at_again_when_its_user_changes() -> None:
-    """Somebody who was disabled may be let in again."""
+def test_a_dead_session_is_read_again_when_its_user_changes() -> None:
+    """A disabled user may be enabled again."""
     view = View()
     alice = a_principal()
     view.keep_dead(alice.session_id, alice.subject, seen=view.changes)
