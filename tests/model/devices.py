@@ -1,6 +1,6 @@
-"""The refresh protocol's rules, told over a few plain values (security.md, section 5).
+"""The rules of the refresh protocol, as a simple model (security.md, section 5).
 
-No line of the service is used here but the one that writes a token.
+The model uses nothing of the service except the function that writes a token.
 """
 
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ from gatelodge.sessions.store import Session
 from tests.model.lodge import GRACE, IDLE, LIFE
 
 Outcome: TypeAlias = str | type[Refusal]
-"""What comes of presenting a refresh token: another one, or a refusal."""
+"""The result of presenting a refresh token: another refresh token, or a refusal."""
 
 REUSED = "refresh_token_reused"
 SIGNED_OUT = "signed_out"
@@ -23,7 +23,7 @@ SIGNED_OUT = "signed_out"
 
 @dataclass(eq=False, slots=True)
 class Person:
-    """A user, as the rules see one."""
+    """A user in the model."""
 
     id: UserId
     password_hash: str
@@ -33,18 +33,19 @@ class Person:
 
 @dataclass(eq=False, slots=True)
 class Device:
-    """A session, as the rules see one, and what its owner holds.
+    """A session in the model, and the token that its owner holds.
 
     Attributes:
-        opened: the record as it was when the owner signed in.
-        person: whose it is.
-        epoch: the person's epoch that it goes with.
-        tokens: the refresh token of every generation so far; the last one is current.
-        traded_at: when each of them but the last one was traded.
-        used_at: when it was last used.
+        opened: the session's record at the sign-in.
+        person: the owner.
+        writer: writes the refresh tokens.
+        epoch: the owner's epoch that the session belongs to.
+        tokens: the refresh tokens of all generations so far. The last one is current.
+        traded_at: when each token except the last one was traded.
+        used_at: when the session was last used.
         owned: the newest refresh token that the owner was given.
-        ended_why: why it was ended, or None.
-        lawful: whether every token presented so far came from the owner, and in time.
+        ended_why: why the session was ended, or None.
+        lawful: whether all tokens presented so far came from the owner, and in time.
     """
 
     opened: Session
@@ -59,17 +60,17 @@ class Device:
     lawful: bool = True
 
     def __post_init__(self) -> None:
-        """Begin with the token of the sign-in."""
+        """Write the first token, which the owner got at the sign-in."""
         self.tokens = [self.writer.write(self.opened, 0)]
         self.owned = self.tokens[0]
 
     def __repr__(self) -> str:
-        """Tell where it stands, for the program that a failure prints."""
+        """Describe the device, for the steps that Hypothesis prints after a failure."""
         return f"<device, {len(self.tokens) - 1} trades, {self.ended_why or 'not ended'}>"
 
     @property
     def next_token(self) -> str:
-        """The token of the generation to come."""
+        """The token of the next generation."""
         return self.writer.write(self.opened, len(self.tokens))
 
     def token_before(self, trades: int) -> str:
@@ -78,31 +79,31 @@ class Device:
 
     @property
     def expires_at(self) -> datetime:
-        """When its life ends whatever happens."""
+        """When the session ends even if it is used."""
         return self.opened.created_at + LIFE
 
     def is_live(self, now: datetime) -> bool:
-        """Say whether its owner is signed in by it, but for how long it was idle."""
+        """Say whether the owner is signed in, without a look at how long the session was idle."""
         person = self.person
         signed_in = self.ended_why is None and self.epoch == person.epoch and not person.disabled
         return signed_in and now < self.expires_at
 
     def lives(self, now: datetime) -> bool:
-        """Say whether its current token can be traded."""
+        """Say whether the current token can be traded."""
         return self.is_live(now) and now < self.used_at + IDLE
 
     def is_forgiven(self, token: str, now: datetime) -> bool:
-        """Say whether nobody is suspected who presents this token."""
+        """Say whether this token can be presented without looking stolen."""
         traded_at = self.when_traded(token)
         return traded_at is None or now < traded_at + GRACE
 
     def when_traded(self, token: str) -> datetime | None:
-        """Return when one of its tokens was traded first, or None if it never was."""
+        """Return when a token was first traded, or None if it never was."""
         place = self.tokens.index(token)
         return self.traded_at[place] if place < len(self.traded_at) else None
 
     def outcome(self, token: str, now: datetime) -> Outcome:
-        """Return what comes of trading one of its tokens."""
+        """Return the result of trading a token."""
         if (refusal := self.refusal(now)) is not None:
             return refusal
         if token == self.tokens[-1]:
@@ -112,7 +113,7 @@ class Device:
         return RefreshTokenReused
 
     def refusal(self, now: datetime) -> type[Refusal] | None:
-        """Return what every token of it is refused with, or None while it lives."""
+        """Return the refusal for every token of this session, or None while it lives."""
         if self.ended_why is not None:
             return InvalidRefreshToken
         if now >= min(self.expires_at, self.used_at + IDLE):
@@ -120,7 +121,7 @@ class Device:
         return None if self.lives(now) else InvalidRefreshToken
 
     def follow(self, outcome: Outcome, now: datetime) -> None:
-        """Take over what a trade did."""
+        """Apply the result of a trade to the model."""
         if outcome is RefreshTokenReused:
             self.ended_why = REUSED
         elif outcome == self.next_token:

@@ -1,4 +1,4 @@
-"""The session service over real stores, for rules that are no coroutines."""
+"""The session service over real stores, for rules that are plain functions."""
 
 import asyncio
 import contextlib
@@ -27,13 +27,13 @@ ACCESS_LIFE = timedelta(minutes=10)
 
 @dataclass(frozen=True, slots=True)
 class Lodge:
-    """What the rules of a model drive.
+    """The real service that the rules of a model use.
 
     Attributes:
-        stores: real ones, opened once for all examples.
-        service: the real service over them.
-        clock: what time it is; it never goes back, not between examples either.
-        runner: the event loop that all of them live in.
+        stores: real stores, opened once for all examples.
+        service: the real service over these stores.
+        clock: the time. It never goes back, not between examples either.
+        runner: the event loop that everything runs in.
     """
 
     stores: Stores
@@ -42,13 +42,13 @@ class Lodge:
     runner: asyncio.Runner
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Return what a coroutine returns."""
+        """Run a coroutine, and return its result."""
         return self.runner.run(work)
 
 
 @contextlib.contextmanager
 def open_lodge(address: str) -> Iterator[Lodge]:
-    """Yield the service over the database at an address, which is empty yet."""
+    """Yield the service over the empty database at this address."""
     stores, clock = open_stores(address), FakeClock()
     stores.database.migrate()
     with asyncio.Runner() as runner:

@@ -1,4 +1,4 @@
-"""The refresh protocol: whatever owners, thieves and clocks do, its rules say what comes of it."""
+"""The refresh protocol: the service follows its rules, whatever owners, thieves and clocks do."""
 
 import asyncio
 import os
@@ -60,7 +60,7 @@ def lodge(address: str) -> Iterator[Lodge]:
 def test_the_service_keeps_the_refresh_protocol(
     lodge: Lodge, request: pytest.FixtureRequest
 ) -> None:
-    """In every order of sign-ins, refreshes, thefts, endings and waits, on both databases."""
+    """Sign-ins, refreshes, thefts, endings and waits come in any order, on both databases."""
     run_state_machine_as_test(
         lambda: RefreshProtocol(lodge),
         settings=settings(
@@ -78,7 +78,7 @@ class RefreshProtocol(RuleBasedStateMachine):
     """Ann with her phone and her laptop, Bob with his tablet, a thief, and a clock."""
 
     def __init__(self, lodge: Lodge) -> None:
-        """Drive this service."""
+        """Use this service."""
         super().__init__()
         self.lodge = lodge
         self.devices: dict[str, Device] = {}
@@ -86,41 +86,41 @@ class RefreshProtocol(RuleBasedStateMachine):
 
     @initialize(deliveries=st.tuples(DELIVERIES, DELIVERIES, DELIVERIES))
     def begin(self, deliveries: tuple[Delivery, Delivery, Delivery]) -> None:
-        """Two people sign up, and in on every device."""
+        """Two people sign up, and sign in on every device."""
         ann, bob = self._sign_up(), self._sign_up()
         for name, person, delivery in zip(NAMES, (ann, ann, bob), deliveries, strict=True):
             self._sign_in(name, person, delivery)
 
     @rule(name=DEVICES, delivery=DELIVERIES)
     def sign_in(self, name: str, delivery: Delivery) -> None:
-        """Somebody opens another session, and forgets about the one before."""
+        """A user opens another session on a device, and no longer uses the one before."""
         person = self.devices[name].person
         if not person.disabled:
             self._sign_in(name, person, delivery)
 
     @rule(name=DEVICES, moment=MOMENTS, times=st.integers(1, 3))
     def refresh(self, name: str, moment: timedelta | None, times: int) -> None:
-        """The owner trades what they hold and keeps what they get, perhaps several times."""
+        """The owner trades the token and keeps the new one, perhaps several times."""
         self._wait_for_grace(self.devices[name], self.devices[name].owned, moment)
         for _ in range(times):
             self._keep(name, self._present_as_owner(name))
 
     @rule(name=DEVICES, retry=MOMENTS)
     def refresh_with_a_lost_reply(self, name: str, retry: timedelta | None) -> None:
-        """The owner trades what they hold, never hears of it, and may ask again."""
+        """The owner trades the token, gets no answer, and may ask again."""
         self._present_as_owner(name)
         if retry is not None:
             self.refresh(name, retry, times=1)
 
     @rule(name=DEVICES, tabs=st.integers(2, 5), moment=MOMENTS)
     def refresh_in_parallel_tabs(self, name: str, tabs: int, moment: timedelta | None) -> None:
-        """Several tabs trade one token in one instant, and all get the same."""
+        """Several tabs trade one token in one instant, and all get the same new token."""
         self._wait_for_grace(self.devices[name], self.devices[name].owned, moment)
         self._keep(name, self._present_as_owner(name, times=tabs))
 
     @rule(name=DEVICES, age=AGES, moment=MOMENTS, times=st.integers(1, 3))
     def refresh_as_thief(self, name: str, age: int, moment: timedelta | None, times: int) -> None:
-        """A thief trades a copy of any token; one that is too old ends the session for both."""
+        """A thief trades a copy of a token. If it is too old, the session ends for both."""
         device = self.devices[name]
         token = device.token_before(age)
         self._wait_for_grace(device, token, moment)
@@ -133,7 +133,7 @@ class RefreshProtocol(RuleBasedStateMachine):
 
     @rule(name=DEVICES)
     def refresh_parent_and_child_at_once(self, name: str) -> None:
-        """A late tab brings the token before the current one while another trades that."""
+        """A late tab sends the token before the current one, while another trades the current."""
         device = self.devices[name]
         if not device.traded_at or not device.lives(self.now):
             return
@@ -151,14 +151,17 @@ class RefreshProtocol(RuleBasedStateMachine):
 
     @rule(name=DEVICES)
     def refresh_with_a_token_from_the_future(self, name: str) -> None:
-        """Somebody put the database back to an older state: refused, and nobody is suspected."""
+        """The database was put back to an older state.
+
+        A newer token is refused, and does not count as stolen.
+        """
         device = self.devices[name]
         refusal = device.refusal(self.now) or InvalidRefreshToken
         assert self._trade(device, device.next_token) == [refusal]
 
     @rule(name=DEVICES)
     def renew_access(self, name: str) -> None:
-        """The tutorial's refresh trades nothing, and takes every token of a live session."""
+        """The tutorial's refresh rotates nothing, and accepts every token of a live session."""
         device = self.devices[name]
         refusal = device.refusal(self.now)
         for token in (device.tokens[0], *device.tokens[-2:]):
@@ -171,7 +174,7 @@ class RefreshProtocol(RuleBasedStateMachine):
 
     @rule(name=DEVICES, way=ENDINGS)
     def end(self, name: str, way: str) -> None:
-        """One session is ended, or all of one person."""
+        """One session of a user ends, or all of them."""
         device = self.devices[name]
         match way:
             case "sign out":
@@ -188,7 +191,7 @@ class RefreshProtocol(RuleBasedStateMachine):
 
     @rule(name=DEVICES)
     def change_password(self, name: str) -> None:
-        """All other devices end: a browser goes on in a new session, a client in its own."""
+        """All other sessions end. A browser gets a new session, another client keeps its own."""
         device = self.devices[name]
         if not device.lives(self.now):
             return
@@ -207,12 +210,12 @@ class RefreshProtocol(RuleBasedStateMachine):
 
     @rule(name=DEVICES, off=ENDS)
     def leave_unused(self, name: str, off: timedelta) -> None:
-        """A device is left alone until it is too long unused, or the last moment before."""
+        """A device is not used until it is idle for too long, or until just before."""
         self._wait_until(self.devices[name].used_at + IDLE + off)
 
     @rule(name=DEVICES, off=ENDS)
     def use_to_the_end(self, name: str, off: timedelta) -> None:
-        """A device is used until it is too old, or the last moment before."""
+        """A device is used until its session is too old, or until just before."""
         device = self.devices[name]
         end = device.expires_at + off
         while device.lives(self.now) and device.used_at + IDLE <= end:
@@ -222,7 +225,7 @@ class RefreshProtocol(RuleBasedStateMachine):
 
     @invariant()
     def records_are_as_the_rules_say(self) -> None:
-        """Generation, times and end of every session."""
+        """Every session's record has the generation, the times and the end of the model."""
         for device in self.opened:
             record = self._record(device)
             assert (record.revoked_at is None) == (device.ended_why is None)
@@ -237,7 +240,10 @@ class RefreshProtocol(RuleBasedStateMachine):
             )
 
     def teardown(self) -> None:
-        """One token at most can be traded, thefts were told of once, and nothing else is kept."""
+        """Check the end: one token at most can be traded, each theft has one event.
+
+        Nothing else is kept.
+        """
         self._check_lists()
         self.lodge.run(self._check_events())
         for device in self.opened:
@@ -247,7 +253,7 @@ class RefreshProtocol(RuleBasedStateMachine):
 
     @property
     def now(self) -> datetime:
-        """What time it is."""
+        """The time."""
         return self.lodge.clock.now()
 
     @property
@@ -274,7 +280,7 @@ class RefreshProtocol(RuleBasedStateMachine):
         return device
 
     def _present_as_owner(self, name: str, *, times: int = 1) -> Outcome:
-        """Trade the owner's token; one who keeps the rules is never suspected."""
+        """Trade the owner's token. An owner who follows the rules is never taken for a thief."""
         device = self.devices[name]
         device.lawful = device.lawful and device.is_forgiven(device.owned, self.now)
         lived = device.lives(self.now)
@@ -285,11 +291,11 @@ class RefreshProtocol(RuleBasedStateMachine):
         return outcome
 
     def _present(self, device: Device, token: str, *, times: int = 1) -> Outcome:
-        """Trade a token, perhaps several times at once, and see that the rules are kept."""
+        """Trade a token, perhaps several times at once, and check the result."""
         expected = device.outcome(token, self.now)
         outcomes = set(self._trade(device, *[token] * times))
         if expected is RefreshTokenReused:
-            outcomes.discard(InvalidRefreshToken)  # another one of them has ended it already
+            outcomes.discard(InvalidRefreshToken)  # another trade has ended it already
         assert outcomes == {expected}
         device.follow(expected, self.now)
         return expected
@@ -313,7 +319,7 @@ class RefreshProtocol(RuleBasedStateMachine):
         assert (claims.subject, claims.session_id) == (device.person.id, device.opened.id)
 
     def _sign_out_amid_a_refresh(self, device: Device) -> None:
-        """Whatever the refresh answers, the session is over."""
+        """Sign out during a refresh. The session is over, whatever the refresh answers."""
         expected = device.outcome(device.owned, self.now)
         if not isinstance(expected, str):
             return
@@ -333,7 +339,7 @@ class RefreshProtocol(RuleBasedStateMachine):
         await self.lodge.service.sign_out(device.opened.id, Actor(device.person.id, ORIGIN))
 
     def _end_from_lists(self, device: Device) -> None:
-        """Only its owner can end one device, and only one that stands."""
+        """Only the owner can end a device, and only a live one."""
         for person in self._people:
             user, stands = self._user(person), device.is_live(self.now)
             ending = self.lodge.service.end_own(user, device.opened.id, ORIGIN)
@@ -345,7 +351,7 @@ class RefreshProtocol(RuleBasedStateMachine):
                     self.lodge.run(ending)
 
     def _sign_out_everywhere(self, person: Person) -> None:
-        """Every session of one person ends, even one that was being opened at that moment."""
+        """Every session of one person ends, also one that was being opened at that moment."""
         user = self._user(person)
         self.lodge.run(self.lodge.service.sign_out_everywhere(person.id, Actor(person.id, ORIGIN)))
         late = self.lodge.run(self.lodge.service.open(user, "bearer", ORIGIN))
@@ -354,14 +360,14 @@ class RefreshProtocol(RuleBasedStateMachine):
         assert self._present(device, device.owned) is InvalidRefreshToken
 
     def _disable(self, person: Person) -> None:
-        """An operator keeps somebody out, and whatever they hold dies."""
+        """An operator disables a user, and all their sessions end."""
         changed = self.lodge.run(self.lodge.stores.users.disable(person.id, self.now))
         assert changed is not person.disabled
         person.epoch += changed
         person.disabled = True
 
     def _enable(self, person: Person) -> None:
-        """An operator lets somebody in again; what died stays dead."""
+        """An operator enables a user again. Ended sessions stay ended."""
         assert self.lodge.run(self.lodge.stores.users.enable(person.id))
         person.disabled = False
 
@@ -371,7 +377,7 @@ class RefreshProtocol(RuleBasedStateMachine):
         return user
 
     def _keep(self, name: str, outcome: Outcome) -> None:
-        """Keep a token; whoever is refused signs in again, or complains of being disabled."""
+        """Keep the new token. An owner who is refused signs in again, or is enabled again."""
         device = self.devices[name]
         if isinstance(outcome, str):
             device.owned = outcome
@@ -394,7 +400,7 @@ class RefreshProtocol(RuleBasedStateMachine):
         return await self.lodge.service.continue_as(user, session, ORIGIN)
 
     def _wait_for_grace(self, device: Device, token: str, moment: timedelta | None) -> None:
-        """Wait until about the end of a traded token's grace, or not at all."""
+        """Wait until just before or after the end of the token's grace, or do not wait."""
         traded_at = device.when_traded(token)
         if traded_at is not None and moment is not None:
             self._wait_until(traded_at + GRACE + moment)
@@ -411,7 +417,7 @@ class RefreshProtocol(RuleBasedStateMachine):
         return session
 
     def _check_lists(self) -> None:
-        """Everybody sees the devices that can go on, and only theirs."""
+        """Check that users see their own devices that are still signed in, and no others."""
         for person in self._people:
             user = self._user(person)
             assert (user.epoch, user.disabled_at is not None) == (person.epoch, person.disabled)
@@ -428,7 +434,7 @@ class RefreshProtocol(RuleBasedStateMachine):
             assert suspected.count(device.opened.id) == (device.ended_why == REUSED)
 
     async def _check_one_heir(self, device: Device) -> None:
-        """Of all generations, the current one moves the session on, and none once it ended."""
+        """Check that only the current generation can rotate, and none after the end."""
         sessions, last = self.lodge.stores.sessions, len(device.traded_at)
         moved = await asyncio.gather(
             *(sessions.rotate(device.opened.id, g, self.now) for g in range(last + 1))
