@@ -1,4 +1,4 @@
-"""Fixtures of the pages' tests."""
+"""Fixtures for the tests of the pages."""
 
 import httpx
 import pytest
@@ -8,5 +8,5 @@ from tests.pages.reader import Reader
 
 @pytest.fixture
 def reader(client: httpx.AsyncClient) -> Reader:
-    """Return somebody with a browser who was never here."""
+    """Return a new visitor with a browser."""
     return Reader(client)

