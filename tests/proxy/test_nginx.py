@@ -1,4 +1,4 @@
-"""The guide's nginx, run as it stands in the guide: a real one, before a site and Gatelodge."""
+"""A real nginx with the configuration of the guide, in front of a site and Gatelodge."""
 
 import contextlib
 import json
@@ -27,7 +27,7 @@ START_SECONDS = 10.0
 ACCESS_SECONDS = 3
 
 VISITOR, MADE_UP = "127.0.0.2", "203.0.113.9"
-"""Where a visitor comes from, other than nginx, and where one says to come from."""
+"""The visitor's real address, which is not nginx's, and the address that the visitor claims."""
 
 BROWSER = {"Accept": "text/html,*/*;q=0.8"}
 SPOOFED = {
@@ -58,12 +58,12 @@ http {{
 
 
 class Site(BaseHTTPRequestHandler):
-    """A site without a thought of its own: it says what it was sent."""
+    """A site that answers every request with a description of that request."""
 
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        """Answer with the request."""
+        """Answer with the request as JSON."""
         length = int(self.headers.get("Content-Length", 0))
         seen = {
             "method": self.command,
@@ -78,11 +78,11 @@ class Site(BaseHTTPRequestHandler):
         self.wfile.write(answer)
 
     def do_POST(self) -> None:
-        """Answer alike."""
+        """Answer in the same way."""
         self.do_GET()
 
     def log_message(self, *_: Any) -> None:
-        """Say nothing."""
+        """Write no log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,20 +90,21 @@ class Guarded:
     """A site behind nginx, and the Gatelodge that nginx asks.
 
     Attributes:
-        url: where browsers go.
+        url: the address for browsers.
+        server: the Gatelodge behind nginx.
     """
 
     url: str
     server: Server
 
     def browser(self, address: str = "127.0.0.1") -> httpx.Client:
-        """Return a browser at an address that keeps cookies and follows nothing by itself."""
+        """Return a browser at this address. It keeps cookies, and follows no redirect by itself."""
         transport = httpx.HTTPTransport(local_address=address)
         return httpx.Client(base_url=self.url, headers=BROWSER, transport=transport)
 
     @contextlib.contextmanager
     def signed_up(self, name: str, address: str = "127.0.0.1") -> Iterator[httpx.Client]:
-        """Yield a browser in which somebody new has signed in."""
+        """Yield a browser in which a new user is signed in."""
         account = {"username": name, "email": f"{name}@example.org", "password": PASSWORD}
         with self.browser(address) as browser:
             assert browser.post("/api/auth/signup", json=account).status_code == 200
@@ -111,7 +112,7 @@ class Guarded:
             yield browser
 
     def sign_in(self, browser: httpx.Client, name: str) -> None:
-        """Sign in by cookies."""
+        """Sign in with cookies."""
         wanted = {"username": name, "password": PASSWORD}
         response = browser.post("/api/auth/signin", json=wanted, headers={"Origin": self.url})
         assert response.status_code == 200
@@ -120,7 +121,7 @@ class Guarded:
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[int]:
-    """Yield the port of the site behind."""
+    """Yield the port of the site behind nginx."""
     with ThreadingHTTPServer(("127.0.0.1", 0), Site) as running:
         thread = threading.Thread(target=running.serve_forever)
         thread.start()
@@ -156,7 +157,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory, site: int) -> Iterator[Gua
 
 
 def find_nginx() -> str:
-    """Return the path of nginx; where there is none, skip, or fail where CI promises one."""
+    """Return the path of nginx. Without it, skip the test, or fail it if `CI` is `true`."""
     found = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
     if found is None:
         reason = "no nginx: apt-get install nginx-light"
@@ -167,7 +168,7 @@ def find_nginx() -> str:
 
 
 def write_configuration(folder: Path, port: int, site: int, gatelodge: int) -> Path:
-    """Write the guide's configuration with other ports; return its path."""
+    """Write the guide's configuration with other ports, and return its path."""
     block = next(each.text for each in blocks_of(GUIDE) if "auth_request" in each.text)
     for written, real in (
         ("listen 80;", f"listen 127.0.0.1:{port};"),
@@ -176,7 +177,7 @@ def write_configuration(folder: Path, port: int, site: int, gatelodge: int) -> P
     ):
         assert block.count(written) == 1
         block = block.replace(written, real)
-    # Started by root, nginx would give its workers to `nobody`, who may not enter the folder.
+    # If root starts nginx, its workers run as `nobody`, who may not enter the folder.
     user = "user root;" if os.geteuid() == 0 else ""
     path = folder / "nginx.conf"
     path.write_text(MAIN.format(folder=folder, user=user, site=block))
@@ -184,7 +185,7 @@ def write_configuration(folder: Path, port: int, site: int, gatelodge: int) -> P
 
 
 def wait_for_answer(url: str, folder: Path, process: subprocess.Popen[bytes]) -> None:
-    """Return when nginx answers."""
+    """Wait until nginx answers."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         assert process.poll() is None, (folder / "error.log").read_text()
@@ -205,7 +206,7 @@ def seen_by_the_site(response: httpx.Response) -> dict[str, Any]:
 
 
 def identity_in(seen: dict[str, Any]) -> dict[str, str]:
-    """Return what the site was told of the caller, under whatever spelling."""
+    """Return the headers with the caller's identity that the site got, in any spelling."""
     return {
         name: value for name, value in seen["headers"].items() if re.fullmatch(r"x.auth.\w+", name)
     }
@@ -234,7 +235,7 @@ def test_a_browser_is_led_to_the_sign_in_page_and_back_to_where_it_wanted(
 
 
 def test_the_link_for_the_first_administrator_works(guarded: Guarded) -> None:
-    """Before there is one: the tests below make some."""
+    """There is no administrator yet: the tests below make some."""
     link = re.search(
         r"^ *(http\S+/setup\?token=\S+)$", guarded.server.log.read_text(), re.MULTILINE
     )
@@ -264,7 +265,7 @@ def test_what_is_for_whoever_runs_gatelodge_is_not_reached(guarded: Guarded) -> 
 
 
 def test_a_visitor_is_known_by_their_own_address(guarded: Guarded) -> None:
-    """Whatever they say it is, on every way on which nginx asks Gatelodge."""
+    """The address that they claim is ignored, on every way on which nginx asks Gatelodge."""
     with guarded.signed_up("traveller", VISITOR) as traveller:
         traveller.headers["X-Forwarded-For"] = MADE_UP
         guarded.sign_in(traveller, "traveller")
@@ -332,7 +333,7 @@ def test_what_nginx_asks_cannot_be_asked_from_outside(guarded: Guarded) -> None:
 
 
 def test_a_role_opens_its_part_of_the_site_from_the_next_request_on(guarded: Guarded) -> None:
-    """Commands take their time: cookies may have to be renewed on the way."""
+    """Commands take some time, so cookies may have to be renewed in between."""
     with guarded.signed_up("eve"), guarded.signed_up("ada") as ada:
         ada.follow_redirects = True
         assert ada.get("/admin/users", headers=SPOOFED).status_code == 403
@@ -366,7 +367,10 @@ def test_a_body_reaches_the_site_and_nobody_else(guarded: Guarded) -> None:
 
 
 def test_cookies_whose_time_is_over_are_renewed_and_reach_the_browser(guarded: Guarded) -> None:
-    """Twice, past the grace: who lost one of the new cookies would be taken for a thief."""
+    """The cookies are renewed twice, each time after the grace.
+
+    If the browser did not get one of the new cookies, it would look like a thief.
+    """
     with guarded.signed_up("stayer") as stayer:
         for method in ("GET", "POST"):
             before = dict(stayer.cookies)
@@ -386,7 +390,10 @@ def test_cookies_whose_time_is_over_are_renewed_and_reach_the_browser(guarded: G
 
 
 def test_renewed_cookies_lead_back_to_a_long_address_too(guarded: Guarded) -> None:
-    """Cookies, headers and a `Location` of 4,000 characters: more than nginx takes by itself."""
+    """The headers have cookies and a `Location` of 4,000 characters.
+
+    That is more than nginx accepts without the guide's settings.
+    """
     path = "/search?q=" + "a" * 3980
     with guarded.signed_up("searcher") as searcher:
         time.sleep(ACCESS_SECONDS + 0.5)
@@ -397,7 +404,7 @@ def test_renewed_cookies_lead_back_to_a_long_address_too(guarded: Guarded) -> No
 
 
 def test_without_gatelodge_nobody_passes(guarded: Guarded, tmp_path: Path) -> None:
-    """The last one: it stops the server."""
+    """This test must be the last one, since it stops the server."""
     with guarded.signed_up("unlucky") as unlucky:
         assert unlucky.get("/").status_code == 200
         guarded.server.stop()
