@@ -1,4 +1,4 @@
-"""Access tokens: what they say, when they end, and everything that does not pass for one."""
+"""Access tokens: what they say, when they end, and what is refused as one."""
 
 import asyncio
 import base64
@@ -62,7 +62,7 @@ Forge = Callable[..., str]
 
 @pytest.fixture
 def forge(tokens: AccessTokens) -> Forge:
-    """Return what signs, with our own key, a token that differs from a good one."""
+    """Return a function that changes a good token, and signs the result with our own key."""
 
     def forged(*, header: dict[str, Any] | None = None, **claims: Any) -> str:
         good_header, good_claims, _ = parts(issue(tokens))
@@ -378,7 +378,7 @@ async def test_a_text_that_is_not_the_one_way_to_write_a_token_is_refused(
 
 
 async def test_stray_bits_in_the_last_character_are_refused(tokens: AccessTokens) -> None:
-    """64 bytes end in a character of which four bits count for nothing."""
+    """A signature has 64 bytes, so four bits of its last base64url character mean nothing."""
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
     token = issue(tokens)
     twins = [token[:-1] + one for one in alphabet if one != token[-1]]

@@ -1,4 +1,4 @@
-"""What operators and people do with accounts, where a request can hardly reach."""
+"""Accounts: cases that a test with one request can hardly reach."""
 
 import asyncio
 from pathlib import Path
@@ -17,13 +17,13 @@ from tests.support.people import PASSWORD, Person
 
 @pytest.fixture
 def settings(tmp_path: Path, request: pytest.FixtureRequest) -> Settings:
-    """Return the default settings with those that the test names."""
+    """Return the default settings, changed by those that the test names."""
     return Settings(data_dir=tmp_path, **getattr(request, "param", {}))
 
 
 @pytest.mark.parametrize("way", ["delete", "disable", "withdraw"])
 async def test_two_administrators_who_go_at_once_do_not_leave_none(house: House, way: str) -> None:
-    """Each sees the other one still there; in the end somebody can administer."""
+    """Each of them still sees the other one. At the end there is an administrator."""
     users = [
         await house.accounts.create(
             NewUser(name, f"{name}@example.com", PASSWORD, (ADMIN,)), COMMAND
@@ -43,7 +43,7 @@ async def test_two_administrators_who_go_at_once_do_not_leave_none(house: House,
 async def test_a_name_that_is_not_ascii_goes_through_forward_auth(
     client: httpx.AsyncClient, house: House
 ) -> None:
-    """A name is shown as typed; the proxy gets it whole, cold and warm."""
+    """The proxy gets the name as it was typed, from the fast door and from the route behind it."""
     person = Person("ａｌｉｃｅ", client)
     body = {"username": person.name, "email": "alice@example.com", "password": PASSWORD}
     assert (await client.post("/api/auth/signup", json=body)).status_code == 200
@@ -62,6 +62,6 @@ async def test_a_name_that_is_not_ascii_goes_through_forward_auth(
 )
 @pytest.mark.parametrize("password", ["little swans", "SWANS.EXAMPLE.COM", "Gatelodge"])
 async def test_nobody_has_the_name_of_the_site_for_a_password(house: House, password: str) -> None:
-    """Nor that of its host or of this product (ASVS 6.2.11)."""
+    """The names of its host and of this product are refused too (ASVS 6.2.11)."""
     with pytest.raises(RejectedPassword):
         await house.accounts.create(NewUser("ann", "ann@example.com", password), COMMAND)

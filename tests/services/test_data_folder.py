@@ -1,4 +1,4 @@
-"""Who may enter the folder with the database and the secret key."""
+"""Who may enter the data folder, which has the database and the secret key."""
 
 import os
 from pathlib import Path
@@ -22,7 +22,7 @@ def a_folder(tmp_path: Path, mode: int, *names: str) -> Path:
 
 
 def mode_of(path: Path) -> int:
-    """Return what may be done with it."""
+    """Return the permission bits of a path."""
     return path.stat().st_mode & 0o7777
 
 
@@ -38,7 +38,7 @@ def test_a_folder_of_the_servers_own_is_closed(
 
 @pytest.mark.parametrize("other", [".bashrc", "letter.txt", "lost+found"])
 def test_a_folder_with_other_files_is_left_alone_and_warned_of(tmp_path: Path, other: str) -> None:
-    """Somebody's home, perhaps, or one that is shared on purpose."""
+    """It may be somebody's home, or be shared on purpose."""
     folder = a_folder(tmp_path, 0o755, *OURS, other)
     warning = (
         f"other users may enter the data folder {folder}: "
@@ -49,7 +49,7 @@ def test_a_folder_with_other_files_is_left_alone_and_warned_of(tmp_path: Path, o
 
 
 def test_a_folder_for_everybody_is_left_alone_and_warned_of(tmp_path: Path) -> None:
-    """Such as /tmp, by its sticky bit, even where nothing else is in it."""
+    """A sticky bit, as /tmp has, shows that it is for everybody, even if it has no other files."""
     folder = a_folder(tmp_path, 0o1777, *OURS)
     assert "other users may enter" in (keep_private(folder) or "")
     assert mode_of(folder) == 0o1777
@@ -64,7 +64,7 @@ def test_somebody_elses_folder_is_left_alone_and_warned_of(tmp_path: Path) -> No
 
 
 def test_a_folder_without_our_files_is_none_of_our_business(tmp_path: Path) -> None:
-    """The data is in MongoDB, and the secret key in a setting."""
+    """Here the data is in MongoDB, and the secret key is in a setting."""
     folder = a_folder(tmp_path, 0o755, "letter.txt")
     assert keep_private(folder) is None
     assert keep_private(tmp_path / "nowhere") is None

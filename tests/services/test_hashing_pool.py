@@ -1,4 +1,4 @@
-"""How many hashes are computed at once, who waits, and who is sent away."""
+"""The hashing pool: how many hashes run at once, who waits, and who is refused."""
 
 import asyncio
 import os
@@ -15,7 +15,7 @@ from gatelodge.credentials.refusals import HashingBusy
 
 
 class Gate:
-    """Work that begins when a thread is free, and ends when the gate opens."""
+    """Work that begins when a thread is free, and ends when the gate is opened."""
 
     def __init__(self) -> None:
         self.seen: list[int] = []
@@ -51,7 +51,7 @@ async def pool(gate: Gate) -> AsyncIterator[HashingPool]:
 
 
 async def fill(pool: HashingPool, gate: Gate) -> list[asyncio.Task[int]]:
-    """Have one run and two wait, and return the three."""
+    """Start three tasks, of which one runs and two wait. Return the three."""
     tasks = [asyncio.create_task(pool.run(gate.pass_through, number)) for number in range(3)]
     await gate.until_begun()
     return tasks
@@ -86,7 +86,7 @@ async def test_a_pool_without_work_has_no_thread() -> None:
     await pool.close()
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only there a thread has its own priority")
+@pytest.mark.skipif(sys.platform != "linux", reason="only on Linux a thread has its own priority")
 async def test_the_threads_let_others_go_first(pool: HashingPool) -> None:
     usual = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
     thread = await pool.run(threading.get_native_id)
@@ -129,7 +129,7 @@ async def test_the_refusal_says_how_long_the_queue_takes(pool: HashingPool, gate
 async def test_one_who_hangs_up_while_waiting_frees_the_place(
     pool: HashingPool, gate: Gate
 ) -> None:
-    """The client is gone, so its password is never hashed and somebody else may wait."""
+    """The client is gone. Its password is never hashed, and another client gets the place."""
     running, gone, waiting = await fill(pool, gate)
     gone.cancel()
     with suppress(asyncio.CancelledError):

@@ -1,7 +1,7 @@
-"""Tokens and keys that are wrong in every way that is known, made here; and good ones beside them.
+"""Tokens and keys that are wrong in every known way, and good ones. All of them are made here.
 
-What is wrong is told in `tests/support/malformed.py`. The published vectors of the same classes
-run in `tests/test_wycheproof.py`, where they are there.
+`tests/support/malformed.py` says what is wrong with each. Published vectors of the same classes run
+in `tests/test_wycheproof.py`, if their files are present.
 """
 
 import pytest
@@ -25,7 +25,7 @@ async def test_a_good_token_is_accepted(name: str) -> None:
 
 @pytest.mark.parametrize("name", MALFORMED)
 async def test_a_malformed_token_is_refused(name: str) -> None:
-    """By a verifier that holds the key it came with, and by one that holds our key as well."""
+    """One verifier has the key of the token. Another verifier also has our key."""
     attempts = list(MALFORMED[name].make())
 
     assert attempts
@@ -37,7 +37,7 @@ async def test_a_malformed_token_is_refused(name: str) -> None:
 
 
 def test_the_signatures_with_changed_padding_are_changed_from_a_real_one() -> None:
-    """Otherwise they would be refused for being no signatures at all."""
+    """Otherwise they would be refused for another reason: they would be no signatures."""
     message, _, signature = pkcs1_token().rpartition(".")
 
     rsa_private_key().public_key().verify(

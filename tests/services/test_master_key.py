@@ -1,4 +1,4 @@
-"""The master key: what is refused as one, where it is kept, what it hides."""
+"""The master key: which texts are refused, where it is kept, and what it protects."""
 
 import errno
 import os
@@ -61,7 +61,7 @@ def test_each_purpose_has_its_own_key_which_is_the_same_next_time() -> None:
 
 
 def test_derivation_is_hkdf_sha256_and_never_changes() -> None:
-    """A release that derived otherwise would end every session and lose every signing key."""
+    """If a release derived keys in another way, all sessions and signing keys would be lost."""
     derived = MasterKey.from_text(TEXT).derive("signing-keys")
 
     assert derived.hex() == "32c3419a69c8e2cb47f6aa9eb229f23e3decba200030e41104d4142ba5533f26"

@@ -1,4 +1,4 @@
-"""Which usernames and e-mail addresses are taken, and which two are one."""
+"""Which usernames and e-mail addresses are accepted, and which of them count as the same."""
 
 import sys
 import unicodedata
@@ -97,7 +97,7 @@ def test_a_reserved_name_is_for_the_operator_only(name: str) -> None:
 
 
 def test_no_code_point_vanishes_into_an_allowed_name() -> None:
-    """What folds to allowed letters alone is something one sees: nothing hides in a name."""
+    """Every code point that becomes allowed letters is visible, so nothing can hide in a name."""
     for number in range(sys.maxunicode + 1):
         key = username_key(chr(number))
         hides = set(key) <= ALLOWED and unicodedata.category(chr(number))[0] in "CMZ"

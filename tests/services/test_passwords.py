@@ -113,7 +113,7 @@ def test_only_the_whole_password_is_compared_with_the_list() -> None:
 
 
 def test_the_list_holds_the_most_common_passwords_of_policy_length() -> None:
-    """OWASP ASVS 6.2.4 asks for 3000; each is found as it is and in capitals."""
+    """OWASP ASVS 6.2.4 asks for 3000 passwords. Each is found in lower and in upper case."""
     listed = files("gatelodge.credentials").joinpath("common_passwords.txt").read_text("utf-8")
     passwords = listed.splitlines()
 
@@ -178,7 +178,7 @@ def test_nobody_matches_whatever_password_is_tried() -> None:
 
 
 def test_the_hash_checked_for_an_unknown_user_costs_what_a_real_one_costs() -> None:
-    """The two differ in salt and tag alone, and those are of one length."""
+    """The two hashes differ only in salt and tag, and these have the same length."""
     real = HASHER.hash(GOOD).split("$")
     nobodys = HASHER._dummy_hash().split("$")
 

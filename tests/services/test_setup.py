@@ -1,4 +1,4 @@
-"""The first administrator's link, used by several at once, on every store."""
+"""The link for the first administrator is used several times at once, on every store."""
 
 import asyncio
 import secrets
@@ -25,7 +25,7 @@ ORIGIN = Origin(address="192.0.2.7")
 
 @pytest.fixture(params=["sqlite", "mongodb"])
 def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Settings]:
-    """Yield settings with a database of the test's own."""
+    """Yield settings with a new database for the test."""
     if request.param == "sqlite":
         yield Settings(data_dir=tmp_path, hash_threads=1)
         return
@@ -38,7 +38,7 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Setting
 
 @pytest.fixture
 async def houses(settings: Settings, clock: FakeClock) -> AsyncIterator[list[House]]:
-    """Yield two houses over one database, as two workers are."""
+    """Yield two houses over one database, like two workers."""
     one, other = build(settings, clock), build(settings, clock)
     await asyncio.to_thread(one.stores.database.migrate)
     async with one.open(), other.open():
@@ -46,12 +46,15 @@ async def houses(settings: Settings, clock: FakeClock) -> AsyncIterator[list[Hou
 
 
 def wanted(name: str) -> NewUser:
-    """Return a form with this name."""
+    """Return the form of a user with this name."""
     return NewUser(name, f"{name}@example.com", PASSWORD)
 
 
 async def together(houses: list[House], forms: list[NewUser]) -> list[str]:
-    """Send these forms at once, each to the next house; return the names made, or refusals."""
+    """Send the forms at once, in turn to the two houses.
+
+    Return for each form the name of the new user, or of the refusal.
+    """
     secret = await houses[0].setup.invite()
     assert secret is not None
     outcomes = await asyncio.gather(
@@ -72,7 +75,7 @@ async def together(houses: list[House], forms: list[NewUser]) -> list[str]:
 
 
 async def test_who_loses_the_race_for_the_link_leaves_no_user(houses: list[House]) -> None:
-    """Not even with a name that is reserved for the house."""
+    """This holds for reserved names too, which may be used here."""
     names = ["admin", "root", "support", "system", "account", "setup"]
 
     outcomes = await together(houses, [wanted(name) for name in names])
@@ -85,7 +88,7 @@ async def test_who_loses_the_race_for_the_link_leaves_no_user(houses: list[House
 
 
 async def test_one_form_sent_many_times_makes_one_administrator(houses: list[House]) -> None:
-    """And every answer says so, whichever the browser shows."""
+    """Every answer is a success, since the browser may show any of them."""
     outcomes = await together(houses, [wanted("admin")] * 6)
 
     assert outcomes == ["admin"] * 6
@@ -96,7 +99,7 @@ async def test_one_form_sent_many_times_makes_one_administrator(houses: list[Hou
 async def test_a_name_that_is_taken_at_the_last_moment_does_not_use_the_link_up(
     houses: list[House],
 ) -> None:
-    """A sign-up comes at another worker while the form's password waits to be hashed."""
+    """Somebody signs up at another worker while the form's password waits to be hashed."""
     house, other = houses
     secret = await house.setup.invite()
     assert secret is not None

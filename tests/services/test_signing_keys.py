@@ -1,4 +1,4 @@
-"""Signing keys: who makes them, when they sign, and how every process comes to know."""
+"""Signing keys: who makes them, when they sign, and how every process learns of them."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -55,7 +55,7 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 def process(store: SigningKeyStore, audit: AuditLog, clock: FakeClock) -> Process:
-    """Return what starts one more process over the same store."""
+    """Return a function that acts as another process over the same store."""
     return lambda: SigningKeys(store, MASTER_KEY, audit, clock, access_token_life=LIFE)
 
 
@@ -112,7 +112,10 @@ async def test_before_the_start_nothing_signs_and_nothing_verifies(process: Proc
 async def test_a_rotation_takes_over_when_every_cached_jwks_has_run_out(
     process: Process, clock: FakeClock
 ) -> None:
-    """Published at once, signing after max-age, gone when the last token it signed is."""
+    """A new key is published at once, and signs after the max-age of the key set.
+
+    The old key disappears when the last token that it signed has expired.
+    """
     keys = process()
     await keys.ensure()
     old = keys.signing_key()[0]
@@ -171,7 +174,7 @@ async def test_the_key_of_another_process_is_found_at_its_first_token(
 async def test_a_flood_of_forged_kids_asks_the_store_once_a_second(
     process: Process, clock: FakeClock
 ) -> None:
-    """Seen from outside: a key that appears within that second is found only after it."""
+    """This shows in its effect: a key that is added within that second is found after it."""
     ours, theirs = process(), process()
     await ours.ensure()
     await theirs.ensure()
@@ -205,10 +208,10 @@ async def test_a_dropped_key_verifies_nothing_anywhere_within_half_a_minute(
         await theirs.drop("key_that_never_was", COMMAND)
 
 
-async def test_a_doubt_outlives_a_reading_that_had_begun_before_it(
+async def test_an_invalidation_also_counts_for_a_read_that_began_before_it(
     process: Process, stores: Stores
 ) -> None:
-    """What it read may be from before the change that was doubted for."""
+    """What it read may be older than the change that led to the invalidation."""
     theirs, ours = process(), process()
     await theirs.ensure()
     await ours.ensure()
@@ -370,7 +373,7 @@ async def test_a_process_that_serves_stays_in_step_by_itself(
 async def test_a_rotation_cut_short_is_finished_by_the_next_process(
     process: Process, store: SigningKeyStore, clock: FakeClock
 ) -> None:
-    """The server died between publishing the new key and retiring the old one."""
+    """The server was killed between publishing the new key and retiring the old one."""
     keys = process()
     await keys.ensure()
     await keys._add(clock.now() + PUBLISH_LEAD, SERVER)
@@ -385,7 +388,7 @@ async def test_a_rotation_cut_short_is_finished_by_the_next_process(
 async def test_every_key_that_comes_or_goes_is_recorded_once(
     process: Process, stores: Stores, clock: FakeClock
 ) -> None:
-    """Whoever brought it about: the server by itself, on its schedule, or an operator."""
+    """The server may have done it by itself, or an operator by a command."""
     processes = [process() for _ in range(6)]
     await asyncio.gather(*(keys.ensure() for keys in processes))
     first = processes[0].signing_key()[0]
@@ -548,7 +551,7 @@ def test_good_jwks_are_read_whatever_else_they_carry() -> None:
 
 
 async def until(holds: Callable[[], bool]) -> None:
-    """Return as soon as something holds that a task of its own brings about."""
+    """Wait until a condition holds that another task makes true."""
     async with asyncio.timeout(5):
         while not holds():  # noqa: ASYNC110 - the code under test offers no event
             await asyncio.sleep(0.005)
