@@ -1,4 +1,4 @@
-"""Work in a process of its own."""
+"""Work in a separate process."""
 
 import os
 import signal
@@ -23,10 +23,10 @@ run_in_child(work)
 
 
 def test_the_answer_comes_back_and_what_it_needed_does_not() -> None:
-    """A module that only the work imports is none of ours afterwards."""
+    """A module that only the work needs is not imported in this process."""
 
     def work() -> int:
-        import tabnanny  # noqa: F401, PLC0415 - nobody else does
+        import tabnanny  # noqa: F401, PLC0415 - nothing else imports it
 
         return os.getpid()
 
@@ -49,7 +49,7 @@ def test_a_refusal_arrives_as_it_was_raised() -> None:
 
 
 def test_what_nobody_foresaw_is_told_where_it_happened(capfd: pytest.CaptureFixture[str]) -> None:
-    """And ends this process too, with a code that says so."""
+    """This process ends too, with an exit code that shows the failure."""
 
     def broken() -> None:
         raise ZeroDivisionError("in the cellar")
@@ -67,7 +67,7 @@ def test_somebody_who_kills_the_child_is_named() -> None:
 
 
 def test_the_child_ends_with_this_process() -> None:
-    """As when a service manager stops a server that still prepares."""
+    """This happens when a service manager stops a server that is still preparing."""
     with subprocess.Popen([sys.executable, "-c", SLOW], stdout=subprocess.PIPE) as parent:
         assert parent.stdout is not None
         child = int(parent.stdout.readline())

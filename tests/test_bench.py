@@ -1,4 +1,4 @@
-"""The benchmark runs from end to end; its figures mean something only on an idle machine."""
+"""The benchmark runs from end to end. Its figures here mean nothing: the machine is not idle."""
 
 import subprocess
 import sys
@@ -175,7 +175,7 @@ def test_the_table_is_aligned_and_shows_three_digits_that_mean_something() -> No
 
 
 def measured(row: str, value: float) -> Measured:
-    """Return a measurement of one row."""
+    """Return a measurement with one row."""
     return Measured(
         "Something",
         "somehow",

@@ -1,4 +1,4 @@
-"""The container image and the compose file: what can be held to them without an engine."""
+"""The container image and the compose file: what can be tested without a container engine."""
 
 import json
 import os
@@ -32,14 +32,14 @@ def test_the_dockerfile_has_nothing_for_its_linter() -> None:
 
 
 def test_the_compose_file_follows_the_published_schema() -> None:
-    """The schema of the compose specification, as the package check-jsonschema carries it."""
+    """The schema is that of the compose specification; the package check-jsonschema brings it."""
     checker = [sys.executable, "-m", "check_jsonschema"]
 
     _assert_succeeds([*checker, "--builtin-schema", "vendor.compose-spec", str(COMPOSE_FILE)])
 
 
 def test_docker_accepts_the_compose_file() -> None:
-    """Where there is a Docker with its compose plugin; that needs no running engine."""
+    """The test needs Docker with its compose plugin, and no running engine."""
     docker = shutil.which("docker")
     if docker is None or subprocess.run([docker, "compose", "version"], check=False).returncode:
         pytest.skip("there is no `docker compose` here")
@@ -101,7 +101,7 @@ def test_only_gatelodge_is_published_and_only_to_this_machine() -> None:
 
 
 def test_mongodb_is_on_no_network_but_the_one_it_shares_with_gatelodge() -> None:
-    """It asks for no password, so that network must lead nowhere else."""
+    """It runs without passwords, so nothing else may be on that network."""
     on_it = [name for name, each in _services().items() if "database" in each["networks"]]
 
     assert _services()["mongodb"]["networks"] == ["database"]
@@ -156,7 +156,7 @@ def test_every_setting_named_is_one_that_gatelodge_reads() -> None:
 
 
 def test_the_command_of_the_image_is_found_healthy_and_stops_when_told(tmp_path: Path) -> None:
-    """The image's own command and health check, run here on another port."""
+    """The command and the health check of the image run here, on another port."""
     port = free_port()
     command = _exec_form("ENTRYPOINT") + [
         word.replace("0.0.0.0", "127.0.0.1").replace("8080", str(port))
@@ -169,7 +169,7 @@ def test_the_command_of_the_image_is_found_healthy_and_stops_when_told(tmp_path:
         try:
             healthy = _becomes_healthy(server, port, within=20)
         finally:
-            server.terminate()  # SIGTERM, as the STOPSIGNAL says
+            server.terminate()  # sends SIGTERM, the STOPSIGNAL of the image
             stopped = server.wait(timeout=20)
 
     assert _instructions("STOPSIGNAL") == ["SIGTERM"]
@@ -178,7 +178,7 @@ def test_the_command_of_the_image_is_found_healthy_and_stops_when_told(tmp_path:
 
 
 def _becomes_healthy(server: subprocess.Popen[bytes], port: int, within: float) -> bool:
-    """Ask until the answer is yes, the server has ended, or the time is over."""
+    """Wait until the health check succeeds. Return False if the server ends or time runs out."""
     deadline = time.monotonic() + within
     while server.poll() is None and time.monotonic() < deadline:
         if _is_healthy(port):
@@ -188,34 +188,34 @@ def _becomes_healthy(server: subprocess.Popen[bytes], port: int, within: float) 
 
 
 def _is_healthy(port: int) -> bool:
-    """Say what the image's health check says of a server on that port."""
+    """Run the image's health check for the server on this port."""
     check = [word.replace("8080", str(port)) for word in _exec_form("HEALTHCHECK")]
     check[0] = sys.executable
     return subprocess.run(check, check=False, capture_output=True).returncode == 0
 
 
 def _assert_succeeds(command: list[str]) -> None:
-    """Run a program, and show what it said when it fails."""
+    """Run a program. If it fails, show its output."""
     done = subprocess.run(command, check=False, capture_output=True, text=True)
 
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 def _exec_form(name: str) -> list[str]:
-    """Return the words that the last instruction of that name runs."""
+    """Return the words of the command in the last instruction of this name."""
     text = _instructions(name)[-1]
     words: list[str] = json.loads(text[text.index("[") :])
     return words
 
 
 def _instructions(name: str) -> list[str]:
-    """Return what follows each instruction of that name in the Dockerfile."""
+    """Return the arguments of each instruction of this name in the Dockerfile."""
     text = re.sub(r"\\\n\s*", " ", DOCKERFILE.read_text())
     return re.findall(rf"^{name} +(.*)$", text, flags=re.MULTILINE)
 
 
 def _let_through_by_dockerignore() -> set[str]:
-    """Return the exceptions to "nothing", which is what .dockerignore must begin with."""
+    """Return the paths that .dockerignore allows. Its first rule must exclude everything."""
     lines = (ROOT / ".dockerignore").read_text().splitlines()
     rules = [line for line in lines if line and not line.startswith("#")]
     assert rules[0] == "*"

@@ -1,4 +1,4 @@
-"""The order of the rooms: imports go down, and services know neither the web nor a database."""
+"""The order of the rooms: imports go down, and services import no web framework or driver."""
 
 import ast
 import subprocess
@@ -40,7 +40,7 @@ WHOLLY_HTTP = {"web", "pages", "verify", "app", "serving"}
 
 
 def modules() -> list[Path]:
-    """Return every module of the package but its own `__init__.py`."""
+    """Return every module of the package except its own `__init__.py`."""
     found = sorted(module for module in HOUSE.rglob("*.py") if module.parent != HOUSE)
     found += sorted(module for module in HOUSE.glob("*.py") if not module.stem.startswith("__"))
     assert len(found) > 100
@@ -48,7 +48,7 @@ def modules() -> list[Path]:
 
 
 def imports_of(module: Path) -> Iterator[str]:
-    """Yield the full name of everything a module imports, inside functions too."""
+    """Yield the full name of everything that a module imports, also inside functions."""
     for node in ast.walk(ast.parse(module.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -59,12 +59,12 @@ def imports_of(module: Path) -> Iterator[str]:
 
 
 def room_of(module: Path) -> str:
-    """Return the room that a module belongs to; a module at the top is a room of its own."""
+    """Return the room of a module. A module directly in the package is its own room."""
     return module.relative_to(HOUSE).parts[0].removesuffix(".py")
 
 
 def rooms_imported_by(module: Path) -> Iterator[str]:
-    """Yield the rooms that a module imports something of."""
+    """Yield the rooms from which a module imports."""
     for name in imports_of(module):
         package, _, rest = name.partition(".")
         if package == "gatelodge" and rest and not rest.startswith("__"):
@@ -72,7 +72,7 @@ def rooms_imported_by(module: Path) -> Iterator[str]:
 
 
 def is_of(name: str, *packages: str) -> bool:
-    """Say whether a full name belongs to one of the packages."""
+    """Say whether a full name is in one of these packages."""
     return any(name == package or name.startswith(package + ".") for package in packages)
 
 
@@ -82,13 +82,13 @@ every_module = pytest.mark.parametrize(
 
 
 def test_every_room_is_in_the_list() -> None:
-    """A new room gets its line before anything can import it."""
+    """A new room needs its line in the list."""
     assert {room_of(module) for module in modules()} == set(LEVELS)
 
 
 @every_module
 def test_imports_go_down(module: Path) -> None:
-    """What a room above needs goes down, what names a room above goes up."""
+    """A module imports from its own room, or from rooms on lower lines."""
     room = room_of(module)
     for other in rooms_imported_by(module):
         assert other == room or LEVELS[other] > LEVELS[room], f"{room} may not import {other}"
@@ -111,7 +111,7 @@ def test_services_know_neither_the_web_nor_a_database(module: Path) -> None:
 
 
 def test_the_architecture_page_shows_the_same_list() -> None:
-    """What a newcomer reads is what this test holds."""
+    """The page for newcomers and this test agree."""
     page = (HOUSE.parents[1] / "docs" / "architecture.md").read_text()
     shown = page.partition("```text\n")[2].partition("```")[0]
     names = [
@@ -141,7 +141,7 @@ def test_nobody_asks_which_store_it_is() -> None:
 
 
 def test_a_server_has_imported_only_what_was_chosen(tmp_path: Path) -> None:
-    """What some servers or commands need is no part of every server's memory and start."""
+    """Modules that only some servers or commands need must not cost every server memory or time."""
     program = """
 import sys
 from pathlib import Path

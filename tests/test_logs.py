@@ -1,4 +1,4 @@
-"""What a log line is."""
+"""The lines of the log."""
 
 import asyncio
 import io
@@ -34,7 +34,7 @@ logging.getLogger("cellar").warning("a\\nflood of %s", 7)
 
 
 def test_a_failure_is_one_line_with_its_details_and_its_traceback() -> None:
-    """And what is less urgent than the level set is not written."""
+    """A line below the configured level is not written."""
     (line,) = written_by(FAILING)
 
     assert line.isascii()
@@ -48,7 +48,7 @@ def test_a_failure_is_one_line_with_its_details_and_its_traceback() -> None:
 
 
 def test_what_a_library_has_to_say_is_a_line_like_ours() -> None:
-    """From a warning up, whatever is written of ours."""
+    """Libraries are logged from the level `warning`, whatever the level of our own lines is."""
     (line,) = written_by(WARNING_LIBRARY)
 
     entry = json.loads(line)

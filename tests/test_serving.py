@@ -1,4 +1,4 @@
-"""Processes: one that prepares, and workers that share what it has built."""
+"""The processes of a server: one prepares the application, and its workers share it."""
 
 import os
 import signal
@@ -13,9 +13,9 @@ from tests.support.server import GATELODGE, START_SECONDS, Server
 
 
 def test_workers_do_not_share_what_must_be_unique(tmp_path: Path) -> None:
-    """They are copies of one application, which must not have begun to give out request ids."""
+    """Workers are copies of one process, so request ids must be made after the copy."""
     with Server(tmp_path, workers=2) as server:
-        # A connection each, so that both workers answer.
+        # Each request has its own connection, so both workers answer.
         ids = [httpx.get(f"{server.url}/healthz").headers["x-request-id"] for _ in range(60)]
 
     assert len(set(ids)) == 60
@@ -34,7 +34,7 @@ def test_a_worker_that_died_is_replaced(tmp_path: Path) -> None:
 
 
 def test_no_worker_goes_on_alone(tmp_path: Path) -> None:
-    """Nobody could stop it, and it would keep the port."""
+    """Nobody could stop such a worker, and it would keep the port."""
     with Server(tmp_path, workers=2) as server:
         os.kill(server.pid, signal.SIGKILL)
 
@@ -42,7 +42,7 @@ def test_no_worker_goes_on_alone(tmp_path: Path) -> None:
 
 
 def test_the_welcome_goes_nowhere_else_when_standard_error_is_closed(tmp_path: Path) -> None:
-    """It holds the link that makes the first administrator."""
+    """The welcome contains the link that makes the first administrator."""
     server = Server(tmp_path)
     command = f'exec "{GATELODGE}" serve --port {server.port} 2>&-'
     with subprocess.Popen(
@@ -57,6 +57,6 @@ def test_the_welcome_goes_nowhere_else_when_standard_error_is_closed(tmp_path: P
 
 
 def refuses(port: int) -> bool:
-    """Return whether nobody listens there."""
+    """Say whether nobody listens on this port."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) != 0

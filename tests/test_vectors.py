@@ -1,4 +1,4 @@
-"""A clone without the published test vectors passes, and says loudly that they did not run."""
+"""Tests pass in a clone without the published test vectors, and say that these did not run."""
 
 import os
 import shutil

@@ -1,9 +1,9 @@
-"""Signature and key vectors that nobody here wrote (C2SP/wycheproof, Apache-2.0).
+"""Published vectors for signatures and keys (C2SP/wycheproof, Apache-2.0).
 
-The files hold RSA, elliptic curves, shared secrets and encrypted tokens, and Gatelodge reads
-Ed25519 alone: so nothing in them may be accepted, neither with the keys they come with, nor by a
-verifier that holds a key of ours, nor once their keys claim to be of our algorithm. Vectors of
-Ed25519, should a later edition bring some, are held to what they say of themselves.
+The files have vectors for RSA, elliptic curves, shared secrets and encrypted tokens. Gatelodge
+reads only Ed25519, so it must accept none of them: not with their own keys, not if the verifier
+also has our key, and not if their keys claim our algorithm. If a later edition has vectors for
+Ed25519, the result must be the one that the vector states.
 """
 
 import json
@@ -39,8 +39,8 @@ async def test_only_valid_vectors_of_ed25519_are_accepted(
     others = ", ".join(f"{count} {name}" for name, count in algorithms.most_common())
     record_property(
         vectors.COUNTED,
-        f"wycheproof, json_web_{kind}: {TOTALS[kind]} ran; {read_here} of Ed25519, the one "
-        f"algorithm that is read; nothing accepted of {others}",
+        f"wycheproof, json_web_{kind}: {TOTALS[kind]} ran; {read_here} use Ed25519, the only "
+        f"algorithm that is read; none of these was accepted: {others}",
     )
 
 
@@ -62,7 +62,7 @@ async def test_no_vector_is_accepted_because_its_key_claims_our_algorithm(kind: 
 
 
 def test_vectors_of_our_own_making_cover_every_class_of_the_published_ones() -> None:
-    """Else a run without the published files would leave something out."""
+    """Otherwise a run without the published files would not test every class."""
     comments = {
         (vector["comment"], vector["result"]) for kind in TOTALS for vector, _ in read(kind)
     }
@@ -85,6 +85,6 @@ def read(kind: str) -> Iterator[tuple[dict[str, Any], list[Jwk]]]:
 
 
 def text_of(vector: dict[str, Any]) -> str:
-    """Return the token of a vector as one text; some are JSON."""
+    """Return the token of a vector as text. Some tokens are JSON objects."""
     token = vector.get("jws", vector.get("jwe"))
     return token if isinstance(token, str) else json.dumps(token)
