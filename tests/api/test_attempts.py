@@ -190,7 +190,7 @@ async def test_success_makes_up_for_nothing_where_names_are_not_counted(
         ("127.0.0.1", "127.0.0.1", False),
     ],
 )
-async def test_addresses_count_as_customers_have_them(
+async def test_addresses_of_one_customer_count_together(
     at: ClientAt, one: str, other: str, together: bool
 ) -> None:
     """A /64 network is one customer.
@@ -283,7 +283,7 @@ async def test_strangers_lock_no_browser_out_that_is_signed_in(
     assert let_in.status_code == 200
 
 
-async def test_a_hundred_failures_end_it_until_an_operator_lifts_that(
+async def test_a_hundred_failures_block_sign_in_until_an_operator_lifts_that(
     client: httpx.AsyncClient, house: House, clock: FakeClock
 ) -> None:
     """It does not matter how slowly the failures came (NIST SP 800-63B-4, section 3.2.2)."""

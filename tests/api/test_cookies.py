@@ -236,7 +236,9 @@ async def test_a_session_renews_itself_on_whatever_request_comes_next(
 
 
 @pytest.mark.parametrize("path", ["/api/test/all", "/healthz", "/api/nowhere"])
-async def test_what_needs_nobody_renews_nothing(ann: Browser, clock: FakeClock, path: str) -> None:
+async def test_a_request_that_needs_no_caller_renews_nothing(
+    ann: Browser, clock: FakeClock, path: str
+) -> None:
     """Requests that need no caller renew nothing, nor do requests with a valid access token."""
     assert cookies_set_by(await ann.send("GET", "/api/test/user")) == {}
     clock.advance(LATER)

@@ -122,7 +122,7 @@ async def test_pages_that_we_know_may_ask_for_changes(
 
 
 @pytest.mark.parametrize("cookies", COOKIES)
-async def test_strangers_may_not(client: httpx.AsyncClient, cookies: str) -> None:
+async def test_strangers_may_not_ask_for_changes(client: httpx.AsyncClient, cookies: str) -> None:
     """At routes without sign-in, strangers are refused even without cookies.
 
     Otherwise they could sign a victim in as another user.

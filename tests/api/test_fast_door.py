@@ -184,7 +184,7 @@ async def test_every_unusual_header(twins: Twins, people: list[Person]) -> None:
             await twins.ask("GET", path, headers + list(people[2].headers.items()))
 
 
-async def test_any_host_will_do_where_the_settings_say_so_but_no_host_does_not(
+async def test_any_host_is_accepted_if_the_settings_say_so_but_not_a_missing_host(
     settings: Settings, clock: FakeClock
 ) -> None:
     """An empty `Host` counts as missing: Granian passes it on when a request has none."""

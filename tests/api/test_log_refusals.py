@@ -47,7 +47,7 @@ async def noted(client: httpx.AsyncClient, method: str, path: str, **options: An
         ("/boards/mod", "moderator_required"),
     ],
 )
-async def test_a_role_that_is_missing_is_told_with_whom_it_is_missing(
+async def test_a_missing_role_is_logged_with_the_user_who_lacks_it(
     client: httpx.AsyncClient, house: House, path: str, code: str
 ) -> None:
     """The token comes by header or by cookie. The fast door answers, or the route behind it."""
@@ -61,7 +61,7 @@ async def test_a_role_that_is_missing_is_told_with_whom_it_is_missing(
         assert "page" not in line
 
 
-async def test_a_sign_up_that_asks_for_a_role_is_told(client: httpx.AsyncClient) -> None:
+async def test_a_sign_up_that_asks_for_a_role_is_logged(client: httpx.AsyncClient) -> None:
     wanted = {"username": "eve", "email": "eve@example.com", "password": PASSWORD}
     line = await noted(client, "POST", "/api/auth/signup", json=wanted | {"roles": ["admin"]})
     assert (line["code"], line["actor"]) == ("role_not_grantable", None)
@@ -80,7 +80,7 @@ async def test_a_sign_up_that_asks_for_a_role_is_told(client: httpx.AsyncClient)
         ("OPTIONS", "/nowhere", PREFLIGHT),
     ],
 )
-async def test_what_another_site_sends_is_told_with_its_origin(
+async def test_a_request_of_another_site_is_logged_with_its_origin(
     client: httpx.AsyncClient, method: str, path: str, headers: dict[str, str]
 ) -> None:
     """Preflights are logged too, and so are requests that reach no route."""
@@ -88,7 +88,7 @@ async def test_what_another_site_sends_is_told_with_its_origin(
     assert (line["code"], line["actor"], line["page"]) == ("cross_site_request", None, EVIL)
 
 
-async def test_what_a_stranger_sends_fills_no_log(client: httpx.AsyncClient) -> None:
+async def test_a_stranger_cannot_fill_the_log(client: httpx.AsyncClient) -> None:
     origin = "https://" + "e" * 3000
     line = await noted(client, "OPTIONS", "/" + "x" * 3000, headers=PREFLIGHT | {"Origin": origin})
     assert (len(line["page"]), len(line["path"])) == (256, 256)
@@ -105,7 +105,7 @@ async def test_what_a_stranger_sends_fills_no_log(client: httpx.AsyncClient) -> 
         ("GET", "/api/nowhere", {}),
     ],
 )
-async def test_what_is_let_through_or_only_lacks_a_token_is_not(
+async def test_a_request_that_is_let_in_or_only_lacks_a_token_is_not_logged(
     client: httpx.AsyncClient, method: str, path: str, headers: dict[str, str]
 ) -> None:
     with lines_logged() as lines:

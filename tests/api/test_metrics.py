@@ -29,7 +29,7 @@ async def test_a_scraper_with_the_token_reads_the_numbers(client: httpx.AsyncCli
 @pytest.mark.parametrize(
     "presented", ["", "Bearer", "Bearer x", f"Bearer {TOKEN}x", f"Basic {TOKEN}"]
 )
-async def test_to_everybody_else_there_is_nothing(
+async def test_nobody_reads_the_numbers_without_the_token(
     client: httpx.AsyncClient, presented: str
 ) -> None:
     response = await client.get("/metrics", headers={"Authorization": presented})

@@ -36,7 +36,7 @@ PROXIES = ("10.0.0.0/8", "2001:db8::7")
         ("10.0.0.1", [", ".join(["10.0.0.2"] * 5000)], "10.0.0.2"),
     ],
 )
-def test_the_last_one_who_is_no_proxy_of_ours_asks(
+def test_the_client_is_the_last_address_that_is_not_our_proxy(
     peer: str, lines: list[str], client: str
 ) -> None:
     """The number of proxies does not matter, nor what the client has written itself."""
@@ -44,7 +44,7 @@ def test_the_last_one_who_is_no_proxy_of_ours_asks(
     assert TrustedProxies(PROXIES).client_of(peer, headers) == client
 
 
-def test_a_proxy_that_is_not_named_is_told_of_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_proxy_that_is_not_configured_is_warned_of_once(caplog: pytest.LogCaptureFixture) -> None:
     """The warning comes only for a private address: any client from outside may send the header."""
     proxies = TrustedProxies(())
     forwarded = [(b"x-forwarded-for", b"198.51.100.9")]

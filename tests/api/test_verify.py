@@ -91,7 +91,7 @@ async def test_names_in_the_request_are_never_believed(ann: Person, warm: bool) 
     assert not any(name.startswith("x-auth-") for name in response.headers)
 
 
-async def test_nobody_is_401_and_is_told_how_to_come(ann: Person) -> None:
+async def test_a_caller_without_a_good_token_gets_401_and_a_challenge(ann: Person) -> None:
     for headers in ({}, {"Authorization": "Bearer nonsense"}, {"x-access-token": "nonsense"}):
         response = await ann.client.get("/api/auth/verify", headers=headers)
         assert response.status_code == 401
@@ -150,7 +150,7 @@ async def test_a_role_that_is_taken_away_is_missed_at_once(ann: Person, house: H
     assert (await ann.get("/api/auth/verify?role=moderator")).status_code == 403
 
 
-# To the sign-in page
+# Redirects to the sign-in page
 
 
 async def asked_by_a_browser(client: httpx.AsyncClient, headers: dict[str, str]) -> httpx.Response:
@@ -204,7 +204,7 @@ async def test_a_browser_is_led_to_the_sign_in_page_and_then_back(
     ],
     ids=str,
 )
-async def test_no_other_address_is_led_back_to(
+async def test_no_other_address_becomes_the_return_address(
     client: httpx.AsyncClient, headers: dict[str, str]
 ) -> None:
     """Among them are other hosts, ports and schemes, and paths that browsers read as a host."""

@@ -13,7 +13,7 @@ async def test_an_event_comes_back_as_it_was_kept(stores: Stores) -> None:
     assert await stores.events.list_events(before=None, limit=10) == [event]
 
 
-async def test_an_event_of_nobody_comes_back_so(stores: Stores) -> None:
+async def test_an_event_without_actor_and_target_comes_back_as_it_was_kept(stores: Stores) -> None:
     event = an_event(actor=None, target=None, detail={})
     await stores.events.add(event)
 

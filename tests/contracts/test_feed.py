@@ -282,7 +282,7 @@ async def test_leaving_what_was_never_followed_does_nothing(stores: Stores) -> N
     assert not stores.feed.catch_up()
 
 
-# SQLite: the file itself is asked
+# SQLite: each check asks the file
 
 
 sqlite_only = pytest.mark.parametrize("address", ["sqlite"], indirect=True)
@@ -316,9 +316,7 @@ async def test_who_asks_all_the_time_has_heard_of_a_write_when_it_is_answered(
 
 
 @sqlite_only
-async def test_to_follow_and_to_leave_takes_none_of_the_locks_of_sqlite(
-    stores: Stores, address: str
-) -> None:
+async def test_following_and_leaving_keep_the_locks_of_sqlite(stores: Stores, address: str) -> None:
     """Closing any descriptor of a file releases all POSIX locks that the process holds on it.
 
     Then the next process that opens the file would believe it is the only one, and truncate it
@@ -369,7 +367,7 @@ async def test_other_processes_may_come_and_go(
 
 
 @sqlite_only
-async def test_who_is_behind_what_is_still_written_down_forgets_everything(
+async def test_a_follower_behind_the_oldest_kept_change_forgets_everything(
     stores: Stores, follower: Follower, second_follower: Follower
 ) -> None:
     """Pruning keeps the newest changes.
@@ -432,7 +430,7 @@ async def test_a_file_that_cannot_be_read_is_not_trusted(
     assert people.user.id in follower.heard
 
 
-# MongoDB: the database tells
+# MongoDB: the database sends its changes
 
 
 mongodb_only = pytest.mark.parametrize("address", ["mongodb"], indirect=True)

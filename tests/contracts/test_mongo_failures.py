@@ -73,7 +73,7 @@ async def test_a_read_that_fails_once_is_asked_again(stores: Stores, address: st
 
 
 @pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
-async def test_after_a_lost_connection_nobody_knows(
+async def test_after_a_lost_connection_the_outcome_is_unknown(
     stores: Stores, address: str, write: Verb
 ) -> None:
     with failing(address, *WRITE_COMMANDS, closeConnection=True), pytest.raises(OutcomeUnknown):
@@ -142,7 +142,9 @@ async def test_where_no_server_answers_nothing_changes(verb: Verb) -> None:
     assert caught.value.retry_after
 
 
-async def test_what_time_does_not_heal_stays_an_exception(stores: Stores, address: str) -> None:
+async def test_an_error_that_no_retry_can_fix_stays_an_exception(
+    stores: Stores, address: str
+) -> None:
     with failing(address, "find", "update", errorCode=UNAUTHORIZED):
         with pytest.raises(OperationFailure):
             await stores.roles.list_roles()

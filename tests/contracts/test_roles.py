@@ -22,7 +22,7 @@ async def test_a_role_that_exists_stays_as_it_is(stores: Stores) -> None:
     assert await stores.roles.list_roles() == [ADMIN, USER]
 
 
-async def test_no_roles_is_a_fine_set_of_roles(stores: Stores) -> None:
+async def test_an_empty_set_of_roles_can_be_ensured(stores: Stores) -> None:
     await stores.roles.ensure([])
 
     assert await stores.roles.list_roles() == []

@@ -70,7 +70,7 @@ async def test_a_page_weighs_little_and_names_no_other_host(reader: Reader, path
     print(f"{path}: {len(page.response.content)} bytes, {weight} with all that it loads")  # noqa: T201
 
 
-async def test_what_a_page_costs_is_told(reader: Reader) -> None:
+async def test_the_cpu_time_of_a_page_is_printed(reader: Reader) -> None:
     """The CPU time of this process is printed: client and server together. The aim is 5 ms."""
     await reader.sign_up("ann")
     for path in ("/", "/account", "/sign-up"):
@@ -146,7 +146,7 @@ async def test_the_api_refuses_browsers_in_json_too(reader: Reader) -> None:
         ("GET", "/sign-in?next=/&next=/", 400, "That did not work"),
     ],
 )
-async def test_a_refusal_is_a_page_in_the_same_hand(
+async def test_a_refusal_is_a_page_in_the_same_style(
     reader: Reader, method: str, path: str, status: int, heading: str
 ) -> None:
     response = await reader.client.request(method, path, headers=reader.headers)
@@ -196,7 +196,7 @@ async def test_a_database_that_is_away_is_a_page_that_says_so(reader: Reader, ho
         "/%5Cevil.example",
     ],
 )
-async def test_a_path_of_this_server_is_gone_back_to(reader: Reader, address: str) -> None:
+async def test_a_path_of_this_server_is_a_good_return_address(reader: Reader, address: str) -> None:
     await reader.sign_up("ann")
     await reader.send("/sign-out")
     asked = httpx.QueryParams(next=address)
@@ -363,7 +363,7 @@ async def test_a_form_may_lead_back_to_a_configured_origin(elsewhere: Elsewhere)
             assert "next" not in page.form("/sign-in")
 
 
-async def test_with_tls_the_cookies_are_the_hosts_alone(elsewhere: Elsewhere) -> None:
+async def test_with_tls_the_cookies_belong_to_the_host_alone(elsewhere: Elsewhere) -> None:
     async for reader in elsewhere.reader(public_url="https://id.example"):
         response = await reader.post(
             "/sign-up", {"username": "ann", "email": "ann@example.com", "password": PASSWORD}

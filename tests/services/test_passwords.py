@@ -171,7 +171,7 @@ def test_every_byte_of_the_longest_password_counts() -> None:
     assert not HASHER.verify(stored, "🙂" * 255 + "🙃")
 
 
-def test_nobody_matches_whatever_password_is_tried() -> None:
+def test_no_password_matches_an_unknown_user() -> None:
     assert not HASHER.verify(None, GOOD)
     assert not HASHER.verify(None, "")
     assert not HASHER.verify(HASHER._dummy_hash(), GOOD)
