@@ -193,7 +193,8 @@ def _welcome(
     if settings.tutorial:
         lines.append(
             "  tutorial profile: CORS with credentials for localhost:8081, :3000, :4200, :5173; "
-            "sign-in sets cookies too; /api/auth/refreshtoken keeps the presented token"
+            "sign-in sets cookies too; /api/auth/refreshtoken keeps the presented token; access "
+            "tokens live a day unless GATELODGE_ACCESS_TOKEN_LIFE says otherwise"
         )
     lines += [f"  {warning}" for warning in warnings if warning]
     if invitation is not None:

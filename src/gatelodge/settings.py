@@ -1,6 +1,5 @@
 """The settings, as one frozen `Settings`. Every field has a line in `docs/settings.md`."""
 
-import os
 import re
 from datetime import timedelta
 from ipaddress import ip_address, ip_network
@@ -18,6 +17,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from gatelodge import machine
 from gatelodge.data_folder import DATABASE
 from gatelodge.errors import ConfigurationError
 
@@ -30,7 +30,7 @@ _ORIGIN = re.compile(
     r"(?P<scheme>https?)://(?P<host>[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::(?P<port>[1-9][0-9]{0,4}))?/?"
 )
 _APP_ORIGIN = re.compile(
-    r"(?!https?:|file:|data:|blob:|javascript:|about:)"
+    r"(?!(?:https?|wss?|ftp|file|data|blob|javascript|about|null):)"
     r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<host>[a-z0-9._-]+)/?"
 )
 _DURATION = re.compile(r"(\d{1,9})\s*([smhd]?)")
@@ -157,8 +157,6 @@ _WORDS = frozenset(
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_list)]
 
-CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
 
 TUTORIAL_ORIGINS = (
     "http://localhost:8081",
@@ -188,7 +186,7 @@ class Settings(BaseSettings):
     allowed_hosts: Annotated[Words, AfterValidator(_hosts)] = ()
 
     access_token_life: Duration = Field(
-        default=timedelta(minutes=10), ge=timedelta(seconds=1), le=timedelta(minutes=15)
+        default=timedelta(minutes=10), ge=timedelta(seconds=1), le=timedelta(days=1)
     )
     delivery: Literal["bearer", "cookie"] = "bearer"
     cookie_domain: str = ""
@@ -235,7 +233,18 @@ class Settings(BaseSettings):
         kept = {name: _trimmed(name, value) for name, value in given.items()}
         if str(kept.get("port", "")).startswith("tcp://"):  # a service named gatelodge
             del kept["port"]
+        if kept.get("profile") == "tutorial":  # half of its clients hold no refresh token
+            kept.setdefault("access_token_life", timedelta(days=1))
         return {name: value for name, value in kept.items() if value != ""}
+
+    @model_validator(mode="after")
+    def _tokens_are_short_lived(self) -> Self:
+        """Refuse a longer life of access tokens than 15 minutes (security.md, section 3)."""
+        if not self.tutorial and self.access_token_life > timedelta(minutes=15):
+            raise ValueError(
+                "GATELODGE_ACCESS_TOKEN_LIFE: 15 minutes at most, but for the tutorial profile"
+            )
+        return self
 
     @model_validator(mode="after")
     def _cookies_can_work(self) -> Self:
@@ -295,7 +304,19 @@ class Settings(BaseSettings):
     @property
     def hash_threads_per_worker(self) -> int:
         """The number of hashing threads of one worker; by default one core stays free."""
-        return self.hash_threads or max(1, (CORES - 1) // self.workers)
+        return self.hash_threads or hash_threads_for(machine.read(), self.workers, self.hash_memory)
+
+
+def hash_threads_for(here: machine.Machine, workers: int, hash_memory_kib: int) -> int:
+    """Return how many threads hash passwords in one worker.
+
+    One core is left for everything else, and hashes take at most a quarter of the memory.
+    """
+    by_cores = (here.cores - 1) // workers
+    if here.memory_bytes is None:
+        return max(1, by_cores)
+    by_memory = here.memory_bytes // 4 // (hash_memory_kib * 1024) // workers
+    return max(1, min(by_cores, by_memory))
 
 
 def _takes_cookies_for(domain: str, host: str) -> bool:

@@ -403,7 +403,7 @@ async def test_signing_out_by_cookie(ann: Browser, clock: FakeClock) -> None:
     [
         ({"cookie_same_site": "none"}, "COOKIE_SAME_SITE"),
         ({"cookie_same_site": "none", "public_url": "http://auth.example.com"}, "COOKIE_SAME_SITE"),
-        ({"cookie_same_site": "Lax"}, "COOKIE_SAME_SITE"),
+        ({"cookie_same_site": "loose"}, "COOKIE_SAME_SITE"),
         ({"cookie_domain": "example.com"}, "COOKIE_DOMAIN"),
         ({"cookie_domain": "localhost"}, "COOKIE_DOMAIN"),
         ({"cookie_domain": "other.com", "public_url": TLS}, "COOKIE_DOMAIN"),

@@ -1,7 +1,9 @@
 """Which passwords may be chosen, and which stored hashes they match."""
 
 import base64
+import resource
 from importlib.resources import files
+from pathlib import Path
 
 import bcrypt
 import pytest
@@ -15,7 +17,7 @@ from gatelodge.credentials.passwords import (
     check_new_password,
     check_presented_password,
 )
-from gatelodge.credentials.refusals import RejectedPassword
+from gatelodge.credentials.refusals import HashingUnavailable, RejectedPassword
 from gatelodge.errors import ConfigurationError, InvalidRequest
 
 HASHER = PasswordHasher()
@@ -50,14 +52,14 @@ def bcrypt_of(password: bytes, *, cost: int = 10, prefix: str = "2b") -> str:
     [
         GOOD,
         " 8 chars",
-        "        ",
+        "    ~    ",
         "päßwörtĕ",
-        "🙂🙃🙂🙃🙂🙃🙂🙃",
+        "🙂🙃🙂🙃🙂🙃🙂🙂",
         "ab\r\n\t\x1bcd",
-        "\u0378" * 9,
-        "x1" * 128,
-        "🙂" * 256,
-        ("e\u0301" * 256),
+        "\u0378" * 8 + "\u0379",
+        "x1" * 127 + "yz",
+        "🙂" * 255 + "🙃",
+        "e\u0301" * 255 + "a\u0301",
     ],
 )
 def test_a_long_enough_password_of_any_characters_may_be_chosen(password: str) -> None:
@@ -276,3 +278,60 @@ def test_no_stored_text_raises(stored: str) -> None:
 def test_parameters_that_could_not_be_verified_again_are_refused(cost: dict[str, int]) -> None:
     with pytest.raises(ConfigurationError):
         PasswordHasher(**cost)
+
+
+@pytest.mark.parametrize(
+    "password",
+    [
+        "passwordpassword",
+        "PasswordPassword",
+        "123456789012345",
+        "aaaaaaaaaaaaaaaa",
+        "🙂" * 12,
+        "abcabcabcab",
+        "987654321098",
+        "zyxwvutsrqpo",
+        "tuvwxyzabcdef",
+        "qwertyuiopqwe",
+        "1q2w3e4r5t6z7u",
+        "ö" * 9,
+    ],
+)
+def test_a_repetition_or_a_plain_sequence_is_refused(password: str) -> None:
+    """Long enough, on no list, and among the first that are tried."""
+    with pytest.raises(RejectedPassword, match="repetition or a plain sequence"):
+        check_new_password(password, minimum=8, context=())
+
+
+@pytest.mark.parametrize(
+    "password",
+    ["seven wild swans", "12345678901234X", "aaaaaaaaaaaaaaab", "passwordpasswore", "abcdefghik"],
+)
+def test_what_only_looks_like_a_pattern_is_taken(password: str) -> None:
+    """The whole password is compared, not its parts (NIST SP 800-63B-4, 3.1.1.2)."""
+    check_new_password(password, minimum=8, context=())
+
+
+def test_what_could_not_be_checked_is_not_wrong() -> None:
+    """Without memory for a hash the answer is that there is none, not that it differs."""
+    limits = resource.getrlimit(resource.RLIMIT_AS)
+    hasher = PasswordHasher()
+    stored = hasher.hash("right")
+    hungry = PasswordHasher(memory_kib=256 * 1024)
+    expensive = stored.replace("m=19456", f"m={256 * 1024}")
+    resource.setrlimit(resource.RLIMIT_AS, (_mapped_bytes() + (64 << 20), limits[1]))
+    try:
+        with pytest.raises(HashingUnavailable):
+            hasher.verify(expensive, "right")
+        with pytest.raises(HashingUnavailable):
+            hungry.verify(None, "right")
+        with pytest.raises(HashingUnavailable):
+            hungry.hash("right")
+        assert hasher.verify(stored, "right")
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, limits)
+
+
+def _mapped_bytes() -> int:
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    return pages * resource.getpagesize()

@@ -1,5 +1,6 @@
 """The program `gatelodge`: the commands serve, migrate and openapi, and the groups of commands."""
 
+import io
 import json
 import os
 import shlex
@@ -85,6 +86,9 @@ def main() -> NoReturn:
     """Run one command. A refusal becomes a sentence and an exit code, not a traceback."""
     if sys.stderr is None:  # closed: the next opened file would get its descriptor
         sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 - open until the end
+    for stream in (sys.stdout, sys.stderr):  # a terminal may show ASCII only
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         app(standalone_mode=True)
     except (StoreUnavailable, OutcomeUnknown, HashingBusy) as refusal:

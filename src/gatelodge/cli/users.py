@@ -47,7 +47,7 @@ def user_create(
     from gatelodge.accounts.service import NewUser  # noqa: PLC0415 - see `call.py`
 
     roles = [*(["user", "admin"] if admin else []), *(role or [])]
-    wanted = NewUser(username, email, _read_password(password_stdin), roles)
+    wanted = NewUser(username.strip(), email.strip(), _read_password(password_stdin), roles)
     user = call.in_house(lambda house: house.accounts.create(wanted, COMMAND), makes=True)
     call.say(_user_as_json(user), f"Created {user.username}: {', '.join(user.roles)}.")
 

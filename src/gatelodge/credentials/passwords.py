@@ -9,13 +9,14 @@ import secrets
 import unicodedata
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any
 
 import bcrypt
-from argon2.exceptions import VerificationError
-from argon2.low_level import Type, hash_secret, verify_secret
+from argon2.exceptions import HashingError, VerificationError
+from argon2.low_level import Type, error_to_str, hash_secret, verify_secret
 
 from gatelodge.credentials.blocklist import is_common
-from gatelodge.credentials.refusals import RejectedPassword
+from gatelodge.credentials.refusals import HashingUnavailable, RejectedPassword
 from gatelodge.errors import ConfigurationError, InvalidRequest
 
 MIN_CHARACTERS = 8
@@ -96,7 +97,40 @@ def _find_weakness(password: str, minimum: int, context: Collection[str]) -> str
         return "That password is a name that attackers try first. Please choose another."
     if is_common(composed):
         return "That password is one of the most common ones. Please choose another."
+    if _is_pattern(_folded(composed)):
+        return "That password is a repetition or a plain sequence. Please choose another."
     return None
+
+
+def _is_pattern(password: str) -> bool:
+    """Say whether a folded password repeats a short piece, or runs along a well-known sequence.
+
+    Source: security.md, section 1. A piece is at most eight characters: one letter sixteen times,
+    `passwordpassword`, `abcabcabc`; a sequence goes on from its end: `890123456789`, `zyxwvuts`.
+    """
+    pieces = range(1, min(_MAX_PIECE, len(password) // 2) + 1)
+    if any(password[size:] == password[:-size] for size in pieces):
+        return True
+    return any(
+        password in (sequence * (len(password) // len(sequence) + 2))
+        for forward in _SEQUENCES
+        for sequence in (forward, forward[::-1])
+    )
+
+
+_MAX_PIECE = 8
+_SEQUENCES = (
+    "0123456789",
+    "abcdefghijklmnopqrstuvwxyz",
+    "qwertyuiop",
+    "qwertzuiop",
+    "asdfghjkl",
+    "zxcvbnm",
+    "yxcvbnm",
+    "1q2w3e4r5t6z7u8i9o0p",
+    "1q2w3e4r5t6y7u8i9o0p",
+)
+"""Digits, letters, and rows and columns of keyboards."""
 
 
 def _context_words(context: Collection[str]) -> set[str]:
@@ -110,6 +144,7 @@ def _folded(text: str) -> str:
 
 
 # Limits on the cost that a stored hash may ask for: an imported hash must not stop the server.
+_RETRY_AFTER = 1  # second
 _MAX_MEMORY_KIB = 256 * 1024
 _MAX_PASSES = 10
 _MAX_LANES = 8
@@ -155,7 +190,7 @@ class PasswordHasher:
 
     def hash(self, password: str) -> str:
         """Return a new hash of the password as a PHC string."""
-        return hash_secret(
+        return _hash_secret(
             normalise(password),
             salt=secrets.token_bytes(_SALT_BYTES),
             time_cost=self.passes,
@@ -221,10 +256,23 @@ def _is_affordable_bcrypt(stored: str) -> bool:
     return match is not None and int(match["cost"]) in _BCRYPT_COSTS
 
 
+_NOT_CHECKED = {error_to_str(code) for code in (-22, -33)}  # no memory; no thread (argon2.h)
+"""What says that argon2 could not look: a password that was not checked is not wrong."""
+
+
+def _hash_secret(secret: bytes, **parameters: Any) -> bytes:
+    try:
+        return hash_secret(secret, **parameters)
+    except HashingError as error:
+        raise HashingUnavailable(retry_after=_RETRY_AFTER) from error
+
+
 def _argon2id_matches(stored: str, secret: bytes) -> bool:
     try:
         return verify_secret(stored.encode(), secret, Type.ID)
-    except VerificationError:
+    except VerificationError as error:
+        if str(error) in _NOT_CHECKED:
+            raise HashingUnavailable(retry_after=_RETRY_AFTER) from error
         return False
 
 

@@ -27,6 +27,14 @@ class HashingBusy(Unavailable):
     sentence = N_("Many people are signing in just now. Please try again in a moment.")
 
 
+class HashingUnavailable(Unavailable):
+    """A password could not be checked or hashed, because memory was short."""
+
+    code = "hashing_unavailable"
+    default = "The password could not be checked at this moment. Please try again."
+    sentence = N_("The password could not be checked just now. Please try again in a moment.")
+
+
 class TooManyAttempts(TooMany):
     """Too many tries have failed; the caller has to wait."""
 

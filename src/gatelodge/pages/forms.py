@@ -54,9 +54,11 @@ class Form:
         for name in typed:
             if name not in names:
                 raise InvalidRequest(field=name[:64])
+        secrets = frozenset(each.name for each in fields if each.secret)
+        typed = {name: value if name in secrets else value.strip() for name, value in typed.items()}
         return cls(
-            values=dict.fromkeys(names, "") | dict(typed),
-            secrets=frozenset(each.name for each in fields if each.secret),
+            values=dict.fromkeys(names, "") | typed,
+            secrets=secrets,
             problems={
                 each.name: each.missing
                 for each in fields

@@ -45,6 +45,12 @@ class RefreshRequest(Request):
     refresh_token: str | None = Field(default=None, max_length=1024)
 
 
+class TutorialRefreshRequest(Request):
+    """The refresh token, of any length: one that is too long is not in the database either."""
+
+    refresh_token: str | None = None
+
+
 class TokenPairAnswer(Answer):
     """A new access token, and the refresh token to present next time."""
 
@@ -108,7 +114,7 @@ async def refresh_as_in_the_tutorial(
     tutorial: Annotated[TutorialRefresh, Provided(TutorialRefresh)],
     delivery: Delivering,
     origin: From,
-    body: RefreshRequest | None = None,
+    body: TutorialRefreshRequest | None = None,
 ) -> TokenPairAnswer | Message:
     """Trade a refresh token in the tutorial's words."""
     presented = body.refresh_token if body is not None else None

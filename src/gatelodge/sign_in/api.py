@@ -26,7 +26,7 @@ from gatelodge.sessions.service import SignedIn
 from gatelodge.sign_in.refusals import InvalidCredentials
 from gatelodge.sign_in.service import SignInService
 from gatelodge.tokens.pair import Delivery
-from gatelodge.web.bodies import Answer, Message, Request
+from gatelodge.web.bodies import Answer, Identifier, Message, Request
 from gatelodge.web.caller import From
 from gatelodge.web.cookies import Delivering, TokenDelivery
 from gatelodge.web.door import Door
@@ -40,8 +40,8 @@ SignIn = Annotated[SignInService, Provided(SignInService)]
 class SignUpRequest(Request):
     """Who wants to sign up."""
 
-    username: str = Field(max_length=256, examples=["ann"])
-    email: str = Field(max_length=320, examples=["ann@example.com"])
+    username: Identifier = Field(max_length=256, examples=["ann"])
+    email: Identifier = Field(max_length=320, examples=["ann@example.com"])
     password: str = Field(max_length=1024, examples=["correct horse battery"])
     roles: list[Annotated[str, Field(max_length=64)]] | None = Field(default=None, max_length=16)
 
@@ -49,7 +49,7 @@ class SignUpRequest(Request):
 class SignInRequest(Request):
     """Who somebody says they are, and the proof."""
 
-    username: str = Field(max_length=1024, examples=["ann"])
+    username: Identifier = Field(max_length=1024, examples=["ann"])
     password: str = Field(max_length=1024, examples=["correct horse battery"])
     delivery: Delivery | None = Field(
         default=None,

@@ -9,7 +9,12 @@ from gatelodge.accounts.names import username_key
 from gatelodge.accounts.store import User, UserStore
 from gatelodge.audit import Actor, AuditLog, Origin, nobody_known
 from gatelodge.credentials.attempts import AttemptGuard, place_of
-from gatelodge.credentials.refusals import HashingBusy, TooManyAttempts, WrongPassword
+from gatelodge.credentials.refusals import (
+    HashingBusy,
+    HashingUnavailable,
+    TooManyAttempts,
+    WrongPassword,
+)
 from gatelodge.credentials.service import Passwords
 from gatelodge.sessions.lookup import Records
 from gatelodge.sessions.service import SessionService, SignedIn
@@ -138,7 +143,7 @@ class SignInService:
         stored = user.password_hash
         if stored is None or not self.passwords.hasher.needs_rehash(stored):
             return
-        with contextlib.suppress(HashingBusy):
+        with contextlib.suppress(HashingBusy, HashingUnavailable):
             new = await self.passwords.hash(password)
             await self.users.replace_password_hash(user.id, stored, new)
 

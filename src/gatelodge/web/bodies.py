@@ -1,8 +1,8 @@
 """The base classes of the JSON bodies that doors read and write."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
 from gatelodge import strict_json
@@ -21,6 +21,10 @@ class Answer(BaseModel):
     model_config = ConfigDict(
         frozen=True, populate_by_name=True, alias_generator=to_camel, extra="forbid"
     )
+
+
+Identifier = Annotated[str, AfterValidator(str.strip)]
+"""A name or address: white space at both ends is dropped, since phone keyboards add it."""
 
 
 def read_json(body: bytes) -> Any:
