@@ -8,7 +8,7 @@ READY_DEV := $(VENV)/.ready-dev
 PEERS := .tools/peers
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check format lint types bench bench-peers clean
+.PHONY: help serve test check format lint types screenshots bench bench-peers clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -30,6 +30,10 @@ lint: $(READY_DEV) ## Check the code with a linter
 
 types: $(READY_DEV) ## Check types, strictly
 	@$(BIN)/mypy
+
+screenshots: $(READY_DEV) ## Take the pictures in docs/images/ again
+	@scripts/install-test-tools
+	@$(BIN)/python -m scripts.take_screenshots
 
 bench: $(READY_DEV) ## Measure everything, and write docs/performance.md (9 minutes)
 	@$(BIN)/python -m bench --write docs $(ARGS)

@@ -39,7 +39,15 @@ from tests.support.access_table import (
     parse_access_table,
     render_access_table,
 )
-from tests.support.blocks import LANGUAGES, blocks_of, is_shown, run_steps, settings_of, steps_of
+from tests.support.blocks import (
+    LANGUAGES,
+    Block,
+    blocks_of,
+    is_shown,
+    run_steps,
+    settings_of,
+    steps_of,
+)
 from tests.support.mongod import mongodb_url, with_database
 from tests.support.server import GATELODGE, Server
 
@@ -48,7 +56,8 @@ __all__ = ["mongodb_url"]
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 README = ROOT / "README.md"
-PAGES = [README, ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]
+BESIDE = [ROOT / f"{name}.md" for name in ("CHANGELOG", "CONTRIBUTING", "SECURITY")]
+PAGES = [README, *BESIDE, *sorted(DOCS.rglob("*.md"))]
 PAGES_THAT_RUN = [page for page in PAGES if page != README and steps_of(page)]
 
 
@@ -56,26 +65,57 @@ def _name(page: Path) -> str:
     return str(page.relative_to(ROOT))
 
 
+def _quotes(page: Path) -> list[Block]:
+    return [block for block in blocks_of(page) if block.quoted_from]
+
+
 # What runs
 
 
-def test_the_walk_of_the_readme_is_true_on_sqlite(tmp_path: Path) -> None:
-    _assert_page_is_true(README, tmp_path)
+def test_the_walks_of_readme_and_quickstart_are_true_in_one_folder(tmp_path: Path) -> None:
+    """A reader takes one after the other, beside the same server."""
+    _assert_pages_are_true([README, DOCS / "quickstart.md"], tmp_path)
 
 
 def test_the_walk_of_the_readme_is_true_on_mongodb(tmp_path: Path, mongodb_url: str) -> None:
-    _assert_page_is_true(README, tmp_path, database=_new_database(mongodb_url))
+    _assert_pages_are_true([README], tmp_path, database=_new_database(mongodb_url))
 
 
 @pytest.mark.parametrize("page", PAGES_THAT_RUN, ids=_name)
 def test_the_blocks_of_a_page_print_what_it_shows(page: Path, tmp_path: Path) -> None:
-    _assert_page_is_true(page, tmp_path)
+    _assert_pages_are_true([page], tmp_path)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=_name)
 def test_every_block_is_of_a_language_that_has_a_rule(page: Path) -> None:
     """So that no block escapes the test by a name such as `sh` or `bash`."""
     assert [block for block in blocks_of(page) if block.language not in LANGUAGES] == []
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if _quotes(page)], ids=_name)
+def test_what_a_page_quotes_from_the_source_is_there(page: Path) -> None:
+    quotes = _quotes(page)
+    false = [
+        each.line for each in quotes if not each.is_quoted_truly(_text(ROOT / each.quoted_from))
+    ]
+
+    assert false == []
+
+
+def test_a_page_that_quotes_what_is_not_there_is_caught(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(
+        "```python\n# src/a.py\none\n…\nfour\n```\n"
+        "```python\n# src/a.py\nfour\n…\none\n```\n"
+        "```html\n<!-- src/a.html -->\none\nthree\n```\n"
+    )
+
+    assert [each.is_quoted_truly("zero\none\ntwo\nthree\nfour\n") for each in _quotes(page)] == [
+        True,
+        False,
+        False,
+    ]
+    assert steps_of(page) == []
 
 
 def test_a_page_that_shows_what_is_not_printed_is_caught(tmp_path: Path) -> None:
@@ -105,18 +145,19 @@ def test_a_page_whose_command_fails_is_caught(tmp_path: Path) -> None:
         run_steps(steps_of(page), {}, os.environ, tmp_path)
 
 
-def _assert_page_is_true(page: Path, folder: Path, database: str = "") -> None:
-    """Run a page's blocks in order, against a server of its own."""
-    steps = steps_of(page)
+def _assert_pages_are_true(pages: list[Path], folder: Path, database: str = "") -> None:
+    """Run the pages' blocks in order, against a server of their own."""
+    steps = [(page, step) for page in pages for step in steps_of(page)]
     data_dir = str(folder / "gatelodge-data")  # where a reader would find it
-    settings = {"data_dir": data_dir, "database": database} | settings_of(page)
+    settings = {"data_dir": data_dir, "database": database} | settings_of(pages[0])
     with Server(folder, **settings) as server:
         replaced = {
             "http://localhost:8080": f"http://localhost:{server.port}",
             ".venv/bin/gatelodge": str(GATELODGE),
         }
-        printed = run_steps(steps, replaced, server.environment, folder)
-    for step, text in zip(steps, printed, strict=True):
+        blocks = [step for _, step in steps]
+        printed = run_steps(blocks, replaced, server.environment, folder)
+    for (page, step), text in zip(steps, printed, strict=True):
         if step.shown and not is_shown(step.shown, text):
             pytest.fail(
                 f"{_name(page)}, line {step.shown.line}, shows:\n{step.shown.text}\n"

@@ -5,6 +5,8 @@
 - A `text` block that follows one of them, with nothing but blank lines between, is what it
   prints; `…` stands for whatever is left out of one line.
 - A `json` block there is the answer laid out for reading: values are compared, not spaces.
+- A block whose first line is a comment with the path of a file here (`# src/…`) is quoted from
+  that file: it does not run, and every line of it is there; `…` stands for lines left out.
 - A page that needs a server set up otherwise begins with `<!-- settings: PROFILE=tutorial -->`.
 - Nothing else runs here; `javascript` blocks run in a browser, in tests of their own.
 """
@@ -20,10 +22,12 @@ from pathlib import Path
 
 RUN = ("shell", "python")
 SHOWN = ("text", "json")
-LANGUAGES = frozenset((*RUN, *SHOWN, "console", "javascript", "mermaid", "yaml"))
+LANGUAGES = frozenset((*RUN, *SHOWN, "console", "html", "javascript", "mermaid", "yaml"))
 
 _FENCE = re.compile(r"^```(?P<language>\S*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 _SETTINGS = re.compile(r"^<!-- settings:(?P<settings>[^>]*)-->$", re.MULTILINE)
+_QUOTED = re.compile(r"(?:#|<!--) (?P<file>(?:src|tests)/\S+)(?: -->)?\n(?P<lines>.*)", re.DOTALL)
+_LEFT_OUT = re.compile(r"^…\n", re.MULTILINE)
 _PAGE_SECONDS = 300
 
 
@@ -42,6 +46,19 @@ class Block:
     text: str
     line: int
     follows_at_once: bool = False
+
+    @property
+    def quoted_from(self) -> str:
+        """The path of the file that the block quotes, from the root of the repository; or ""."""
+        match = _QUOTED.fullmatch(self.text)
+        return match["file"] if match else ""
+
+    def is_quoted_truly(self, source: str) -> bool:
+        """Say whether the source has the block's lines, in their order."""
+        match = _QUOTED.fullmatch(self.text)
+        assert match is not None, "the block quotes no file"
+        pieces = (re.escape(piece) for piece in _LEFT_OUT.split(match["lines"]))
+        return re.search(r"^" + r"(?:.*\n)*?".join(pieces), source, re.MULTILINE) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +95,7 @@ def steps_of(page: Path) -> list[Step]:
     return [
         Step(block, after if after and _shows_output(after) else None)
         for block, after in followed
-        if block and block.language in RUN
+        if block and block.language in RUN and not block.quoted_from
     ]
 
 

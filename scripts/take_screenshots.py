@@ -1,0 +1,108 @@
+"""Take the pictures in `docs/images/` again: `make screenshots`.
+
+Chromium opens the pages of a running server, as a reader would, and writes each as WebP. The
+server, its database and everybody in it last only as long as this program runs.
+"""
+
+import base64
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import httpx
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.support.server import Server
+
+IMAGES = Path(__file__).parent.parent / "docs" / "images"
+QUALITY = 82  # of WebP, 0 to 100
+WIDTH = 760  # CSS pixels; each is drawn as two by two
+PASSWORD = "correct horse battery"  # noqa: S105 - of somebody who exists for a few seconds
+
+DEVICES = {
+    "203.0.113.7": "Mozilla/5.0 (iPhone; CPU iPhone OS 19_1 like Mac OS X) AppleWebKit/605.1.15 "
+    "(KHTML, like Gecko) Version/19.1 Mobile/15E148 Safari/604.1",
+    "198.51.100.24": "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0",
+}
+"""Where Ada is signed in besides: address (RFC 5737, for documentation) and browser."""
+
+OWN_ADDRESS = "192.0.2.15"
+
+
+def main() -> int:
+    """Write every picture; return the exit code."""
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if chromium is None:
+        print("Chromium is not here: run scripts/install-test-tools.", file=sys.stderr)
+        return 1
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Server(Path(folder), site_name="Example", trusted_proxies="127.0.0.1") as server,
+        sync_playwright() as playwright,
+    ):
+        _sign_ada_up(server.url)
+        root = os.geteuid() == 0  # Chromium's sandbox cannot be had then
+        with playwright.chromium.launch(
+            executable_path=chromium, chromium_sandbox=not root
+        ) as browser:
+            _take_all(browser, server.url)
+    return 0
+
+
+def _sign_ada_up(url: str) -> None:
+    """Make Ada, and sign her in on her other devices."""
+    ada = {"username": "ada", "password": PASSWORD}
+    signed_up = httpx.post(f"{url}/api/auth/signup", json=ada | {"email": "ada@example.com"})
+    signed_up.raise_for_status()
+    for address, browser in DEVICES.items():
+        headers = {"X-Forwarded-For": address, "User-Agent": browser}
+        httpx.post(f"{url}/api/auth/signin", json=ada, headers=headers).raise_for_status()
+
+
+def _take_all(browser: Browser, url: str) -> None:
+    with browser.new_context(
+        viewport={"width": WIDTH, "height": 500},
+        device_scale_factor=2,
+        locale="en-GB",
+        timezone_id="Europe/London",
+        color_scheme="light",
+        extra_http_headers={"X-Forwarded-For": OWN_ADDRESS},
+    ) as context:
+        page = context.new_page()
+        page.goto(f"{url}/sign-up")
+        page.fill("#username", "grace")
+        page.fill("#email", "grace@example.com")
+        page.focus("#password")
+        _take(page, "sign-up")
+        page.goto(f"{url}/sign-in")
+        page.fill("#username", "ada")
+        page.fill("#password", PASSWORD)
+        _take(page, "sign-in")
+        page.click("main button.button")
+        page.goto(f"{url}/account")
+        _take(page, "account")
+
+
+def _take(page: Page, name: str) -> None:
+    """Write the whole page as WebP; Playwright by itself knows only PNG and JPEG."""
+    page.wait_for_load_state("networkidle")
+    height = page.evaluate("document.documentElement.scrollHeight")
+    taken = page.context.new_cdp_session(page).send(
+        "Page.captureScreenshot",
+        {
+            "format": "webp",
+            "quality": QUALITY,
+            "captureBeyondViewport": True,
+            "clip": {"x": 0, "y": 0, "width": WIDTH, "height": height, "scale": 1},
+        },
+    )
+    file = IMAGES / f"{name}.webp"
+    file.write_bytes(base64.b64decode(taken["data"]))
+    print(f"docs/images/{file.name}: {WIDTH} by {height}, {file.stat().st_size / 1024:.0f} KiB")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
