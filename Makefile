@@ -8,7 +8,7 @@ READY_DEV := $(VENV)/.ready-dev
 PEERS := .tools/peers
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check format lint types screenshots bench bench-peers clean
+.PHONY: help serve test check format lint types docs docs-serve screenshots bench bench-peers clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -31,6 +31,13 @@ lint: $(READY_DEV) ## Check the code with a linter
 types: $(READY_DEV) ## Check types, strictly
 	@$(BIN)/mypy
 
+docs: $(READY_DEV) ## Build the documentation as a site, strictly, into site/
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs --quiet build --strict
+	@echo "The documentation is in site/. make docs-serve shows it."
+
+docs-serve: $(READY_DEV) ## Show the documentation on http://localhost:8000, and what changes in it
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve --strict --dev-addr localhost:8000
+
 screenshots: $(READY_DEV) ## Take the pictures in docs/images/ again
 	@scripts/install-test-tools
 	@$(BIN)/python -m scripts.take_screenshots
@@ -42,7 +49,7 @@ bench-peers: $(READY_DEV) $(PEERS)/.ready ## Measure other projects, installed i
 	@$(BIN)/python -m bench --only peers --write docs $(ARGS)
 
 clean: ## Remove the virtual environment and caches (never the data)
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) site .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Gatelodge needs Python 3.11 or newer (set PYTHON=…)."; exit 1; }
