@@ -105,7 +105,7 @@ class NoSuchRoute(NotFound):
 
     code = "not_found"
     default = "There is nothing at this address."
-    sentence = N_("The address may be misspelt, or the page is gone.")
+    sentence = N_("The address may be misspelt, or the page no longer exists.")
 
 
 class StoreUnavailable(Unavailable):

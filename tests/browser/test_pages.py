@@ -116,7 +116,7 @@ def test_the_whole_walk(server: Server, visitor: Callable[..., Visitor], scripts
     root.open("/boards/admin")
     root.sees("Admin board")
     root.open("/boards/mod")
-    root.sees("Not for you")
+    root.sees("No access")
     root.press("Sign out")
     root.sees("Welcome to Gatelodge", "/")
 

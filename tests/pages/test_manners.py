@@ -140,8 +140,8 @@ async def test_the_api_refuses_browsers_in_json_too(reader: Reader) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "status", "heading"),
     [
-        ("GET", "/nowhere", 404, "Nothing here"),
-        ("PUT", "/sign-in", 405, "Not this way"),
+        ("GET", "/nowhere", 404, "Page not found"),
+        ("PUT", "/sign-in", 405, "Not possible"),
         ("GET", f"/{'a' * 5000}", 414, "Too long"),
         ("GET", "/sign-in?next=/&next=/", 400, "That did not work"),
     ],

@@ -86,6 +86,10 @@ def _find_malformation(password: str) -> str | None:
 
 
 _TOO_LONG = f"Use at most {MAX_CHARACTERS} characters ({_MAX_BYTES} bytes)."
+_A_NAME = (
+    "That password is easy to guess: it is your own name, or a name of this site. "
+    "Please choose another."
+)
 
 
 def _find_weakness(password: str, minimum: int, context: Collection[str]) -> str | None:
@@ -94,7 +98,7 @@ def _find_weakness(password: str, minimum: int, context: Collection[str]) -> str
     if len(composed) < minimum:
         return f"Use at least {minimum} characters."
     if _folded(composed) in _context_words(context):
-        return "That password is a name that attackers try first. Please choose another."
+        return _A_NAME
     if is_common(composed):
         return "That password is one of the most common ones. Please choose another."
     if _is_pattern(_folded(composed)):

@@ -21,7 +21,7 @@ class Forbidden(NotPermitted):
 
     code = "forbidden"
     default = "You may not do this."
-    sentence = N_("You are signed in, but this is not for you.")
+    sentence = N_("You are signed in, but your account has no access to this page.")
     oauth_error = "insufficient_scope"
 
     def __init__(self, *, caller: str | None = None) -> None:

@@ -29,9 +29,9 @@ _DEVICE_TEXTS = (N_("Unknown device"), N_("Android app"))
 
 _TITLES: Mapping[int, str] = {
     401: N_("Please sign in"),
-    403: N_("Not for you"),
-    404: N_("Nothing here"),
-    405: N_("Not this way"),
+    403: N_("No access"),
+    404: N_("Page not found"),
+    405: N_("Not possible"),
     408: N_("Too slow"),
     413: N_("Too large"),
     414: N_("Too long"),
@@ -39,7 +39,7 @@ _TITLES: Mapping[int, str] = {
     429: N_("Too many tries"),
     431: N_("Too large"),
     500: N_("Something went wrong"),
-    503: N_("Back in a moment"),
+    503: N_("Not available just now"),
 }
 
 _SHORT_WAIT = 10  # seconds

@@ -84,4 +84,4 @@ class InternalError(Failed):
 
     code = "internal_error"
     default = "Something went wrong here. The log has it under the request id."
-    sentence = N_("That was our mistake, not yours. It is in our log.")
+    sentence = N_("An error happened on our side. It is recorded in our log.")
