@@ -1,4 +1,4 @@
-"""Take the pictures in `docs/images/` again: `make screenshots`.
+"""Take the pictures in `docs/images/` again: `make screenshots`. Another folder may be named.
 
 Chromium opens the pages of a running server, as a reader would, and writes each as WebP. The
 server, its database and everybody in it last only as long as this program runs.
@@ -31,13 +31,13 @@ DEVICES = {
 OWN_ADDRESS = "192.0.2.15"
 
 
-def main() -> int:
-    """Write every picture; return the exit code."""
+def main(images: Path) -> int:
+    """Write every picture into a folder; return the exit code."""
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     if chromium is None:
         print("Chromium is not here: run scripts/install-test-tools.", file=sys.stderr)
         return 1
-    IMAGES.mkdir(parents=True, exist_ok=True)
+    images.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory() as folder,
         Server(Path(folder), site_name="Example", trusted_proxies="127.0.0.1") as server,
@@ -48,7 +48,7 @@ def main() -> int:
         with playwright.chromium.launch(
             executable_path=chromium, chromium_sandbox=not root
         ) as browser:
-            _take_all(browser, server.url)
+            _take_all(browser, server.url, images)
     return 0
 
 
@@ -62,7 +62,7 @@ def _sign_ada_up(url: str) -> None:
         httpx.post(f"{url}/api/auth/signin", json=ada, headers=headers).raise_for_status()
 
 
-def _take_all(browser: Browser, url: str) -> None:
+def _take_all(browser: Browser, url: str, images: Path) -> None:
     with browser.new_context(
         viewport={"width": WIDTH, "height": 500},
         device_scale_factor=2,
@@ -76,17 +76,17 @@ def _take_all(browser: Browser, url: str) -> None:
         page.fill("#username", "grace")
         page.fill("#email", "grace@example.com")
         page.focus("#password")
-        _take(page, "sign-up")
+        _take(page, images / "sign-up.webp")
         page.goto(f"{url}/sign-in")
         page.fill("#username", "ada")
         page.fill("#password", PASSWORD)
-        _take(page, "sign-in")
+        _take(page, images / "sign-in.webp")
         page.click("main button.button")
         page.goto(f"{url}/account")
-        _take(page, "account")
+        _take(page, images / "account.webp")
 
 
-def _take(page: Page, name: str) -> None:
+def _take(page: Page, file: Path) -> None:
     """Write the whole page as WebP; Playwright by itself knows only PNG and JPEG."""
     page.wait_for_load_state("networkidle")
     height = page.evaluate("document.documentElement.scrollHeight")
@@ -99,10 +99,9 @@ def _take(page: Page, name: str) -> None:
             "clip": {"x": 0, "y": 0, "width": WIDTH, "height": height, "scale": 1},
         },
     )
-    file = IMAGES / f"{name}.webp"
     file.write_bytes(base64.b64decode(taken["data"]))
-    print(f"docs/images/{file.name}: {WIDTH} by {height}, {file.stat().st_size / 1024:.0f} KiB")
+    print(f"{file.name}: {WIDTH} by {height}, {file.stat().st_size / 1024:.0f} KiB")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(Path(sys.argv[1]) if sys.argv[1:] else IMAGES))

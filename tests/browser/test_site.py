@@ -110,6 +110,23 @@ def test_diagrams_are_drawn_and_search_finds_without_another_host(
     assert [url for url in asked if not url.startswith(address)] == []
 
 
+@pytest.mark.browser
+@pytest.mark.usefixtures("chromium")
+def test_the_pictures_of_the_readme_can_be_taken_again(tmp_path: Path) -> None:
+    taken = subprocess.run(
+        [sys.executable, "-m", "scripts.take_screenshots", str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    wanted = {picture.name for picture in (ROOT / "docs" / "images").iterdir()}
+
+    assert taken.returncode == 0, taken.stderr
+    assert {picture.name for picture in tmp_path.iterdir()} == wanted
+    assert all(picture.read_bytes()[8:12] == b"WEBP" for picture in tmp_path.iterdir())
+
+
 class _Page(HTMLParser):
     """What a page links to and loads, and the names in it that links may lead to."""
 
