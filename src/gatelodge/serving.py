@@ -53,7 +53,7 @@ def run_server(settings: Settings, *, command: str) -> None:
     Raises:
         ConfigurationError: the secret key, the database or the port cannot be used.
     """
-    set_up_logs(settings.log_level)
+    set_up_logs(settings.log_level, settings.log_format)
     settings = settings.model_copy(update={"port": _free_port(settings)})
     files = raise_open_files_limit()
     house = build(settings)

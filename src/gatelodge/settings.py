@@ -151,7 +151,15 @@ def _hosts(values: tuple[str, ...]) -> tuple[str, ...]:
 
 _SECRETS = frozenset({"secret_key", "metrics_token", "database"})
 _WORDS = frozenset(
-    {"cookie_same_site", "cookie_domain", "delivery", "language", "log_level", "profile"}
+    {
+        "cookie_same_site",
+        "cookie_domain",
+        "delivery",
+        "language",
+        "log_format",
+        "log_level",
+        "profile",
+    }
 )
 
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
@@ -225,6 +233,7 @@ class Settings(BaseSettings):
 
     metrics_token: Annotated[SecretStr, AfterValidator(_secret_or_nothing)] = SecretStr("")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["auto", "json", "text"] = "auto"
 
     @model_validator(mode="before")
     @classmethod
