@@ -1,6 +1,9 @@
 """What only the SQLite store promises."""
 
 import asyncio
+import contextlib
+import os
+import shutil
 import sqlite3
 import stat
 from collections.abc import AsyncIterator
@@ -199,3 +202,51 @@ def test_the_address_of_another_kind_of_database_is_refused(address: str) -> Non
     with pytest.raises(ConfigurationError, match="no database that Gatelodge knows") as refusal:
         open_stores(address)
     assert "a:b" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("made_by", ["vacuum", "backup", "cp"])
+def test_a_copy_put_back_beside_an_old_log_is_left_as_it_is(tmp_path: Path, made_by: str) -> None:
+    """SQLite would take the log for the copy's, and spoil it."""
+    path, copy = tmp_path / "g.db", tmp_path / "copy.db"
+    SqlDatabase(path).migrate()
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE early (x)")
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    if made_by == "vacuum":
+        connection.execute("VACUUM INTO ?", [str(copy)])
+    elif made_by == "backup":
+        with contextlib.closing(sqlite3.connect(copy)) as target:
+            connection.backup(target)
+    else:
+        shutil.copy(path, copy)
+    for number in range(30):
+        connection.execute(f"CREATE TABLE later{number} (x)")
+        connection.commit()
+    log = path.with_name("g.db-wal").read_bytes()
+    connection.close()
+    shutil.copy(copy, path)
+    path.with_name("g.db-wal").write_bytes(log)
+    os.utime(path.with_name("g.db-wal"), (0, 0))  # the copy was put there later
+
+    with pytest.raises(ConfigurationError, match=r"Remove g\.db-wal and g\.db-shm"):
+        SqlDatabase(path).migrate()
+
+    assert path.read_bytes() == copy.read_bytes()
+    path.with_name("g.db-wal").unlink()
+    assert SqlDatabase(path).migrate() == []
+
+
+def test_a_log_that_a_crash_left_is_used(tmp_path: Path) -> None:
+    """It belongs to the file: what was committed is in it."""
+    path = tmp_path / "g.db"
+    SqlDatabase(path).migrate()
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE kept (x)")
+        connection.commit()
+        file, log = path.read_bytes(), path.with_name("g.db-wal").read_bytes()
+    path.write_bytes(file)
+    path.with_name("g.db-wal").write_bytes(log)
+
+    assert SqlDatabase(path).migrate() == []
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT count(*) FROM kept").fetchone() == (0,)

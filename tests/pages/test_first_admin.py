@@ -125,8 +125,13 @@ async def test_a_link_ends_when_there_is_an_administrator(reader: Reader, house:
     await reader.open(path)
     await house.accounts.create(NewUser("root", "root@example.com", PASSWORD, ("admin",)), COMMAND)
 
-    assert (await reader.open(path)).heading == OVER
+    page = await reader.open(path)
+    assert page.heading == OVER
+    assert "There is an administrator already." in page.text
+    assert "each start of the server" not in page.text
     assert (await reader.send("/setup", **WANTED)).heading == OVER
+    guessed = await reader.open("/setup?token=guess")
+    assert "administrator already" not in guessed.text  # only the link's holder is told
     assert await house.setup.invite() is None
 
 

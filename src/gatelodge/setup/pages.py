@@ -1,13 +1,16 @@
 """The setup page, which makes the first administrator."""
 
+from collections.abc import Mapping
+
 from starlette.responses import Response
 
 from gatelodge.accounts.service import NewUser
 from gatelodge.gate.rules import ANYBODY
+from gatelodge.marks import N_
 from gatelodge.pages.door import PageDoor, Visit
 from gatelodge.pages.fields import EMAIL, NEW_PASSWORD, USERNAME
 from gatelodge.sessions.doors import open_session
-from gatelodge.setup.refusals import InvalidSetupLink
+from gatelodge.setup.refusals import AdministratorExists, ExpiredSetupLink, InvalidSetupLink
 from gatelodge.setup.service import LIFE, SetupService
 from gatelodge.web.cookies import TokenDelivery
 from gatelodge.web.shell import SET_COOKIES
@@ -15,6 +18,12 @@ from gatelodge.web.shell import SET_COOKIES
 door = PageDoor()
 
 COOKIE = "gatelodge-setup"
+
+
+_USED = N_("It was used, or there is a newer link.")
+_REASONS: Mapping[type[InvalidSetupLink], str] = {
+    kind: kind.sentence for kind in (ExpiredSetupLink, AdministratorExists)
+}
 
 
 @door.get("/setup", rule=ANYBODY, answers=410)
@@ -32,9 +41,13 @@ async def show_setup(visit: Visit) -> Response:
         return response
     try:
         await visit.ask(SetupService).check(_secret(visit))
-    except InvalidSetupLink:
+    except InvalidSetupLink as refusal:
         visit.status = 410
-        return visit.page("setup-over.html")
+        return visit.page(
+            "setup-over.html",
+            reason=visit.language.sentence(_REASONS.get(type(refusal), _USED)),
+            there_is_one=isinstance(refusal, AdministratorExists),
+        )
     return visit.page("setup.html")
 
 

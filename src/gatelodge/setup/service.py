@@ -18,7 +18,7 @@ from gatelodge.credentials.one_time_tokens import (
     new_token,
 )
 from gatelodge.errors import StoreUnavailable
-from gatelodge.setup.refusals import InvalidSetupLink
+from gatelodge.setup.refusals import AdministratorExists, ExpiredSetupLink, InvalidSetupLink
 
 LIFE = timedelta(minutes=30)
 NO_SUBJECT = ""
@@ -51,14 +51,17 @@ class SetupService:
         """Return the record of a valid secret, without using it up.
 
         Raises:
-            InvalidSetupLink: the secret is not the newest one, has expired or was used, or there
-                is an administrator.
+            InvalidSetupLink: the secret is not the newest one, or was used.
+            ExpiredSetupLink: it is the newest one, and has expired.
+            AdministratorExists: it is the newest one, and somebody else became administrator.
         """
         token = await self.tokens.find("setup", NO_SUBJECT)
         if token is None or not hmac.compare_digest(token.digest, digest_of(secret)):
             raise InvalidSetupLink
-        if token.expires_at <= self.clock.now() or await self.accounts.has_admin():
-            raise InvalidSetupLink
+        if await self.accounts.has_admin():
+            raise AdministratorExists
+        if token.expires_at <= self.clock.now():
+            raise ExpiredSetupLink
         return token
 
     async def make_admin(self, secret: str, wanted: NewUser, origin: Origin) -> User:

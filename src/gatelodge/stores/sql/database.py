@@ -195,6 +195,7 @@ def _is_ours(path: Path) -> bool:
     try:
         if not path.exists() or path.stat().st_size == 0:
             return False
+        _check_log_belongs(path)
         address = f"{path.absolute().as_uri()}?mode=rw"  # never made, nor turned to WAL, by this
         with contextlib.closing(sqlite3.connect(address, uri=True)) as connection:
             tables = {name for (name,) in connection.execute(_TABLES)}
@@ -206,6 +207,33 @@ def _is_ours(path: Path) -> bool:
         )
     return bool(tables)
 
+
+def _check_log_belongs(path: Path) -> None:
+    """Refuse a database file beside the write-ahead log of another one, before SQLite merges them.
+
+    While a log is in use, the file is written only at checkpoints, right after the log. A file that
+    is newer than its log, or that says of itself that it has none, was put there from a copy.
+
+    Raises:
+        ConfigurationError: the log belongs to another file; nothing was opened.
+    """
+    log = path.with_name(f"{path.name}-wal")
+    if not log.exists() or log.stat().st_size == 0:
+        return
+    with path.open("rb") as file:
+        header = file.read(_HEADER_BYTES)
+    has_no_log = header[_WRITE_VERSION : _WRITE_VERSION + 1] == b"\x01"
+    if has_no_log or path.stat().st_mtime - log.stat().st_mtime > _CHECKPOINT_SECONDS:
+        raise ConfigurationError(
+            f"The database file {path} was put there from a copy, and {log.name} beside it belongs "
+            f"to the file before. Nothing was changed. Remove {log.name} and {path.name}-shm, then "
+            "start again."
+        )
+
+
+_HEADER_BYTES = 100
+_WRITE_VERSION = 18  # 1: no write-ahead log, 2: one (sqlite.org/fileformat2.html, section 1.3.3)
+_CHECKPOINT_SECONDS = 2.0
 
 _OURS = frozenset({"alembic_version", "users", "signing_keys"})
 _TABLES = "SELECT name FROM sqlite_master WHERE type = 'table'"
