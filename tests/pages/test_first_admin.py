@@ -58,6 +58,28 @@ async def test_the_secret_leaves_the_address_at_once(reader: Reader, house: Hous
     assert {"Path=/setup", "HttpOnly", "SameSite=Lax"} <= set(cookie.split("; "))
 
 
+async def test_a_link_that_a_person_with_a_session_follows_does_not_end_the_session(
+    reader: Reader, house: House, clock: FakeClock
+) -> None:
+    """The answer renews the session on the way, and its new cookies travel beside the secret.
+
+    Any site can link to `/setup?token=x`. A browser that did not get the new refresh token would
+    come back with the old one, and be taken for a thief.
+    """
+    await reader.sign_up("ann")
+    clock.advance(timedelta(minutes=11))  # the access token is over
+
+    response = await reader.ask("/setup?token=x")
+
+    set_there = [line.partition("=")[0] for line in response.headers.get_list("set-cookie")]
+    assert sorted(set_there) == ["gatelodge-access", "gatelodge-refresh", "gatelodge-setup"]
+    clock.advance(timedelta(minutes=11))  # and the grace of the refresh token as well
+    account = await reader.open("/account")
+    assert (account.path, account.status) == ("/account", 200)
+    events = await house.stores.events.list_events(before=None, limit=99)
+    assert "refresh_token.reused" not in {each.name for each in events}
+
+
 async def test_looking_at_the_page_changes_nothing(reader: Reader, house: House) -> None:
     path = await link(house)
     for _ in range(3):

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+import re
+
 from starlette.responses import Response
 
 from gatelodge.accounts.service import NewUser
@@ -12,8 +14,8 @@ from gatelodge.pages.fields import EMAIL, NEW_PASSWORD, USERNAME
 from gatelodge.sessions.doors import open_session
 from gatelodge.setup.refusals import AdministratorExists, ExpiredSetupLink, InvalidSetupLink
 from gatelodge.setup.service import LIFE, SetupService
+from gatelodge.web.cookie_jar import Cookie, cookie_jar
 from gatelodge.web.cookies import TokenDelivery
-from gatelodge.web.shell import SET_COOKIES
 
 door = PageDoor()
 
@@ -35,7 +37,7 @@ async def show_setup(visit: Visit) -> Response:
     """
     secret = visit.request.query_params.get("token")
     if secret is not None:
-        visit.request.scope[SET_COOKIES] = [_cookie(visit, secret, LIFE.total_seconds())]
+        cookie_jar(visit.request.scope).add(_cookie(visit, secret))
         response = visit.go("/setup")
         response.headers["Referrer-Policy"] = "no-referrer"
         return response
@@ -70,9 +72,6 @@ def _secret(visit: Visit) -> str:
     return visit.request.cookies.get(COOKIE, "")
 
 
-def _cookie(visit: Visit, secret: str, seconds: float) -> bytes:
-    secure = "; Secure" if visit.ask(TokenDelivery).secure else ""
-    plain = "".join(letter for letter in secret[:64] if letter.isalnum() or letter in "-_")
-    return (
-        f"{COOKIE}={plain}; Path=/setup; Max-Age={int(seconds)}; HttpOnly; SameSite=Lax{secure}"
-    ).encode("ascii", "ignore")
+def _cookie(visit: Visit, secret: str) -> Cookie:
+    plain = re.sub(r"[^\w-]", "", secret[:64], flags=re.ASCII)
+    return Cookie(COOKIE, plain, LIFE, path="/setup", secure=visit.ask(TokenDelivery).secure)

@@ -15,11 +15,12 @@ from gatelodge.gate.rules import ANYBODY, SIGNED_IN
 from gatelodge.tokens.keys import JWKS_MAX_AGE, SigningKeys
 from gatelodge.web.accept import prefers_page
 from gatelodge.web.caller import Caller
+from gatelodge.web.cookie_jar import cookie_jar
 from gatelodge.web.door import Door
 from gatelodge.web.return_address import MAX_CHARACTERS, checked
 from gatelodge.web.same_origin import SameOrigin
 from gatelodge.web.services import Provided, service_of
-from gatelodge.web.shell import MAX_TARGET_BYTES, SET_COOKIES
+from gatelodge.web.shell import MAX_TARGET_BYTES
 
 door = Door("/api/auth", tag="gate")
 keys_door = Door(tag="tokens")
@@ -108,9 +109,9 @@ async def verify(
     The answer names the caller in `X-Auth-User`, `X-Auth-Subject` and `X-Auth-Roles`. Headers of
     these names in the request are never read.
     """
-    if SET_COOKIES in request.scope:
-        # The address stays unescaped: escapes could make it three times as long, and the proxy
-        # drops an answer with too long headers, and the new cookies with it.
+    if cookie_jar(request.scope):
+        # As it was asked: escapes would make it up to three times as long, and an answer whose
+        # headers are too long for the proxy loses the new cookies.
         return Response(
             status_code=307, headers={"Location": return_address(request, MAX_TARGET_BYTES)}
         )

@@ -3,15 +3,14 @@
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Annotated, Literal
+from typing import Annotated
 
 from gatelodge.clock import Clock
 from gatelodge.tokens.pair import Delivery, TokenPair
+from gatelodge.web.cookie_jar import Cookie, SameSite, cookie_jar
 from gatelodge.web.refusals import ConflictingTokens
 from gatelodge.web.services import Provided
-from gatelodge.web.shell import SET_COOKIES, Headers, Scope
-
-SameSite = Literal["lax", "strict", "none"]
+from gatelodge.web.shell import Headers, Scope
 
 # RFC 6265, section 5.2. `strip` without an argument would also remove U+00A0. For browsers that
 # character is part of a name, so that other hosts of the domain may set `\xa0__Host-…`.
@@ -82,17 +81,15 @@ class TokenDelivery:
     def set_cookies(self, scope: Scope, pair: TokenPair) -> None:
         """Make the answer to this request set the token cookies, even if it is a refusal."""
         left = pair.expires_at - self.clock.now()
-        scope[SET_COOKIES] = [
-            self._cookie(self.access_cookie, pair.access_token, self.access_life),
-            self._cookie(self.refresh_cookie, pair.refresh_token, left),
-        ]
+        jar = cookie_jar(scope)
+        jar.add(self._cookie(self.access_cookie, pair.access_token, self.access_life))
+        jar.add(self._cookie(self.refresh_cookie, pair.refresh_token, left))
 
     def clear_cookies(self, scope: Scope) -> None:
-        """Make the answer to this request delete the token cookies."""
-        scope[SET_COOKIES] = [
-            self._cookie(name, "", timedelta(0))
-            for name in (self.access_cookie, self.refresh_cookie)
-        ]
+        """Let the answer to this request take the cookies away."""
+        jar = cookie_jar(scope)
+        for name in (self.access_cookie, self.refresh_cookie):
+            jar.add(self._cookie(name, "", timedelta(0)))
 
     def read(self, headers: Headers) -> CookieTokens:
         """Return the tokens in a request's cookies.
@@ -119,19 +116,15 @@ class TokenDelivery:
             return ""
         return "__Secure-" if self.domain else "__Host-"
 
-    def _cookie(self, name: str, value: str, life: timedelta) -> bytes:
-        parts = [
-            f"{name}={value}",
-            "Path=/",
-            f"Max-Age={max(0, int(life.total_seconds()))}",
-            "HttpOnly",
-            f"SameSite={self.same_site.capitalize()}",
-        ]
-        if self.secure:
-            parts.append("Secure")
-        if self.domain:
-            parts.append(f"Domain={self.domain}")
-        return "; ".join(parts).encode()
+    def _cookie(self, name: str, value: str, life: timedelta) -> Cookie:
+        return Cookie(
+            name,
+            value,
+            life,
+            domain=self.domain,
+            same_site=self.same_site,
+            secure=self.secure,
+        )
 
 
 Delivering = Annotated[TokenDelivery, Provided(TokenDelivery)]

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 from starlette.responses import Response
 
 from gatelodge.errors import InvalidRequest, NoSuchRoute, Refusal
+from gatelodge.web.cookie_jar import cookie_jar
 from gatelodge.web.refusals import (
     BodyTooLarge,
     BodyTooSlow,
@@ -37,9 +38,6 @@ MAX_HEADER_BYTES = 8 * 1024
 MAX_HEADERS_BYTES = 16 * 1024
 MAX_HEADERS = 64
 BODY_SECONDS = 10.0
-
-SET_COOKIES = "gatelodge.set_cookies"
-"""The key in the ASGI scope of the cookies that the answer sets, even if it is a refusal."""
 
 REQUEST_ID = "gatelodge.request_id"
 """The key of the request's id in the ASGI scope."""
@@ -275,7 +273,7 @@ class _Answer:
     def _complete(self, given: Iterable[tuple[bytes, bytes]]) -> Headers:
         headers = self._shell.complete(given, self._scope["headers"])
         headers.append((b"x-request-id", self._scope[REQUEST_ID].encode()))
-        headers += [(b"set-cookie", cookie) for cookie in self._scope.get(SET_COOKIES, ())]
+        headers += cookie_jar(self._scope).headers
         if self._body.unread:
             # The server closes the connection after such a request. Without this header, the client
             # could send its next request there, and lose it (RFC 9112, section 9.6).
