@@ -21,8 +21,8 @@ _USER = (
 _ROLE = "INSERT INTO user_roles (user_id, role) VALUES (?, 'user')"
 _SESSION = (
     "INSERT INTO sessions (id, user_id, epoch, created_at, last_used_at, expires_at, salt, "
-    "generation, delivery, user_agent, address, factors) "
-    "VALUES (?, ?, 0, ?, ?, ?, ?, 0, 'bearer', '', '127.0.0.1', '[\"password\"]')"
+    "generation, delivery, user_agent, address, methods, authenticated_at) "
+    "VALUES (?, ?, 0, ?, ?, ?, ?, 0, 'bearer', '', '127.0.0.1', '[\"pwd\"]', ?)"
 )
 
 
@@ -58,11 +58,11 @@ def _add_users(file: sqlite3.Connection, count: int) -> list[str]:
     return ids
 
 
-def _sessions(users: list[str]) -> Iterator[tuple[str, str, int, int, int, bytes]]:
+def _sessions(users: list[str]) -> Iterator[tuple[str, str, int, int, int, bytes, int]]:
     now = SystemClock().now()
     at, end = to_milliseconds(now), to_milliseconds(now + timedelta(days=30))
     for user in users:
-        yield new_id(SESSION_PREFIX, now), user, at, at, end, secrets.token_bytes(32)
+        yield new_id(SESSION_PREFIX, now), user, at, at, end, secrets.token_bytes(32), at
 
 
 def people(house: House) -> Iterator[tuple[str, str]]:

@@ -22,6 +22,7 @@ from gatelodge.accounts.store import User
 from gatelodge.app import DOORS, House
 from gatelodge.audit import COMMAND
 from gatelodge.cli import main as cli
+from gatelodge.credentials.methods import BY_PASSWORD
 from gatelodge.errors import Refusal
 from gatelodge.logs import LIBRARY_WARNED
 from gatelodge.settings import Settings
@@ -276,7 +277,7 @@ async def _headers_of(house: House, users: dict[str, User], kind: str) -> dict[s
     user = users.get(kind) or users["user"]
     if kind == DISABLED:
         user = await _user(house, uuid.uuid4().hex[:12])
-    signed_in = await house.sessions.open(user, "bearer", COMMAND.origin)
+    signed_in = await house.sessions.open(user, BY_PASSWORD, "bearer", COMMAND.origin)
     if kind == DISABLED:
         await house.accounts.disable(user, COMMAND)
     if kind == SIGNED_OUT:

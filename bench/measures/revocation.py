@@ -21,6 +21,7 @@ from bench.sizes import Sizes
 from gatelodge.accounts.store import User
 from gatelodge.app import House, build
 from gatelodge.audit import Origin
+from gatelodge.credentials.methods import BY_PASSWORD
 from gatelodge.ids import USER_PREFIX, UserId, new_id
 from gatelodge.logs import set_up_logs
 from gatelodge.sessions.service import SignedIn
@@ -104,7 +105,7 @@ async def _signed_in(house: House) -> SignedIn:
         created_at=now,
     )
     await house.stores.users.add(user)
-    return await house.sessions.open(user, "bearer", Origin("127.0.0.1"))
+    return await house.sessions.open(user, BY_PASSWORD, "bearer", Origin("127.0.0.1"))
 
 
 class _Asked:

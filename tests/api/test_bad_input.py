@@ -270,7 +270,8 @@ async def test_a_missing_field_is_refused(send: Send) -> None:
 
 
 NOT_FOR_CALLERS = (
-    *("id", "_id", "role", "epoch", "verified", "verified_at", "disabled_at", "created_at"),
+    *("id", "_id", "role", "epoch", "verified", "email_verified_at", "disabled_at"),
+    *("created_at", "disabled_reason", "must", "language", "name"),
     *("password_hash", "username_key", "__proto__", "constructor", "__class__", "", "$where"),
 )
 

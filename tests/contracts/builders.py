@@ -17,15 +17,15 @@ A_MINUTE = timedelta(minutes=1)
 _counter = itertools.count(1)
 
 
-def a_user(name: str | None = None, **changes: Any) -> User:
-    """Return a user with a unique name and address."""
-    name = name or f"Someone{next(_counter)}"
+def a_user(username: str | None = None, /, **changes: Any) -> User:
+    """Return a user with a username and address of its own."""
+    username = username or f"Someone{next(_counter)}"
     user = User(
         id=UserId(new_id(USER_PREFIX, changes.get("created_at", NOON))),
-        username=name,
-        username_key=name.lower(),
-        email=f"{name}@example.org",
-        email_key=f"{name}@example.org".lower(),
+        username=username,
+        username_key=username.lower(),
+        email=f"{username}@example.org",
+        email_key=f"{username}@example.org".lower(),
         password_hash="$argon2id$old",
         roles=("user",),
         created_at=NOON,
@@ -43,6 +43,8 @@ def a_session(**changes: Any) -> Session:
         last_used_at=NOON,
         expires_at=NOON + timedelta(days=1),
         salt=bytes(range(32)),
+        authenticated_at=NOON,
+        methods=("pwd",),
     )
     return replace(session, **changes)
 

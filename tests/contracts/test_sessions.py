@@ -20,7 +20,9 @@ async def test_a_session_comes_back_as_it_was_kept(stores: Stores) -> None:
         delivery="cookie",
         user_agent="Browser/1.0 “quoted”",
         address="2001:db8::1",
-        factors=("password", "totp"),
+        methods=("pwd", "otp"),
+        authenticated_at=NOON - A_MINUTE,
+        client_id="cli_reader",
         revoked_at=NOON + A_MINUTE,
         revoked_why="signed_out",
     )
@@ -33,7 +35,10 @@ async def test_a_fresh_session_comes_back_as_it_was_kept(stores: Stores) -> None
     session = a_session()
     await stores.sessions.add(session)
 
-    assert await stores.sessions.find(session.id) == session
+    found = await stores.sessions.find(session.id)
+    assert found == session
+    assert found is not None
+    assert (found.methods, found.client_id) == (("pwd",), None)
     assert await stores.sessions.find(NOTHING) is None
 
 

@@ -24,8 +24,12 @@ async def test_a_user_comes_back_as_it_was_kept(stores: Stores) -> None:
         "Grüße_名",
         roles=("moderator", "user"),
         epoch=3,
-        verified_at=NOON,
+        name="Grüße an “名”",
+        language="de-AT",
+        email_verified_at=NOON,
         disabled_at=NOON + A_MINUTE,
+        disabled_reason="She asked for it.",
+        must=("set_password", "enrol_factor"),
         last_sign_in_at=NOON - A_MINUTE,
     )
     await stores.users.add(user)
@@ -43,6 +47,8 @@ async def test_a_user_without_a_password_or_roles_comes_back_so(stores: Stores) 
 
     assert found == user
     assert found is not None
+    assert (found.name, found.language, found.disabled_reason, found.must) == ("", None, None, ())
+    assert found.email_verified_at is None
     assert found.created_at.tzinfo is not None
     assert found.created_at.utcoffset() == timedelta(0)
 
@@ -264,15 +270,17 @@ async def test_disabling_raises_the_epoch_and_counts_once(stores: Stores) -> Non
     assert await stores.users.find(user.id) == replace(user, disabled_at=NOON, epoch=2)
 
 
-async def test_enabling_counts_once_and_leaves_the_epoch(stores: Stores) -> None:
-    user = a_user(disabled_at=NOON, epoch=2)
+async def test_enabling_counts_once_forgets_the_reason_and_leaves_the_epoch(
+    stores: Stores,
+) -> None:
+    user = a_user(disabled_at=NOON, disabled_reason="Too loud.", epoch=2)
     await stores.users.add(user)
 
     assert await stores.users.enable(user.id)
     assert not await stores.users.enable(user.id)
     assert not await stores.users.enable(NOBODY)
 
-    assert await stores.users.find(user.id) == replace(user, disabled_at=None)
+    assert await stores.users.find(user.id) == replace(user, disabled_at=None, disabled_reason=None)
 
 
 async def test_no_raising_of_the_epoch_is_lost(stores: Stores) -> None:

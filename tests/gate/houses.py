@@ -76,6 +76,7 @@ async def new_device(
         epoch=user.epoch,
         created_at=now,
         last_used_at=now,
+        authenticated_at=now,
         expires_at=now + (life or house.sessions.limits.life),
     )
     await house.stores.sessions.add(session)

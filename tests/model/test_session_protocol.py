@@ -19,6 +19,7 @@ from hypothesis.stateful import (
 
 from gatelodge.accounts.store import User
 from gatelodge.audit import Actor, Origin
+from gatelodge.credentials.methods import BY_PASSWORD
 from gatelodge.errors import Refusal
 from gatelodge.sessions.refusals import InvalidRefreshToken, NoSuchSession, RefreshTokenReused
 from gatelodge.sessions.service import SignedIn
@@ -266,7 +267,9 @@ class RefreshProtocol(RuleBasedStateMachine):
         return Person(user.id, user.password_hash or "")
 
     def _sign_in(self, name: str, person: Person, delivery: Delivery) -> None:
-        signed_in = self.lodge.run(self.lodge.service.open(self._user(person), delivery, ORIGIN))
+        signed_in = self.lodge.run(
+            self.lodge.service.open(self._user(person), BY_PASSWORD, delivery, ORIGIN)
+        )
         self.devices[name] = self._opened(person, signed_in)
 
     def _opened(self, person: Person, signed_in: SignedIn) -> Device:
@@ -354,7 +357,7 @@ class RefreshProtocol(RuleBasedStateMachine):
         """Every session of one person ends, also one that was being opened at that moment."""
         user = self._user(person)
         self.lodge.run(self.lodge.service.sign_out_everywhere(person.id, Actor(person.id, ORIGIN)))
-        late = self.lodge.run(self.lodge.service.open(user, "bearer", ORIGIN))
+        late = self.lodge.run(self.lodge.service.open(user, BY_PASSWORD, "bearer", ORIGIN))
         device = self._opened(person, late)
         person.epoch += 1
         assert self._present(device, device.owned) is InvalidRefreshToken

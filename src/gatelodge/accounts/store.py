@@ -22,8 +22,12 @@ class User:
         roles: names of roles, each once, in the order they were granted.
         epoch: rises when every session opened so far must die.
         created_at: when the user signed up.
-        verified_at: when the e-mail address was proven, or None.
+        name: what to call them, as they typed it; at most 100 characters, may be empty.
+        language: the tag of the language that they chose (BCP 47), or None.
+        email_verified_at: when the e-mail address was proven, or None.
         disabled_at: since when the user may not come in, or None.
+        disabled_reason: why, for those who administer; None where nobody said.
+        must: what they have to do at their next sign-in, such as `set_password`.
         last_sign_in_at: when the user last proved who they are, or None.
     """
 
@@ -36,8 +40,12 @@ class User:
     roles: tuple[str, ...]
     created_at: datetime
     epoch: int = 0
-    verified_at: datetime | None = None
+    name: str = ""
+    language: str | None = None
+    email_verified_at: datetime | None = None
     disabled_at: datetime | None = None
+    disabled_reason: str | None = None
+    must: tuple[str, ...] = ()
     last_sign_in_at: datetime | None = None
 
 
@@ -102,7 +110,7 @@ class UserStore(Protocol):
         """Keep the user out and raise the epoch. True when the user was enabled before."""
 
     async def enable(self, user_id: UserId) -> bool:
-        """Let the user in again. True when the user was disabled before."""
+        """Let the user in again, and forget why not. True when the user was disabled before."""
 
     async def raise_epoch(self, user_id: UserId) -> bool:
         """End everything issued so far. True when the user exists."""

@@ -125,5 +125,7 @@ def instant(at: datetime | None) -> str | None:
 
 
 def plain(value: object) -> str:
-    """Return a value as text for people; `-` for None."""
-    return ", ".join(value) if isinstance(value, list) else "-" if value is None else str(value)
+    """Return a value as commands print it for people."""
+    if value is None or value in ("", []):
+        return "–"
+    return ", ".join(value) if isinstance(value, list) else str(value)

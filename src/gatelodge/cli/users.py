@@ -72,7 +72,7 @@ def user_show(call: Call, username: Username) -> None:
     """Show one user."""
     user = call.in_house(lambda house: house.accounts.get_by_username(username))
     shown = _user_as_json(user)
-    lines = [f"{name:<16} {plain(value)}" for name, value in shown.items()]
+    lines = [f"{name:<17} {plain(value)}" for name, value in shown.items()]
     call.say(shown, "\n".join(lines))
 
 
@@ -225,10 +225,14 @@ def _user_as_json(user: "User") -> dict[str, Any]:
     return {
         "id": user.id,
         "username": user.username,
+        "name": user.name,
         "email": user.email,
+        "email_verified_at": instant(user.email_verified_at),
+        "language": user.language,
         "roles": list(user.roles),
         "created_at": instant(user.created_at),
-        "verified_at": instant(user.verified_at),
         "disabled_at": instant(user.disabled_at),
+        "disabled_reason": user.disabled_reason,
+        "must": list(user.must),
         "last_sign_in_at": instant(user.last_sign_in_at),
     }

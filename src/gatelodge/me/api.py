@@ -2,6 +2,8 @@
 
 from datetime import datetime
 
+from pydantic import Field
+
 from gatelodge.gate.rules import SIGNED_IN
 from gatelodge.sessions.doors import Accounts, CallerRecords
 from gatelodge.web.bodies import Answer
@@ -23,7 +25,9 @@ class Me(Answer):
 
     id: str
     username: str
+    name: str = Field(description="What to call them; may be empty.")
     email: str
+    email_verified: bool
     roles: list[str]
     permissions: list[str]
     session: OwnSession
@@ -36,7 +40,9 @@ async def me(caller: CallerRecords, accounts: Accounts) -> Me:
     return Me(
         id=user.id,
         username=user.username,
+        name=user.name,
         email=user.email,
+        email_verified=user.email_verified_at is not None,
         roles=list(user.roles),
         permissions=await accounts.permissions_of(user),
         session=OwnSession(

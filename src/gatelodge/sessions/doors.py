@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from gatelodge.accounts.service import AccountService
 from gatelodge.accounts.store import User
+from gatelodge.credentials.methods import Methods
 from gatelodge.pages.door import Visit
 from gatelodge.sessions.lookup import Records, SessionLookup
 from gatelodge.sessions.service import SessionService
@@ -35,10 +36,12 @@ async def records_of(visit: Visit) -> Records:
     return await visit.ask(SessionLookup).records_of(visit.caller)
 
 
-async def open_session(visit: Visit, user: User) -> None:
-    """Sign in, by this browser's cookies, a user who was made or proven just now."""
+async def open_session(visit: Visit, user: User, methods: Methods) -> None:
+    """Sign in, by this browser's cookies, a user who was proven just now by these methods."""
     sessions = visit.ask(SessionService)
-    signed_in = await sessions.open(user, "cookie", visit.origin, former=visit.former_token)
+    signed_in = await sessions.open(
+        user, methods, "cookie", visit.origin, former=visit.former_token
+    )
     visit.keep(signed_in.tokens)
 
 

@@ -3,12 +3,13 @@
 import asyncio
 import secrets
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import NoReturn
 
 from gatelodge.accounts.store import User, UserStore
 from gatelodge.audit import Actor, AuditLog, Origin
 from gatelodge.clock import Clock
+from gatelodge.credentials.methods import Methods, factors_of
 from gatelodge.ids import SESSION_PREFIX, SessionId, UserId, new_id
 from gatelodge.sessions.refresh_tokens import RefreshTokens
 from gatelodge.sessions.refusals import (
@@ -64,18 +65,38 @@ class SessionService:
     limits: SessionLimits
 
     async def open(
-        self, user: User, delivery: Delivery, origin: Origin, *, former: str | None = None
+        self,
+        user: User,
+        methods: Methods,
+        delivery: Delivery,
+        origin: Origin,
+        *,
+        authenticated_at: datetime | None = None,
+        former: str | None = None,
     ) -> SignedIn:
-        """Open a session for a user who was proven just now.
+        """Open a session for a user who was proven.
 
-        It takes the place of the one that the refresh token `former` is of (ASVS 7.2.4).
+        Args:
+            user: whose session it is.
+            methods: how they were proven.
+            delivery: how its tokens travel.
+            origin: where the request came from.
+            authenticated_at: when they were proven; None: just now.
+            former: a refresh token, in place of whose session this one comes (ASVS 7.2.4).
         """
-        session = await self._add(user, delivery, origin)
+        session = await self._add(user, methods, delivery, origin, authenticated_at)
         if former and (ended := await self.find_by_refresh_token(former, origin)):
             await self.sign_out(ended.id, Actor(ended.user_id, origin))
         return self._signed_in(user, session)
 
-    async def _add(self, user: User, delivery: Delivery, origin: Origin) -> Session:
+    async def _add(
+        self,
+        user: User,
+        methods: Methods,
+        delivery: Delivery,
+        origin: Origin,
+        authenticated_at: datetime | None,
+    ) -> Session:
         now = self.clock.now()
         session = Session(
             id=SessionId(new_id(SESSION_PREFIX, now)),
@@ -85,6 +106,8 @@ class SessionService:
             last_used_at=now,
             expires_at=now + self.limits.life,
             salt=secrets.token_bytes(SALT_BYTES),
+            authenticated_at=authenticated_at or now,
+            methods=methods,
             delivery=delivery,
             user_agent=origin.user_agent,
             address=origin.address,
@@ -96,7 +119,7 @@ class SessionService:
                 "session.opened",
                 Actor(user.id, origin),
                 target=session.id,
-                detail={"factor": "password"},
+                detail={"factor": " ".join(factors_of(methods))},
             ),
         )
         return session
@@ -188,13 +211,16 @@ class SessionService:
         """Let one session outlive a change that ended every session of the user.
 
         A browser gets a new session, the old one's id dies (ASVS 7.2.4). A client that keeps its
-        own tokens stays in its session, since it may not look for new ones in the answer.
+        own tokens stays in its session, since it may not look for new ones in the answer. Either
+        way it stays as proven as it was.
 
         Raises:
             InvalidToken: the session was ended meanwhile.
         """
         if session.delivery == "cookie":
-            return await self.open(user, "cookie", origin)
+            return await self.open(
+                user, session.methods, "cookie", origin, authenticated_at=session.authenticated_at
+            )
         await self.sessions.adopt(session.id, user.epoch)
         current = await self.sessions.find(session.id)  # another tab may have traded meanwhile
         if current is None or current.revoked_at is not None:

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Protocol
 
 from gatelodge.accounts.store import User
+from gatelodge.credentials.methods import Methods
 from gatelodge.ids import SessionId, UserId
 from gatelodge.tokens.pair import Delivery
 
@@ -21,12 +22,14 @@ class Session:
         last_used_at: when it was opened or last refreshed.
         expires_at: when it ends whatever happens; refreshing never moves it.
         salt: 32 random bytes under which its refresh tokens are computed.
+        authenticated_at: when its user was last proven (`auth_time`; RFC 9470).
+        methods: how its user was proven, such as `pwd` (`amr`; RFC 8176, section 2).
         generation: how many times its refresh token was traded.
         rotated_at: when that last happened, or None.
         delivery: whether its tokens travel in bodies or in cookies.
         user_agent: what opened it said it was, at most 256 characters.
         address: the network address it was opened from.
-        factors: how its user was proven, such as `password`.
+        client_id: the application that it was opened for; None: Gatelodge itself.
         revoked_at: when it was ended before its time, or None.
         revoked_why: a word that says why, or None.
     """
@@ -38,12 +41,14 @@ class Session:
     last_used_at: datetime
     expires_at: datetime
     salt: bytes = field(repr=False)
+    authenticated_at: datetime
+    methods: Methods
     generation: int = 0
     rotated_at: datetime | None = None
     delivery: Delivery = "bearer"
     user_agent: str = ""
     address: str = ""
-    factors: tuple[str, ...] = ("password",)
+    client_id: str | None = None
     revoked_at: datetime | None = None
     revoked_why: str | None = None
 

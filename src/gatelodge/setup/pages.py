@@ -7,6 +7,7 @@ import re
 from starlette.responses import Response
 
 from gatelodge.accounts.service import NewUser
+from gatelodge.credentials.methods import BY_PASSWORD
 from gatelodge.gate.rules import ANYBODY
 from gatelodge.marks import N_
 from gatelodge.pages.door import PageDoor, Visit
@@ -64,7 +65,7 @@ async def set_up(visit: Visit) -> Response:
     """Make the administrator, sign them in, and redirect to the account page."""
     wanted = NewUser(visit.form["username"], visit.form["email"], visit.form["password"])
     user = await visit.ask(SetupService).make_admin(_secret(visit), wanted, visit.origin)
-    await open_session(visit, user)
+    await open_session(visit, user, BY_PASSWORD)
     return visit.go("/account", done="admin-made")
 
 

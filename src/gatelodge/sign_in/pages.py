@@ -3,6 +3,7 @@
 from starlette.responses import Response
 
 from gatelodge.accounts.service import AccountService, NewUser
+from gatelodge.credentials.methods import BY_PASSWORD
 from gatelodge.gate.rules import ANYBODY, SIGNED_IN
 from gatelodge.marks import N_
 from gatelodge.pages.door import PageDoor, Visit
@@ -40,7 +41,7 @@ async def sign_up(visit: Visit) -> Response:
     """Make a user and sign them in."""
     wanted = NewUser(visit.form["username"], visit.form["email"], visit.form["password"])
     user = await visit.ask(AccountService).sign_up_once(wanted, visit.origin)
-    await open_session(visit, user)
+    await open_session(visit, user, BY_PASSWORD)
     return visit.go(visit.next) if visit.next else visit.go("/", done="signed-up")
 
 

@@ -9,12 +9,8 @@ from gatelodge.accounts.names import username_key
 from gatelodge.accounts.store import User, UserStore
 from gatelodge.audit import Actor, AuditLog, Origin, nobody_known
 from gatelodge.credentials.attempts import AttemptGuard, place_of
-from gatelodge.credentials.refusals import (
-    HashingBusy,
-    HashingUnavailable,
-    TooManyAttempts,
-    WrongPassword,
-)
+from gatelodge.credentials.methods import BY_PASSWORD
+from gatelodge.credentials.refusals import HashingBusy, TooManyAttempts, WrongPassword
 from gatelodge.credentials.service import Passwords
 from gatelodge.sessions.lookup import Records
 from gatelodge.sessions.service import SessionService, SignedIn
@@ -57,7 +53,7 @@ class SignInService:
             HashingBusy: too many are signing in.
         """
         user = await self.authenticate(username, password, origin, former=former)
-        return await self.sessions.open(user, delivery, origin, former=former)
+        return await self.sessions.open(user, BY_PASSWORD, delivery, origin, former=former)
 
     async def change_password(
         self, caller: Records, current: str, new: str, origin: Origin

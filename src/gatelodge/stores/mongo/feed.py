@@ -29,7 +29,7 @@ _NO_STREAM_RETRY_SECONDS = 30.0
 
 # Changes that no check depends on, and that come by the thousand: sign-ins and rotations.
 _BENIGN = (
-    *("password_hash", "verified_at", "last_sign_in_at"),
+    *("password_hash", "email_verified_at", "last_sign_in_at"),
     *("generation", "rotated_at", "last_used_at"),
 )
 

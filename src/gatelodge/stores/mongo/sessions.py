@@ -34,7 +34,7 @@ class MongoSessions:
         """Return the session, live or not, or None."""
         with reading():
             document = await self._sessions.find_one({"_id": {"$eq": session_id}})
-        return None if document is None else to_record(Session, document)
+        return None if document is None else _session(document)
 
     async def find_with_user(self, session_id: SessionId) -> tuple[Session, User] | None:
         """Return the session and then its user."""
@@ -82,7 +82,7 @@ class MongoSessions:
             query["_id"] = {"$lt": before}
         with reading():
             found = self._sessions.find(query).sort("_id", -1).limit(limit)
-            return [to_record(Session, document) async for document in found]
+            return [_session(document) async for document in found]
 
     async def remove_ended(self, before: datetime) -> int:
         """Forget sessions that expired or were revoked before an instant; say how many."""
@@ -107,3 +107,20 @@ class MongoSessions:
 
 def _unrevoked(session_id: SessionId) -> Document:
     return {"_id": {"$eq": session_id}, "revoked_at": None}
+
+
+def _session(document: Document) -> Session:
+    """Return the session that a document keeps."""
+    if "methods" not in document:
+        document = document | _told_by_the_version_before(document)
+    return to_record(Session, document)
+
+
+def _told_by_the_version_before(document: Document) -> Document:
+    """Return what a session says of its user's proof, where that version opened it.
+
+    It kept the words of events, such as `password`, under `factors`; and its sessions were never
+    proven again (docs/decisions/0014).
+    """
+    methods = ["pwd" if factor == "password" else factor for factor in document["factors"]]
+    return {"authenticated_at": document["created_at"], "methods": methods}

@@ -42,7 +42,7 @@ class MongoUsers:
         """Return the user, or None."""
         with reading():
             document = await self._users.find_one(_by_id(user_id))
-        return None if document is None else to_record(User, document)
+        return None if document is None else _user(document)
 
     async def find_by_username(self, username_key: str) -> User | None:
         """Return the user whose username has this key, or None."""
@@ -57,7 +57,7 @@ class MongoUsers:
         query = NOT_VOID if after is None else NOT_VOID | {"_id": {"$gt": after}}
         with reading():
             found = self._users.find(query).sort("_id", 1).limit(limit)
-            return [to_record(User, document) async for document in found]
+            return [_user(document) async for document in found]
 
     async def replace_password_hash(self, user_id: UserId, old: str, new: str) -> bool:
         """Put a new hash of the same password in place of the old one."""
@@ -73,7 +73,7 @@ class MongoUsers:
                 {"$set": {"password_hash": new}} | _RAISE_EPOCH,
                 return_document=ReturnDocument.AFTER,
             )
-        return None if document is None else to_record(User, document)
+        return None if document is None else _user(document)
 
     async def grant(self, user_id: UserId, role: str) -> bool:
         """Add a role. True when the user exists and did not hold it before."""
@@ -96,7 +96,9 @@ class MongoUsers:
     async def enable(self, user_id: UserId) -> bool:
         """Let the user in again. True when the user was disabled before."""
         return await self._change_openly(
-            user_id, {"disabled_at": {"$ne": None}}, {"$unset": {"disabled_at": ""}}
+            user_id,
+            {"disabled_at": {"$ne": None}},
+            {"$unset": {"disabled_at": "", "disabled_reason": ""}},
         )
 
     async def raise_epoch(self, user_id: UserId) -> bool:
@@ -145,3 +147,14 @@ class MongoUsers:
 
 def _by_id(user_id: UserId) -> Document:
     return {"_id": {"$eq": user_id}} | NOT_VOID
+
+
+def _user(document: Document) -> User:
+    """Return the user that a document keeps.
+
+    Until version 0005 of the records one field had another name (docs/decisions/0014). A verb that
+    takes `email_verified_at` away must take `verified_at` away with it.
+    """
+    if "verified_at" in document:
+        document = {"email_verified_at": document["verified_at"]} | document
+    return to_record(User, document)

@@ -24,7 +24,6 @@ class SqlSessions:
     async def add(self, session: Session) -> None:
         """Keep a new session."""
         values = {name: getattr(session, name) for name in _COLUMNS}
-        values["factors"] = list(session.factors)
         await self._database.write(lambda connection: connection.execute(_ADD, values).rowcount)
 
     async def find(self, session_id: SessionId) -> Session | None:
@@ -95,9 +94,7 @@ class SqlSessions:
 
 
 def _session(row: Sequence[Any]) -> Session:
-    values = dict(zip(_COLUMNS, row, strict=True))
-    values["factors"] = tuple(values["factors"])
-    return Session(**values)
+    return Session(**dict(zip(_COLUMNS, row, strict=True)))
 
 
 _COLUMNS = [column.name for column in sessions.columns]

@@ -36,6 +36,21 @@ class Instant(TypeDecorator[datetime]):
         return None if value is None else from_milliseconds(value)
 
 
+class Words(TypeDecorator[tuple[str, ...]]):
+    """A few words in order, kept as a JSON list."""
+
+    impl = JSON
+    cache_ok = True
+
+    def process_bind_param(self, value: tuple[str, ...] | None, dialect: Dialect) -> object:  # noqa: ARG002
+        """Write the words."""
+        return None if value is None else list(value)
+
+    def process_result_value(self, value: list[str] | None, dialect: Dialect) -> tuple[str, ...]:  # noqa: ARG002
+        """Read the words."""
+        return tuple(value or ())
+
+
 metadata = MetaData()
 
 users = Table(
@@ -49,9 +64,13 @@ users = Table(
     Column("password_hash", Text),
     Column("epoch", Integer, nullable=False),
     Column("created_at", Instant, nullable=False),
-    Column("verified_at", Instant),
+    Column("email_verified_at", Instant),
     Column("disabled_at", Instant),
     Column("last_sign_in_at", Instant),
+    Column("name", Text, nullable=False, server_default=""),
+    Column("language", Text),
+    Column("disabled_reason", Text),
+    Column("must", Words, nullable=False, server_default="[]"),
     UniqueConstraint("username_key", name="uq_users_username_key"),
     UniqueConstraint("email_key", name="uq_users_email_key"),
     sqlite_with_rowid=False,
@@ -91,9 +110,11 @@ sessions = Table(
     Column("delivery", Text, nullable=False),
     Column("user_agent", Text, nullable=False),
     Column("address", Text, nullable=False),
-    Column("factors", JSON, nullable=False),
+    Column("methods", Words, nullable=False),
     Column("revoked_at", Instant),
     Column("revoked_why", Text),
+    Column("authenticated_at", Instant, nullable=False, server_default=text("0")),
+    Column("client_id", Text),
     Index("ix_sessions_user_id", "user_id"),
     Index("ix_sessions_expires_at", "expires_at"),
     Index("ix_sessions_revoked_at", "revoked_at", sqlite_where=text("revoked_at IS NOT NULL")),

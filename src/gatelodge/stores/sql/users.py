@@ -106,7 +106,7 @@ class SqlUsers:
         return await self._change(
             update(users)
             .where(users.c.id == user_id, users.c.disabled_at.is_not(None))
-            .values(disabled_at=None)
+            .values(disabled_at=None, disabled_reason=None)
         )
 
     async def raise_epoch(self, user_id: UserId) -> bool:

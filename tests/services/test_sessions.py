@@ -1,0 +1,65 @@
+"""What a session says of how its user was proven."""
+
+from datetime import timedelta
+
+import pytest
+
+from gatelodge.accounts.service import NewUser
+from gatelodge.app import House
+from gatelodge.audit import COMMAND, Origin
+from gatelodge.credentials.methods import BY_PASSWORD
+from gatelodge.sessions.lookup import Records
+from gatelodge.tokens.pair import Delivery
+from tests.support.clock import NOON, FakeClock
+from tests.support.people import PASSWORD
+
+ORIGIN = Origin("192.0.2.7", "Browser/1.0", "req_1")
+AN_HOUR = timedelta(hours=1)
+
+
+async def test_a_session_keeps_how_and_when_its_user_was_proven(
+    house: House, clock: FakeClock
+) -> None:
+    user = await house.accounts.create(NewUser("ann", "ann@example.com", PASSWORD), COMMAND)
+    clock.advance(AN_HOUR)
+
+    now = await house.sessions.open(user, BY_PASSWORD, "bearer", ORIGIN)
+    earlier = await house.sessions.open(
+        user, ("pwd", "otp"), "bearer", ORIGIN, authenticated_at=NOON
+    )
+
+    for opened, methods, at in ((now, ("pwd",), NOON + AN_HOUR), (earlier, ("pwd", "otp"), NOON)):
+        kept = await house.stores.sessions.find(opened.session.id)
+        assert kept == opened.session
+        assert kept is not None
+        assert (kept.methods, kept.authenticated_at) == (methods, at)
+        assert kept.created_at == NOON + AN_HOUR
+
+
+async def test_events_name_the_factor_as_people_do(house: House) -> None:
+    user = await house.accounts.create(NewUser("ann", "ann@example.com", PASSWORD), COMMAND)
+    await house.sessions.open(user, BY_PASSWORD, "bearer", ORIGIN)
+
+    events = {
+        each.name: each for each in await house.stores.events.list_events(before=None, limit=9)
+    }
+
+    assert events["session.opened"].detail == {"factor": "password"}
+
+
+@pytest.mark.parametrize("delivery", ["bearer", "cookie"])
+async def test_a_session_that_goes_on_after_a_new_password_stays_as_proven_as_it_was(
+    house: House, clock: FakeClock, delivery: Delivery
+) -> None:
+    """A browser's new session takes over what proved the user of the old one, and no more."""
+    user = await house.accounts.create(NewUser("ann", "ann@example.com", PASSWORD), COMMAND)
+    opened = await house.sessions.open(user, ("pwd", "otp"), delivery, ORIGIN)
+    clock.advance(AN_HOUR)
+
+    changed = await house.sign_in.change_password(
+        Records(user, opened.session), PASSWORD, "eight wild geese", ORIGIN
+    )
+
+    assert (changed.session.id == opened.session.id) is (delivery == "bearer")
+    assert changed.session.methods == ("pwd", "otp")
+    assert changed.session.authenticated_at == NOON
