@@ -33,7 +33,7 @@ class Refusal(Exception):
     default: ClassVar[str] = "The request was refused."
     sentence: ClassVar[str] = ""
     oauth_error: ClassVar[str] = ""
-    members: ClassVar[Mapping[str, object]] = NOTHING
+    members: Mapping[str, object] = NOTHING
     form_field: ClassVar[str | None] = None
 
     def __init__(

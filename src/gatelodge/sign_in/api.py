@@ -23,6 +23,7 @@ from gatelodge.credentials.refusals import (
 from gatelodge.gate.rules import ANYBODY, SIGNED_IN
 from gatelodge.sessions.doors import Accounts, CallerRecords
 from gatelodge.sessions.service import SignedIn
+from gatelodge.sign_in.challenges import require_signed_in
 from gatelodge.sign_in.refusals import InvalidCredentials
 from gatelodge.sign_in.service import SignInService
 from gatelodge.tokens.pair import Delivery
@@ -121,7 +122,8 @@ async def sign_in(
     """Open a session. Unknown user and wrong password are one refusal."""
     delivery = body.delivery or handing.default
     former = handing.former_token(request.scope["headers"], delivery)
-    signed_in = await service.sign_in(body.username, body.password, delivery, origin, former=former)
+    outcome = await service.sign_in(body.username, body.password, delivery, origin, former=former)
+    signed_in = require_signed_in(outcome)
     user = signed_in.user
     return SignInAnswer(
         id=user.id,

@@ -17,6 +17,7 @@ from gatelodge.pages.fields import (
 )
 from gatelodge.pages.forms import Field
 from gatelodge.sessions.doors import open_session, records_of
+from gatelodge.sign_in.challenges import require_signed_in
 from gatelodge.sign_in.service import SignInService
 
 door = PageDoor()
@@ -56,14 +57,14 @@ async def show_sign_in(visit: Visit) -> Response:
 @door.post("/sign-in", rule=ANYBODY, fields=(_USERNAME, PASSWORD, NEXT), again=show_sign_in)
 async def sign_in(visit: Visit) -> Response:
     """Open a session and go where the reader wanted to."""
-    signed_in = await visit.ask(SignInService).sign_in(
+    outcome = await visit.ask(SignInService).sign_in(
         visit.form["username"],
         visit.form["password"],
         "cookie",
         visit.origin,
         former=visit.former_token,
     )
-    visit.keep(signed_in.tokens)
+    visit.keep(require_signed_in(outcome).tokens)
     return visit.go(visit.next or "/")
 
 

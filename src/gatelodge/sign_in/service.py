@@ -14,6 +14,7 @@ from gatelodge.credentials.refusals import HashingBusy, TooManyAttempts, WrongPa
 from gatelodge.credentials.service import Passwords
 from gatelodge.sessions.lookup import Records
 from gatelodge.sessions.service import SessionService, SignedIn
+from gatelodge.sign_in.challenges import Challenge
 from gatelodge.sign_in.refusals import InvalidCredentials
 from gatelodge.tokens.pair import Delivery
 
@@ -42,10 +43,10 @@ class SignInService:
         origin: Origin,
         *,
         former: str | None = None,
-    ) -> SignedIn:
-        """Open a session for the user with this name and password.
+    ) -> SignedIn | Challenge:
+        """Open a session for the user with this name and password, or ask for one more proof.
 
-        It takes the place of the one that the refresh token `former` is of (ASVS 7.2.4).
+        The session takes the place of the one that the refresh token `former` is of (ASVS 7.2.4).
 
         Raises:
             InvalidCredentials: unknown user, wrong password or disabled user: at one speed.
