@@ -127,5 +127,5 @@ def instant(at: datetime | None) -> str | None:
 def plain(value: object) -> str:
     """Return a value as commands print it for people."""
     if value is None or value in ("", []):
-        return "–"
+        return "-"
     return ", ".join(value) if isinstance(value, list) else str(value)

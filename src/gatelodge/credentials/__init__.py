@@ -1,12 +1,12 @@
 """Credentials: password rules, password hashes, the limits on guessing, and one-time tokens.
 
-No door and no user lives here: the rooms above ask. A new password goes through the rules
-(`passwords.py`, `blocklist.py`) and comes back as an argon2id hash, computed on the threads of
-`hashing_pool.py`. A password that is presented goes through `service.py`: the attempt guard
-(`attempts.py`) lets it in or refuses it before anything is hashed, then the pool verifies it,
-then its outcome is counted. `one_time_tokens.py` has the secrets of links, each good once.
-`methods.py` names the ways
-of proving, as sessions keep them. `store.py` has the record of failed tries and its port.
+A new password passes the rules (`passwords.py`, `blocklist.py`) and is hashed with argon2id on
+the threads of `hashing_pool.py`. A password that a user presents goes to `service.py`: the
+attempt guard (`attempts.py`) admits or refuses the try before anything is hashed, the pool
+verifies the password, and the guard counts the outcome. `one_time_tokens.py` makes the secrets of
+links; each works once. `methods.py` names the ways of proving, as sessions keep
+them. `store.py` has the record of failed tries and its port. This room has no
+routes and knows no user records.
 
 Above: `accounts/` and `sign_in/`, which check, hash and verify passwords here; `setup/`, which
 uses one-time tokens; `stores/`, which implements the ports.

@@ -1,8 +1,7 @@
 """The setup page, which makes the first administrator."""
 
-from collections.abc import Mapping
-
 import re
+from collections.abc import Mapping
 
 from starlette.responses import Response
 

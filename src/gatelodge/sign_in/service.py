@@ -10,7 +10,12 @@ from gatelodge.accounts.store import User, UserStore
 from gatelodge.audit import Actor, AuditLog, Origin, nobody_known
 from gatelodge.credentials.attempts import AttemptGuard, place_of
 from gatelodge.credentials.methods import BY_PASSWORD
-from gatelodge.credentials.refusals import HashingBusy, TooManyAttempts, WrongPassword
+from gatelodge.credentials.refusals import (
+    HashingBusy,
+    HashingUnavailable,
+    TooManyAttempts,
+    WrongPassword,
+)
 from gatelodge.credentials.service import Passwords
 from gatelodge.sessions.lookup import Records
 from gatelodge.sessions.service import SessionService, SignedIn
