@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse, Response
 
 from gatelodge import __version__
+from gatelodge.accounts.roles import RoleService
 from gatelodge.accounts.service import AccountService
 from gatelodge.audit import AuditLog
 from gatelodge.boards import api as boards_api
@@ -190,6 +191,11 @@ class House:
         )
 
     @cached_property
+    def roles(self) -> RoleService:
+        """Roles, and what they permit."""
+        return RoleService(self.stores.roles, self.stores.users, self.audit)
+
+    @cached_property
     def sessions(self) -> SessionService:
         """Opens, refreshes and ends sessions."""
         settings = self.settings
@@ -257,7 +263,7 @@ class House:
     @cached_property
     def admission(self) -> Admission:
         """Admits or refuses requests."""
-        renewal = SessionRenewal(self.sessions)
+        renewal = SessionRenewal(self.sessions, self.lookup)
         return Admission(self.gate, renewal, self.delivery, self.same_origin)
 
     @cached_property
@@ -299,7 +305,7 @@ class House:
         await self.stores.database.start()
         try:
             try:
-                await self.accounts.seed_roles()
+                await self.roles.seed()
                 await self.signing_keys.ensure()
             except StoreUnavailable:
                 if not patient:

@@ -14,6 +14,8 @@ USER_PREFIX = "usr"
 SessionId = NewType("SessionId", str)
 SESSION_PREFIX = "ses"
 
+ROLE_PREFIX = "role"
+
 _TIME_BYTES = 6
 _RANDOM_BYTES = 16
 _ID_BYTES = _TIME_BYTES + _RANDOM_BYTES
@@ -34,6 +36,14 @@ def new_id(prefix: str, at: datetime) -> str:
     """
     raw = to_milliseconds(at).to_bytes(_TIME_BYTES, "big") + secrets.token_bytes(_RANDOM_BYTES)
     return id_from_bytes(prefix, raw)
+
+
+def role_id(name: str) -> str:
+    """Return the id that the change feed uses for a role.
+
+    The name of a role may look like another id, such as `usr_x`, but it contains no colon.
+    """
+    return f"{ROLE_PREFIX}:{name}"
 
 
 def id_from_bytes(prefix: str, raw: bytes) -> str:

@@ -18,7 +18,11 @@ PATHS = (
     *("/api/test/all", "/api/test/user", "/api/test/mod", "/api/test/admin"),
     "/api/auth/verify",
 )
-QUERIES = ("", "?role=user", "?role=admin", "?role=x&role=moderator", "?role=", "?a=1&a=2", "?x=y")
+QUERIES = (
+    *("", "?role=user", "?role=admin", "?role=x&role=moderator", "?role=", "?a=1&a=2", "?x=y"),
+    *("?permission=boards:moderate", "?permission=a:b&permission=boards%3Aadminister"),
+    *("?permission=", "?permission=*", "?permission=account:manage&role=admin", "?permissions=a:b"),
+)
 KEPT_APART = {"x-request-id"}  # it is also in the body of a refusal
 
 

@@ -122,6 +122,20 @@ async def test_two_tokens_that_differ_are_refused(ann: Person) -> None:
         ("role=user,moderator", 403),
         ("role=moderator%20", 403),
         ("redirect=1&role=admin", 403),
+        ("permission=boards:moderate", 200),
+        ("permission=boards%3Amoderate", 200),
+        ("permission=boards:administer", 403),
+        ("permission=boards:administer&permission=boards:moderate", 200),
+        ("permission=boards:*", 403),
+        ("permission=*", 403),
+        ("permission=", 403),
+        ("permission=boards:moderate,boards:administer", 403),
+        ("permission=Boards:moderate", 403),
+        ("permissions=boards:moderate", 400),
+        ("permission=boards:moderate&role=moderator", 200),
+        ("permission=boards:moderate&role=admin", 403),
+        ("permission=boards:administer&role=moderator", 403),
+        ("redirect=1&permission=boards:administer", 403),
         ("redirect=1&redirect=0", 400),
         ("roles=user", 400),
         ("Role=user", 400),
@@ -131,7 +145,7 @@ async def test_two_tokens_that_differ_are_refused(ann: Person) -> None:
         ("&".join(["role=user"] * 1000), 414),
     ],
 )
-async def test_the_caller_must_hold_one_of_the_roles_that_are_asked_for(
+async def test_the_caller_must_hold_a_role_and_have_a_permission_that_are_asked_for(
     ann: Person, query: str, status: int
 ) -> None:
     """The first request is answered by the route in FastAPI, the second by the fast door."""

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection
 
-from gatelodge.accounts.store import User
-from gatelodge.ids import new_id
+from gatelodge.accounts.store import Role, User
+from gatelodge.ids import new_id, role_id
 from gatelodge.sessions.store import Session
 from gatelodge.stores import Stores, open_stores
 from gatelodge.stores.mongo import MongoDatabase
@@ -25,6 +25,7 @@ from tests.contracts.failpoints import failing
 from tests.support.mongod import Standalone, require_mongod
 
 KEY = new_id(KEY_PREFIX, NOON)
+ROLE = Role("usr_editor", "A role may have a name like this.", ("pages:write",))
 PATIENCE_SECONDS = 10.0
 
 Change = Callable[[Stores, User, Session], Awaitable[object]]
@@ -114,6 +115,7 @@ async def people(stores: Stores) -> People:
         stores.users.add(user), stores.users.add(marker), stores.sessions.add(session)
     )
     await stores.signing_keys.add(a_signing_key(1, kid=KEY))
+    await stores.roles.ensure([ROLE])
     return People(user, session, marker)
 
 
@@ -146,6 +148,12 @@ OF_A_KEY: dict[str, Change] = {
     "retire": lambda stores, *_: stores.signing_keys.retire(KEY, retires_at=NOON, gone_at=NOON),
 }
 
+OF_A_ROLE: dict[str, Change] = {
+    "permit": lambda stores, *_: stores.roles.permit(ROLE.name, "a:b", limit=256),
+    "forbid": lambda stores, *_: stores.roles.forbid(ROLE.name, "pages:write"),
+    "remove": lambda stores, *_: stores.roles.remove(ROLE.name),
+}
+
 BENIGN: dict[str, Change] = {
     "record_sign_in": lambda stores, user, _: stores.users.record_sign_in(user.id, NOON),
     "replace_password_hash": lambda stores, user, _: stores.users.replace_password_hash(
@@ -155,6 +163,11 @@ BENIGN: dict[str, Change] = {
     "touch": lambda stores, _, session: stores.sessions.touch(session.id, NOON + A_MINUTE),
     "add a session": lambda stores, user, _: stores.sessions.add(a_session(user_id=user.id)),
     "add a user": lambda stores, *_: stores.users.add(a_user(roles=())),
+    "describe a role": lambda stores, *_: stores.roles.describe(ROLE.name, "In other words."),
+    "permit what is permitted": lambda stores, *_: stores.roles.permit(
+        ROLE.name, "pages:write", limit=256
+    ),
+    "forbid what is not permitted": lambda stores, *_: stores.roles.forbid(ROLE.name, "a:b"),
     "grant what is held": lambda stores, user, _: stores.users.grant(user.id, "user"),
     "withdraw what is not held": lambda stores, user, _: stores.users.withdraw(user.id, "admin"),
 }
@@ -176,6 +189,37 @@ async def test_a_change_of_a_session_is_heard(
     await OF_THE_SESSION[name](stores, people.user, people.session)
 
     assert await follower.hears(people.session.id)
+
+
+@pytest.mark.parametrize("name", OF_A_ROLE)
+async def test_a_change_of_a_role_is_heard(
+    stores: Stores, people: People, follower: Follower, name: str
+) -> None:
+    await OF_A_ROLE[name](stores, people.user, people.session)
+
+    assert await follower.hears(role_id(ROLE.name))
+    assert set(follower.heard) <= {role_id(ROLE.name), None}
+
+
+async def test_a_new_role_is_heard(stores: Stores, people: People, follower: Follower) -> None:
+    """Somebody may hold its name already, of a role that was deleted."""
+    await stores.roles.add(Role("new", ""))
+    await stores.roles.ensure([Role("newer", "")])
+
+    assert await follower.hears(role_id("new"))
+    assert await follower.hears(role_id("newer"))
+
+
+async def test_a_role_taken_from_a_page_of_users_is_heard_of_each(
+    stores: Stores, people: People, follower: Follower
+) -> None:
+    await stores.users.grant(people.marker.id, "moderator")
+    follower.heard.clear()
+
+    await stores.users.withdraw_from([people.user.id, people.marker.id], "moderator")
+
+    assert await follower.hears(people.user.id)
+    assert await follower.hears(people.marker.id)
 
 
 @pytest.mark.parametrize("name", OF_A_KEY)
@@ -229,12 +273,30 @@ async def test_who_makes_a_change_has_heard_of_it_when_it_is_acknowledged(
         users.change_password(people.user.id, people.user.password_hash, "$argon2id$new"),
         users.disable(people.user.id, NOON),
         users.enable(people.user.id),
+        users.grant(people.user.id, "admin"),
+        users.withdraw_from([people.user.id], "admin"),
         users.remove(people.user.id),
     ):
         follower.heard.clear()
         await change
         assert feed.catch_up()
         assert people.user.id in follower.heard
+
+
+async def test_who_changes_a_role_has_heard_of_it_when_it_is_acknowledged(
+    people: People, follower: Follower
+) -> None:
+    roles, feed = follower.stores.roles, follower.stores.feed
+    for change in (
+        roles.permit(ROLE.name, "a:b", limit=256),
+        roles.forbid(ROLE.name, "a:b"),
+        roles.remove(ROLE.name),
+        roles.add(ROLE),
+    ):
+        follower.heard.clear()
+        await change
+        assert feed.catch_up()
+        assert role_id(ROLE.name) in follower.heard
 
 
 async def test_who_follows_no_more_is_not_trusted(stores: Stores) -> None:
@@ -389,6 +451,23 @@ async def test_a_follower_behind_the_oldest_kept_change_forgets_everything(
     assert second_follower.heard == ["usr_late"] * MAX_CHANGES
 
 
+@sqlite_only
+async def test_who_is_far_behind_forgets_everything_at_once(
+    stores: Stores, people: People, follower: Follower
+) -> None:
+    """A role that is taken from a million users is a million changes; what comes next is told."""
+    database = stores.database
+    assert isinstance(database, SqlDatabase)
+    await database.write(lambda connection: _write_down(connection, "usr_many", MAX_CHANGES + 1))
+
+    assert follower.stores.feed.catch_up()
+    assert follower.heard == [None]
+
+    await stores.users.raise_epoch(people.user.id)
+    assert follower.stores.feed.catch_up()
+    assert follower.heard == [None, people.user.id]
+
+
 def _write_down(connection: Connection, changed: str, times: int) -> None:
     """Add rows to the table `changes`, as the triggers do."""
     for _ in range(times):
@@ -477,6 +556,26 @@ async def test_a_standalone_mongod_is_never_trusted(tmp_path: Path) -> None:
         assert stores.feed.state().kind == "none"
         await stores.feed.leave()
         await stores.database.stop()
+
+
+@mongodb_only
+async def test_who_makes_a_change_does_not_wait_for_the_stream_to_tell(
+    people: People, follower: Follower, address: str
+) -> None:
+    """The stream is held up; what this process changes it says itself."""
+    stores = follower.stores
+    with failing(address, "getMore", blockConnection=True, blockTimeMS=2000):
+        await asyncio.sleep(0.3)  # the question of before is answered
+        for changed, change in (
+            (role_id(ROLE.name), stores.roles.permit(ROLE.name, "a:b", limit=256)),
+            (role_id(ROLE.name), stores.roles.forbid(ROLE.name, "a:b")),
+            (role_id(ROLE.name), stores.roles.remove(ROLE.name)),
+            (role_id(ROLE.name), stores.roles.add(ROLE)),
+            (people.user.id, stores.users.withdraw_from([people.user.id], "moderator")),
+        ):
+            follower.heard.clear()
+            await change
+            assert changed in follower.heard
 
 
 @mongodb_only

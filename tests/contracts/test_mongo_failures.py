@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 from pymongo.errors import OperationFailure
 
+from gatelodge.accounts.store import Role
 from gatelodge.errors import OutcomeUnknown, StoreUnavailable
 from gatelodge.stores import Stores, open_stores
 from tests.contracts.builders import NOON, a_session, a_signing_key, a_user, an_event
@@ -28,6 +29,9 @@ READS: dict[str, Verb] = {
     "users.list_users": lambda stores: stores.users.list_users(after=None, limit=1),
     "users.anyone_holds": lambda stores: stores.users.anyone_holds("admin"),
     "roles.list_roles": lambda stores: stores.roles.list_roles(),
+    "roles.find": lambda stores: stores.roles.find("admin"),
+    "users.list_holders": lambda stores: stores.users.list_holders("admin", limit=1),
+    "sessions.find_with_rights": lambda stores: stores.sessions.find_with_rights(a_session().id),
     "sessions.find": lambda stores: stores.sessions.find(a_session().id),
     "sessions.list_live": lambda stores: stores.sessions.list_live(
         a_user(), NOON, used_after=NOON, before=None, limit=1
@@ -40,6 +44,12 @@ WRITES: dict[str, Verb] = {
     "users.add": lambda stores: stores.users.add(a_user()),
     "users.change_password": lambda stores: stores.users.change_password(a_user().id, "old", "new"),
     "users.grant": lambda stores: stores.users.grant(a_user().id, "admin"),
+    "users.withdraw_from": lambda stores: stores.users.withdraw_from([a_user().id], "admin"),
+    "roles.add": lambda stores: stores.roles.add(Role("editor", "")),
+    "roles.describe": lambda stores: stores.roles.describe("editor", "x"),
+    "roles.permit": lambda stores: stores.roles.permit("editor", "a:b", limit=256),
+    "roles.forbid": lambda stores: stores.roles.forbid("editor", "a:b"),
+    "roles.remove": lambda stores: stores.roles.remove("editor"),
     "sessions.add": lambda stores: stores.sessions.add(a_session()),
     "sessions.rotate": lambda stores: stores.sessions.rotate(a_session().id, 0, NOON),
     "sessions.remove_ended": lambda stores: stores.sessions.remove_ended(NOON),

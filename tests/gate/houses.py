@@ -9,7 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import cast
 
-from gatelodge.accounts.store import User
+from gatelodge.accounts.store import Rights, User
 from gatelodge.app import House, build
 from gatelodge.clock import Clock
 from gatelodge.gate.principal import Principal
@@ -99,7 +99,8 @@ async def read(house: House, device: Device) -> Answer:
     session = await house.stores.sessions.find(claims.session_id)
     if user is None or session is None or not session.is_live(user, house.clock.now()):
         return InvalidToken
-    return principal_of(user, session)
+    rights = Rights.of(user.roles, await house.stores.roles.list_roles())
+    return principal_of(user, session, rights)
 
 
 class Counted:
@@ -110,10 +111,10 @@ class Counted:
         self._sessions = sessions
         self.reads = 0
 
-    async def find_with_user(self, session_id: SessionId) -> tuple[Session, User] | None:
+    async def find_with_rights(self, session_id: SessionId) -> tuple[Session, User, Rights] | None:
         """Count the read, and pass it on."""
         self.reads += 1
-        return await self._sessions.find_with_user(session_id)
+        return await self._sessions.find_with_rights(session_id)
 
 
 def reading_through(house: House, sessions: Counted | Held) -> House:

@@ -14,9 +14,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gatelodge.accounts.store import User
+from gatelodge.accounts.store import Role, User
 from gatelodge.app import House, create_app
 from gatelodge.audit import COMMAND
+from gatelodge.errors import AlreadyExists
 from gatelodge.gate.principal import MAX_TOKENS, Principal
 from gatelodge.stores.mongo.feed import MAX_STALENESS
 from gatelodge.tokens.refusals import ExpiredToken, InvalidToken
@@ -83,7 +84,29 @@ async def change_password(house: House, device: Device) -> None:
         await house.stores.sessions.adopt(device.session.id, changed.epoch)
 
 
+KEEPER = "keeper"
+"""A role that comes and goes; people go on holding its name."""
+
+
+async def add_role(house: House, _device: Device) -> None:
+    """Make the role, where it is not there, with one permission."""
+    with contextlib.suppress(AlreadyExists):
+        await house.stores.roles.add(Role(KEEPER, "", ("doors:open",)))
+
+
 CHANGES: dict[str, Change] = {
+    "add role": add_role,
+    "remove role": lambda house, _: house.stores.roles.remove(KEEPER),
+    "describe role": lambda house, _: house.stores.roles.describe(KEEPER, "In other words."),
+    "permit open": lambda house, _: house.stores.roles.permit(KEEPER, "doors:open", limit=9),
+    "permit close": lambda house, _: house.stores.roles.permit(KEEPER, "doors:close", limit=9),
+    "forbid open": lambda house, _: house.stores.roles.forbid(KEEPER, "doors:open"),
+    "forbid close": lambda house, _: house.stores.roles.forbid(KEEPER, "doors:close"),
+    "permit user": lambda house, _: house.stores.roles.permit("user", "doors:close", limit=9),
+    "forbid user": lambda house, _: house.stores.roles.forbid("user", "doors:close"),
+    "grant keeper": lambda house, d: house.stores.users.grant(d.user.id, KEEPER),
+    "withdraw keeper": lambda house, d: house.stores.users.withdraw(d.user.id, KEEPER),
+    "take keeper": lambda house, d: house.stores.users.withdraw_from([d.user.id], KEEPER),
     "grant": lambda house, d: house.stores.users.grant(d.user.id, "admin"),
     "withdraw": lambda house, d: house.stores.users.withdraw(d.user.id, "admin"),
     "withdraw user": lambda house, d: house.stores.users.withdraw(d.user.id, "user"),
@@ -130,7 +153,7 @@ class Story:
         """Take every step. The steps of a list inside the list happen at once."""
         house = self.neighbours.houses[0]
         for _ in range(2):
-            first = await new_device(house)
+            first = await new_device(house, None, KEEPER)
             self.devices += [first, await new_device(house, first.user)]
         for step in steps:
             if isinstance(step, list):
@@ -197,7 +220,7 @@ async def fill_in_flight(house: House, device: Device) -> AsyncIterator[asyncio.
 
     It goes on when the context ends.
     """
-    sessions = Held(house.stores.sessions, "find_with_user")
+    sessions = Held(house.stores.sessions, "find_with_rights")
     filling = asyncio.create_task(asked(reading_through(house, sessions), device.token))
     await sessions.arrived.wait()
     yield filling

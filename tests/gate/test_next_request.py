@@ -28,6 +28,7 @@ WORKERS = 2
 REVOCATIONS = 1_000
 OTHERS = 6
 SAMPLES = 200
+LENT = "things:lent"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +72,18 @@ async def change_password(house: House, _connection: Connection, device: Device)
     assert await house.stores.users.change_password(user.id, user.password_hash, "$argon2id$new")
 
 
+async def forbid(house: House, _connection: Connection, _device: Device) -> None:
+    """Take a permission from a role that the user holds, as the command does."""
+    assert await house.roles.forbid("moderator", LENT, COMMAND)
+
+
 REVOCATIONS_BY_KIND = (
     Revocation("/api/test/user", 401, sign_out),
     Revocation("/api/test/mod", 403, withdraw),
     Revocation("/api/auth/verify", 401, disable),
     Revocation("/api/test/user", 401, delete),
     Revocation("/api/auth/verify?role=moderator", 401, change_password),
+    Revocation(f"/api/auth/verify?permission={LENT}", 403, forbid),
 )
 
 
@@ -121,6 +128,8 @@ async def revoked_one_by_one(house: House, connections: list[Connection]) -> int
     for number in range(REVOCATIONS):
         revocation = REVOCATIONS_BY_KIND[number % len(REVOCATIONS_BY_KIND)]
         device = await new_device(house, None, "moderator")
+        if revocation.happen is forbid:
+            assert await house.roles.permit("moderator", LENT, COMMAND)
         for _ in range(2):  # the first answer reads the database, the second comes from memory
             assert await statuses(connections, revocation.path, device) == [200] * len(connections)
         await revocation.happen(house, connections[number % len(connections)], device)

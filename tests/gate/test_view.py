@@ -5,6 +5,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gatelodge.accounts.store import Rights
 from gatelodge.clock import to_milliseconds
 from gatelodge.gate.principal import Principal
 from gatelodge.gate.recent import Recent
@@ -22,7 +23,7 @@ BOB = a_user("bob")
 def a_principal(user: object = ALICE) -> Principal:
     """Return this user, with a new session."""
     assert isinstance(user, type(ALICE))
-    return principal_of(user, a_session(user_id=user.id))
+    return principal_of(user, a_session(user_id=user.id), Rights(user.roles))
 
 
 def a_view(*principals: Principal) -> View:

@@ -5,6 +5,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from gatelodge.accounts.roles import SEEDED_ROLES
+from gatelodge.accounts.store import Rights
 from gatelodge.app import DOORS, House
 from gatelodge.audit import COMMAND
 from gatelodge.pages.door import PageDoor
@@ -38,8 +40,9 @@ def expected(route: Declared, kind: str) -> int:
         return route.answers
     if roles is None:
         return status_of(route.rule.missing)
-    permitted = route.rule.permits(("user", *roles))
-    return route.answers if permitted else status_of(route.rule.lacking)
+    rights = Rights.of(("user", *roles), SEEDED_ROLES)
+    may = route.rule.permits(rights.roles, rights.permissions)
+    return route.answers if may else status_of(route.rule.lacking)
 
 
 def table() -> str:

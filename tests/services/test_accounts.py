@@ -7,7 +7,8 @@ import httpx
 import pytest
 
 from gatelodge.accounts.refusals import LastAdmin
-from gatelodge.accounts.service import ADMIN, NewUser
+from gatelodge.accounts.roles import ADMIN
+from gatelodge.accounts.service import NewUser
 from gatelodge.app import House
 from gatelodge.audit import COMMAND
 from gatelodge.credentials.refusals import RejectedPassword

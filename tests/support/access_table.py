@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 
+from gatelodge.accounts.roles import SEEDED_ROLES
+from gatelodge.accounts.store import Rights
 from gatelodge.app import DOORS
 from gatelodge.tokens.refusals import InvalidToken
 from gatelodge.web.door import Declared, Door
@@ -62,7 +64,9 @@ def expected_status(route: Declared, kind: str) -> int:
         return status_of(rule.missing)
     if kind not in ROLES:
         return status_of(InvalidToken)
-    return permitted if rule.permits(ROLES[kind]) else status_of(rule.lacking)
+    rights = Rights.of(ROLES[kind], SEEDED_ROLES)
+    may = rule.permits(rights.roles, rights.permissions)
+    return permitted if may else status_of(rule.lacking)
 
 
 def render_access_table() -> str:

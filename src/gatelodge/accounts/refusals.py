@@ -49,6 +49,77 @@ class RoleNotGrantable(NotPermitted):
     default = "Only an administrator can grant that role."
 
 
+class InvalidRoleName(Invalid):
+    """A role cannot have this name."""
+
+    code = "role_name_invalid"
+    default = (
+        "A role's name has 1 to 64 characters: letters a to z, digits, hyphens and underscores. "
+        "It starts with a letter."
+    )
+
+
+class InvalidDescription(Invalid):
+    """A role cannot have this description."""
+
+    code = "role_description_invalid"
+    default = "A description is one line of at most 256 printable characters."
+
+
+class InvalidPermission(Invalid):
+    """The text is not a permission."""
+
+    code = "permission_invalid"
+    default = (
+        "A permission is two words with a colon between them, such as users:read, of letters a to "
+        "z, digits, hyphens and underscores, at most 128 characters in all. There are no wildcards."
+    )
+
+
+class NoSuchRole(NotFound):
+    """An operator asked for a role that does not exist."""
+
+    code = "role_not_found"
+    default = "There is no such role."
+
+
+class RoleNameTaken(Conflict):
+    """There is a role of this name."""
+
+    code = "role_name_taken"
+    default = "There is a role of this name already."
+
+
+class BuiltInRole(Conflict):
+    """Every installation has this role; it cannot be deleted."""
+
+    code = "role_built_in"
+    default = "The roles user, moderator and admin cannot be deleted."
+
+
+class RoleHeld(Conflict):
+    """The role cannot be deleted, or made anew, while somebody holds it."""
+
+    code = "role_held"
+    default = "Somebody holds this role. Delete it with --take-from-all to take it from everybody."
+
+
+class RoleFull(Conflict):
+    """The role has the maximum number of permissions."""
+
+    code = "role_full"
+    default = "A role has at most 256 permissions."
+
+
+class AdminNeedsPermission(Conflict):
+    """The role `admin` cannot lose this permission."""
+
+    code = "admin_needs_permission"
+    default = (
+        "The role admin cannot lose users:manage and roles:manage. Nobody could give them back."
+    )
+
+
 class NoSuchUser(NotFound):
     """No user has this id or name."""
 

@@ -13,31 +13,18 @@ from gatelodge.accounts.refusals import (
     UnknownRole,
     UsernameTaken,
 )
-from gatelodge.accounts.store import Role, RoleStore, User, UserStore
+from gatelodge.accounts.roles import ADMIN, BUILT_IN, USER
+from gatelodge.accounts.store import RoleStore, User, UserStore
 from gatelodge.audit import Actor, AuditLog, Origin, nobody_known
 from gatelodge.clock import Clock
 from gatelodge.credentials.attempts import AttemptGuard
 from gatelodge.credentials.refusals import WrongPassword
 from gatelodge.credentials.service import Passwords
-from gatelodge.errors import AlreadyExists
+from gatelodge.errors import AlreadyExists, OutcomeUnknown, StoreUnavailable
 from gatelodge.ids import USER_PREFIX, SessionId, UserId, new_id
-
-USER = "user"
-MODERATOR = "moderator"
-ADMIN = "admin"
 
 SENT_TWICE_WITHIN = timedelta(minutes=2)
 """How long after a sign-up the same form counts as the same sign-up, not as another one."""
-
-SEEDED_ROLES = (
-    Role(USER, "Everybody who signs up.", ("account:manage",)),
-    Role(MODERATOR, "Keeps the moderator board.", ("account:manage", "boards:moderate")),
-    Role(
-        ADMIN,
-        "Administers users, roles and sessions.",
-        ("account:manage", "boards:administer", "users:manage", "roles:manage", "events:read"),
-    ),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +47,6 @@ class AccountService:
     attempts: AttemptGuard
     audit: AuditLog
     clock: Clock
-
-    async def seed_roles(self) -> None:
-        """Make sure that the roles every installation has exist."""
-        known = {role.name for role in await self.roles.list_roles()}
-        missing = [role for role in SEEDED_ROLES if role.name not in known]
-        if missing:
-            await self.roles.ensure(missing)
 
     async def sign_up(self, wanted: NewUser, origin: Origin) -> User:
         """Make a user who signs up by themselves, and who gets no more than `user`.
@@ -131,6 +111,8 @@ class AccountService:
         except AlreadyExists as taken:
             kind = UsernameTaken if taken.field == "username" else EmailTaken
             raise kind(field=taken.field) from taken
+        deleted = await self._take_deleted(user.id, user.roles)
+        user = replace(user, roles=tuple(role for role in user.roles if role not in deleted))
         detail = {"roles": " ".join(user.roles)}
         await self.audit.record(event, by, target=user.id, detail=detail)
         return user
@@ -150,11 +132,6 @@ class AccountService:
         """Return up to `limit` users whose ids follow `after`, the oldest first."""
         return await self.users.list_users(after=after, limit=limit)
 
-    async def permissions_of(self, user: User) -> list[str]:
-        """Return what the user's roles permit, each once, in order."""
-        held = [role for role in await self.roles.list_roles() if role.name in user.roles]
-        return sorted({permission for role in held for permission in role.permissions})
-
     async def grant(self, user: User, role: str, by: Actor) -> bool:
         """Add one role. True when the user did not hold it before.
 
@@ -163,6 +140,8 @@ class AccountService:
         """
         await self._refuse_unknown([role])
         changed = await self.users.grant(user.id, role)
+        if changed and await self._take_deleted(user.id, [role]):
+            raise _unknown(role)
         await self._record_change(changed, "role.granted", user, by, role=role)
         return changed
 
@@ -170,10 +149,11 @@ class AccountService:
         """Take one role away. True when the user held it before.
 
         Raises:
-            UnknownRole: there is no such role.
+            UnknownRole: there is no such role, and the user does not hold this name.
             LastAdmin: nobody else could administer.
         """
-        await self._refuse_unknown([role])
+        if role not in user.roles:
+            await self._refuse_unknown([role])
         await self._refuse_last_admin(user, affects=role == ADMIN)
         changed = await self._withdraw(user, role)
         await self._record_change(changed, "role.withdrawn", user, by, role=role)
@@ -294,7 +274,24 @@ class AccountService:
         known = {role.name for role in await self.roles.list_roles()}
         for role in roles:
             if role not in known:
-                raise UnknownRole(f"Failed! Role {role} does not exist!", field="roles")
+                raise _unknown(role)
+
+    async def _take_deleted(self, user_id: UserId, granted: Collection[str]) -> set[str]:
+        """Take back the roles that were deleted while the user was granted them; return them.
+
+        The deletion takes a role from everybody who holds it. It may have finished before this
+        user was granted the role.
+        """
+        deletable = set(granted) - BUILT_IN
+        if not deletable:
+            return deletable
+        try:
+            deleted = deletable - {role.name for role in await self.roles.list_roles()}
+            for role in deleted:
+                await self.users.withdraw(user_id, role)
+        except StoreUnavailable as error:  # its message says that nothing was changed
+            raise OutcomeUnknown(retry_after=error.retry_after) from error
+        return deleted
 
     async def _refuse_last_admin(self, user: User, *, affects: bool) -> None:
         if not affects or ADMIN not in user.roles or user.disabled_at is not None:
@@ -325,3 +322,7 @@ class AccountService:
         if changed:
             detail = {"role": role} if role else {}
             await self.audit.record(event, by, target=user.id, detail=detail)
+
+
+def _unknown(role: str) -> UnknownRole:
+    return UnknownRole(f"Failed! Role {role} does not exist!", field="roles")

@@ -1,9 +1,9 @@
 """The records of users and roles, and the ports that keep them."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, Self
 
 from gatelodge.ids import UserId
 
@@ -62,6 +62,33 @@ class Role:
     name: str
     description: str
     permissions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rights:
+    """What a user may do, by the roles that the user holds and that exist.
+
+    A user may still hold the name of a deleted role. Such a name gives nothing.
+
+    Attributes:
+        roles: names of roles, in the order they were granted.
+        permissions: all permissions of these roles.
+    """
+
+    roles: tuple[str, ...] = ()
+    permissions: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, held: Iterable[str], roles: Iterable[Role]) -> Self:
+        """Return the rights of a user who holds these names of roles.
+
+        Args:
+            held: the names of roles that the user holds, in order.
+            roles: at least those of these roles that exist.
+        """
+        known = {role.name: role for role in roles}
+        names = tuple(name for name in held if name in known)
+        return cls(names, frozenset(each for name in names for each in known[name].permissions))
 
 
 class UserStore(Protocol):
@@ -124,12 +151,50 @@ class UserStore(Protocol):
     async def anyone_holds(self, role: str, *, besides: UserId | None = None) -> bool:
         """Say whether an enabled user, other than `besides`, holds the role."""
 
+    async def list_holders(self, role: str, *, limit: int) -> list[UserId]:
+        """Return up to `limit` users who hold the role, in no order. Disabled users count too."""
+
+    async def withdraw_from(self, user_ids: Collection[UserId], role: str) -> int:
+        """Take a role from each of these users; return how many of them held it.
+
+        Atomic for each user, but not for all together: after a failure, some may have lost it.
+        """
+
 
 class RoleStore(Protocol):
-    """Roles at rest. Every method is atomic, in every store."""
+    """Roles at rest. Every method is atomic and, once it returns, durable, in every store."""
 
     async def ensure(self, roles: Collection[Role]) -> None:
         """Keep each of these roles unless one of its name exists. Safe to call at once."""
 
+    async def add(self, role: Role) -> None:
+        """Keep a new role.
+
+        Raises:
+            AlreadyExists: of `name`. Of many that arrive with one name together, one stays.
+        """
+
+    async def find(self, name: str) -> Role | None:
+        """Return the role, or None if there is none of this name."""
+
     async def list_roles(self) -> list[Role]:
         """Return every role, in order of name."""
+
+    async def describe(self, name: str, description: str) -> bool:
+        """Replace the description. True if the role exists."""
+
+    async def permit(self, name: str, permission: str, *, limit: int) -> bool:
+        """Add a permission to a role, behind those it has.
+
+        True if the role exists, did not have the permission, and had fewer than `limit`
+        permissions. Of many changes of one role at the same time, none is lost.
+        """
+
+    async def forbid(self, name: str, permission: str) -> bool:
+        """Take a permission from a role. True if the role exists and had it."""
+
+    async def remove(self, name: str) -> Role | None:
+        """Delete a role and return it as it was, or None if there is none of this name.
+
+        Of many callers, exactly one gets the role. Users keep the name of the role.
+        """

@@ -5,14 +5,16 @@ from dataclasses import dataclass
 from starlette.responses import JSONResponse, Response
 
 from gatelodge.boards.refusals import ModeratorRequired
-from gatelodge.gate.rules import ADMIN, ANYBODY, SIGNED_IN, Rule
+from gatelodge.gate.refusals import AdminRequired
+from gatelodge.gate.rules import ANYBODY, SIGNED_IN, Rule
 from gatelodge.marks import N_
 from gatelodge.pages.door import PageDoor, Visit
 from gatelodge.web.accept import prefers_page
 
 door = PageDoor()
 
-MODERATOR = Rule("moderator", any_of=("moderator",), lacking=ModeratorRequired)
+MODERATE = Rule("boards:moderate", permissions=("boards:moderate",), lacking=ModeratorRequired)
+ADMINISTER = Rule("boards:administer", permissions=("boards:administer",), lacking=AdminRequired)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +45,14 @@ USER_BOARD = Board(
 )
 MODERATOR_BOARD = Board(
     "/boards/mod",
-    MODERATOR,
+    MODERATE,
     N_("Moderator board"),
     N_("Moderator Content."),
     N_("For moderators."),
 )
 ADMIN_BOARD = Board(
     "/boards/admin",
-    ADMIN,
+    ADMINISTER,
     N_("Admin board"),
     N_("Admin Content."),
     N_("For administrators."),
@@ -63,8 +65,10 @@ async def home(visit: Visit) -> Response:
     """Show the start page to a browser; answer a program with JSON, as in the tutorial."""
     if not prefers_page(visit.request.scope["headers"]):
         return JSONResponse({"message": "Welcome to Gatelodge."}, headers={"Vary": "Accept"})
-    roles = visit.principal.roles if visit.principal else ()
-    return visit.page("home.html", boards=[each for each in BOARDS if each.rule.permits(roles)])
+    caller = visit.principal
+    roles, permissions = (caller.roles, caller.permissions) if caller else ((), ())
+    boards = [each for each in BOARDS if each.rule.permits(roles, permissions)]
+    return visit.page("home.html", boards=boards)
 
 
 @door.get(USER_BOARD.path, rule=USER_BOARD.rule)
@@ -75,11 +79,11 @@ async def user_board(visit: Visit) -> Response:
 
 @door.get(MODERATOR_BOARD.path, rule=MODERATOR_BOARD.rule)
 async def moderator_board(visit: Visit) -> Response:
-    """Show the board for moderators; the role `admin` alone is not enough."""
+    """Show the board for those who have `boards:moderate`: by default moderators."""
     return visit.page("board.html", board=MODERATOR_BOARD)
 
 
 @door.get(ADMIN_BOARD.path, rule=ADMIN_BOARD.rule)
 async def admin_board(visit: Visit) -> Response:
-    """Show the board for administrators."""
+    """Show the board for those who have `boards:administer`: by default administrators."""
     return visit.page("board.html", board=ADMIN_BOARD)

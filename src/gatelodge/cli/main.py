@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from gatelodge.cli import keys, users
+from gatelodge.cli import keys, roles, users
 from gatelodge.cli.call import Call, Database, DataDir, with_usual_options
 from gatelodge.credentials.refusals import HashingBusy
 from gatelodge.errors import ConfigurationError, OutcomeUnknown, Refusal, StoreUnavailable
@@ -28,6 +28,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(users.app, name="user")
+app.add_typer(roles.app, name="role")
 app.add_typer(keys.app, name="keys")
 
 

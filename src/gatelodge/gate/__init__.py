@@ -3,10 +3,11 @@
 A token goes to `gate.py`. `principal.py` verifies its signature and remembers verified tokens.
 `view.py` remembers which principal is signed in by which session. If the view knows the session,
 the answer needs no read. Otherwise the port `Lookup` (`lookup.py`) reads the session and the
-user, and the view keeps the result. A rule (`rules.py`) then admits the principal or refuses.
-Before each answer, the change feed (`feed.py`) tells which users, sessions and keys changed, and
-the view forgets those; without a trustworthy feed, every check reads the store. So a changed role
-or a sign-out takes effect on the next request (with MongoDB, in other processes within a second).
+user with their roles, and the view keeps the result. A rule (`rules.py`) names roles or
+permissions; it then admits the principal or refuses. Before each answer, the change feed
+(`feed.py`) tells which users, sessions, roles and keys changed, and the view forgets those;
+without a trustworthy feed, every check reads the store. So a changed role or a sign-out takes
+effect on the next request (with MongoDB, in other processes within a second).
 
 Above: `web/` and `verify/`, which ask about every request; `sessions/`, which implements
 `Lookup`; `stores/`, which implements the feed.

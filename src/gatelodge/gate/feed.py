@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 Forget = Callable[[str | None], None]
-"""Takes the id of a user, session or signing key that changed; None: forget everything."""
+"""Takes the id of a user, session, role or signing key that changed; None: forget everything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +24,11 @@ class FeedState:
 
 
 class ChangeFeed(Protocol):
-    """Says which users, sessions and signing keys changed in a way that a check must see.
+    """Says which users, sessions, roles and signing keys changed in a way that a check must see.
 
-    That is: roles, epoch, disabled, name, deleted; revoked, epoch; a key added or retired. It
-    leaves out sign-ins, rotations and the like.
+    Of a user: roles, epoch, disabled, name, deleted. Of a session: revoked, epoch. Of a role:
+    added, permissions, deleted. Of a key: added, retired. Sign-ins, rotations and the like are left
+    out.
     """
 
     async def follow(self, forget: Forget) -> None:

@@ -27,10 +27,10 @@ class Gate:
     async def admit(self, token: str | None, rule: Rule) -> Principal | None:
         """Return who calls, or None where the rule asks nothing.
 
-        The refusals come in the order no token, bad token, wrong role.
+        The refusals come in the order no token, bad token, missing role or permission.
 
         Raises:
-            Refusal: the rule's own for a missing token or role.
+            Refusal: the rule's own for a missing token, role or permission.
             InvalidToken: the token, its session or its user does not stand.
             ExpiredToken: the token's time is over.
         """
@@ -44,9 +44,9 @@ class Gate:
         """Return the caller where they may.
 
         Raises:
-            Refusal: the rule's own for a missing role.
+            Refusal: the rule's own for a missing role or permission.
         """
-        if not rule.permits(principal.roles):
+        if not rule.permits(principal.roles, principal.permissions):
             raise rule.lacking(caller=principal.subject)
         return principal
 

@@ -1,8 +1,10 @@
 """What forward-auth tells the proxy of the caller, and what the proxy asks for."""
 
+from collections.abc import Iterable
 from urllib.parse import parse_qsl
 
 from gatelodge.gate.principal import Principal
+from gatelodge.gate.rules import Rule
 
 
 def identity_headers(principal: Principal) -> list[tuple[bytes, bytes]]:
@@ -14,9 +16,20 @@ def identity_headers(principal: Principal) -> list[tuple[bytes, bytes]]:
     ]
 
 
-def roles_asked_for(query: bytes) -> tuple[str, ...] | None:
-    """Return the roles of a query of nothing but `role=…`; None where it says anything else."""
-    pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
-    if not pairs or any(name != "role" or not value for name, value in pairs):
-        return None
-    return tuple(dict.fromkeys(value for _, value in pairs))
+def rule_of(roles: Iterable[str], permissions: Iterable[str]) -> Rule:
+    """Return the rule that requires one of these roles and one of these permissions."""
+    return Rule("asked for", any_of=_each_once(roles), permissions=_each_once(permissions))
+
+
+def rule_asked_for(query: bytes) -> Rule | None:
+    """Return the rule of a query with nothing but `role=…` and `permission=…`; else None."""
+    asked: dict[str, list[str]] = {"role": [], "permission": []}
+    for name, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
+        if name not in asked or not value:
+            return None
+        asked[name].append(value)
+    return rule_of(asked["role"], asked["permission"])
+
+
+def _each_once(values: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(values))

@@ -20,6 +20,7 @@ class Principal:
         subject: whose request it is.
         username: as shown.
         roles: what the user holds now, whatever the token says.
+        permissions: what these roles permit now; users with the same roles share one object.
         session_id: the device it comes from.
         expires_at: when that session ends at the latest.
     """
@@ -27,6 +28,7 @@ class Principal:
     subject: UserId
     username: str
     roles: tuple[str, ...]
+    permissions: frozenset[str]
     session_id: SessionId
     expires_at: datetime
 

@@ -1,9 +1,10 @@
 """Who may call a route. Every route names one of these; one that names none cannot be made."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from gatelodge.errors import Refusal
-from gatelodge.gate.refusals import AdminRequired, Forbidden, NoToken
+from gatelodge.gate.refusals import Forbidden, NoToken
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,22 +14,33 @@ class Rule:
     Attributes:
         name: as printed in `docs/api.md`.
         public: whether the caller need not be known; then nothing else is looked at.
-        any_of: roles of which the caller holds at least one; none means anyone signed in.
+        any_of: roles, of which the caller must hold at least one; empty: no role is required.
+        permissions: the caller must have at least one of these; empty: none is required.
         missing: the refusal when there is no token.
         lacking: the refusal when the caller is known and may not.
+
+    A rule without roles and permissions admits everybody who is signed in. A rule with roles and
+    permissions requires both.
     """
 
     name: str
     public: bool = False
     any_of: tuple[str, ...] = ()
+    permissions: tuple[str, ...] = ()
     missing: type[Refusal] = NoToken
     lacking: type[Forbidden] = Forbidden
 
-    def permits(self, roles: tuple[str, ...]) -> bool:
-        """Say whether somebody who is signed in and holds these roles may."""
-        return not self.any_of or any(role in roles for role in self.any_of)
+    @property
+    def can_lack(self) -> bool:
+        """Whether the rule refuses somebody who is signed in."""
+        return bool(self.any_of or self.permissions)
+
+    def permits(self, roles: Collection[str], permissions: Collection[str]) -> bool:
+        """Say whether the rule admits somebody with these roles and permissions."""
+        if self.any_of and not any(role in roles for role in self.any_of):
+            return False
+        return not self.permissions or any(each in permissions for each in self.permissions)
 
 
 ANYBODY = Rule("anybody", public=True)
 SIGNED_IN = Rule("signed in")
-ADMIN = Rule("admin", any_of=("admin",), lacking=AdminRequired)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from gatelodge.clock import to_milliseconds
 from gatelodge.gate.principal import Principal
 from gatelodge.gate.recent import Recent
-from gatelodge.ids import SESSION_PREFIX, USER_PREFIX, SessionId, UserId
+from gatelodge.ids import SESSION_PREFIX, USER_PREFIX, SessionId, UserId, role_id
 
 MAX_SESSIONS = 50_000
 MAX_USERS = 50_000
@@ -13,6 +13,7 @@ MAX_DEAD = 10_000
 
 _USER = f"{USER_PREFIX}_"
 _SESSION = f"{SESSION_PREFIX}_"
+_ROLE = role_id("")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,11 @@ class View:
             self._dead.put(session_id, self._mark_of(user_id))
 
     def forget(self, changed: str | None) -> None:
-        """Forget what was known of a user or session, by its id; None: everything."""
+        """Forget what is known of a user, session or role, by its id; None: everything.
+
+        When a role changes, all sessions are forgotten: the view does not know who holds the
+        role, and roles change rarely.
+        """
         self.changes += 1
         if changed is None:
             for known in (self._sessions, self._users, self._dead):
@@ -87,6 +92,8 @@ class View:
         elif changed.startswith(_SESSION):
             self._sessions.forget(SessionId(changed))
             self._dead.forget(SessionId(changed))
+        elif changed.startswith(_ROLE):
+            self._sessions.clear()
 
     def _mark_of(self, user_id: UserId) -> object:
         mark = self._users.find(user_id)

@@ -5,8 +5,9 @@ from datetime import datetime
 from pydantic import Field
 
 from gatelodge.gate.rules import SIGNED_IN
-from gatelodge.sessions.doors import Accounts, CallerRecords
+from gatelodge.sessions.doors import CallerRecords
 from gatelodge.web.bodies import Answer
+from gatelodge.web.caller import Caller
 from gatelodge.web.door import Door
 
 door = Door("/api/auth", tag="me")
@@ -34,17 +35,17 @@ class Me(Answer):
 
 
 @door.get("/me", rule=SIGNED_IN)
-async def me(caller: CallerRecords, accounts: Accounts) -> Me:
+async def me(records: CallerRecords, caller: Caller) -> Me:
     """Say who the caller is, and what they may do."""
-    user, session = caller.user, caller.session
+    user, session = records.user, records.session
     return Me(
         id=user.id,
         username=user.username,
         name=user.name,
         email=user.email,
         email_verified=user.email_verified_at is not None,
-        roles=list(user.roles),
-        permissions=await accounts.permissions_of(user),
+        roles=list(caller.roles),
+        permissions=sorted(caller.permissions),
         session=OwnSession(
             id=session.id, created_at=session.created_at, expires_at=session.expires_at
         ),

@@ -3,7 +3,7 @@
 import functools
 from dataclasses import dataclass
 
-from gatelodge.accounts.store import User
+from gatelodge.accounts.store import Rights, User
 from gatelodge.clock import Clock
 from gatelodge.gate.principal import Principal
 from gatelodge.ids import SessionId, UserId
@@ -28,8 +28,13 @@ class SessionLookup:
 
     async def find(self, user_id: UserId, session_id: SessionId) -> Principal | None:
         """Return who is signed in by this session, or None where it is not live."""
-        records = await self._find_records(user_id, session_id)
-        return None if records is None else principal_of(records.user, records.session)
+        found = await self.sessions.find_with_rights(session_id)
+        if found is None:
+            return None
+        session, user, rights = found
+        if user.id != user_id or not session.is_live(user, self.clock.now()):
+            return None
+        return principal_of(user, session, rights)
 
     async def records_of(self, principal: Principal) -> Records:
         """Return the records behind a principal, as they stand now.
@@ -37,27 +42,29 @@ class SessionLookup:
         Raises:
             InvalidToken: the session or its user ended meanwhile.
         """
-        records = await self._find_records(principal.subject, principal.session_id)
-        if records is None:
-            raise InvalidToken
-        return records
-
-    async def _find_records(self, user_id: UserId, session_id: SessionId) -> Records | None:
-        found = await self.sessions.find_with_user(session_id)
+        found = await self.sessions.find_with_user(principal.session_id)
         if found is None:
-            return None
+            raise InvalidToken
         session, user = found
-        if user.id != user_id or not session.is_live(user, self.clock.now()):
-            return None
+        if user.id != principal.subject or not session.is_live(user, self.clock.now()):
+            raise InvalidToken
         return Records(user, session)
 
 
-def principal_of(user: User, session: Session) -> Principal:
-    """Return the principal that these two records make."""
-    return Principal(user.id, user.username, _kept_once(user.roles), session.id, session.expires_at)
+def principal_of(user: User, session: Session, rights: Rights) -> Principal:
+    """Return the principal of a user, their session and their rights."""
+    rights = _kept_once(rights)
+    return Principal(
+        user.id,
+        user.username,
+        rights.roles,
+        rights.permissions,
+        session.id,
+        session.expires_at,
+    )
 
 
-@functools.lru_cache(maxsize=256)
-def _kept_once(roles: tuple[str, ...]) -> tuple[str, ...]:
-    """Return one and the same tuple for the many users who hold the same roles."""
-    return roles
+@functools.lru_cache(maxsize=1024)
+def _kept_once(rights: Rights) -> Rights:
+    """Return the same object for all users who have the same rights: it saves memory."""
+    return rights

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from gatelodge.audit import Origin
 from gatelodge.gate.principal import Principal
-from gatelodge.sessions.lookup import principal_of
+from gatelodge.sessions.lookup import SessionLookup
 from gatelodge.sessions.refusals import (
     ExpiredRefreshToken,
     InvalidRefreshToken,
@@ -20,6 +20,7 @@ class SessionRenewal:
     """The `Renewal` of `web/admission.py`, over the session service."""
 
     sessions: SessionService
+    lookup: SessionLookup
 
     async def renew(self, token: str, origin: Origin) -> tuple[Principal, TokenPair]:
         """Trade a refresh token; return who it signs in, and their new tokens.
@@ -31,4 +32,7 @@ class SessionRenewal:
             signed_in = await self.sessions.refresh(token, origin)
         except (InvalidRefreshToken, ExpiredRefreshToken, RefreshTokenReused) as refusal:
             raise InvalidToken from refusal
-        return principal_of(signed_in.user, signed_in.session), signed_in.tokens
+        principal = await self.lookup.find(signed_in.user.id, signed_in.session.id)
+        if principal is None:  # the session ended meanwhile
+            raise InvalidToken
+        return principal, signed_in.tokens

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from gatelodge.accounts.store import User
+from gatelodge.accounts.store import Rights, User
 from gatelodge.credentials.methods import Methods
 from gatelodge.ids import SessionId, UserId
 from gatelodge.tokens.pair import Delivery
@@ -74,6 +74,13 @@ class SessionStore(Protocol):
 
     async def find_with_user(self, session_id: SessionId) -> tuple[Session, User] | None:
         """Return the session and then its user, in one go; None if either is gone."""
+
+    async def find_with_rights(self, session_id: SessionId) -> tuple[Session, User, Rights] | None:
+        """Return the session, its user and the user's rights; None if one of them is gone.
+
+        For each role there was an instant at which the user held it and it had exactly these
+        permissions. So nobody has a permission that a role got after it was taken from them.
+        """
 
     async def rotate(self, session_id: SessionId, generation: int, at: datetime) -> bool:
         """Move the session from `generation` to the next, and mark it used and rotated at `at`.

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from gatelodge.accounts.refusals import EmailTaken, NoSuchUser, UsernameTaken
-from gatelodge.accounts.service import ADMIN, USER, AccountService, NewUser
+from gatelodge.accounts.roles import ADMIN, USER
+from gatelodge.accounts.service import AccountService, NewUser
 from gatelodge.accounts.store import User
 from gatelodge.audit import Actor, Origin
 from gatelodge.clock import Clock

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from gatelodge.gate.gate import Gate
-from gatelodge.gate.identity import identity_headers
+from gatelodge.gate.identity import identity_headers, rule_of
 from gatelodge.gate.refusals import Forbidden
 from gatelodge.gate.rules import ANYBODY, SIGNED_IN
 from gatelodge.tokens.keys import JWKS_MAX_AGE, SigningKeys
@@ -85,6 +85,9 @@ class VerifyQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     role: list[str] | None = Field(None, description="Roles of which the caller must hold one.")
+    permission: list[str] | None = Field(
+        None, description="Permissions of which the caller must have one."
+    )
     redirect: str | None = Field(
         None, description="`1`: lead a browser to the sign-in page, or back with new cookies."
     )
@@ -94,7 +97,7 @@ class VerifyQuery(BaseModel):
     "/verify",
     rule=SIGNED_IN,
     refuses=(Forbidden,),
-    repeatable=("role",),
+    repeatable=("role", "permission"),
     when_signed_out=redirect_to_sign_in,
     renews=may_renew_cookies,
     response_class=Response,
@@ -115,7 +118,8 @@ async def verify(
         return Response(
             status_code=307, headers={"Location": return_address(request, MAX_TARGET_BYTES)}
         )
-    if asked.role and not any(name in caller.roles for name in asked.role):
+    rule = rule_of(asked.role or (), asked.permission or ())
+    if not rule.permits(caller.roles, caller.permissions):
         raise Forbidden(caller=caller.subject)
     response = Response()
     # Bytes, as in the fast door: the shown username may contain characters other than ASCII.

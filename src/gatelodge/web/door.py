@@ -243,7 +243,7 @@ async def _check_body(request: Request, *, required: bool) -> None:
 def _refusals_of(rule: Rule) -> tuple[type[Refusal], ...]:
     if rule.public:
         return ()
-    lacking = (rule.lacking,) if rule.any_of else ()
+    lacking = (rule.lacking,) if rule.can_lack else ()
     return (
         ConflictingTokens,
         rule.missing,

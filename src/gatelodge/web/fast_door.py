@@ -2,8 +2,8 @@
 
 The fast door only admits requests; it never refuses one. It passes every other request on to
 FastAPI: one with another method, query or header than usual, with a token that memory does not
-know, or without a role that it needs. FastAPI has the same routes and gives byte for byte the same
-answers; a test compares them.
+know, or without a role or permission that it needs. FastAPI has the same routes and gives byte for
+byte the same answers; a test compares them.
 """
 
 from collections.abc import Mapping
@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 from gatelodge.errors import Refusal
 from gatelodge.gate.gate import Gate
-from gatelodge.gate.identity import identity_headers, roles_asked_for
+from gatelodge.gate.identity import identity_headers, rule_asked_for
 from gatelodge.gate.principal import Principal
 from gatelodge.gate.recent import Recent
-from gatelodge.gate.rules import Rule
+from gatelodge.gate.rules import SIGNED_IN, Rule
 from gatelodge.web.cookies import read_cookies
 from gatelodge.web.shell import Headers, Message, Receive, Scope, Send, Shell
 
@@ -38,7 +38,7 @@ class FastRoute:
         headers: the headers of the answer, all except the request's id.
         end: the ASGI message with the body of the answer.
         identity: whether this is forward-auth: the answer names the caller, and the query may ask
-            for roles.
+            for roles and permissions.
     """
 
     rule: Rule
@@ -70,7 +70,7 @@ class FastDoor:
         self._cookies = cookies
         self._routes = routes
         self._hosts: set[bytes] = set()
-        self._queries: Recent[bytes, tuple[str, ...]] = Recent(_MAX_REMEMBERED)
+        self._queries: Recent[bytes, Rule] = Recent(_MAX_REMEMBERED)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or pass it to the shell."""
@@ -87,7 +87,7 @@ class FastDoor:
         if scope.get("method") != "GET":
             return None
         query = scope["query_string"]
-        asked = self._roles_in(query, route) if query else ()
+        asked = self._rule_in(query, route) if query else SIGNED_IN
         token = self._token_in(scope["headers"])
         if asked is None or token is None:
             return None
@@ -101,17 +101,15 @@ class FastDoor:
             return [*identity_headers(principal), *route.headers, request_id]
         return [*route.headers, request_id]
 
-    def _recall(self, token: bytes, rule: Rule, asked: tuple[str, ...]) -> Principal | None:
+    def _recall(self, token: bytes, rule: Rule, asked: Rule) -> Principal | None:
         """Return the caller if memory knows that they may; None: the shell must decide."""
         try:
             principal = self._gate.recall(token) if token else None
         except Refusal:
             return None
-        if principal is None or not rule.permits(principal.roles):
+        if principal is None or not rule.permits(principal.roles, principal.permissions):
             return None
-        if asked and not any(role in principal.roles for role in asked):
-            return None
-        return principal
+        return principal if asked.permits(principal.roles, principal.permissions) else None
 
     def _token_in(self, headers: Headers) -> bytes | None:
         """Return the token of a usual request, empty without a token; None: it is unusual."""
@@ -151,11 +149,11 @@ class FastDoor:
             self._hosts.add(host)
         return answers
 
-    def _roles_in(self, query: bytes, route: FastRoute) -> tuple[str, ...] | None:
-        """Return the roles that the query asks for; None: the query is unusual."""
+    def _rule_in(self, query: bytes, route: FastRoute) -> Rule | None:
+        """Return the rule that the query asks for; None: the query is unusual."""
         if not route.identity or len(query) > _USUAL_QUERY_BYTES:
             return None
-        roles = self._queries.find(query)
-        if roles is None and (roles := roles_asked_for(query)) is not None:
-            self._queries.put(query, roles)
-        return roles
+        rule = self._queries.find(query)
+        if rule is None and (rule := rule_asked_for(query)) is not None:
+            self._queries.put(query, rule)
+        return rule

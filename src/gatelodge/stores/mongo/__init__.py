@@ -26,12 +26,13 @@ def mongo_stores(address: str) -> Stores:
     """
     database = MongoDatabase(address)
     users = MongoUsers(database, Names(database, SystemClock()))
+    roles = MongoRoles(database)
     database.repeat(users.sweep_names)
     return Stores(
         database=database,
         users=users,
-        roles=MongoRoles(database),
-        sessions=MongoSessions(database, users),
+        roles=roles,
+        sessions=MongoSessions(database, users, roles),
         signing_keys=MongoSigningKeys(database),
         events=MongoEvents(database),
         one_time_tokens=MongoOneTimeTokens(database),

@@ -11,6 +11,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import PyMongoError
 
 from gatelodge.gate.feed import FeedState, Forget
+from gatelodge.ids import role_id
 from gatelodge.stores.mongo.connection import MongoDatabase
 from gatelodge.stores.mongo.records import Document
 from gatelodge.tasks import end
@@ -27,10 +28,11 @@ MAX_AT_ONCE = 1000
 _RETRY_SECONDS = 0.5
 _NO_STREAM_RETRY_SECONDS = 30.0
 
-# Changes that no check depends on, and that come by the thousand: sign-ins and rotations.
+# Changes that no check depends on; sign-ins and rotations come by the thousand.
 _BENIGN = (
     *("password_hash", "email_verified_at", "last_sign_in_at"),
     *("generation", "rotated_at", "last_used_at"),
+    "description",
 )
 
 
@@ -142,6 +144,8 @@ class MongoChangeFeed:
                 self._forget(None)
             elif change["ns"]["coll"] == "signing_keys":
                 self._forget(f"key_{key['_id']}")
+            elif change["ns"]["coll"] == "roles":
+                self._forget(role_id(key["_id"]))
             else:
                 self._forget(key["_id"])
 
@@ -187,8 +191,12 @@ _PIPELINE: list[Document] = [
     {
         "$match": {
             "$or": [
-                {"ns.coll": {"$in": ["users", "sessions"]}, "operationType": "update"},
-                {"ns.coll": {"$in": ["users"]}, "operationType": {"$in": ["replace", "delete"]}},
+                {"ns.coll": {"$in": ["users", "sessions", "roles"]}, "operationType": "update"},
+                {
+                    "ns.coll": {"$in": ["users", "roles"]},
+                    "operationType": {"$in": ["replace", "delete"]},
+                },
+                {"ns.coll": "roles", "operationType": "insert"},
                 {"ns.coll": "signing_keys"},
                 {"operationType": {"$in": ["drop", "rename", "dropDatabase", "invalidate"]}},
             ]

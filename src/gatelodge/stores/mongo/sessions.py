@@ -5,12 +5,13 @@ from datetime import datetime
 
 from pymongo.asynchronous.collection import AsyncCollection
 
-from gatelodge.accounts.store import User
+from gatelodge.accounts.store import Rights, User
 from gatelodge.ids import SessionId
 from gatelodge.sessions.store import Session
 from gatelodge.stores.mongo.connection import MongoDatabase
 from gatelodge.stores.mongo.failures import reading, writing
 from gatelodge.stores.mongo.records import Document, to_document, to_record
+from gatelodge.stores.mongo.roles import MongoRoles
 from gatelodge.stores.mongo.users import MongoUsers
 
 
@@ -24,6 +25,7 @@ class MongoSessions:
 
     database: MongoDatabase
     users: MongoUsers
+    roles: MongoRoles
 
     async def add(self, session: Session) -> None:
         """Keep a new session."""
@@ -41,6 +43,24 @@ class MongoSessions:
         session = await self.find(session_id)
         user = None if session is None else await self.users.find(session.user_id)
         return None if session is None or user is None else (session, user)
+
+    async def find_with_rights(self, session_id: SessionId) -> tuple[Session, User, Rights] | None:
+        """Return the session, its user and the user's rights.
+
+        MongoDB cannot read two collections at one instant. So the user is read again after the
+        roles: if the user's roles are the same as before, the user held them at that instant.
+        """
+        found = await self.find_with_user(session_id)
+        while found is not None:
+            session, user = found
+            rights = Rights.of(user.roles, await self.roles.find_all(user.roles))
+            again = await self.users.find(user.id) if user.roles else user
+            if again is None:
+                return None
+            if again.roles == user.roles:
+                return session, again, rights
+            found = session, again
+        return None
 
     async def rotate(self, session_id: SessionId, generation: int, at: datetime) -> bool:
         """Move the session from `generation` to the next; True for exactly one caller."""

@@ -1,5 +1,7 @@
 """Users in MongoDB."""
 
+from collections.abc import Collection
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -122,6 +124,21 @@ class MongoUsers:
             query["_id"] = {"$ne": besides}
         with reading():
             return await self._users.find_one(query, projection=["_id"]) is not None
+
+    async def list_holders(self, role: str, *, limit: int) -> list[UserId]:
+        """Return up to `limit` users who hold the role."""
+        with reading():
+            found = self._users.find({"roles": {"$eq": role}}, projection=["_id"]).limit(limit)
+            return [UserId(document["_id"]) async for document in found]
+
+    async def withdraw_from(self, user_ids: Collection[UserId], role: str) -> int:
+        """Take a role from each of these users."""
+        holders = {"_id": {"$in": list(user_ids)}, "roles": {"$eq": role}}
+        with ExitStack() as announced, writing():
+            for user_id in user_ids:
+                announced.enter_context(self.database.announcing(user_id))
+            result = await self._users.update_many(holders, {"$pull": {"roles": {"$eq": role}}})
+        return result.matched_count
 
     async def sweep_names(self) -> int:
         """Finish what dead sign-ups and removals left behind; say how many names are freed."""

@@ -28,7 +28,7 @@ from gatelodge.stores.sql.writer import Writer
 T = TypeVar("T")
 L = TypeVar("L", bound=Lane)
 
-HEAD = "0005"
+HEAD = "0006"
 """The revision that this version of the code needs."""
 
 PRIVATE = 0o600

@@ -70,8 +70,12 @@ class SqlChangeFeed:
         return FeedState("local", trusted=self.catch_up())
 
     def _read_changes(self) -> None:
-        rows = self._connection.execute(_SINCE, (self._position,)).fetchall()
+        rows = self._connection.execute(_SINCE, (self._position, MAX_CHANGES + 1)).fetchall()
         if not rows:
+            return
+        if len(rows) > MAX_CHANGES:  # to handle each of them would take too long
+            (self._position,) = self._question.execute(_NEWEST).fetchone()
+            self._forget(None)
             return
         if rows[0][0] != self._position + 1:  # pruned before we came
             self._forget(None)
@@ -95,5 +99,5 @@ def _prune(connection: Connection) -> int:
 
 _VERSION = "PRAGMA data_version"
 _NEWEST = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'changes'), 0)"
-_SINCE = "SELECT number, changed FROM changes WHERE number > ? ORDER BY number"
+_SINCE = "SELECT number, changed FROM changes WHERE number > ? ORDER BY number LIMIT ?"
 _PRUNE = text("DELETE FROM changes WHERE number <= (SELECT max(number) FROM changes) - :most")

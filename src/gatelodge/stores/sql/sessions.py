@@ -6,10 +6,11 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, insert, or_, select, update
 
-from gatelodge.accounts.store import User
+from gatelodge.accounts.store import Rights, User
 from gatelodge.ids import SessionId
 from gatelodge.sessions.store import Session
 from gatelodge.stores.sql.database import SqlDatabase
+from gatelodge.stores.sql.roles import RIGHTS, rights_of
 from gatelodge.stores.sql.tables import sessions, users
 from gatelodge.stores.sql.users import USER_COLUMNS, user_of
 
@@ -43,6 +44,19 @@ class SqlSessions:
             if row is None:
                 return None
             return _session(row[: len(_COLUMNS)]), user_of(row[len(_COLUMNS) :])
+
+        return await self._database.read(query)
+
+    async def find_with_rights(self, session_id: SessionId) -> tuple[Session, User, Rights] | None:
+        """Return the session, its user and the user's rights, as one query saw them."""
+
+        def query(connection: Connection) -> tuple[Session, User, Rights] | None:
+            row = connection.execute(_WITH_RIGHTS, {"session_id": session_id}).first()
+            if row is None:
+                return None
+            *values, rights = row
+            session, user = values[: len(_COLUMNS)], values[len(_COLUMNS) :]
+            return _session(session), user_of(user), rights_of(rights)
 
         return await self._database.read(query)
 
@@ -106,6 +120,7 @@ _WITH_USER = (
     .join(users, users.c.id == sessions.c.user_id)
     .where(sessions.c.id == bindparam("session_id"))
 )
+_WITH_RIGHTS = _WITH_USER.add_columns(RIGHTS)
 _LIVE_OF_USER = (
     select(sessions)
     .where(

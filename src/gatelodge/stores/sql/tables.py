@@ -139,7 +139,7 @@ changes = Table(
     "changes",
     metadata,
     Column("number", Integer, primary_key=True),
-    Column("changed", Text, nullable=False),  # the id of a user, a session or a signing key
+    Column("changed", Text, nullable=False),  # the id of a user, session, role or signing key
     sqlite_autoincrement=True,
 )
 

@@ -1,6 +1,6 @@
 """Users in SQL."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -140,6 +140,20 @@ class SqlUsers:
         return await self._database.scan(
             lambda connection: bool(connection.execute(select(exists(holders))).scalar())
         )
+
+    async def list_holders(self, role: str, *, limit: int) -> list[UserId]:
+        """Return up to `limit` users who hold the role."""
+        query = select(user_roles.c.user_id).where(user_roles.c.role == role).limit(limit)
+        return await self._database.scan(
+            lambda connection: [UserId(each) for each in connection.execute(query).scalars()]
+        )
+
+    async def withdraw_from(self, user_ids: Collection[UserId], role: str) -> int:
+        """Take a role from each of these users."""
+        change = delete(user_roles).where(
+            user_roles.c.user_id.in_(user_ids), user_roles.c.role == role
+        )
+        return await self._database.write(lambda connection: connection.execute(change).rowcount)
 
     async def _find_one(self, query: Select[Any], value: str) -> User | None:
         return await self._database.read(lambda connection: _find(connection, query, value))

@@ -1,0 +1,300 @@
+"""Roles are named sets of permissions: those that every installation has, and how roles change."""
+
+import re
+import unicodedata
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from gatelodge.accounts.refusals import (
+    AdminNeedsPermission,
+    BuiltInRole,
+    InvalidDescription,
+    InvalidPermission,
+    InvalidRoleName,
+    NoSuchRole,
+    RoleFull,
+    RoleHeld,
+    RoleNameTaken,
+)
+from gatelodge.accounts.store import Role, RoleStore, UserStore
+from gatelodge.audit import Actor, AuditLog
+from gatelodge.errors import AlreadyExists, OutcomeUnknown, StoreUnavailable
+
+USER = "user"
+MODERATOR = "moderator"
+ADMIN = "admin"
+
+ADMINISTERS = ("users:manage", "roles:manage")
+"""The permissions that the role `admin` cannot lose. Who has both can give back all others."""
+
+SEEDED_ROLES = (
+    Role(USER, "Everybody who signs up.", ("account:manage",)),
+    Role(MODERATOR, "Keeps the moderator board.", ("account:manage", "boards:moderate")),
+    Role(
+        ADMIN,
+        "Administers users, roles and sessions.",
+        ("account:manage", "boards:administer", *ADMINISTERS, "events:read"),
+    ),
+)
+
+BUILT_IN = frozenset(role.name for role in SEEDED_ROLES)
+"""The names of the roles that cannot be deleted."""
+
+MAX_PERMISSIONS = 256
+"""How many permissions a role has at most."""
+
+MAX_PERMISSION = 128
+"""How many characters a permission has at most."""
+
+MAX_DESCRIPTION = 256
+"""How many characters a description has at most."""
+
+HOLDERS_AT_ONCE = 500
+"""How many users lose a role in one step, when it is taken from all."""
+
+_ROLE_NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
+_PERMISSION = re.compile(r"[a-z][a-z0-9_-]*:[a-z0-9_-]+")
+_UNPRINTABLE = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))
+
+
+def _nobody_watches(_taken: int) -> None:
+    """Show no progress."""
+
+
+@dataclass(frozen=True, slots=True)
+class RoleService:
+    """Show and change roles. A change takes effect on the next request of each holder."""
+
+    roles: RoleStore
+    users: UserStore
+    audit: AuditLog
+
+    async def seed(self) -> None:
+        """Make the roles that every installation has, if they are missing."""
+        known = {role.name for role in await self.roles.list_roles()}
+        missing = [role for role in SEEDED_ROLES if role.name not in known]
+        if missing:
+            await self.roles.ensure(missing)
+
+    async def list_roles(self) -> list[Role]:
+        """Return every role, in order of name."""
+        return await self.roles.list_roles()
+
+    async def get(self, name: str) -> Role:
+        """Return the role of this name.
+
+        Raises:
+            NoSuchRole: there is none.
+        """
+        role = await self.roles.find(_possible(name))
+        if role is None:
+            raise NoSuchRole
+        return role
+
+    async def create(
+        self, name: str, description: str, permissions: Sequence[str], by: Actor
+    ) -> Role:
+        """Make a role. Nobody holds it yet.
+
+        Args:
+            name: the name of the role.
+            description: one line for people; may be empty.
+            permissions: what the role permits; duplicates are left out.
+            by: who makes the role.
+
+        Raises:
+            InvalidRoleName, InvalidDescription, InvalidPermission, RoleFull: the first rule that
+                is broken.
+            RoleNameTaken: a role of this name exists.
+            RoleHeld: a role of this name was deleted, and somebody still holds the name.
+        """
+        role = _checked(name, description, permissions)
+        if await self.roles.find(name) is not None:
+            raise RoleNameTaken(field="name")
+        if await self._is_held(name):
+            raise RoleHeld(
+                "A role of this name was deleted, and somebody still holds the name. "
+                "Delete the role once more, with --take-from-all."
+            )
+        try:
+            await self.roles.add(role)
+        except AlreadyExists as taken:
+            raise RoleNameTaken(field="name") from taken
+        await self.audit.record("role.created", by, target=name, detail=_permissions_of(role))
+        return role
+
+    async def describe(self, name: str, description: str, by: Actor) -> bool:
+        """Change the description of a role. True if it was another one before.
+
+        Raises:
+            InvalidDescription: it is too long, or cannot be printed.
+            NoSuchRole: there is no role of this name.
+        """
+        _check_description(description)
+        role = await self.get(name)
+        if role.description == description:
+            return False
+        if not await self.roles.describe(name, description):
+            raise NoSuchRole  # it was deleted meanwhile
+        await self.audit.record("role.described", by, target=name)
+        return True
+
+    async def permit(self, name: str, permission: str, by: Actor) -> bool:
+        """Give a permission to a role. True if the role did not have it before.
+
+        Raises:
+            InvalidPermission: the text is not a permission.
+            NoSuchRole: there is no role of this name.
+            RoleFull: the role has the maximum number of permissions.
+        """
+        check_permission(permission)
+        if await self.roles.permit(_possible(name), permission, limit=MAX_PERMISSIONS):
+            detail = {"permission": permission}
+            await self.audit.record("role.permitted", by, target=name, detail=detail)
+            return True
+        role = await self.get(name)
+        if permission not in role.permissions and len(role.permissions) >= MAX_PERMISSIONS:
+            raise RoleFull
+        return False
+
+    async def forbid(self, name: str, permission: str, by: Actor) -> bool:
+        """Take a permission from a role. True if the role had it before.
+
+        Raises:
+            InvalidPermission: the text is not a permission.
+            NoSuchRole: there is no role of this name.
+            AdminNeedsPermission: the role is `admin`, and the permission one of `ADMINISTERS`.
+        """
+        check_permission(permission)
+        if name == ADMIN and permission in ADMINISTERS:
+            raise AdminNeedsPermission
+        if not await self.roles.forbid(_possible(name), permission):
+            await self.get(name)
+            return False
+        detail = {"permission": permission}
+        await self.audit.record("role.forbidden", by, target=name, detail=detail)
+        return True
+
+    async def delete(self, name: str, by: Actor) -> None:
+        """Delete a role that nobody holds.
+
+        If somebody is granted the role at the same moment, the role is put back as it was.
+
+        Raises:
+            BuiltInRole: every installation has this role.
+            NoSuchRole: there is no role of this name.
+            RoleHeld: somebody holds the role.
+        """
+        _refuse_built_in(name)
+        if await self._is_held(_possible(name)):
+            raise RoleHeld
+        role = await self.roles.remove(name)
+        if role is None:
+            raise NoSuchRole
+        try:
+            if await self._is_held(name):
+                await self._put_back(role)
+                raise RoleHeld
+        except StoreUnavailable as error:  # its message says that nothing was changed
+            raise OutcomeUnknown(retry_after=error.retry_after) from error
+        await self.audit.record("role.deleted", by, target=name, detail=_permissions_of(role))
+
+    async def delete_and_take(
+        self, name: str, by: Actor, watch: Callable[[int], None] = _nobody_watches
+    ) -> int:
+        """Delete a role and take it from everybody; return how many users held it.
+
+        The role itself is deleted first. From then on, users who still hold its name get nothing
+        by it, nobody can be granted it, and no new role can have its name until nobody holds it.
+        If the call is cut short, another call takes the name from the users who are left.
+
+        Args:
+            name: the name of the role, or of a deleted role that somebody still holds.
+            by: who deletes the role.
+            watch: is told, after each page of users, how many users have lost the role so far.
+
+        Raises:
+            BuiltInRole: every installation has this role.
+            NoSuchRole: there is no role of this name, and nobody holds the name.
+            OutcomeUnknown: the role is deleted; some users may still hold its name.
+        """
+        _refuse_built_in(name)
+        role = await self.roles.remove(_possible(name))
+        if role is not None:
+            await self.audit.record("role.deleted", by, target=name, detail=_permissions_of(role))
+        try:
+            taken = await self._take_from_all(name, watch)
+        except StoreUnavailable as error:  # its message says that nothing was changed
+            raise OutcomeUnknown(retry_after=error.retry_after) from error
+        if taken:
+            detail = {"users": str(taken)}
+            await self.audit.record("role.taken_from_all", by, target=name, detail=detail)
+        elif role is None:
+            raise NoSuchRole
+        return taken
+
+    async def _take_from_all(self, name: str, watch: Callable[[int], None]) -> int:
+        taken = 0
+        while holders := await self.users.list_holders(name, limit=HOLDERS_AT_ONCE):
+            if await self.roles.find(name) is not None:
+                break  # another call was faster, and then somebody made a new role
+            taken += await self.users.withdraw_from(holders, name)
+            watch(taken)
+        return taken
+
+    async def _put_back(self, role: Role) -> None:
+        try:
+            await self.roles.add(role)
+        except AlreadyExists:
+            return  # somebody made a new role of this name meanwhile
+
+    async def _is_held(self, name: str) -> bool:
+        return bool(await self.users.list_holders(name, limit=1))
+
+
+def check_permission(text: str) -> None:
+    """Check that a text is a permission, such as `users:read`.
+
+    Raises:
+        InvalidPermission: it is not.
+    """
+    if len(text) > MAX_PERMISSION or _PERMISSION.fullmatch(text) is None:
+        raise InvalidPermission(field="permissions")
+
+
+def _checked(name: str, description: str, permissions: Sequence[str]) -> Role:
+    if _ROLE_NAME.fullmatch(name) is None:
+        raise InvalidRoleName(field="name")
+    _check_description(description)
+    for permission in permissions:
+        check_permission(permission)
+    role = Role(name, description, tuple(dict.fromkeys(permissions)))
+    if len(role.permissions) > MAX_PERMISSIONS:
+        raise RoleFull(field="permissions")
+    return role
+
+
+def _check_description(text: str) -> None:
+    unprintable = any(unicodedata.category(character) in _UNPRINTABLE for character in text)
+    if len(text) > MAX_DESCRIPTION or unprintable:
+        raise InvalidDescription(field="description")
+
+
+def _possible(name: str) -> str:
+    """Return the name, if a role can have it: no other text reaches a database.
+
+    Raises:
+        NoSuchRole: no role can have this name.
+    """
+    if _ROLE_NAME.fullmatch(name) is None:
+        raise NoSuchRole
+    return name
+
+
+def _refuse_built_in(name: str) -> None:
+    if name in BUILT_IN:
+        raise BuiltInRole
+
+
+def _permissions_of(role: Role) -> dict[str, str]:
+    return {"permissions": " ".join(role.permissions)}
