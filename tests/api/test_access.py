@@ -6,11 +6,13 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from gatelodge.app import DOORS, House
+from gatelodge.app import DOORS, House, create_api, create_app
 from gatelodge.audit import COMMAND
 from gatelodge.errors import ConfigurationError
+from gatelodge.gate.rules import Rule
 from gatelodge.ids import new_id
 from gatelodge.web.door import Door, GuardedRoute
+from gatelodge.web.openapi import document_of
 from tests.support.access_table import (
     DISABLED,
     KINDS,
@@ -88,3 +90,50 @@ def test_no_route_goes_around_the_doors() -> None:
         assert len(door.routes) == len(door.router.routes) > 0
         if isinstance(door, Door):
             assert all(isinstance(route, GuardedRoute) for route in door.router.routes)
+
+
+# A route that requires a permission
+
+LEND = Rule("things:lend", permissions=("things:lend", "things:give"))
+
+
+@pytest.fixture
+def lending(house: House, monkeypatch: pytest.MonkeyPatch) -> House:
+    """Return a house with one more door, whose route requires a permission."""
+    door = Door("/api/things", tag="things")
+
+    @door.get("/lend", rule=LEND)
+    async def lend() -> dict[str, str]:
+        """Lend a thing."""
+        return {"message": "Lent."}
+
+    monkeypatch.setattr("gatelodge.app.DOORS", (*DOORS, door))
+    return house
+
+
+async def test_a_route_that_requires_a_permission_admits_whoever_has_one_of_them(
+    lending: House,
+) -> None:
+    """The change takes effect on the next request, with the same token."""
+    transport = httpx.ASGITransport(app=create_app(lending), raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost:8080") as client:
+        assert (await client.get("/api/things/lend")).status_code == 401
+        ann = await signed_in(client, lending, "ann", "admin")
+        for permission in LEND.permissions:
+            refused = await ann.get("/api/things/lend")
+            assert refused.status_code == 403
+            assert refused.json()["code"] == "forbidden"
+            assert 'error="insufficient_scope"' in refused.headers["www-authenticate"]
+
+            await lending.roles.permit("user", permission, COMMAND)
+            assert (await ann.get("/api/things/lend")).json() == {"message": "Lent."}
+
+            await lending.roles.forbid("user", permission, COMMAND)
+        assert (await ann.get("/api/things/lend")).status_code == 403
+
+
+def test_the_document_says_what_such_a_route_requires(lending: House) -> None:
+    operation = document_of(create_api(lending))["paths"]["/api/things/lend"]["get"]
+
+    assert operation["x-gatelodge-rule"] == "things:lend"
+    assert "`forbidden`" in operation["responses"]["403"]["description"]

@@ -19,8 +19,11 @@ WRONG_COMMAND_LINE = 2
 
 @pytest.fixture
 def here(tmp_path: Path) -> dict[str, str]:
-    """Return the environment of an installation that is new."""
-    return environment(tmp_path, {"data_dir": str(tmp_path / "data")})
+    """Return the environment of an installation with an administrator."""
+    environment_here = environment(tmp_path, {"data_dir": str(tmp_path / "data")})
+    made = ("user", "create", "root", "root@example.com", "--admin", "--password-stdin")
+    assert run_command(*made, environment=environment_here, typed=PASSWORD).returncode == 0
+    return environment_here
 
 
 def said(here: dict[str, str], *arguments: str) -> Any:

@@ -37,7 +37,7 @@ def role_list(call: Call) -> None:
 def role_show(call: Call, role: RoleName) -> None:
     """Show one role."""
     shown = _role_as_json(call.in_house(lambda house: house.roles.get(role)))
-    lines = [f"{name:<12} {plain(value) or '–'}" for name, value in shown.items()]
+    lines = [f"{name:<12} {plain(value)}" for name, value in shown.items()]
     call.say(shown, "\n".join(lines))
 
 
@@ -55,7 +55,7 @@ def role_create(
     made = call.in_house(
         lambda house: house.roles.create(role, description, permission or (), COMMAND)
     )
-    call.say(_role_as_json(made), f"Created {made.name}: {plain(_permissions(made)) or 'nothing'}.")
+    call.say(_role_as_json(made), f"Created {made.name}: {plain(_permissions(made) or 'nothing')}.")
 
 
 @app.command("describe")
