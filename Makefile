@@ -16,9 +16,9 @@ help: ## List the commands
 serve: $(READY) ## Start the server on http://localhost:8080
 	@$(BIN)/gatelodge serve $(ARGS)
 
-test: $(READY_DEV) ## Run every test
+test: $(READY_DEV) ## Run every test, on every core; ARGS="…" goes to pytest
 	@scripts/install-test-tools
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 check: format lint types test ## Format, lint, types, tests
 

@@ -1,20 +1,69 @@
-"""Fixtures that every kind of test uses."""
+"""How a run of the tests goes, and the fixtures that every kind of test uses."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+import os
+import secrets
+from collections import Counter
+from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 
 import httpx
 import pytest
+from pymongo import MongoClient
 
 from gatelodge.app import House, build, create_app
 from gatelodge.settings import Settings
-from tests.support import vectors
+from gatelodge.stores import Stores, open_stores
+from tests.support import run, vectors
 from tests.support.clock import FakeClock
-from tests.support.mongod import mongodb_url
+from tests.support.mongod import shared_replica_set, with_database
 from tests.support.server import Server
 
-__all__ = ["mongodb_url"]
+MOST_WORKERS = 8
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Open the run, in the process that was started first."""
+    if not hasattr(config, "workerinput"):
+        run.begin()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """End the run, and what it started."""
+    if not hasattr(config, "workerinput"):
+        run.finish()
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Return how many processes `-n auto` spreads the tests over; none for tests that were named.
+
+    Tests wait as much as they compute, so that one more than there are cores is of use.
+    """
+    if all("::" in argument for argument in config.args):
+        return 0
+    return min(len(os.sched_getaffinity(0)) + 1, MOST_WORKERS)
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Give a case of schemathesis an id of its own: under pytest 9.2 its name is not in it."""
+    label = getattr(item, "operation_label", None)
+    if label is not None and label not in item.nodeid:
+        item._id = item._id.with_params(label)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Refuse ids that two tests share: `pytest-xdist` would run one of them, and say nothing."""
+    shared = [each for each, times in Counter(item.nodeid for item in items).items() if times > 1]
+    if shared:
+        raise pytest.UsageError(f"several tests share one id: {', '.join(shared)}")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Let a test that is marked `alone` have the machine for itself."""
+    with run.machine(alone=item.get_closest_marker("alone") is not None):
+        return (yield)
 
 
 @pytest.fixture
@@ -56,3 +105,40 @@ def server(tmp_path: Path) -> Iterator[Server]:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say at the end of a run whether the vectors that others publish ran."""
     vectors.summarize(terminalreporter)
+
+
+@pytest.fixture(scope="session")
+def mongodb_url() -> str:
+    """Return the address, without a database name, of a replica set that all tests share."""
+    return shared_replica_set()
+
+
+@pytest.fixture(params=["sqlite", "mongodb"])
+def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Return the address of a database that nothing was put into yet."""
+    if request.param == "sqlite":
+        return str(tmp_path / "gatelodge.sqlite3")
+    return str(request.getfixturevalue("mongodb_address"))
+
+
+@pytest.fixture
+def mongodb_address(mongodb_url: str) -> Iterator[str]:
+    """Yield the address of an empty MongoDB database, which is dropped afterwards.
+
+    Its clients bear a name of their own, so that faults can be theirs alone.
+    """
+    name = f"gatelodge_test_{secrets.token_hex(6)}"
+    address = with_database(mongodb_url, name, appName=name)
+    yield address
+    with MongoClient(address) as client:
+        client.drop_database(client.get_default_database())
+
+
+@pytest.fixture
+async def stores(address: str) -> AsyncIterator[Stores]:
+    """Yield the stores over an empty database, ready for use."""
+    stores = open_stores(address)
+    await asyncio.to_thread(stores.database.migrate)
+    await stores.database.start()
+    yield stores
+    await stores.database.stop()

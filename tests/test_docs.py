@@ -49,10 +49,8 @@ from tests.support.blocks import (
     settings_of,
     steps_of,
 )
-from tests.support.mongod import mongodb_url, with_database
+from tests.support.mongod import with_database
 from tests.support.server import GATELODGE, Server
-
-__all__ = ["mongodb_url"]
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"

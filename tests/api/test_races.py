@@ -14,11 +14,9 @@ import pytest
 from pymongo import MongoClient
 
 from tests.faults.sign_ups import crowd_client, sign_up
-from tests.support.mongod import mongodb_url, with_database
+from tests.support.mongod import with_database
 from tests.support.people import PASSWORD
 from tests.support.server import Server
-
-__all__ = ["mongodb_url"]
 
 CROWD = 50
 

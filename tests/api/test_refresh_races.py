@@ -10,13 +10,9 @@ import pytest
 from gatelodge.ids import SessionId
 from gatelodge.sessions.store import Session
 from gatelodge.stores import Stores
-from tests.contracts.conftest import address, mongodb_address, stores
 from tests.faults.sign_ups import crowd_client
-from tests.support.mongod import mongodb_url
 from tests.support.people import PASSWORD, Person
 from tests.support.server import Server
-
-__all__ = ["address", "mongodb_address", "mongodb_url", "stores"]
 
 CROWD = 100
 ROUNDS = 3

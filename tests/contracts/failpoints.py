@@ -8,6 +8,8 @@ import pytest
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure
 
+from tests.support import run
+
 
 @contextmanager
 def failing(
@@ -15,23 +17,28 @@ def failing(
 ) -> Iterator[None]:
     """Let commands fail at the server while the context is open.
 
+    A server has one such fault for everybody: tests that commit one take turns. It meets only
+    clients that call themselves as those of the address do, so no other test.
+
     Args:
-        address: the address of the server, with the name of the database.
-        commands: the commands that fail, such as `insert`.
-        collection: the collection whose commands fail, or None for all.
-        mode: how often they fail, as `configureFailPoint` takes it.
+        address: the address, with the name of the database, and of the clients if they have one.
+        commands: such as `insert`.
+        collection: the collection whose commands fail.
+        mode: how often, as `configureFailPoint` takes it.
         how: what happens, such as `closeConnection=True`.
     """
     with MongoClient[dict[str, Any]](address) as client:
         database = client.get_default_database().name
-        data: dict[str, Any] = {"failCommands": commands, "appName": "gatelodge", **how}
+        named = client.options.pool_options.appname or "gatelodge"
+        data: dict[str, Any] = {"failCommands": commands, "appName": named, **how}
         if collection is not None:
             data["namespace"] = f"{database}.{collection}"
-        _configure(client, mode=mode, data=data)
-        try:
-            yield
-        finally:
-            _configure(client, mode="off")
+        with run.locked("fault"):
+            _configure(client, mode=mode, data=data)
+            try:
+                yield
+            finally:
+                _configure(client, mode="off")
 
 
 def _configure(client: MongoClient[dict[str, Any]], **options: Any) -> None:

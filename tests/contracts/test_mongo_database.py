@@ -59,6 +59,7 @@ def test_many_servers_may_migrate_at_once(address: str) -> None:
             assert not any("unique" in index for index in indexes)
 
 
+@pytest.mark.alone
 async def test_no_frequent_question_reads_a_whole_collection(stores: Stores, address: str) -> None:
     """The server is set to refuse queries without an index, and answers all of these."""
     ada = a_user("Ada", roles=("admin",))
@@ -105,6 +106,7 @@ async def test_the_address_may_choose_its_patience_and_its_database() -> None:
     assert impatient.client.options.server_selection_timeout == 0.123
     assert impatient.collection("users").full_name == "else.users"
     assert usual.client.options.server_selection_timeout == 5
+    assert usual.client.options.pool_options.appname == "gatelodge"
     assert usual.collection("users").full_name == "gatelodge.users"
 
     for database in (impatient, usual):

@@ -16,13 +16,9 @@ from gatelodge.sessions.refresh_tokens import RefreshTokens
 from gatelodge.sessions.store import SessionStore
 from gatelodge.settings import Settings
 from gatelodge.stores import Stores
-from tests.contracts.conftest import address, mongodb_address, stores
 from tests.faults.sign_ups import crowd_client
-from tests.support.mongod import mongodb_url
 from tests.support.people import PASSWORD, Person
 from tests.support.server import Server
-
-__all__ = ["address", "mongodb_address", "mongodb_url", "stores"]
 
 pytestmark = pytest.mark.faults
 

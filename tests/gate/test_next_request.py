@@ -16,13 +16,9 @@ from gatelodge.app import House, build
 from gatelodge.audit import COMMAND
 from gatelodge.settings import Settings
 from gatelodge.stores.mongo.feed import MAX_STALENESS
-from tests.contracts.conftest import mongodb_address
 from tests.gate.houses import Device, new_device
-from tests.support.mongod import mongodb_url
 from tests.support.server import Server
 from tests.support.wire import Connection, one_connection_to_each_worker
-
-__all__ = ["mongodb_address", "mongodb_url"]
 
 WORKERS = 2
 REVOCATIONS = 1_000

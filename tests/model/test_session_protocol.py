@@ -26,12 +26,8 @@ from gatelodge.sessions.service import SignedIn
 from gatelodge.sessions.store import Session
 from gatelodge.tokens.pair import Delivery
 from tests.contracts.builders import a_user
-from tests.contracts.conftest import address, mongodb_address
 from tests.model.devices import REUSED, SIGNED_OUT, Device, Outcome, Person
 from tests.model.lodge import GRACE, IDLE, Lodge, open_lodge
-from tests.support.mongod import mongodb_url
-
-__all__ = ["address", "mongodb_address", "mongodb_url"]
 
 EXAMPLES = {"sqlite": 80, "mongodb": 30}
 STEPS = 30

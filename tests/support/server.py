@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,16 +12,11 @@ from typing import Self
 
 import httpx
 
+from tests.support import run
+from tests.support.run import free_port
+
 GATELODGE = Path(sys.executable).with_name("gatelodge")
 START_SECONDS = 30.0
-
-
-def free_port() -> int:
-    """Return a port of the loopback address that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class Server:
@@ -59,6 +53,7 @@ class Server:
                 stderr=log,
                 start_new_session=True,
             )
+        run.note(self._process.pid)
         self._wait_for_answer()
         return self
 
@@ -67,16 +62,19 @@ class Server:
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
         try:
-            return self._process.wait(30)
+            code = self._process.wait(30)
         except subprocess.TimeoutExpired:
             self.kill()
             raise
+        run.forget(self._process.pid)
+        return code
 
     def kill(self) -> None:
         """End the server and its workers at once, as a power cut would."""
         assert self._process is not None
         os.killpg(self._process.pid, signal.SIGKILL)  # a group of its own, see start_new_session
         self._process.wait(30)
+        run.forget(self._process.pid)
 
     @property
     def pid(self) -> int:
