@@ -12,12 +12,15 @@ import pytest
 from pymongo import MongoClient
 
 from gatelodge.app import House, build, create_app
+from gatelodge.data_folder import DATABASE
 from gatelodge.settings import Settings
 from gatelodge.stores import Stores, open_stores
 from tests.support import run, vectors
 from tests.support.clock import FakeClock
+from tests.support.databases import migrated
 from tests.support.mongod import shared_replica_set, with_database
 from tests.support.server import Server
+from tests.support.settings import hashing_cheaply
 
 MOST_WORKERS = 8
 
@@ -73,17 +76,17 @@ def clock() -> FakeClock:
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    """Return settings with the data in a folder of the test's own."""
-    return Settings(data_dir=tmp_path)
+def settings(tmp_path: Path, request: pytest.FixtureRequest) -> Settings:
+    """Return settings with the data in a folder of the test's own, and those that it names."""
+    given = getattr(request, "param", {})
+    return hashing_cheaply(Settings(data_dir=tmp_path, **given), request)
 
 
 @pytest.fixture
 async def house(settings: Settings, clock: FakeClock) -> AsyncIterator[House]:
     """Return the whole house over a real SQLite file, without doors."""
-    built = build(settings, clock)
-    await asyncio.to_thread(built.stores.database.migrate)
-    async with built.serve():
+    migrated(settings.data_dir / DATABASE)
+    async with build(settings, clock).serve() as built:
         yield built
 
 
@@ -117,7 +120,7 @@ def mongodb_url() -> str:
 def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Return the address of a database that nothing was put into yet."""
     if request.param == "sqlite":
-        return str(tmp_path / "gatelodge.sqlite3")
+        return str(migrated(tmp_path / "gatelodge.sqlite3"))
     return str(request.getfixturevalue("mongodb_address"))
 
 

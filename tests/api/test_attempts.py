@@ -12,8 +12,10 @@ import pytest
 
 from gatelodge.app import House, build, create_app
 from gatelodge.audit import COMMAND
+from gatelodge.data_folder import DATABASE
 from gatelodge.settings import Settings
 from tests.support.clock import FakeClock
+from tests.support.databases import migrated
 from tests.support.people import PASSWORD, Person, signed_in
 from tests.support.server import Server
 
@@ -21,12 +23,6 @@ HOME, ABROAD = "203.0.113.7", "198.51.100.9"
 WRONG = "not the password at all"
 
 ClientAt = Callable[[str], httpx.AsyncClient]
-
-
-@pytest.fixture
-def settings(tmp_path: Path, request: pytest.FixtureRequest) -> Settings:
-    """Return the default settings, changed by those that the test names."""
-    return Settings(data_dir=tmp_path, **getattr(request, "param", {}))
 
 
 @pytest.fixture
@@ -316,6 +312,7 @@ async def test_one_address_signs_up_twenty_times_an_hour(
     assert (await Person("dan", at(ABROAD)).sign_up()).status_code == 200
 
 
+@pytest.mark.real_hash
 async def test_of_many_guesses_at_once_ten_are_looked_at(
     client: httpx.AsyncClient, house: House
 ) -> None:
@@ -328,6 +325,7 @@ async def test_of_many_guesses_at_once_ten_are_looked_at(
     assert not house.attempts.semaphore._queues
 
 
+@pytest.mark.real_hash
 async def test_of_many_who_are_right_at_once_all_are_let_in(
     client: httpx.AsyncClient, house: House
 ) -> None:
@@ -339,6 +337,7 @@ async def test_of_many_who_are_right_at_once_all_are_let_in(
     assert not house.attempts.semaphore._inside
 
 
+@pytest.mark.real_hash
 async def test_who_fills_the_queue_for_one_name_is_in_nobodys_way(
     client: httpx.AsyncClient, house: House
 ) -> None:
@@ -352,6 +351,7 @@ async def test_who_fills_the_queue_for_one_name_is_in_nobodys_way(
     assert {each.status_code for each in await asyncio.gather(*flood)} == {200, 503}
 
 
+@pytest.mark.real_hash
 async def test_who_gives_up_waiting_is_in_nobodys_way(
     client: httpx.AsyncClient, house: House
 ) -> None:
@@ -383,9 +383,9 @@ async def test_failures_outlive_a_restart(settings: Settings, clock: FakeClock) 
 async def restarted(
     settings: Settings, clock: FakeClock
 ) -> AsyncIterator[tuple[httpx.AsyncClient, House]]:
-    """Yield a client and its house, newly built over the same data."""
+    """Yield a client of a house over the same data."""
+    migrated(settings.data_dir / DATABASE)
     built = build(settings, clock)
-    await asyncio.to_thread(built.stores.database.migrate)
     async with built.serve():
         transport = httpx.ASGITransport(app=create_app(built))
         async with httpx.AsyncClient(

@@ -3,7 +3,6 @@
 import asyncio
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -11,7 +10,7 @@ import pytest
 
 from gatelodge.app import House
 from gatelodge.errors import ConfigurationError
-from gatelodge.settings import Settings, read_settings
+from gatelodge.settings import read_settings
 from tests.support.clock import FakeClock
 from tests.support.people import PASSWORD, signed_in
 
@@ -20,12 +19,6 @@ OURS = {"Sec-Fetch-Site": "same-origin"}
 TLS = "https://auth.example.com"
 LATER = timedelta(minutes=11)
 """A time after which the access token is expired and the session is not."""
-
-
-@pytest.fixture
-def settings(tmp_path: Path, request: pytest.FixtureRequest) -> Settings:
-    """Return the default settings, changed by those that the test names."""
-    return Settings(data_dir=tmp_path, **getattr(request, "param", {}))
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import pytest
 from gatelodge.app import House
 from gatelodge.settings import TUTORIAL_ORIGINS, Settings
 from tests.support.people import PASSWORD, signed_in
+from tests.support.settings import hashing_cheaply
 
 OURS = "http://localhost:8080"
 FRIEND = "https://app.example"
@@ -92,7 +93,7 @@ STRANGERS: dict[str, dict[str, str]] = {
 def settings(tmp_path: Path, request: pytest.FixtureRequest) -> Settings:
     """Return settings with one configured origin, or those that the test names."""
     given = getattr(request, "param", {"cors_origins": FRIEND})
-    return Settings(data_dir=tmp_path, **given)
+    return hashing_cheaply(Settings(data_dir=tmp_path, **given), request)
 
 
 def is_refused(response: httpx.Response) -> bool:

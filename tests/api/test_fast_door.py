@@ -1,6 +1,5 @@
 """The fast door and the route in FastAPI give the same answer to every request."""
 
-import asyncio
 from itertools import product
 
 import httpx
@@ -8,10 +7,12 @@ import pytest
 
 from gatelodge.app import House, build, create_app
 from gatelodge.audit import COMMAND
+from gatelodge.data_folder import DATABASE
 from gatelodge.settings import Settings
 from gatelodge.web.fast_door import FastDoor
 from gatelodge.web.shell import Receive, Scope, Send, Shell
 from tests.support.clock import FakeClock
+from tests.support.databases import migrated
 from tests.support.people import Person, signed_in
 
 PATHS = (
@@ -193,7 +194,7 @@ async def test_any_host_is_accepted_if_the_settings_say_so_but_not_a_missing_hos
 ) -> None:
     """An empty `Host` counts as missing: Granian passes it on when a request has none."""
     house = build(settings.model_copy(update={"allowed_hosts": ("*",)}), clock)
-    await asyncio.to_thread(house.stores.database.migrate)
+    migrated(settings.data_dir / DATABASE)
     async with house.serve():
         twins = Twins(house)
         for host, status in (("anybody.example", 200), ("", 400)):

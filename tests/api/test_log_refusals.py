@@ -10,6 +10,7 @@ from gatelodge.app import House
 from gatelodge.settings import Settings
 from tests.support.logs import lines_logged
 from tests.support.people import PASSWORD, signed_in
+from tests.support.settings import hashing_cheaply
 
 OURS = "http://localhost:8080"
 FRIEND = "https://app.example"
@@ -18,9 +19,9 @@ PREFLIGHT = {"Access-Control-Request-Method": "POST"}
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    """Return settings with one configured origin."""
-    return Settings(data_dir=tmp_path, cors_origins=FRIEND)
+def settings(tmp_path: Path, request: pytest.FixtureRequest) -> Settings:
+    """Return settings with one friend."""
+    return hashing_cheaply(Settings(data_dir=tmp_path, cors_origins=FRIEND), request)
 
 
 async def noted(client: httpx.AsyncClient, method: str, path: str, **options: Any) -> Any:

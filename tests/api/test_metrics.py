@@ -8,14 +8,15 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from gatelodge.errors import ConfigurationError
 from gatelodge.settings import Settings, read_settings
+from tests.support.settings import hashing_cheaply
 
 TOKEN = "q7Rz-Qm8ZrTx0aWf"
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
+def settings(tmp_path: Path, request: pytest.FixtureRequest) -> Settings:
     """Return settings with a token for scrapers."""
-    return Settings(data_dir=tmp_path, metrics_token=TOKEN)
+    return hashing_cheaply(Settings(data_dir=tmp_path, metrics_token=TOKEN), request)
 
 
 async def test_a_scraper_with_the_token_reads_the_numbers(client: httpx.AsyncClient) -> None:

@@ -10,6 +10,7 @@ from gatelodge.errors import ConfigurationError
 from gatelodge.settings import Settings, read_settings
 from gatelodge.web.proxies import TrustedProxies
 from tests.support.people import Person
+from tests.support.settings import hashing_cheaply
 
 PROXIES = ("10.0.0.0/8", "2001:db8::7")
 
@@ -58,9 +59,9 @@ def test_a_proxy_that_is_not_configured_is_warned_of_once(caplog: pytest.LogCapt
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
+def settings(tmp_path: Path, request: pytest.FixtureRequest) -> Settings:
     """Return settings that name a proxy."""
-    return Settings(data_dir=tmp_path, trusted_proxies=PROXIES)
+    return hashing_cheaply(Settings(data_dir=tmp_path, trusted_proxies=PROXIES), request)
 
 
 async def test_sessions_and_events_remember_who_asked(house: House) -> None:

@@ -211,6 +211,7 @@ async def test_me_says_who_calls(client: httpx.AsyncClient, house: House) -> Non
     assert response.headers["www-authenticate"] == 'Bearer realm="gatelodge"'
 
 
+@pytest.mark.real_hash
 async def test_fifty_sign_ups_of_one_name_make_one_user(
     client: httpx.AsyncClient, house: House
 ) -> None:

@@ -12,6 +12,7 @@ from gatelodge.audit import COMMAND
 from gatelodge.settings import Settings
 from tests.support.clock import FakeClock
 from tests.support.people import PASSWORD, Person, signed_in
+from tests.support.settings import hashing_cheaply
 
 ACCESS, REFRESH = "gatelodge-access", "gatelodge-refresh"
 PUBLIC = "http://localhost:8080"
@@ -23,9 +24,9 @@ BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    """Return settings with one configured origin."""
-    return Settings(data_dir=tmp_path, cors_origins=(APP,))
+def settings(tmp_path: Path, request: pytest.FixtureRequest) -> Settings:
+    """Return settings that know one other origin."""
+    return hashing_cheaply(Settings(data_dir=tmp_path, cors_origins=(APP,)), request)
 
 
 @pytest.fixture

@@ -67,6 +67,7 @@ async def test_a_log_that_can_be_written_no_more_fails_no_sign_up(server: Server
     assert "ann" in read_kept(server).complete
 
 
+@pytest.mark.real_hash
 @pytest.mark.parametrize("room", [0, 4, 6])
 async def test_what_is_refused_for_a_full_database_was_not_done(
     house: House, client: httpx.AsyncClient, room: int

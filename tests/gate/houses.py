@@ -12,6 +12,8 @@ from typing import cast
 from gatelodge.accounts.store import Rights, User
 from gatelodge.app import House, build
 from gatelodge.clock import Clock
+from gatelodge.data_folder import DATABASE
+from gatelodge.errors import ExpiredToken, InvalidToken
 from gatelodge.gate.principal import Principal
 from gatelodge.ids import SessionId
 from gatelodge.sessions.lookup import principal_of
@@ -19,6 +21,7 @@ from gatelodge.sessions.store import Session, SessionStore
 from gatelodge.settings import Settings
 from gatelodge.tokens.refusals import ExpiredToken, InvalidToken
 from tests.contracts.builders import a_session, a_user
+from tests.support.databases import migrated
 from tests.support.held import Held
 
 Answer = Principal | type[InvalidToken] | type[ExpiredToken]
@@ -45,6 +48,8 @@ async def houses(
     """Yield houses that serve one database. Each acts like a separate process."""
     settings = Settings(data_dir=folder, database=database)
     built = [build(settings, clock) for _ in range(number)]
+    if not database:
+        migrated(settings.data_dir / DATABASE)
     await asyncio.to_thread(built[0].stores.database.migrate)
     async with contextlib.AsyncExitStack() as opened:
         for house in built:

@@ -10,6 +10,7 @@ import time
 from datetime import timedelta
 
 import httpx
+import pytest
 
 from gatelodge.accounts.service import NewUser
 from gatelodge.app import House
@@ -101,6 +102,7 @@ async def test_a_link_works_once(reader: Reader, house: House) -> None:
     ]
 
 
+@pytest.mark.real_hash
 async def test_of_many_who_use_a_link_together_one_becomes_administrator(
     reader: Reader, house: House
 ) -> None:

@@ -2,26 +2,18 @@
 
 import asyncio
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from urllib.parse import urlencode
 
 import httpx
 import pytest
 
 from gatelodge.app import House
-from gatelodge.settings import Settings
 from tests.pages.reader import ACCEPT, FORM, Reader
 from tests.support.naughty import NAUGHTY
 from tests.support.people import PASSWORD
 
 OTHER = "another horse battery"
 OURS = {"Origin": "http://localhost:8080", "Accept": ACCEPT}
-
-
-@pytest.fixture
-def settings(tmp_path: Path, request: pytest.FixtureRequest) -> Settings:
-    """Return the default settings, changed by those that the test names."""
-    return Settings(data_dir=tmp_path, **getattr(request, "param", {}))
 
 
 @dataclass(frozen=True)
@@ -191,6 +183,7 @@ async def test_a_form_beyond_16_kib_is_refused_with_a_page(
     assert (page.status, page.heading) == (413, "Too large")
 
 
+@pytest.mark.real_hash
 @pytest.mark.parametrize("case", FORMS, ids=str)
 async def test_a_form_that_is_sent_twice_at_once_does_its_work_once(
     reader: Reader, house: House, case: FormCase

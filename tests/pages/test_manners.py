@@ -10,9 +10,11 @@ import httpx
 import pytest
 
 from gatelodge.app import House, build, create_app
+from gatelodge.data_folder import DATABASE
 from gatelodge.errors import ConfigurationError
 from gatelodge.settings import Settings
 from tests.pages.reader import ACCEPT, Page, Reader
+from tests.support.databases import migrated
 from tests.support.people import PASSWORD
 
 PUBLIC = ["/", "/sign-in", "/sign-up", "/setup", "/nowhere"]
@@ -281,9 +283,9 @@ class Elsewhere:
     folder: Path
 
     async def reader(self, **settings: object) -> AsyncIterator[Reader]:
-        """Yield a reader for a server with these settings."""
+        """Yield a reader."""
+        migrated(self.folder / DATABASE)
         house = build(Settings(data_dir=self.folder, **settings))  # type: ignore[arg-type]
-        house.stores.database.migrate()
         async with house.serve():
             origin = house.settings.public_origin
             transport = httpx.ASGITransport(app=create_app(house))

@@ -1,6 +1,5 @@
 """Access tokens: what they say, when they end, and what is refused as one."""
 
-import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator, Callable
@@ -21,6 +20,7 @@ from gatelodge.tokens.jws import verify_jws
 from gatelodge.tokens.keys import LEEWAY, PUBLISH_LEAD, SigningKeys
 from gatelodge.tokens.refusals import ExpiredToken, InvalidToken
 from tests.support.clock import NOON, FakeClock
+from tests.support.databases import migrated
 
 ISSUER = "https://login.example.com"
 LIFE = timedelta(minutes=10)
@@ -30,14 +30,8 @@ ABSENT = ...
 
 
 @pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
 async def keys(tmp_path: Path, clock: FakeClock) -> AsyncIterator[SigningKeys]:
-    stores = open_stores(str(tmp_path / "gatelodge.db"))
-    await asyncio.to_thread(stores.database.migrate)
+    stores = open_stores(str(migrated(tmp_path / "gatelodge.db")))
     await stores.database.start()
     audit = AuditLog(stores.events, clock)
     signing_keys = SigningKeys(stores.signing_keys, MASTER_KEY, audit, clock, LIFE)

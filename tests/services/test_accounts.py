@@ -1,7 +1,6 @@
 """Accounts: cases that a test with one request can hardly reach."""
 
 import asyncio
-from pathlib import Path
 
 import httpx
 import pytest
@@ -10,16 +9,8 @@ from gatelodge.accounts.refusals import LastAdmin
 from gatelodge.accounts.roles import ADMIN
 from gatelodge.accounts.service import NewUser
 from gatelodge.app import House
-from gatelodge.audit import COMMAND
-from gatelodge.credentials.refusals import RejectedPassword
-from gatelodge.settings import Settings
+from gatelodge.errors import LastAdmin, RejectedPassword
 from tests.support.people import PASSWORD, Person
-
-
-@pytest.fixture
-def settings(tmp_path: Path, request: pytest.FixtureRequest) -> Settings:
-    """Return the default settings, changed by those that the test names."""
-    return Settings(data_dir=tmp_path, **getattr(request, "param", {}))
 
 
 @pytest.mark.parametrize("way", ["delete", "disable", "withdraw"])

@@ -20,6 +20,7 @@ from gatelodge.tokens.keys import LEEWAY, PUBLISH_LEAD, SIGNING_KEY_LIFE, Signin
 from gatelodge.tokens.refusals import NoSuchKey
 from gatelodge.tokens.store import SigningKey, SigningKeyStore
 from tests.support.clock import NOON, FakeClock
+from tests.support.databases import migrated
 from tests.support.held import Held
 
 LIFE = timedelta(minutes=10)
@@ -31,8 +32,7 @@ Process = Callable[[], SigningKeys]
 
 @pytest.fixture
 async def stores(tmp_path: Path) -> AsyncIterator[Stores]:
-    stores = open_stores(str(tmp_path / "gatelodge.db"))
-    await asyncio.to_thread(stores.database.migrate)
+    stores = open_stores(str(migrated(tmp_path / "gatelodge.db")))
     await stores.database.start()
     yield stores
     await stores.database.stop()
@@ -46,11 +46,6 @@ def store(stores: Stores) -> SigningKeyStore:
 @pytest.fixture
 def audit(stores: Stores, clock: FakeClock) -> AuditLog:
     return AuditLog(stores.events, clock)
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
 
 
 @pytest.fixture
