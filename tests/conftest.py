@@ -21,6 +21,7 @@ from tests.support.databases import migrated
 from tests.support.mongod import shared_replica_set, with_database
 from tests.support.server import Server
 from tests.support.settings import hashing_cheaply
+from tests.support.templates import keep_bytecode
 
 MOST_WORKERS = 8
 
@@ -67,6 +68,14 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
     """Let a test that is marked `alone` have the machine for itself."""
     with run.machine(alone=item.get_closest_marker("alone") is not None):
         return (yield)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _compiled_templates() -> Iterator[None]:
+    """Compile each template once, not once for each test."""
+    with pytest.MonkeyPatch.context() as patch:
+        keep_bytecode(patch)
+        yield
 
 
 @pytest.fixture

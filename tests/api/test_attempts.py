@@ -16,7 +16,7 @@ from gatelodge.data_folder import DATABASE
 from gatelodge.settings import Settings
 from tests.support.clock import FakeClock
 from tests.support.databases import migrated
-from tests.support.people import PASSWORD, Person, signed_in
+from tests.support.people import PASSWORD, Person, signed_in_by_the_door
 from tests.support.server import Server
 
 HOME, ABROAD = "203.0.113.7", "198.51.100.9"
@@ -64,8 +64,8 @@ def wait_of(refused: httpx.Response) -> int:
 async def test_after_ten_failures_one_waits_and_each_wait_is_twice_as_long(
     client: httpx.AsyncClient, house: House, clock: FakeClock
 ) -> None:
-    """The right password must wait too. A success removes all failures that were counted."""
-    ann = await signed_in(client, house, "ann")
+    """Even with the right password; and what was failed before is forgotten with a success."""
+    ann = await signed_in_by_the_door(client, house, "ann")
     assert await guess(client, "ann", 10) == [401] * 10
 
     waits = []
@@ -86,8 +86,8 @@ async def test_after_ten_failures_one_waits_and_each_wait_is_twice_as_long(
 async def test_failures_are_forgotten_when_five_minutes_have_passed(
     client: httpx.AsyncClient, house: House, clock: FakeClock
 ) -> None:
-    """The five minutes start with the first failure."""
-    ann = await signed_in(client, house, "ann")
+    """Since the first of them."""
+    ann = await signed_in_by_the_door(client, house, "ann")
     assert await guess(client, "ann", 9) == [401] * 9
     clock.advance(timedelta(minutes=5))
     assert await guess(client, "ann", 9) == [401] * 9
@@ -97,8 +97,8 @@ async def test_failures_are_forgotten_when_five_minutes_have_passed(
 async def test_a_name_that_nobody_has_is_refused_like_any_other(
     client: httpx.AsyncClient, house: House
 ) -> None:
-    """No part of the answer shows who has an account."""
-    await signed_in(client, house, "ann")
+    """Nothing of an answer tells who has an account."""
+    await signed_in_by_the_door(client, house, "ann")
     for name in ("ann", "nobody"):
         assert await guess(client, name, 10) == [401] * 10
     known, unknown = await sign_in(client, "ann", WRONG), await sign_in(client, "nobody", WRONG)
@@ -116,8 +116,8 @@ def shape_of(response: httpx.Response) -> tuple[object, ...]:
 async def test_a_refusal_takes_as_long_for_a_name_that_nobody_has(
     client: httpx.AsyncClient, house: House
 ) -> None:
-    """Known addresses are looked up only for a user who exists; that must not show in the time."""
-    await signed_in(client, house, "ann")
+    """Though places that we know are looked for only where there is a user."""
+    await signed_in_by_the_door(client, house, "ann")
     loop = asyncio.get_running_loop()
     for name in ("ann", "nobody"):
         assert await guess(client, name, 10) == [401] * 10
@@ -129,8 +129,8 @@ async def test_a_refusal_takes_as_long_for_a_name_that_nobody_has(
 async def test_one_address_cannot_try_many_names(
     client: httpx.AsyncClient, house: House, at: ClientAt
 ) -> None:
-    """Other addresses can still sign in. Other requests from the limited address are answered."""
-    ann = await signed_in(client, house, "ann")
+    """Whoever comes from elsewhere is let in, and whatever else that address asks is answered."""
+    ann = await signed_in_by_the_door(client, house, "ann")
     thief = at(ABROAD)
     for number in range(10):
         assert await guess(thief, f"user{number}", 1) == [401]
@@ -157,8 +157,8 @@ async def test_people_behind_one_address_do_not_keep_each_other_out_for_ever(
 async def test_success_does_not_make_up_for_failures_of_an_address(
     client: httpx.AsyncClient, house: House, at: ClientAt
 ) -> None:
-    """Attackers with their own account cannot use it to guess the passwords of others."""
-    await signed_in(client, house, "mallory")
+    """An account of one's own opens no way to guess others' passwords."""
+    await signed_in_by_the_door(client, house, "mallory")
     for number in range(10):
         assert (await sign_in(at(ABROAD), "mallory")).status_code == 200
         assert await guess(at(ABROAD), f"user{number}", 1) == [401]
@@ -169,8 +169,8 @@ async def test_success_does_not_make_up_for_failures_of_an_address(
 async def test_success_makes_up_for_nothing_where_names_are_not_counted(
     client: httpx.AsyncClient, house: House, at: ClientAt
 ) -> None:
-    """A success removes no failures of the address and none of everybody together."""
-    await signed_in(client, house, "mallory")
+    """Neither for an address nor for everybody."""
+    await signed_in_by_the_door(client, house, "mallory")
     assert await guess(at(ABROAD), "bob", 9) == [401] * 9
     assert (await sign_in(at(ABROAD), "mallory")).status_code == 200
     assert await guess(at(ABROAD), "bob", 2) == [401, 429]
@@ -202,8 +202,8 @@ async def test_addresses_of_one_customer_count_together(
 async def test_failures_of_everybody_together_are_limited(
     client: httpx.AsyncClient, house: House, at: ClientAt
 ) -> None:
-    """Many addresses and names do not help. A known address of the user can still sign in."""
-    await signed_in(client, house, "ann")
+    """However many addresses and names they come from; a device that we know is let in."""
+    await signed_in_by_the_door(client, house, "ann")
     assert (await sign_in(at(HOME), "ann")).status_code == 200
     for number in range(12):
         assert await guess(at(f"198.51.100.{number}"), f"user{number}", 1) == [401]
@@ -234,8 +234,8 @@ async def test_mistakes_after_an_attack_do_not_keep_everybody_out(
 async def test_a_few_failures_a_day_end_at_a_hundred_too(
     client: httpx.AsyncClient, house: House, clock: FakeClock
 ) -> None:
-    """An attacker who stays below the limit every day is stopped too."""
-    await signed_in(client, house, "ann")
+    """Who stays below the limit each day is stopped as well."""
+    await signed_in_by_the_door(client, house, "ann")
     looked_at = 0
     for _ in range(20):
         looked_at += (await guess(client, "ann", 9)).count(401)
@@ -247,8 +247,8 @@ async def test_a_few_failures_a_day_end_at_a_hundred_too(
 async def test_strangers_lock_nobody_out_whose_place_we_know(
     client: httpx.AsyncClient, house: House, at: ClientAt
 ) -> None:
-    """An address where the user has a live session can sign in with the right password."""
-    await signed_in(client, house, "ann")
+    """Where a session was opened that still lives, the right password opens another one."""
+    await signed_in_by_the_door(client, house, "ann")
     assert (await sign_in(at(HOME), "ann")).status_code == 200
     assert await guess(at(ABROAD), "ann", 11) == [401] * 10 + [429]
 
@@ -260,9 +260,9 @@ async def test_strangers_lock_nobody_out_whose_place_we_know(
 async def test_strangers_lock_no_browser_out_that_is_signed_in(
     client: httpx.AsyncClient, house: House, at: ClientAt
 ) -> None:
-    """The cookie of its session tells whose browser it is. The new session ends that session."""
-    await signed_in(client, house, "ann")
-    await signed_in(client, house, "bob")
+    """The cookie of its session, which ends with the new one, tells who it is."""
+    await signed_in_by_the_door(client, house, "ann")
+    await signed_in_by_the_door(client, house, "bob")
     credentials = {"username": "ann", "password": PASSWORD, "delivery": "cookie"}
     browser = at("192.0.2.1")
     assert (await browser.post("/api/auth/signin", json=credentials)).status_code == 200
@@ -282,8 +282,8 @@ async def test_strangers_lock_no_browser_out_that_is_signed_in(
 async def test_a_hundred_failures_block_sign_in_until_an_operator_lifts_that(
     client: httpx.AsyncClient, house: House, clock: FakeClock
 ) -> None:
-    """It does not matter how slowly the failures came (NIST SP 800-63B-4, section 3.2.2)."""
-    ann = await signed_in(client, house, "ann")
+    """However slowly they came (NIST SP 800-63B-4, section 3.2.2)."""
+    ann = await signed_in_by_the_door(client, house, "ann")
     user = await house.accounts.get_by_username("ann")
     for _ in range(100):
         assert await guess(client, "ann", 1) == [401]
@@ -316,8 +316,8 @@ async def test_one_address_signs_up_twenty_times_an_hour(
 async def test_of_many_guesses_at_once_ten_are_looked_at(
     client: httpx.AsyncClient, house: House
 ) -> None:
-    """The other guesses are refused. The semaphores keep nothing about them."""
-    await signed_in(client, house, "ann")
+    """The others are refused; and nothing is left behind of who waited."""
+    await signed_in_by_the_door(client, house, "ann")
     answers = await asyncio.gather(*(sign_in(client, "ann", WRONG) for _ in range(50)))
 
     assert Counter(each.status_code for each in answers) == {401: 10, 429: 40}
@@ -329,8 +329,8 @@ async def test_of_many_guesses_at_once_ten_are_looked_at(
 async def test_of_many_who_are_right_at_once_all_are_let_in(
     client: httpx.AsyncClient, house: House
 ) -> None:
-    """They wait for each other."""
-    await signed_in(client, house, "ann")
+    """They take turns."""
+    await signed_in_by_the_door(client, house, "ann")
     answers = await asyncio.gather(*(sign_in(client, "ann") for _ in range(40)))
 
     assert {each.status_code for each in answers} == {200}
@@ -341,9 +341,9 @@ async def test_of_many_who_are_right_at_once_all_are_let_in(
 async def test_who_fills_the_queue_for_one_name_is_in_nobodys_way(
     client: httpx.AsyncClient, house: House
 ) -> None:
-    """Sign-ins with another name have their own queue."""
-    await signed_in(client, house, "mallory")
-    await signed_in(client, house, "ann")
+    """Those of another name wait for their own turns."""
+    await signed_in_by_the_door(client, house, "mallory")
+    await signed_in_by_the_door(client, house, "ann")
     flood = [asyncio.create_task(sign_in(client, "mallory")) for _ in range(100)]
     await asyncio.sleep(0.1)
     honest = await asyncio.gather(*(sign_in(client, "ann") for _ in range(20)))
@@ -355,8 +355,8 @@ async def test_who_fills_the_queue_for_one_name_is_in_nobodys_way(
 async def test_who_gives_up_waiting_is_in_nobodys_way(
     client: httpx.AsyncClient, house: House
 ) -> None:
-    """Every second of forty sign-ins is cancelled. The others are answered."""
-    await signed_in(client, house, "ann")
+    """Of thirty who wait, every second one goes away."""
+    await signed_in_by_the_door(client, house, "ann")
     waiting = [asyncio.create_task(sign_in(client, "ann")) for _ in range(40)]
     await asyncio.sleep(0.05)
     for task in waiting[::2]:
@@ -373,7 +373,7 @@ async def test_who_gives_up_waiting_is_in_nobodys_way(
 async def test_failures_outlive_a_restart(settings: Settings, clock: FakeClock) -> None:
     """Failures are kept in the database."""
     async with restarted(settings, clock) as (client, house):
-        await signed_in(client, house, "ann")
+        await signed_in_by_the_door(client, house, "ann")
         assert await guess(client, "ann", 10) == [401] * 10
     async with restarted(settings, clock) as (client, _):
         assert wait_of(await sign_in(client, "ann")) == 30
@@ -397,8 +397,8 @@ async def restarted(
 async def test_who_is_signed_in_cannot_guess_the_password_either(
     client: httpx.AsyncClient, house: House
 ) -> None:
-    """The session may be stolen. Failures of strangers do not stop the owner's password change."""
-    ann = await signed_in(client, house, "ann")
+    """A session may be stolen; and strangers' failures keep nobody from a new password."""
+    ann = await signed_in_by_the_door(client, house, "ann")
     assert await guess(client, "ann", 11) == [401] * 10 + [429]
     assert await change(ann, WRONG) == 400
     assert await change(ann, PASSWORD) == 200
@@ -414,7 +414,7 @@ async def test_a_new_password_begins_anew(
     for _ in range(100):
         assert await guess(client, "ann", 1) == [401]
         clock.advance(timedelta(hours=2))
-    ann = await signed_in(client, house, "ann")
+    ann = await signed_in_by_the_door(client, house, "ann")
     assert await guess(client, "ann", 11) == [401] * 10 + [429]
     assert await change(ann, PASSWORD) == 200
     assert (await ann.sign_in()).status_code == 200

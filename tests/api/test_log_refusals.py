@@ -9,7 +9,7 @@ import pytest
 from gatelodge.app import House
 from gatelodge.settings import Settings
 from tests.support.logs import lines_logged
-from tests.support.people import PASSWORD, signed_in
+from tests.support.people import PASSWORD, signed_in, signed_in_by_the_door
 from tests.support.settings import hashing_cheaply
 
 OURS = "http://localhost:8080"
@@ -116,7 +116,7 @@ async def test_a_request_that_is_let_in_or_only_lacks_a_token_is_not_logged(
 
 async def test_every_event_says_what_came_of_it(client: httpx.AsyncClient, house: House) -> None:
     with lines_logged() as lines:
-        ann = await signed_in(client, house, "ann")
+        ann = await signed_in_by_the_door(client, house, "ann")
         first = ann.answer["refreshToken"]
         for _ in range(2):
             body = {"refreshToken": ann.answer["refreshToken"]}

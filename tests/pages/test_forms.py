@@ -10,7 +10,7 @@ import pytest
 from gatelodge.app import House
 from tests.pages.reader import ACCEPT, FORM, Reader
 from tests.support.naughty import NAUGHTY
-from tests.support.people import PASSWORD
+from tests.support.people import PASSWORD, sign_in_browser
 
 OTHER = "another horse battery"
 OURS = {"Origin": "http://localhost:8080", "Accept": ACCEPT}
@@ -63,8 +63,8 @@ FIELDS = [(case, name) for case in FORMS for name in case.fields if name not in 
 
 
 async def prepare(case: FormCase, reader: Reader, house: House) -> None:
-    """Sign Ann up, and bring the reader to where the form can be posted."""
-    await reader.sign_up("ann")
+    """Make Ann, and be where the form is."""
+    await sign_in_browser(reader.client, house, "ann")
     if not case.signed_in:
         reader.client.cookies.clear()
     if case.path == "/setup":
@@ -307,6 +307,7 @@ async def test_what_is_no_form_is_refused(client: httpx.AsyncClient, kind: str) 
     assert response.status_code == 415
 
 
+@pytest.mark.usefixtures("ann")
 @pytest.mark.parametrize(
     ("headers", "status"),
     [
@@ -321,8 +322,7 @@ async def test_what_is_no_form_is_refused(client: httpx.AsyncClient, kind: str) 
 async def test_a_form_of_another_site_is_refused(
     reader: Reader, headers: dict[str, str], status: int
 ) -> None:
-    """Sign-in is refused too: it could sign the reader in as another user (ASVS 7.6.2)."""
-    await reader.sign_up("ann")
+    """Sign-in too: it could sign the reader in as somebody else (ASVS 7.6.2)."""
     for path, fields in (
         ("/sign-in", {"username": "ann", "password": PASSWORD}),
         ("/sign-out", {}),
@@ -359,9 +359,9 @@ async def test_who_has_tried_too_often_reads_when_to_come_back(
     assert page.form("/sign-in")["password"] == ""
 
 
+@pytest.mark.usefixtures("ann")
 async def test_a_stolen_browser_is_no_way_to_guess_the_password(reader: Reader) -> None:
-    """Tries to change the password and tries to delete the account are counted together."""
-    await reader.sign_up("ann")
+    """Neither by changing it nor by deleting the account, which count together."""
     for number in range(10):
         if number % 2:
             page = await reader.fill_in("/account/delete", password=OTHER)

@@ -23,10 +23,10 @@ REFUSED = ["/boards/mod", "/boards/admin"]
 MAX_PAGE = 60 * 1024
 
 
+@pytest.mark.usefixtures("ann")
 @pytest.mark.parametrize("path", [*PUBLIC, *OWN, *REFUSED])
 async def test_every_page_carries_the_headers_of_a_page(reader: Reader, path: str) -> None:
-    """security.md, section 10: each answer has a policy with its own nonce, and other headers."""
-    await reader.sign_up("ann")
+    """security.md, section 10: a policy with a nonce of this answer, and what goes with it."""
     response = (await reader.open(path)).response
     policy = response.headers["content-security-policy"]
     nonce = re.search(r"script-src 'nonce-([\w-]{22})'", policy)
@@ -50,10 +50,10 @@ async def test_every_page_carries_the_headers_of_a_page(reader: Reader, path: st
     assert nonce[1] not in again.headers["content-security-policy"]
 
 
+@pytest.mark.usefixtures("ann")
 @pytest.mark.parametrize("path", [*PUBLIC, *OWN, *REFUSED])
 async def test_a_page_weighs_little_and_names_no_other_host(reader: Reader, path: str) -> None:
-    """A page needs at most 60 KiB and three requests, the icon of the tab included."""
-    await reader.sign_up("ann")
+    """At most 60 KiB and three requests, its picture in the browser's tab included."""
     page = await reader.open(path)
     loaded = [
         *(each.attrib["href"] for each in page.tree.iterfind(".//link")),
@@ -72,9 +72,9 @@ async def test_a_page_weighs_little_and_names_no_other_host(reader: Reader, path
     print(f"{path}: {len(page.response.content)} bytes, {weight} with all that it loads")  # noqa: T201
 
 
-async def test_the_cpu_time_of_a_page_is_printed(reader: Reader) -> None:
-    """The CPU time of this process is printed: client and server together. The aim is 5 ms."""
-    await reader.sign_up("ann")
+@pytest.mark.usefixtures("ann")
+async def test_what_a_page_costs_is_told(reader: Reader) -> None:
+    """In CPU time of this process, client and server together; at most 5 ms is wished for."""
     for path in ("/", "/account", "/sign-up"):
         await reader.ask(path)
         begun = resource.getrusage(resource.RUSAGE_SELF)
@@ -160,20 +160,20 @@ async def test_a_refusal_is_a_page_in_the_same_style(
         assert response.headers["allow"] == "GET, HEAD, POST"
 
 
+@pytest.mark.usefixtures("ann")
 async def test_another_host_and_a_mistake_of_ours_are_pages_too(
     reader: Reader, house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wrong = await reader.client.get("/", headers=reader.headers | {"Host": "evil.example"})
     assert Page(wrong).heading == "Wrong host"
 
-    await reader.sign_up("ann")
     monkeypatch.delitem(house.pages.site.assets, "/static/logo")  # type: ignore[arg-type]
     broken = await reader.ask("/static/logo")
     assert (broken.status_code, Page(broken).heading) == (500, "Something went wrong")
 
 
+@pytest.mark.usefixtures("ann")
 async def test_a_database_that_is_away_is_a_page_that_says_so(reader: Reader, house: House) -> None:
-    await reader.sign_up("ann")
     await house.stores.database.stop()
     try:
         page = Page(await reader.post("/sign-in", {"username": "ann", "password": PASSWORD}))
@@ -188,6 +188,7 @@ async def test_a_database_that_is_away_is_a_page_that_says_so(reader: Reader, ho
 # Return addresses
 
 
+@pytest.mark.usefixtures("ann")
 @pytest.mark.parametrize(
     "address",
     [
@@ -198,8 +199,7 @@ async def test_a_database_that_is_away_is_a_page_that_says_so(reader: Reader, ho
         "/%5Cevil.example",
     ],
 )
-async def test_a_path_of_this_server_is_a_good_return_address(reader: Reader, address: str) -> None:
-    await reader.sign_up("ann")
+async def test_a_path_of_this_server_is_gone_back_to(reader: Reader, address: str) -> None:
     await reader.send("/sign-out")
     asked = httpx.QueryParams(next=address)
     page = await reader.open(f"/sign-in?{asked}")
@@ -214,6 +214,7 @@ async def test_a_path_of_this_server_is_a_good_return_address(reader: Reader, ad
     assert (response.status_code, response.headers["location"]) == (303, address)
 
 
+@pytest.mark.usefixtures("ann")
 @pytest.mark.parametrize(
     "address",
     [
@@ -239,7 +240,6 @@ async def test_a_path_of_this_server_is_a_good_return_address(reader: Reader, ad
     ],
 )
 async def test_any_other_return_address_is_forgotten(reader: Reader, address: str) -> None:
-    await reader.sign_up("ann")
     await reader.send("/sign-out")
     page = await reader.open(f"/sign-in?{httpx.QueryParams(next=address)}")
     assert "next" not in page.form("/sign-in")

@@ -13,7 +13,7 @@ from gatelodge.pages.door import PageDoor
 from gatelodge.web.door import Declared
 from gatelodge.web.responses import status_of
 from tests.pages.reader import ACCEPT
-from tests.support.people import PASSWORD
+from tests.support.people import sign_in_browser
 
 GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "pages.md"
 OURS = {"Origin": "http://localhost:8080"}
@@ -65,12 +65,8 @@ async def cookies_of(kind: str, client: httpx.AsyncClient, house: House) -> dict
     if kind == "nobody":
         return {}
     name = f"caller{len(await house.stores.users.list_users(after=None, limit=999))}"
-    fields = {"username": name, "email": f"{name}@example.com", "password": PASSWORD}
-    assert (await client.post("/sign-up", data=fields, headers=OURS)).status_code == 303
+    user = await sign_in_browser(client, house, name, *(KINDS[kind] or ()))
     cookies = dict(client.cookies)
-    user = await house.accounts.get_by_username(name)
-    for role in KINDS[kind] or ():
-        await house.accounts.grant(user, role, COMMAND)
     if kind == "disabled":
         await house.accounts.disable(user, COMMAND)
     if kind == "signed out":

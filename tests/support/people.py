@@ -1,13 +1,21 @@
-"""Users as a test makes them, through the doors that real ones use."""
+"""Users as a test makes them."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import httpx
 
+from gatelodge.accounts.service import USER, NewUser
+from gatelodge.accounts.store import User
 from gatelodge.app import House
 from gatelodge.audit import COMMAND
+from gatelodge.audit import Origin
+from gatelodge.web.shell import SET_COOKIES
 
 PASSWORD = "correct horse battery"
+
+HERE = Origin(address="127.0.0.1", user_agent="python-httpx")
+"""Where requests of a test come from."""
 
 
 @dataclass
@@ -54,7 +62,42 @@ class Person:
 
 
 async def signed_in(client: httpx.AsyncClient, house: House, name: str, *roles: str) -> Person:
-    """Return somebody who has signed up, was granted these roles besides `user`, and signed in."""
+    """Return somebody who holds these roles besides `user`, and is signed in.
+
+    The services make the user and open the session: for tests in which somebody only has to be
+    there. The password is theirs, so that they may sign in once more.
+    """
+    user = await new_user(house, name, *roles)
+    tokens = (await house.sessions.open(user, "bearer", HERE)).tokens
+    answer = {
+        "id": user.id,
+        "accessToken": tokens.access_token,
+        "refreshToken": tokens.refresh_token,
+    }
+    return Person(name, client, answer=answer)
+
+
+async def sign_in_browser(client: httpx.AsyncClient, house: House, name: str, *roles: str) -> User:
+    """Make the same, whose browser is the client: its cookies are what signs it in."""
+    user = await new_user(house, name, *roles)
+    scope: dict[str, Any] = {}
+    house.delivery.set_cookies(scope, (await house.sessions.open(user, "cookie", HERE)).tokens)
+    headers = [("Set-Cookie", cookie.decode()) for cookie in scope[SET_COOKIES]]
+    answer = httpx.Response(200, headers=headers, request=httpx.Request("GET", client.base_url))
+    client.cookies.extract_cookies(answer)
+    return user
+
+
+async def new_user(house: House, name: str, *roles: str) -> User:
+    """Return somebody who holds these roles besides `user`."""
+    wanted = NewUser(name, f"{name}@example.com", PASSWORD, (USER, *roles))
+    return await house.accounts.create(wanted)
+
+
+async def signed_in_by_the_door(
+    client: httpx.AsyncClient, house: House, name: str, *roles: str
+) -> Person:
+    """Return the same, but who has signed up and signed in as people do."""
     person = Person(name, client)
     assert (await person.sign_up()).status_code == 200
     user = await house.accounts.get_by_username(name)

@@ -6,11 +6,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from types import TracebackType
 from typing import Self
-
-import httpx
 
 from tests.support import run
 from tests.support.run import free_port
@@ -115,13 +114,20 @@ class Server:
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             assert self.running, f"the server ended: {self.log.read_text()}"
-            try:
-                httpx.get(f"{self.url}/healthz", timeout=5).raise_for_status()
-            except httpx.TransportError:
-                time.sleep(0.02)
-            else:
+            if self._answers():
                 return
+            time.sleep(0.02)
         raise AssertionError(f"no answer in {START_SECONDS} s: {self.log.read_text()}")
+
+    def _answers(self) -> bool:
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=5)
+        try:
+            connection.request("GET", "/healthz")
+            return connection.getresponse().status == 200
+        except (OSError, HTTPException):
+            return False
+        finally:
+            connection.close()
 
 
 def environment(folder: Path, settings: Mapping[str, str]) -> dict[str, str]:
