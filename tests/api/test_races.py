@@ -3,18 +3,14 @@
 import asyncio
 import itertools
 import json
-import secrets
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
-from pymongo import MongoClient
 
-from tests.faults.sign_ups import crowd_client, sign_up
-from tests.support.mongod import with_database
+from tests.support.crowd import Crowd, sign_up
 from tests.support.people import PASSWORD
 from tests.support.server import Server
 
@@ -22,16 +18,11 @@ CROWD = 50
 
 
 @pytest.fixture(params=["sqlite", "mongodb"])
-def database(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
-    """Yield the settings that choose an empty database; a MongoDB one is dropped afterwards."""
+def database(request: pytest.FixtureRequest) -> dict[str, str]:
+    """Return the settings that choose an empty database."""
     if request.param == "sqlite":
-        yield {}
-        return
-    url = request.getfixturevalue("mongodb_url")
-    address = with_database(url, f"gatelodge_test_{secrets.token_hex(6)}")
-    yield {"database": address}
-    with MongoClient[dict[str, Any]](address) as client:
-        client.drop_database(client.get_default_database().name)
+        return {}
+    return {"database": request.getfixturevalue("mongodb_address")}
 
 
 @pytest.fixture
@@ -75,8 +66,8 @@ async def test_of_many_who_send_the_same_twice_exactly_one_is_told_yes(server: S
 async def one_winner(
     server: Server, wanted: list[tuple[str, str]], *, refused_as: str
 ) -> tuple[str, str]:
-    """Sign everybody up at once. Check that all but one are refused, and return that one."""
-    async with crowd_client(server) as client:
+    """Sign everybody up at once; return the one who is registered, and check the others."""
+    async with Crowd(server) as client:
         await warm_up(client)
         responses = await asyncio.gather(*(sign_up(client, *person) for person in wanted))
     outcomes = [(r.status_code, r.json().get("code")) for r in responses]

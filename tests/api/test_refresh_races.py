@@ -10,7 +10,7 @@ import pytest
 from gatelodge.ids import SessionId
 from gatelodge.sessions.store import Session
 from gatelodge.stores import Stores
-from tests.faults.sign_ups import crowd_client
+from tests.support.crowd import Crowd
 from tests.support.people import PASSWORD, Person
 from tests.support.server import Server
 
@@ -35,11 +35,8 @@ def server(tmp_path: Path, address: str) -> Iterator[Server]:
 
 
 async def test_a_crowd_with_one_token_gets_one_successor(server: Server, stores: Stores) -> None:
-    """A hundred requests at once move the session on by one generation.
-
-    The next round uses the token that they got.
-    """
-    async with crowd_client(server) as client:
+    """A hundred at once, and again with what they got: each time the session moves on by one."""
+    async with Crowd(server) as client:
         ann = await signed_up(client)
         assert (await ann.sign_in()).status_code == 200
         session_id, token = await session_of(ann), str(ann.answer["refreshToken"])
@@ -56,8 +53,8 @@ async def test_a_crowd_with_one_token_gets_one_successor(server: Server, stores:
 async def test_parallel_requests_of_a_browser_renew_its_session_once(
     server: Server, stores: Stores
 ) -> None:
-    """The access token is expired. Every tab gets its answer, and every answer the same cookie."""
-    async with crowd_client(server) as client:
+    """Its access token ran out: every tab is served, and every answer sets the same cookie."""
+    async with Crowd(server) as client:
         await signed_up(client)
         cookies = await sign_in_by_cookie(client)
         session_id = await session_of_cookies(client, cookies)

@@ -1,49 +1,11 @@
-"""Many sign-ups at once, and what the database file holds of them afterwards."""
+"""What a database file holds of those who signed up."""
 
-import asyncio
-import random
 import sqlite3
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
-
-from tests.support.people import PASSWORD
 from tests.support.server import Server
-
-AT_ONCE = 100
-TRIES = 300
-
-
-def crowd_client(server: Server) -> httpx.AsyncClient:
-    """Return a client for many requests at once. A request waits until a connection is free."""
-    return httpx.AsyncClient(
-        base_url=server.url,
-        limits=httpx.Limits(max_connections=AT_ONCE, max_keepalive_connections=AT_ONCE),
-        timeout=httpx.Timeout(60, pool=None),
-    )
-
-
-async def sign_up(
-    client: httpx.AsyncClient, username: str, email: str | None = None
-) -> httpx.Response:
-    """Sign up. Try again as long as the queue for hashing is full, and return any other answer.
-
-    Raises:
-        httpx.TransportError: the connection was lost; whether the user was made is unknown.
-    """
-    wanted = {
-        "username": username,
-        "email": email or f"{username}@example.com",
-        "password": PASSWORD,
-    }
-    for _ in range(TRIES):
-        response = await client.post("/api/auth/signup", json=wanted)
-        if response.status_code != 503 or response.json()["code"] != "hashing_busy":
-            return response
-        await asyncio.sleep(random.uniform(0.1, 0.4))  # until the queue has room
-    raise AssertionError(f"no place in the queue for {username} after {TRIES} tries")
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,8 @@ import httpx
 import pytest
 
 from gatelodge.app import House
-from tests.faults.sign_ups import crowd_client, database_file, read_kept, sign_up
+from tests.faults.sign_ups import database_file, read_kept
+from tests.support.crowd import Crowd, sign_up
 from tests.support.people import Person, signed_in
 from tests.support.server import Server
 
@@ -27,11 +28,8 @@ only_linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has 
 
 @only_linux
 async def test_a_server_that_can_write_no_more_keeps_what_it_answered(server: Server) -> None:
-    """Sign-ups get 200 or 503 and never 500. Reads still work.
-
-    When there is room again, sign-ups work again.
-    """
-    async with crowd_client(server) as client:
+    """Sign-ups get 200 or 503 and never 500, reads go on, and all is well when there is room."""
+    async with Crowd(server) as client:
         early = Person("early", client)
         await early.sign_up()
         await early.sign_in()
@@ -60,7 +58,7 @@ async def test_a_log_that_can_be_written_no_more_fails_no_sign_up(server: Server
         log.truncate(2**30)  # a sparse file: it takes no room
 
     with limit_files(server, 2**29):
-        async with crowd_client(server) as client:
+        async with Crowd(server) as client:
             response = await sign_up(client, "ann")
 
     assert response.status_code == 200, response.text

@@ -16,7 +16,7 @@ from gatelodge.sessions.refresh_tokens import RefreshTokens
 from gatelodge.sessions.store import SessionStore
 from gatelodge.settings import Settings
 from gatelodge.stores import Stores
-from tests.faults.sign_ups import crowd_client
+from tests.support.crowd import Crowd
 from tests.support.people import PASSWORD, Person
 from tests.support.server import Server
 
@@ -92,8 +92,8 @@ class Storm:
     chance: random.Random
 
     async def blow(self) -> None:
-        """Let every device refresh. Kill the server when some answers are missing."""
-        async with crowd_client(self.server) as client, asyncio.TaskGroup() as tasks:
+        """Let every device refresh; kill the server when some answers are overdue."""
+        async with Crowd(self.server) as client, asyncio.TaskGroup() as tasks:
             for device in self.devices:
                 tasks.create_task(self._refresh_until_cut_off(client, device))
             await self._freeze_between_rotation_and_answer()
@@ -123,8 +123,8 @@ def refresh_tokens_of(server: Server) -> RefreshTokens:
 
 
 async def signed_in_devices(server: Server) -> list[Device]:
-    """Sign up one user, and sign in on all devices."""
-    async with crowd_client(server) as client:
+    """Return the devices of one user."""
+    async with Crowd(server) as client:
         assert (await Person("ann", client).sign_up()).status_code == 200
         return await asyncio.gather(*(signed_in_device(client) for _ in range(DEVICES)))
 
@@ -141,8 +141,8 @@ async def signed_in_device(client: httpx.AsyncClient) -> Device:
 
 
 async def retried(server: Server, devices: list[Device]) -> list[str]:
-    """Let every device ask with the token that it has. Return the tokens that they get."""
-    async with crowd_client(server) as client:
+    """Let every device ask with the token it knows; return what each is given."""
+    async with Crowd(server) as client:
         for device in devices:
             device.token = await refreshed(client, device.token)
     return [device.token for device in devices]

@@ -9,7 +9,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.faults.sign_ups import crowd_client, read_kept, sign_up
+from tests.faults.sign_ups import read_kept
+from tests.support.crowd import Crowd
 from tests.support.people import PASSWORD
 from tests.support.server import Server
 
@@ -80,7 +81,7 @@ class Storm:
         """Let everybody sign up. Kill the server `delay` seconds after the chosen answer."""
         if self.kill_after == 0:
             self._enough.set()
-        async with crowd_client(self.server) as client, asyncio.TaskGroup() as tasks:
+        async with Crowd(self.server) as client, asyncio.TaskGroup() as tasks:
             for number in range(CROWD):
                 tasks.create_task(self._sign_up(client, f"{self.prefix}{number}"))
             await self._enough.wait()
@@ -88,9 +89,9 @@ class Storm:
             assert self.server.running, "the server ended before it was killed"
             await asyncio.to_thread(self.server.kill)
 
-    async def _sign_up(self, client: httpx.AsyncClient, name: str) -> None:
+    async def _sign_up(self, client: Crowd, name: str) -> None:
         try:
-            response = await sign_up(client, name)
+            response = await client.sign_up(name)
         except httpx.TransportError:
             self.unknown.add(name)
             self._enough.set()  # do not wait for ever if the server ends by itself
@@ -111,11 +112,8 @@ def check_kept(server: Server, answered: set[str], context: str) -> None:
 
 
 async def check_service(server: Server, storm: Storm, chance: random.Random, context: str) -> None:
-    """Check that confirmed users can sign in.
-
-    Check also that people without an answer get the right one when they sign up again.
-    """
-    async with crowd_client(server) as client:
+    """Check that survivors sign in, and that asking again answers who was told nothing."""
+    async with Crowd(server) as client:
         for name in chance.sample(sorted(storm.answered), min(2, len(storm.answered))):
             response = await client.post(
                 "/api/auth/signin", json={"username": name, "password": PASSWORD}
@@ -123,6 +121,6 @@ async def check_service(server: Server, storm: Storm, chance: random.Random, con
             assert response.status_code == 200, f"{response.text} to {name}, in {context}"
         for name in chance.sample(sorted(storm.unknown), min(5, len(storm.unknown))):
             there = name in read_kept(server).users
-            response = await sign_up(client, name)
+            response = await client.sign_up(name)
             expected = (400, "username_taken") if there else (200, None)
             assert (response.status_code, response.json().get("code")) == expected, context

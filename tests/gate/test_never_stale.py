@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
@@ -33,6 +34,7 @@ from tests.gate.houses import (
 )
 from tests.support.clock import FakeClock
 from tests.support.held import Held
+from tests.support.mongod import with_database
 
 STALENESS = MAX_STALENESS.total_seconds()
 
@@ -64,7 +66,8 @@ def neighbours(
     """Yield two houses over a new database."""
     folder, database = tmp_path_factory.mktemp("gate"), ""
     if request.param == "mongodb":
-        database = request.getfixturevalue("mongodb_url").replace("/?", "/gate_never_stale?")
+        url = request.getfixturevalue("mongodb_url")
+        database = with_database(url, f"gatelodge_test_{secrets.token_hex(6)}")
     with asyncio.Runner() as runner:
         opened = houses(folder, database, FakeClock())
         yield Neighbours(runner.run(opened.__aenter__()), runner, tells=request.param == "mongodb")

@@ -1,14 +1,11 @@
 """The link for the first administrator is used several times at once, on every store."""
 
 import asyncio
-import secrets
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from pymongo import MongoClient
 
 from gatelodge.accounts.refusals import UsernameTaken
 from gatelodge.accounts.service import NewUser
@@ -17,23 +14,18 @@ from gatelodge.audit import Origin
 from gatelodge.settings import Settings
 from gatelodge.setup.refusals import InvalidSetupLink
 from tests.support.clock import FakeClock
-from tests.support.mongod import with_database
 from tests.support.people import PASSWORD
 
 ORIGIN = Origin(address="192.0.2.7")
 
 
 @pytest.fixture(params=["sqlite", "mongodb"])
-def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Settings]:
-    """Yield settings with a new database for the test."""
+def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
+    """Return settings with a database of the test's own."""
     if request.param == "sqlite":
-        yield Settings(data_dir=tmp_path, hash_threads=1)
-        return
-    url = request.getfixturevalue("mongodb_url")
-    address = with_database(url, f"gatelodge_test_{secrets.token_hex(6)}")
-    yield Settings(data_dir=tmp_path, database=address, hash_threads=1)
-    with MongoClient[dict[str, Any]](address) as client:
-        client.drop_database(client.get_default_database().name)
+        return Settings(data_dir=tmp_path, hash_threads=1)
+    address = request.getfixturevalue("mongodb_address")
+    return Settings(data_dir=tmp_path, database=address, hash_threads=1)
 
 
 @pytest.fixture
