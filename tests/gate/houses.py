@@ -13,7 +13,6 @@ from gatelodge.accounts.store import Rights, User
 from gatelodge.app import House, build
 from gatelodge.clock import Clock
 from gatelodge.data_folder import DATABASE
-from gatelodge.errors import ExpiredToken, InvalidToken
 from gatelodge.gate.principal import Principal
 from gatelodge.ids import SessionId
 from gatelodge.sessions.lookup import principal_of

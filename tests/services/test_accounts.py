@@ -9,7 +9,8 @@ from gatelodge.accounts.refusals import LastAdmin
 from gatelodge.accounts.roles import ADMIN
 from gatelodge.accounts.service import NewUser
 from gatelodge.app import House
-from gatelodge.errors import LastAdmin, RejectedPassword
+from gatelodge.audit import COMMAND
+from gatelodge.credentials.refusals import RejectedPassword
 from tests.support.people import PASSWORD, Person
 
 

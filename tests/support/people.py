@@ -8,9 +8,9 @@ import httpx
 from gatelodge.accounts.service import USER, NewUser
 from gatelodge.accounts.store import User
 from gatelodge.app import House
-from gatelodge.audit import COMMAND
-from gatelodge.audit import Origin
-from gatelodge.web.shell import SET_COOKIES
+from gatelodge.audit import COMMAND, Origin
+from gatelodge.credentials.methods import BY_PASSWORD
+from gatelodge.web.cookie_jar import cookie_jar
 
 PASSWORD = "correct horse battery"
 
@@ -68,7 +68,7 @@ async def signed_in(client: httpx.AsyncClient, house: House, name: str, *roles: 
     there. The password is theirs, so that they may sign in once more.
     """
     user = await new_user(house, name, *roles)
-    tokens = (await house.sessions.open(user, "bearer", HERE)).tokens
+    tokens = (await house.sessions.open(user, BY_PASSWORD, "bearer", HERE)).tokens
     answer = {
         "id": user.id,
         "accessToken": tokens.access_token,
@@ -81,8 +81,9 @@ async def sign_in_browser(client: httpx.AsyncClient, house: House, name: str, *r
     """Make the same, whose browser is the client: its cookies are what signs it in."""
     user = await new_user(house, name, *roles)
     scope: dict[str, Any] = {}
-    house.delivery.set_cookies(scope, (await house.sessions.open(user, "cookie", HERE)).tokens)
-    headers = [("Set-Cookie", cookie.decode()) for cookie in scope[SET_COOKIES]]
+    signed_in = await house.sessions.open(user, BY_PASSWORD, "cookie", HERE)
+    house.delivery.set_cookies(scope, signed_in.tokens)
+    headers = [(name.decode(), value.decode()) for name, value in cookie_jar(scope).headers]
     answer = httpx.Response(200, headers=headers, request=httpx.Request("GET", client.base_url))
     client.cookies.extract_cookies(answer)
     return user
