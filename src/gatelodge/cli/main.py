@@ -11,6 +11,8 @@ from typing import Annotated, NoReturn
 import typer
 
 from gatelodge.cli import keys, roles, users
+from gatelodge import __version__
+from gatelodge.cli import keys, users
 from gatelodge.cli.call import Call, Database, DataDir, with_usual_options
 from gatelodge.credentials.refusals import HashingBusy
 from gatelodge.errors import ConfigurationError, OutcomeUnknown, Refusal, StoreUnavailable
@@ -30,6 +32,24 @@ app = typer.Typer(
 app.add_typer(users.app, name="user")
 app.add_typer(roles.app, name="role")
 app.add_typer(keys.app, name="keys")
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"gatelodge {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def before_the_command(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Read the options that stand before the command."""
 
 
 @app.command()
@@ -57,7 +77,7 @@ def serve(
         database=database,
         data_dir=data_dir,
     )
-    run_server(settings, command=shlex.quote(sys.argv[0]))
+    run_server(settings, command=_called_as(sys.argv[0]))
 
 
 @app.command()
@@ -99,6 +119,13 @@ def main() -> NoReturn:
     except ConfigurationError as error:
         _fail(str(error), NOT_CONFIGURED)
     sys.exit(0)
+
+
+def _called_as(path: str) -> str:
+    """Return what the reader typed to call this program, for hints."""
+    if Path(path).name == "__main__.py":
+        return f"{shlex.quote(sys.executable)} -m gatelodge"
+    return shlex.quote(path)
 
 
 def _fail(sentence: str, code: int) -> NoReturn:
