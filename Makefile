@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 READY_DEV := $(VENV)/.ready-dev
 PEERS := .tools/peers
+LOWEST := .tools/lowest
 
 .DEFAULT_GOAL := help
 .PHONY: help serve test check format lint types docs docs-serve screenshots bench bench-peers clean
@@ -19,6 +20,10 @@ serve: $(READY) ## Start the server on http://localhost:8080
 test: $(READY_DEV) ## Run every test, on every core; ARGS="…" goes to pytest
 	@scripts/install-test-tools
 	@$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
+
+.PHONY: test-lowest
+test-lowest: $(LOWEST)/.ready ## Run the quick and broad tests with the lowest version of each library (into .tools/lowest)
+	@$(LOWEST)/bin/python -m pytest tests/test_dependencies.py tests/test_house.py tests/services tests/contracts tests/api tests/pages $(ARGS)
 
 check: format lint types test ## Format, lint, types, tests
 
@@ -65,6 +70,14 @@ $(READY): pyproject.toml | $(BIN)/python
 $(READY_DEV): pyproject.toml $(READY)
 	@echo "Installing what the tests need …"
 	@$(BIN)/python -m pip install --quiet --group dev
+	@touch $@
+
+$(LOWEST)/.ready: pyproject.toml scripts/lowest_versions.py
+	@echo "Installing the lowest versions into $(LOWEST) …"
+	@$(PYTHON) -m venv --clear $(LOWEST)
+	@$(LOWEST)/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+	@$(LOWEST)/bin/python scripts/lowest_versions.py > $(LOWEST)/constraints.txt
+	@$(LOWEST)/bin/python -m pip install --quiet --constraint $(LOWEST)/constraints.txt --editable . --group test
 	@touch $@
 
 $(PEERS)/.ready: bench/peers/requirements.txt
