@@ -25,6 +25,14 @@ test: $(READY_DEV) ## Run every test, on every core; ARGS="…" goes to pytest
 test-lowest: $(LOWEST)/.ready ## Run the quick and broad tests with the lowest version of each library (into .tools/lowest)
 	@$(LOWEST)/bin/python -m pytest tests/test_dependencies.py tests/test_house.py tests/services tests/contracts tests/api tests/pages $(ARGS)
 
+.PHONY: build
+build: $(READY_DEV) ## Build the package into dist/, and try it in an empty folder
+	@rm -rf dist
+	@$(BIN)/python -m build --no-isolation --outdir dist
+	@$(BIN)/python -m twine check --strict dist/*
+	@$(BIN)/python scripts/check_wheel.py dist/*.whl
+	@$(BIN)/python scripts/try_wheel.py dist/*.whl
+
 check: format lint types test ## Format, lint, types, tests
 
 format: $(READY_DEV) ## Check the formatting
