@@ -22,6 +22,7 @@ PHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.
         ("Mozilla/5.0 (Android 14; Mobile; rv:131.0) Gecko/131.0 Firefox/131.0", "Firefox Android"),
         ("curl/8.5.0", "curl "),
         ("python-httpx/0.28.1", "Python "),
+        ("python-httpx2/2.16.2", "Python "),
         ("Something on Linux", "Linux "),
         ("", "Unknown device "),
         ("\x00\ud800" * 500, "Unknown device "),

@@ -18,7 +18,7 @@ _PROGRAMS = (
     (r"\bVersion/\S.*\bSafari/", "Safari"),
     (r"^curl/", "curl"),
     (r"^Wget/", "Wget"),
-    (r"^python-httpx/|^python-requests/|^Python", "Python"),
+    (r"^python-httpx2?/|^python-requests/|^Python", "Python"),
     (r"^axios/|^node|^undici", "Node.js"),
     (r"^okhttp/", "Android app"),
     (r"^PostmanRuntime/", "Postman"),
