@@ -21,11 +21,14 @@ FLOORS = {
     "bcrypt": ("5.0", "older ones cut a password after 72 bytes, and say nothing"),
     "cryptography": ("50", "CVE-2026-69247: an oracle for PKCS #7; CVE-2026-39892 and OpenSSL's"),
     "fastapi": ("0.160", RAN),
-    "granian": ("2.7.4", "CVE-2026-42544: one header of a stranger ends a worker"),
+    "granian": (
+        "2.8",
+        "older ones do not close after a length beside chunks (RFC 9112, 6.3); and CVE-2026-42544",
+    ),
     "idna": ("3.15", "CVE-2026-45409: a long domain takes quadratic time"),
     "jinja2": ("3.1.6", "CVE-2025-27516: a template leaves its sandbox"),
     "markupsafe": ("3.0", RAN),
-    "prometheus-client": ("0.22", RAN),
+    "prometheus-client": ("0.23.1", "older ones write another version of the format than we name"),
     "pydantic": ("2.12", RAN),
     "pydantic-settings": (
         "2.16",
