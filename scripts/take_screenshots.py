@@ -11,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-import httpx
+import httpx2
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.support.server import Server
@@ -55,11 +55,11 @@ def main(images: Path) -> int:
 def _sign_ada_up(url: str) -> None:
     """Make Ada, and sign her in on her other devices."""
     ada = {"username": "ada", "password": PASSWORD}
-    signed_up = httpx.post(f"{url}/api/auth/signup", json=ada | {"email": "ada@example.com"})
+    signed_up = httpx2.post(f"{url}/api/auth/signup", json=ada | {"email": "ada@example.com"})
     signed_up.raise_for_status()
     for address, browser in DEVICES.items():
         headers = {"X-Forwarded-For": address, "User-Agent": browser}
-        httpx.post(f"{url}/api/auth/signin", json=ada, headers=headers).raise_for_status()
+        httpx2.post(f"{url}/api/auth/signin", json=ada, headers=headers).raise_for_status()
 
 
 def _take_all(browser: Browser, url: str, images: Path) -> None:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 from pymongo import MongoClient
 
@@ -100,10 +100,10 @@ async def house(settings: Settings, clock: FakeClock) -> AsyncIterator[House]:
 
 
 @pytest.fixture
-async def client(house: House) -> AsyncIterator[httpx.AsyncClient]:
+async def client(house: House) -> AsyncIterator[httpx2.AsyncClient]:
     """Return a client that speaks to the real application in this process."""
-    transport = httpx.ASGITransport(app=create_app(house), raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://localhost:8080") as client:
+    transport = httpx2.ASGITransport(app=create_app(house), raise_app_exceptions=False)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://localhost:8080") as client:
         yield client
 
 

@@ -10,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
-import httpx
+import httpx2
 import pytest
 from annotated_types import Ge, Le
 from pydantic import SecretStr
@@ -245,7 +245,7 @@ def test_the_table_of_who_may_call_can_be_read_back() -> None:
 
 
 async def test_every_route_answers_each_kind_of_caller_as_the_table_says(
-    house: House, client: httpx.AsyncClient
+    house: House, client: httpx2.AsyncClient
 ) -> None:
     """The table is made from what the routes declare; this is what they do."""
     table = parse_access_table(_text(DOCS / "api.md"))

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 from fastapi import FastAPI
 
@@ -30,7 +30,7 @@ from tests.support.people import Person, signed_in
 API_PAGE = Path(__file__).parents[2] / "docs" / "api.md"
 
 
-async def token_of_a(kind: str, client: httpx.AsyncClient, house: House) -> str | None:
+async def token_of_a(kind: str, client: httpx2.AsyncClient, house: House) -> str | None:
     """Return what a caller of this kind sends as the access token."""
     if kind == NOBODY:
         return None
@@ -46,7 +46,7 @@ async def token_of_a(kind: str, client: httpx.AsyncClient, house: House) -> str 
 
 
 @pytest.fixture
-async def keeper(client: httpx.AsyncClient, house: House) -> Person:
+async def keeper(client: httpx2.AsyncClient, house: House) -> Person:
     """Return an admin whom no test changes, so that no caller is the last admin."""
     return await signed_in(client, house, "keeper", "admin")
 
@@ -54,7 +54,7 @@ async def keeper(client: httpx.AsyncClient, house: House) -> Person:
 @pytest.mark.usefixtures("keeper")
 @pytest.mark.parametrize("kind", KINDS)
 async def test_every_route_answers_this_kind_of_caller_as_the_documentation_says(
-    client: httpx.AsyncClient, house: House, kind: str
+    client: httpx2.AsyncClient, house: House, kind: str
 ) -> None:
     """The table in docs/api.md, the rules of the routes and the answers agree, for both headers."""
     table = parse_access_table(API_PAGE.read_text())

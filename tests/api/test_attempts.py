@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from datetime import timedelta
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
 from gatelodge.app import House, build, create_app
@@ -22,7 +22,7 @@ from tests.support.server import Server
 HOME, ABROAD = "203.0.113.7", "198.51.100.9"
 WRONG = "not the password at all"
 
-ClientAt = Callable[[str], httpx.AsyncClient]
+ClientAt = Callable[[str], httpx2.AsyncClient]
 
 
 @pytest.fixture
@@ -30,11 +30,11 @@ async def at(house: House) -> AsyncIterator[ClientAt]:
     """Return a function that returns a client at an address."""
     app = create_app(house)
     async with AsyncExitStack() as stack:
-        made: dict[str, httpx.AsyncClient] = {}
+        made: dict[str, httpx2.AsyncClient] = {}
 
-        def client_at(address: str) -> httpx.AsyncClient:
-            transport = httpx.ASGITransport(app=app, client=(address, 50000))
-            client = httpx.AsyncClient(transport=transport, base_url="http://localhost:8080")
+        def client_at(address: str) -> httpx2.AsyncClient:
+            transport = httpx2.ASGITransport(app=app, client=(address, 50000))
+            client = httpx2.AsyncClient(transport=transport, base_url="http://localhost:8080")
             stack.push_async_callback(client.aclose)
             return made.setdefault(address, client)
 
@@ -42,19 +42,19 @@ async def at(house: House) -> AsyncIterator[ClientAt]:
 
 
 async def sign_in(
-    client: httpx.AsyncClient, name: str, password: str = PASSWORD, **headers: str
-) -> httpx.Response:
+    client: httpx2.AsyncClient, name: str, password: str = PASSWORD, **headers: str
+) -> httpx2.Response:
     """Try to sign in."""
     credentials = {"username": name, "password": password}
     return await client.post("/api/auth/signin", json=credentials, headers=headers)
 
 
-async def guess(client: httpx.AsyncClient, name: str, times: int) -> list[int]:
+async def guess(client: httpx2.AsyncClient, name: str, times: int) -> list[int]:
     """Try a wrong password so many times, one after the other. Return the statuses."""
     return [(await sign_in(client, name, WRONG)).status_code for _ in range(times)]
 
 
-def wait_of(refused: httpx.Response) -> int:
+def wait_of(refused: httpx2.Response) -> int:
     """Return how many seconds a refusal says that the caller must wait."""
     assert refused.status_code == 429
     assert refused.json()["code"] == "too_many_attempts"
@@ -62,7 +62,7 @@ def wait_of(refused: httpx.Response) -> int:
 
 
 async def test_after_ten_failures_one_waits_and_each_wait_is_twice_as_long(
-    client: httpx.AsyncClient, house: House, clock: FakeClock
+    client: httpx2.AsyncClient, house: House, clock: FakeClock
 ) -> None:
     """Even with the right password; and what was failed before is forgotten with a success."""
     ann = await signed_in_by_the_door(client, house, "ann")
@@ -84,7 +84,7 @@ async def test_after_ten_failures_one_waits_and_each_wait_is_twice_as_long(
 
 
 async def test_failures_are_forgotten_when_five_minutes_have_passed(
-    client: httpx.AsyncClient, house: House, clock: FakeClock
+    client: httpx2.AsyncClient, house: House, clock: FakeClock
 ) -> None:
     """Since the first of them."""
     ann = await signed_in_by_the_door(client, house, "ann")
@@ -95,7 +95,7 @@ async def test_failures_are_forgotten_when_five_minutes_have_passed(
 
 
 async def test_a_name_that_nobody_has_is_refused_like_any_other(
-    client: httpx.AsyncClient, house: House
+    client: httpx2.AsyncClient, house: House
 ) -> None:
     """Nothing of an answer tells who has an account."""
     await signed_in_by_the_door(client, house, "ann")
@@ -107,14 +107,14 @@ async def test_a_name_that_nobody_has_is_refused_like_any_other(
     assert shape_of(known) == shape_of(unknown)
 
 
-def shape_of(response: httpx.Response) -> tuple[object, ...]:
+def shape_of(response: httpx2.Response) -> tuple[object, ...]:
     """Return the headers and the body of an answer without the request's id."""
     headers = {name: value for name, value in response.headers.items() if name != "x-request-id"}
     return headers, response.json() | {"request_id": ""}
 
 
 async def test_a_refusal_takes_as_long_for_a_name_that_nobody_has(
-    client: httpx.AsyncClient, house: House
+    client: httpx2.AsyncClient, house: House
 ) -> None:
     """Though places that we know are looked for only where there is a user."""
     await signed_in_by_the_door(client, house, "ann")
@@ -127,7 +127,7 @@ async def test_a_refusal_takes_as_long_for_a_name_that_nobody_has(
 
 
 async def test_one_address_cannot_try_many_names(
-    client: httpx.AsyncClient, house: House, at: ClientAt
+    client: httpx2.AsyncClient, house: House, at: ClientAt
 ) -> None:
     """Whoever comes from elsewhere is let in, and whatever else that address asks is answered."""
     ann = await signed_in_by_the_door(client, house, "ann")
@@ -155,7 +155,7 @@ async def test_people_behind_one_address_do_not_keep_each_other_out_for_ever(
 
 
 async def test_success_does_not_make_up_for_failures_of_an_address(
-    client: httpx.AsyncClient, house: House, at: ClientAt
+    client: httpx2.AsyncClient, house: House, at: ClientAt
 ) -> None:
     """An account of one's own opens no way to guess others' passwords."""
     await signed_in_by_the_door(client, house, "mallory")
@@ -167,7 +167,7 @@ async def test_success_does_not_make_up_for_failures_of_an_address(
 
 @pytest.mark.parametrize("settings", [{"sign_in_tries_per_account": 0}], indirect=True)
 async def test_success_makes_up_for_nothing_where_names_are_not_counted(
-    client: httpx.AsyncClient, house: House, at: ClientAt
+    client: httpx2.AsyncClient, house: House, at: ClientAt
 ) -> None:
     """Neither for an address nor for everybody."""
     await signed_in_by_the_door(client, house, "mallory")
@@ -200,7 +200,7 @@ async def test_addresses_of_one_customer_count_together(
 
 @pytest.mark.parametrize("settings", [{"sign_in_tries_in_all": 12}], indirect=True)
 async def test_failures_of_everybody_together_are_limited(
-    client: httpx.AsyncClient, house: House, at: ClientAt
+    client: httpx2.AsyncClient, house: House, at: ClientAt
 ) -> None:
     """However many addresses and names they come from; a device that we know is let in."""
     await signed_in_by_the_door(client, house, "ann")
@@ -232,7 +232,7 @@ async def test_mistakes_after_an_attack_do_not_keep_everybody_out(
 
 
 async def test_a_few_failures_a_day_end_at_a_hundred_too(
-    client: httpx.AsyncClient, house: House, clock: FakeClock
+    client: httpx2.AsyncClient, house: House, clock: FakeClock
 ) -> None:
     """Who stays below the limit each day is stopped as well."""
     await signed_in_by_the_door(client, house, "ann")
@@ -245,7 +245,7 @@ async def test_a_few_failures_a_day_end_at_a_hundred_too(
 
 
 async def test_strangers_lock_nobody_out_whose_place_we_know(
-    client: httpx.AsyncClient, house: House, at: ClientAt
+    client: httpx2.AsyncClient, house: House, at: ClientAt
 ) -> None:
     """Where a session was opened that still lives, the right password opens another one."""
     await signed_in_by_the_door(client, house, "ann")
@@ -258,7 +258,7 @@ async def test_strangers_lock_nobody_out_whose_place_we_know(
 
 
 async def test_strangers_lock_no_browser_out_that_is_signed_in(
-    client: httpx.AsyncClient, house: House, at: ClientAt
+    client: httpx2.AsyncClient, house: House, at: ClientAt
 ) -> None:
     """The cookie of its session, which ends with the new one, tells who it is."""
     await signed_in_by_the_door(client, house, "ann")
@@ -280,7 +280,7 @@ async def test_strangers_lock_no_browser_out_that_is_signed_in(
 
 
 async def test_a_hundred_failures_block_sign_in_until_an_operator_lifts_that(
-    client: httpx.AsyncClient, house: House, clock: FakeClock
+    client: httpx2.AsyncClient, house: House, clock: FakeClock
 ) -> None:
     """However slowly they came (NIST SP 800-63B-4, section 3.2.2)."""
     ann = await signed_in_by_the_door(client, house, "ann")
@@ -298,7 +298,7 @@ async def test_a_hundred_failures_block_sign_in_until_an_operator_lifts_that(
 
 
 async def test_one_address_signs_up_twenty_times_an_hour(
-    client: httpx.AsyncClient, at: ClientAt, clock: FakeClock
+    client: httpx2.AsyncClient, at: ClientAt, clock: FakeClock
 ) -> None:
     """Sign-ups with a taken name count too: they are a way to learn which names exist."""
     assert (await Person("ann", client).sign_up()).status_code == 200
@@ -314,7 +314,7 @@ async def test_one_address_signs_up_twenty_times_an_hour(
 
 @pytest.mark.real_hash
 async def test_of_many_guesses_at_once_ten_are_looked_at(
-    client: httpx.AsyncClient, house: House
+    client: httpx2.AsyncClient, house: House
 ) -> None:
     """The others are refused; and nothing is left behind of who waited."""
     await signed_in_by_the_door(client, house, "ann")
@@ -327,7 +327,7 @@ async def test_of_many_guesses_at_once_ten_are_looked_at(
 
 @pytest.mark.real_hash
 async def test_of_many_who_are_right_at_once_all_are_let_in(
-    client: httpx.AsyncClient, house: House
+    client: httpx2.AsyncClient, house: House
 ) -> None:
     """They take turns."""
     await signed_in_by_the_door(client, house, "ann")
@@ -339,7 +339,7 @@ async def test_of_many_who_are_right_at_once_all_are_let_in(
 
 @pytest.mark.real_hash
 async def test_who_fills_the_queue_for_one_name_is_in_nobodys_way(
-    client: httpx.AsyncClient, house: House
+    client: httpx2.AsyncClient, house: House
 ) -> None:
     """Those of another name wait for their own turns."""
     await signed_in_by_the_door(client, house, "mallory")
@@ -353,7 +353,7 @@ async def test_who_fills_the_queue_for_one_name_is_in_nobodys_way(
 
 @pytest.mark.real_hash
 async def test_who_gives_up_waiting_is_in_nobodys_way(
-    client: httpx.AsyncClient, house: House
+    client: httpx2.AsyncClient, house: House
 ) -> None:
     """Of thirty who wait, every second one goes away."""
     await signed_in_by_the_door(client, house, "ann")
@@ -363,7 +363,7 @@ async def test_who_gives_up_waiting_is_in_nobodys_way(
         task.cancel()
     answers = await asyncio.gather(*waiting, return_exceptions=True)
 
-    left = [each for each in answers if isinstance(each, httpx.Response)]
+    left = [each for each in answers if isinstance(each, httpx2.Response)]
     assert len(left) >= 20
     assert {each.status_code for each in left} == {200}
     assert not house.attempts.semaphore._inside
@@ -382,20 +382,19 @@ async def test_failures_outlive_a_restart(settings: Settings, clock: FakeClock) 
 @asynccontextmanager
 async def restarted(
     settings: Settings, clock: FakeClock
-) -> AsyncIterator[tuple[httpx.AsyncClient, House]]:
-    """Yield a client of a house over the same data."""
-    migrated(settings.data_dir / DATABASE)
+) -> AsyncIterator[tuple[httpx2.AsyncClient, House]]:
+    """Yield a client and its house, newly built over the same data."""
     built = build(settings, clock)
     async with built.serve():
-        transport = httpx.ASGITransport(app=create_app(built))
-        async with httpx.AsyncClient(
+        transport = httpx2.ASGITransport(app=create_app(built))
+        async with httpx2.AsyncClient(
             transport=transport, base_url="http://localhost:8080"
         ) as client:
             yield client, built
 
 
 async def test_who_is_signed_in_cannot_guess_the_password_either(
-    client: httpx.AsyncClient, house: House
+    client: httpx2.AsyncClient, house: House
 ) -> None:
     """A session may be stolen; and strangers' failures keep nobody from a new password."""
     ann = await signed_in_by_the_door(client, house, "ann")
@@ -408,7 +407,7 @@ async def test_who_is_signed_in_cannot_guess_the_password_either(
 
 
 async def test_a_new_password_begins_anew(
-    client: httpx.AsyncClient, house: House, clock: FakeClock
+    client: httpx2.AsyncClient, house: House, clock: FakeClock
 ) -> None:
     """A new user starts without failures, and so does a user who changes the password."""
     for _ in range(100):
@@ -449,8 +448,8 @@ async def test_limits_can_be_turned_off(at: ClientAt) -> None:
 async def test_two_workers_look_at_hardly_more_guesses_than_one(tmp_path: Path) -> None:
     """Each worker lets in, at a time, half as many tries as may still fail."""
     with running(tmp_path) as server:
-        limits = httpx.Limits(max_connections=40)
-        async with httpx.AsyncClient(base_url=server.url, limits=limits, timeout=60) as client:
+        limits = httpx2.Limits(max_connections=40)
+        async with httpx2.AsyncClient(base_url=server.url, limits=limits, timeout=60) as client:
             answers = await asyncio.gather(*(sign_in(client, "ann", WRONG) for _ in range(40)))
     statuses = Counter(each.status_code for each in answers)
     assert statuses[401] + statuses[429] == 40

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, get_args
 from urllib.parse import quote
 
-import httpx
+import httpx2
 import jsonschema_rs
 import pytest
 from fastapi.routing import APIRoute
@@ -96,13 +96,13 @@ FORMS = list(forms())
 
 
 @pytest.fixture
-async def admin(client: httpx.AsyncClient, house: House) -> Person:
+async def admin(client: httpx2.AsyncClient, house: House) -> Person:
     """Return a user whom every route admits, so that every route reads the bad body."""
     return await signed_in(client, house, "adele", "moderator", "admin")
 
 
 @pytest.fixture
-def send(client: httpx.AsyncClient, admin: Person) -> "Send":
+def send(client: httpx2.AsyncClient, admin: Person) -> "Send":
     """Return a function that sends bytes, as JSON if no other type is given."""
     return Send(client, admin.headers)
 
@@ -111,18 +111,18 @@ def send(client: httpx.AsyncClient, admin: Person) -> "Send":
 class Send:
     """Sends bytes to a route that reads a JSON body."""
 
-    client: httpx.AsyncClient
+    client: httpx2.AsyncClient
     headers: dict[str, str]
 
     async def __call__(
         self, form: Form, content: bytes | AsyncIterable[bytes], **headers: str
-    ) -> httpx.Response:
+    ) -> httpx2.Response:
         """Return the answer."""
         return await self.client.request(
             form.method, form.url, content=content, headers=JSON | self.headers | headers
         )
 
-    async def json(self, form: Form, body: object) -> httpx.Response:
+    async def json(self, form: Form, body: object) -> httpx2.Response:
         """Return the answer to a body that is written as JSON."""
         return await self(form, json.dumps(body).encode())
 
@@ -332,7 +332,7 @@ class Counted:
             yield b" " * self.PIECE
 
 
-async def test_a_body_of_another_type_is_refused(client: httpx.AsyncClient, admin: Person) -> None:
+async def test_a_body_of_another_type_is_refused(client: httpx2.AsyncClient, admin: Person) -> None:
     """Among them are the types that a page of another origin can send without a preflight.
 
     ASVS 3.5.2.
@@ -372,7 +372,7 @@ async def test_the_type_may_be_written_as_the_standard_allows(send: Send) -> Non
 
 
 async def test_a_query_parameter_that_comes_twice_is_refused(
-    client: httpx.AsyncClient, admin: Person
+    client: httpx2.AsyncClient, admin: Person
 ) -> None:
     for route in ROUTES:
         for query in ("a=1&a=2", "a=1&a=1", "a&a", "a=1&b=2&%61=3", "=1&=2"):
@@ -382,7 +382,7 @@ async def test_a_query_parameter_that_comes_twice_is_refused(
 
 
 async def test_every_method_that_a_path_does_not_take_is_answered_405(
-    client: httpx.AsyncClient,
+    client: httpx2.AsyncClient,
 ) -> None:
     """The answer lists the allowed methods; HEAD belongs to GET (RFC 9110, section 15.5.6)."""
     for path in {route.path for route in ROUTES}:
@@ -395,7 +395,7 @@ async def test_every_method_that_a_path_does_not_take_is_answered_405(
             assert (set(allowed), len(allowed)) == (taken, len(taken)), (method, path)
 
 
-async def test_a_path_that_is_not_there_is_answered_404(client: httpx.AsyncClient) -> None:
+async def test_a_path_that_is_not_there_is_answered_404(client: httpx2.AsyncClient) -> None:
     for path in (
         *("/api", "/api/", "/api/auth", "/api/auth/", "/api/auth/signin/", "/api//auth/signin"),
         *("/API/auth/signin", "/api/auth/signin%00", "/api/auth/signin%0a", "/api/auth/signin;a=b"),
@@ -407,12 +407,12 @@ async def test_a_path_that_is_not_there_is_answered_404(client: httpx.AsyncClien
             assert refused(response, 404, (method, path))["code"] == "not_found"
 
 
-async def test_an_address_that_is_too_long_is_answered_414(client: httpx.AsyncClient) -> None:
+async def test_an_address_that_is_too_long_is_answered_414(client: httpx2.AsyncClient) -> None:
     for url in ("/" + "a" * 4096, "/?" + "a" * 4096, "/api/test/all?" + "a=1&" * 1100):
         assert refused(await client.get(url), 414, url[:20])["code"] == "uri_too_long"
 
 
-async def test_headers_that_are_too_large_are_answered_431(client: httpx.AsyncClient) -> None:
+async def test_headers_that_are_too_large_are_answered_431(client: httpx2.AsyncClient) -> None:
     for headers in (
         {"x-large": "a" * 8192},
         {"x-access-token": "a" * 8192},
@@ -423,7 +423,7 @@ async def test_headers_that_are_too_large_are_answered_431(client: httpx.AsyncCl
         assert refused(response, 431, len(headers))["code"] == "headers_too_large"
 
 
-async def test_a_host_that_is_not_ours_is_answered_421(client: httpx.AsyncClient) -> None:
+async def test_a_host_that_is_not_ours_is_answered_421(client: httpx2.AsyncClient) -> None:
     """Health checks call by IP address, so they answer for every host (security.md, section 7)."""
     for host in (
         *("evil.example", "localhost.evil.example", "evil.example:8080", "localhost@evil.example"),
@@ -434,11 +434,11 @@ async def test_a_host_that_is_not_ours_is_answered_421(client: httpx.AsyncClient
         assert (await client.get("/healthz", headers={"Host": host})).status_code == 200
 
 
-async def test_no_host_or_two_are_answered_400(client: httpx.AsyncClient) -> None:
+async def test_no_host_or_two_are_answered_400(client: httpx2.AsyncClient) -> None:
     """RFC 9112, section 3.2, requires it."""
     for hosts in ([], [""], ["localhost", "localhost"], ["localhost", "evil.example"]):
         request = client.build_request("GET", "/api/test/all")
-        request.headers = httpx.Headers([("Host", host) for host in hosts])
+        request.headers = httpx2.Headers([("Host", host) for host in hosts])
         response = await client.send(request)
         assert refused(response, 400, hosts)["code"] == "invalid_request"
 
@@ -450,7 +450,7 @@ async def test_no_host_or_two_are_answered_400(client: httpx.AsyncClient) -> Non
 class Asked:
     """Asks for the user board with given headers."""
 
-    client: httpx.AsyncClient
+    client: httpx2.AsyncClient
 
     async def __call__(self, *headers: tuple[str, str], query: str = "") -> tuple[int, str]:
         """Return the status, and the board's text or the refusal's code."""
@@ -466,7 +466,7 @@ BAD = (401, "token_invalid")
 LET_IN = (200, "User Content.")
 
 
-async def test_tokens_are_read_as_rfc_6750_says(client: httpx.AsyncClient, house: House) -> None:
+async def test_tokens_are_read_as_rfc_6750_says(client: httpx2.AsyncClient, house: House) -> None:
     """A request carries one token, in one header or the same in both.
 
     Anything else is malformed, or counts as no token.
@@ -505,7 +505,7 @@ async def test_tokens_are_read_as_rfc_6750_says(client: httpx.AsyncClient, house
     assert await asked(("Authorization", f"Bearer {ann[:-1]}")) == BAD
 
 
-async def test_a_token_in_the_query_is_never_read(client: httpx.AsyncClient, house: House) -> None:
+async def test_a_token_in_the_query_is_never_read(client: httpx2.AsyncClient, house: House) -> None:
     """RFC 9700, section 4.3.2: URLs end up in browser histories and in logs."""
     ann = (await signed_in(client, house, "ann")).token
     asked = Asked(client)
@@ -533,7 +533,7 @@ async def test_no_text_in_a_field_breaks_the_server(send: Send) -> None:
 
 
 async def test_a_password_is_refused_at_sign_up_or_works_as_it_was_typed(
-    client: httpx.AsyncClient,
+    client: httpx2.AsyncClient,
 ) -> None:
     """A password is not trimmed, cut or changed (ASVS 6.2.8)."""
 
@@ -555,7 +555,7 @@ async def test_a_password_is_refused_at_sign_up_or_works_as_it_was_typed(
 
 
 async def test_no_text_in_an_address_breaks_the_server(
-    client: httpx.AsyncClient, admin: Person
+    client: httpx2.AsyncClient, admin: Person
 ) -> None:
     """The texts are put into path parameters and into the query."""
     paths = {route.path.partition("{")[0] for route in ROUTES if "{" in route.path}
@@ -575,7 +575,7 @@ HEADERS = (
 )
 
 
-async def test_no_text_in_a_header_breaks_the_server(client: httpx.AsyncClient) -> None:
+async def test_no_text_in_a_header_breaks_the_server(client: httpx2.AsyncClient) -> None:
     """The headers also carry bytes that the standards forbid there."""
     for text in (*NAUGHTY, *NAUGHTY_ADDRESSES, *NAUGHTY_COOKIES):
         value = text.encode()
@@ -609,13 +609,13 @@ def batches_of(items: Any, size: int) -> Iterator[Any]:
         yield items[start : start + size]
 
 
-def survived(response: httpx.Response, what: object) -> None:
+def survived(response: httpx2.Response, what: object) -> None:
     """Check that the answer is a 200 or a refusal."""
     if response.status_code != 200:
         refused(response, None, what)
 
 
-def refused(response: httpx.Response, status: int | None, what: object) -> dict[str, Any]:
+def refused(response: httpx2.Response, status: int | None, what: object) -> dict[str, Any]:
     """Check that the answer is a refusal, and return its body. If `status` is None, any 4xx is."""
     assert 400 <= response.status_code < 500, (what, response.status_code, response.text)
     assert status in {None, response.status_code}, (what, response.status_code, response.text)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from gatelodge.app import House
@@ -34,7 +34,7 @@ class SetCookie:
         return next(int(a[8:]) for a in self.attributes if a.startswith("Max-Age="))
 
 
-def cookies_set_by(response: httpx.Response) -> dict[str, SetCookie]:
+def cookies_set_by(response: httpx2.Response) -> dict[str, SetCookie]:
     """Return the cookies that an answer sets, by name."""
     found = {}
     for line in response.headers.get_list("set-cookie"):
@@ -50,10 +50,10 @@ def cookies_set_by(response: httpx.Response) -> dict[str, SetCookie]:
 class Browser:
     """A browser profile with its cookies, under the names that the server gave them."""
 
-    client: httpx.AsyncClient
+    client: httpx2.AsyncClient
     jar: dict[str, str]
 
-    async def send(self, method: str, path: str, **options: Any) -> httpx.Response:
+    async def send(self, method: str, path: str, **options: Any) -> httpx2.Response:
         """Send a request as a page of the server does, and keep the cookies that come back."""
         cookie = "; ".join(f"{name}={value}" for name, value in self.jar.items())
         headers = OURS | ({"Cookie": cookie} if cookie else {}) | options.pop("headers", {})
@@ -65,14 +65,14 @@ class Browser:
                 del self.jar[name]
         return response
 
-    async def sign_in(self, name: str = "ann", **asked: str) -> httpx.Response:
+    async def sign_in(self, name: str = "ann", **asked: str) -> httpx2.Response:
         """Sign in, with cookies if no other delivery is asked for."""
         body = {"username": name, "password": PASSWORD, "delivery": "cookie"} | asked
         return await self.send("POST", "/api/auth/signin", json=body)
 
 
 @pytest.fixture
-async def ann(client: httpx.AsyncClient, house: House) -> Browser:
+async def ann(client: httpx2.AsyncClient, house: House) -> Browser:
     """Return Ann's browser, signed in with cookies."""
     await signed_in(client, house, "ann")
     browser = Browser(client, {})
@@ -94,7 +94,7 @@ async def ann(client: httpx.AsyncClient, house: House) -> Browser:
     indirect=["settings"],
 )
 async def test_tokens_travel_as_the_sign_in_asks(
-    client: httpx.AsyncClient,
+    client: httpx2.AsyncClient,
     house: House,
     asked: dict[str, str],
     in_body: bool,
@@ -115,7 +115,7 @@ async def test_tokens_travel_as_the_sign_in_asks(
 
 
 @pytest.mark.parametrize("delivery", ["", "cookies", "Cookie", 1, ["cookie"], True])
-async def test_another_delivery_is_refused(client: httpx.AsyncClient, delivery: object) -> None:
+async def test_another_delivery_is_refused(client: httpx2.AsyncClient, delivery: object) -> None:
     """The refusal names the field."""
     body = {"username": "ann", "password": PASSWORD, "delivery": delivery}
     response = await client.post("/api/auth/signin", json=body)
@@ -150,7 +150,7 @@ PLAIN = {"Path=/", "HttpOnly", "SameSite=Lax"}
     indirect=["settings"],
 )
 async def test_cookies_are_named_and_bound_as_the_address_allows(
-    client: httpx.AsyncClient, house: House, prefix: str, attributes: set[str]
+    client: httpx2.AsyncClient, house: House, prefix: str, attributes: set[str]
 ) -> None:
     """Sign-in, renewal and sign-out use exactly the same attributes.
 
@@ -176,7 +176,7 @@ async def test_cookies_are_named_and_bound_as_the_address_allows(
     indirect=True,
 )
 async def test_cookies_live_as_long_as_what_they_carry(
-    client: httpx.AsyncClient, house: House, clock: FakeClock
+    client: httpx2.AsyncClient, house: House, clock: FakeClock
 ) -> None:
     """A renewal does not lengthen the session (ASVS 10.4.8)."""
     await signed_in(client, house, "ann")

@@ -4,7 +4,7 @@ import itertools
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from gatelodge.app import House
@@ -96,13 +96,13 @@ def settings(tmp_path: Path, request: pytest.FixtureRequest) -> Settings:
     return hashing_cheaply(Settings(data_dir=tmp_path, **given), request)
 
 
-def is_refused(response: httpx.Response) -> bool:
+def is_refused(response: httpx2.Response) -> bool:
     """Say whether the answer refuses a request of another site."""
     return response.status_code == 403 and response.json()["code"] == "cross_site_request"
 
 
 async def refused(
-    client: httpx.AsyncClient, method: str, path: str, headers: dict[str, str], body: bytes = b""
+    client: httpx2.AsyncClient, method: str, path: str, headers: dict[str, str], body: bytes = b""
 ) -> bool:
     """Say whether a request is refused as one of another site. Check that it then sets nothing."""
     response = await client.request(method, path, headers=headers, content=body)
@@ -114,7 +114,7 @@ async def refused(
 
 @pytest.mark.parametrize("cookies", COOKIES)
 async def test_pages_that_we_know_may_ask_for_changes(
-    client: httpx.AsyncClient, cookies: str
+    client: httpx2.AsyncClient, cookies: str
 ) -> None:
     """These are our own pages, the user's navigation, and configured origins."""
     for (method, path), caller in itertools.product(ROUTES, CALLERS):
@@ -123,7 +123,7 @@ async def test_pages_that_we_know_may_ask_for_changes(
 
 
 @pytest.mark.parametrize("cookies", COOKIES)
-async def test_strangers_may_not_ask_for_changes(client: httpx.AsyncClient, cookies: str) -> None:
+async def test_strangers_may_not_ask_for_changes(client: httpx2.AsyncClient, cookies: str) -> None:
     """At routes without sign-in, strangers are refused even without cookies.
 
     Otherwise they could sign a victim in as another user.
@@ -136,7 +136,7 @@ async def test_strangers_may_not_ask_for_changes(client: httpx.AsyncClient, cook
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)
 async def test_who_says_nothing_of_its_origin_passes_only_without_our_cookies(
-    client: httpx.AsyncClient, method: str, path: str
+    client: httpx2.AsyncClient, method: str, path: str
 ) -> None:
     """Programs send no origin. A browser that sends our cookies always sends one."""
     expected = {name: "gatelodge" in headers.get("Cookie", "") for name, headers in COOKIES.items()}
@@ -145,7 +145,7 @@ async def test_who_says_nothing_of_its_origin_passes_only_without_our_cookies(
 
 
 @pytest.mark.parametrize("body", BODIES)
-async def test_no_kind_of_body_gets_a_stranger_in(client: httpx.AsyncClient, body: str) -> None:
+async def test_no_kind_of_body_gets_a_stranger_in(client: httpx2.AsyncClient, body: str) -> None:
     """The types that a form can send need no preflight (Fetch, section 2.2.2)."""
     headers, content = BODIES[body]
     for (method, path), caller in itertools.product(ROUTES, ("evil", "evil neighbour")):
@@ -154,7 +154,7 @@ async def test_no_kind_of_body_gets_a_stranger_in(client: httpx.AsyncClient, bod
 
 
 @pytest.mark.parametrize("body", ["text", "form", "multipart"])
-async def test_json_routes_read_json_only(client: httpx.AsyncClient, body: str) -> None:
+async def test_json_routes_read_json_only(client: httpx2.AsyncClient, body: str) -> None:
     """This holds for every caller (ASVS 3.5.2).
 
     Sign-out accepts any body, since the check of the origin protects it.
@@ -176,7 +176,7 @@ async def test_json_routes_read_json_only(client: httpx.AsyncClient, body: str) 
     ],
 )
 async def test_a_header_that_comes_twice_is_not_believed(
-    client: httpx.AsyncClient, headers: list[tuple[str, str]]
+    client: httpx2.AsyncClient, headers: list[tuple[str, str]]
 ) -> None:
     """A proxy in between could read the other one of the two."""
     response = await client.post("/api/auth/signout", headers=[*headers, *REFRESH_COOKIE.items()])
@@ -186,7 +186,7 @@ async def test_a_header_that_comes_twice_is_not_believed(
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 @pytest.mark.parametrize("caller", ["evil", "evil, without origin", "evil sandbox"])
 async def test_reading_is_not_refused(
-    client: httpx.AsyncClient, house: House, method: str, caller: str
+    client: httpx2.AsyncClient, house: House, method: str, caller: str
 ) -> None:
     """A link on another site may open a page. Scripts of that site cannot read the answer."""
     await signed_in(client, house, "ann")
@@ -197,7 +197,7 @@ async def test_reading_is_not_refused(
     assert response.headers["cross-origin-resource-policy"] == "same-origin"
 
 
-async def test_a_header_token_needs_no_origin(client: httpx.AsyncClient, house: House) -> None:
+async def test_a_header_token_needs_no_origin(client: httpx2.AsyncClient, house: House) -> None:
     """No page can make a browser send this header without a preflight.
 
     Cookies in the same request are ignored.
@@ -209,7 +209,7 @@ async def test_a_header_token_needs_no_origin(client: httpx.AsyncClient, house: 
         assert response.json()["code"] == "session_not_found"
 
 
-async def test_a_stranger_changes_nothing(client: httpx.AsyncClient, house: House) -> None:
+async def test_a_stranger_changes_nothing(client: httpx2.AsyncClient, house: House) -> None:
     """A stranger has real cookies. The session, the password and the devices stay as they were."""
     await signed_in(client, house, "ann")
     await sign_in_by_cookie(client)
@@ -231,7 +231,7 @@ async def test_a_stranger_changes_nothing(client: httpx.AsyncClient, house: Hous
 
 
 @pytest.mark.parametrize("settings", [{}], indirect=True)
-async def test_other_origins_are_not_let_in_by_default(client: httpx.AsyncClient) -> None:
+async def test_other_origins_are_not_let_in_by_default(client: httpx2.AsyncClient) -> None:
     """Without configured origins there are no CORS headers, and OPTIONS is not allowed."""
     for origin in (OURS, FRIEND, EVIL, "null"):
         for path in ("/api/test/all", "/api/test/user"):
@@ -242,7 +242,7 @@ async def test_other_origins_are_not_let_in_by_default(client: httpx.AsyncClient
         assert cors_headers(response) == {}
 
 
-async def test_a_preflight_of_a_configured_origin_passes(client: httpx.AsyncClient) -> None:
+async def test_a_preflight_of_a_configured_origin_passes(client: httpx2.AsyncClient) -> None:
     """It passes for every path, and allows the headers that it asks for."""
     for path in ("/api/auth/signin", "/api/test/user", "/api/nowhere"):
         response = await preflight(client, FRIEND, path)
@@ -268,7 +268,7 @@ async def test_a_preflight_of_a_configured_origin_passes(client: httpx.AsyncClie
         *("http://app.example", "https://xapp.example", f"{FRIEND}.evil.example"),
     ],
 )
-async def test_any_other_origin_is_not_let_in(client: httpx.AsyncClient, origin: str) -> None:
+async def test_any_other_origin_is_not_let_in(client: httpx2.AsyncClient, origin: str) -> None:
     """Its preflight is refused, and its answers have no CORS headers."""
     response = await preflight(client, origin)
     assert is_refused(response)
@@ -280,7 +280,7 @@ async def test_any_other_origin_is_not_let_in(client: httpx.AsyncClient, origin:
 
 
 async def test_an_options_that_is_no_preflight_is_a_method_like_others(
-    client: httpx.AsyncClient,
+    client: httpx2.AsyncClient,
 ) -> None:
     """A preflight names the method of the request that follows."""
     response = await client.options("/api/auth/signin", headers={"Origin": FRIEND})
@@ -305,7 +305,7 @@ async def test_an_options_that_is_no_preflight_is_a_method_like_others(
     ],
 )
 async def test_a_configured_origin_reads_answers_and_refusals_alike(
-    client: httpx.AsyncClient, method: str, path: str, options: dict[str, Any], status: int
+    client: httpx2.AsyncClient, method: str, path: str, options: dict[str, Any], status: int
 ) -> None:
     """Otherwise its scripts could not tell a refusal from a server that is down."""
     headers = {"Origin": FRIEND} | options.get("headers", {})
@@ -320,7 +320,7 @@ async def test_a_configured_origin_reads_answers_and_refusals_alike(
 
 
 async def test_answers_say_that_they_differ_by_origin(
-    client: httpx.AsyncClient, house: House
+    client: httpx2.AsyncClient, house: House
 ) -> None:
     """A cache may be in between.
 
@@ -334,7 +334,7 @@ async def test_answers_say_that_they_differ_by_origin(
 @pytest.mark.parametrize(
     "settings", [{"profile": "tutorial", "cors_origins": FRIEND}], indirect=True
 )
-async def test_the_tutorials_profile_lets_its_front_ends_in(client: httpx.AsyncClient) -> None:
+async def test_the_tutorials_profile_lets_its_front_ends_in(client: httpx2.AsyncClient) -> None:
     """The profile allows its own front ends and the configured origins, and no others."""
     for origin in (*TUTORIAL_ORIGINS, FRIEND):
         response = await preflight(client, origin)
@@ -348,8 +348,8 @@ async def test_the_tutorials_profile_lets_its_front_ends_in(client: httpx.AsyncC
 
 
 async def preflight(
-    client: httpx.AsyncClient, origin: str, path: str = "/api/auth/signin"
-) -> httpx.Response:
+    client: httpx2.AsyncClient, origin: str, path: str = "/api/auth/signin"
+) -> httpx2.Response:
     """Send the preflight that a browser sends before a request that no form could send."""
     asked = {
         "Origin": origin,
@@ -359,12 +359,12 @@ async def preflight(
     return await client.options(path, headers=asked)
 
 
-def cors_headers(response: httpx.Response) -> dict[str, str]:
+def cors_headers(response: httpx2.Response) -> dict[str, str]:
     """Return the CORS headers of an answer."""
     return {name: value for name, value in response.headers.items() if "access-control" in name}
 
 
-async def sign_in_by_cookie(client: httpx.AsyncClient) -> None:
+async def sign_in_by_cookie(client: httpx2.AsyncClient) -> None:
     """Sign Ann in; the client keeps the cookies."""
     body = {"username": "ann", "password": PASSWORD, "delivery": "cookie"}
     response = await client.post("/api/auth/signin", json=body)

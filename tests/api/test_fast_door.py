@@ -2,7 +2,7 @@
 
 from itertools import product
 
-import httpx
+import httpx2
 import pytest
 
 from gatelodge.app import House, build, create_app
@@ -47,7 +47,7 @@ class Twins:
 
     async def ask(
         self, method: str, target: str, headers: list[tuple[str, str]]
-    ) -> tuple[httpx.Response, bool]:
+    ) -> tuple[httpx2.Response, bool]:
         """Ask both, and check that they agree.
 
         Returns:
@@ -63,9 +63,9 @@ class Twins:
 
     async def _ask(
         self, app: object, method: str, target: str, headers: list[tuple[str, str]]
-    ) -> httpx.Response:
-        transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)  # type: ignore[arg-type]
-        async with httpx.AsyncClient(
+    ) -> httpx2.Response:
+        transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)  # type: ignore[arg-type]
+        async with httpx2.AsyncClient(
             transport=transport, base_url="http://localhost:8080", headers={"accept": "*/*"}
         ) as client:
             client.headers.pop("user-agent")
@@ -86,7 +86,7 @@ class Counted:
         await self._app(scope, receive, send)  # type: ignore[operator]
 
 
-def shown(response: httpx.Response) -> tuple[object, ...]:
+def shown(response: httpx2.Response) -> tuple[object, ...]:
     """Return the parts of an answer that must be equal, in order: all but the request's id."""
     own = response.headers["x-request-id"]
     assert own.startswith("req_")
@@ -101,7 +101,7 @@ def twins(house: House) -> Twins:
 
 
 @pytest.fixture
-async def people(client: httpx.AsyncClient, house: House) -> list[Person]:
+async def people(client: httpx2.AsyncClient, house: House) -> list[Person]:
     """Return a user, a moderator, an admin, a disabled user, and a user who has signed out."""
     await signed_in(client, house, "boss", "admin")
     people = [

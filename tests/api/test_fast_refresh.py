@@ -2,7 +2,7 @@
 
 import json
 
-import httpx
+import httpx2
 import pytest
 
 from gatelodge.app import House, create_app
@@ -68,15 +68,15 @@ def twins(house: House) -> tuple[App, App, list[int]]:
     return first, second, handed_on
 
 
-async def ask(app: App, body: bytes, headers: dict[str, str], query: str = "") -> httpx.Response:
+async def ask(app: App, body: bytes, headers: dict[str, str], query: str = "") -> httpx2.Response:
     """Send one request."""
-    transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)  # type: ignore[arg-type]
-    async with httpx.AsyncClient(transport=transport, base_url="http://localhost:8080") as client:
+    transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)  # type: ignore[arg-type]
+    async with httpx2.AsyncClient(transport=transport, base_url="http://localhost:8080") as client:
         encoded = {name: value.encode() for name, value in headers.items()}
         return await client.post(PATH + query, content=body, headers=encoded)
 
 
-def shown(response: httpx.Response) -> tuple[object, ...]:
+def shown(response: httpx2.Response) -> tuple[object, ...]:
     """Return the parts of an answer that must be equal, in order: all but the request's id."""
     own = response.headers["x-request-id"].encode()
     headers = [(name, value) for name, value in response.headers.raw if name != b"x-request-id"]
@@ -95,7 +95,7 @@ async def test_whatever_is_refused_is_refused_alike(house: House, query: str) ->
             assert shown(first) == shown(second), (headers, body[:40])
 
 
-async def test_a_trade_looks_the_same(house: House, client: httpx.AsyncClient) -> None:
+async def test_a_trade_looks_the_same(house: House, client: httpx2.AsyncClient) -> None:
     """Only the tokens differ, and the fast way answers by itself.
 
     A stolen token ends the session in the same way.
@@ -105,7 +105,7 @@ async def test_a_trade_looks_the_same(house: House, client: httpx.AsyncClient) -
     firsts = [str(person.answer["refreshToken"]) for person in people]
     headers = {"content-type": "application/json"}
 
-    async def trade(token: str, app: App) -> httpx.Response:
+    async def trade(token: str, app: App) -> httpx2.Response:
         return await ask(app, json.dumps({"refreshToken": token}).encode(), headers)
 
     answers = [await trade(token, app) for token, app in zip(firsts, (short, long), strict=True)]

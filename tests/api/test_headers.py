@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass, field
 
-import httpx
+import httpx2
 
 from gatelodge.app import House, create_app
 from tests.support.clock import FakeClock
@@ -34,7 +34,7 @@ class Case:
     content: bytes = b""
     challenge: str | None = None
 
-    async def ask(self, client: httpx.AsyncClient) -> httpx.Response:
+    async def ask(self, client: httpx2.AsyncClient) -> httpx2.Response:
         """Return the answer."""
         return await client.request(
             self.method, self.url, headers=self.headers, content=self.content
@@ -78,7 +78,7 @@ CASES = (
 )
 
 
-async def test_every_answer_carries_the_headers(client: httpx.AsyncClient) -> None:
+async def test_every_answer_carries_the_headers(client: httpx2.AsyncClient) -> None:
     """There are no cookies, no CORS headers, and without TLS no HSTS."""
     for case in CASES:
         response = await case.ask(client)
@@ -98,7 +98,7 @@ async def test_every_answer_carries_the_headers(client: httpx.AsyncClient) -> No
 
 
 async def test_an_answer_to_somebody_carries_the_headers(
-    client: httpx.AsyncClient, house: House
+    client: httpx2.AsyncClient, house: House
 ) -> None:
     """The answers are a sign-in, the user's own data, a board, and a board of another role."""
     ann = await signed_in(client, house, "ann")
@@ -117,8 +117,8 @@ async def test_over_tls_every_answer_says_to_stay_there(house: House) -> None:
     """HSTS is sent only if the public address has TLS (RFC 6797, section 7.2)."""
     settings = house.settings.model_copy(update={"public_url": "https://id.example"})
     app = create_app(house.replaced(settings=settings))
-    transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="https://id.example") as client:
+    transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
+    async with httpx2.AsyncClient(transport=transport, base_url="https://id.example") as client:
         for case in CASES:
             response = await case.ask(client)
             assert response.status_code == case.status
@@ -126,7 +126,7 @@ async def test_over_tls_every_answer_says_to_stay_there(house: House) -> None:
             assert response.headers.get_list("strict-transport-security") == [HSTS]
 
 
-async def test_public_keys_may_be_kept_and_read_from_anywhere(client: httpx.AsyncClient) -> None:
+async def test_public_keys_may_be_kept_and_read_from_anywhere(client: httpx2.AsyncClient) -> None:
     response = await client.get("/.well-known/jwks.json")
 
     assert response.headers.get_list("cache-control") == ["public, max-age=300"]
@@ -134,7 +134,7 @@ async def test_public_keys_may_be_kept_and_read_from_anywhere(client: httpx.Asyn
     assert response.headers["x-content-type-options"] == "nosniff"
 
 
-async def test_a_request_id_is_ours_alone(client: httpx.AsyncClient) -> None:
+async def test_a_request_id_is_ours_alone(client: httpx2.AsyncClient) -> None:
     """A caller cannot make two requests look like one in the log, or write into the log."""
     ids = set()
     for _ in range(8):
@@ -146,7 +146,7 @@ async def test_a_request_id_is_ours_alone(client: httpx.AsyncClient) -> None:
 
 
 async def test_what_nobody_foresaw_is_answered_with_a_bare_500(
-    client: httpx.AsyncClient, house: House, clock: FakeClock
+    client: httpx2.AsyncClient, house: House, clock: FakeClock
 ) -> None:
     """The answer has a code, a message and the request's id, and no details (ASVS 16.5.1).
 
@@ -171,13 +171,13 @@ async def test_what_nobody_foresaw_is_answered_with_a_bare_500(
 
 def test_the_real_server_does_not_tell_its_version(server: Server) -> None:
     for path in ("/", "/nowhere", "/api/auth/me"):
-        response = httpx.get(server.url + path)
+        response = httpx2.get(server.url + path)
         assert_headers(response)
         for name in ("server", "via", "x-powered-by"):
             assert not re.search(r"\d", response.headers.get(name, ""))
 
 
-def assert_headers(response: httpx.Response) -> None:
+def assert_headers(response: httpx2.Response) -> None:
     """Check that each header is there exactly once."""
     for name, value in ON_EVERY_ANSWER.items():
         assert response.headers.get_list(name) == [value], name

@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from tests.support.server import Server
@@ -36,7 +36,7 @@ class Visit:
 
     def make(self) -> None:
         """Send all requests."""
-        with httpx.Client(base_url=self.server.url) as self.client:
+        with httpx2.Client(base_url=self.server.url) as self.client:
             self.sign_up_and_in()
             self.use_tokens()
             self.go_wrong()
@@ -99,15 +99,15 @@ class Visit:
                 connection.settimeout(5)
                 connection.recv(65536)
 
-    def post(self, door: str, body: object) -> httpx.Response:
+    def post(self, door: str, body: object) -> httpx2.Response:
         """Send JSON to a route under `/api/auth`."""
         return self.noted(self.client.post(f"/api/auth/{door}", json=body))
 
-    def get(self, url: str, headers: dict[str, str] | None = None) -> httpx.Response:
+    def get(self, url: str, headers: dict[str, str] | None = None) -> httpx2.Response:
         """Send a GET request."""
         return self.noted(self.client.get(url, headers=headers))
 
-    def noted(self, response: httpx.Response) -> httpx.Response:
+    def noted(self, response: httpx2.Response) -> httpx2.Response:
         """Remember the request's id, and return the answer."""
         self.request_ids.append(response.headers["x-request-id"])
         return response

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from gatelodge.app import House
@@ -24,7 +24,7 @@ def settings(tmp_path: Path, request: pytest.FixtureRequest) -> Settings:
     return hashing_cheaply(Settings(data_dir=tmp_path, cors_origins=FRIEND), request)
 
 
-async def noted(client: httpx.AsyncClient, method: str, path: str, **options: Any) -> Any:
+async def noted(client: httpx2.AsyncClient, method: str, path: str, **options: Any) -> Any:
     """Send a request that is refused, and return its log line.
 
     There is exactly one line, and it has the request's id of the answer.
@@ -35,7 +35,7 @@ async def noted(client: httpx.AsyncClient, method: str, path: str, **options: An
     assert line["request_id"] == response.headers["x-request-id"]
     assert (line["outcome"], line["ip"], line["target"]) == ("refused", "127.0.0.1", None)
     assert (line["code"], line["path"]) == (response.json()["code"], path.partition("?")[0][:256])
-    assert line["user_agent"].startswith("python-httpx/")
+    assert line["user_agent"].startswith("python-httpx2/")
     return line
 
 
@@ -49,7 +49,7 @@ async def noted(client: httpx.AsyncClient, method: str, path: str, **options: An
     ],
 )
 async def test_a_missing_role_is_logged_with_the_user_who_lacks_it(
-    client: httpx.AsyncClient, house: House, path: str, code: str
+    client: httpx2.AsyncClient, house: House, path: str, code: str
 ) -> None:
     """The token comes by header or by cookie. The fast door answers, or the route behind it."""
     ann = await signed_in(client, house, "ann")
@@ -62,7 +62,7 @@ async def test_a_missing_role_is_logged_with_the_user_who_lacks_it(
         assert "page" not in line
 
 
-async def test_a_sign_up_that_asks_for_a_role_is_logged(client: httpx.AsyncClient) -> None:
+async def test_a_sign_up_that_asks_for_a_role_is_logged(client: httpx2.AsyncClient) -> None:
     wanted = {"username": "eve", "email": "eve@example.com", "password": PASSWORD}
     line = await noted(client, "POST", "/api/auth/signup", json=wanted | {"roles": ["admin"]})
     assert (line["code"], line["actor"]) == ("role_not_grantable", None)
@@ -82,14 +82,14 @@ async def test_a_sign_up_that_asks_for_a_role_is_logged(client: httpx.AsyncClien
     ],
 )
 async def test_a_request_of_another_site_is_logged_with_its_origin(
-    client: httpx.AsyncClient, method: str, path: str, headers: dict[str, str]
+    client: httpx2.AsyncClient, method: str, path: str, headers: dict[str, str]
 ) -> None:
     """Preflights are logged too, and so are requests that reach no route."""
     line = await noted(client, method, path, headers=headers | {"Origin": EVIL})
     assert (line["code"], line["actor"], line["page"]) == ("cross_site_request", None, EVIL)
 
 
-async def test_a_stranger_cannot_fill_the_log(client: httpx.AsyncClient) -> None:
+async def test_a_stranger_cannot_fill_the_log(client: httpx2.AsyncClient) -> None:
     origin = "https://" + "e" * 3000
     line = await noted(client, "OPTIONS", "/" + "x" * 3000, headers=PREFLIGHT | {"Origin": origin})
     assert (len(line["page"]), len(line["path"])) == (256, 256)
@@ -107,14 +107,14 @@ async def test_a_stranger_cannot_fill_the_log(client: httpx.AsyncClient) -> None
     ],
 )
 async def test_a_request_that_is_let_in_or_only_lacks_a_token_is_not_logged(
-    client: httpx.AsyncClient, method: str, path: str, headers: dict[str, str]
+    client: httpx2.AsyncClient, method: str, path: str, headers: dict[str, str]
 ) -> None:
     with lines_logged() as lines:
         await client.request(method, path, headers=headers)
     assert lines == []
 
 
-async def test_every_event_says_what_came_of_it(client: httpx.AsyncClient, house: House) -> None:
+async def test_every_event_says_what_came_of_it(client: httpx2.AsyncClient, house: House) -> None:
     with lines_logged() as lines:
         ann = await signed_in_by_the_door(client, house, "ann")
         first = ann.answer["refreshToken"]

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 from prometheus_client import CONTENT_TYPE_LATEST
 
@@ -19,7 +19,7 @@ def settings(tmp_path: Path, request: pytest.FixtureRequest) -> Settings:
     return hashing_cheaply(Settings(data_dir=tmp_path, metrics_token=TOKEN), request)
 
 
-async def test_a_scraper_with_the_token_reads_the_numbers(client: httpx.AsyncClient) -> None:
+async def test_a_scraper_with_the_token_reads_the_numbers(client: httpx2.AsyncClient) -> None:
     response = await client.get("/metrics", headers={"Authorization": f"Bearer {TOKEN}"})
     assert response.status_code == 200
     assert response.headers["content-type"] == CONTENT_TYPE_LATEST
@@ -31,7 +31,7 @@ async def test_a_scraper_with_the_token_reads_the_numbers(client: httpx.AsyncCli
     "presented", ["", "Bearer", "Bearer x", f"Bearer {TOKEN}x", f"Basic {TOKEN}"]
 )
 async def test_nobody_reads_the_numbers_without_the_token(
-    client: httpx.AsyncClient, presented: str
+    client: httpx2.AsyncClient, presented: str
 ) -> None:
     response = await client.get("/metrics", headers={"Authorization": presented})
     assert response.status_code in {400, 404}

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, settings
@@ -70,7 +70,7 @@ def admin(server: Server) -> dict[str, str]:
     arguments = ("user", "create", "adele", "adele@example.com", *roles, "--password-stdin")
     assert server.command(*arguments, typed=f"{PASSWORD}\n").returncode == 0
     body = {"username": "adele", "password": PASSWORD}
-    answer = httpx.post(f"{server.url}/api/auth/signin", json=body).json()
+    answer = httpx2.post(f"{server.url}/api/auth/signin", json=body).json()
     return {"Authorization": f"Bearer {answer['accessToken']}"}
 
 
@@ -135,5 +135,5 @@ def test_the_document_says_of_every_operation_how_it_refuses() -> None:
 
 
 def test_the_command_prints_the_document_that_the_server_serves(server: Server) -> None:
-    served = httpx.get(f"{server.url}/api/openapi.json").json()
+    served = httpx2.get(f"{server.url}/api/openapi.json").json()
     assert json.loads(server.command("openapi").stdout) == served == DOCUMENT

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
 from gatelodge.app import House, create_app
@@ -66,9 +66,9 @@ def settings(tmp_path: Path, request: pytest.FixtureRequest) -> Settings:
 
 async def test_sessions_and_events_remember_who_asked(house: House) -> None:
     """They have the address of the client, not of the proxy."""
-    transport = httpx.ASGITransport(app=create_app(house), client=("10.0.0.1", 50000))
+    transport = httpx2.ASGITransport(app=create_app(house), client=("10.0.0.1", 50000))
     forwarded = {"X-Forwarded-For": "192.0.2.1, 198.51.100.9"}
-    async with httpx.AsyncClient(
+    async with httpx2.AsyncClient(
         transport=transport, base_url="http://localhost:8080", headers=forwarded
     ) as client:
         ann = Person("ann", client)

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
 from tests.support.crowd import Crowd, sign_up
@@ -78,14 +78,14 @@ async def one_winner(
     return winner
 
 
-async def warm_up(client: httpx.AsyncClient) -> None:
+async def warm_up(client: httpx2.AsyncClient) -> None:
     """Open all connections, so that all requests are sent in one instant."""
     await asyncio.gather(*(client.get("/healthz") for _ in range(CROWD)))
 
 
 async def can_sign_in(server: Server, name: str) -> bool:
     """Say whether this user can sign in."""
-    async with httpx.AsyncClient(base_url=server.url) as client:
+    async with httpx2.AsyncClient(base_url=server.url) as client:
         response = await client.post(
             "/api/auth/signin", json={"username": name, "password": PASSWORD}
         )

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
 from gatelodge.ids import SessionId
@@ -70,7 +70,7 @@ async def test_parallel_requests_of_a_browser_renew_its_session_once(
             assert (session.generation, session.revoked_at) == (round_number, None)
 
 
-async def signed_up(client: httpx.AsyncClient) -> Person:
+async def signed_up(client: httpx2.AsyncClient) -> Person:
     """Return a user who has signed up."""
     ann = Person("ann", client)
     assert (await ann.sign_up()).status_code == 200
@@ -82,13 +82,13 @@ async def session_of(person: Person) -> SessionId:
     return SessionId((await person.get("/api/auth/me")).json()["session"]["id"])
 
 
-async def session_of_cookies(client: httpx.AsyncClient, cookies: dict[str, str]) -> SessionId:
+async def session_of_cookies(client: httpx2.AsyncClient, cookies: dict[str, str]) -> SessionId:
     """Return the id of the session that these cookies belong to."""
     answer = await client.get("/api/auth/me", headers=header_of(cookies))
     return SessionId(answer.json()["session"]["id"])
 
 
-async def sign_in_by_cookie(client: httpx.AsyncClient) -> dict[str, str]:
+async def sign_in_by_cookie(client: httpx2.AsyncClient) -> dict[str, str]:
     """Return the cookies that a browser holds after signing in."""
     wanted = {"username": "ann", "password": PASSWORD, "delivery": "cookie"}
     answer = await client.post("/api/auth/signin", json=wanted)
@@ -96,7 +96,7 @@ async def sign_in_by_cookie(client: httpx.AsyncClient) -> dict[str, str]:
     return dict(answer.cookies)
 
 
-async def refreshed(client: httpx.AsyncClient, token: str) -> str:
+async def refreshed(client: httpx2.AsyncClient, token: str) -> str:
     """Trade a refresh token, and return the next one."""
     answer = await client.post("/api/auth/refresh", json={"refreshToken": token})
     assert answer.status_code == 200, answer.text
@@ -104,8 +104,8 @@ async def refreshed(client: httpx.AsyncClient, token: str) -> str:
 
 
 async def visited(
-    client: httpx.AsyncClient, cookies: dict[str, str], number: int
-) -> httpx.Response:
+    client: httpx2.AsyncClient, cookies: dict[str, str], number: int
+) -> httpx2.Response:
     """Ask for a board. Every other tab sends no access cookie, as if the browser had dropped it."""
     left = cookies if number % 2 else {REFRESH: cookies[REFRESH]}
     return await client.get("/api/test/user", headers=header_of(left))
@@ -123,6 +123,6 @@ async def kept(stores: Stores, session_id: SessionId) -> Session:
     return session
 
 
-async def warm_up(client: httpx.AsyncClient) -> None:
+async def warm_up(client: httpx2.AsyncClient) -> None:
     """Open all connections, so that all requests are sent in one instant."""
     await asyncio.gather(*(client.get("/healthz") for _ in range(CROWD)))

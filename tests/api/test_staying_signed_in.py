@@ -3,7 +3,7 @@
 import asyncio
 from datetime import timedelta
 
-import httpx
+import httpx2
 import pytest
 
 from gatelodge.app import House
@@ -14,18 +14,18 @@ from tests.support.people import PASSWORD, Person, signed_in
 GRACE = timedelta(seconds=10)
 
 
-async def refresh(client: httpx.AsyncClient, token: object) -> httpx.Response:
+async def refresh(client: httpx2.AsyncClient, token: object) -> httpx2.Response:
     """Trade a refresh token."""
     return await client.post("/api/auth/refresh", json={"refreshToken": token})
 
 
-def code_of(response: httpx.Response) -> tuple[int, str]:
+def code_of(response: httpx2.Response) -> tuple[int, str]:
     """Return status and code of a refusal."""
     return response.status_code, response.json()["code"]
 
 
 async def test_a_refresh_token_is_traded_for_the_next(
-    client: httpx.AsyncClient, house: House, clock: FakeClock
+    client: httpx2.AsyncClient, house: House, clock: FakeClock
 ) -> None:
     """Each trade brings a working access token and another refresh token."""
     ann = await signed_in(client, house, "ann")
@@ -44,7 +44,7 @@ async def test_a_refresh_token_is_traded_for_the_next(
 
 
 async def test_parallel_tabs_and_lost_replies_get_the_same_successor(
-    client: httpx.AsyncClient, house: House, clock: FakeClock
+    client: httpx2.AsyncClient, house: House, clock: FakeClock
 ) -> None:
     """Within the grace, all of them get the same bytes."""
     ann = await signed_in(client, house, "ann")
@@ -59,7 +59,7 @@ async def test_parallel_tabs_and_lost_replies_get_the_same_successor(
 
 @pytest.mark.parametrize("trades", [1, 2])
 async def test_an_older_token_ends_the_session(
-    client: httpx.AsyncClient, house: House, clock: FakeClock, trades: int
+    client: httpx2.AsyncClient, house: House, clock: FakeClock, trades: int
 ) -> None:
     """A token counts as stolen after its grace, or once the session was traded twice since.
 
@@ -79,7 +79,7 @@ async def test_an_older_token_ends_the_session(
 
 
 async def test_sessions_expire_idle_and_for_good(
-    client: httpx.AsyncClient, house: House, clock: FakeClock
+    client: httpx2.AsyncClient, house: House, clock: FakeClock
 ) -> None:
     """A session ends after fourteen days without use, and after thirty days in any case."""
     ann = await signed_in(client, house, "ann")
@@ -98,7 +98,7 @@ async def test_sessions_expire_idle_and_for_good(
 
 
 async def test_a_forged_token_is_refused_before_any_database_read(
-    client: httpx.AsyncClient, house: House
+    client: httpx2.AsyncClient, house: House
 ) -> None:
     """While the database is closed, a forged token is still refused."""
     ann = await signed_in(client, house, "ann")
@@ -109,7 +109,7 @@ async def test_a_forged_token_is_refused_before_any_database_read(
     assert code_of(await refresh(client, real)) == (503, "store_unavailable")
 
 
-async def test_other_kinds_of_token_are_not_taken(client: httpx.AsyncClient, house: House) -> None:
+async def test_other_kinds_of_token_are_not_taken(client: httpx2.AsyncClient, house: House) -> None:
     """A refresh token opens no board. An access token cannot be traded."""
     ann = await signed_in(client, house, "ann")
     assert code_of(await refresh(client, ann.token)) == (401, "refresh_token_invalid")
@@ -122,7 +122,7 @@ async def test_other_kinds_of_token_are_not_taken(client: httpx.AsyncClient, hou
 
 
 async def test_ten_thousand_refreshes_leave_one_record(
-    client: httpx.AsyncClient, house: House, clock: FakeClock
+    client: httpx2.AsyncClient, house: House, clock: FakeClock
 ) -> None:
     """There is still one session, and no trade adds an event."""
     ann = await signed_in(client, house, "ann")
@@ -139,7 +139,7 @@ async def test_ten_thousand_refreshes_leave_one_record(
     assert await house.sessions.sweep() == 1  # there was one record in all, live or not
 
 
-async def test_signing_out_counts_at_once(client: httpx.AsyncClient, house: House) -> None:
+async def test_signing_out_counts_at_once(client: httpx2.AsyncClient, house: House) -> None:
     """Both tokens are refused at once. Signing out again does no harm."""
     ann = await signed_in(client, house, "ann")
     for _ in range(3):
@@ -158,7 +158,7 @@ async def test_signing_out_counts_at_once(client: httpx.AsyncClient, house: Hous
     "body", [b"", b"{}", b"[]", b"nonsense", b'{"everywhere": "yes"}', b"\xff\xfe", b"null"]
 )
 async def test_signing_out_takes_any_body(
-    client: httpx.AsyncClient, house: House, body: bytes
+    client: httpx2.AsyncClient, house: House, body: bytes
 ) -> None:
     """The answer is 200, with or without a token."""
     ann = await signed_in(client, house, "ann")
@@ -171,7 +171,7 @@ async def test_signing_out_takes_any_body(
 
 
 async def test_signing_out_by_the_refresh_token_alone(
-    client: httpx.AsyncClient, house: House, clock: FakeClock
+    client: httpx2.AsyncClient, house: House, clock: FakeClock
 ) -> None:
     """The access token is expired, and only the refresh token is sent."""
     ann = await signed_in(client, house, "ann")
@@ -181,7 +181,7 @@ async def test_signing_out_by_the_refresh_token_alone(
     assert code_of(await refresh(client, ann.answer["refreshToken"]))[0] == 401
 
 
-async def test_signing_out_everywhere(client: httpx.AsyncClient, house: House) -> None:
+async def test_signing_out_everywhere(client: httpx2.AsyncClient, house: House) -> None:
     """Every device of this user is signed out, and no device of another user."""
     bob = await signed_in(client, house, "bob")
     ann = await signed_in(client, house, "ann")
@@ -196,7 +196,7 @@ async def test_signing_out_everywhere(client: httpx.AsyncClient, house: House) -
 
 @pytest.mark.parametrize("trades", [1, 2])
 async def test_signing_out_everywhere_takes_no_old_refresh_token(
-    client: httpx.AsyncClient, house: House, clock: FakeClock, trades: int
+    client: httpx2.AsyncClient, house: House, clock: FakeClock, trades: int
 ) -> None:
     """A copied token ends its own session, as at a refresh, and no other one.
 
@@ -225,7 +225,7 @@ async def test_signing_out_everywhere_takes_no_old_refresh_token(
 
 
 async def test_signing_out_everywhere_by_a_refresh_token_within_its_grace(
-    client: httpx.AsyncClient, house: House
+    client: httpx2.AsyncClient, house: House
 ) -> None:
     """The answer to a trade was lost, and the owner signs out with the token from before."""
     ann = await signed_in(client, house, "ann")
@@ -243,7 +243,7 @@ async def test_signing_out_everywhere_by_a_refresh_token_within_its_grace(
 
 
 async def test_an_access_token_signs_out_everywhere_whatever_comes_with_it(
-    client: httpx.AsyncClient, house: House
+    client: httpx2.AsyncClient, house: House
 ) -> None:
     """The access token alone is enough. An old refresh token beside it is still recorded."""
     ann = await signed_in(client, house, "ann")
@@ -262,7 +262,7 @@ async def test_an_access_token_signs_out_everywhere_whatever_comes_with_it(
     assert events.count("session.ended_everywhere") == 1
 
 
-async def test_own_devices(client: httpx.AsyncClient, house: House, clock: FakeClock) -> None:
+async def test_own_devices(client: httpx2.AsyncClient, house: House, clock: FakeClock) -> None:
     """Devices are listed in pages, the newest first, and each can be ended.
 
     A user cannot even see devices of other users.
@@ -298,7 +298,7 @@ async def test_own_devices(client: httpx.AsyncClient, house: House, clock: FakeC
 
 
 async def test_devices_too_long_unused_are_not_listed(
-    client: httpx.AsyncClient, house: House, clock: FakeClock
+    client: httpx2.AsyncClient, house: House, clock: FakeClock
 ) -> None:
     """A device leaves the list in the moment in which it would have to sign in again."""
     ann = await signed_in(client, house, "ann")
@@ -313,7 +313,7 @@ async def test_devices_too_long_unused_are_not_listed(
 
 
 @pytest.mark.parametrize("query", ["limit=0", "limit=201", "limit=x", "cursor=%FF", "cursor=é"])
-async def test_a_bad_page_is_refused(client: httpx.AsyncClient, house: House, query: str) -> None:
+async def test_a_bad_page_is_refused(client: httpx2.AsyncClient, house: House, query: str) -> None:
     """The refusal has a code, and is never a 500."""
     ann = await signed_in(client, house, "ann")
     response = await ann.get(f"/api/auth/sessions?{query}")
@@ -321,7 +321,7 @@ async def test_a_bad_page_is_refused(client: httpx.AsyncClient, house: House, qu
 
 
 async def test_changing_the_password_ends_every_other_session(
-    client: httpx.AsyncClient, house: House
+    client: httpx2.AsyncClient, house: House
 ) -> None:
     """The session that changed it goes on, with its old access token and with the new tokens."""
     ann = await signed_in(client, house, "ann")
@@ -350,7 +350,7 @@ async def test_changing_the_password_ends_every_other_session(
 
 
 async def test_a_password_change_beside_a_refresh_brings_the_current_token(
-    client: httpx.AsyncClient, house: House, clock: FakeClock
+    client: httpx2.AsyncClient, house: House, clock: FakeClock
 ) -> None:
     """Another tab trades the refresh token while the password is hashed.
 
@@ -367,7 +367,7 @@ async def test_a_password_change_beside_a_refresh_brings_the_current_token(
     assert (await refresh(client, changed.tokens.refresh_token)).status_code == 200
 
 
-async def test_a_user_who_is_gone_is_signed_out(client: httpx.AsyncClient, house: House) -> None:
+async def test_a_user_who_is_gone_is_signed_out(client: httpx2.AsyncClient, house: House) -> None:
     """Once the user is deleted, neither token is accepted."""
     ann = await signed_in(client, house, "ann")
     user = await house.accounts.get_by_username("ann")
@@ -377,7 +377,7 @@ async def test_a_user_who_is_gone_is_signed_out(client: httpx.AsyncClient, house
 
 
 async def test_the_tutorials_refresh_route_speaks_its_words(
-    client: httpx.AsyncClient, house: House, clock: FakeClock
+    client: httpx2.AsyncClient, house: House, clock: FakeClock
 ) -> None:
     """Outside the tutorial's profile, this route rotates the token like our own route."""
     ann = await signed_in(client, house, "ann")

@@ -3,7 +3,7 @@
 import asyncio
 from datetime import timedelta
 
-import httpx
+import httpx2
 import pytest
 
 from gatelodge.app import House
@@ -14,13 +14,13 @@ from tests.support.people import PASSWORD, Person, signed_in
 ANN = {"username": "ann", "email": "ann@example.com", "password": PASSWORD}
 
 
-async def sign_up(client: httpx.AsyncClient, **changes: object) -> httpx.Response:
+async def sign_up(client: httpx2.AsyncClient, **changes: object) -> httpx2.Response:
     """Sign up as Ann, with these changes."""
     return await client.post("/api/auth/signup", json=ANN | changes)
 
 
 async def test_a_newcomer_signs_up_signs_in_and_sees_the_boards(
-    client: httpx.AsyncClient, house: House
+    client: httpx2.AsyncClient, house: House
 ) -> None:
     """These are the steps of the tutorial, from the first page to the last."""
     response = await sign_up(client)
@@ -53,7 +53,7 @@ async def test_a_newcomer_signs_up_signs_in_and_sees_the_boards(
 
 
 async def test_boards_refuse_with_the_words_and_codes_the_clients_know(
-    client: httpx.AsyncClient, house: House, clock: FakeClock
+    client: httpx2.AsyncClient, house: House, clock: FakeClock
 ) -> None:
     """No token: 403. Bad or expired token: 401. Missing role: 403."""
     ann = await signed_in(client, house, "ann")
@@ -81,7 +81,7 @@ async def test_boards_refuse_with_the_words_and_codes_the_clients_know(
     )
 
 
-async def test_the_public_board_ignores_a_bad_token(client: httpx.AsyncClient) -> None:
+async def test_the_public_board_ignores_a_bad_token(client: httpx2.AsyncClient) -> None:
     """Some clients send whatever token they have."""
     for headers in ({}, {"x-access-token": "nonsense"}, {"Authorization": "Bearer a b c"}):
         response = await client.get("/api/test/all", headers=headers)
@@ -89,7 +89,7 @@ async def test_the_public_board_ignores_a_bad_token(client: httpx.AsyncClient) -
 
 
 async def test_two_different_tokens_at_once_are_refused(
-    client: httpx.AsyncClient, house: House
+    client: httpx2.AsyncClient, house: House
 ) -> None:
     """RFC 6750, section 2: a client must not use more than one way to send a token."""
     ann = await signed_in(client, house, "ann")
@@ -126,7 +126,7 @@ async def test_two_different_tokens_at_once_are_refused(
     ],
 )
 async def test_sign_up_refuses_in_the_tutorials_order(
-    client: httpx.AsyncClient, changes: dict[str, object], status: int, message: str
+    client: httpx2.AsyncClient, changes: dict[str, object], status: int, message: str
 ) -> None:
     """The username is checked first, then the e-mail address, then the roles."""
     assert (await sign_up(client)).status_code == 200
@@ -136,7 +136,7 @@ async def test_sign_up_refuses_in_the_tutorials_order(
 
 @pytest.mark.parametrize("roles", [["admin"], ["moderator"], ["user", "admin"]])
 async def test_nobody_makes_themselves_an_admin(
-    client: httpx.AsyncClient, house: House, roles: list[str]
+    client: httpx2.AsyncClient, house: House, roles: list[str]
 ) -> None:
     """The tutorial allows it. Here it is refused, and no user is created."""
     response = await sign_up(client, roles=roles)
@@ -146,7 +146,7 @@ async def test_nobody_makes_themselves_an_admin(
 
 @pytest.mark.parametrize("roles", [None, [], ["user"], ["user", "user"]])
 async def test_everybody_who_signs_up_is_a_user(
-    client: httpx.AsyncClient, house: House, roles: list[str] | None
+    client: httpx2.AsyncClient, house: House, roles: list[str] | None
 ) -> None:
     """The role is granted once, whether `roles` is missing, null, empty or given."""
     assert (await sign_up(client, roles=roles)).status_code == 200
@@ -154,7 +154,7 @@ async def test_everybody_who_signs_up_is_a_user(
 
 
 async def test_unknown_user_wrong_password_and_disabled_user_look_alike(
-    client: httpx.AsyncClient, house: House
+    client: httpx2.AsyncClient, house: House
 ) -> None:
     """All three get the same refusal, with the same headers."""
     ann = await signed_in(client, house, "ann")
@@ -178,7 +178,7 @@ async def test_unknown_user_wrong_password_and_disabled_user_look_alike(
 
 
 async def test_a_change_by_the_operator_counts_on_the_next_request(
-    client: httpx.AsyncClient, house: House
+    client: httpx2.AsyncClient, house: House
 ) -> None:
     """The token was issued before the role was taken, or before the user was disabled."""
     await signed_in(client, house, "boss", "admin")
@@ -198,7 +198,7 @@ async def test_a_change_by_the_operator_counts_on_the_next_request(
     assert (await ann.get("/api/test/user")).status_code == 200
 
 
-async def test_me_says_who_calls(client: httpx.AsyncClient, house: House) -> None:
+async def test_me_says_who_calls(client: httpx2.AsyncClient, house: House) -> None:
     """The answer has the name, the address, the roles, the permissions and the session."""
     ann = await signed_in(client, house, "ann", "moderator")
     me = (await ann.get("/api/auth/me")).json()
@@ -213,7 +213,7 @@ async def test_me_says_who_calls(client: httpx.AsyncClient, house: House) -> Non
 
 @pytest.mark.real_hash
 async def test_fifty_sign_ups_of_one_name_make_one_user(
-    client: httpx.AsyncClient, house: House
+    client: httpx2.AsyncClient, house: House
 ) -> None:
     """The unique index decides, in one process too."""
     answers = await asyncio.gather(
@@ -228,14 +228,14 @@ async def test_fifty_sign_ups_of_one_name_make_one_user(
     assert len(await house.stores.users.list_users(after=None, limit=10)) == 1
 
 
-async def test_the_root_greets(client: httpx.AsyncClient) -> None:
+async def test_the_root_greets(client: httpx2.AsyncClient) -> None:
     """The server of the tutorial does so too."""
     response = await client.get("/", headers={"accept": "application/json"})
     assert response.json()["message"].startswith("Welcome to")
 
 
 async def test_a_person_of_another_name_is_another_person(
-    client: httpx.AsyncClient, house: House
+    client: httpx2.AsyncClient, house: House
 ) -> None:
     """Two users have two different ids."""
     ann = await signed_in(client, house, "ann")

@@ -4,7 +4,7 @@ from datetime import timedelta
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
-import httpx
+import httpx2
 import pytest
 
 from gatelodge.app import House, create_app
@@ -30,7 +30,7 @@ def settings(tmp_path: Path, request: pytest.FixtureRequest) -> Settings:
 
 
 @pytest.fixture
-async def ann(client: httpx.AsyncClient, house: House) -> Person:
+async def ann(client: httpx2.AsyncClient, house: House) -> Person:
     """Return Ann, a moderator who is signed in."""
     return await signed_in(client, house, "ann", "moderator")
 
@@ -40,13 +40,13 @@ def forwarded(uri: str, *, host: str = "localhost:8080", proto: str = "http") ->
     return {"X-Forwarded-Proto": proto, "X-Forwarded-Host": host, "X-Forwarded-Uri": uri}
 
 
-async def cookies_of(client: httpx.AsyncClient) -> dict[str, str]:
+async def cookies_of(client: httpx2.AsyncClient) -> dict[str, str]:
     """Sign Ann in with cookies, and return the cookies."""
     body = {"username": "ann", "password": PASSWORD, "delivery": "cookie"}
     return taken(client, await client.post("/api/auth/signin", json=body))
 
 
-def taken(client: httpx.AsyncClient, response: httpx.Response) -> dict[str, str]:
+def taken(client: httpx2.AsyncClient, response: httpx2.Response) -> dict[str, str]:
     """Return the cookies that an answer sets, and remove them from the client."""
     client.cookies.clear()
     lines = response.headers.get_list("set-cookie")
@@ -168,7 +168,9 @@ async def test_a_role_that_is_taken_away_is_missed_at_once(ann: Person, house: H
 # Redirects to the sign-in page
 
 
-async def asked_by_a_browser(client: httpx.AsyncClient, headers: dict[str, str]) -> httpx.Response:
+async def asked_by_a_browser(
+    client: httpx2.AsyncClient, headers: dict[str, str]
+) -> httpx2.Response:
     """Return the answer to a browser's request that asks to be redirected."""
     return await client.get("/api/auth/verify?redirect=1", headers=BROWSER | headers)
 
@@ -183,7 +185,7 @@ async def asked_by_a_browser(client: httpx.AsyncClient, headers: dict[str, str])
     ],
 )
 async def test_a_browser_is_led_to_the_sign_in_page_and_then_back(
-    client: httpx.AsyncClient, headers: dict[str, str], back: str
+    client: httpx2.AsyncClient, headers: dict[str, str], back: str
 ) -> None:
     response = await asked_by_a_browser(client, headers)
 
@@ -220,7 +222,7 @@ async def test_a_browser_is_led_to_the_sign_in_page_and_then_back(
     ids=str,
 )
 async def test_no_other_address_becomes_the_return_address(
-    client: httpx.AsyncClient, headers: dict[str, str]
+    client: httpx2.AsyncClient, headers: dict[str, str]
 ) -> None:
     """Among them are other hosts, ports and schemes, and paths that browsers read as a host."""
     encoded = {name: value.encode() for name, value in headers.items()}
@@ -266,7 +268,7 @@ async def test_a_line_end_in_an_address_splits_no_header(house: House) -> None:
 
 
 async def test_only_a_browser_that_the_proxy_asks_for_is_led_anywhere(
-    client: httpx.AsyncClient,
+    client: httpx2.AsyncClient,
 ) -> None:
     here = forwarded("/")
     for query, headers in (

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from playwright.sync_api import BrowserContext, Page
 
@@ -79,7 +79,7 @@ def cookie_server(tmp_path_factory: pytest.TempPathFactory, site: Site) -> Itera
     """
     folder = tmp_path_factory.mktemp("cookie-server")
     with Server(folder, access_token_life="2s", cors_origins=site.by_name) as server:
-        httpx.post(f"{server.url}/api/auth/signup", json=NEW_ANN).raise_for_status()
+        httpx2.post(f"{server.url}/api/auth/signup", json=NEW_ANN).raise_for_status()
         yield server
 
 

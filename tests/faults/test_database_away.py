@@ -4,7 +4,7 @@ import os
 import signal
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
 from tests.support.mongod import ReplicaSet, require_mongod, wait_until
@@ -25,12 +25,12 @@ def test_a_worker_that_begins_without_its_database_waits_for_it(tmp_path: Path) 
             tmp_path / "data",
             database=mongo.url.replace("/?", "/away?serverSelectionTimeoutMS=1000&"),
         ) as server,
-        httpx.Client(
-            base_url=server.url, transport=httpx.HTTPTransport(retries=8), timeout=30
+        httpx2.Client(
+            base_url=server.url, transport=httpx2.HTTPTransport(retries=8), timeout=30
         ) as client,
     ):
 
-        def sign_in() -> httpx.Response:
+        def sign_in() -> httpx2.Response:
             return client.post("/api/auth/signin", json=ANNA)
 
         signed_up = client.post("/api/auth/signup", json={**ANNA, "email": "anna@example.com"})

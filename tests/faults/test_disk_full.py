@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
 from gatelodge.app import House
@@ -68,7 +68,7 @@ async def test_a_log_that_can_be_written_no_more_fails_no_sign_up(server: Server
 @pytest.mark.real_hash
 @pytest.mark.parametrize("room", [0, 4, 6])
 async def test_what_is_refused_for_a_full_database_was_not_done(
-    house: House, client: httpx.AsyncClient, room: int
+    house: House, client: httpx2.AsyncClient, room: int
 ) -> None:
     """The database may become full at any step of a sign-up.
 
@@ -87,7 +87,7 @@ async def test_what_is_refused_for_a_full_database_was_not_done(
     assert (await sign_up(client, "later")).status_code == 200
 
 
-async def sign_up_all(client: httpx.AsyncClient, prefix: str) -> dict[str, str]:
+async def sign_up_all(client: httpx2.AsyncClient, prefix: str) -> dict[str, str]:
     """Let a crowd sign up at once. Return for each name `kept`, or the code of the refusal."""
 
     async def one(name: str) -> tuple[str, str]:

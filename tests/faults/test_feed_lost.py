@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
+import httpx2
 import pytest
 from pymongo import MongoClient, WriteConcern
 
@@ -124,10 +124,10 @@ async def raise_epoch(stores: Stores, device: Device) -> float:
             return time.monotonic()
 
 
-async def ready(house: House) -> httpx.Response:
+async def ready(house: House) -> httpx2.Response:
     """Return the answer of `/readyz`."""
-    transport = httpx.ASGITransport(app=create_app(house), raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://localhost:8080") as client:
+    transport = httpx2.ASGITransport(app=create_app(house), raise_app_exceptions=False)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://localhost:8080") as client:
         return await client.get("/readyz")
 
 

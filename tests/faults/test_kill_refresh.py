@@ -8,7 +8,7 @@ import signal
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
 from gatelodge.app import build
@@ -109,11 +109,11 @@ class Storm:
                 return
             os.killpg(self.server.pid, signal.SIGCONT)
 
-    async def _refresh_until_cut_off(self, client: httpx.AsyncClient, device: Device) -> None:
+    async def _refresh_until_cut_off(self, client: httpx2.AsyncClient, device: Device) -> None:
         while True:
             try:
                 device.token = await refreshed(client, device.token)
-            except httpx.TransportError:
+            except httpx2.TransportError:
                 return
 
 
@@ -129,7 +129,7 @@ async def signed_in_devices(server: Server) -> list[Device]:
         return await asyncio.gather(*(signed_in_device(client) for _ in range(DEVICES)))
 
 
-async def signed_in_device(client: httpx.AsyncClient) -> Device:
+async def signed_in_device(client: httpx2.AsyncClient) -> Device:
     """Sign in. Try again as long as the queue for hashing is full."""
     wanted = {"username": "ann", "password": PASSWORD}
     for _ in range(TRIES):
@@ -148,7 +148,7 @@ async def retried(server: Server, devices: list[Device]) -> list[str]:
     return [device.token for device in devices]
 
 
-async def refreshed(client: httpx.AsyncClient, token: str) -> str:
+async def refreshed(client: httpx2.AsyncClient, token: str) -> str:
     """Trade a refresh token, and return the next one."""
     answer = await client.post("/api/auth/refresh", json={"refreshToken": token})
     assert answer.status_code == 200, answer.text

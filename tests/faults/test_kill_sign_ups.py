@@ -6,7 +6,7 @@ import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
 from tests.faults.sign_ups import read_kept
@@ -89,10 +89,10 @@ class Storm:
             assert self.server.running, "the server ended before it was killed"
             await asyncio.to_thread(self.server.kill)
 
-    async def _sign_up(self, client: Crowd, name: str) -> None:
+    async def _sign_up(self, client: httpx2.AsyncClient, name: str) -> None:
         try:
-            response = await client.sign_up(name)
-        except httpx.TransportError:
+            response = await sign_up(client, name)
+        except httpx2.TransportError:
             self.unknown.add(name)
             self._enough.set()  # do not wait for ever if the server ends by itself
             return

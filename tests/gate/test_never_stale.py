@@ -10,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -345,8 +345,8 @@ async def test_a_thousand_checks_read_the_database_for_the_first_one_only(
     house = reading_through(pair[0], sessions)
     device = await new_device(house, None, "moderator")
     headers = device.headers | ({"Origin": "http://localhost:8080"} if door == "fastapi" else {})
-    transport = httpx.ASGITransport(app=create_app(house), raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://localhost:8080") as client:
+    transport = httpx2.ASGITransport(app=create_app(house), raise_app_exceptions=False)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://localhost:8080") as client:
         assert (await client.get(path, headers=headers)).status_code == 200
         assert sessions.reads == 1
         for _ in range(1000 if door == "fast" else 100):

@@ -1,6 +1,6 @@
 """Fixtures for the tests of the pages."""
 
-import httpx
+import httpx2
 import pytest
 
 from gatelodge.accounts.store import User
@@ -10,7 +10,7 @@ from tests.support.people import sign_in_browser
 
 
 @pytest.fixture
-def reader(client: httpx.AsyncClient) -> Reader:
+def reader(client: httpx2.AsyncClient) -> Reader:
     """Return a new visitor with a browser."""
     return Reader(client)
 

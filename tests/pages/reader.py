@@ -7,7 +7,7 @@ from typing import Any
 from xml.etree.ElementTree import Element
 
 import html5lib
-import httpx
+import httpx2
 
 ACCEPT = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 FORM = "application/x-www-form-urlencoded"
@@ -22,7 +22,7 @@ class Page:
         tree: the parsed HTML. Parsing fails if the HTML is not valid.
     """
 
-    response: httpx.Response
+    response: httpx2.Response
     tree: Element = field(init=False)
 
     def __post_init__(self) -> None:
@@ -107,12 +107,12 @@ class Page:
 class Reader:
     """A browser without JavaScript."""
 
-    def __init__(self, client: httpx.AsyncClient, **headers: str) -> None:
+    def __init__(self, client: httpx2.AsyncClient, **headers: str) -> None:
         """Use this client and its cookies."""
         self.client = client
         self.headers = {"Accept": ACCEPT, "Accept-Language": "en-GB"} | headers
 
-    async def ask(self, path: str) -> httpx.Response:
+    async def ask(self, path: str) -> httpx2.Response:
         """Get a path. Return the answer, and follow no redirect."""
         return await self.client.get(path, headers=self.headers)
 
@@ -120,7 +120,7 @@ class Reader:
         """Open a page, and follow redirects."""
         return await self._follow(await self.ask(path))
 
-    async def post(self, path: str, fields: dict[str, str]) -> httpx.Response:
+    async def post(self, path: str, fields: dict[str, str]) -> httpx2.Response:
         """Post a form as a browser does. Return the answer, and follow no redirect."""
         origin = {"Origin": str(self.client.base_url).rstrip("/"), "Sec-Fetch-Site": "same-origin"}
         return await self.client.post(path, data=fields, headers=self.headers | origin)
@@ -144,7 +144,7 @@ class Reader:
             "/sign-up", username=name, email=f"{name}@example.com", password=password
         )
 
-    async def _follow(self, response: httpx.Response) -> Page:
+    async def _follow(self, response: httpx2.Response) -> Page:
         for _ in range(5):
             if response.status_code != 303:
                 return Page(response)

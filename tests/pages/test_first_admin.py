@@ -11,6 +11,7 @@ from datetime import timedelta
 
 import httpx
 import pytest
+import httpx2
 
 from gatelodge.accounts.service import NewUser
 from gatelodge.app import House
@@ -108,7 +109,7 @@ async def test_of_many_who_use_a_link_together_one_becomes_administrator(
 ) -> None:
     await reader.open(await link(house))
 
-    async def use(number: int) -> httpx.Response:
+    async def use(number: int) -> httpx2.Response:
         name = f"admin{number}"
         return await reader.post(
             "/setup",
@@ -191,7 +192,7 @@ def test_the_server_prints_a_link_until_there_is_an_administrator(server: Server
     server.start()
     _, second = LINK.findall(server.log.read_text())
     assert first != second
-    with httpx.Client(base_url=server.url, follow_redirects=True) as browser:
+    with httpx2.Client(base_url=server.url, follow_redirects=True) as browser:
         assert OVER in browser.get(f"/setup?token={first}").text
         assert browser.get(f"/setup?token={second}").status_code == 200
 

@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass, field, replace
 from urllib.parse import urlencode
 
-import httpx
+import httpx2
 import pytest
 
 from gatelodge.app import House
@@ -301,7 +301,7 @@ async def test_a_form_that_no_browser_sends_is_refused_with_a_page(
 
 
 @pytest.mark.parametrize("kind", ["application/json", "multipart/form-data; boundary=x", ""])
-async def test_what_is_no_form_is_refused(client: httpx.AsyncClient, kind: str) -> None:
+async def test_what_is_no_form_is_refused(client: httpx2.AsyncClient, kind: str) -> None:
     response = await client.post("/sign-in", content=b"{}", headers=OURS | {"Content-Type": kind})
 
     assert response.status_code == 415

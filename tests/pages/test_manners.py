@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
 from gatelodge.app import House, build, create_app
@@ -112,7 +112,7 @@ async def test_a_style_of_another_version_is_not_kept(reader: Reader) -> None:
     ],
 )
 async def test_a_program_gets_json_and_a_browser_a_page(
-    client: httpx.AsyncClient, accept: str | None, is_page: bool
+    client: httpx2.AsyncClient, accept: str | None, is_page: bool
 ) -> None:
     """This holds for the start page, where the tutorial's server greets, and for a missing page."""
     del client.headers["accept"]
@@ -127,7 +127,7 @@ async def test_a_program_gets_json_and_a_browser_a_page(
         }
 
 
-async def test_programs_are_refused_at_pages_in_json(client: httpx.AsyncClient) -> None:
+async def test_programs_are_refused_at_pages_in_json(client: httpx2.AsyncClient) -> None:
     response = await client.get("/account")
 
     assert (response.status_code, response.json()["code"]) == (401, "token_missing")
@@ -201,11 +201,11 @@ async def test_a_database_that_is_away_is_a_page_that_says_so(reader: Reader, ho
 )
 async def test_a_path_of_this_server_is_gone_back_to(reader: Reader, address: str) -> None:
     await reader.send("/sign-out")
-    asked = httpx.QueryParams(next=address)
+    asked = httpx2.QueryParams(next=address)
     page = await reader.open(f"/sign-in?{asked}")
     assert page.form("/sign-in")["next"] == address
     assert (
-        f"/sign-up?next={httpx.QueryParams(n=address)}".replace("n=", "", 1)[:14] in page.links[4]
+        f"/sign-up?next={httpx2.QueryParams(n=address)}".replace("n=", "", 1)[:14] in page.links[4]
     )
 
     fields = page.form("/sign-in") | {"username": "ann", "password": PASSWORD}
@@ -241,7 +241,7 @@ async def test_a_path_of_this_server_is_gone_back_to(reader: Reader, address: st
 )
 async def test_any_other_return_address_is_forgotten(reader: Reader, address: str) -> None:
     await reader.send("/sign-out")
-    page = await reader.open(f"/sign-in?{httpx.QueryParams(next=address)}")
+    page = await reader.open(f"/sign-in?{httpx2.QueryParams(next=address)}")
     assert "next" not in page.form("/sign-in")
 
     response = await reader.post(
@@ -249,7 +249,7 @@ async def test_any_other_return_address_is_forgotten(reader: Reader, address: st
     )
 
     assert (response.status_code, response.headers["location"]) == (303, "/")
-    assert (await reader.ask(f"/sign-in?{httpx.QueryParams(next=address)}")).headers[
+    assert (await reader.ask(f"/sign-in?{httpx2.QueryParams(next=address)}")).headers[
         "location"
     ] == "/"
 
@@ -288,8 +288,8 @@ class Elsewhere:
         house = build(Settings(data_dir=self.folder, **settings))  # type: ignore[arg-type]
         async with house.serve():
             origin = house.settings.public_origin
-            transport = httpx.ASGITransport(app=create_app(house))
-            async with httpx.AsyncClient(transport=transport, base_url=origin) as client:
+            transport = httpx2.ASGITransport(app=create_app(house))
+            async with httpx2.AsyncClient(transport=transport, base_url=origin) as client:
                 yield Reader(client)
 
 

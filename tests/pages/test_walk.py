@@ -3,7 +3,7 @@
 import re
 from datetime import timedelta
 
-import httpx
+import httpx2
 import pytest
 
 from gatelodge.app import House, create_app
@@ -17,9 +17,9 @@ NEW_PASSWORD = "another horse battery"
 
 def another_browser(house: House, **headers: str) -> Reader:
     """Return another browser with its own cookies."""
-    transport = httpx.ASGITransport(app=create_app(house))
+    transport = httpx2.ASGITransport(app=create_app(house))
     return Reader(
-        httpx.AsyncClient(transport=transport, base_url="http://localhost:8080"), **headers
+        httpx2.AsyncClient(transport=transport, base_url="http://localhost:8080"), **headers
     )
 
 
@@ -54,7 +54,11 @@ async def test_a_newcomer_signs_up_looks_around_and_signs_out(reader: Reader) ->
     ],
 )
 async def test_boards_are_shown_and_opened_by_role(
-    client: httpx.AsyncClient, house: House, reader: Reader, roles: tuple[str, ...], shown: set[str]
+    client: httpx2.AsyncClient,
+    house: House,
+    reader: Reader,
+    roles: tuple[str, ...],
+    shown: set[str],
 ) -> None:
     await signed_in(client, house, "ann", *roles)
     home = await reader.fill_in("/sign-in", username="ann", password=PASSWORD)

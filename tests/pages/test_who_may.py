@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
 from gatelodge.accounts.roles import SEEDED_ROLES
@@ -59,7 +59,7 @@ def table() -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in head + rows)
 
 
-async def cookies_of(kind: str, client: httpx.AsyncClient, house: House) -> dict[str, str]:
+async def cookies_of(kind: str, client: httpx2.AsyncClient, house: House) -> dict[str, str]:
     """Return the cookies of a new caller of this kind."""
     client.cookies.clear()
     if kind == "nobody":
@@ -77,7 +77,7 @@ async def cookies_of(kind: str, client: httpx.AsyncClient, house: House) -> dict
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_every_page_answers_this_kind_of_caller_as_its_rule_says(
-    client: httpx.AsyncClient, house: House, kind: str
+    client: httpx2.AsyncClient, house: House, kind: str
 ) -> None:
     """A program gets the status. A browser that must sign in is redirected to the sign-in page."""
     for accept in ("*/*", ACCEPT):

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-import httpx
+import httpx2
 import pytest
 
 from tests.support.blocks import blocks_of
@@ -97,13 +97,13 @@ class Guarded:
     url: str
     server: Server
 
-    def browser(self, address: str = "127.0.0.1") -> httpx.Client:
+    def browser(self, address: str = "127.0.0.1") -> httpx2.Client:
         """Return a browser at this address. It keeps cookies, and follows no redirect by itself."""
-        transport = httpx.HTTPTransport(local_address=address)
-        return httpx.Client(base_url=self.url, headers=BROWSER, transport=transport)
+        transport = httpx2.HTTPTransport(local_address=address)
+        return httpx2.Client(base_url=self.url, headers=BROWSER, transport=transport)
 
     @contextlib.contextmanager
-    def signed_up(self, name: str, address: str = "127.0.0.1") -> Iterator[httpx.Client]:
+    def signed_up(self, name: str, address: str = "127.0.0.1") -> Iterator[httpx2.Client]:
         """Yield a browser in which a new user is signed in."""
         account = {"username": name, "email": f"{name}@example.org", "password": PASSWORD}
         with self.browser(address) as browser:
@@ -111,7 +111,7 @@ class Guarded:
             self.sign_in(browser, name)
             yield browser
 
-    def sign_in(self, browser: httpx.Client, name: str) -> None:
+    def sign_in(self, browser: httpx2.Client, name: str) -> None:
         """Sign in with cookies."""
         wanted = {"username": name, "password": PASSWORD}
         response = browser.post("/api/auth/signin", json=wanted, headers={"Origin": self.url})
@@ -190,15 +190,15 @@ def wait_for_answer(url: str, folder: Path, process: subprocess.Popen[bytes]) ->
     while time.monotonic() < deadline:
         assert process.poll() is None, (folder / "error.log").read_text()
         try:
-            httpx.get(f"{url}/public/")
-        except httpx.TransportError:
+            httpx2.get(f"{url}/public/")
+        except httpx2.TransportError:
             time.sleep(0.02)
         else:
             return
     raise AssertionError((folder / "error.log").read_text())
 
 
-def seen_by_the_site(response: httpx.Response) -> dict[str, Any]:
+def seen_by_the_site(response: httpx2.Response) -> dict[str, Any]:
     """Return the request as the site saw it."""
     assert response.status_code == 200, response.text
     seen: dict[str, Any] = response.json()
@@ -248,7 +248,7 @@ def test_the_link_for_the_first_administrator_works(guarded: Guarded) -> None:
 
 
 def test_gatelodges_own_pages_and_keys_are_reached(guarded: Guarded) -> None:
-    assert "keys" in httpx.get(f"{guarded.url}/.well-known/jwks.json").json()
+    assert "keys" in httpx2.get(f"{guarded.url}/.well-known/jwks.json").json()
     with guarded.signed_up("reader") as reader:
         account = reader.get("/account").text
         linked = set(re.findall(r'(?:href|src|action)="(/[^"#]+)"', account))
@@ -294,7 +294,7 @@ def test_a_visitor_is_known_by_their_own_address(guarded: Guarded) -> None:
 
 
 def test_a_program_is_refused_with_401(guarded: Guarded) -> None:
-    response = httpx.get(f"{guarded.url}/", headers={"Accept": "application/json"})
+    response = httpx2.get(f"{guarded.url}/", headers={"Accept": "application/json"})
 
     assert response.status_code == 401
     assert response.json()["code"] == "token_missing"
@@ -322,14 +322,14 @@ def test_who_has_no_roles_cannot_make_some_up(guarded: Guarded) -> None:
 
 
 def test_where_nothing_is_guarded_nothing_made_up_arrives_either(guarded: Guarded) -> None:
-    response = httpx.get(f"{guarded.url}/public/x", headers=SPOOFED)
+    response = httpx2.get(f"{guarded.url}/public/x", headers=SPOOFED)
 
     assert identity_in(seen_by_the_site(response)) == {}
 
 
 def test_what_nginx_asks_cannot_be_asked_from_outside(guarded: Guarded) -> None:
     for path in ("verify", "verify-admin", "sign-in"):
-        assert httpx.get(f"{guarded.url}/_gatelodge/{path}").status_code == 404
+        assert httpx2.get(f"{guarded.url}/_gatelodge/{path}").status_code == 404
 
 
 def test_a_role_opens_its_part_of_the_site_from_the_next_request_on(guarded: Guarded) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 
-import httpx
+import httpx2
 import pytest
 
 from gatelodge.accounts.refusals import LastAdmin
@@ -34,7 +34,7 @@ async def test_two_administrators_who_go_at_once_do_not_leave_none(house: House,
 
 
 async def test_a_name_that_is_not_ascii_goes_through_forward_auth(
-    client: httpx.AsyncClient, house: House
+    client: httpx2.AsyncClient, house: House
 ) -> None:
     """The proxy gets the name as it was typed, from the fast door and from the route behind it."""
     person = Person("ａｌｉｃｅ", client)

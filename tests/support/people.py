@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-import httpx
+import httpx2
 
 from gatelodge.accounts.service import USER, NewUser
 from gatelodge.accounts.store import User
@@ -23,7 +23,7 @@ class Person:
     """Somebody with an account, and what they hold after signing in."""
 
     name: str
-    client: httpx.AsyncClient
+    client: httpx2.AsyncClient
     password: str = PASSWORD
     answer: dict[str, object] = field(default_factory=dict)
 
@@ -37,7 +37,7 @@ class Person:
         """The header that carries it."""
         return {"Authorization": f"Bearer {self.token}"}
 
-    async def sign_up(self) -> httpx.Response:
+    async def sign_up(self) -> httpx2.Response:
         """Sign up with an address made of the name."""
         return await self.client.post(
             "/api/auth/signup",
@@ -48,7 +48,7 @@ class Person:
             },
         )
 
-    async def sign_in(self) -> httpx.Response:
+    async def sign_in(self) -> httpx2.Response:
         """Sign in, and keep what comes back."""
         response = await self.client.post(
             "/api/auth/signin", json={"username": self.name, "password": self.password}
@@ -56,49 +56,13 @@ class Person:
         self.answer = response.json()
         return response
 
-    async def get(self, path: str) -> httpx.Response:
+    async def get(self, path: str) -> httpx2.Response:
         """Ask for a path with the token."""
         return await self.client.get(path, headers=self.headers)
 
 
-async def signed_in(client: httpx.AsyncClient, house: House, name: str, *roles: str) -> Person:
-    """Return somebody who holds these roles besides `user`, and is signed in.
-
-    The services make the user and open the session: for tests in which somebody only has to be
-    there. The password is theirs, so that they may sign in once more.
-    """
-    user = await new_user(house, name, *roles)
-    tokens = (await house.sessions.open(user, BY_PASSWORD, "bearer", HERE)).tokens
-    answer = {
-        "id": user.id,
-        "accessToken": tokens.access_token,
-        "refreshToken": tokens.refresh_token,
-    }
-    return Person(name, client, answer=answer)
-
-
-async def sign_in_browser(client: httpx.AsyncClient, house: House, name: str, *roles: str) -> User:
-    """Make the same, whose browser is the client: its cookies are what signs it in."""
-    user = await new_user(house, name, *roles)
-    scope: dict[str, Any] = {}
-    signed_in = await house.sessions.open(user, BY_PASSWORD, "cookie", HERE)
-    house.delivery.set_cookies(scope, signed_in.tokens)
-    headers = [(name.decode(), value.decode()) for name, value in cookie_jar(scope).headers]
-    answer = httpx.Response(200, headers=headers, request=httpx.Request("GET", client.base_url))
-    client.cookies.extract_cookies(answer)
-    return user
-
-
-async def new_user(house: House, name: str, *roles: str) -> User:
-    """Return somebody who holds these roles besides `user`."""
-    wanted = NewUser(name, f"{name}@example.com", PASSWORD, (USER, *roles))
-    return await house.accounts.create(wanted)
-
-
-async def signed_in_by_the_door(
-    client: httpx.AsyncClient, house: House, name: str, *roles: str
-) -> Person:
-    """Return the same, but who has signed up and signed in as people do."""
+async def signed_in(client: httpx2.AsyncClient, house: House, name: str, *roles: str) -> Person:
+    """Return somebody who has signed up, was granted these roles besides `user`, and signed in."""
     person = Person(name, client)
     assert (await person.sign_up()).status_code == 200
     user = await house.accounts.get_by_username(name)

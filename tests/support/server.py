@@ -13,6 +13,7 @@ from typing import Self
 
 from tests.support import run
 from tests.support.run import free_port
+import httpx2
 
 GATELODGE = Path(sys.executable).with_name("gatelodge")
 START_SECONDS = 30.0
@@ -114,7 +115,11 @@ class Server:
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             assert self.running, f"the server ended: {self.log.read_text()}"
-            if self._answers():
+            try:
+                httpx2.get(f"{self.url}/healthz", timeout=5).raise_for_status()
+            except httpx2.TransportError:
+                time.sleep(0.02)
+            else:
                 return
             time.sleep(0.02)
         raise AssertionError(f"no answer in {START_SECONDS} s: {self.log.read_text()}")

@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
@@ -143,15 +143,17 @@ def bearing(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
-async def traded(client: httpx.AsyncClient, refresh_token: str) -> httpx.Response:
+async def traded(client: httpx2.AsyncClient, refresh_token: str) -> httpx2.Response:
     return await client.post("/api/auth/refresh", json={"refreshToken": refresh_token})
 
 
-async def signed_in(client: httpx.AsyncClient, name: str) -> httpx.Response:
+async def signed_in(client: httpx2.AsyncClient, name: str) -> httpx2.Response:
     return await client.post("/api/auth/signin", json={"username": name, "password": PASSWORD})
 
 
-async def test_access_tokens_that_are_out_are_let_in(client: httpx.AsyncClient, held: Held) -> None:
+async def test_access_tokens_that_are_out_are_let_in(
+    client: httpx2.AsyncClient, held: Held
+) -> None:
     ann = await client.get("/api/auth/me", headers=bearing(held.people["ann"]["access_token"]))
     assert ann.status_code == 200
     assert ann.json()["id"] == held.people["ann"]["user_id"]
@@ -171,7 +173,7 @@ async def test_access_tokens_that_are_out_are_let_in(client: httpx.AsyncClient, 
         assert (await client.get(f"/api/test/{board}", headers=headers)).status_code == status
 
 
-async def test_what_had_ended_before_stays_ended(client: httpx.AsyncClient, held: Held) -> None:
+async def test_what_had_ended_before_stays_ended(client: httpx2.AsyncClient, held: Held) -> None:
     """A session that was signed out, and one of a user who was disabled."""
     for name in ("left", "dave"):
         headers = bearing(held.people[name]["access_token"])
@@ -180,7 +182,7 @@ async def test_what_had_ended_before_stays_ended(client: httpx.AsyncClient, held
     assert (await signed_in(client, "dave")).status_code == 401
 
 
-async def test_refresh_tokens_rotate_on(client: httpx.AsyncClient, held: Held) -> None:
+async def test_refresh_tokens_rotate_on(client: httpx2.AsyncClient, held: Held) -> None:
     """The newest one is traded; the one before it, within the grace, brings the same again."""
     ann = held.people["ann"]
     lost = await traded(client, ann["former_refresh_token"])
@@ -194,7 +196,7 @@ async def test_refresh_tokens_rotate_on(client: httpx.AsyncClient, held: Held) -
 
 
 async def test_a_stolen_token_still_ends_its_session(
-    client: httpx.AsyncClient, held: Held, clock: FakeClock, house: House
+    client: httpx2.AsyncClient, held: Held, clock: FakeClock, house: House
 ) -> None:
     clock.advance(house.sessions.limits.grace)
 
@@ -205,7 +207,7 @@ async def test_a_stolen_token_still_ends_its_session(
     assert (await client.get("/api/auth/me", headers=headers)).status_code == 401
 
 
-async def test_cookies_go_on(client: httpx.AsyncClient, held: Held) -> None:
+async def test_cookies_go_on(client: httpx2.AsyncClient, held: Held) -> None:
     """A browser that has only its refresh cookie left is given new ones."""
     cookie = {"Cookie": f"gatelodge-refresh={held.people['bob']['refresh_token']}"}
 
@@ -216,7 +218,7 @@ async def test_cookies_go_on(client: httpx.AsyncClient, held: Held) -> None:
 
 
 async def test_people_sign_in_by_the_passwords_they_had(
-    client: httpx.AsyncClient, house: House, held: Held
+    client: httpx2.AsyncClient, house: House, held: Held
 ) -> None:
     answer = (await signed_in(client, "ann")).json()
     assert answer["id"] == held.people["ann"]["user_id"]
@@ -236,7 +238,7 @@ async def test_people_sign_in_by_the_passwords_they_had(
 
 
 async def test_grants_and_disabling_count_on_the_next_request(
-    client: httpx.AsyncClient, house: House, held: Held
+    client: httpx2.AsyncClient, house: House, held: Held
 ) -> None:
     """So the changes that a check must see are still told: on SQLite by triggers."""
     headers = bearing(held.people["ann"]["access_token"])
@@ -252,7 +254,7 @@ async def test_grants_and_disabling_count_on_the_next_request(
     assert (await signed_in(client, "dave")).status_code == 200
 
 
-async def test_new_people_sign_up_and_taken_names_stay_taken(client: httpx.AsyncClient) -> None:
+async def test_new_people_sign_up_and_taken_names_stay_taken(client: httpx2.AsyncClient) -> None:
     wanted = {"username": "gina", "email": "gina@example.com", "password": PASSWORD}
     assert (await client.post("/api/auth/signup", json=wanted)).status_code == 200
     assert (await signed_in(client, "gina")).status_code == 200
@@ -318,7 +320,7 @@ def _rows_of(path: Path) -> dict[str, int]:
 
 @pytest.mark.parametrize("store", ["mongodb"], indirect=True)
 async def test_a_server_of_the_version_before_may_go_on_writing(
-    client: httpx.AsyncClient, house: House, settings: Settings, held: Held
+    client: httpx2.AsyncClient, house: House, settings: Settings, held: Held
 ) -> None:
     """While an upgrade rolls through: somebody signs up and in there, and is known here."""
     late = held.people[LATE]
