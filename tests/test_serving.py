@@ -13,10 +13,13 @@ from tests.support.server import GATELODGE, START_SECONDS, Server
 
 
 def test_workers_do_not_share_what_must_be_unique(tmp_path: Path) -> None:
-    """Workers are copies of one process, so request ids must be made after the copy."""
-    with Server(tmp_path, workers=2) as server:
-        # Each request has its own connection, so both workers answer.
-        ids = [httpx2.get(f"{server.url}/healthz").headers["x-request-id"] for _ in range(60)]
+    """They are copies of one application, which must not have begun to give out request ids."""
+    each_alone = {"Connection": "close"}  # a connection each, so that both workers answer
+    with (
+        Server(tmp_path, workers=2) as server,
+        httpx2.Client(base_url=server.url, headers=each_alone) as client,
+    ):
+        ids = [client.get("/healthz").headers["x-request-id"] for _ in range(60)]
 
     assert len(set(ids)) == 60
 

@@ -115,8 +115,8 @@ async def test_a_route_that_requires_a_permission_admits_whoever_has_one_of_them
     lending: House,
 ) -> None:
     """The change takes effect on the next request, with the same token."""
-    transport = httpx.ASGITransport(app=create_app(lending), raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://localhost:8080") as client:
+    transport = httpx2.ASGITransport(app=create_app(lending), raise_app_exceptions=False)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://localhost:8080") as client:
         assert (await client.get("/api/things/lend")).status_code == 401
         ann = await signed_in(client, lending, "ann", "admin")
         for permission in LEND.permissions:

@@ -383,7 +383,8 @@ async def test_failures_outlive_a_restart(settings: Settings, clock: FakeClock) 
 async def restarted(
     settings: Settings, clock: FakeClock
 ) -> AsyncIterator[tuple[httpx2.AsyncClient, House]]:
-    """Yield a client and its house, newly built over the same data."""
+    """Yield a client of a house over the same data."""
+    migrated(settings.data_dir / DATABASE)
     built = build(settings, clock)
     async with built.serve():
         transport = httpx2.ASGITransport(app=create_app(built))

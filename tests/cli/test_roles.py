@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from tests.support.people import PASSWORD
@@ -95,7 +95,7 @@ def test_a_role_is_taken_from_all_and_they_are_counted(tmp_path: Path) -> None:
             address = f"{name}@example.com"
             made = ("user", "create", name, address, "--role", "editor", "--password-stdin")
             assert server.command(*made, typed=PASSWORD).returncode == 0
-        with httpx.Client(base_url=server.url) as client:
+        with httpx2.Client(base_url=server.url) as client:
             body = {"username": "ann", "password": PASSWORD}
             token = client.post("/api/auth/signin", json=body).json()["accessToken"]
             client.headers["Authorization"] = f"Bearer {token}"

@@ -89,9 +89,9 @@ class Storm:
             assert self.server.running, "the server ended before it was killed"
             await asyncio.to_thread(self.server.kill)
 
-    async def _sign_up(self, client: httpx2.AsyncClient, name: str) -> None:
+    async def _sign_up(self, client: Crowd, name: str) -> None:
         try:
-            response = await sign_up(client, name)
+            response = await client.sign_up(name)
         except httpx2.TransportError:
             self.unknown.add(name)
             self._enough.set()  # do not wait for ever if the server ends by itself

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from gatelodge.accounts.refusals import NoSuchRole, RoleHeld, RoleNameTaken, UnknownRole
@@ -38,10 +38,10 @@ async def pair(tmp_path: Path, address: str) -> AsyncIterator[list[House]]:
 
 
 @contextlib.asynccontextmanager
-async def client_of(house: House) -> AsyncIterator[httpx.AsyncClient]:
+async def client_of(house: House) -> AsyncIterator[httpx2.AsyncClient]:
     """Yield a client of the whole application over a house."""
-    transport = httpx.ASGITransport(app=create_app(house), raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://localhost:8080") as client:
+    transport = httpx2.ASGITransport(app=create_app(house), raise_app_exceptions=False)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://localhost:8080") as client:
         yield client
 
 

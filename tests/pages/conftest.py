@@ -16,6 +16,6 @@ def reader(client: httpx2.AsyncClient) -> Reader:
 
 
 @pytest.fixture
-async def ann(client: httpx.AsyncClient, house: House) -> User:
+async def ann(client: httpx2.AsyncClient, house: House) -> User:
     """Return Ann, whom the reader is signed in as."""
     return await sign_in_browser(client, house, "ann")

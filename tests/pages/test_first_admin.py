@@ -9,9 +9,8 @@ import re
 import time
 from datetime import timedelta
 
-import httpx
-import pytest
 import httpx2
+import pytest
 
 from gatelodge.accounts.service import NewUser
 from gatelodge.app import House

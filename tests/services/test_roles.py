@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from gatelodge.accounts.refusals import (
@@ -235,7 +235,7 @@ async def test_every_change_is_recorded_once(house: House) -> None:
 
 
 async def test_a_role_may_be_called_like_a_users_id(
-    client: httpx.AsyncClient, house: House
+    client: httpx2.AsyncClient, house: House
 ) -> None:
     """A change of it is a change of the role, and makes its holders' rights be read again."""
     ann = await signed_in(client, house, "ann")
@@ -251,7 +251,7 @@ async def test_a_role_may_be_called_like_a_users_id(
 
 
 async def test_a_session_that_renews_itself_brings_its_permissions_along(
-    client: httpx.AsyncClient, house: House, clock: FakeClock
+    client: httpx2.AsyncClient, house: House, clock: FakeClock
 ) -> None:
     """Only the refresh cookie is left, and the very request that trades it asks for one."""
     for name, roles, status in (("ann", ("moderator",), 200), ("bob", (), 403)):

@@ -4,7 +4,7 @@ import asyncio
 import random
 from collections import deque
 
-import httpx
+import httpx2
 
 from tests.support.people import PASSWORD
 from tests.support.server import Server
@@ -15,10 +15,10 @@ PATIENCE_SECONDS = 60.0
 LONGEST_WAIT_SECONDS = 2.0
 
 
-class Connections(httpx.AsyncBaseTransport):
+class Connections(httpx2.AsyncBaseTransport):
     """Keep-alive connections to one server.
 
-    The pool of httpx looks through all of its connections for every request and every answer,
+    The pool of httpx2 looks through all of its connections for every request and every answer,
     which takes a hundred connections more time than everything else.
     """
 
@@ -28,25 +28,25 @@ class Connections(httpx.AsyncBaseTransport):
         self._places = asyncio.Semaphore(at_once)
         self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Send a request on a connection that nobody uses; return the answer, read to its end.
 
         Raises:
-            httpx.TransportError: the connection was lost.
+            httpx2.TransportError: the connection was lost.
         """
         async with self._places:
             try:
                 async with asyncio.timeout(PATIENCE_SECONDS):
                     return await self._ask(request)
             except (OSError, asyncio.IncompleteReadError) as error:
-                raise httpx.ReadError(str(error), request=request) from error
+                raise httpx2.ReadError(str(error), request=request) from error
 
     async def aclose(self) -> None:
         """Close every connection."""
         for _, writer in self._idle:
             writer.close()
 
-    async def _ask(self, request: httpx.Request) -> httpx.Response:
+    async def _ask(self, request: httpx2.Request) -> httpx2.Response:
         reader, writer = self._idle.pop() if self._idle else await self._connect()
         try:
             writer.write(_as_sent(request))
@@ -57,13 +57,13 @@ class Connections(httpx.AsyncBaseTransport):
             writer.close()
             raise
         self._idle.append((reader, writer))
-        return httpx.Response(status, headers=headers, content=body, request=request)
+        return httpx2.Response(status, headers=headers, content=body, request=request)
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         return await asyncio.open_connection("127.0.0.1", self._port)
 
 
-def _as_sent(request: httpx.Request) -> bytes:
+def _as_sent(request: httpx2.Request) -> bytes:
     target = request.url.raw_path
     lines = [b"%b %b HTTP/1.1" % (request.method.encode(), target)]
     lines += [b"%b: %b" % header for header in request.headers.raw]
@@ -76,7 +76,7 @@ def _parsed(head: bytes) -> tuple[int, list[tuple[bytes, bytes]]]:
     return int(first.split()[1]), [(name.lower(), value.strip()) for name, _, value in pairs]
 
 
-class Crowd(httpx.AsyncClient):
+class Crowd(httpx2.AsyncClient):
     """A client for many requests at once, which wait for each other's connections."""
 
     def __init__(self, server: Server) -> None:
@@ -84,16 +84,16 @@ class Crowd(httpx.AsyncClient):
         super().__init__(base_url=server.url, transport=Connections(server.port, AT_ONCE))
         self._waiting: deque[asyncio.Event] = deque()
 
-    async def sign_up(self, username: str, email: str | None = None) -> httpx.Response:
+    async def sign_up(self, username: str, email: str | None = None) -> httpx2.Response:
         """Sign up, again as long as the queue for hashing is full; return any other answer.
 
         Raises:
-            httpx.TransportError: the connection was lost; whether the user was made is unknown.
+            httpx2.TransportError: the connection was lost; whether the user was made is unknown.
         """
         for _ in range(TRIES):
             try:
                 response = await sign_up(self, username, email)
-            except httpx.TransportError:
+            except httpx2.TransportError:
                 self._wake_one()
                 raise
             if response.status_code != 503 or response.json()["code"] != "hashing_busy":
@@ -119,8 +119,8 @@ class Crowd(httpx.AsyncClient):
 
 
 async def sign_up(
-    client: httpx.AsyncClient, username: str, email: str | None = None
-) -> httpx.Response:
+    client: httpx2.AsyncClient, username: str, email: str | None = None
+) -> httpx2.Response:
     """Ask once to sign up; return the answer."""
     wanted = {
         "username": username,

@@ -14,7 +14,7 @@ from gatelodge.web.cookie_jar import cookie_jar
 
 PASSWORD = "correct horse battery"
 
-HERE = Origin(address="127.0.0.1", user_agent="python-httpx")
+HERE = Origin(address="127.0.0.1", user_agent="python-httpx2")
 """Where requests of a test come from."""
 
 
@@ -62,7 +62,43 @@ class Person:
 
 
 async def signed_in(client: httpx2.AsyncClient, house: House, name: str, *roles: str) -> Person:
-    """Return somebody who has signed up, was granted these roles besides `user`, and signed in."""
+    """Return somebody who holds these roles besides `user`, and is signed in.
+
+    The services make the user and open the session: for tests in which somebody only has to be
+    there. The password is theirs, so that they may sign in once more.
+    """
+    user = await new_user(house, name, *roles)
+    tokens = (await house.sessions.open(user, BY_PASSWORD, "bearer", HERE)).tokens
+    answer = {
+        "id": user.id,
+        "accessToken": tokens.access_token,
+        "refreshToken": tokens.refresh_token,
+    }
+    return Person(name, client, answer=answer)
+
+
+async def sign_in_browser(client: httpx2.AsyncClient, house: House, name: str, *roles: str) -> User:
+    """Make the same, whose browser is the client: its cookies are what signs it in."""
+    user = await new_user(house, name, *roles)
+    scope: dict[str, Any] = {}
+    signed_in = await house.sessions.open(user, BY_PASSWORD, "cookie", HERE)
+    house.delivery.set_cookies(scope, signed_in.tokens)
+    headers = [(name.decode(), value.decode()) for name, value in cookie_jar(scope).headers]
+    answer = httpx2.Response(200, headers=headers, request=httpx2.Request("GET", client.base_url))
+    client.cookies.extract_cookies(answer)
+    return user
+
+
+async def new_user(house: House, name: str, *roles: str) -> User:
+    """Return somebody who holds these roles besides `user`."""
+    wanted = NewUser(name, f"{name}@example.com", PASSWORD, (USER, *roles))
+    return await house.accounts.create(wanted)
+
+
+async def signed_in_by_the_door(
+    client: httpx2.AsyncClient, house: House, name: str, *roles: str
+) -> Person:
+    """Return the same, but who has signed up and signed in as people do."""
     person = Person(name, client)
     assert (await person.sign_up()).status_code == 200
     user = await house.accounts.get_by_username(name)

@@ -13,7 +13,6 @@ from typing import Self
 
 from tests.support import run
 from tests.support.run import free_port
-import httpx2
 
 GATELODGE = Path(sys.executable).with_name("gatelodge")
 START_SECONDS = 30.0
@@ -115,11 +114,7 @@ class Server:
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             assert self.running, f"the server ended: {self.log.read_text()}"
-            try:
-                httpx2.get(f"{self.url}/healthz", timeout=5).raise_for_status()
-            except httpx2.TransportError:
-                time.sleep(0.02)
-            else:
+            if self._answers():
                 return
             time.sleep(0.02)
         raise AssertionError(f"no answer in {START_SECONDS} s: {self.log.read_text()}")

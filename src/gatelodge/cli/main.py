@@ -10,9 +10,8 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from gatelodge.cli import keys, roles, users
 from gatelodge import __version__
-from gatelodge.cli import keys, users
+from gatelodge.cli import keys, roles, users
 from gatelodge.cli.call import Call, Database, DataDir, with_usual_options
 from gatelodge.credentials.refusals import HashingBusy
 from gatelodge.errors import ConfigurationError, OutcomeUnknown, Refusal, StoreUnavailable
