@@ -90,6 +90,9 @@ DOORS = (
 
 AUDIENCE = "gatelodge"
 
+TUTORIAL_PROGRAMS = frozenset({"/api/auth/signup", "/api/auth/signin", "/api/auth/signout"})
+"""Where the tutorial's profile takes programs with a cookie jar, which say no `Origin`."""
+
 SWEEP_EVERY = timedelta(hours=1)
 """How often records that are not needed any more are deleted."""
 
@@ -252,13 +255,16 @@ class House:
             domain=self.settings.cookie_domain,
             same_site=self.settings.cookie_same_site,
             access_life=self.settings.access_token_life,
+            name=self.settings.cookie_name,
+            port=self.settings.cookie_port,
         )
 
     @cached_property
     def same_origin(self) -> SameOrigin:
         """The origins whose pages may change something with our cookies."""
         public = self.settings.public_origin
-        return SameOrigin(public, frozenset({public, *self.settings.known_origins}))
+        programs = TUTORIAL_PROGRAMS if self.settings.tutorial else frozenset()
+        return SameOrigin(public, frozenset({public, *self.settings.known_origins}), programs)
 
     @cached_property
     def admission(self) -> Admission:

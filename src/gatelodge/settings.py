@@ -22,6 +22,7 @@ from gatelodge.data_folder import DATABASE
 from gatelodge.errors import ConfigurationError
 
 MIN_TOKEN = 16
+USUAL_PORT = 8080
 _HOW_TO_MAKE_ONE = 'Make one with: python -c "import secrets; print(secrets.token_urlsafe(32))"'
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -188,7 +189,7 @@ class Settings(BaseSettings):
     secret_key_file: Path | None = None
 
     host: str = "127.0.0.1"
-    port: int = Field(default=8080, ge=0, le=65535)
+    port: int = Field(default=USUAL_PORT, ge=0, le=65535)
     workers: int = Field(default=1, ge=1, le=256)
     public_url: Annotated[str, AfterValidator(_web_origin_or_nothing)] = ""
     allowed_hosts: Annotated[Words, AfterValidator(_hosts)] = ()
@@ -197,6 +198,7 @@ class Settings(BaseSettings):
         default=timedelta(minutes=10), ge=timedelta(seconds=1), le=timedelta(days=1)
     )
     delivery: Literal["bearer", "cookie"] = "bearer"
+    cookie_name: str = Field(default="gatelodge", pattern=r"^[A-Za-z0-9_-]{1,40}$")
     cookie_domain: str = ""
     cookie_same_site: Literal["lax", "strict", "none"] = "lax"
     cors_origins: Annotated[Words, AfterValidator(_page_origins)] = ()
@@ -294,6 +296,12 @@ class Settings(BaseSettings):
     def public_host(self) -> str:
         """The host in the public address, as it is compared."""
         return _host(self.public_origin)
+
+    @property
+    def cookie_port(self) -> int | None:
+        """The port that the names of cookies end in: without TLS, unless it is the usual one."""
+        port = urlsplit(self.public_origin).port
+        return None if self.secure or port in {None, USUAL_PORT} else port
 
     @property
     def known_origins(self) -> tuple[str, ...]:

@@ -92,7 +92,7 @@ async def sign_in_browser(client: httpx2.AsyncClient, house: House, name: str, *
 async def new_user(house: House, name: str, *roles: str) -> User:
     """Return somebody who holds these roles besides `user`."""
     wanted = NewUser(name, f"{name}@example.com", PASSWORD, (USER, *roles))
-    return await house.accounts.create(wanted)
+    return await house.accounts.create(wanted, COMMAND)
 
 
 async def signed_in_by_the_door(

@@ -27,7 +27,7 @@ from gatelodge.web.admission import Admission
 from gatelodge.web.caller import origin_of
 from gatelodge.web.cookies import TokenDelivery
 from gatelodge.web.door import Declared, check_query
-from gatelodge.web.refusals import CrossSiteRequest
+from gatelodge.web.refusals import ConflictingTokens, CrossSiteRequest
 from gatelodge.web.responses import refusal_headers, refusal_response, status_of
 from gatelodge.web.return_address import checked, origin_in
 from gatelodge.web.same_origin import SAFE_METHODS
@@ -37,7 +37,7 @@ from gatelodge.web.shell import REQUEST_ID, Scope
 T = TypeVar("T")
 
 _FOR_PROGRAMS = ("/api/", "/.well-known/")
-_NEEDS_SIGN_IN = (NoToken, InvalidToken, ExpiredToken)
+_NEEDS_SIGN_IN = (NoToken, InvalidToken, ExpiredToken, ConflictingTokens)
 _SHOWN_AS_PAGE = (*_NEEDS_SIGN_IN, Forbidden, CrossSiteRequest, InvalidRequest)
 
 

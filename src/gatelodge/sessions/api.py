@@ -208,20 +208,19 @@ async def _sessions_in(
 ) -> dict[SessionId, UserId]:
     """Return the live sessions, and whose, of the tokens in a request; a header beats cookies."""
     headers = request.scope["headers"]
-    access = token_in(headers)
-    cookies = delivery.read(headers) if access is None else None
-    refresh_tokens = [asked.get("refreshToken"), cookies.refresh if cookies else None]
+    header = token_in(headers)
+    access, refresh = ({header}, set()) if header else delivery.read_all(headers)
+    if isinstance(sent := asked.get("refreshToken"), str):
+        refresh.add(sent)
     found: dict[SessionId, UserId] = {}
-    if (token := access or (cookies.access if cookies else None)) is not None:
+    for token in access:
         try:
             principal = await gate.authenticate(token)
             found[principal.session_id] = principal.subject
         except (InvalidToken, ExpiredToken):
             pass  # signed out already, or a refresh token says more
-    for presented in refresh_tokens:
-        if isinstance(presented, str) and (
-            session := await sessions.find_by_refresh_token(presented, origin)
-        ):
+    for presented in refresh:
+        if session := await sessions.find_by_refresh_token(presented, origin):
             found[session.id] = session.user_id
     return found
 

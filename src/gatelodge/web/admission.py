@@ -61,9 +61,13 @@ class Admission:
         token = None if rule.public else token_in(headers)
         if token is not None:
             return await self.gate.admit(token, rule)
+        if rule.public:  # whoever calls, nobody is asked for: two cookies of one name are no matter
+            carried = any(self.delivery.read_all(headers))
+            self.same_origin.check(method, headers, request.scope["path"], with_cookie=carried)
+            return None
         cookies = self.delivery.read(headers)
         carried = cookies.access is not None or cookies.refresh is not None
-        self.same_origin.check(method, headers, with_cookie=carried)
+        self.same_origin.check(method, headers, request.scope["path"], with_cookie=carried)
         if not renew:
             return await self.gate.admit(cookies.access, rule)
         return await self._admit_by_cookies(request, cookies, rule)
@@ -78,7 +82,7 @@ class Admission:
     async def _admit_by_cookies(
         self, request: Request, cookies: CookieTokens, rule: Rule
     ) -> Principal | None:
-        if rule.public or cookies.refresh is None:
+        if cookies.refresh is None:
             return await self.gate.admit(cookies.access, rule)
         if cookies.access is not None:
             try:

@@ -1,6 +1,6 @@
 """Token delivery: in the body of the answer, or in HttpOnly cookies (security.md, section 6)."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated
@@ -38,6 +38,9 @@ class TokenDelivery:
         domain: the domain whose hosts share the cookies; empty: only this host.
         same_site: the `SameSite` attribute of the cookies.
         access_life: how long an access token is valid, and so how long its cookie is kept.
+        name: what the names of the cookies begin with, after the prefix.
+        port: what they end in, or None. Browsers keep cookies by host and not by port, so that
+            servers at several ports of one host need names of their own.
     """
 
     clock: Clock
@@ -47,16 +50,18 @@ class TokenDelivery:
     domain: str
     same_site: SameSite
     access_life: timedelta
+    name: str = "gatelodge"
+    port: int | None = None
 
     @property
     def access_cookie(self) -> str:
         """The name of the cookie that carries the access token."""
-        return f"{self._prefix}gatelodge-access"
+        return self._named("access")
 
     @property
     def refresh_cookie(self) -> str:
         """The name of the cookie that carries the refresh token."""
-        return f"{self._prefix}gatelodge-refresh"
+        return self._named("refresh")
 
     @property
     def names(self) -> tuple[bytes, bytes]:
@@ -76,18 +81,25 @@ class TokenDelivery:
             headers: the headers of the sign-in request.
             delivery: the delivery of the new tokens.
         """
-        return self.read(headers).refresh if self._uses_cookies(delivery) else None
+        if not self._uses_cookies(delivery):
+            return None
+        try:
+            return self.read(headers).refresh
+        except ConflictingTokens:
+            return None
 
     def set_cookies(self, scope: Scope, pair: TokenPair) -> None:
         """Make the answer to this request set the token cookies, even if it is a refusal."""
         left = pair.expires_at - self.clock.now()
         jar = cookie_jar(scope)
+        self._clear_twins(scope)
         jar.add(self._cookie(self.access_cookie, pair.access_token, self.access_life))
         jar.add(self._cookie(self.refresh_cookie, pair.refresh_token, left))
 
     def clear_cookies(self, scope: Scope) -> None:
-        """Let the answer to this request take the cookies away."""
+        """Make the answer to this request delete the token cookies."""
         jar = cookie_jar(scope)
+        self._clear_twins(scope)
         for name in (self.access_cookie, self.refresh_cookie):
             jar.add(self._cookie(name, "", timedelta(0)))
 
@@ -105,6 +117,36 @@ class TokenDelivery:
             access=None if access is None else access.decode("latin-1"),
             refresh=None if refresh is None else refresh.decode("latin-1"),
         )
+
+    def read_all(self, headers: Headers) -> tuple[set[str], set[str]]:
+        """Return every access token and every refresh token in a request's cookies.
+
+        There is more than one of a kind where a cookie is present twice, for several domains or
+        paths: the browser sends both, and nobody can tell which one is meant.
+        """
+        lines = (value for name, value in headers if name == b"cookie")
+        found = [pair for pair in _pairs_in(lines) if pair[0] in self.names]
+        access, refresh = (
+            {value.decode("latin-1") for name, value in found if name == wanted}
+            for wanted in self.names
+        )
+        return access, refresh
+
+    def _clear_twins(self, scope: Scope) -> None:
+        """Delete cookies of our names that are kept for other domains, where there are some.
+
+        So a browser that holds two cookies of one name gets rid of both. A `__Host-` cookie has no
+        domain, and no twin.
+        """
+        if any(len(tokens) > 1 for tokens in self.read_all(scope.get("headers", []))):
+            jar, host = cookie_jar(scope), _host_in(scope["headers"])
+            for name in (self.access_cookie, self.refresh_cookie):
+                for domain in _domains_of(host) - {self.domain}:
+                    cookie = Cookie(name, "", timedelta(0), domain=domain, secure=self.secure)
+                    jar.add(cookie)
+
+    def _named(self, kind: str) -> str:
+        return f"{self._prefix}{self.name}-{kind}" + (f"-{self.port}" if self.port else "")
 
     def _uses_cookies(self, delivery: Delivery) -> bool:
         return delivery == "cookie" or self.tutorial
@@ -142,10 +184,29 @@ def read_cookies(lines: Iterable[bytes], wanted: Collection[bytes]) -> dict[byte
         ConflictingTokens: a wanted cookie is present twice with different values.
     """
     found: dict[bytes, bytes] = {}
+    for name, value in _pairs_in(lines):
+        if name in wanted and found.setdefault(name, value) != value:
+            raise ConflictingTokens
+    return found
+
+
+def _pairs_in(lines: Iterable[bytes]) -> Iterator[tuple[bytes, bytes]]:
     for line in lines:
         for item in line.split(b";"):
             name, _, value = item.partition(b"=")
             name, value = name.strip(_WHITESPACE), value.strip(_WHITESPACE)
-            if value and name in wanted and found.setdefault(name, value) != value:
-                raise ConflictingTokens
-    return found
+            if value:
+                yield name, value
+
+
+def _host_in(headers: Headers) -> str:
+    value = next((value for name, value in headers if name == b"host"), b"").decode("latin-1")
+    return value.rpartition(":")[0] if value.rpartition(":")[2].isdigit() else value
+
+
+def _domains_of(host: str) -> set[str]:
+    """Return the domains of cookies that a browser sends to a host; empty: the host alone."""
+    labels = host.lower().split(".")
+    if labels[-1].isdigit() or host.startswith("["):  # an address has no domains
+        return {""}
+    return {""} | {".".join(labels[start:]) for start in range(len(labels) - 1)}

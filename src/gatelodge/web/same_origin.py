@@ -16,12 +16,15 @@ class SameOrigin:
     Attributes:
         public: the public origin, such as `https://id.example`.
         origins: the public origin and the configured ones, such as `https://app.example`.
+        for_programs: the paths at which a request with our cookies need not say where it comes
+            from. Every browser says it for a page of another site, so that it is a program.
     """
 
     public: str
     origins: frozenset[str]
+    for_programs: frozenset[str] = frozenset()
 
-    def check(self, method: str, headers: Headers, *, with_cookie: bool) -> None:
+    def check(self, method: str, headers: Headers, path: str, *, with_cookie: bool) -> None:
         """Refuse a request that changes something and comes from a page of an unknown origin.
 
         A request with one of our cookies must prove its origin. A request without them is refused
@@ -31,12 +34,15 @@ class SameOrigin:
         Args:
             method: the HTTP method; safe methods always pass.
             headers: the headers of the request.
+            path: the path of the request.
             with_cookie: whether the request carries one of our cookies.
 
         Raises:
             CrossSiteRequest: the page has an unknown origin, or the request does not prove one.
         """
-        if method not in SAFE_METHODS and not self._is_ours(headers, by_default=not with_cookie):
+        if method not in SAFE_METHODS and not self._is_ours(
+            headers, by_default=not with_cookie or path in self.for_programs
+        ):
             raise CrossSiteRequest
 
     def _is_ours(self, headers: Headers, *, by_default: bool) -> bool:
