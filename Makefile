@@ -22,8 +22,9 @@ test: $(READY_DEV) ## Run every test, on every core; ARGS="…" goes to pytest
 	@$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 .PHONY: test-lowest
-test-lowest: $(LOWEST)/.ready ## Run the quick and broad tests with the lowest version of each library (into .tools/lowest)
-	@$(LOWEST)/bin/python -m pytest tests/test_dependencies.py tests/test_house.py tests/services tests/contracts tests/api tests/pages $(ARGS)
+test-lowest: $(LOWEST)/.ready ## Run most tests with the lowest version of each library (into .tools/lowest)
+	@$(LOWEST)/bin/python -m pytest -n auto --dist worksteal \
+		tests/test_dependencies.py tests/test_house.py tests/services tests/contracts tests/api tests/pages $(ARGS)
 
 .PHONY: build
 build: $(READY_DEV) ## Build the package into dist/, and try it in an empty folder
