@@ -27,6 +27,7 @@ class Refusal(Exception):
         message: the text for people; the tutorial's clients show it unchanged.
         field: the field of the request that was refused, or None.
         retry_after: the number of whole seconds to wait before the next try, or None.
+        others: further refusals of the same request, for pages, which show all at once.
     """
 
     code: ClassVar[str] = "refused"
@@ -47,6 +48,7 @@ class Refusal(Exception):
         self.message = message or self.default
         self.field = field
         self.retry_after = retry_after
+        self.others: tuple[Refusal, ...] = ()
         super().__init__(self.message)
 
 

@@ -375,3 +375,28 @@ async def test_a_stolen_browser_is_no_way_to_guess_the_password(reader: Reader) 
     assert page.status == 429
     assert "too many tries" in page.alert
     assert (await reader.open("/account")).status == 200
+
+
+@pytest.mark.parametrize("path", ["/sign-up", "/setup"])
+async def test_a_form_with_several_mistakes_names_all_of_them_at_once(
+    reader: Reader, house: House, path: str
+) -> None:
+    """Whoever is told of one at a time types the password once for each."""
+    if path == "/setup":
+        await reader.open(f"/setup?token={await house.setup.invite()}")
+    page = await reader.send(path, username="x!", email="nope", password="abc")
+    assert page.status == 400
+    assert all(page.problem(name) for name in ("username", "email", "password"))
+    assert page.focused == "username"
+    page = await reader.send(path, username="carol", email="nope", password="abc")
+    assert not page.problem("username")
+    assert page.problem("email")
+    assert page.problem("password")
+
+
+async def test_a_program_is_told_of_the_first_mistake(client: httpx2.AsyncClient) -> None:
+    """In the order of the contract: username, address, password."""
+    body = {"username": "x!", "email": "nope", "password": "abc"}
+    answer = await client.post("/api/auth/signup", json=body)
+    assert (answer.status_code, answer.json()["code"]) == (400, "username_invalid")
+    assert set(answer.json()) == {"code", "message", "field", "request_id"}

@@ -5,7 +5,7 @@ import asyncio
 import httpx2
 import pytest
 
-from gatelodge.accounts.refusals import LastAdmin
+from gatelodge.accounts.refusals import LastAdmin, UnknownRole
 from gatelodge.accounts.roles import ADMIN
 from gatelodge.accounts.service import NewUser
 from gatelodge.app import House
@@ -58,3 +58,17 @@ async def test_nobody_has_the_name_of_the_site_for_a_password(house: House, pass
     """The names of its host and of this product are refused too (ASVS 6.2.11)."""
     with pytest.raises(RejectedPassword):
         await house.accounts.create(NewUser("ann", "ann@example.com", password), COMMAND)
+
+
+async def test_the_roles_of_every_installation_come_back_when_the_database_was_emptied(
+    house: House,
+) -> None:
+    """Under a server that runs; roles that an operator made are gone for good."""
+    for role in ("user", "moderator", "admin"):
+        await house.stores.roles.remove(role)
+    await house.accounts.sign_up(NewUser("ann", "ann@example.com", PASSWORD), COMMAND.origin)
+    with pytest.raises(UnknownRole):
+        await house.accounts.create(
+            NewUser("bob", "bob@example.com", PASSWORD, ("editor",)), COMMAND
+        )
+    assert "user" in {role.name for role in await house.roles.list_roles()}

@@ -1,6 +1,6 @@
 """Sign-up, and what operators do with accounts."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -13,14 +13,14 @@ from gatelodge.accounts.refusals import (
     UnknownRole,
     UsernameTaken,
 )
-from gatelodge.accounts.roles import ADMIN, BUILT_IN, USER
+from gatelodge.accounts.roles import ADMIN, BUILT_IN, SEEDED_ROLES, USER
 from gatelodge.accounts.store import RoleStore, User, UserStore
 from gatelodge.audit import Actor, AuditLog, Origin, nobody_known
 from gatelodge.clock import Clock
 from gatelodge.credentials.attempts import AttemptGuard
 from gatelodge.credentials.refusals import WrongPassword
 from gatelodge.credentials.service import Passwords
-from gatelodge.errors import AlreadyExists, OutcomeUnknown, StoreUnavailable
+from gatelodge.errors import AlreadyExists, OutcomeUnknown, Refusal, StoreUnavailable
 from gatelodge.ids import USER_PREFIX, SessionId, UserId, new_id
 
 SENT_TWICE_WITHIN = timedelta(minutes=2)
@@ -242,10 +242,25 @@ class AccountService:
         return None
 
     def _checked(self, wanted: NewUser, *, reserved_allowed: bool) -> User:
-        """Return the user as they would be kept, without a password yet."""
-        key = check_username(wanted.username, reserved_allowed=reserved_allowed)
-        email, email_key = check_email(wanted.email)
-        self.passwords.check_new(wanted.password, context=(wanted.username, email))
+        """Return the user as they would be kept, without a password yet.
+
+        Raises:
+            Refusal: the first fault of username, address and password; `others` has the rest.
+        """
+        name, context = wanted.username, (wanted.username, wanted.email)
+        faults = [
+            fault
+            for fault in (
+                _fault_of(lambda: check_username(name, reserved_allowed=reserved_allowed)),
+                _fault_of(lambda: check_email(wanted.email)),
+                _fault_of(lambda: self.passwords.check_new(wanted.password, context=context)),
+            )
+            if fault is not None
+        ]
+        if faults:
+            faults[0].others = tuple(faults[1:])
+            raise faults[0]
+        key, (email, email_key) = username_key(name), check_email(wanted.email)
         at = self.clock.now()
         return User(
             id=UserId(new_id(USER_PREFIX, at)),
@@ -272,6 +287,9 @@ class AccountService:
 
     async def _refuse_unknown(self, roles: Collection[str]) -> None:
         known = {role.name for role in await self.roles.list_roles()}
+        if lost := [role for role in SEEDED_ROLES if role.name in roles and role.name not in known]:
+            await self.roles.ensure(lost)  # somebody emptied the database under a running server
+            known |= {role.name for role in lost}
         for role in roles:
             if role not in known:
                 raise _unknown(role)
@@ -326,3 +344,11 @@ class AccountService:
 
 def _unknown(role: str) -> UnknownRole:
     return UnknownRole(f"Failed! Role {role} does not exist!", field="roles")
+
+
+def _fault_of(check: Callable[[], object]) -> Refusal | None:
+    try:
+        check()
+    except Refusal as refusal:
+        return refusal
+    return None

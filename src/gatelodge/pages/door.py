@@ -270,7 +270,8 @@ async def _run_or_show_form(visit: Visit, view: View, again: View | None) -> Res
     except Refusal as refusal:
         if isinstance(refusal, _SHOWN_AS_PAGE) and refusal.field not in visit.form.values:
             raise
-        visit.form.refuse(refusal, _sentence(visit, refusal), refusal.form_field)
+        for each in (refusal, *refusal.others):
+            visit.form.refuse(each, _sentence(visit, each), each.form_field)
         return await _show_form(visit, again, status_of(type(refusal)), refusal_headers(refusal))
 
 
