@@ -128,17 +128,55 @@ async def test_a_database_can_be_started_again(address: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "address",
-    ["mongodb://", "mongodb://127.0.0.1:{port}/x?serverSelectionTimeoutMS=100"],
-    ids=["incomplete", "nobody listens"],
+    "wrong",
+    [
+        "mongodb://",
+        "mongodb://ann:s3cr3t@[::1",
+        "mongodb://ann:s3/cr3t@127.0.0.1/x",
+        "mongodb://ann:s3@cr3t@127.0.0.1/x",
+        "mongodb://ann:s3%zzcr3t@127.0.0.1:port/x",
+    ],
 )
-def test_an_address_that_leads_nowhere_is_explained_to_the_operator(
-    address: str, monkeypatch: pytest.MonkeyPatch
+def test_an_address_that_is_none_is_explained_without_its_password(wrong: str) -> None:
+    for ask in (MongoDatabase(wrong).migrate, MongoDatabase(wrong).exists):
+        with pytest.raises(ConfigurationError, match="MongoDB cannot be used") as refusal:
+            ask()
+        assert "cr3t" not in str(refusal.value)
+        assert "\n" not in str(refusal.value)
+        assert refusal.value.__cause__ is None
+
+
+def test_an_address_where_nobody_listens_is_told_in_one_sentence(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(connection, "_ELECTION_SECONDS", 0.3)
+    address = f"mongodb://ann:s3cr3t@127.0.0.1:{free_port()}/x?serverSelectionTimeoutMS=100"
+    for ask in (MongoDatabase(address).migrate, MongoDatabase(address).exists):
+        with pytest.raises(StoreUnavailable, match="MongoDB cannot be reached") as refusal:
+            ask()
+        assert "s3cr3t" not in refusal.value.message
+        assert len(refusal.value.message) <= 300
 
-    with pytest.raises(ConfigurationError, match="MongoDB cannot be used"):
-        MongoDatabase(address.format(port=free_port())).migrate()
+
+async def test_the_database_of_another_program_is_left_alone(mongodb_address: str) -> None:
+    """It has users and roles of its own, such as the tutorial's server makes them."""
+    with MongoClient(mongodb_address) as client:
+        database = client.get_default_database()
+        database.roles.insert_one({"name": "moderator", "__v": 0})
+        for ask in (MongoDatabase(mongodb_address).migrate, MongoDatabase(mongodb_address).exists):
+            with pytest.raises(ConfigurationError, match="belongs to another program"):
+                await asyncio.to_thread(ask)
+        assert database.list_collection_names() == ["roles"]
+        assert database.roles.count_documents({}) == 1
+
+
+async def test_to_look_for_a_database_makes_none(mongodb_address: str) -> None:
+    database = MongoDatabase(mongodb_address)
+    assert not await asyncio.to_thread(database.exists)
+    with MongoClient(mongodb_address) as client:
+        assert client.get_default_database().list_collection_names() == []
+    await asyncio.to_thread(database.migrate)
+    assert await asyncio.to_thread(database.exists)
 
 
 def test_a_migration_waits_for_the_election(tmp_path: Path) -> None:

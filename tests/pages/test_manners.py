@@ -327,7 +327,7 @@ def test_a_logo_that_cannot_be_used_stops_the_start(
         build(Settings(data_dir=tmp_path, logo=logo))
 
 
-@pytest.mark.parametrize("colour", ["red", "#12", "#12345g", "#123456;}", "url(x)", ""])
+@pytest.mark.parametrize("colour", ["red", "#12", "#12345g", "#123456;}", "url(x)", "none"])
 def test_an_accent_that_is_no_colour_is_refused(colour: str) -> None:
     with pytest.raises(ValueError, match="write it as #rgb"):
         Settings(accent_color=colour)

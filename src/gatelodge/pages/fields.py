@@ -6,8 +6,8 @@ from gatelodge.pages.forms import Field
 NEXT = Field("next")
 """The address to redirect to afterwards."""
 
-USERNAME = Field("username", missing=N_("Enter a username."))
-EMAIL = Field("email", missing=N_("Enter your e-mail address."))
+USERNAME = Field("username", missing=N_("Enter a username."), trimmed=True)
+EMAIL = Field("email", missing=N_("Enter your e-mail address."), trimmed=True)
 FOR_PASSWORD_MANAGERS = Field("username")
 """The hidden username in forms of a signed-in user: password managers save it."""
 

@@ -16,11 +16,13 @@ class Field:
         name: the name in the HTML. A refusal of the service uses the same name.
         missing: the sentence for an empty field; None: the field may be empty.
         secret: whether the value is never shown again, as for a password.
+        trimmed: whether white space at both ends is dropped, as phone keyboards add it to names.
     """
 
     name: str
     missing: str | None = None
     secret: bool = False
+    trimmed: bool = False
 
 
 @dataclass(slots=True)
@@ -55,7 +57,8 @@ class Form:
             if name not in names:
                 raise InvalidRequest(field=name[:64])
         secrets = frozenset(each.name for each in fields if each.secret)
-        typed = {name: value if name in secrets else value.strip() for name, value in typed.items()}
+        trimmed = {each.name for each in fields if each.trimmed}
+        typed = {name: value.strip() if name in trimmed else value for name, value in typed.items()}
         return cls(
             values=dict.fromkeys(names, "") | typed,
             secrets=secrets,

@@ -215,14 +215,22 @@ def _is_ours(database: SyncDatabase[Document]) -> bool:
         ConfigurationError: it holds users or roles of another program, such as the tutorial's.
     """
     names = set(database.list_collection_names())
-    ours = names & {"signing_keys", "sessions", "one_time_tokens"}
-    if not ours and names & set(_COLLECTIONS):
+    foreign = [
+        name
+        for name in ("users", "roles")
+        if name in names and database[name].find_one(_OF_ANOTHER_PROGRAM, projection=["_id"])
+    ]
+    if foreign:
         raise ConfigurationError(
             f"The MongoDB database {database.name} belongs to another program: it has "
-            f"{' and '.join(sorted(names & set(_COLLECTIONS)))} of its own. Nothing in it was "
-            "changed. Name another database in GATELODGE_DATABASE."
+            f"{' and '.join(foreign)} of its own. Nothing in it was changed. Name another database "
+            "in GATELODGE_DATABASE."
         )
-    return bool(ours)
+    return "signing_keys" in names
+
+
+_OF_ANOTHER_PROGRAM: Document = {"_id": {"$not": {"$type": "string"}}}
+"""Our documents have ids that are texts; those of others are `ObjectId`s, usually."""
 
 
 def _make_collections(database: SyncDatabase[Document]) -> list[str]:
