@@ -43,6 +43,7 @@ FLOORS = {
     "sqlalchemy": ("2.0.44", RAN),
     "starlette": ("1.3.1", "CVE-2026-54283: forms without limits; CVE-2026-48710: paths by `Host`"),
     "typer": ("0.20", RAN),
+    "typing-extensions": ("4.14.1", "the lowest that the lowest pydantic takes"),
 }
 ONLY_FOR_TYPES = {"_typeshed"}
 

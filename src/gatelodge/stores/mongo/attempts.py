@@ -8,8 +8,9 @@ from datetime import datetime
 from weakref import WeakValueDictionary
 
 from pymongo.asynchronous.collection import AsyncCollection
+from typing_extensions import override
 
-from gatelodge.credentials.store import Attempts, Limit, after_failure
+from gatelodge.credentials.store import Attempts, AttemptStore, Limit, after_failure
 from gatelodge.errors import AlreadyExists, StoreUnavailable
 from gatelodge.stores.mongo.connection import MongoDatabase
 from gatelodge.stores.mongo.failures import RETRY_AFTER, reading, writing
@@ -19,36 +20,37 @@ _PATIENCE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class MongoAttempts:
-    """Failed tries at rest; see `AttemptStore`."""
+class MongoAttempts(AttemptStore):
+    """The failed tries in MongoDB."""
 
     database: MongoDatabase
     _counting: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
 
+    @override
     async def find(self, keys: Collection[str]) -> dict[str, Attempts]:
-        """Return what is kept of each of these keys, where something is."""
         with reading():
             found = self._attempts.find({"_id": {"$in": list(keys)}})
             records = [to_record(Attempts, each, key="key") async for each in found]
         return {record.key: record for record in records}
 
+    @override
     async def count_failure(self, key: str, limit: Limit, at: datetime) -> Attempts:
-        """Count one more failure of a key: anew, where another process was faster."""
         async with self._one_by_one(key):
             while True:
                 before = (await self.find([key])).get(key)
                 now = after_failure(before, key, limit, at)
                 if await self._put(now, before):
                     return now
+                # Another process counted a failure of this key in between: count anew.
 
+    @override
     async def forget(self, key: str) -> bool:
-        """Forget the failures of a key."""
         with writing():
             result = await self._attempts.delete_one({"_id": {"$eq": key}})
         return result.deleted_count == 1
 
+    @override
     async def remove_quiet(self, at: datetime) -> int:
-        """Forget the records that are of no more use; say how many."""
         with writing():
             result = await self._attempts.delete_many({"forget_at": {"$lte": at}})
         return result.deleted_count

@@ -16,8 +16,10 @@ from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import CollectionInvalid, ConnectionFailure, OperationFailure, PyMongoError
 from pymongo.synchronous.database import Database as SyncDatabase
+from typing_extensions import override
 
 from gatelodge.errors import ConfigurationError, Refusal, StoreUnavailable
+from gatelodge.stores import Database
 from gatelodge.stores.mongo.failures import RETRY_AFTER, reading, reason_of
 from gatelodge.stores.mongo.records import Document
 from gatelodge.tasks import end
@@ -90,7 +92,7 @@ _INDEXES = (
 )
 
 
-class MongoDatabase:
+class MongoDatabase(Database):
     """One database of a MongoDB deployment."""
 
     def __init__(self, address: str) -> None:
@@ -141,10 +143,11 @@ class MongoDatabase:
         """Say whether this is one replica set, and neither a single `mongod` nor a `mongos`."""
         return "setName" in await self.client.admin.command("hello")
 
+    @override
     def exists(self) -> bool:
-        """Say whether the database holds collections of ours."""
         return bool(self._ask(_is_ours))
 
+    @override
     def migrate(self) -> list[str]:
         """Make the collections and indexes that are missing; return a line for each.
 
@@ -167,11 +170,13 @@ class MongoDatabase:
         except (PyMongoError, ValueError) as error:  # the latter of an address that is none
             raise ConfigurationError(f"MongoDB cannot be used: {reason_of(error)}") from None
 
+    @override
     async def start(self) -> None:
         """Make the client of this event loop, which connects when first asked; begin the chores."""
         self._client = AsyncMongoClient[Document](self._address, **_options(self._address))
         self._working = [asyncio.create_task(_keep_doing(chore)) for chore in self._chores]
 
+    @override
     async def stop(self) -> None:
         """End the chores and close the client."""
         await end(*self._working)
@@ -180,6 +185,7 @@ class MongoDatabase:
             await self._client.close()
         self._client = None
 
+    @override
     async def ping(self) -> None:
         """Return when the primary answers a read."""
         with reading():

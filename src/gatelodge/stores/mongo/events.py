@@ -2,25 +2,27 @@
 
 from dataclasses import dataclass
 
-from gatelodge.audit import Event
+from typing_extensions import override
+
+from gatelodge.audit import Event, EventStore
 from gatelodge.stores.mongo.connection import MongoDatabase
 from gatelodge.stores.mongo.failures import reading, writing
 from gatelodge.stores.mongo.records import to_document, to_record
 
 
 @dataclass(frozen=True, slots=True)
-class MongoEvents:
-    """Events at rest; see `EventStore`."""
+class MongoEvents(EventStore):
+    """The events in MongoDB."""
 
     database: MongoDatabase
 
+    @override
     async def add(self, event: Event) -> None:
-        """Keep an event."""
         with writing():
             await self.database.collection("events").insert_one(to_document(event))
 
+    @override
     async def list_events(self, *, before: str | None, limit: int) -> list[Event]:
-        """Return up to `limit` events, the newest first."""
         query = {} if before is None else {"_id": {"$lt": before}}
         with reading():
             found = self.database.collection("events").find(query).sort("_id", -1).limit(limit)

@@ -9,8 +9,9 @@ from datetime import timedelta
 from bson import Int64, Timestamp
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import PyMongoError
+from typing_extensions import override
 
-from gatelodge.gate.feed import FeedState, Forget
+from gatelodge.gate.feed import ChangeFeed, FeedState, Forget
 from gatelodge.ids import role_id
 from gatelodge.stores.mongo.connection import MongoDatabase
 from gatelodge.stores.mongo.records import Document
@@ -36,7 +37,7 @@ _BENIGN = (
 )
 
 
-class MongoChangeFeed:
+class MongoChangeFeed(ChangeFeed):
     """The `ChangeFeed` over a MongoDB deployment, for one process.
 
     Trust ends by itself: it is the age of the last answer that counts, so a stream that is
@@ -51,27 +52,29 @@ class MongoChangeFeed:
         self._kind = "none"
         self._following: asyncio.Task[None] | None = None
 
+    @override
     async def follow(self, forget: Forget) -> None:
         """Begin to watch; memory is trusted once the stream has answered."""
         self._forget = forget
         self._database.listen(forget)
         self._following = asyncio.create_task(self._keep_following())
 
+    @override
     async def leave(self) -> None:
-        """Stop watching."""
         if self._following is not None:
             await end(self._following)
             self._following = None
         self._open = False
         self._heard_at = None
 
+    @override
     def catch_up(self) -> bool:
         """Say whether the stream was heard of lately."""
         lag = self._lag()
         return self._open and lag is not None and lag <= MAX_STALENESS.total_seconds()
 
+    @override
     def state(self) -> FeedState:
-        """Return how the feed stands."""
         return FeedState(self._kind, trusted=self.catch_up(), lag=self._lag())
 
     def _lag(self) -> float | None:

@@ -4,33 +4,34 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from pymongo.asynchronous.collection import AsyncCollection
+from typing_extensions import override
 
-from gatelodge.credentials.one_time_tokens import OneTimeToken, Purpose, key_of
+from gatelodge.credentials.one_time_tokens import OneTimeToken, OneTimeTokenStore, Purpose, key_of
 from gatelodge.stores.mongo.connection import MongoDatabase
 from gatelodge.stores.mongo.failures import reading, writing
 from gatelodge.stores.mongo.records import Document, to_document, to_record
 
 
 @dataclass(frozen=True, slots=True)
-class MongoOneTimeTokens:
-    """One-time tokens at rest; see `OneTimeTokenStore`."""
+class MongoOneTimeTokens(OneTimeTokenStore):
+    """The one-time tokens in MongoDB."""
 
     database: MongoDatabase
 
+    @override
     async def put(self, token: OneTimeToken) -> None:
-        """Keep a token in place of whatever its purpose and subject had."""
         place = {"_id": {"$eq": token.key}}
         with writing():
             await self._tokens.replace_one(place, to_document(token, key="key"), upsert=True)
 
+    @override
     async def find(self, purpose: Purpose, subject: str) -> OneTimeToken | None:
-        """Return the token of this purpose and subject, expired or not, or None."""
         with reading():
             document = await self._tokens.find_one({"_id": {"$eq": key_of(purpose, subject)}})
         return None if document is None else to_record(OneTimeToken, document)
 
+    @override
     async def consume(self, purpose: Purpose, subject: str, digest: bytes, at: datetime) -> bool:
-        """Take the token away if it has this digest and has not expired; True for one caller."""
         query: Document = {
             "_id": {"$eq": key_of(purpose, subject)},
             "digest": {"$eq": digest},

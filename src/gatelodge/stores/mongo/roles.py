@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from pymongo import UpdateOne
 from pymongo.asynchronous.collection import AsyncCollection
+from typing_extensions import override
 
-from gatelodge.accounts.store import Role
+from gatelodge.accounts.store import Role, RoleStore
 from gatelodge.ids import role_id
 from gatelodge.stores.mongo.connection import MongoDatabase
 from gatelodge.stores.mongo.failures import reading, writing
@@ -14,24 +15,24 @@ from gatelodge.stores.mongo.records import Document, to_document, to_record
 
 
 @dataclass(frozen=True, slots=True)
-class MongoRoles:
-    """Roles at rest; see `RoleStore`."""
+class MongoRoles(RoleStore):
+    """The roles in MongoDB."""
 
     database: MongoDatabase
 
+    @override
     async def ensure(self, roles: Collection[Role]) -> None:
-        """Keep each of these roles unless one of its name exists."""
         if roles:
             with writing():
                 await self._roles.bulk_write([_ensure(role) for role in roles])
 
+    @override
     async def add(self, role: Role) -> None:
-        """Keep a new role."""
         with self.database.announcing(role_id(role.name)), writing(unique="name"):
             await self._roles.insert_one(to_document(role, key="name"))
 
+    @override
     async def find(self, name: str) -> Role | None:
-        """Return the role, or None."""
         with reading():
             document = await self._roles.find_one({"_id": {"$eq": name}})
         return None if document is None else to_record(Role, document, key="name")
@@ -44,38 +45,39 @@ class MongoRoles:
             found = self._roles.find({"_id": {"$in": list(names)}})
             return [to_record(Role, document, key="name") async for document in found]
 
+    @override
     async def list_roles(self) -> list[Role]:
-        """Return every role, in order of name."""
         with reading():
             found = self._roles.find().sort("_id", 1)
             return [to_record(Role, document, key="name") async for document in found]
 
+    @override
     async def describe(self, name: str, description: str) -> bool:
-        """Put another description in place of the old one."""
         with writing():
             result = await self._roles.update_one(
                 {"_id": {"$eq": name}}, {"$set": {"description": description}}
             )
         return result.matched_count == 1
 
+    @override
     async def permit(self, name: str, permission: str, *, limit: int) -> bool:
-        """Add a permission, if the last allowed place in the list is free."""
+        # A role is full when the last allowed place of its list is taken.
         return await self._change(
             name,
             {"permissions": {"$ne": permission}, f"permissions.{limit - 1}": {"$exists": False}},
             {"$push": {"permissions": permission}},
         )
 
+    @override
     async def forbid(self, name: str, permission: str) -> bool:
-        """Take a permission from a role."""
         return await self._change(
             name,
             {"permissions": {"$eq": permission}},
             {"$pull": {"permissions": {"$eq": permission}}},
         )
 
+    @override
     async def remove(self, name: str) -> Role | None:
-        """Forget a role, and return it."""
         with self.database.announcing(role_id(name)), writing():
             document = await self._roles.find_one_and_delete({"_id": {"$eq": name}})
         return None if document is None else to_record(Role, document, key="name")

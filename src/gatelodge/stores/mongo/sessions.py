@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from pymongo.asynchronous.collection import AsyncCollection
+from typing_extensions import override
 
 from gatelodge.accounts.store import Rights, User
 from gatelodge.ids import SessionId
-from gatelodge.sessions.store import Session
+from gatelodge.sessions.store import Session, SessionStore
 from gatelodge.stores.mongo.connection import MongoDatabase
 from gatelodge.stores.mongo.failures import reading, writing
 from gatelodge.stores.mongo.records import Document, to_document, to_record
@@ -16,8 +17,8 @@ from gatelodge.stores.mongo.users import MongoUsers
 
 
 @dataclass(frozen=True, slots=True)
-class MongoSessions:
-    """Sessions at rest; see `SessionStore`.
+class MongoSessions(SessionStore):
+    """The sessions in MongoDB.
 
     No index lets MongoDB expire sessions by itself: the service says how long an ended session
     has to be remembered, for whoever still comes with one of its tokens.
@@ -27,23 +28,24 @@ class MongoSessions:
     users: MongoUsers
     roles: MongoRoles
 
+    @override
     async def add(self, session: Session) -> None:
-        """Keep a new session."""
         with writing():
             await self._sessions.insert_one(to_document(session))
 
+    @override
     async def find(self, session_id: SessionId) -> Session | None:
-        """Return the session, live or not, or None."""
         with reading():
             document = await self._sessions.find_one({"_id": {"$eq": session_id}})
         return None if document is None else _session(document)
 
+    @override
     async def find_with_user(self, session_id: SessionId) -> tuple[Session, User] | None:
-        """Return the session and then its user."""
         session = await self.find(session_id)
         user = None if session is None else await self.users.find(session.user_id)
         return None if session is None or user is None else (session, user)
 
+    @override
     async def find_with_rights(self, session_id: SessionId) -> tuple[Session, User, Rights] | None:
         """Return the session, its user and the user's rights.
 
@@ -62,25 +64,26 @@ class MongoSessions:
             found = session, again
         return None
 
+    @override
     async def rotate(self, session_id: SessionId, generation: int, at: datetime) -> bool:
-        """Move the session from `generation` to the next; True for exactly one caller."""
         current = _unrevoked(session_id) | {"generation": {"$eq": generation}}
         following = {"generation": generation + 1, "rotated_at": at, "last_used_at": at}
         return await self._change(current, following)
 
+    @override
     async def revoke(self, session_id: SessionId, at: datetime, why: str) -> bool:
-        """End the session; True for exactly one caller."""
         revoked = {"revoked_at": at, "revoked_why": why}
         return await self._change_openly(session_id, revoked)
 
+    @override
     async def touch(self, session_id: SessionId, at: datetime) -> bool:
-        """Mark the session used without rotating it."""
         return await self._change(_unrevoked(session_id), {"last_used_at": at})
 
+    @override
     async def adopt(self, session_id: SessionId, epoch: int) -> bool:
-        """Carry the session over to a new epoch of its user."""
         return await self._change_openly(session_id, {"epoch": epoch})
 
+    @override
     async def list_live(
         self,
         user: User,
@@ -90,7 +93,6 @@ class MongoSessions:
         before: SessionId | None,
         limit: int,
     ) -> list[Session]:
-        """Return sessions by which the user is signed in, the newest first."""
         query: Document = {
             "user_id": {"$eq": user.id},
             "epoch": user.epoch,
@@ -104,8 +106,8 @@ class MongoSessions:
             found = self._sessions.find(query).sort("_id", -1).limit(limit)
             return [_session(document) async for document in found]
 
+    @override
     async def remove_ended(self, before: datetime) -> int:
-        """Forget sessions that expired or were revoked before an instant; say how many."""
         ended = {"$or": [{"expires_at": {"$lt": before}}, {"revoked_at": {"$lt": before}}]}
         with writing():
             result = await self._sessions.delete_many(ended)

@@ -8,8 +8,9 @@ from typing import Any
 
 from pymongo import ReturnDocument
 from pymongo.asynchronous.collection import AsyncCollection
+from typing_extensions import override
 
-from gatelodge.accounts.store import User
+from gatelodge.accounts.store import User, UserStore
 from gatelodge.errors import AlreadyExists, StoreUnavailable
 from gatelodge.ids import UserId
 from gatelodge.stores.mongo.connection import MongoDatabase
@@ -21,14 +22,14 @@ _RAISE_EPOCH: Document = {"$inc": {"epoch": 1}}
 
 
 @dataclass(frozen=True, slots=True)
-class MongoUsers:
-    """Users at rest; see `UserStore`."""
+class MongoUsers(UserStore):
+    """The users in MongoDB."""
 
     database: MongoDatabase
     names: Names
 
+    @override
     async def add(self, user: User) -> None:
-        """Keep a new user, the only one of its names."""
         await self.names.claim(user)
         try:
             # A duplicate is the void document of this very id: this sign-up took so long that
@@ -40,35 +41,35 @@ class MongoUsers:
             raise
         await self.names.settle(user)
 
+    @override
     async def find(self, user_id: UserId) -> User | None:
-        """Return the user, or None."""
         with reading():
             document = await self._users.find_one(_by_id(user_id))
         return None if document is None else _user(document)
 
+    @override
     async def find_by_username(self, username_key: str) -> User | None:
-        """Return the user whose username has this key, or None."""
         return await self._find_by_name("username", username_key)
 
+    @override
     async def find_by_email(self, email_key: str) -> User | None:
-        """Return the user whose e-mail address has this key, or None."""
         return await self._find_by_name("email", email_key)
 
+    @override
     async def list_users(self, *, after: UserId | None, limit: int) -> list[User]:
-        """Return up to `limit` users whose ids follow `after`, in order of id."""
         query = NOT_VOID if after is None else NOT_VOID | {"_id": {"$gt": after}}
         with reading():
             found = self._users.find(query).sort("_id", 1).limit(limit)
             return [_user(document) async for document in found]
 
+    @override
     async def replace_password_hash(self, user_id: UserId, old: str, new: str) -> bool:
-        """Put a new hash of the same password in place of the old one."""
         return await self._change(
             _by_id(user_id) | {"password_hash": {"$eq": old}}, {"$set": {"password_hash": new}}
         )
 
+    @override
     async def change_password(self, user_id: UserId, old: str | None, new: str) -> User | None:
-        """Put a new password in place of the old one, raise the epoch, return the user."""
         with self.database.announcing(user_id), writing():
             document = await self._users.find_one_and_update(
                 _by_id(user_id) | {"password_hash": {"$eq": old}},
@@ -77,62 +78,62 @@ class MongoUsers:
             )
         return None if document is None else _user(document)
 
+    @override
     async def grant(self, user_id: UserId, role: str) -> bool:
-        """Add a role. True when the user exists and did not hold it before."""
         return await self._change_openly(
             user_id, {"roles": {"$ne": role}}, {"$push": {"roles": role}}
         )
 
+    @override
     async def withdraw(self, user_id: UserId, role: str) -> bool:
-        """Take a role away. True when the user held it before."""
         return await self._change_openly(
             user_id, {"roles": {"$eq": role}}, {"$pull": {"roles": {"$eq": role}}}
         )
 
+    @override
     async def disable(self, user_id: UserId, at: datetime) -> bool:
-        """Keep the user out and raise the epoch. True when the user was enabled before."""
         return await self._change_openly(
             user_id, {"disabled_at": None}, {"$set": {"disabled_at": at}} | _RAISE_EPOCH
         )
 
+    @override
     async def enable(self, user_id: UserId) -> bool:
-        """Let the user in again. True when the user was disabled before."""
         return await self._change_openly(
             user_id,
             {"disabled_at": {"$ne": None}},
             {"$unset": {"disabled_at": "", "disabled_reason": ""}},
         )
 
+    @override
     async def raise_epoch(self, user_id: UserId) -> bool:
-        """End everything issued so far. True when the user exists."""
         return await self._change_openly(user_id, {}, _RAISE_EPOCH)
 
+    @override
     async def record_sign_in(self, user_id: UserId, at: datetime) -> None:
-        """Remember when the user last signed in."""
         await self._change(_by_id(user_id), {"$max": {"last_sign_in_at": at}})
 
+    @override
     async def remove(self, user_id: UserId) -> bool:
-        """Forget the user; both names are free again. True when the user existed."""
         user = await self.find(user_id)
         with self.database.announcing(user_id):
             return user is not None and await self.names.let_go(user)
 
+    @override
     async def anyone_holds(self, role: str, *, besides: UserId | None = None) -> bool:
-        """Say whether an enabled user, other than `besides`, holds the role."""
         query: dict[str, Any] = {"roles": {"$eq": role}, "disabled_at": None}
         if besides is not None:
             query["_id"] = {"$ne": besides}
         with reading():
             return await self._users.find_one(query, projection=["_id"]) is not None
 
+    @override
     async def list_holders(self, role: str, *, limit: int) -> list[UserId]:
-        """Return up to `limit` users who hold the role."""
         with reading():
             found = self._users.find({"roles": {"$eq": role}}, projection=["_id"]).limit(limit)
             return [UserId(document["_id"]) async for document in found]
 
+    @override
     async def withdraw_from(self, user_ids: Collection[UserId], role: str) -> int:
-        """Take a role from each of these users."""
         holders = {"_id": {"$in": list(user_ids)}, "roles": {"$eq": role}}
         with ExitStack() as announced, writing():
             for user_id in user_ids:

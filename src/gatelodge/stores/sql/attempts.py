@@ -5,26 +5,27 @@ from datetime import datetime
 
 from sqlalchemy import Connection, bindparam, delete, select
 from sqlalchemy.dialects.sqlite import insert
+from typing_extensions import override
 
-from gatelodge.credentials.store import Attempts, Limit, after_failure
+from gatelodge.credentials.store import Attempts, AttemptStore, Limit, after_failure
 from gatelodge.stores.sql.database import SqlDatabase
 from gatelodge.stores.sql.tables import attempts
 
 
-class SqlAttempts:
-    """The `AttemptStore` over one SQLite file."""
+class SqlAttempts(AttemptStore):
+    """The failed tries in one SQLite file."""
 
     def __init__(self, database: SqlDatabase) -> None:
         """Work over this database."""
         self._database = database
 
+    @override
     async def find(self, keys: Collection[str]) -> dict[str, Attempts]:
-        """Return what is kept of each of these keys, where something is."""
         return await self._database.read(lambda connection: _find(connection, keys))
 
+    @override
     async def count_failure(self, key: str, limit: Limit, at: datetime) -> Attempts:
-        """Count one more failure of a key; the one writer does it for one caller at a time."""
-
+        # The writer runs one unit at a time: no failure comes between the read and the write.
         def unit(connection: Connection) -> Attempts:
             before = _find(connection, [key]).get(key)
             now = after_failure(before, key, limit, at)
@@ -33,14 +34,14 @@ class SqlAttempts:
 
         return await self._database.write(unit)
 
+    @override
     async def forget(self, key: str) -> bool:
-        """Forget the failures of a key."""
         return await self._database.write(
             lambda connection: connection.execute(_FORGET, {"forgotten": key}).rowcount == 1
         )
 
+    @override
     async def remove_quiet(self, at: datetime) -> int:
-        """Forget the records that are of no more use; say how many."""
         return await self._database.write(
             lambda connection: connection.execute(_REMOVE_QUIET, {"at": at}).rowcount
         )

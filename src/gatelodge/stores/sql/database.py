@@ -20,8 +20,10 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.exc import DBAPIError
+from typing_extensions import override
 
 from gatelodge.errors import ConfigurationError, StoreUnavailable
+from gatelodge.stores import Database
 from gatelodge.stores.sql.lane import Lane, Unit
 from gatelodge.stores.sql.writer import Writer
 
@@ -35,7 +37,7 @@ PRIVATE = 0o600
 BUSY_TIMEOUT_MILLISECONDS = 10_000
 
 
-class SqlDatabase:
+class SqlDatabase(Database):
     """One SQLite file, used by several threads and, at once, by several processes."""
 
     def __init__(self, path: Path) -> None:
@@ -46,10 +48,11 @@ class SqlDatabase:
         self._reader: Lane | None = None
         self._lister: Lane | None = None
 
+    @override
     def exists(self) -> bool:
-        """Say whether the file is a database of ours."""
         return _is_ours(self.path)
 
+    @override
     def migrate(self) -> list[str]:
         """Bring the file to the newest revision; one process does it, the others wait.
 
@@ -69,6 +72,7 @@ class SqlDatabase:
                 f"the database file {self.path} cannot be used: {error.orig}"
             ) from error
 
+    @override
     async def start(self) -> None:
         """Start the threads.
 
@@ -84,6 +88,7 @@ class SqlDatabase:
             lane.start()
         self._writer, self._reader, self._lister = lanes
 
+    @override
     async def stop(self) -> None:
         """Commit what was asked for, then end the threads."""
         lanes = [lane for lane in (self._writer, self._reader, self._lister) if lane is not None]
@@ -92,8 +97,8 @@ class SqlDatabase:
             await asyncio.to_thread(lane.stop)
         self._engine.dispose()
 
+    @override
     async def ping(self) -> None:
-        """Return when the file answers a read."""
         await self.read(lambda connection: connection.execute(_PING).scalar())
 
     async def read(self, query: Unit[T]) -> T:

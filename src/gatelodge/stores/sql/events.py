@@ -1,27 +1,28 @@
 """Events in SQL."""
 
 from sqlalchemy import insert, select
+from typing_extensions import override
 
-from gatelodge.audit import Event
+from gatelodge.audit import Event, EventStore
 from gatelodge.stores.sql.database import SqlDatabase
 from gatelodge.stores.sql.tables import events
 
 
-class SqlEvents:
-    """The `EventStore` over one SQLite file."""
+class SqlEvents(EventStore):
+    """The events in one SQLite file."""
 
     def __init__(self, database: SqlDatabase) -> None:
         """Work over this database."""
         self._database = database
 
+    @override
     async def add(self, event: Event) -> None:
-        """Keep an event."""
         values = {name: getattr(event, name) for name in _COLUMNS}
         values["detail"] = dict(event.detail)
         await self._database.write(lambda connection: connection.execute(_ADD, values).rowcount)
 
+    @override
     async def list_events(self, *, before: str | None, limit: int) -> list[Event]:
-        """Return the events before `before`, the newest first."""
         query = select(events).order_by(events.c.id.desc()).limit(limit)
         if before is not None:
             query = query.where(events.c.id < before)

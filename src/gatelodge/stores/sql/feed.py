@@ -7,9 +7,10 @@ from contextlib import suppress
 from datetime import timedelta
 
 from sqlalchemy import Connection, PoolProxiedConnection, text
+from typing_extensions import override
 
 from gatelodge.errors import OutcomeUnknown, StoreUnavailable
-from gatelodge.gate.feed import FeedState, Forget
+from gatelodge.gate.feed import ChangeFeed, FeedState, Forget
 from gatelodge.stores.sql.database import SqlDatabase
 from gatelodge.tasks import end
 
@@ -19,7 +20,7 @@ MAX_CHANGES = 10_000
 PRUNE_EVERY = timedelta(minutes=1)
 
 
-class SqlChangeFeed:
+class SqlChangeFeed(ChangeFeed):
     """The `ChangeFeed` over one SQLite file, for one of the processes that share it.
 
     `PRAGMA data_version` moves when any other connection, of any process, has committed. This
@@ -35,6 +36,7 @@ class SqlChangeFeed:
         self._version = -1
         self._position = 0
 
+    @override
     async def follow(self, forget: Forget) -> None:
         """Open a connection of our own and begin where the file is now."""
         self._forget = forget
@@ -44,16 +46,16 @@ class SqlChangeFeed:
         (self._position,) = self._question.execute(_NEWEST).fetchone()
         self._pruning = asyncio.create_task(self._keep_pruned())
 
+    @override
     async def leave(self) -> None:
-        """Close the connection."""
         if self._pooled is None:
             return
         await end(self._pruning)
         pooled, self._pooled = self._pooled, None
         await asyncio.to_thread(pooled.close)
 
+    @override
     def catch_up(self) -> bool:
-        """Forget what was changed by any commit before this call."""
         if self._pooled is None:
             return False
         try:
@@ -65,8 +67,8 @@ class SqlChangeFeed:
             return False
         return True
 
+    @override
     def state(self) -> FeedState:
-        """Return how the feed stands."""
         return FeedState("local", trusted=self.catch_up())
 
     def _read_changes(self) -> None:

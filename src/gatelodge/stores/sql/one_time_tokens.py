@@ -4,21 +4,22 @@ from datetime import datetime
 
 from sqlalchemy import Connection, bindparam, delete, select
 from sqlalchemy.dialects.sqlite import insert
+from typing_extensions import override
 
-from gatelodge.credentials.one_time_tokens import OneTimeToken, Purpose, key_of
+from gatelodge.credentials.one_time_tokens import OneTimeToken, OneTimeTokenStore, Purpose, key_of
 from gatelodge.stores.sql.database import SqlDatabase
 from gatelodge.stores.sql.tables import one_time_tokens
 
 
-class SqlOneTimeTokens:
-    """The `OneTimeTokenStore` over one SQLite file."""
+class SqlOneTimeTokens(OneTimeTokenStore):
+    """The one-time tokens in one SQLite file."""
 
     def __init__(self, database: SqlDatabase) -> None:
         """Work over this database."""
         self._database = database
 
+    @override
     async def put(self, token: OneTimeToken) -> None:
-        """Keep a token in place of whatever its purpose and subject had."""
         values = {
             "key": token.key,
             "purpose": token.purpose,
@@ -28,17 +29,16 @@ class SqlOneTimeTokens:
         }
         await self._database.write(lambda connection: connection.execute(_PUT, values).rowcount)
 
+    @override
     async def find(self, purpose: Purpose, subject: str) -> OneTimeToken | None:
-        """Return the token of this purpose and subject, expired or not, or None."""
-
         def query(connection: Connection) -> OneTimeToken | None:
             row = connection.execute(_BY_KEY, {"token_key": key_of(purpose, subject)}).first()
             return None if row is None else OneTimeToken(*row)
 
         return await self._database.read(query)
 
+    @override
     async def consume(self, purpose: Purpose, subject: str, digest: bytes, at: datetime) -> bool:
-        """Take the token away if it has this digest and has not expired; True for one caller."""
         values = {"token_key": key_of(purpose, subject), "token_digest": digest, "at": at}
         return await self._database.write(
             lambda connection: connection.execute(_CONSUME, values).rowcount == 1

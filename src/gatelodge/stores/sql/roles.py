@@ -8,32 +8,31 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, func, select, update
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import IntegrityError
+from typing_extensions import override
 
-from gatelodge.accounts.store import Rights, Role
+from gatelodge.accounts.store import Rights, Role, RoleStore
 from gatelodge.errors import AlreadyExists
 from gatelodge.stores.sql.database import SqlDatabase
 from gatelodge.stores.sql.tables import roles, user_roles, users
 
 
-class SqlRoles:
-    """The `RoleStore` over one SQLite file."""
+class SqlRoles(RoleStore):
+    """The roles in one SQLite file."""
 
     def __init__(self, database: SqlDatabase) -> None:
         """Work over this database."""
         self._database = database
 
+    @override
     async def ensure(self, wanted: Collection[Role]) -> None:
-        """Keep each of these roles unless one of its name exists."""
-
         def unit(connection: Connection) -> None:
             for role in wanted:
                 connection.execute(insert(roles).on_conflict_do_nothing(), _values(role))
 
         await self._database.write(unit)
 
+    @override
     async def add(self, role: Role) -> None:
-        """Keep a new role."""
-
         def unit(connection: Connection) -> None:
             try:
                 connection.execute(insert(roles), _values(role))
@@ -42,27 +41,26 @@ class SqlRoles:
 
         await self._database.write(unit)
 
+    @override
     async def find(self, name: str) -> Role | None:
-        """Return the role, or None."""
         return await self._database.read(lambda connection: _find(connection, name))
 
+    @override
     async def list_roles(self) -> list[Role]:
-        """Return every role, in order of name."""
         rows = await self._database.read(
             lambda connection: connection.execute(select(roles).order_by(roles.c.name)).all()
         )
         return [_role(row) for row in rows]
 
+    @override
     async def describe(self, name: str, description: str) -> bool:
-        """Put another description in place of the old one."""
         change = update(roles).where(roles.c.name == name).values(description=description)
         return await self._database.write(
             lambda connection: connection.execute(change).rowcount == 1
         )
 
+    @override
     async def permit(self, name: str, permission: str, *, limit: int) -> bool:
-        """Give a role one more permission."""
-
         def unit(connection: Connection) -> bool:
             role = _find(connection, name)
             if role is None or permission in role.permissions or len(role.permissions) >= limit:
@@ -71,9 +69,8 @@ class SqlRoles:
 
         return await self._database.write(unit)
 
+    @override
     async def forbid(self, name: str, permission: str) -> bool:
-        """Take a permission from a role."""
-
         def unit(connection: Connection) -> bool:
             role = _find(connection, name)
             if role is None or permission not in role.permissions:
@@ -82,9 +79,8 @@ class SqlRoles:
 
         return await self._database.write(unit)
 
+    @override
     async def remove(self, name: str) -> Role | None:
-        """Forget a role, and return it."""
-
         def unit(connection: Connection) -> Role | None:
             role = _find(connection, name)
             connection.execute(delete(roles).where(roles.c.name == name))

@@ -5,40 +5,39 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, insert, or_, select, update
+from typing_extensions import override
 
 from gatelodge.accounts.store import Rights, User
 from gatelodge.ids import SessionId
-from gatelodge.sessions.store import Session
+from gatelodge.sessions.store import Session, SessionStore
 from gatelodge.stores.sql.database import SqlDatabase
 from gatelodge.stores.sql.roles import RIGHTS, rights_of
 from gatelodge.stores.sql.tables import sessions, users
 from gatelodge.stores.sql.users import USER_COLUMNS, user_of
 
 
-class SqlSessions:
-    """The `SessionStore` over one SQLite file."""
+class SqlSessions(SessionStore):
+    """The sessions in one SQLite file."""
 
     def __init__(self, database: SqlDatabase) -> None:
         """Work over this database."""
         self._database = database
 
+    @override
     async def add(self, session: Session) -> None:
-        """Keep a new session."""
         values = {name: getattr(session, name) for name in _COLUMNS}
         await self._database.write(lambda connection: connection.execute(_ADD, values).rowcount)
 
+    @override
     async def find(self, session_id: SessionId) -> Session | None:
-        """Return the session, live or not, or None."""
-
         def query(connection: Connection) -> Session | None:
             row = connection.execute(_BY_ID, {"session_id": session_id}).first()
             return None if row is None else _session(row)
 
         return await self._database.read(query)
 
+    @override
     async def find_with_user(self, session_id: SessionId) -> tuple[Session, User] | None:
-        """Return the session and its user, as one query saw them."""
-
         def query(connection: Connection) -> tuple[Session, User] | None:
             row = connection.execute(_WITH_USER, {"session_id": session_id}).first()
             if row is None:
@@ -47,8 +46,9 @@ class SqlSessions:
 
         return await self._database.read(query)
 
+    @override
     async def find_with_rights(self, session_id: SessionId) -> tuple[Session, User, Rights] | None:
-        """Return the session, its user and the user's rights, as one query saw them."""
+        # One query reads all three, so they were true together.
 
         def query(connection: Connection) -> tuple[Session, User, Rights] | None:
             row = connection.execute(_WITH_RIGHTS, {"session_id": session_id}).first()
@@ -60,24 +60,25 @@ class SqlSessions:
 
         return await self._database.read(query)
 
+    @override
     async def rotate(self, session_id: SessionId, generation: int, at: datetime) -> bool:
-        """Move the session from `generation` to the next."""
         return await self._change(
             _ROTATE, {"session_id": session_id, "current": generation, "at": at}
         )
 
+    @override
     async def revoke(self, session_id: SessionId, at: datetime, why: str) -> bool:
-        """End the session."""
         return await self._change(_REVOKE, {"session_id": session_id, "at": at, "why": why})
 
+    @override
     async def touch(self, session_id: SessionId, at: datetime) -> bool:
-        """Mark the session used without rotating it."""
         return await self._change(_TOUCH, {"session_id": session_id, "at": at})
 
+    @override
     async def adopt(self, session_id: SessionId, epoch: int) -> bool:
-        """Carry the session over to a new epoch of its user."""
         return await self._change(_ADOPT, {"session_id": session_id, "new_epoch": epoch})
 
+    @override
     async def list_live(
         self,
         user: User,
@@ -87,7 +88,6 @@ class SqlSessions:
         before: SessionId | None,
         limit: int,
     ) -> list[Session]:
-        """Return sessions by which the user is signed in, the newest first."""
         values = {"user": user.id, "user_epoch": user.epoch, "at": at, "limit": limit}
         values |= {"used_after": used_after, "before": before or _AFTER_ALL}
         rows = await self._database.scan(
@@ -95,8 +95,8 @@ class SqlSessions:
         )
         return [_session(row) for row in rows]
 
+    @override
     async def remove_ended(self, before: datetime) -> int:
-        """Forget sessions that expired or were revoked before an instant."""
         return await self._database.write(
             lambda connection: connection.execute(_REMOVE_ENDED, {"before": before}).rowcount
         )

@@ -4,22 +4,23 @@ from datetime import datetime
 
 from sqlalchemy import Connection, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
+from typing_extensions import override
 
 from gatelodge.errors import AlreadyExists
 from gatelodge.stores.sql.database import SqlDatabase
 from gatelodge.stores.sql.tables import signing_keys
-from gatelodge.tokens.store import SigningKey
+from gatelodge.tokens.store import SigningKey, SigningKeyStore
 
 
-class SqlSigningKeys:
-    """The `SigningKeyStore` over one SQLite file."""
+class SqlSigningKeys(SigningKeyStore):
+    """The signing keys in one SQLite file."""
 
     def __init__(self, database: SqlDatabase) -> None:
         """Work over this database."""
         self._database = database
 
+    @override
     async def add(self, key: SigningKey) -> None:
-        """Keep a new key."""
         values = {name: getattr(key, name) for name in _COLUMNS}
 
         def unit(connection: Connection) -> None:
@@ -30,14 +31,14 @@ class SqlSigningKeys:
 
         await self._database.write(unit)
 
+    @override
     async def list_keys(self) -> list[SigningKey]:
-        """Return every key, in order of number."""
         query = select(signing_keys).order_by(signing_keys.c.number)
         rows = await self._database.read(lambda connection: connection.execute(query).all())
         return [SigningKey(**dict(zip(_COLUMNS, row, strict=True))) for row in rows]
 
+    @override
     async def retire(self, kid: str, *, retires_at: datetime, gone_at: datetime) -> bool:
-        """Set when a key stops signing and verifying, where that is earlier than before."""
         stays = or_(signing_keys.c.gone_at.is_(None), signing_keys.c.gone_at > gone_at)
         change = (
             update(signing_keys)

@@ -17,55 +17,56 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.exc import IntegrityError
+from typing_extensions import override
 
-from gatelodge.accounts.store import User
+from gatelodge.accounts.store import User, UserStore
 from gatelodge.errors import AlreadyExists
 from gatelodge.ids import UserId
 from gatelodge.stores.sql.database import SqlDatabase
 from gatelodge.stores.sql.tables import user_roles, users
 
 
-class SqlUsers:
-    """The `UserStore` over one SQLite file."""
+class SqlUsers(UserStore):
+    """The users in one SQLite file."""
 
     def __init__(self, database: SqlDatabase) -> None:
         """Work over this database."""
         self._database = database
 
+    @override
     async def add(self, user: User) -> None:
-        """Keep a new user."""
         await self._database.write(lambda connection: _add(connection, user))
 
+    @override
     async def find(self, user_id: UserId) -> User | None:
-        """Return the user, or None."""
         return await self._find_one(_BY_ID, user_id)
 
+    @override
     async def find_by_username(self, username_key: str) -> User | None:
-        """Return the user whose username has this key, or None."""
         return await self._find_one(_BY_USERNAME, username_key)
 
+    @override
     async def find_by_email(self, email_key: str) -> User | None:
-        """Return the user whose e-mail address has this key, or None."""
         return await self._find_one(_BY_EMAIL, email_key)
 
+    @override
     async def list_users(self, *, after: UserId | None, limit: int) -> list[User]:
-        """Return the users that follow `after`."""
         values = {"after": after or "", "limit": limit}
         rows = await self._database.scan(
             lambda connection: connection.execute(_AFTER, values).all()
         )
         return [user_of(row) for row in rows]
 
+    @override
     async def replace_password_hash(self, user_id: UserId, old: str, new: str) -> bool:
-        """Put a new hash of the same password in place of the old one."""
         return await self._change(
             update(users)
             .where(users.c.id == user_id, users.c.password_hash == old)
             .values(password_hash=new)
         )
 
+    @override
     async def change_password(self, user_id: UserId, old: str | None, new: str) -> User | None:
-        """Put a new password in place of the old one, and raise the epoch."""
         change = (
             update(users)
             .where(users.c.id == user_id, users.c.password_hash.is_not_distinct_from(old))
@@ -78,8 +79,8 @@ class SqlUsers:
 
         return await self._database.write(unit)
 
+    @override
     async def grant(self, user_id: UserId, role: str) -> bool:
-        """Add a role."""
         held_by_somebody = select(users.c.id, bindparam("role", role)).where(users.c.id == user_id)
         return await self._change(
             upsert(user_roles)
@@ -87,47 +88,47 @@ class SqlUsers:
             .on_conflict_do_nothing()
         )
 
+    @override
     async def withdraw(self, user_id: UserId, role: str) -> bool:
-        """Take a role away."""
         return await self._change(
             delete(user_roles).where(user_roles.c.user_id == user_id, user_roles.c.role == role)
         )
 
+    @override
     async def disable(self, user_id: UserId, at: datetime) -> bool:
-        """Keep the user out and raise the epoch."""
         return await self._change(
             update(users)
             .where(users.c.id == user_id, users.c.disabled_at.is_(None))
             .values(disabled_at=at, epoch=users.c.epoch + 1)
         )
 
+    @override
     async def enable(self, user_id: UserId) -> bool:
-        """Let the user in again."""
         return await self._change(
             update(users)
             .where(users.c.id == user_id, users.c.disabled_at.is_not(None))
             .values(disabled_at=None, disabled_reason=None)
         )
 
+    @override
     async def raise_epoch(self, user_id: UserId) -> bool:
-        """End everything issued so far."""
         return await self._change(
             update(users).where(users.c.id == user_id).values(epoch=users.c.epoch + 1)
         )
 
+    @override
     async def record_sign_in(self, user_id: UserId, at: datetime) -> None:
-        """Remember when the user last signed in."""
         values = {"user_id": user_id, "at": at}
         await self._database.write(
             lambda connection: connection.execute(_RECORD_SIGN_IN, values).rowcount
         )
 
+    @override
     async def remove(self, user_id: UserId) -> bool:
-        """Forget the user."""
         return await self._change(delete(users).where(users.c.id == user_id))
 
+    @override
     async def anyone_holds(self, role: str, *, besides: UserId | None = None) -> bool:
-        """Say whether an enabled user, other than `besides`, holds the role."""
         holders = (
             select(user_roles.c.user_id)
             .join(users, users.c.id == user_roles.c.user_id)
@@ -141,15 +142,15 @@ class SqlUsers:
             lambda connection: bool(connection.execute(select(exists(holders))).scalar())
         )
 
+    @override
     async def list_holders(self, role: str, *, limit: int) -> list[UserId]:
-        """Return up to `limit` users who hold the role."""
         query = select(user_roles.c.user_id).where(user_roles.c.role == role).limit(limit)
         return await self._database.scan(
             lambda connection: [UserId(each) for each in connection.execute(query).scalars()]
         )
 
+    @override
     async def withdraw_from(self, user_ids: Collection[UserId], role: str) -> int:
-        """Take a role from each of these users."""
         change = delete(user_roles).where(
             user_roles.c.user_id.in_(user_ids), user_roles.c.role == role
         )
