@@ -1,4 +1,4 @@
-"""What tells the view to forget: the port behind which each database says what has changed."""
+"""The port of the change feed: the database tells the gate what has changed."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,12 +10,14 @@ Forget = Callable[[str | None], None]
 
 @dataclass(frozen=True, slots=True)
 class FeedState:
-    """How the feed stands now.
+    """The state of the feed.
 
     Attributes:
-        kind: `local` (each check asks the file), `stream` (the database tells), `none`.
-        trusted: whether checks are answered from memory now.
-        lag: seconds since the database was last heard of, where it tells; grows while it is lost.
+        kind: `local` (each check asks the SQLite file), `stream` (MongoDB sends the changes) or
+            `none`.
+        trusted: whether checks may be answered from memory.
+        lag: seconds since the stream last answered; it grows while the stream is down. None: no
+            stream has answered.
     """
 
     kind: str
@@ -24,25 +26,31 @@ class FeedState:
 
 
 class ChangeFeed(Protocol):
-    """Says which users, sessions, roles and signing keys changed in a way that a check must see.
+    """Tells the gate which users, sessions, roles and signing keys changed.
 
-    Of a user: roles, epoch, disabled, name, deleted. Of a session: revoked, epoch. Of a role:
-    added, permissions, deleted. Of a key: added, retired. Sign-ins, rotations and the like are left
-    out.
+    Only changes that affect a token check are told. User: roles, epoch, disabled, name, deleted.
+    Session: revoked, epoch. Role: added, permissions, deleted. Signing key: added, retired. A
+    sign-in or a rotation, for example, is not told.
     """
 
     async def follow(self, forget: Forget) -> None:
-        """Begin to call `forget`, on this event loop, and return; nothing is remembered yet."""
+        """Start to follow the changes, and return.
+
+        The caller remembers nothing yet. `forget` is called on this event loop.
+
+        Raises:
+            StoreUnavailable: the SQLite file cannot be opened now.
+        """
 
     async def leave(self) -> None:
-        """Stop."""
+        """Stop following; do nothing if `follow` was not called."""
 
     def catch_up(self) -> bool:
-        """Forget what changed since the last call; say whether memory may be trusted.
+        """Pass the changes since the last call to `forget`; return whether memory may be trusted.
 
-        When it returns True, every change that was acknowledged before the call (in a database that
-        tells: `max_staleness` before it) has been passed to `forget`.
+        True: every change that was acknowledged before this call has been passed to `forget`. With
+        a stream, this holds for every change that was acknowledged a second before this call.
         """
 
     def state(self) -> FeedState:
-        """Return how the feed stands."""
+        """Return the current state."""

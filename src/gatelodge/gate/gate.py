@@ -13,9 +13,16 @@ from gatelodge.tokens.refusals import ExpiredToken, InvalidToken
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """Let callers in by their access token and what is true of their session and user now.
+    """Admits callers by their access token and the current state of their session and user.
 
-    Memory answers while the feed says that it may be trusted; else the store is read.
+    While the feed says that memory may be trusted, memory answers. Otherwise the store is read.
+
+    Attributes:
+        tokens: verifies tokens, and remembers those that were verified.
+        lookup: reads from the store who is signed in.
+        feed: tells what has changed.
+        clock: tells the current time.
+        view: remembers who is signed in by which session.
     """
 
     tokens: VerifiedTokens
@@ -25,14 +32,19 @@ class Gate:
     view: View = field(default_factory=View)
 
     async def admit(self, token: str | None, rule: Rule) -> Principal | None:
-        """Return who calls, or None where the rule asks nothing.
+        """Return the caller, or None if the rule is public.
 
-        The refusals come in the order no token, bad token, missing role or permission.
+        A missing token is refused first, then a bad token, then a missing role or permission.
+
+        Args:
+            token: the access token of the request, or None.
+            rule: who may call.
 
         Raises:
-            Refusal: the rule's own for a missing token, role or permission.
-            InvalidToken: the token, its session or its user does not stand.
-            ExpiredToken: the token's time is over.
+            Refusal: `rule.missing` without a token; `rule.lacking` without a role or permission.
+            InvalidToken: the token is not valid, or its session or user has ended.
+            ExpiredToken: the token has expired.
+            StoreUnavailable: the store must be read, and does not answer.
         """
         if rule.public:
             return None
@@ -41,21 +53,22 @@ class Gate:
         return self.authorize(await self.authenticate(token), rule)
 
     def authorize(self, principal: Principal, rule: Rule) -> Principal:
-        """Return the caller where they may.
+        """Return the principal if the rule admits them.
 
         Raises:
-            Refusal: the rule's own for a missing role or permission.
+            Refusal: `rule.lacking`, without a role or permission that the rule requires.
         """
         if not rule.permits(principal.roles, principal.permissions):
             raise rule.lacking(caller=principal.subject)
         return principal
 
     async def authenticate(self, token: str) -> Principal:
-        """Return whose token this is, as things stand now.
+        """Return the principal of an access token, with the roles and permissions of now.
 
         Raises:
-            InvalidToken: the token, its session or its user does not stand.
-            ExpiredToken: the token's time is over.
+            InvalidToken: the token is not valid, or its session or user has ended.
+            ExpiredToken: the token has expired.
+            StoreUnavailable: the store must be read, and does not answer.
         """
         principal = self.recall(as_bytes(token))
         if principal is not None:
@@ -69,10 +82,10 @@ class Gate:
         return await self._read_and_keep(verified, trusted=trusted)
 
     def recall(self, token: bytes) -> Principal | None:
-        """Return whose token this is, from memory alone; None: memory cannot tell.
+        """Return the principal of a token from memory alone, or None if memory does not know.
 
         Raises:
-            ExpiredToken: the token's time is over.
+            ExpiredToken: the token has expired.
         """
         if not self.feed.catch_up():
             return None
@@ -81,7 +94,7 @@ class Gate:
             return None
         now = self.clock.milliseconds()
         if now < verified.until and verified.changes == self.view.changes:
-            return verified.principal  # nothing at all has changed since memory was last asked
+            return verified.principal  # nothing has changed since the view was last asked
         if now >= verified.expires_at:
             raise ExpiredToken
         return self._ask_view(verified, now)

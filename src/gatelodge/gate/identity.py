@@ -1,4 +1,4 @@
-"""What forward-auth tells the proxy of the caller, and what the proxy asks for."""
+"""Forward-auth: the headers that name the caller, and the rule that a proxy asks for."""
 
 from collections.abc import Iterable
 from urllib.parse import parse_qsl
@@ -8,7 +8,7 @@ from gatelodge.gate.rules import Rule
 
 
 def identity_headers(principal: Principal) -> list[tuple[bytes, bytes]]:
-    """Return the headers that name the caller to whatever the proxy guards."""
+    """Return the headers that tell the application behind the proxy who the caller is."""
     return [
         (b"x-auth-user", principal.username.encode()),
         (b"x-auth-subject", principal.subject.encode()),
@@ -17,12 +17,18 @@ def identity_headers(principal: Principal) -> list[tuple[bytes, bytes]]:
 
 
 def rule_of(roles: Iterable[str], permissions: Iterable[str]) -> Rule:
-    """Return the rule that requires one of these roles and one of these permissions."""
+    """Return the rule that requires one of these roles and one of these permissions.
+
+    An empty list requires none.
+    """
     return Rule("asked for", any_of=_each_once(roles), permissions=_each_once(permissions))
 
 
 def rule_asked_for(query: bytes) -> Rule | None:
-    """Return the rule of a query with nothing but `role=…` and `permission=…`; else None."""
+    """Return the rule that a query string asks for, or None if the query is malformed.
+
+    It may contain `role=…` and `permission=…`, each several times, and nothing else.
+    """
     asked: dict[str, list[str]] = {"role": [], "permission": []}
     for name, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
         if name not in asked or not value:

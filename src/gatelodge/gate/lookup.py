@@ -1,4 +1,4 @@
-"""The port through which the gate asks who is signed in, where memory cannot tell."""
+"""The port through which the gate reads from the store who is signed in."""
 
 from typing import Protocol
 
@@ -7,13 +7,13 @@ from gatelodge.ids import SessionId, UserId
 
 
 class Lookup(Protocol):
-    """Says who is signed in by a session, as the store has it now."""
+    """Reads from the store who is signed in by a session."""
 
     async def find(self, user_id: UserId, session_id: SessionId) -> Principal | None:
-        """Return the user's principal, or None.
+        """Return the user's principal, or None if the session is not live.
 
-        None where the session is not this user's, was revoked, has expired or is of an older
-        epoch, and where the user is disabled or gone.
+        A session is not live if it belongs to another user, was revoked, has expired, or has an
+        older epoch than its user; also if the user is disabled or deleted.
 
         Raises:
             StoreUnavailable: the store does not answer now.

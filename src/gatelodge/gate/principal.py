@@ -1,4 +1,4 @@
-"""Whoever makes this request: from the token's text to verified claims, and to a principal."""
+"""The principal of a request, and the access tokens that were verified before."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,14 +14,14 @@ MAX_TOKENS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """A user who is signed in, as far as a door needs to know to decide.
+    """A user who is signed in, as rules and doors see them.
 
     Attributes:
-        subject: whose request it is.
-        username: as shown.
-        roles: what the user holds now, whatever the token says.
+        subject: the user's id.
+        username: the username as typed at sign-up.
+        roles: the roles that the user holds now; those that the token names are ignored.
         permissions: what these roles permit now; users with the same roles share one object.
-        session_id: the device it comes from.
+        session_id: the session that the token belongs to.
         expires_at: when that session ends at the latest.
     """
 
@@ -35,16 +35,16 @@ class Principal:
 
 @dataclass(slots=True)
 class VerifiedToken:
-    """A token whose signature was checked, and what memory last said of it.
+    """A token whose signature was verified, and the last answer of the view about it.
 
     Attributes:
-        subject: whose it is.
-        session_id: the session it was issued in.
-        expires_at: when it ends, in milliseconds since 1970.
-        keys: the version of the keys under which it was checked.
-        principal: whose token it was, when memory was last asked.
-        changes: of the view then. While it has had no other since, that is still so...
-        until: ...until then, in milliseconds since 1970.
+        subject: the id of the user that the token was issued to.
+        session_id: the session that the token belongs to.
+        expires_at: when the token expires, in milliseconds since 1970.
+        keys: the version of the key ring when the signature was verified.
+        principal: the last answer of the view; None: the view has not answered yet.
+        changes: the view's change count at that answer; while it is equal, `principal` holds.
+        until: when `principal` ends at the latest, in milliseconds since 1970.
     """
 
     subject: UserId
@@ -58,31 +58,36 @@ class VerifiedToken:
 
 @dataclass(frozen=True, slots=True)
 class VerifiedTokens:
-    """Check each token's signature once.
+    """Verifies the signature of each token once.
 
-    What is remembered is bounded, holds no refused token, and is keyed by the digest of the whole
-    token, so that memory holds no token either. Whether its time is over, and whether the session
-    and user stand, is not asked here.
+    At most `MAX_TOKENS` verified tokens are remembered, and none that was refused. They are kept by
+    the SHA-256 of the whole token, so that the token itself is not in memory. The gate checks
+    whether the session and the user are live, and whether a remembered token has expired.
     """
 
     access_tokens: AccessTokens
     _recent: Recent[bytes, VerifiedToken] = field(default_factory=lambda: Recent(MAX_TOKENS))
 
     def find(self, token: bytes) -> VerifiedToken | None:
-        """Return what is known of a token, as it came, that was verified before, or None."""
+        """Return what is known about a token that was verified before, or None.
+
+        Args:
+            token: the token as the request carries it; it may have expired meanwhile.
+        """
         verified = self._recent.find(sha256(token).digest())
         if verified is None or verified.keys != self.access_tokens.keys.ring.version:
-            return None  # a key may be gone: `verify` looks closer
+            return None  # a key may be gone: `verify` checks again
         return verified
 
     async def verify(self, token: str) -> VerifiedToken:
-        """Check a token, and remember it.
+        """Verify a token, and remember it.
 
         Raises:
-            InvalidToken: it is not a good access token of this server.
-            ExpiredToken: it was, and its time is over.
+            InvalidToken: it is not a valid access token of this server.
+            ExpiredToken: it has expired.
+            StoreUnavailable: the signing keys must be read, and the store does not answer.
         """
-        keys = self.access_tokens.keys.ring.version  # first: they may change on the way
+        keys = self.access_tokens.keys.ring.version  # read first: they may change below
         claims = await self.access_tokens.verify(token)
         verified = VerifiedToken(claims.subject, claims.session_id, claims.expires_at * 1000, keys)
         self._recent.put(sha256(as_bytes(token)).digest(), verified)
@@ -93,5 +98,5 @@ class VerifiedTokens:
 
 
 def as_bytes(token: str) -> bytes:
-    """Return a token as it stood in the request; nothing that was sent makes this fail."""
+    """Return a token as the bytes that the request carried. It fails for no text."""
     return token.encode("utf-8", "surrogatepass")

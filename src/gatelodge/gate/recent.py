@@ -1,4 +1,4 @@
-"""A bounded map that forgets what was not asked for lately."""
+"""A bounded map that drops the least recently used entry."""
 
 from collections import OrderedDict
 from typing import Generic, TypeVar
@@ -8,7 +8,7 @@ V = TypeVar("V")
 
 
 class Recent(Generic[K, V]):
-    """At most `most` entries: those that were put or found last."""
+    """At most `most` entries: the most recently used ones, by `put` or `find`."""
 
     __slots__ = ("_kept", "_most")
 
@@ -18,25 +18,25 @@ class Recent(Generic[K, V]):
         self._kept: OrderedDict[K, V] = OrderedDict()
 
     def find(self, key: K) -> V | None:
-        """Return the value, or None."""
+        """Return the value of a key, or None."""
         value = self._kept.get(key)
         if value is not None:
             self._kept.move_to_end(key)
         return value
 
     def put(self, key: K, value: V) -> None:
-        """Keep a value under a key."""
+        """Store a value under a key; drop the least recently used entry if there are too many."""
         self._kept[key] = value
         self._kept.move_to_end(key)
         if len(self._kept) > self._most:
             self._kept.popitem(last=False)
 
     def forget(self, key: K) -> None:
-        """Forget one entry, if it is there."""
+        """Remove an entry, if it exists."""
         self._kept.pop(key, None)
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Remove all entries."""
         self._kept.clear()
 
     def __len__(self) -> int:

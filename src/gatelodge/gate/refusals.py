@@ -1,4 +1,4 @@
-"""What callers are refused who are not signed in, or may not."""
+"""The refusals for callers who are not signed in, or lack a role or permission."""
 
 from gatelodge.errors import NotPermitted, Unauthenticated
 from gatelodge.marks import N_
@@ -13,10 +13,10 @@ class NoToken(Unauthenticated):
 
 
 class Forbidden(NotPermitted):
-    """The caller is known and may not.
+    """The caller is signed in, but lacks a role or permission.
 
     Attributes:
-        caller: the id of their user, for the log; None: it is not at hand.
+        caller: the caller's user id, for the log; None: it is not known here.
     """
 
     code = "forbidden"
@@ -25,13 +25,13 @@ class Forbidden(NotPermitted):
     oauth_error = "insufficient_scope"
 
     def __init__(self, *, caller: str | None = None) -> None:
-        """Refuse this user."""
+        """Refuse the user with this id."""
         super().__init__()
         self.caller = caller
 
 
 class AdminRequired(Forbidden):
-    """The admin board or an admin's route, asked for by somebody else."""
+    """The page or route is only for administrators."""
 
     code = "admin_required"
     default = "Require Admin Role!"

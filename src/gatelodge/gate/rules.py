@@ -1,4 +1,4 @@
-"""Who may call a route. Every route names one of these; one that names none cannot be made."""
+"""Rules: who may call a route. Every route names one; without a rule it cannot be made."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -9,15 +9,15 @@ from gatelodge.gate.refusals import Forbidden, NoToken
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Who may call.
+    """Who may call a route.
 
     Attributes:
         name: as printed in `docs/api.md`.
-        public: whether the caller need not be known; then nothing else is looked at.
+        public: whether everybody may call, with or without a token; then the rest is ignored.
         any_of: roles, of which the caller must hold at least one; empty: no role is required.
         permissions: the caller must have at least one of these; empty: none is required.
         missing: the refusal when there is no token.
-        lacking: the refusal when the caller is known and may not.
+        lacking: the refusal when the caller lacks a required role or permission.
 
     A rule without roles and permissions admits everybody who is signed in. A rule with roles and
     permissions requires both.
@@ -32,11 +32,11 @@ class Rule:
 
     @property
     def can_lack(self) -> bool:
-        """Whether the rule refuses somebody who is signed in."""
+        """Whether the rule can refuse somebody who is signed in."""
         return bool(self.any_of or self.permissions)
 
     def permits(self, roles: Collection[str], permissions: Collection[str]) -> bool:
-        """Say whether the rule admits somebody with these roles and permissions."""
+        """Return whether the rule admits somebody with these roles and permissions."""
         if self.any_of and not any(role in roles for role in self.any_of):
             return False
         return not self.permissions or any(each in permissions for each in self.permissions)

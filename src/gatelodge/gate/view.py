@@ -1,4 +1,4 @@
-"""What is true now about sessions and their users, from memory, bounded."""
+"""The view: a bounded memory of who is signed in by which session."""
 
 from dataclasses import dataclass, field
 
@@ -18,7 +18,7 @@ _ROLE = role_id("")
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """A principal, and the mark that its user had when it was read."""
+    """A principal, and the mark of the user when the principal was read from the store."""
 
     principal: Principal
     mark: object
@@ -26,15 +26,15 @@ class _Entry:
 
 @dataclass(slots=True)
 class View:
-    """The principals of the sessions that were asked about lately.
+    """The principals of the sessions that were used recently.
 
-    An entry is kept only of a session that stands. It counts while its user still has the mark
-    that was there when both were read: to forget a user is to take the mark away, however many
-    sessions there are.
+    Only live sessions have an entry. Each user has a mark, which is a plain object. An entry is
+    valid while its user has the same mark as when the entry was made. So the view forgets all
+    sessions of a user by removing one mark.
 
     Attributes:
-        changes: rises whenever something is forgotten. What was read from the store while it rose
-            may be older than the change, and is not kept.
+        changes: a count that rises whenever something is forgotten. If it rises during a read of
+            the store, the result may be older than the change, and is not kept.
     """
 
     changes: int = 0
@@ -43,7 +43,7 @@ class View:
     _dead: Recent[SessionId, object] = field(default_factory=lambda: Recent(MAX_DEAD))
 
     def find(self, session_id: SessionId, now: int) -> Principal | None:
-        """Return who is signed in by this session, or None: ask the store.
+        """Return who is signed in by this session, or None if the view does not know.
 
         Args:
             session_id: the session.
@@ -57,28 +57,38 @@ class View:
         return entry.principal
 
     def is_dead(self, session_id: SessionId, user_id: UserId) -> bool:
-        """Say whether the session is known to have ended, and nothing of its user changed since."""
+        """Return whether the session is known not to be live; False if its user changed since."""
         mark = self._dead.find(session_id)
         return mark is not None and self._users.find(user_id) is mark
 
     def keep(self, principal: Principal, *, seen: int) -> None:
-        """Remember a principal that was read when `changes` was `seen`."""
+        """Remember a principal that was read from the store.
+
+        Args:
+            principal: who is signed in, by which session.
+            seen: `changes` before the read; if it is another now, nothing is kept.
+        """
         if seen != self.changes:
             return
         entry = _Entry(principal, self._mark_of(principal.subject))
         self._sessions.put(principal.session_id, entry)
 
     def keep_dead(self, session_id: SessionId, user_id: UserId, *, seen: int) -> None:
-        """Remember that a session did not stand when `changes` was `seen`.
+        """Remember that the store has no live session of this id for this user.
 
-        That may have been for its user's sake, who may be let in again: so it counts while the
-        user has the same mark.
+        The reason may be that the user is disabled, and the user may be enabled again. So this
+        holds only while the user has the same mark.
+
+        Args:
+            session_id: the session.
+            user_id: the user that the token names.
+            seen: `changes` before the read; if it is another now, nothing is kept.
         """
         if seen == self.changes:
             self._dead.put(session_id, self._mark_of(user_id))
 
     def forget(self, changed: str | None) -> None:
-        """Forget what is known of a user, session or role, by its id; None: everything.
+        """Forget what is known about the user, session or role with this id; None: everything.
 
         When a role changes, all sessions are forgotten: the view does not know who holds the
         role, and roles change rarely.
