@@ -10,9 +10,9 @@ from gatelodge.accounts.refusals import InvalidEmail, InvalidUsername
 _MAX_USERNAME = 32
 _USERNAME_KEY = re.compile(r"[a-z0-9][a-z0-9._-]{2,31}")
 
-# Names that would speak for the house.
+# Names that people would take for the operator, or for the server itself.
 _SPEAKS_FOR_THE_HOUSE = frozenset(("admin", "root", "support", "system", "api", "null", "me"))
-# The first words of its addresses.
+# The first path segments of the server's own URLs.
 _ROUTES = frozenset(
     (
         "account",
@@ -46,8 +46,8 @@ _PLAIN_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _DOTS = re.compile("[.\u3002\uff0e\uff61]")  # UTS 46, section 2.3: what people type for a dot
 _INVISIBLE = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp", "Zs"))
 
-# The Dot-string of RFC 5321, 4.1.2, with the letters of RFC 6531. Quoted local parts are left
-# out: nobody has one, and quotes, commas and brackets are what header injection is made of.
+# The Dot-string of RFC 5321, 4.1.2, with the letters of RFC 6531. Quoted local parts are refused:
+# hardly anybody has one, and header injection needs their quotes, commas and brackets.
 _LOCAL_PART = re.compile(
     r"[a-z0-9!#$%&'*+/=?^_`{|}~\u0080-\U0010ffff-]+"
     r"(?:\.[a-z0-9!#$%&'*+/=?^_`{|}~\u0080-\U0010ffff-]+)*",
@@ -56,12 +56,12 @@ _LOCAL_PART = re.compile(
 
 
 def username_key(text: str) -> str:
-    """Return the key of any text that came as a username: equal keys are one name.
+    """Return the key by which a username is compared. Usernames with equal keys are one name.
 
-    The folding is Unicode's compatibility caseless match (section 3.13, D146). A text longer
-    than every username is cut first: normalising takes quadratic time on hostile text, and the
-    key of what is left is still nobody's. What no database can keep becomes a question mark,
-    which no username contains.
+    Every text has a key. It is folded by Unicode's compatibility caseless match (section 3.13,
+    D146). A text that is longer than any username is cut first, because normalising takes quadratic
+    time on hostile text; the cut text is still too long to be a user's name. Surrogates, which no
+    database can store, become question marks, which no username contains.
     """
     text = text[: _MAX_USERNAME + 1].encode("utf-8", "replace").decode()
     once = unicodedata.normalize("NFKC", unicodedata.normalize("NFD", text).casefold())
@@ -69,12 +69,12 @@ def username_key(text: str) -> str:
 
 
 def check_username(text: str, *, reserved_allowed: bool = False) -> str:
-    """Return the key of a username that somebody may take.
+    """Check that a new user may have this username, and return its key.
 
     Args:
         text: the username as typed.
-        reserved_allowed: whether names such as `admin` may be taken: yes for the operator's
-            command line, no for anybody who signs up.
+        reserved_allowed: whether reserved names such as `admin` are allowed: yes on the command
+            line, no at sign-up.
 
     Raises:
         InvalidUsername: the name breaks the rules; the message says which.
@@ -89,8 +89,8 @@ def check_username(text: str, *, reserved_allowed: bool = False) -> str:
 
 
 def _username_problem(text: str, key: str) -> str | None:
-    # Folding never makes a text shorter than its letters from the allowed set (a test tries
-    # every code point), so that the typed length is a safe bound.
+    # Folding drops no character (a test tries every code point). So a text that is too long never
+    # gets the key of a shorter username, and the length may be checked as typed.
     if not 3 <= len(text) <= _MAX_USERNAME or len(key) > _MAX_USERNAME:
         return "A username has 3 to 32 characters."
     if _has_invisible(text):
@@ -104,10 +104,10 @@ def _username_problem(text: str, key: str) -> str | None:
 
 
 def check_email(text: str) -> tuple[str, str]:
-    """Return an e-mail address as it is kept, and the key by which it is compared.
+    """Check an e-mail address; return it as it is stored, and the key by which it is compared.
 
-    Kept is the local part as typed (in NFC, RFC 6532 section 3.1) and the domain in lower case,
-    in the ASCII form that mail servers and resolvers take (IDNA2008 A-labels).
+    The local part is stored as typed (in NFC; RFC 6532, section 3.1). The domain is stored in lower
+    case and in the ASCII form that mail servers and resolvers use (IDNA2008 A-labels).
 
     Raises:
         InvalidEmail: the text is not an e-mail address.
@@ -126,7 +126,7 @@ def check_email(text: str) -> tuple[str, str]:
 
 
 def _has_invisible(text: str) -> bool:
-    """Say whether a text holds spaces, controls, bidi or zero-width marks, or surrogates."""
+    """Return whether a text has spaces, control, bidi or zero-width characters, or surrogates."""
     return any(unicodedata.category(character) in _INVISIBLE for character in text)
 
 
@@ -140,7 +140,7 @@ def _local_part(typed: str) -> str | None:
 
 
 def _domain(typed: str) -> str | None:
-    """Return a domain in its ASCII form and lower case, or None where mail cannot get there."""
+    """Return a domain in lower case and in ASCII form, or None if it cannot receive mail."""
     try:
         domain = ".".join(_label(label) for label in _DOTS.split(typed))
     except ValueError:
@@ -150,18 +150,18 @@ def _domain(typed: str) -> str | None:
     last_label = domain.rpartition(".")[2]
     if "." not in domain:
         return domain if domain == "localhost" else None
-    # An empty last label is a dot at the end; one of digits makes an address of four numbers.
+    # An empty last label is a final dot; a last label of digits makes it an IPv4 address.
     return None if not last_label or last_label.isdigit() else domain
 
 
 def _label(typed: str) -> str:
-    """Return one label of a domain.
+    """Return one label of a domain in lower case and in ASCII form.
 
-    Plain letters, digits and hyphens are taken as they are, also with two hyphens in third and
-    fourth place (RFC 5890, 2.3.1): such names resolve and get mail.
+    A label of ASCII letters, digits and hyphens is not encoded, even with hyphens in its third and
+    fourth place (RFC 5890, 2.3.1): such names exist and receive mail.
 
     Raises:
-        ValueError: it is no label (`idna.IDNAError` is one).
+        ValueError: it is not a label (`idna.IDNAError` is a subclass).
     """
     lower = typed.lower()
     if _PLAIN_LABEL.fullmatch(lower) and not lower.startswith(_ENCODED):

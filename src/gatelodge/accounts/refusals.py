@@ -1,4 +1,4 @@
-"""What is refused of names, roles and users."""
+"""The refusals for names, roles and users."""
 
 from gatelodge.errors import Conflict, Invalid, NotFound, NotPermitted
 from gatelodge.marks import N_
@@ -43,7 +43,7 @@ class UnknownRole(Invalid):
 
 
 class RoleNotGrantable(NotPermitted):
-    """A sign-up asked for more than `user`."""
+    """A sign-up asked for another role than `user`."""
 
     code = "role_not_grantable"
     default = "Only an administrator can grant that role."
@@ -98,7 +98,7 @@ class BuiltInRole(Conflict):
 
 
 class RoleHeld(Conflict):
-    """The role cannot be deleted, or made anew, while somebody holds it."""
+    """The role cannot be deleted, or created again, while somebody holds it."""
 
     code = "role_held"
     default = "Somebody holds this role. Delete it with --take-from-all to take it from everybody."
@@ -128,7 +128,7 @@ class NoSuchUser(NotFound):
 
 
 class LastAdmin(Conflict):
-    """The change would leave nobody who can administer."""
+    """The change would leave no enabled user who holds the role `admin`."""
 
     code = "last_admin"
     default = "This is the last administrator: make another one first."

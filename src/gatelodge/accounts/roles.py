@@ -25,7 +25,7 @@ MODERATOR = "moderator"
 ADMIN = "admin"
 
 ADMINISTERS = ("users:manage", "roles:manage")
-"""The permissions that the role `admin` cannot lose. Who has both can give back all others."""
+"""The permissions that the role `admin` cannot lose. A user with both can grant all others."""
 
 SEEDED_ROLES = (
     Role(USER, "Everybody who signs up.", ("account:manage",)),

@@ -24,12 +24,12 @@ from gatelodge.errors import AlreadyExists, OutcomeUnknown, Refusal, StoreUnavai
 from gatelodge.ids import USER_PREFIX, SessionId, UserId, new_id
 
 SENT_TWICE_WITHIN = timedelta(minutes=2)
-"""How long after a sign-up the same form counts as the same sign-up, not as another one."""
+"""How long after a sign-up the same form counts as the same sign-up, sent twice."""
 
 
 @dataclass(frozen=True, slots=True)
 class NewUser:
-    """What somebody asks for who signs up: all as typed, nothing checked yet."""
+    """The values for a new user, as typed. Nothing is checked yet."""
 
     username: str
     email: str
@@ -39,7 +39,7 @@ class NewUser:
 
 @dataclass(frozen=True, slots=True)
 class AccountService:
-    """Make users and change what they may do."""
+    """Creates, changes and deletes users."""
 
     users: UserStore
     roles: RoleStore
@@ -49,11 +49,11 @@ class AccountService:
     clock: Clock
 
     async def sign_up(self, wanted: NewUser, origin: Origin) -> User:
-        """Make a user who signs up by themselves, and who gets no more than `user`.
+        """Create a user who signs up. The only role that they may ask for is `user`.
 
         Raises:
             InvalidUsername, InvalidEmail, RejectedPassword: the first rule that is broken.
-            TooManyAttempts: so many have come from this address lately.
+            TooManyAttempts: too many sign-ups came from this network address lately.
             UsernameTaken, EmailTaken, UnknownRole, RoleNotGrantable: in this order.
             HashingBusy: too many sign-ups and sign-ins are waiting.
         """
@@ -67,7 +67,7 @@ class AccountService:
         return await self.add(user, "user.signed_up", Actor(user.id, origin))
 
     async def sign_up_once(self, wanted: NewUser, origin: Origin) -> User:
-        """Make a user; a form that was sent twice makes one, and is answered alike both times.
+        """Create a user. If the same form was sent a moment ago, return the user that it created.
 
         Raises:
             Refusal: as for `sign_up`.
@@ -81,15 +81,17 @@ class AccountService:
             return user
 
     async def create(self, wanted: NewUser, by: Actor) -> User:
-        """Make a user as the operator says, with any role and with reserved names too.
+        """Create a user for the operator, who may choose any role and reserved usernames.
 
         Raises:
-            Refusal: as for a sign-up, but for the role.
+            InvalidUsername, InvalidEmail, RejectedPassword: the first rule that is broken.
+            UsernameTaken, EmailTaken, UnknownRole: in this order.
+            HashingBusy: too many passwords wait to be hashed.
         """
         return await self.add(await self.prepare(wanted), "user.created", by)
 
     async def prepare(self, wanted: NewUser) -> User:
-        """Return the user that `create` would make, checked and with a hash, and not kept yet.
+        """Check the values and hash the password; return the user without storing it.
 
         Raises:
             Refusal: as for `create`.
@@ -100,12 +102,19 @@ class AccountService:
         return replace(user, password_hash=await self.passwords.hash(wanted.password))
 
     async def add(self, user: User, event: str, by: Actor) -> User:
-        """Keep a user who was prepared, and record the event.
+        """Store a user that `prepare` returned, and record the event.
+
+        Return the user as stored: without the roles that were deleted meanwhile.
+
+        Args:
+            user: the user, with a password hash.
+            event: the name of the event, such as `user.created`.
+            by: who creates the user.
 
         Raises:
-            UsernameTaken, EmailTaken: somebody else took the name meanwhile.
+            UsernameTaken, EmailTaken: another user got the name meanwhile.
         """
-        await self.attempts.forgive(user.username_key)  # what failed while nobody had the name
+        await self.attempts.forgive(user.username_key)  # failures from before this user
         try:
             await self.users.add(user)
         except AlreadyExists as taken:
@@ -118,10 +127,10 @@ class AccountService:
         return user
 
     async def get_by_username(self, username: str) -> User:
-        """Return the user with this name, however it is written.
+        """Return the user with this username; upper and lower case make no difference.
 
         Raises:
-            NoSuchUser: nobody has it.
+            NoSuchUser: there is none.
         """
         user = await self.users.find_by_username(username_key(username))
         if user is None:
@@ -133,7 +142,7 @@ class AccountService:
         return await self.users.list_users(after=after, limit=limit)
 
     async def grant(self, user: User, role: str, by: Actor) -> bool:
-        """Add one role. True when the user did not hold it before.
+        """Grant a role to a user. True if the user did not hold it before.
 
         Raises:
             UnknownRole: there is no such role.
@@ -146,11 +155,11 @@ class AccountService:
         return changed
 
     async def withdraw(self, user: User, role: str, by: Actor) -> bool:
-        """Take one role away. True when the user held it before.
+        """Take a role from a user. True if the user held it before.
 
         Raises:
             UnknownRole: there is no such role, and the user does not hold this name.
-            LastAdmin: nobody else could administer.
+            LastAdmin: the role is `admin`, and no other enabled user holds it.
         """
         if role not in user.roles:
             await self._refuse_unknown([role])
@@ -160,10 +169,10 @@ class AccountService:
         return changed
 
     async def disable(self, user: User, by: Actor) -> bool:
-        """Keep the user out from the next request on. True when the user was enabled before.
+        """Disable a user, from the next request on. True if the user was enabled before.
 
         Raises:
-            LastAdmin: nobody else could administer.
+            LastAdmin: the user holds `admin`, and no other enabled user does.
         """
         await self._refuse_last_admin(user, affects=True)
         changed = await self.users.disable(user.id, self.clock.now())
@@ -174,16 +183,16 @@ class AccountService:
         return changed
 
     async def enable(self, user: User, by: Actor) -> bool:
-        """Let the user in again. True when the user was disabled before."""
+        """Enable a user again. True if the user was disabled before."""
         changed = await self.users.enable(user.id)
         await self._record_change(changed, "user.enabled", user, by)
         return changed
 
     async def delete(self, user: User, by: Actor) -> bool:
-        """Forget the user; the names are free again. True unless the user is gone already.
+        """Delete a user; both names are free again. False if the user was deleted already.
 
         Raises:
-            LastAdmin: nobody else could administer.
+            LastAdmin: the user holds `admin`, and no other enabled user does.
         """
         await self._step_down(user)
         changed = await self.users.remove(user.id)
@@ -193,19 +202,19 @@ class AccountService:
     async def delete_own(
         self, user: User, session_id: SessionId, password: str, origin: Origin
     ) -> None:
-        """Forget a user who asks for it and proves once more who they are.
+        """Delete the user who asks for it, and who gives the password once more.
 
         Args:
             user: who asks.
-            session_id: the session they ask in; wrong passwords are counted for it.
-            password: as typed.
+            session_id: the session of the request; wrong passwords are counted for it.
+            password: the password as typed.
             origin: where the request came from.
 
         Raises:
-            WrongPassword: that is not the password.
-            LastAdmin: nobody else could administer.
+            WrongPassword: the password is wrong.
+            LastAdmin: the user holds `admin`, and no other enabled user does.
             TooManyAttempts: too many tries have failed in this session.
-            HashingBusy: too many are signing in.
+            HashingBusy: too many passwords wait to be hashed.
         """
         by = Actor(user.id, origin)
         counted = self.attempts.by_user(user.id, session_id, origin)
@@ -217,14 +226,18 @@ class AccountService:
             await self.audit.record("user.deleted", by, target=user.id)
 
     async def has_admin(self) -> bool:
-        """Say whether somebody can administer."""
+        """Return whether an enabled user holds the role `admin`."""
         return await self.users.anyone_holds(ADMIN)
 
     async def find_just_made(self, wanted: NewUser, origin: Origin) -> User | None:
-        """Return the user whom this very form made a moment ago, or None.
+        """Return the user that the same form created a moment ago, or None.
 
-        Name, address and password must be the same, and the user new: it is no way to guess
-        passwords.
+        The user must be younger than two minutes, and username, e-mail address and password must be
+        the same. A wrong password counts as a failed try, so nobody can guess passwords here.
+
+        Raises:
+            TooManyAttempts: too many tries have failed for this name, or from this address.
+            HashingBusy: too many passwords wait to be hashed.
         """
         key = username_key(wanted.username)
         user = await self.users.find_by_username(key)
@@ -274,10 +287,10 @@ class AccountService:
         )
 
     async def _refuse_taken(self, user: User) -> None:
-        """Spare a hash when a name is taken already; the unique index decides in the end.
+        """Refuse a taken name before the password is hashed, which saves work.
 
-        The username is read last: so whoever takes both between the two reads is not told of
-        as the owner of the e-mail address alone.
+        The store decides in the end. The username is read last: if another sign-up takes both names
+        between the two reads, the refusal names the username, as `sign_up` promises.
         """
         email_is_taken = await self.users.find_by_email(user.email_key) is not None
         if await self.users.find_by_username(user.username_key):
@@ -318,10 +331,10 @@ class AccountService:
             raise LastAdmin
 
     async def _step_down(self, user: User) -> None:
-        """Take `admin` from a user who is about to go: of the last two, one cannot.
+        """Take the role `admin` from a user who is about to be deleted.
 
-        A removal cannot be taken back when another one turns out to have come between; the loss
-        of a role can.
+        If the last two administrators are deleted at the same moment, one of them must stay. A role
+        can be given back when that turns out; a deleted user cannot.
         """
         await self._refuse_last_admin(user, affects=True)
         if ADMIN in user.roles and user.disabled_at is None:

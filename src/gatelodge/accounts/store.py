@@ -1,4 +1,4 @@
-"""The records of users and roles, and the ports that keep them."""
+"""The records of users and roles, and the ports that store them."""
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
@@ -14,21 +14,22 @@ class User:
 
     Attributes:
         id: stable, random, never reused; the `sub` of tokens.
-        username: as typed; shown.
-        username_key: as compared; unique.
-        email: as typed, the domain in lower case.
-        email_key: as compared; unique.
-        password_hash: a PHC string (argon2id), an imported bcrypt hash, or None: no password.
+        username: the username as typed; it is shown.
+        username_key: the key by which usernames are compared; unique.
+        email: the e-mail address as typed, with its domain in lower case.
+        email_key: the key by which e-mail addresses are compared; unique.
+        password_hash: a PHC string (argon2id), an imported bcrypt hash, or None if the user has no
+            password.
         roles: names of roles, each once, in the order they were granted.
-        epoch: rises when every session opened so far must die.
-        created_at: when the user signed up.
-        name: what to call them, as they typed it; at most 100 characters, may be empty.
-        language: the tag of the language that they chose (BCP 47), or None.
-        email_verified_at: when the e-mail address was proven, or None.
-        disabled_at: since when the user may not come in, or None.
-        disabled_reason: why, for those who administer; None where nobody said.
-        must: what they have to do at their next sign-in, such as `set_password`.
-        last_sign_in_at: when the user last proved who they are, or None.
+        epoch: a number that rises to end every session opened so far.
+        created_at: when the user was created.
+        name: the user's name for display, as typed; at most 100 characters, may be empty.
+        language: the tag of the language that the user chose (BCP 47), or None.
+        email_verified_at: when the e-mail address was verified, or None.
+        disabled_at: since when the user is disabled, or None.
+        disabled_reason: why the user is disabled, for administrators, or None.
+        must: what the user has to do at the next sign-in, such as `set_password`.
+        last_sign_in_at: when the user last signed in, or None.
     """
 
     id: UserId
@@ -54,8 +55,8 @@ class Role:
     """A named set of permissions.
 
     Attributes:
-        name: lower case; what requests and records use.
-        description: for people.
+        name: the name in lower case, as rules and records use it.
+        description: one line for people.
         permissions: what holders may do, such as `users:suspend`.
     """
 
@@ -92,15 +93,16 @@ class Rights:
 
 
 class UserStore(Protocol):
-    """Users at rest. Every method is atomic and, once it returns, durable, in every store."""
+    """The stored users. Every method is atomic; changes are durable when it returns."""
 
     async def add(self, user: User) -> None:
-        """Keep a new user.
+        """Store a new user.
 
-        Of many that arrive with one username or e-mail key together, exactly one stays.
+        Of several callers with the same username key or e-mail key, exactly one succeeds.
 
         Raises:
-            AlreadyExists: of `username` (also when both are taken) or `email`.
+            AlreadyExists: a name is taken. Then `field` is `username` (also if both names are
+                taken) or `email`.
         """
 
     async def find(self, user_id: UserId) -> User | None:
@@ -116,40 +118,40 @@ class UserStore(Protocol):
         """Return up to `limit` users whose ids follow `after`, in order of id (oldest first)."""
 
     async def replace_password_hash(self, user_id: UserId, old: str, new: str) -> bool:
-        """Put a new hash of the same password in place of the old one.
+        """Replace the password hash with a new hash of the same password.
 
-        True when the user's hash was `old` until now; else nothing changes.
+        True if the stored hash was `old`; otherwise nothing changes.
         """
 
     async def change_password(self, user_id: UserId, old: str | None, new: str) -> User | None:
-        """Put a new password in place of the old one, and raise the epoch.
+        """Replace the password hash with that of a new password, and raise the epoch.
 
-        Return the user as it is now; None, and no change, unless the hash was `old` until now.
+        Return the changed user, or None if the stored hash was not `old`: then nothing changes.
         """
 
     async def grant(self, user_id: UserId, role: str) -> bool:
-        """Add a role. True when the user exists and did not hold it before."""
+        """Grant a role. True if the user exists and did not hold it before."""
 
     async def withdraw(self, user_id: UserId, role: str) -> bool:
-        """Take a role away. True when the user held it before."""
+        """Take a role from the user. True if the user held it before."""
 
     async def disable(self, user_id: UserId, at: datetime) -> bool:
-        """Keep the user out and raise the epoch. True when the user was enabled before."""
+        """Disable the user, and raise the epoch. True if the user was enabled before."""
 
     async def enable(self, user_id: UserId) -> bool:
-        """Let the user in again, and forget why not. True when the user was disabled before."""
+        """Enable the user, and delete the reason. True if the user was disabled before."""
 
     async def raise_epoch(self, user_id: UserId) -> bool:
-        """End everything issued so far. True when the user exists."""
+        """Raise the epoch, which ends every session opened so far. True if the user exists."""
 
     async def record_sign_in(self, user_id: UserId, at: datetime) -> None:
-        """Remember when the user last signed in."""
+        """Store when the user last signed in."""
 
     async def remove(self, user_id: UserId) -> bool:
-        """Forget the user; both names are free again. True when the user existed."""
+        """Delete the user; both names are free again. True if the user existed."""
 
     async def anyone_holds(self, role: str, *, besides: UserId | None = None) -> bool:
-        """Say whether an enabled user, other than `besides`, holds the role."""
+        """Return whether an enabled user, other than `besides`, holds the role."""
 
     async def list_holders(self, role: str, *, limit: int) -> list[UserId]:
         """Return up to `limit` users who hold the role, in no order. Disabled users count too."""
@@ -162,16 +164,20 @@ class UserStore(Protocol):
 
 
 class RoleStore(Protocol):
-    """Roles at rest. Every method is atomic and, once it returns, durable, in every store."""
+    """The stored roles. Every method is atomic; changes are durable when it returns."""
 
     async def ensure(self, roles: Collection[Role]) -> None:
-        """Keep each of these roles unless one of its name exists. Safe to call at once."""
+        """Store those of these roles whose names do not exist yet.
+
+        Several callers may do this at the same time.
+        """
 
     async def add(self, role: Role) -> None:
-        """Keep a new role.
+        """Store a new role.
 
         Raises:
-            AlreadyExists: of `name`. Of many that arrive with one name together, one stays.
+            AlreadyExists: there is a role of this name (then `field` is `name`). Of several callers
+                with the same name, exactly one succeeds.
         """
 
     async def find(self, name: str) -> Role | None:
@@ -184,7 +190,7 @@ class RoleStore(Protocol):
         """Replace the description. True if the role exists."""
 
     async def permit(self, name: str, permission: str, *, limit: int) -> bool:
-        """Add a permission to a role, behind those it has.
+        """Add a permission to a role, after those that it has.
 
         True if the role exists, did not have the permission, and had fewer than `limit`
         permissions. Of many changes of one role at the same time, none is lost.
