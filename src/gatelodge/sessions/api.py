@@ -1,4 +1,4 @@
-"""The JSON door of sessions: refresh, sign out, own devices."""
+"""The JSON routes of sessions: refresh, sign-out, and the caller's own devices."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -40,13 +40,13 @@ _SIGNED_OUT = Message(message="You've been signed out!")
 
 
 class RefreshRequest(Request):
-    """The refresh token, where no cookie carries it."""
+    """The refresh token, unless a cookie carries it."""
 
     refresh_token: str | None = Field(default=None, max_length=1024)
 
 
 class TutorialRefreshRequest(Request):
-    """The refresh token, of any length: one that is too long is not in the database either."""
+    """The refresh token, of any length: one that is too long gets the tutorial's refusal."""
 
     refresh_token: str | None = None
 
@@ -116,7 +116,7 @@ async def refresh_as_in_the_tutorial(
     origin: From,
     body: TutorialRefreshRequest | None = None,
 ) -> TokenPairAnswer | Message:
-    """Trade a refresh token in the tutorial's words."""
+    """Trade a refresh token, with the tutorial's texts and status codes."""
     presented = body.refresh_token if body is not None else None
     cookie = delivery.read(request.scope["headers"]).refresh
     if presented is None and cookie is not None:
@@ -145,7 +145,7 @@ async def sign_out(
     origin: From,
     response: Response,
 ) -> Message:
-    """End the session of whatever token comes along. Idempotent, with any body or none."""
+    """End the sessions of all tokens in the request. It succeeds without any token, too."""
     asked = await _whatever_was_sent(request)
     found = await _sessions_in(request, asked, sessions, gate, delivery, origin)
     for session_id, user_id in found.items():
@@ -181,7 +181,7 @@ async def own_sessions(
 async def end_session(
     session_id: str, caller: CallerRecords, sessions: Sessions, origin: From
 ) -> Message:
-    """End one of the caller's own sessions, on the next request that comes with its token."""
+    """End one of the caller's own sessions. Its tokens are refused from the next request on."""
     await sessions.end_own(caller.user, SessionId(session_id), origin)
     return Message(message="The session has ended.")
 
@@ -189,7 +189,7 @@ async def end_session(
 async def _renew_cookies(
     request: HttpRequest, sessions: SessionService, delivery: TokenDelivery, origin: Origin
 ) -> Message:
-    """Trade the refresh cookie; a trade that fails leaves the cookies alone."""
+    """Trade the refresh cookie. If that fails, the cookies stay as they are."""
     presented = delivery.read(request.scope["headers"]).refresh
     if presented is None:
         raise InvalidRefreshToken("There is no refresh token, neither in the body nor in a cookie.")
@@ -206,7 +206,10 @@ async def _sessions_in(
     delivery: TokenDelivery,
     origin: Origin,
 ) -> dict[SessionId, UserId]:
-    """Return the live sessions, and whose, of the tokens in a request; a header beats cookies."""
+    """Return the live sessions of the tokens in a request, and the user of each.
+
+    Cookies are ignored if the request has an access token in a header.
+    """
     headers = request.scope["headers"]
     header = token_in(headers)
     access, refresh = ({header}, set()) if header else delivery.read_all(headers)
@@ -218,7 +221,7 @@ async def _sessions_in(
             principal = await gate.authenticate(token)
             found[principal.session_id] = principal.subject
         except (InvalidToken, ExpiredToken):
-            pass  # signed out already, or a refresh token says more
+            pass  # it may have ended; a refresh token may still name the session
     for presented in refresh:
         if session := await sessions.find_by_refresh_token(presented, origin):
             found[session.id] = session.user_id
@@ -226,7 +229,7 @@ async def _sessions_in(
 
 
 async def _whatever_was_sent(request: HttpRequest) -> dict[str, Any]:
-    """Return the body where it is an object, else nothing: sign-out never fails over its body."""
+    """Return the body if it is a JSON object, else an empty one: no body makes sign-out fail."""
     try:
         value = strict_json.parse(await request.body())
     except ValueError:

@@ -1,8 +1,8 @@
-"""The short way to a new pair of tokens: the usual trade, without FastAPI on the way.
+"""A fast path for the usual refresh request, without FastAPI.
 
-Every client comes here once in ten minutes: after checking tokens, it is what a server does most.
-It stands inside the shell, which limits, logs and refuses as always. Whatever is unusual goes on to
-FastAPI, which has the same route and answers byte for byte the same; a test holds the two together.
+Every client sends one every ten minutes; only token checks are more frequent. The shell around this
+application limits, logs and refuses as for any route. An unusual request goes on to FastAPI, which
+has the same route; a test checks that both answer with the same bytes.
 """
 
 from starlette.responses import JSONResponse
@@ -15,7 +15,7 @@ from gatelodge.web.shell import App, Headers, Message, Receive, Scope, Send
 PATH = "/api/auth/refresh"
 MAX_TOKEN = 1024
 
-# Where one of these is sent, more than the body decides: cookies, or the page that asks.
+# With one of these headers the answer depends on more than the body: on cookies, or on the page.
 _UNUSUAL = frozenset({b"cookie", b"origin", b"referer", b"sec-fetch-site"})
 
 
@@ -23,15 +23,15 @@ class FastRefresh:
     """An ASGI application around FastAPI."""
 
     def __init__(self, app: App, sessions: SessionService) -> None:
-        """Trade tokens by this service; hand everything else on."""
+        """Trade tokens with this service; pass all other requests to `app`."""
         self._app = app
         self._sessions = sessions
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, or hand it on.
+        """Answer a request, or pass it on.
 
         Raises:
-            Refusal: as `SessionService.refresh`; the shell answers it.
+            Refusal: as for `SessionService.refresh`; the shell turns it into an answer.
         """
         if scope.get("path") != PATH or not _is_usual(scope):
             await self._app(scope, receive, send)
@@ -56,7 +56,7 @@ def _is_usual(scope: Scope) -> bool:
 
 
 async def _read(receive: Receive) -> bytes:
-    """Return the body; the shell has limited it."""
+    """Return the body; the shell has limited its size."""
     parts = []
     while True:
         message = await receive()
@@ -73,7 +73,7 @@ def _replay(body: bytes) -> Receive:
 
 
 def _token_in(body: bytes) -> str | None:
-    """Return the refresh token of a body that holds it and nothing else; None: look closer."""
+    """Return the refresh token if the body has nothing else; None: FastAPI must look at it."""
     try:
         value = strict_json.parse(body)
     except ValueError:

@@ -1,4 +1,4 @@
-"""What to call the device that a session was opened from."""
+"""The name of the device that a session was opened from, for people."""
 
 import re
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from gatelodge.audit import MAX_TEXT
 
 UNKNOWN = "Unknown device"
 
-# The first that matches counts: browsers pretend to be those that came before them.
+# The first match counts, because browsers also name older browsers.
 _PROGRAMS = (
     (r"\bEdg(?:e|A|iOS)?/", "Edge"),
     (r"\bOPR/|\bOPT/", "Opera"),
@@ -36,9 +36,10 @@ _SYSTEMS = (
 
 
 def device_name(user_agent: str) -> tuple[str, str]:
-    """Return the program and the system that a user agent names; the system may be unknown.
+    """Return the program and the operating system that a `User-Agent` header names.
 
-    It is a hint for people: whoever opened the session could claim anything.
+    The system is empty if it is unknown, or if only one of the two is known. The names are a hint
+    for people, because a client can send any header.
     """
     text = user_agent[:MAX_TEXT]
     program, system = _first(_PROGRAMS, text), _first(_SYSTEMS, text)

@@ -1,4 +1,4 @@
-"""What doors of several rooms need of sessions: the caller's records, and cookies to carry on."""
+"""What the routes of several rooms share: the caller's records, opening and ending sessions."""
 
 from typing import Annotated
 
@@ -24,20 +24,20 @@ Accounts = Annotated[AccountService, Provided(AccountService)]
 Sessions = Annotated[SessionService, Provided(SessionService)]
 
 CallerRecords = Annotated[Records, Depends(_records)]
-"""The records of whoever makes the request, read for it; where the rule asks for somebody."""
+"""Dependency: the current records of the caller; the rule must require somebody."""
 
 
 async def records_of(visit: Visit) -> Records:
-    """Return the records of who is signed in, as they stand now.
+    """Return the current records of the caller.
 
     Raises:
-        InvalidToken: they ended meanwhile.
+        InvalidToken: the session or its user ended meanwhile.
     """
     return await visit.ask(SessionLookup).records_of(visit.caller)
 
 
 async def open_session(visit: Visit, user: User, methods: Methods) -> None:
-    """Sign in, by this browser's cookies, a user who was proven just now by these methods."""
+    """Sign a user in with cookies, after the user proved by these methods who they are."""
     sessions = visit.ask(SessionService)
     signed_in = await sessions.open(
         user, methods, "cookie", visit.origin, former=visit.former_token
@@ -46,9 +46,13 @@ async def open_session(visit: Visit, user: User, methods: Methods) -> None:
 
 
 def signed_out(visit: Visit, *, done: str) -> Response:
-    """Return the answer after a session has ended: the start page, and nothing left behind.
+    """Return the answer after a session has ended: a redirect to the start page.
 
-    Source: ASVS 14.3.1, for `Clear-Site-Data`.
+    It deletes the cookies and the stored data of the site (`Clear-Site-Data`; ASVS 14.3.1).
+
+    Args:
+        visit: the request.
+        done: what the start page says was done, such as `signed-out`.
     """
     visit.ask(TokenDelivery).clear_cookies(visit.request.scope)
     response = visit.go("/", done=done)

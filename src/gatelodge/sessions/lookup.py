@@ -1,4 +1,4 @@
-"""What the gate asks the store: who is signed in by a session, as things stand now."""
+"""The gate's port `Lookup`: read from the store who is signed in by a session."""
 
 import functools
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from gatelodge.tokens.refusals import InvalidToken
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """The records behind a principal, for a door that shows or changes them."""
+    """The records of a principal, for a route that shows or changes them."""
 
     user: User
     session: Session
@@ -21,13 +21,13 @@ class Records:
 
 @dataclass(frozen=True, slots=True)
 class SessionLookup:
-    """The gate's `Lookup` over the sessions and users of a store."""
+    """Implements `Lookup` with the sessions and users of a store."""
 
     sessions: SessionStore
     clock: Clock
 
     async def find(self, user_id: UserId, session_id: SessionId) -> Principal | None:
-        """Return who is signed in by this session, or None where it is not live."""
+        """Return who is signed in by this session, or None if it is not live."""
         found = await self.sessions.find_with_rights(session_id)
         if found is None:
             return None
@@ -37,7 +37,7 @@ class SessionLookup:
         return principal_of(user, session, rights)
 
     async def records_of(self, principal: Principal) -> Records:
-        """Return the records behind a principal, as they stand now.
+        """Return the current records of a principal.
 
         Raises:
             InvalidToken: the session or its user ended meanwhile.

@@ -14,7 +14,7 @@ door = PageDoor()
 
 @door.get("/sign-out", rule=ANYBODY)
 async def show_sign_out(visit: Visit) -> Response:
-    """Ask whether to sign out: a GET changes nothing."""
+    """Ask whether to sign out, because a GET must change nothing."""
     if visit.principal is None:
         return visit.go("/")
     return visit.page("sign-out.html")

@@ -1,9 +1,9 @@
-"""Refresh tokens: computed from the session, never stored.
+"""Refresh tokens. They are computed from the session, and not stored.
 
-`rt_` and base64url of: session id (22 bytes), generation (4), seal (16), proof (32). The seal is an
-HMAC of id and generation, so that a forgery dies before any database read. The proof is an HMAC of
-id, generation and the session's own salt, so that neither the key alone nor the database alone
-makes a token. See `docs/decisions/0006-refresh-tokens.md`.
+A token is `rt_` and the base64url of: session id (22 bytes), generation (4), seal (16), proof (32).
+The seal is an HMAC of id and generation, so that a forged token is refused without a database read.
+The proof is an HMAC of id, generation and the session's salt, so that a token cannot be made with
+the key alone, nor with the database alone. See `docs/decisions/0006-refresh-tokens.md`.
 """
 
 import hashlib
@@ -27,12 +27,12 @@ _CHARACTERS = len(PREFIX) + -(-_ALL_BYTES * 4 // 3)
 
 @dataclass(frozen=True, slots=True)
 class RefreshClaim:
-    """What a refresh token says, once its seal was found to be ours.
+    """The content of a refresh token whose seal is right.
 
     Attributes:
-        session_id: the session it belongs to.
-        generation: which of that session's tokens it is.
-        proof: what only the session's salt can confirm.
+        session_id: the session that the token belongs to.
+        generation: which of the session's tokens it is.
+        proof: an HMAC that can be checked only with the session's salt.
     """
 
     session_id: SessionId
@@ -42,10 +42,10 @@ class RefreshClaim:
 
 @dataclass(frozen=True, slots=True)
 class RefreshTokens:
-    """Write and read refresh tokens.
+    """Writes and reads refresh tokens.
 
     Attributes:
-        key: 32 secret bytes that are not in the database.
+        key: 32 secret bytes, which are not in the database.
     """
 
     key: InitVar[bytes]
@@ -56,7 +56,7 @@ class RefreshTokens:
         object.__setattr__(self, "_prepared", hmac.new(key, digestmod=hashlib.sha256))
 
     def write(self, session: Session, generation: int) -> str:
-        """Return the token of one generation of a session: the same text every time."""
+        """Return the token of one generation of a session; it is the same text every time."""
         claim = id_to_bytes(SESSION_PREFIX, session.id) + generation.to_bytes(
             _GENERATION_BYTES, "big"
         )
@@ -64,10 +64,10 @@ class RefreshTokens:
         return PREFIX + encode_base64url(raw)
 
     def read(self, text: str) -> RefreshClaim:
-        """Return what a token says; nothing has been read from the database for it.
+        """Return the content of a token. Only its seal is checked; `belongs` checks the proof.
 
         Raises:
-            InvalidRefreshToken: we did not write it.
+            InvalidRefreshToken: the token is malformed, or its seal is wrong.
         """
         raw = _decode(text)
         claim, seal, proof = (
@@ -84,7 +84,7 @@ class RefreshTokens:
         )
 
     def belongs(self, claim: RefreshClaim, session: Session) -> bool:
-        """Say whether the token was written for this very session."""
+        """Return whether the token was written for this session, by its proof."""
         raw = id_to_bytes(SESSION_PREFIX, session.id) + claim.generation.to_bytes(
             _GENERATION_BYTES, "big"
         )
@@ -97,14 +97,18 @@ class RefreshTokens:
         return self._mac(b"proof" + claim + salt)
 
     def _mac(self, message: bytes) -> bytes:
-        """Return the HMAC-SHA256; a copy of a prepared one keeps the interpreter lock."""
+        """Return the HMAC-SHA256. Copying a prepared one does not release the GIL."""
         mac = self._prepared.copy()
         mac.update(message)
         return mac.digest()
 
 
 def _decode(text: str) -> bytes:
-    """Return the token's bytes, if it is written the one way we write it."""
+    """Return the bytes of a token.
+
+    Raises:
+        InvalidRefreshToken: it is not written in exactly the form that `write` uses.
+    """
     if len(text) != _CHARACTERS or not text.startswith(PREFIX):
         raise InvalidRefreshToken
     try:

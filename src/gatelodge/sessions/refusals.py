@@ -1,24 +1,24 @@
-"""What is refused of refresh tokens and sessions."""
+"""The refusals for refresh tokens and sessions."""
 
 from gatelodge.errors import NotFound, NotPermitted, Unauthenticated
 
 
 class InvalidRefreshToken(Unauthenticated):
-    """The refresh token is not one of ours, or its session or user has ended."""
+    """The refresh token is not ours, or its session or user has ended."""
 
     code = "refresh_token_invalid"
     default = "The refresh token is not valid. Please sign in again."
 
 
 class ExpiredRefreshToken(Unauthenticated):
-    """The session was not used for too long, or has reached its end."""
+    """The session was idle for too long, or has reached its maximum age."""
 
     code = "refresh_token_expired"
     default = "The session has expired. Please sign in again."
 
 
 class RefreshTokenReused(Unauthenticated):
-    """The refresh token was traded before: somebody else may hold it, and the session ends."""
+    """The refresh token was traded before, so somebody else may hold it; the session ends."""
 
     code = "refresh_token_reused"
     default = (
@@ -34,21 +34,21 @@ class RefreshTokenRequired(NotPermitted):
 
 
 class RefreshTokenNotInDatabase(NotPermitted):
-    """The tutorial's words for a refresh token that is not good."""
+    """The tutorial's text for a refresh token that is not valid."""
 
     code = "refresh_token_invalid"
     default = "Refresh token is not in database!"
 
 
 class RefreshTokenWasExpired(NotPermitted):
-    """The tutorial's words for a session that has expired."""
+    """The tutorial's text for a session that has expired."""
 
     code = "refresh_token_expired"
     default = "Refresh token was expired. Please make a new signin request"
 
 
 class NoSuchSession(NotFound):
-    """The caller has no live session of this id; others' are not told apart from none."""
+    """The caller has no live session of this id; another user may have one."""
 
     code = "session_not_found"
     default = "You have no such session."

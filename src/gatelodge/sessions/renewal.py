@@ -1,4 +1,4 @@
-"""What admission asks for when only the refresh cookie is left: a new pair, and whose it is."""
+"""The port `Renewal` of `web/`: new tokens for a request with only a refresh cookie."""
 
 from dataclasses import dataclass
 
@@ -17,16 +17,16 @@ from gatelodge.tokens.refusals import InvalidToken
 
 @dataclass(frozen=True, slots=True)
 class SessionRenewal:
-    """The `Renewal` of `web/admission.py`, over the session service."""
+    """Implements `Renewal` of `web/admission.py` with the session service."""
 
     sessions: SessionService
     lookup: SessionLookup
 
     async def renew(self, token: str, origin: Origin) -> tuple[Principal, TokenPair]:
-        """Trade a refresh token; return who it signs in, and their new tokens.
+        """Trade a refresh token; return who is signed in, and the new tokens.
 
         Raises:
-            InvalidToken: the session has ended, or this token was traded before.
+            InvalidToken: the token is not valid or was traded before, or the session has ended.
         """
         try:
             signed_in = await self.sessions.refresh(token, origin)

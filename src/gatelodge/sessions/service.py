@@ -25,12 +25,12 @@ from gatelodge.tokens.refusals import InvalidToken
 
 SALT_BYTES = 32
 REMEMBERED = timedelta(days=1)
-"""How long an ended session is kept: whoever comes back with its token is told why."""
+"""How long an ended session stays stored, so that its tokens get a precise refusal."""
 
 
 @dataclass(frozen=True, slots=True)
 class SignedIn:
-    """A user, the session by which they are signed in, and its tokens."""
+    """A user, the session that signs them in, and its tokens."""
 
     user: User
     session: Session
@@ -42,9 +42,9 @@ class SessionLimits:
     """How long a session lasts (security.md, section 5).
 
     Attributes:
-        life: from sign-in to its end, whatever happens.
-        idle: from its last use to its end.
-        grace: for how long after a rotation the token before it still brings the same successor.
+        life: the time from sign-in to the end of the session at the latest.
+        idle: the time from the last use to the end.
+        grace: the time after a rotation in which the previous token still gets its successor.
     """
 
     life: timedelta = timedelta(days=30)
@@ -54,7 +54,7 @@ class SessionLimits:
 
 @dataclass(frozen=True, slots=True)
 class SessionService:
-    """Open, refresh and end sessions, and hand out their tokens."""
+    """Opens, refreshes and ends sessions, and issues their tokens."""
 
     sessions: SessionStore
     users: UserStore
@@ -74,15 +74,15 @@ class SessionService:
         authenticated_at: datetime | None = None,
         former: str | None = None,
     ) -> SignedIn:
-        """Open a session for a user who was proven.
+        """Open a session for a user who has proved who they are.
 
         Args:
-            user: whose session it is.
-            methods: how they were proven.
-            delivery: how its tokens travel.
+            user: the user to sign in.
+            methods: how the user proved it.
+            delivery: how the tokens are delivered.
             origin: where the request came from.
-            authenticated_at: when they were proven; None: just now.
-            former: a refresh token, in place of whose session this one comes (ASVS 7.2.4).
+            authenticated_at: when the user proved it; None: now.
+            former: a refresh token of the session that the new one replaces (ASVS 7.2.4), or None.
         """
         session = await self._add(user, methods, delivery, origin, authenticated_at)
         if former and (ended := await self.find_by_refresh_token(former, origin)):
@@ -127,13 +127,17 @@ class SessionService:
     async def refresh(self, presented: str, origin: Origin) -> SignedIn:
         """Trade a refresh token for a new pair.
 
-        Everyone who presents the current token, or within the grace its direct parent, gets the
-        same successor. Whoever comes with an older one holds a copy, and we cannot tell which of
-        the two is the thief: the session ends (RFC 9700, section 4.14.2).
+        The current token gets its successor. Within the grace period, the previous token gets the
+        same successor, because an answer may have been lost. An older token is held by two parties,
+        and nobody can tell which is the thief: the session ends (RFC 9700, section 4.14.2).
+
+        Args:
+            presented: the refresh token as sent.
+            origin: where the request came from.
 
         Raises:
-            InvalidRefreshToken: not one of ours, or its session or user has ended.
-            ExpiredRefreshToken: the session has.
+            InvalidRefreshToken: the token is not ours, or its session or user has ended.
+            ExpiredRefreshToken: the session has expired.
             RefreshTokenReused: an older token came back; the session is revoked.
         """
         user, session, generation = await self._presented(presented)
@@ -144,13 +148,14 @@ class SessionService:
         return self._signed_in(user, current)
 
     async def renew_access(self, presented: str, origin: Origin) -> SignedIn:
-        """Return a new access token and leave the refresh token usable: the tutorial's way.
+        """Issue a new access token, and return the presented refresh token with it.
 
-        Its clients keep their first refresh token, so any generation of a live session will do.
+        The tutorial's clients keep their first refresh token. So the refresh token of any
+        generation is accepted while the session is live.
 
         Raises:
-            InvalidRefreshToken: not one of ours, or its session or user has ended.
-            ExpiredRefreshToken: the session has.
+            InvalidRefreshToken: the token is not ours, or its session or user has ended.
+            ExpiredRefreshToken: the session has expired.
         """
         user, session, generation = await self._presented(presented)
         if not await self.sessions.touch(session.id, self.clock.now()):
@@ -159,10 +164,15 @@ class SessionService:
         return self._signed_in(user, replace(session, generation=generation))
 
     async def list_own(self, user: User, *, before: SessionId | None, limit: int) -> list[Session]:
-        """Return the sessions by which the user is signed in, the newest first.
+        """Return up to `limit` sessions that sign in the user, the newest first.
 
-        Those too long unused to be refreshed are left out, unless an access token of theirs
-        may still be good: what can act is shown.
+        A session is shown as long as one of its tokens may still be valid. A session that was idle
+        too long to be refreshed is left out, unless its last access token may still be valid.
+
+        Args:
+            user: the user.
+            before: only sessions with smaller ids are returned; None: all.
+            limit: the maximum number of sessions.
         """
         now = self.clock.now()
         used_after = now - max(self.limits.idle, self.access_tokens.life)
@@ -174,7 +184,7 @@ class SessionService:
         """End one of the user's own sessions.
 
         Raises:
-            NoSuchSession: the user has no such live session; nobody learns of others' ones.
+            NoSuchSession: the user has no live session of this id; another user may have it.
         """
         session = await self.sessions.find(session_id)
         if session is None or not session.is_live(user, self.clock.now()):
@@ -182,22 +192,21 @@ class SessionService:
         await self.sign_out(session.id, Actor(user.id, origin))
 
     async def sign_out(self, session_id: SessionId, by: Actor) -> None:
-        """End a session; ending it once more changes nothing."""
+        """End a session. Nothing happens if it has ended already."""
         if await self.sessions.revoke(session_id, self.clock.now(), "signed_out"):
             await self.audit.record("session.ended", by, target=session_id)
 
     async def sign_out_everywhere(self, user_id: UserId, by: Actor) -> bool:
-        """End every session of a user. True unless the user is gone."""
+        """End every session of a user. True if the user exists."""
         changed = await self.users.raise_epoch(user_id)
         if changed:
             await self.audit.record("session.ended_everywhere", by, target=user_id)
         return changed
 
     async def find_by_refresh_token(self, presented: str, origin: Origin) -> Session | None:
-        """Return the live session of a refresh token that `refresh` would take, or None.
+        """Return the live session of a refresh token, or None if `refresh` would refuse it.
 
-        An older token ends its session, here as there: whoever holds it may be a thief, and gets
-        to decide over nothing else.
+        As with `refresh`, an older token ends its session, because a thief may hold it.
         """
         try:
             _, session, generation = await self._presented(presented)
@@ -208,11 +217,16 @@ class SessionService:
             return None
 
     async def continue_as(self, user: User, session: Session, origin: Origin) -> SignedIn:
-        """Let one session outlive a change that ended every session of the user.
+        """Keep the user signed in here after a change that ended all sessions of the user.
 
-        A browser gets a new session, the old one's id dies (ASVS 7.2.4). A client that keeps its
-        own tokens stays in its session, since it may not look for new ones in the answer. Either
-        way it stays as proven as it was.
+        With cookies, a new session replaces the old one, which has ended (ASVS 7.2.4). With bearer
+        tokens, the session itself goes on, because the client may ignore new tokens in the answer.
+        In both cases `authenticated_at` and `methods` stay as they were.
+
+        Args:
+            user: the user after the change.
+            session: the session of the request.
+            origin: where the request came from.
 
         Raises:
             InvalidToken: the session was ended meanwhile.
@@ -222,17 +236,17 @@ class SessionService:
                 user, session.methods, "cookie", origin, authenticated_at=session.authenticated_at
             )
         await self.sessions.adopt(session.id, user.epoch)
-        current = await self.sessions.find(session.id)  # another tab may have traded meanwhile
+        current = await self.sessions.find(session.id)  # it may have been rotated meanwhile
         if current is None or current.revoked_at is not None:
             raise InvalidToken
         return self._signed_in(user, current)
 
     async def sweep(self) -> int:
-        """Forget the sessions that ended a while ago; say how many."""
+        """Delete the sessions that ended more than a day ago; return how many."""
         return await self.sessions.remove_ended(self.clock.now() - REMEMBERED)
 
     async def _presented(self, presented: str) -> tuple[User, Session, int]:
-        """Return the user, the live session and the generation that a token is of."""
+        """Return the user, the live session and the generation that a refresh token belongs to."""
         claim = self.refresh_tokens.read(presented)
         found = await self.sessions.find_with_user(claim.session_id)
         if found is None or not self.refresh_tokens.belongs(claim, found[0]):
@@ -243,24 +257,24 @@ class SessionService:
             raise InvalidRefreshToken
         if now >= session.expires_at or now >= session.last_used_at + self.limits.idle:
             raise ExpiredRefreshToken
-        # A generation yet to come means that the database was put back to an older state.
+        # A generation above the stored one means that the database was restored from a backup.
         if not session.is_live(user, now) or claim.generation > session.generation:
             raise InvalidRefreshToken
         return user, session, claim.generation
 
     async def _rotate(self, session: Session) -> Session | None:
-        """Move the session one generation on; None when somebody else was faster."""
+        """Move the session to the next generation, or return None if another caller did."""
         now = self.clock.now()
         if not await self.sessions.rotate(session.id, session.generation, now):
             return None
         return replace(session, generation=session.generation + 1, rotated_at=now, last_used_at=now)
 
     async def _successor(self, session: Session, generation: int, origin: Origin) -> Session:
-        """Return the session as it stands, to whoever comes with a token that was traded already.
+        """Return the current session for a refresh token that was traded already.
 
         Raises:
-            InvalidRefreshToken: it was ended meanwhile.
-            RefreshTokenReused: the token is not the direct parent, or comes after the grace.
+            InvalidRefreshToken: the session was ended meanwhile.
+            RefreshTokenReused: the token is not the previous one, or the grace period is over.
         """
         current = await self.sessions.find(session.id)
         if current is None or current.revoked_at is not None:

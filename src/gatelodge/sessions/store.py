@@ -1,4 +1,4 @@
-"""The record of a session, and the port that keeps it."""
+"""The record of a session, and the port that stores it."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -15,23 +15,23 @@ class Session:
     """The fact of being signed in, on one device.
 
     Attributes:
-        id: stable and random; the `sid` of access tokens.
-        user_id: whose session it is.
-        epoch: the user's epoch when it was opened; the session lives while the two are equal.
+        id: the id of the session, partly random; the `sid` of access tokens.
+        user_id: the user who is signed in.
+        epoch: the user's epoch when the session was opened; it is live while both are equal.
         created_at: when the user signed in.
         last_used_at: when it was opened or last refreshed.
-        expires_at: when it ends whatever happens; refreshing never moves it.
-        salt: 32 random bytes under which its refresh tokens are computed.
-        authenticated_at: when its user was last proven (`auth_time`; RFC 9470).
-        methods: how its user was proven, such as `pwd` (`amr`; RFC 8176, section 2).
-        generation: how many times its refresh token was traded.
-        rotated_at: when that last happened, or None.
+        expires_at: when it ends at the latest; a refresh does not move this.
+        salt: 32 random bytes; part of the input to each of its refresh tokens.
+        authenticated_at: when the user last proved who they are (`auth_time`; RFC 9470).
+        methods: how the user proved it, such as `pwd` (`amr`; RFC 8176, section 2).
+        generation: how many times its refresh token was rotated.
+        rotated_at: when its refresh token was last rotated, or None.
         delivery: whether its tokens travel in bodies or in cookies.
-        user_agent: what opened it said it was, at most 256 characters.
-        address: the network address it was opened from.
-        client_id: the application that it was opened for; None: Gatelodge itself.
-        revoked_at: when it was ended before its time, or None.
-        revoked_why: a word that says why, or None.
+        user_agent: the program that opened it, as its header says; at most 256 characters.
+        address: the network address that it was opened from.
+        client_id: the application that it was opened for; None for Gatelodge itself.
+        revoked_at: when it was revoked, or None.
+        revoked_why: why it was revoked, in one word, or None.
     """
 
     id: SessionId
@@ -53,7 +53,7 @@ class Session:
     revoked_why: str | None = None
 
     def is_live(self, user: User, now: datetime) -> bool:
-        """Say whether its user is signed in by it at this instant."""
+        """Return whether this session signs in this user at this instant."""
         return (
             self.user_id == user.id
             and self.revoked_at is None
@@ -64,19 +64,22 @@ class Session:
 
 
 class SessionStore(Protocol):
-    """Sessions at rest. Every method is atomic and, once it returns, durable, in every store."""
+    """The stored sessions. Every method is atomic; changes are durable when it returns."""
 
     async def add(self, session: Session) -> None:
-        """Keep a new session."""
+        """Store a new session."""
 
     async def find(self, session_id: SessionId) -> Session | None:
-        """Return the session, live or not, or None if there never was one."""
+        """Return the session, live or not, or None if there is none of this id."""
 
     async def find_with_user(self, session_id: SessionId) -> tuple[Session, User] | None:
-        """Return the session and then its user, in one go; None if either is gone."""
+        """Return the session and its user, or None if one of them does not exist.
+
+        The user is not read before the session.
+        """
 
     async def find_with_rights(self, session_id: SessionId) -> tuple[Session, User, Rights] | None:
-        """Return the session, its user and the user's rights; None if one of them is gone.
+        """Return the session, its user and the user's rights, or None if one does not exist.
 
         For each role there was an instant at which the user held it and it had exactly these
         permissions. So nobody has a permission that a role got after it was taken from them.
@@ -90,13 +93,13 @@ class SessionStore(Protocol):
         """
 
     async def revoke(self, session_id: SessionId, at: datetime, why: str) -> bool:
-        """End the session. True for exactly one caller; the first reason stays."""
+        """Revoke the session. Of several callers, exactly one gets True; its reason is stored."""
 
     async def touch(self, session_id: SessionId, at: datetime) -> bool:
         """Mark the session used at `at` without rotating it. True unless it is revoked or gone."""
 
     async def adopt(self, session_id: SessionId, epoch: int) -> bool:
-        """Carry the session over to a new epoch of its user. True unless it is revoked or gone."""
+        """Give the session a new epoch of its user. True unless it is revoked or gone."""
 
     async def list_live(
         self,
@@ -107,11 +110,15 @@ class SessionStore(Protocol):
         before: SessionId | None,
         limit: int,
     ) -> list[Session]:
-        """Return up to `limit` sessions by which the user is signed in at `at`, the newest first.
+        """Return up to `limit` sessions that sign in the user at `at`, the newest first.
 
-        Only those that were last used after `used_after`, and whose ids come before `before`
-        where that is given.
+        Args:
+            user: the user; only sessions with this user's epoch are returned.
+            at: the instant at which the sessions are live.
+            used_after: only sessions that were last used after this instant are returned.
+            before: only sessions with smaller ids are returned; None: all.
+            limit: the maximum number of sessions.
         """
 
     async def remove_ended(self, before: datetime) -> int:
-        """Forget sessions that expired or were revoked before an instant; say how many."""
+        """Delete the sessions that expired or were revoked before an instant; return how many."""

@@ -1,4 +1,4 @@
-"""The refresh route of the tutorial: its words, and in its profile its behaviour."""
+"""The tutorial's refresh route: its texts, and with the tutorial profile its behaviour."""
 
 from collections.abc import Awaitable
 from dataclasses import dataclass
@@ -20,8 +20,9 @@ class TutorialRefresh:
     """Refresh as the tutorial's clients expect it.
 
     Attributes:
-        sessions: what does the work.
-        keeps_token: whether the presented token stays usable: those clients never store a new one.
+        sessions: trades the tokens.
+        keeps_token: whether the presented token stays valid, for clients that never store a new
+            one.
     """
 
     sessions: SessionService
@@ -31,9 +32,9 @@ class TutorialRefresh:
         """Return new tokens.
 
         Raises:
-            RefreshTokenRequired: there is none.
-            RefreshTokenNotInDatabase: it is not good, or was traded before.
-            RefreshTokenWasExpired: its session has expired.
+            RefreshTokenRequired: there is no token.
+            RefreshTokenNotInDatabase: the token is not valid, or was traded before.
+            RefreshTokenWasExpired: the session has expired.
         """
         if not presented:
             raise RefreshTokenRequired(field="refreshToken")
@@ -41,17 +42,20 @@ class TutorialRefresh:
         return await _in_its_words(trade(presented, origin))
 
     async def refresh_cookie(self, presented: str, origin: Origin) -> SignedIn:
-        """Return new tokens for cookies: a browser stores the next one, so this always rotates.
+        """Return new tokens for cookies. The token is always rotated, as browsers store it.
 
         Raises:
-            RefreshTokenNotInDatabase: it is not good, or was traded before.
-            RefreshTokenWasExpired: its session has expired.
+            RefreshTokenNotInDatabase: the token is not valid, or was traded before.
+            RefreshTokenWasExpired: the session has expired.
         """
         return await _in_its_words(self.sessions.refresh(presented, origin))
 
 
 async def _in_its_words(trade: Awaitable[SignedIn]) -> SignedIn:
-    """Refuse with 403 as the tutorial does: its clients renew on 401 and sign out on 403."""
+    """Turn refusals into the tutorial's, which answer 403.
+
+    The tutorial's clients refresh on 401, and sign out on 403.
+    """
     try:
         return await trade
     except ExpiredRefreshToken as refusal:
