@@ -1,4 +1,4 @@
-"""The JSON door of sign-up, of sign-in, and of changing the password."""
+"""The JSON routes of sign-up, sign-in, and changing the password."""
 
 from typing import Annotated
 
@@ -39,7 +39,7 @@ SignIn = Annotated[SignInService, Provided(SignInService)]
 
 
 class SignUpRequest(Request):
-    """Who wants to sign up."""
+    """The values for a new user."""
 
     username: Identifier = Field(max_length=256, examples=["ann"])
     email: Identifier = Field(max_length=320, examples=["ann@example.com"])
@@ -48,7 +48,7 @@ class SignUpRequest(Request):
 
 
 class SignInRequest(Request):
-    """Who somebody says they are, and the proof."""
+    """A username and a password."""
 
     username: Identifier = Field(max_length=1024, examples=["ann"])
     password: str = Field(max_length=1024, examples=["correct horse battery"])
@@ -59,7 +59,7 @@ class SignInRequest(Request):
 
 
 class SignInAnswer(Answer):
-    """Who was signed in; and the tokens, unless cookies carry them."""
+    """The user who is signed in; also the tokens, unless cookies carry them."""
 
     id: str
     username: str
@@ -70,14 +70,14 @@ class SignInAnswer(Answer):
 
 
 class PasswordRequest(Request):
-    """The password now, and the one to come."""
+    """The current password, and the new one."""
 
     current_password: str = Field(max_length=1024)
     new_password: str = Field(max_length=1024)
 
 
 class PasswordAnswer(Answer):
-    """What was done; and tokens to go on with, unless cookies carry them."""
+    """What was done; also new tokens, unless cookies carry them."""
 
     message: str
     access_token: str | None = None
@@ -100,7 +100,7 @@ class PasswordAnswer(Answer):
     ),
 )
 async def sign_up(body: SignUpRequest, accounts: Accounts, origin: From) -> Message:
-    """Make a user. Nobody gets more than the role `user` this way."""
+    """Create a user, with the role `user`. Other roles are refused."""
     wanted = NewUser(body.username, body.email, body.password, body.roles or ())
     await accounts.sign_up(wanted, origin)
     return Message(message="User was registered successfully!")
@@ -119,7 +119,7 @@ async def sign_up(body: SignUpRequest, accounts: Accounts, origin: From) -> Mess
 async def sign_in(
     request: HttpRequest, body: SignInRequest, service: SignIn, handing: Delivering, origin: From
 ) -> SignInAnswer:
-    """Open a session. Unknown user and wrong password are one refusal."""
+    """Open a session. An unknown user and a wrong password get the same refusal."""
     delivery = body.delivery or handing.default
     former = handing.former_token(request.scope["headers"], delivery)
     outcome = await service.sign_in(body.username, body.password, delivery, origin, former=former)
@@ -153,7 +153,7 @@ async def change_password(
     handing: Delivering,
     origin: From,
 ) -> PasswordAnswer:
-    """Change the caller's password; every other session ends."""
+    """Change the caller's password. All other sessions of the user end."""
     signed_in = await service.change_password(
         caller, body.current_password, body.new_password, origin
     )
@@ -164,7 +164,7 @@ async def change_password(
 
 
 def _tokens(request: HttpRequest, handing: TokenDelivery, signed_in: SignedIn) -> dict[str, str]:
-    """Return the tokens for the body, and set the cookies, each where it is wanted."""
+    """Set the cookies if the delivery uses them; return the tokens for the body, or nothing."""
     if not handing.after_sign_in(request.scope, signed_in.tokens):
         return {}
     return {

@@ -1,7 +1,7 @@
-"""What a sign-in comes to: a session, or a question that waits for one more proof.
+"""The outcome of a sign-in: a session, or a challenge that asks for one more proof.
 
-Nothing asks such a question yet, since a password is the only factor. Every door that signs in goes
-through `require_signed_in`, so that a second factor changes the answer of all of them in one place.
+No challenge is made yet, because the password is the only factor. Every route that signs in calls
+`require_signed_in`. So the answer to a challenge is decided in one place.
 """
 
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ from gatelodge.sign_in.refusals import SecondFactorRequired
 
 @dataclass(frozen=True, slots=True)
 class Challenge:
-    """A question that was asked of somebody whose first proof was right.
+    """Asks a user whose password was right for one more proof.
 
     Attributes:
-        id: what the proof is sent with; it counts once.
-        methods: the factors that are taken as the proof, such as `totp`.
-        expires_at: from when on no proof is taken any more.
+        id: the id that the client sends with the proof; it works once.
+        methods: the factors that are accepted as the proof, such as `totp`.
+        expires_at: when the challenge expires.
     """
 
     id: str
@@ -31,7 +31,7 @@ def require_signed_in(outcome: SignedIn | Challenge) -> SignedIn:
     """Return who is signed in.
 
     Raises:
-        SecondFactorRequired: nobody is yet, a question was asked.
+        SecondFactorRequired: the outcome is a challenge, so nobody is signed in yet.
     """
     match outcome:
         case SignedIn():

@@ -1,4 +1,4 @@
-"""The pages of sign-up, of sign-in, and of changing the password."""
+"""The pages for sign-up, sign-in, and changing the password."""
 
 from starlette.responses import Response
 
@@ -29,7 +29,7 @@ _NEW = Field("newPassword", missing=N_("Enter a new password."), secret=True)
 
 @door.get("/sign-up", rule=ANYBODY)
 async def show_sign_up(visit: Visit) -> Response:
-    """Ask for name, address and password; who is signed in goes where they wanted to."""
+    """Show the sign-up form. Somebody who is signed in is redirected."""
     if visit.principal is not None:
         return visit.go(visit.next or "/account")
     return visit.page("sign-up.html")
@@ -39,7 +39,7 @@ async def show_sign_up(visit: Visit) -> Response:
     "/sign-up", rule=ANYBODY, fields=(USERNAME, EMAIL, NEW_PASSWORD, NEXT), again=show_sign_up
 )
 async def sign_up(visit: Visit) -> Response:
-    """Make a user and sign them in."""
+    """Create a user, and sign them in."""
     wanted = NewUser(visit.form["username"], visit.form["email"], visit.form["password"])
     user = await visit.ask(AccountService).sign_up_once(wanted, visit.origin)
     await open_session(visit, user, BY_PASSWORD)
@@ -48,7 +48,7 @@ async def sign_up(visit: Visit) -> Response:
 
 @door.get("/sign-in", rule=ANYBODY)
 async def show_sign_in(visit: Visit) -> Response:
-    """Ask for name and password; who is signed in goes where they wanted to."""
+    """Show the sign-in form. Somebody who is signed in is redirected."""
     if visit.principal is not None:
         return visit.go(visit.next or "/")
     return visit.page("sign-in.html")
@@ -56,7 +56,7 @@ async def show_sign_in(visit: Visit) -> Response:
 
 @door.post("/sign-in", rule=ANYBODY, fields=(_USERNAME, PASSWORD, NEXT), again=show_sign_in)
 async def sign_in(visit: Visit) -> Response:
-    """Open a session and go where the reader wanted to."""
+    """Open a session, and redirect to the page that was asked for."""
     outcome = await visit.ask(SignInService).sign_in(
         visit.form["username"],
         visit.form["password"],
@@ -70,7 +70,7 @@ async def sign_in(visit: Visit) -> Response:
 
 @door.get("/account/password", rule=SIGNED_IN)
 async def show_change_password(visit: Visit) -> Response:
-    """Ask for the password now and the one to come."""
+    """Show the form for a new password."""
     return visit.page("password.html")
 
 
@@ -81,7 +81,7 @@ async def show_change_password(visit: Visit) -> Response:
     again=show_change_password,
 )
 async def change_password(visit: Visit) -> Response:
-    """Change the password; this browser gets a new session, every other one ends."""
+    """Change the password. This browser gets a new session; all other sessions end."""
     signed_in = await visit.ask(SignInService).change_password(
         await records_of(visit),
         visit.form["currentPassword"],

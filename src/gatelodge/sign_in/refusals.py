@@ -1,4 +1,4 @@
-"""What is refused of a sign-in."""
+"""The refusals for a sign-in."""
 
 from collections.abc import Mapping
 
@@ -6,11 +6,11 @@ from gatelodge.errors import Unauthenticated
 from gatelodge.marks import N_
 
 _NO_TOKEN: Mapping[str, object] = {"accessToken": None}
-"""What the tutorial's clients look for in the answer to a sign-in that was refused."""
+"""What the tutorial's clients expect in the body when a sign-in is refused."""
 
 
 class InvalidCredentials(Unauthenticated):
-    """Unknown user, wrong password, disabled user: one refusal, at one speed."""
+    """Unknown user, wrong password or disabled user: one refusal, after the same time."""
 
     code = "invalid_credentials"
     default = "Invalid username or password!"
@@ -20,12 +20,12 @@ class InvalidCredentials(Unauthenticated):
 
 
 class SecondFactorRequired(Unauthenticated):
-    """The password was right, and one more proof is asked for."""
+    """The password was right, and one more proof is needed."""
 
     code = "second_factor_required"
     default = N_("One more proof is needed to sign in.")
 
     def __init__(self, challenge: str, methods: tuple[str, ...]) -> None:
-        """Name the question, and the factors that are taken as its proof."""
+        """Put the id of the challenge and the accepted factors into the answer."""
         super().__init__()
         self.members = {**_NO_TOKEN, "challenge": challenge, "methods": list(methods)}

@@ -24,15 +24,15 @@ from gatelodge.sign_in.refusals import InvalidCredentials
 from gatelodge.tokens.pair import Delivery
 
 _MAX_DEVICES = 50
-"""How many of a user's newest sessions are looked through for a place that we know."""
+"""How many of a user's newest sessions are searched for the network address of a try."""
 
 _REFUSED_EVERY_SECONDS = 0.05
-"""A refusal waits for the next of these, since to look for known places takes its time."""
+"""A refused try is answered at a multiple of this time, so that its duration tells nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class SignInService:
-    """Sign users in by their password."""
+    """Signs users in by their password."""
 
     users: UserStore
     passwords: Passwords
@@ -51,12 +51,19 @@ class SignInService:
     ) -> SignedIn | Challenge:
         """Open a session for the user with this name and password, or ask for one more proof.
 
-        The session takes the place of the one that the refresh token `former` is of (ASVS 7.2.4).
+        Args:
+            username: the username as typed.
+            password: the password as typed.
+            delivery: how the tokens are delivered.
+            origin: where the request came from.
+            former: a refresh token of the session that the new one replaces (ASVS 7.2.4), or None.
 
         Raises:
-            InvalidCredentials: unknown user, wrong password or disabled user: at one speed.
-            TooManyAttempts: too many have failed; alike for unknown users.
-            HashingBusy: too many are signing in.
+            InvalidCredentials: unknown user, wrong password or disabled user; each takes the same
+                time.
+            TooManyAttempts: too many tries have failed, for this name or from this address. Unknown
+                names are counted too.
+            HashingBusy: too many passwords wait to be hashed.
         """
         user = await self.authenticate(username, password, origin, former=former)
         return await self.sessions.open(user, BY_PASSWORD, delivery, origin, former=former)
@@ -64,13 +71,19 @@ class SignInService:
     async def change_password(
         self, caller: Records, current: str, new: str, origin: Origin
     ) -> SignedIn:
-        """Put a new password in place of the current one; every other session ends.
+        """Change the password. All other sessions of the user end.
+
+        Args:
+            caller: the user, and the session of the request.
+            current: the current password as typed.
+            new: the new password as typed.
+            origin: where the request came from.
 
         Raises:
-            WrongPassword: the current one is not right, or was changed at the same moment.
-            RejectedPassword: the new one breaks the rules.
+            WrongPassword: `current` is wrong, or the password was changed at the same moment.
+            RejectedPassword: `new` breaks the rules for passwords.
             TooManyAttempts: too many tries have failed in this session.
-            HashingBusy: too many are signing in.
+            HashingBusy: too many passwords wait to be hashed.
         """
         user = caller.user
         counted = self.attempts.by_user(user.id, caller.session.id, origin)
@@ -81,7 +94,7 @@ class SignInService:
             raise WrongPassword(field="currentPassword")
         self.passwords.check_new(new, context=(user.username, user.email), field="newPassword")
         hashed = await self.passwords.hash(new)
-        await self.attempts.forgive(user.username_key)  # nobody has guessed at the new one yet
+        await self.attempts.forgive(user.username_key)  # they were for the old one
         changed = await self.users.change_password(user.id, user.password_hash, hashed)
         if changed is None:
             raise WrongPassword(field="currentPassword")
@@ -95,7 +108,8 @@ class SignInService:
 
         Raises:
             InvalidCredentials: there is none.
-            TooManyAttempts: too many have failed.
+            TooManyAttempts: too many tries have failed, for this name or from this address.
+            HashingBusy: too many passwords wait to be hashed.
         """
         key = username_key(username)
         async with _refusals_at_one_speed():
@@ -108,7 +122,7 @@ class SignInService:
         return user
 
     async def forgive(self, user: User, by: Actor) -> bool:
-        """Let a user sign in again for whom too many tries had failed. True when any had."""
+        """Delete the failed tries for a user's name, which unlocks it. True if there were any."""
         forgiven = await self.attempts.forgive(user.username_key)
         if forgiven:
             await self.audit.record("user.unlocked", by, target=user.id)
@@ -117,9 +131,10 @@ class SignInService:
     async def _is_right(
         self, key: str, user: User | None, password: str, origin: Origin, former: str | None
     ) -> bool:
-        """Say whether it is the password of an enabled user.
+        """Return whether this is the password of an enabled user.
 
-        Strangers' failures lock nobody out whose device we know: its own ones are counted then.
+        If the name or the address is blocked, a device that we know gets a separate limit. So
+        strangers cannot lock a user out by failing on purpose.
         """
         stored = user.password_hash if user and user.disabled_at is None else None
         try:
@@ -132,7 +147,7 @@ class SignInService:
             return await self.passwords.verify(stored, password, counted)
 
     async def _known_by(self, user: User, origin: Origin, former: str | None) -> str | None:
-        """Return what we know a device of this user by: its session, or its place; or None."""
+        """Return the session id or the network address by which we know this device, or None."""
         session = await self.sessions.find_by_refresh_token(former, origin) if former else None
         if session is not None and session.user_id == user.id:
             return session.id
@@ -141,7 +156,10 @@ class SignInService:
         return place if place and place in {place_of(each.address) for each in lately} else None
 
     async def _bring_hash_up_to_date(self, user: User, password: str) -> None:
-        """Hash again when the parameters have risen; another sign-in will do if none has time."""
+        """Hash the password again if the hash parameters have risen.
+
+        If the server is too busy, a later sign-in does it.
+        """
         stored = user.password_hash
         if stored is None or not self.passwords.hasher.needs_rehash(stored):
             return
@@ -161,7 +179,10 @@ class SignInService:
 
 @contextlib.asynccontextmanager
 async def _refusals_at_one_speed() -> AsyncIterator[None]:
-    """Let no clock tell whether a name that has to wait is a user's."""
+    """Delay `TooManyAttempts`, so that its timing does not tell whether a user has the name.
+
+    Only for a user's name are known devices looked up, which takes time.
+    """
     loop = asyncio.get_running_loop()
     began = loop.time()
     try:
