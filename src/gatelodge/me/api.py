@@ -1,4 +1,4 @@
-"""The JSON door of one's own account: who am I."""
+"""The JSON route of the caller's own account: who am I."""
 
 from datetime import datetime
 
@@ -14,7 +14,7 @@ door = Door("/api/auth", tag="me")
 
 
 class OwnSession(Answer):
-    """The session that this request belongs to."""
+    """The session of this request."""
 
     id: str
     created_at: datetime
@@ -22,7 +22,7 @@ class OwnSession(Answer):
 
 
 class Me(Answer):
-    """The caller, as the record stands now."""
+    """The caller's user record, rights and session, as they are now."""
 
     id: str
     username: str
@@ -36,7 +36,7 @@ class Me(Answer):
 
 @door.get("/me", rule=SIGNED_IN)
 async def me(records: CallerRecords, caller: Caller) -> Me:
-    """Say who the caller is, and what they may do."""
+    """Return who the caller is, and what they may do."""
     user, session = records.user, records.session
     return Me(
         id=user.id,

@@ -1,4 +1,4 @@
-"""The pages of one's own account: who one is, where one is signed in, and its end."""
+"""The pages of the user's own account: profile, devices, sign-out and deletion."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -42,7 +42,7 @@ class Device:
 
 @door.get("/account", rule=SIGNED_IN)
 async def show_account(visit: Visit) -> Response:
-    """Show who one is and where one is signed in."""
+    """Show the account, and the devices on which the user is signed in."""
     caller = await records_of(visit)
     found = await visit.ask(SessionService).list_own(
         caller.user, before=None, limit=_MAX_DEVICES + 1
@@ -55,7 +55,7 @@ async def show_account(visit: Visit) -> Response:
 
 @door.get("/account/delete", rule=SIGNED_IN)
 async def show_delete(visit: Visit) -> Response:
-    """Say what deleting means, and ask for the password."""
+    """Explain what deletion means, and ask for the password."""
     return visit.page("delete.html")
 
 
@@ -66,7 +66,7 @@ async def show_delete(visit: Visit) -> Response:
     again=show_delete,
 )
 async def delete(visit: Visit) -> Response:
-    """Forget who is signed in."""
+    """Delete the account of the user who is signed in."""
     caller = await records_of(visit)
     await visit.ask(AccountService).delete_own(
         caller.user, caller.session.id, visit.form["password"], visit.origin
@@ -77,7 +77,7 @@ async def delete(visit: Visit) -> Response:
 
 @door.post("/account/sign-out", rule=SIGNED_IN, fields=(_SESSION,))
 async def end_session(visit: Visit) -> Response:
-    """End another of one's own sessions; once it has ended, to end it again is no mistake."""
+    """End another session of the user. A session that has ended already is no error."""
     caller = await records_of(visit)
     try:
         await visit.ask(SessionService).end_own(
@@ -90,7 +90,7 @@ async def end_session(visit: Visit) -> Response:
 
 @door.post("/account/sign-out-everywhere", rule=SIGNED_IN)
 async def sign_out_everywhere(visit: Visit) -> Response:
-    """End all of one's own sessions."""
+    """End all sessions of the user."""
     await visit.ask(SessionService).sign_out_everywhere(visit.caller.subject, visit.actor)
     return signed_out(visit, done="signed-out-everywhere")
 
