@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Page
 
 from tests.browser.sites import Site
+from tests.browser.waiting import until_the_access_token_is_over
 from tests.support.blocks import blocks_of
 from tests.support.people import PASSWORD
 from tests.support.server import Server
@@ -14,6 +15,8 @@ from tests.support.server import Server
 pytestmark = pytest.mark.browser
 
 GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "sessions.md"
+
+ACCESS_SECONDS = 2
 
 SIGN_UP = """async () => {
   const ann = {username: "ann", email: "ann@example.com", password: "%s"};
@@ -32,7 +35,9 @@ def page(context: BrowserContext, tmp_path: Path) -> Iterator[Page]:
     """Return a page of an app with the guide's scripts. Ann has an account."""
     with (
         Site() as site,
-        Server(tmp_path, access_token_life="2s", cors_origins=site.by_name) as server,
+        Server(
+            tmp_path, access_token_life=f"{ACCESS_SECONDS}s", cors_origins=site.by_name
+        ) as server,
     ):
         page = context.new_page()
         page.goto(site.by_name)
@@ -50,7 +55,7 @@ def test_an_app_by_cookies_stays_signed_in(page: Page) -> None:
     page.evaluate("() => { window.asker = ask; }")
     for _ in range(2):
         assert page.evaluate(ASK_FIVE_TIMES) == ["User Content."] * 5
-        page.wait_for_timeout(2500)
+        until_the_access_token_is_over(page)
     page.evaluate("signOut()")
     assert "No token provided!" in page.evaluate(ASK_FIVE_TIMES)[0]
 
@@ -67,6 +72,6 @@ def test_an_app_by_bearer_tokens_trades_once_for_all(page: Page) -> None:
         }""",
         PASSWORD,
     )
-    page.wait_for_timeout(2500)
+    page.wait_for_timeout(ACCESS_SECONDS * 1000 + 1)
     assert page.evaluate(ASK_FIVE_TIMES) == ["User Content."] * 5
     assert len([each for each in trades if each.startswith("POST") and "refresh" in each]) == 1
