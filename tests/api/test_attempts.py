@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from gatelodge.app import House, build, create_app
-from gatelodge.audit import COMMAND
+from gatelodge.credentials.turns import MOST_WAITING
 from gatelodge.data_folder import DATABASE
 from gatelodge.settings import Settings
 from tests.support.clock import FakeClock
@@ -345,7 +345,7 @@ async def test_who_fills_the_queue_for_one_name_is_in_nobodys_way(
     await signed_in_by_the_door(client, house, "mallory")
     await signed_in_by_the_door(client, house, "ann")
     flood = [asyncio.create_task(sign_in(client, "mallory")) for _ in range(100)]
-    await asyncio.sleep(0.1)
+    await until_so_many_wait(house, MOST_WAITING)
     honest = await asyncio.gather(*(sign_in(client, "ann") for _ in range(20)))
     assert {each.status_code for each in honest} == {200}
     assert {each.status_code for each in await asyncio.gather(*flood)} == {200, 503}
@@ -358,7 +358,7 @@ async def test_who_gives_up_waiting_is_in_nobodys_way(
     """Of thirty who wait, every second one goes away."""
     await signed_in_by_the_door(client, house, "ann")
     waiting = [asyncio.create_task(sign_in(client, "ann")) for _ in range(40)]
-    await asyncio.sleep(0.05)
+    await until_so_many_wait(house, 20)
     for task in waiting[::2]:
         task.cancel()
     answers = await asyncio.gather(*waiting, return_exceptions=True)
@@ -368,6 +368,13 @@ async def test_who_gives_up_waiting_is_in_nobodys_way(
     assert {each.status_code for each in left} == {200}
     assert not house.attempts.semaphore._inside
     assert not house.attempts.semaphore._queues
+
+
+async def until_so_many_wait(house: House, number: int) -> None:
+    """Return as soon as so many wait for their turn at one name."""
+    async with asyncio.timeout(20):
+        while max(map(len, house.attempts.turns._queues.values()), default=0) < number:  # noqa: ASYNC110
+            await asyncio.sleep(0)
 
 
 async def test_failures_outlive_a_restart(settings: Settings, clock: FakeClock) -> None:

@@ -552,7 +552,7 @@ async def test_a_standalone_mongod_is_never_trusted(tmp_path: Path) -> None:
         await stores.feed.follow([].append)
         for _ in range(20):
             assert not stores.feed.catch_up()
-            await asyncio.sleep(0.05)
+            await stores.database.ping()
         assert stores.feed.state().kind == "none"
         await stores.feed.leave()
         await stores.database.stop()

@@ -1,7 +1,6 @@
 """The MongoDB connection, and the shape of the database."""
 
 import asyncio
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -186,14 +185,20 @@ def test_a_migration_waits_for_the_election(tmp_path: Path) -> None:
     try:
         address = f"mongodb://{node.address}/x?replicaSet=late"
         with ThreadPoolExecutor(1) as threads, node.client() as client:
+            met = connections_to(client)
             migration = threads.submit(MongoDatabase(address).migrate)
-            time.sleep(0.5)
+            wait_until(lambda: connections_to(client) > met, "the migration asked nobody", 20)
             assert not migration.done()
             members = [{"_id": 0, "host": node.address}]
             client.admin.command("replSetInitiate", {"_id": "late", "members": members})
             assert "created collection users" in migration.result(40)
     finally:
         node.stop()
+
+
+def connections_to(client: MongoClient[dict[str, Any]]) -> int:
+    """Return how many connections a server has ever had."""
+    return int(client.admin.command("serverStatus")["connections"]["totalCreated"])
 
 
 async def test_a_standalone_server_works_as_well(tmp_path: Path) -> None:

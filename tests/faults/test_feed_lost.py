@@ -22,7 +22,7 @@ from gatelodge.stores import Stores, open_stores
 from gatelodge.stores.mongo.feed import MAX_STALENESS
 from tests.contracts.failpoints import failing
 from tests.gate.houses import Device, asked, houses, new_device, trusted
-from tests.support.mongod import Mongod, ReplicaSet, require_mongod
+from tests.support.mongod import Mongod, ReplicaSet, require_mongod, wait_until
 
 pytestmark = [
     pytest.mark.faults,
@@ -33,6 +33,7 @@ pytestmark = [
 
 STALENESS = MAX_STALENESS.total_seconds()
 ELECTION_SECONDS = 30.0
+STOP = "stopReplProducer"
 
 
 @pytest.fixture(scope="module")
@@ -196,7 +197,7 @@ def change_at(client: MongoClient[dict[str, Any]], database: str, device: Device
 
 
 async def test_a_change_that_is_under_way_when_a_stream_opens_is_told(
-    three: ReplicaSet, house: House
+    three: ReplicaSet, house: House, database: str
 ) -> None:
     """The primary has the change, and the majority does not have it yet.
 
@@ -210,7 +211,9 @@ async def test_a_change_that_is_under_way_when_a_stream_opens_is_told(
             house.stores.users.withdraw(devices[0].user.id, "admin"),
             house.stores.sessions.revoke(devices[1].session.id, house.clock.now(), "signed_out"),
         )
-        await asyncio.sleep(0.3)
+        await asyncio.to_thread(
+            wait_until, lambda: has_changed(three, database, devices), "nothing was changed", 20
+        )
         serving = contextlib.AsyncExitStack()
         await serving.enter_async_context(other.serve())
         await trusted(other)
@@ -229,6 +232,17 @@ async def test_a_change_that_is_under_way_when_a_stream_opens_is_told(
     assert not isinstance(out, Principal)
 
 
+def has_changed(three: ReplicaSet, database: str, devices: list[Device]) -> bool:
+    """Say whether the primary has taken the role away and ended the session, confirmed or not."""
+    with three.nodes[three.wait_for_primary()].client() as client:
+        there = client[urlsplit(database).path.removeprefix("/")]
+        user = there.users.find_one({"_id": devices[0].user.id})
+        session = there.sessions.find_one({"_id": devices[1].session.id})
+    assert user is not None
+    assert session is not None
+    return user["roles"] == ["user"] and session.get("revoked_at") is not None
+
+
 @contextlib.contextmanager
 def held_back(three: ReplicaSet) -> Iterator[None]:
     """Stop the replication to the secondaries while the context is open."""
@@ -236,7 +250,9 @@ def held_back(three: ReplicaSet) -> Iterator[None]:
     others = [node for number, node in enumerate(three.nodes) if number != primary]
     for node in others:
         switch(node, "alwaysOn")
-    time.sleep(1.5)  # they still take what they asked for before
+    for node in others:  # what they have asked for already they still take
+        with node.client() as client:
+            client.admin.command("waitForFailPoint", STOP, timesEntered=1, maxTimeMS=20_000)
     try:
         yield
     finally:
@@ -247,7 +263,7 @@ def held_back(three: ReplicaSet) -> Iterator[None]:
 def switch(node: Mongod, mode: str) -> None:
     """Switch the fault on or off at one node."""
     with node.client() as client:
-        client.admin.command("configureFailPoint", "stopReplProducer", mode=mode)
+        client.admin.command("configureFailPoint", STOP, mode=mode)
 
 
 async def test_a_stream_that_stands_still_while_the_database_goes_on(

@@ -442,14 +442,14 @@ async def test_memory_too_old_to_trust_is_not_used_while_the_store_is_away(
 
 
 async def test_a_store_that_is_away_does_not_end_the_keeping_in_step(
-    process: Process, tmp_path: Path
+    process: Process, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     keys = process()
     reachable = keys.store
     keys.store = keys.ring.store = open_stores(str(tmp_path / "never-started.db")).signing_keys
     keys.step_every = timedelta(milliseconds=5)
     task = asyncio.create_task(keys.keep_in_step())
-    await asyncio.sleep(0.02)
+    await until(lambda: "signing_keys.unreachable" in caplog.messages)
 
     keys.store = keys.ring.store = reachable
 
