@@ -209,7 +209,12 @@ class House:
             self.access_tokens,
             self.audit,
             self.clock,
-            SessionLimits(settings.session_life, settings.session_idle, settings.refresh_grace),
+            SessionLimits(
+                settings.session_life,
+                settings.session_idle,
+                settings.refresh_grace,
+                self.stores.database.clock_skew,
+            ),
         )
 
     @cached_property

@@ -11,7 +11,8 @@ import httpx2
 import pytest
 
 from gatelodge.app import House, build, create_app
-from gatelodge.credentials.turns import MOST_WAITING
+from gatelodge.audit import COMMAND
+from gatelodge.credentials.keyed_semaphore import MAX_WAITING
 from gatelodge.data_folder import DATABASE
 from gatelodge.settings import Settings
 from tests.support.clock import FakeClock
@@ -345,7 +346,7 @@ async def test_who_fills_the_queue_for_one_name_is_in_nobodys_way(
     await signed_in_by_the_door(client, house, "mallory")
     await signed_in_by_the_door(client, house, "ann")
     flood = [asyncio.create_task(sign_in(client, "mallory")) for _ in range(100)]
-    await until_so_many_wait(house, MOST_WAITING)
+    await until_so_many_wait(house, MAX_WAITING)
     honest = await asyncio.gather(*(sign_in(client, "ann") for _ in range(20)))
     assert {each.status_code for each in honest} == {200}
     assert {each.status_code for each in await asyncio.gather(*flood)} == {200, 503}
@@ -373,7 +374,7 @@ async def test_who_gives_up_waiting_is_in_nobodys_way(
 async def until_so_many_wait(house: House, number: int) -> None:
     """Return as soon as so many wait for their turn at one name."""
     async with asyncio.timeout(20):
-        while max(map(len, house.attempts.turns._queues.values()), default=0) < number:  # noqa: ASYNC110
+        while max(map(len, house.attempts.semaphore._queues.values()), default=0) < number:  # noqa: ASYNC110
             await asyncio.sleep(0)
 
 

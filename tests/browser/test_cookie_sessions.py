@@ -80,7 +80,7 @@ def cookie_server(tmp_path_factory: pytest.TempPathFactory, site: Site) -> Itera
     """Return a server that knows Ann and one other site; its access tokens live one second."""
     folder = tmp_path_factory.mktemp("cookie-server")
     with Server(folder, access_token_life="1s", cors_origins=site.by_name) as server:
-        httpx.post(f"{server.url}/api/auth/signup", json=NEW_ANN).raise_for_status()
+        httpx2.post(f"{server.url}/api/auth/signup", json=NEW_ANN).raise_for_status()
         yield server
 
 

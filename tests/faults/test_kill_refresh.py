@@ -129,7 +129,7 @@ async def signed_in_devices(server: Server) -> list[Device]:
         return await asyncio.gather(*(signed_in_device(client) for _ in range(DEVICES)))
 
 
-async def signed_in_device(client: httpx.AsyncClient) -> Device:
+async def signed_in_device(client: httpx2.AsyncClient) -> Device:
     """Sign in: there are fewer of them than have a place in the queue for hashing."""
     wanted = {"username": "ann", "password": PASSWORD}
     answer = await client.post("/api/auth/signin", json=wanted)

@@ -201,14 +201,14 @@ def wait_for_answer(url: str, folder: Path, process: subprocess.Popen[bytes]) ->
     raise AssertionError((folder / "error.log").read_text())
 
 
-def until_the_access_token_is_over(browser: httpx.Client) -> None:
+def until_the_access_token_is_over(browser: httpx2.Client) -> None:
     """Return as soon as the cookie that carries a browser's access token has run out."""
     (over_at,) = [each.expires for each in browser.cookies.jar if each.name == ACCESS_COOKIE]
     assert over_at is not None
     time.sleep(max(0.0, over_at - time.time()))
 
 
-def seen_by_the_site(response: httpx.Response) -> dict[str, Any]:
+def seen_by_the_site(response: httpx2.Response) -> dict[str, Any]:
     """Return the request as the site saw it."""
     assert response.status_code == 200, response.text
     seen: dict[str, Any] = response.json()

@@ -1,5 +1,6 @@
 """What a session says of how its user was proven."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -9,9 +10,10 @@ from gatelodge.app import House
 from gatelodge.audit import COMMAND, Origin
 from gatelodge.credentials.methods import BY_PASSWORD
 from gatelodge.sessions.lookup import Records
+from gatelodge.sessions.refusals import RefreshTokenReused
 from gatelodge.tokens.pair import Delivery
 from tests.support.clock import NOON, FakeClock
-from tests.support.people import PASSWORD
+from tests.support.people import PASSWORD, new_user
 
 ORIGIN = Origin("192.0.2.7", "Browser/1.0", "req_1")
 AN_HOUR = timedelta(hours=1)
@@ -63,3 +65,42 @@ async def test_a_session_that_goes_on_after_a_new_password_stays_as_proven_as_it
     assert (changed.session.id == opened.session.id) is (delivery == "bearer")
     assert changed.session.methods == ("pwd", "otp")
     assert changed.session.authenticated_at == NOON
+
+
+@pytest.mark.parametrize(
+    ("grace", "skew", "ahead", "lives"),
+    [
+        (10, 0, -9, True),
+        (10, 0, -10, False),
+        (10, 0, 1, True),  # one clock, read in two processes
+        (10, 0, 3600, False),  # the clock was set back an hour
+        (10, 30, -39, True),  # the other server is 30 seconds behind
+        (10, 30, -40, False),
+        (10, 30, 30, True),  # or ahead
+        (10, 30, 31, False),
+        (0, 30, 0, False),  # a grace of zero stays strict
+        (0, 30, -1, False),
+    ],
+)
+async def test_the_clock_of_another_server_is_believed_within_bounds(
+    house: House, clock: FakeClock, grace: int, skew: int, ahead: int, lives: bool
+) -> None:
+    """A rotation that another server dates differently makes no thief, and forgives none for long.
+
+    `ahead` is by how much the instant of the rotation lies before or after our own clock.
+    """
+    limits = replace(
+        house.sessions.limits, grace=timedelta(seconds=grace), clock_skew=timedelta(seconds=skew)
+    )
+    ours = replace(house.sessions, limits=limits)
+    other = FakeClock(clock.instant + timedelta(seconds=ahead))
+    user = await new_user(house, "ann")
+    opened = await ours.open(user, BY_PASSWORD, "bearer", ORIGIN)
+    theirs = replace(ours, clock=other)
+    await theirs.refresh(opened.tokens.refresh_token, ORIGIN)
+    if lives:
+        again = await ours.refresh(opened.tokens.refresh_token, ORIGIN)
+        assert again.session.generation == 1
+    else:
+        with pytest.raises(RefreshTokenReused):
+            await ours.refresh(opened.tokens.refresh_token, ORIGIN)

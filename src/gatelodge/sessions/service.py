@@ -23,6 +23,9 @@ from gatelodge.tokens.access import AccessTokens
 from gatelodge.tokens.pair import Delivery, TokenPair
 from gatelodge.tokens.refusals import InvalidToken
 
+_SAME_CLOCK = timedelta(seconds=1)
+"""By how much one clock may seem to differ from itself, read in another process."""
+
 SALT_BYTES = 32
 REMEMBERED = timedelta(days=1)
 """How long an ended session stays stored, so that its tokens get a precise refusal."""
@@ -45,11 +48,13 @@ class SessionLimits:
         life: the time from sign-in to the end of the session at the latest.
         idle: the time from the last use to the end.
         grace: the time after a rotation in which the previous token still gets its successor.
+        clock_skew: by how much the clocks of servers on one database may differ.
     """
 
     life: timedelta = timedelta(days=30)
     idle: timedelta = timedelta(days=14)
     grace: timedelta = timedelta(seconds=10)
+    clock_skew: timedelta = timedelta(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,10 +285,19 @@ class SessionService:
         if current is None or current.revoked_at is not None:
             raise InvalidRefreshToken
         rotated_at = current.rotated_at or current.created_at
-        in_time = self.clock.now() - rotated_at < self.limits.grace
-        if generation != current.generation - 1 or not in_time:
+        if generation != current.generation - 1 or not self._in_grace(rotated_at):
             await self._end_for_reuse(current, origin)
         return current
+
+    def _in_grace(self, rotated_at: datetime) -> bool:
+        """Say whether the token before may still bring the successor.
+
+        `rotated_at` may come from another server, whose clock differs by up to `clock_skew`. An
+        instant that lies further ahead is believed of nobody. A grace of zero stays strict.
+        """
+        skew = self.limits.clock_skew if self.limits.grace else timedelta(0)
+        age = self.clock.now() - rotated_at
+        return -max(skew, _SAME_CLOCK) <= age < self.limits.grace + skew
 
     async def _end_for_reuse(self, session: Session, origin: Origin) -> NoReturn:
         if await self.sessions.revoke(session.id, self.clock.now(), "refresh_token_reused"):

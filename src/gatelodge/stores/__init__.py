@@ -15,6 +15,7 @@ Below: the rooms that define the ports: `accounts/`, `sessions/`, `credentials/`
 
 import re
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Protocol
 
 from gatelodge.accounts.store import RoleStore, UserStore
@@ -29,6 +30,10 @@ from gatelodge.tokens.store import SigningKeyStore
 
 class Database(Protocol):
     """The connection under all stores of one adapter."""
+
+    @property
+    def clock_skew(self) -> timedelta:
+        """By how much the clocks of servers on this database may differ from one another."""
 
     def migrate(self) -> list[str]:
         """Bring the database to the shape this version needs; safe to call from many at once.

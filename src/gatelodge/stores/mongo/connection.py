@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC
+from datetime import UTC, timedelta
 from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
@@ -48,6 +48,9 @@ _PATIENCE: dict[str, Any] = {
     "wTimeoutMS": 10_000,
     "socketTimeoutMS": 12_000,
 }
+
+_CLOCK_SKEW = timedelta(seconds=30)
+"""The leeway of tokens (security.md, section 3): servers are on several machines."""
 
 _ELECTION_SECONDS = 30
 _CHORE_SECONDS = 300
@@ -142,6 +145,11 @@ class MongoDatabase(Database):
     async def is_replica_set(self) -> bool:
         """Say whether this is one replica set, and neither a single `mongod` nor a `mongos`."""
         return "setName" in await self.client.admin.command("hello")
+
+    @property
+    @override
+    def clock_skew(self) -> timedelta:
+        return _CLOCK_SKEW
 
     @override
     def exists(self) -> bool:

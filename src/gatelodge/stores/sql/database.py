@@ -6,6 +6,7 @@ import os
 import sqlite3
 import stat
 import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -47,6 +48,11 @@ class SqlDatabase(Database):
         self._writer: Writer | None = None
         self._reader: Lane | None = None
         self._lister: Lane | None = None
+
+    @property
+    @override
+    def clock_skew(self) -> timedelta:
+        return timedelta(0)  # the file is used by processes of one machine
 
     @override
     def exists(self) -> bool:
