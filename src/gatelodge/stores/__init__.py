@@ -36,37 +36,48 @@ class Database(Protocol):
         """By how much the clocks of servers on this database may differ from one another."""
 
     def migrate(self) -> list[str]:
-        """Bring the database to the shape this version needs; safe to call from many at once.
+        """Bring the database to the schema of this version; return a line for each step.
 
-        Synchronous, since it runs before any event loop. Returns a line for each step taken.
+        Several processes may call this at the same time. It is synchronous, because it runs before
+        the event loop starts.
+
+        Raises:
+            ConfigurationError: the database cannot be used, or belongs to another program. Then
+                nothing in it is changed.
+            StoreUnavailable: MongoDB cannot be reached.
         """
 
     def exists(self) -> bool:
-        """Say whether there is a database of ours at the address; nothing is made or changed.
+        """Return whether the address has a database of Gatelodge. Nothing is created or changed.
 
-        Synchronous, for commands that work on what is there.
+        It is synchronous, for commands that need an existing database.
 
         Raises:
-            ConfigurationError: it cannot be looked at, or is the database of another program.
+            ConfigurationError: the database cannot be read, or belongs to another program.
+            StoreUnavailable: MongoDB cannot be reached.
         """
 
     async def start(self) -> None:
-        """Open what the stores need in this process and this event loop."""
+        """Open what the stores need in this process and this event loop.
+
+        Raises:
+            StoreUnavailable: the SQLite file cannot be opened now.
+        """
 
     async def stop(self) -> None:
-        """Finish what was begun and close."""
+        """Finish the running work, and close."""
 
     async def ping(self) -> None:
         """Return when the database answers a read.
 
         Raises:
-            StoreUnavailable: it does not.
+            StoreUnavailable: the database does not answer.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """Every port, over one database."""
+    """All ports of one database."""
 
     database: Database
     users: UserStore
@@ -80,14 +91,14 @@ class Stores:
 
 
 def open_stores(database: str) -> Stores:
-    """Return the stores for a database, by its address.
+    """Return the stores for a database address; nothing is opened yet.
 
     Args:
-        database: `mongodb://…` or `mongodb+srv://…`, else the path of an SQLite file, with or
-            without `sqlite:///` before it.
+        database: `mongodb://…`, `mongodb+srv://…`, or the path of an SQLite file, with or without
+            `sqlite:///` before it.
 
     Raises:
-        ConfigurationError: it is the address of a database that Gatelodge does not know.
+        ConfigurationError: it is the address of another kind of database.
     """
     if database.startswith(("mongodb://", "mongodb+srv://")):
         from gatelodge.stores.mongo import mongo_stores  # noqa: PLC0415 - only when chosen

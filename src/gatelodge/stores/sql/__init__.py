@@ -1,4 +1,4 @@
-"""The SQL adapter: SQLite through SQLAlchemy Core, one writer thread and a few readers."""
+"""The SQL adapter: SQLite with SQLAlchemy Core, on one writer thread and two reader threads."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from gatelodge.stores.sql.users import SqlUsers
 
 
 def sql_stores(path: str) -> Stores:
-    """Return the stores over one SQLite file."""
+    """Return the stores of one SQLite file; nothing is opened yet."""
     database = SqlDatabase(Path(path))
     return Stores(
         database=database,

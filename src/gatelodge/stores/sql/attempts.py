@@ -1,4 +1,4 @@
-"""Failed tries in SQL."""
+"""Failed tries in SQLite."""
 
 from collections.abc import Collection
 from datetime import datetime
@@ -16,7 +16,7 @@ class SqlAttempts(AttemptStore):
     """The failed tries in one SQLite file."""
 
     def __init__(self, database: SqlDatabase) -> None:
-        """Work over this database."""
+        """Use this database."""
         self._database = database
 
     @override
@@ -25,7 +25,7 @@ class SqlAttempts(AttemptStore):
 
     @override
     async def count_failure(self, key: str, limit: Limit, at: datetime) -> Attempts:
-        # The writer runs one unit at a time: no failure comes between the read and the write.
+        # The writer runs one unit at a time, so nothing is written between the read and the write.
         def unit(connection: Connection) -> Attempts:
             before = _find(connection, [key]).get(key)
             now = after_failure(before, key, limit, at)

@@ -1,4 +1,4 @@
-"""One SQLite file: a writer thread with group commit, and two that read."""
+"""One SQLite file: a writer thread with group commit, and two reader threads."""
 
 import asyncio
 import contextlib
@@ -32,17 +32,17 @@ T = TypeVar("T")
 L = TypeVar("L", bound=Lane)
 
 HEAD = "0006"
-"""The revision that this version of the code needs."""
+"""The schema revision that this version of the code needs."""
 
 PRIVATE = 0o600
 BUSY_TIMEOUT_MILLISECONDS = 10_000
 
 
 class SqlDatabase(Database):
-    """One SQLite file, used by several threads and, at once, by several processes."""
+    """One SQLite file, which several threads and several processes use at the same time."""
 
     def __init__(self, path: Path) -> None:
-        """Name the file; nothing is opened yet."""
+        """Use the file at this path; nothing is opened yet."""
         self.path = path
         self._engine = create_sqlite_engine(path)
         self._writer: Writer | None = None
@@ -60,11 +60,11 @@ class SqlDatabase(Database):
 
     @override
     def migrate(self) -> list[str]:
-        """Bring the file to the newest revision; one process does it, the others wait.
+        """Bring the file to the newest revision. One process does it, and the others wait.
 
         Raises:
-            ConfigurationError: the file is no database, or of a newer version, or locked, or the
-                database of another program: it is left as it is.
+            ConfigurationError: the file is not a database, is locked, was made by a newer version,
+                or belongs to another program. It is not changed.
         """
         _is_ours(self.path)
         make_private_file(self.path)
@@ -96,7 +96,7 @@ class SqlDatabase(Database):
 
     @override
     async def stop(self) -> None:
-        """Commit what was asked for, then end the threads."""
+        """Commit the waiting units, then end the threads."""
         lanes = [lane for lane in (self._writer, self._reader, self._lister) if lane is not None]
         self._writer = self._reader = self._lister = None
         for lane in lanes:
@@ -108,7 +108,7 @@ class SqlDatabase(Database):
         await self.read(lambda connection: connection.execute(_PING).scalar())
 
     async def read(self, query: Unit[T]) -> T:
-        """Run a query that finds one thing; it sees everything committed before it began.
+        """Run a short query. It sees everything that was committed before it starts.
 
         Raises:
             StoreUnavailable: the file cannot be read now.
@@ -116,7 +116,7 @@ class SqlDatabase(Database):
         return await _open(self._reader).submit(query)
 
     async def scan(self, query: Unit[T]) -> T:
-        """Run a query that may go through many rows, on a thread where no other query waits for it.
+        """Run a query over many rows, on another thread, so that short queries do not wait.
 
         Raises:
             StoreUnavailable: the file cannot be read now.
@@ -124,11 +124,11 @@ class SqlDatabase(Database):
         return await _open(self._lister).submit(query)
 
     async def write(self, unit: Unit[T]) -> T:
-        """Run a unit of changes on the writer thread; durable once this returns.
+        """Run a unit of changes on the writer thread. They are durable when this returns.
 
         Raises:
-            StoreUnavailable: nothing was changed.
-            OutcomeUnknown: the disk failed while it was being made durable.
+            StoreUnavailable: the database failed, and nothing was changed.
+            OutcomeUnknown: the disk failed during the commit; the changes may be stored or not.
             Exception: whatever the unit raised; its changes are undone.
         """
         return await _open(self._writer).submit(unit)
@@ -141,7 +141,7 @@ class SqlDatabase(Database):
         )
 
     def connect_raw(self) -> PoolProxiedConnection:
-        """Open a connection of the driver's own kind; the caller closes it.
+        """Open a connection without a thread, for the change feed. The caller closes it.
 
         Raises:
             StoreUnavailable: the file cannot be opened now.
@@ -159,12 +159,12 @@ def _open(lane: L | None) -> L:
 
 
 def create_sqlite_engine(path: Path) -> Engine:
-    """Return an engine that leaves transactions to us and sets up every connection alike."""
+    """Return an engine that begins no transactions itself and sets the pragmas of connections."""
     engine = create_engine(
-        URL.create("sqlite", database=str(path)),  # in a text, `?` would end the path
+        URL.create("sqlite", database=str(path)),  # in a URL as text, `?` would end the path
         poolclass=NullPool,
         isolation_level="AUTOCOMMIT",
-        hide_parameters=True,  # an error that is logged shows no hash and no address
+        hide_parameters=True,  # errors in the log must not show hashes or addresses
         connect_args={"check_same_thread": False},
     )
     event.listen(engine, "connect", _set_up_connection)
@@ -172,13 +172,13 @@ def create_sqlite_engine(path: Path) -> Engine:
 
 
 def make_private_file(path: Path) -> None:
-    """Make the file, and its folder, readable by this user alone.
+    """Create the file and its folder if they are missing, readable only by the current user.
 
-    A file that is there is not opened: to close it again would drop the locks that SQLite may hold
-    on it in this process (sqlite.org/howtocorrupt.html, section 2.2).
+    An existing file is not opened, because closing it would release the locks that SQLite holds on
+    it in this process (sqlite.org/howtocorrupt.html, section 2.2).
 
     Raises:
-        ConfigurationError: it cannot be made there.
+        ConfigurationError: the file cannot be created or protected.
     """
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -193,10 +193,10 @@ def make_private_file(path: Path) -> None:
 
 
 def _is_ours(path: Path) -> bool:
-    """Say whether there is a database of ours; False where there is no file, or an empty one.
+    """Return whether the file is a database of Gatelodge; False if it is missing or empty.
 
     Raises:
-        ConfigurationError: it is a folder, no database, or the database of another program.
+        ConfigurationError: it is a folder, is not a database, or belongs to another program.
     """
     if path.is_dir():
         raise ConfigurationError(
@@ -207,7 +207,8 @@ def _is_ours(path: Path) -> bool:
         if not path.exists() or path.stat().st_size == 0:
             return False
         _check_log_belongs(path)
-        address = f"{path.absolute().as_uri()}?mode=rw"  # never made, nor turned to WAL, by this
+        # `mode=rw` does not create the file, and a plain connection does not turn on WAL.
+        address = f"{path.absolute().as_uri()}?mode=rw"
         with contextlib.closing(sqlite3.connect(address, uri=True)) as connection:
             tables = {name for (name,) in connection.execute(_TABLES)}
     except (OSError, sqlite3.Error) as error:
@@ -220,10 +221,10 @@ def _is_ours(path: Path) -> bool:
 
 
 def _check_log_belongs(path: Path) -> None:
-    """Refuse a database file beside the write-ahead log of another one, before SQLite merges them.
+    """Refuse a file whose write-ahead log belongs to another file, before SQLite merges them.
 
-    While a log is in use, the file is written only at checkpoints, right after the log. A file that
-    is newer than its log, or that says of itself that it has none, was put there from a copy.
+    While a log is in use, SQLite writes the file only at checkpoints, directly after the log. So a
+    file that is newer than its log, or whose header says that it has no log, was copied there.
 
     Raises:
         ConfigurationError: the log belongs to another file; nothing was opened.
@@ -251,14 +252,14 @@ _TABLES = "SELECT name FROM sqlite_master WHERE type = 'table'"
 
 
 def _close_to_others(path: Path) -> None:
-    """Let nobody else read a file that is there; it was put back from a copy, perhaps."""
+    """Make an existing file readable only by its owner; a restored backup may not be so."""
     with contextlib.suppress(FileNotFoundError):
         if stat.S_IMODE(path.stat().st_mode) != PRIVATE:
             path.chmod(PRIVATE)
 
 
 def current_revision(connection: Connection) -> str | None:
-    """Return the revision the file is at, or None for a new file."""
+    """Return the schema revision of the file, or None for a new file."""
     if not connection.execute(_HAS_REVISION).scalar():
         return None
     revision: str | None = connection.execute(_REVISION).scalar()
@@ -266,7 +267,7 @@ def current_revision(connection: Connection) -> str | None:
 
 
 def upgrade(connection: Connection) -> list[str]:
-    """Run the migrations inside one immediate transaction, which is also the lock."""
+    """Run the migrations in one immediate transaction, which also locks out other processes."""
     from gatelodge.stores.sql.migrations import run_migrations  # noqa: PLC0415 - slow to import
 
     connection.exec_driver_sql("BEGIN IMMEDIATE")
@@ -289,9 +290,9 @@ def _set_up_connection(connection: sqlite3.Connection, _record: Any) -> None:
 
 
 def _use_wal(cursor: sqlite3.Cursor) -> None:
-    """Turn to WAL, which the first connection to a new file does for all.
+    """Turn on the write-ahead log. Only the first connection to a new file changes anything.
 
-    SQLite does not wait for another process that does the same, whatever the busy timeout.
+    SQLite ignores the busy timeout when two processes do this at the same time, so it is retried.
     """
     deadline = time.monotonic() + BUSY_TIMEOUT_MILLISECONDS / 1000
     while True:

@@ -1,4 +1,4 @@
-"""Events in SQL."""
+"""Events in SQLite."""
 
 from sqlalchemy import insert, select
 from typing_extensions import override
@@ -12,7 +12,7 @@ class SqlEvents(EventStore):
     """The events in one SQLite file."""
 
     def __init__(self, database: SqlDatabase) -> None:
-        """Work over this database."""
+        """Use this database."""
         self._database = database
 
     @override

@@ -1,4 +1,4 @@
-"""What changed, asked of the SQLite file itself before each check."""
+"""The change feed of SQLite: it asks the file before each check what has changed."""
 
 import asyncio
 import logging
@@ -15,22 +15,23 @@ from gatelodge.stores.sql.database import SqlDatabase
 from gatelodge.tasks import end
 
 MAX_CHANGES = 10_000
-"""How many changes stay written down; whoever is further behind forgets everything."""
+"""How many rows of `changes` are kept. A process that is further behind forgets everything."""
 
 PRUNE_EVERY = timedelta(minutes=1)
 
 
 class SqlChangeFeed(ChangeFeed):
-    """The `ChangeFeed` over one SQLite file, for one of the processes that share it.
+    """The change feed of one SQLite file, for one of the processes that share the file.
 
-    `PRAGMA data_version` moves when any other connection, of any process, has committed. This
-    connection never writes, so each commit that was acknowledged before the question is seen.
-    Only when it moved are the newest rows of `changes` read, which triggers wrote in the same
-    transaction as the change itself. Source: sqlite.org/pragma.html#pragma_data_version.
+    The value of `PRAGMA data_version` changes when another connection, of any process, has
+    committed. The feed's own connection never writes, so it sees every commit that was acknowledged
+    before it asks. When the value has changed, the feed reads the new rows of `changes`. Triggers
+    add a row in the same transaction as the change. Source:
+    sqlite.org/pragma.html#pragma_data_version.
     """
 
     def __init__(self, database: SqlDatabase) -> None:
-        """Work over this database; nothing is opened yet."""
+        """Use this database; nothing is opened yet."""
         self._database = database
         self._pooled: PoolProxiedConnection | None = None
         self._version = -1
@@ -38,7 +39,11 @@ class SqlChangeFeed(ChangeFeed):
 
     @override
     async def follow(self, forget: Forget) -> None:
-        """Open a connection of our own and begin where the file is now."""
+        """Open a connection for the feed, and start at the newest change.
+
+        Raises:
+            StoreUnavailable: the file cannot be opened now.
+        """
         self._forget = forget
         self._pooled = await asyncio.to_thread(self._database.connect_raw)
         self._connection: sqlite3.Connection = self._pooled.driver_connection  # type: ignore[assignment]
@@ -75,11 +80,11 @@ class SqlChangeFeed(ChangeFeed):
         rows = self._connection.execute(_SINCE, (self._position, MAX_CHANGES + 1)).fetchall()
         if not rows:
             return
-        if len(rows) > MAX_CHANGES:  # to handle each of them would take too long
+        if len(rows) > MAX_CHANGES:  # reading them one by one would take too long
             (self._position,) = self._question.execute(_NEWEST).fetchone()
             self._forget(None)
             return
-        if rows[0][0] != self._position + 1:  # pruned before we came
+        if rows[0][0] != self._position + 1:  # older rows were pruned before this process read them
             self._forget(None)
         for _, changed in rows:
             self._forget(changed)

@@ -1,7 +1,7 @@
-"""A thread with one connection that does what callers on the event loop ask for, in batches.
+"""A thread with one connection, which runs the units of callers on the event loop in batches.
 
-A hand-over between threads costs more than most queries. So whatever waits is taken at once, and
-all of it is answered with one call to the event loop.
+Switching between threads costs more than most queries. So the thread takes all waiting units at
+once, and answers their callers with one call to the event loop.
 """
 
 import asyncio
@@ -20,15 +20,15 @@ from gatelodge.errors import OutcomeUnknown, StoreUnavailable
 T = TypeVar("T")
 
 Unit: TypeAlias = Callable[[Connection], T]
-"""What is done on a connection in one piece: a query, or changes made together or not at all."""
+"""One piece of work on a connection: a query, or changes that are made all or not at all."""
 
 MAX_UNITS = 256
-"""How many units one batch takes, so that the first caller does not wait for ever."""
+"""The maximum number of units in a batch, so that the first caller does not wait too long."""
 
 
 @dataclass(slots=True)
 class Job:
-    """A unit, its caller, and what came of it."""
+    """A unit, the future of its caller, and the result or the error."""
 
     unit: Unit[Any]
     answer: asyncio.Future[Any]
@@ -37,10 +37,14 @@ class Job:
 
 
 class Lane:
-    """A thread that runs queries in the order they come; each sees what was committed before."""
+    """A thread that runs units in the order of arrival. Each sees all commits before it."""
 
     def __init__(self, engine: Engine, loop: asyncio.AbstractEventLoop, name: str) -> None:
-        """Connect, here where a failure has a caller; answer callers on this loop."""
+        """Open the connection; the thread answers its callers on `loop`.
+
+        Raises:
+            DBAPIError: the database cannot be opened.
+        """
         self._connection = engine.connect()
         self._loop = loop
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
@@ -51,18 +55,23 @@ class Lane:
         self._thread.start()
 
     def stop(self) -> None:
-        """Do what was asked for, end the thread; nobody may submit any more."""
+        """Run the waiting units, then end the thread. Nothing may be submitted after this."""
         self._jobs.put(None)
         self._thread.join()
 
     async def submit(self, unit: Unit[T]) -> T:
-        """Run the unit on this thread's connection and return its result."""
+        """Run the unit on this thread's connection, and return its result.
+
+        Raises:
+            StoreUnavailable, OutcomeUnknown: the database failed; see `refusal_for`.
+            Exception: whatever the unit raised.
+        """
         answer: asyncio.Future[T] = self._loop.create_future()
         self._jobs.put(Job(unit, answer))
         return await answer
 
     def work(self, connection: Connection, jobs: list[Job]) -> None:
-        """Do a batch of jobs, noting in each what came of it; raises nothing."""
+        """Run a batch of jobs, and set the result or the error of each. This raises nothing."""
         for job in jobs:
             try:
                 job.result = job.unit(connection)
@@ -76,7 +85,7 @@ class Lane:
                 self._loop.call_soon_threadsafe(_answer, jobs)
 
     def _next_jobs(self) -> list[Job]:
-        """Wait for a job, then take those that came meanwhile. Empty: time to stop."""
+        """Wait for a job, and return it with all others that wait; an empty list means stop."""
         first = self._jobs.get()
         if first is None:
             return []
@@ -94,10 +103,10 @@ class Lane:
 
 
 def error_for_caller(error: Exception) -> Exception:
-    """Return what to tell the caller whose own unit raised this."""
+    """Return the exception for the caller whose own unit raised this error."""
     if isinstance(error, DBAPIError):
         return refusal_for(error)
-    if isinstance(error, StopIteration):  # which no future takes (PEP 479)
+    if isinstance(error, StopIteration):  # a future does not accept it (PEP 479)
         ended = RuntimeError("the unit raised StopIteration")
         ended.__cause__ = error
         return ended
@@ -105,9 +114,10 @@ def error_for_caller(error: Exception) -> Exception:
 
 
 def refusal_for(error: Exception) -> Exception:
-    """Say what a caller may believe after an error that was not its own.
+    """Return the refusal for an error of the database.
 
-    When making a commit durable failed, what the disk holds after a power cut is unknown.
+    `OutcomeUnknown` after an I/O error or without memory: the commit may be on the disk or not.
+    `StoreUnavailable` after any other error: nothing was changed.
     """
     original = error.orig if isinstance(error, DBAPIError) else error
     primary = getattr(original, "sqlite_errorcode", 0) & 0xFF

@@ -1,4 +1,4 @@
-"""One-time tokens in SQL."""
+"""One-time tokens in SQLite."""
 
 from datetime import datetime
 
@@ -15,7 +15,7 @@ class SqlOneTimeTokens(OneTimeTokenStore):
     """The one-time tokens in one SQLite file."""
 
     def __init__(self, database: SqlDatabase) -> None:
-        """Work over this database."""
+        """Use this database."""
         self._database = database
 
     @override

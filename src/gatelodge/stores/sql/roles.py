@@ -1,4 +1,4 @@
-"""Roles in SQL."""
+"""Roles in SQLite."""
 
 import functools
 import json
@@ -20,7 +20,7 @@ class SqlRoles(RoleStore):
     """The roles in one SQLite file."""
 
     def __init__(self, database: SqlDatabase) -> None:
-        """Work over this database."""
+        """Use this database."""
         self._database = database
 
     @override
@@ -95,7 +95,7 @@ def _find(connection: Connection, name: str) -> Role | None:
 
 
 def _put(connection: Connection, name: str, permissions: list[str]) -> bool:
-    """Replace the permissions of a role. The unit that read them is the only writer."""
+    """Replace the permissions of a role, in the unit that read them."""
     change = update(roles).where(roles.c.name == name).values(permissions=permissions)
     return connection.execute(change).rowcount == 1
 
@@ -133,4 +133,4 @@ RIGHTS = (
     .correlate(users)
     .scalar_subquery()
 )
-"""A column for `rights_of`, beside a user: the roles that the user holds, with permissions."""
+"""A column for `rights_of`: the roles of the user in the row, with their permissions."""

@@ -1,4 +1,4 @@
-"""Sessions in SQL."""
+"""Sessions in SQLite."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -20,7 +20,7 @@ class SqlSessions(SessionStore):
     """The sessions in one SQLite file."""
 
     def __init__(self, database: SqlDatabase) -> None:
-        """Work over this database."""
+        """Use this database."""
         self._database = database
 
     @override
@@ -48,7 +48,7 @@ class SqlSessions(SessionStore):
 
     @override
     async def find_with_rights(self, session_id: SessionId) -> tuple[Session, User, Rights] | None:
-        # One query reads all three, so they were true together.
+        # One query reads all three at one instant.
 
         def query(connection: Connection) -> tuple[Session, User, Rights] | None:
             row = connection.execute(_WITH_RIGHTS, {"session_id": session_id}).first()
@@ -134,7 +134,7 @@ _LIVE_OF_USER = (
     .order_by(sessions.c.id.desc())
     .limit(bindparam("limit"))
 )
-_AFTER_ALL = "~"  # sorts behind every id
+_AFTER_ALL = "~"  # sorts after every id
 _live = (sessions.c.id == bindparam("session_id"), sessions.c.revoked_at.is_(None))
 _ROTATE = (
     update(sessions)

@@ -1,4 +1,4 @@
-"""Signing keys in SQL."""
+"""Signing keys in SQLite."""
 
 from datetime import datetime
 
@@ -16,7 +16,7 @@ class SqlSigningKeys(SigningKeyStore):
     """The signing keys in one SQLite file."""
 
     def __init__(self, database: SqlDatabase) -> None:
-        """Work over this database."""
+        """Use this database."""
         self._database = database
 
     @override

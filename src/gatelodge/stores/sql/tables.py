@@ -1,4 +1,4 @@
-"""The tables, as the migrations leave them."""
+"""The tables, as they are after all migrations."""
 
 from datetime import datetime
 
@@ -22,32 +22,32 @@ from gatelodge.clock import from_milliseconds, to_milliseconds
 
 
 class Instant(TypeDecorator[datetime]):
-    """An aware UTC instant, kept as whole milliseconds since 1970."""
+    """An aware UTC instant, stored as whole milliseconds since 1970."""
 
     impl = Integer
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:  # noqa: ARG002
-        """Write an instant."""
+        """Return the instant as milliseconds."""
         return None if value is None else to_milliseconds(value)
 
     def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        """Read an instant."""
+        """Return the instant that the milliseconds mean."""
         return None if value is None else from_milliseconds(value)
 
 
 class Words(TypeDecorator[tuple[str, ...]]):
-    """A few words in order, kept as a JSON list."""
+    """A tuple of words, stored as a JSON list."""
 
     impl = JSON
     cache_ok = True
 
     def process_bind_param(self, value: tuple[str, ...] | None, dialect: Dialect) -> object:  # noqa: ARG002
-        """Write the words."""
+        """Return the words as a list."""
         return None if value is None else list(value)
 
     def process_result_value(self, value: list[str] | None, dialect: Dialect) -> tuple[str, ...]:  # noqa: ARG002
-        """Read the words."""
+        """Return the words as a tuple; it is empty for NULL."""
         return tuple(value or ())
 
 
@@ -161,7 +161,7 @@ events = Table(
 one_time_tokens = Table(
     "one_time_tokens",
     metadata,
-    Column("key", Text, primary_key=True),  # purpose and subject: each has at most one
+    Column("key", Text, primary_key=True),  # purpose and subject: each pair has at most one token
     Column("purpose", Text, nullable=False),
     Column("subject", Text, nullable=False),
     Column("digest", LargeBinary, nullable=False),
@@ -172,7 +172,7 @@ one_time_tokens = Table(
 attempts = Table(
     "attempts",
     metadata,
-    Column("key", Text, primary_key=True),  # what they are counted for
+    Column("key", Text, primary_key=True),  # what the failures are counted for
     Column("failures", Integer, nullable=False),
     Column("streak", Integer, nullable=False),
     Column("until", Instant, nullable=False),

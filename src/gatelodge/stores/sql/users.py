@@ -1,4 +1,4 @@
-"""Users in SQL."""
+"""Users in SQLite."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
@@ -30,7 +30,7 @@ class SqlUsers(UserStore):
     """The users in one SQLite file."""
 
     def __init__(self, database: SqlDatabase) -> None:
-        """Work over this database."""
+        """Use this database."""
         self._database = database
 
     @override
@@ -182,7 +182,7 @@ def _find(connection: Connection, query: Select[Any], value: str) -> User | None
 
 
 def user_of(row: Sequence[Any]) -> User:
-    """Return the user that a row of `USER_COLUMNS` holds."""
+    """Return the user in a row of `USER_COLUMNS`."""
     values = dict(zip((*_COLUMNS, "roles"), row, strict=True))
     values["roles"] = tuple(values["roles"].split())
     return User(**values)
@@ -201,7 +201,7 @@ _ROLES = func.coalesce(
     select(func.group_concat(_in_order.c.role, " ")).correlate(users).scalar_subquery(), ""
 )
 USER_COLUMNS = (*users.columns, _ROLES)
-"""What to select of the table, for `user_of`."""
+"""The columns to select for `user_of`."""
 
 _BY_ID = select(*USER_COLUMNS).where(users.c.id == bindparam("value"))
 _BY_USERNAME = select(*USER_COLUMNS).where(users.c.username_key == bindparam("value"))

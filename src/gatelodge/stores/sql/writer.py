@@ -1,4 +1,4 @@
-"""The writer thread: many callers' units in one transaction, one fsync, then all are answered."""
+"""The writer thread: units of many callers share one transaction and one fsync."""
 
 import contextlib
 import sqlite3
@@ -10,14 +10,14 @@ from gatelodge.stores.sql.lane import Job, Lane, error_for_caller, refusal_for
 
 
 class Writer(Lane):
-    """A lane that owns the one writing connection of this process.
+    """A lane that owns the only writing connection of this process.
 
-    Each unit runs under a savepoint of its own: one caller's failure is its own, and
-    the others' changes are committed with one fsync. Nobody is answered before it.
+    Each unit runs under a savepoint of its own. If a unit fails, only its own changes are undone.
+    The changes of all others are committed with one fsync, and then all callers are answered.
     """
 
     def work(self, connection: Connection, jobs: list[Job]) -> None:
-        """Run a batch of units in one transaction and make it durable."""
+        """Run a batch of units in one transaction, and commit it durably."""
         try:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
             for job in jobs:
@@ -34,8 +34,8 @@ def _run_under_savepoint(connection: Connection, job: Job) -> None:
     try:
         job.result = job.unit(connection)
     except Exception as error:  # noqa: BLE001 - it is the caller's to handle
-        # A full disk or an I/O error ends SQLite's whole transaction: then this raises,
-        # and none of the jobs is reported as done.
+        # After a full disk or an I/O error, SQLite has ended the whole transaction. Then this line
+        # raises, and none of the jobs is reported as done.
         connection.exec_driver_sql("ROLLBACK TO unit")
         job.error = error_for_caller(error)
     connection.exec_driver_sql("RELEASE unit")
@@ -44,6 +44,6 @@ def _run_under_savepoint(connection: Connection, job: Job) -> None:
 def _roll_back(connection: Connection) -> None:
     driver: Any = connection.connection.dbapi_connection
     if driver.in_transaction:
-        # Where this fails, the next BEGIN fails too, and it is tried again then.
+        # If this fails, the next BEGIN fails too, and the next batch calls this again.
         with contextlib.suppress(sqlite3.Error):
             driver.rollback()

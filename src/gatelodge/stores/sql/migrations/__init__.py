@@ -1,4 +1,4 @@
-"""The steps that bring an SQLite file to the shape this version needs."""
+"""The migrations: the steps that bring an SQLite file to the schema of this version."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from gatelodge.errors import ConfigurationError
 
 
 def run_migrations(connection: Connection) -> list[str]:
-    """Run the steps that are missing, in the caller's transaction; name those that ran.
+    """Run the missing steps in the caller's transaction; return a line for each of them.
 
     Raises:
         ConfigurationError: the file was made by a newer version of Gatelodge.
@@ -37,5 +37,5 @@ def run_migrations(connection: Connection) -> list[str]:
 
 
 def script_directory() -> ScriptDirectory:
-    """Return the folder of steps that ships with this package."""
+    """Return the folder of migrations in this package."""
     return ScriptDirectory(str(Path(__file__).parent))

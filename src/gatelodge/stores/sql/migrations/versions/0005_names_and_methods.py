@@ -1,7 +1,7 @@
 """Users: name, language, reason, duties. Sessions: when and how proven, for which client.
 
-Columns are added and renamed where they are, so that no table is copied and triggers and indexes
-stay. Only the sessions are written to, once each.
+Columns are added and renamed in place. So no table is copied, and triggers and indexes stay. Only
+the rows of sessions are rewritten, once each.
 """
 
 import sqlalchemy as sa
@@ -18,8 +18,8 @@ def upgrade() -> None:
     op.add_column("users", sa.Column("disabled_reason", sa.Text))
     op.add_column("users", sa.Column("must", sa.JSON, nullable=False, server_default="[]"))
     op.alter_column("sessions", "factors", new_column_name="methods")
-    # A session whose opener says no time counts as proven in 1970, which is too long ago for
-    # whatever asks for a fresh proof.
+    # A session without a time counts as authenticated in 1970. That is too long ago for everything
+    # that needs a recent proof.
     long_ago = sa.Column(
         "authenticated_at", sa.Integer, nullable=False, server_default=sa.text("0")
     )
