@@ -1,7 +1,8 @@
-"""The MongoDB adapter, through the asynchronous API of PyMongo.
+"""The MongoDB adapter, with the asynchronous API of PyMongo.
 
-It works on a replica set, on a sharded cluster (every collection that grows shards by a hashed
-`_id`) and on a standalone `mongod`, where the driver retries no write by itself.
+It works with a replica set, a sharded cluster and a standalone `mongod`. On a sharded cluster,
+every collection that grows can be sharded by a hashed `_id`. On a standalone `mongod`, the driver
+does not retry writes.
 """
 
 from gatelodge.clock import SystemClock
@@ -19,10 +20,10 @@ from gatelodge.stores.mongo.users import MongoUsers
 
 
 def mongo_stores(address: str) -> Stores:
-    """Return the stores over the MongoDB at an address; nothing is opened yet.
+    """Return the stores of a MongoDB database; nothing is opened yet.
 
     Args:
-        address: a connection string; without a database name in it, `gatelodge` is used.
+        address: a connection string. If it has no database name, `gatelodge` is used.
     """
     database = MongoDatabase(address)
     users = MongoUsers(database, Names(database, SystemClock()))

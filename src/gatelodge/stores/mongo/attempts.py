@@ -41,7 +41,7 @@ class MongoAttempts(AttemptStore):
                 now = after_failure(before, key, limit, at)
                 if await self._put(now, before):
                     return now
-                # Another process counted a failure of this key in between: count anew.
+                # Another process has changed the record meanwhile: read it again.
 
     @override
     async def forget(self, key: str) -> bool:
@@ -57,13 +57,13 @@ class MongoAttempts(AttemptStore):
 
     @asynccontextmanager
     async def _one_by_one(self, key: str) -> AsyncIterator[None]:
-        """Let one caller of this process at a time count for a key.
+        """Let only one caller of this process at a time count a failure of a key.
 
-        Of a hundred together only one is in time, and all the others would ask again: five thousand
-        times until the last of them is.
+        Without this, of a hundred concurrent callers one succeeds and all others retry, again and
+        again: about five thousand tries in all.
 
         Raises:
-            StoreUnavailable: those before take too long.
+            StoreUnavailable: the callers before take longer than five seconds.
         """
         lock = self._counting.setdefault(key, asyncio.Lock())
         try:
@@ -77,7 +77,7 @@ class MongoAttempts(AttemptStore):
             lock.release()
 
     async def _put(self, now: Attempts, before: Attempts | None) -> bool:
-        """Put a record in place of the one before; False where that is no longer there."""
+        """Replace the record as it was read; return False if it has changed meanwhile."""
         document = to_document(now, key="key")
         if before is None:
             try:
@@ -96,5 +96,8 @@ class MongoAttempts(AttemptStore):
 
 
 def _same(record: Attempts) -> Document:
-    """Return the query for a record as it was read; each failure raises the streak."""
+    """Return the query that matches a record only if no failure was counted since it was read.
+
+    Each failure raises the streak.
+    """
     return {"_id": {"$eq": record.key}, "streak": record.streak, "until": record.until}

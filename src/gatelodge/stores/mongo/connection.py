@@ -1,4 +1,4 @@
-"""The connection under all MongoDB stores, and the shape of the database."""
+"""The connection of all MongoDB stores, and the collections and indexes of the database."""
 
 import asyncio
 import logging
@@ -26,8 +26,8 @@ from gatelodge.tasks import end
 
 DEFAULT_NAME = "gatelodge"
 
-# What the address cannot loosen: a change that was acknowledged survives the loss of a node,
-# and a read that decides something sees it.
+# Options that the address cannot change. With them, an acknowledged write survives the loss of a
+# node, and every later read sees it.
 _SAFETY: dict[str, Any] = {
     "w": "majority",
     "journal": True,
@@ -39,7 +39,7 @@ _SAFETY: dict[str, Any] = {
     "tzinfo": UTC,
 }
 
-# What it may set otherwise.
+# Options that the address may change.
 _PATIENCE: dict[str, Any] = {
     "appname": "gatelodge",
     "serverSelectionTimeoutMS": 5_000,
@@ -82,8 +82,8 @@ _COLLECTIONS = (
     "attempts",
 )
 
-# None is unique: on a sharded cluster a unique index must contain the shard key, so whatever is
-# unique here is an `_id`.
+# No index is unique: on a sharded cluster, a unique index must contain the shard key. So every
+# value that must be unique is an `_id`.
 _INDEXES = (
     _Index("users", ("roles", "disabled_at")),
     _Index("users", ("leaving",), sparse=True),
@@ -99,7 +99,7 @@ class MongoDatabase(Database):
     """One database of a MongoDB deployment."""
 
     def __init__(self, address: str) -> None:
-        """Remember the address; nothing is opened yet."""
+        """Use the database at this address; nothing is opened yet."""
         self._address = address
         self._client: AsyncMongoClient[Document] | None = None
         self._chores: list[Chore] = []
@@ -108,34 +108,34 @@ class MongoDatabase(Database):
 
     @property
     def client(self) -> AsyncMongoClient[Document]:
-        """The client of this process and event loop, once the database was started."""
+        """The client of this process and event loop; `start` makes it."""
         if self._client is None:
             raise RuntimeError("the database was not started")
         return self._client
 
     @property
     def database(self) -> AsyncDatabase[Document]:
-        """The database that the address names, once it was started."""
+        """The database that the address names, for use after `start`."""
         return self.client.get_default_database(DEFAULT_NAME)
 
     def collection(self, name: str) -> AsyncCollection[Document]:
-        """Return a collection, once the database was started."""
+        """Return a collection, for use after `start`."""
         return self.database[name]
 
     def repeat(self, chore: Chore) -> None:
-        """Have a chore done every few minutes, from the next start until the stop."""
+        """Run a chore about every five minutes, between `start` and `stop`."""
         self._chores.append(chore)
 
     def listen(self, listener: Callable[[str], None]) -> None:
-        """Tell the listener, before anybody is answered, of what this process changes."""
+        """Call the listener for each change by this process, before the change is acknowledged."""
         self._listener = listener
 
     @contextmanager
     def announcing(self, changed: str) -> Iterator[None]:
-        """Say, whatever comes of it, that this process changes what a token check must see.
+        """Call the listener after a change that affects token checks, even if the change fails.
 
         Args:
-            changed: the id of the user or session.
+            changed: the id of the user, session or role.
         """
         try:
             yield
@@ -143,7 +143,7 @@ class MongoDatabase(Database):
             self._listener(changed)
 
     async def is_replica_set(self) -> bool:
-        """Say whether this is one replica set, and neither a single `mongod` nor a `mongos`."""
+        """Return whether this is a replica set: not a standalone `mongod`, and not a `mongos`."""
         return "setName" in await self.client.admin.command("hello")
 
     @property
@@ -157,36 +157,37 @@ class MongoDatabase(Database):
 
     @override
     def migrate(self) -> list[str]:
-        """Make the collections and indexes that are missing; return a line for each.
+        """Create the missing collections and indexes; return a line for each.
 
-        Waits while a replica set is electing its primary.
+        While a replica set elects its primary, this waits up to 30 seconds.
 
         Raises:
-            ConfigurationError: no primary was found in time, it refuses us, or the database is
-                that of another program: nothing in it is changed.
+            StoreUnavailable: no primary was found in time.
+            ConfigurationError: the address is wrong, the server refuses the user, or the database
+                belongs to another program. Then nothing in it is changed.
         """
         return self._ask(_migrate_patiently)
 
     def _ask(self, work: Callable[[SyncDatabase[Document]], T]) -> T:
-        """Do something in the database, before any event loop runs."""
+        """Run synchronous work in the database, before the event loop starts."""
         try:
             with MongoClient[Document](self._address, **_options(self._address)) as client:
                 return work(client.get_default_database(DEFAULT_NAME))
         except ConnectionFailure as error:
             message = f"MongoDB cannot be reached: {reason_of(error)}"
             raise StoreUnavailable(message, retry_after=RETRY_AFTER) from error
-        except (PyMongoError, ValueError) as error:  # the latter of an address that is none
+        except (PyMongoError, ValueError) as error:  # ValueError: the address is malformed
             raise ConfigurationError(f"MongoDB cannot be used: {reason_of(error)}") from None
 
     @override
     async def start(self) -> None:
-        """Make the client of this event loop, which connects when first asked; begin the chores."""
+        """Make the client of this event loop, which connects at its first use; start the chores."""
         self._client = AsyncMongoClient[Document](self._address, **_options(self._address))
         self._working = [asyncio.create_task(_keep_doing(chore)) for chore in self._chores]
 
     @override
     async def stop(self) -> None:
-        """End the chores and close the client."""
+        """Stop the chores, and close the client."""
         await end(*self._working)
         self._working = []
         if self._client is not None:
@@ -201,7 +202,7 @@ class MongoDatabase(Database):
 
 
 def _nobody_listens(_changed: str) -> None:
-    """Before the gate follows, nothing is remembered."""
+    """Do nothing: before `listen`, nobody remembers anything."""
 
 
 def _options(address: str) -> dict[str, Any]:
@@ -223,10 +224,10 @@ def _migrate_patiently(database: SyncDatabase[Document]) -> list[str]:
 
 
 def _is_ours(database: SyncDatabase[Document]) -> bool:
-    """Say whether the database holds collections of ours.
+    """Return whether the database has collections of Gatelodge.
 
     Raises:
-        ConfigurationError: it holds users or roles of another program, such as the tutorial's.
+        ConfigurationError: it has users or roles of another program, such as the tutorial's.
     """
     names = set(database.list_collection_names())
     foreign = [
@@ -259,10 +260,10 @@ def _make_collections(database: SyncDatabase[Document]) -> list[str]:
 def _make_collection(database: SyncDatabase[Document], name: str) -> bool:
     try:
         database.create_collection(name)
-    except CollectionInvalid:  # another server was quicker, before the driver looked
+    except CollectionInvalid:  # another server created it before the driver checked
         return False
     except OperationFailure as error:
-        if error.code != _NAMESPACE_EXISTS:  # another server was quicker, after it looked
+        if error.code != _NAMESPACE_EXISTS:  # another server created it after the check
             raise
         return False
     return True
@@ -282,7 +283,7 @@ def _make_indexes(database: SyncDatabase[Document]) -> list[str]:
 
 async def _keep_doing(chore: Chore) -> None:
     while True:
-        # Servers that were started together shall not sweep together.
+        # Random, so that servers that were started together do not sweep at the same time.
         await asyncio.sleep(_CHORE_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
         try:
             await chore()

@@ -1,7 +1,7 @@
-"""What the driver's errors mean to services: the one place where they are translated.
+"""Turns the driver's errors into those of `gatelodge.errors`. This happens nowhere else.
 
-After a failed read nothing has changed, so it may be asked again. After a failed write the
-question is whether it happened, and the honest answer is often that nobody knows.
+A failed read has changed nothing and can be repeated. After a failed write, it often cannot be
+known whether the write was done.
 """
 
 from collections.abc import Iterator
@@ -24,10 +24,10 @@ from gatelodge.errors import AlreadyExists, OutcomeUnknown, StoreUnavailable
 # A replica set with default settings elects a new primary within about twelve seconds.
 RETRY_AFTER = 5
 
-# The server gave up for a reason that passes: what it was busy with, not what it was asked.
+# Errors that pass: the server was busy or a node was lost. The command itself was right.
 _PASSING = frozenset(
     {
-        43,  # CursorNotFound: its node went away between two pages
+        43,  # CursorNotFound: its node was lost between two pages
         50,  # MaxTimeMSExpired
         133,  # FailedToSatisfyReadPreference
         134,  # ReadConcernMajorityNotAvailableYet
@@ -39,10 +39,10 @@ _PASSING = frozenset(
 
 @contextmanager
 def reading() -> Iterator[None]:
-    """Say that the database cannot be read at this moment, where that is what went wrong.
+    """Turn a driver error that passes into `StoreUnavailable`, around a read.
 
     Raises:
-        StoreUnavailable: no answer, or none that may be trusted.
+        StoreUnavailable: there was no answer, or an error that passes.
     """
     try:
         yield
@@ -54,18 +54,18 @@ def reading() -> Iterator[None]:
 
 @contextmanager
 def writing(*, unique: str = "id") -> Iterator[None]:
-    """Say what is known of a write that failed.
+    """Turn a driver error into what is known about the write, around a write.
 
-    The driver has tried twice by then, where the server supports it (retryable writes), so an
-    error that is left tells of an outage, or of an election longer than its patience.
+    If the server supports retryable writes, the driver has tried twice before it raises. So the
+    error means an outage, or an election that takes longer than the driver's timeout.
 
     Args:
-        unique: the record's field that is taken when the database finds a duplicate.
+        unique: the field that `AlreadyExists` names if the database finds a duplicate.
 
     Raises:
-        AlreadyExists: the field's value is taken.
+        AlreadyExists: another record has this value.
         StoreUnavailable: the write was certainly not done.
-        OutcomeUnknown: it was perhaps done, or done and not yet safe from a failover.
+        OutcomeUnknown: the write may have been done, or it was done and a failover may undo it.
     """
     try:
         yield
@@ -80,7 +80,7 @@ def writing(*, unique: str = "id") -> Iterator[None]:
 
 
 def duplicate_at(error: BulkWriteError) -> int | None:
-    """Return the place in an ordered bulk write where a duplicate stopped it, or None."""
+    """Return the index of the duplicate that stopped an ordered bulk write, or None."""
     duplicates = [e["index"] for e in error.details["writeErrors"] if e["code"] == _DUPLICATE]
     return duplicates[0] if duplicates else None
 
@@ -89,9 +89,9 @@ _DUPLICATE = 11000
 
 
 def _was_certainly_not_done(error: PyMongoError) -> bool:
-    # The driver raises either of these only when no try can have written: after a first try
-    # that may have, it raises that try's error instead. A "not primary" without the label may
-    # be the answer to the second try, and then says nothing about the first.
+    # The driver raises one of these only if neither try can have written. If the first try may have
+    # written, the driver raises the error of the first try instead. A "not primary" error without
+    # the label may come from the second try, and then says nothing about the first.
     return isinstance(error, ServerSelectionTimeoutError) or error.has_error_label(
         "NoWritesPerformed"
     )
@@ -110,7 +110,7 @@ def _is_passing(error: PyMongoError) -> bool:
 
 
 def reason_of(error: Exception) -> str:
-    """Return one short sentence of why MongoDB cannot be used, without any part of its address."""
+    """Return in a sentence why MongoDB cannot be used; it contains no part of the address."""
     if isinstance(error, ConnectionFailure):
         return "no server answers at the address in GATELODGE_DATABASE, or it has no primary."
     if isinstance(error, OperationFailure):

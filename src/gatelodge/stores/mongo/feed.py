@@ -1,4 +1,4 @@
-"""What changed, told by MongoDB: a filtered change stream with a heartbeat."""
+"""The change feed of MongoDB: a filtered change stream with a heartbeat."""
 
 import asyncio
 import logging
@@ -18,18 +18,18 @@ from gatelodge.stores.mongo.records import Document
 from gatelodge.tasks import end
 
 MAX_STALENESS = timedelta(seconds=1)
-"""How long ago the stream must have been heard of for memory to be trusted."""
+"""The maximum time since the last answer of the stream for memory to be trusted."""
 
 HEARTBEAT = timedelta(milliseconds=200)
-"""How long the server waits for a change before it answers that there is none."""
+"""How long the server waits for a change before it answers without one."""
 
 MAX_AT_ONCE = 1000
-"""How many changes the server puts into one answer."""
+"""The maximum number of changes in one answer of the server."""
 
 _RETRY_SECONDS = 0.5
 _NO_STREAM_RETRY_SECONDS = 30.0
 
-# Changes that no check depends on; sign-ins and rotations come by the thousand.
+# Fields that no token check depends on. Sign-ins and rotations change them very often.
 _BENIGN = (
     *("password_hash", "email_verified_at", "last_sign_in_at"),
     *("generation", "rotated_at", "last_used_at"),
@@ -38,14 +38,14 @@ _BENIGN = (
 
 
 class MongoChangeFeed(ChangeFeed):
-    """The `ChangeFeed` over a MongoDB deployment, for one process.
+    """The change feed of a MongoDB deployment, for one process.
 
-    Trust ends by itself: it is the age of the last answer that counts, so a stream that is
-    cut, a primary that is gone and an event loop that stands still all end the same way.
+    Memory is trusted while the last answer of the stream is young enough. So trust ends by itself
+    if the stream is cut, if the primary is lost, or if the event loop is blocked.
     """
 
     def __init__(self, database: MongoDatabase) -> None:
-        """Work over this database; nothing is opened yet."""
+        """Use this database; nothing is opened yet."""
         self._database = database
         self._heard_at: float | None = None
         self._open = False
@@ -54,7 +54,7 @@ class MongoChangeFeed(ChangeFeed):
 
     @override
     async def follow(self, forget: Forget) -> None:
-        """Begin to watch; memory is trusted once the stream has answered."""
+        """Start to watch. Memory is trusted after the first answer of the stream."""
         self._forget = forget
         self._database.listen(forget)
         self._following = asyncio.create_task(self._keep_following())
@@ -69,7 +69,7 @@ class MongoChangeFeed(ChangeFeed):
 
     @override
     def catch_up(self) -> bool:
-        """Say whether the stream was heard of lately."""
+        """Return whether the stream is open and its last answer is young enough."""
         lag = self._lag()
         return self._open and lag is not None and lag <= MAX_STALENESS.total_seconds()
 
@@ -78,7 +78,7 @@ class MongoChangeFeed(ChangeFeed):
         return FeedState(self._kind, trusted=self.catch_up(), lag=self._lag())
 
     def _lag(self) -> float | None:
-        """Return the seconds since the last stream was heard of, open or not."""
+        """Return the seconds since the last answer of a stream, or None if there was none."""
         return None if self._heard_at is None else time.monotonic() - self._heard_at
 
     async def _keep_following(self) -> None:
@@ -88,8 +88,8 @@ class MongoChangeFeed(ChangeFeed):
                 if await self._database.is_replica_set():
                     await self._watch()
                 else:
-                    # A single `mongod` has no stream. That of a `mongos` tells nothing of a change
-                    # before every shard has moved past it, and answers empty until then.
+                    # A standalone `mongod` has no change stream. A `mongos` holds a
+                    # change back until every shard is past its time, and answers without it.
                     pause = _NO_STREAM_RETRY_SECONDS
             except PyMongoError as error:
                 logging.getLogger("gatelodge").warning(
@@ -101,14 +101,15 @@ class MongoChangeFeed(ChangeFeed):
             await asyncio.sleep(pause)
 
     async def _watch(self) -> None:
-        """Open a new stream, forget what was known before it, and hand on what it tells.
+        """Open a new stream, forget everything known before, and pass on its changes.
 
-        It begins where a majority was before it was opened. By itself it would begin where the
-        primary is, and not tell of changes that were made, not yet safe, and not read by us.
+        The stream starts at the operation time of a majority read. By default it would start at the
+        current time of the primary. It would then miss changes that the primary has but a majority
+        does not have yet, and which our reads have not seen for this reason.
 
-        The stream is read by the commands `aggregate` and `getMore`: a stream of the driver's
-        resumes in silence after an error, and one answer of its cannot be told from the next.
-        Here every error ends the stream, and the next one begins with an empty memory.
+        The stream is read with the commands `aggregate` and `getMore`. A stream of the driver would
+        resume silently after an error, and would not show where one answer ends. Here every error
+        ends the stream, and the next stream starts with an empty memory.
         """
         asked_at = time.monotonic()
         database = self._database.database
@@ -125,11 +126,11 @@ class MongoChangeFeed(ChangeFeed):
                 cursor = await self._hear(session, cursor["id"])
 
     async def _hear(self, session: AsyncClientSession, cursor_id: int) -> Document:
-        """Take the server's next answer, all of its changes, and only then count it as heard.
+        """Read the next answer, pass on all its changes, and then note the time of the answer.
 
-        It says what had changed when the server answered; we know only that this was after we
-        asked, and so we date it. Behind an answer that is full there may be more that is as old:
-        it is not counted.
+        The answer has the changes up to an instant that is not before the question. So the time of
+        the question is noted. After a full answer, more changes of that time may follow: then no
+        time is noted.
         """
         asked_at = time.monotonic()
         question = {"getMore": Int64(cursor_id)} | _QUESTION  # the command's name comes first
@@ -154,7 +155,7 @@ class MongoChangeFeed(ChangeFeed):
 
 
 def _touches_more_than_benign_fields() -> Document:
-    """Return the expression that is true of updates which a check must see."""
+    """Return the expression that is true for updates that a token check must see."""
     update = "$updateDescription"
     names = {
         "$map": {
@@ -169,18 +170,18 @@ def _touches_more_than_benign_fields() -> Document:
 
 
 _MAJORITY: Document = {"find": "roles", "limit": 1, "readConcern": {"level": "majority"}}
-"""A read whose answer says how far a majority has come."""
+"""A majority read, whose answer has the operation time at which a stream starts."""
 
 _QUESTION: Document = {
-    "collection": "$cmd.aggregate",  # the cursor is the database's
+    "collection": "$cmd.aggregate",  # the cursor belongs to the database, not to a collection
     "batchSize": MAX_AT_ONCE,
     "maxTimeMS": int(HEARTBEAT.total_seconds() * 1000),
 }
-"""What asks for the next answer of a stream, but for its cursor."""
+"""The fields of a `getMore`, without the id of the cursor."""
 
 
 def _opening(start: Timestamp) -> Document:
-    """Return the command that opens a stream of the whole database from a time on."""
+    """Return the command that opens a change stream of the whole database at this time."""
     stream: Document = {"$changeStream": {"startAtOperationTime": start}}
     return {
         "aggregate": 1,

@@ -1,46 +1,47 @@
-"""Names that are unique on a sharded cluster too.
+"""Names of users that are unique, even on a sharded cluster.
 
-On a sharded cluster an index is unique only within its shard, unless it contains the shard key:
-the one value that is unique everywhere is the key a collection is sharded by. So names have a
-collection of their own, where a *claim* is `{_id: "username:<key>", user_id, unsettled_at}`,
-and the database refuses a second claim of one name, whoever asks and wherever it lives.
+On a sharded cluster, an index is unique only within its shard, unless it contains the shard key.
+So each name is the `_id` of a document in a collection of its own, `names`. Such a document is a
+*claim*: `{_id: "username:<key>", user_id, unsettled_at}`. The database refuses a second claim of
+the same name.
 
-To sign up takes writes to two collections, and anything may die between them:
+A sign-up writes to two collections, and the server may die between any two writes:
 
-1. `names`: insert the claims of username and e-mail address, in this order.
-2. `users`: insert the user. This is **the decision**: before it nobody signed up, after it
-   somebody did.
-3. `names`: take `unsettled_at` off the claims: a note for the sweep, on which nothing depends.
+1. `names`: insert the claims of the username and the e-mail address, in this order.
+2. `users`: insert the user. This write decides: the sign-up has happened if, and only if, it
+   succeeds.
+3. `names`: remove `unsettled_at` from the claims. It is only a hint for the sweep.
 
-A claim whose user never comes would keep its name for ever. It is given up, but only after its
-user was made impossible: one atomic upsert puts a *void* document at the user's `_id`, and does
-nothing when a document is there. So "did this sign-up happen?" is asked of one document, which
-has one answer, and a claim is released only after the answer was no.
+If step 2 never happens, the claims must be released, or the names would be taken for ever. Before a
+claim is released, its user is made impossible: one atomic upsert inserts a *void* document with the
+user's `_id`, and does nothing if there is a document of this `_id`. So one document decides whether
+the sign-up happened, and a claim is released only if it did not:
 
-- A sign-up dies after 1: a later `add`, or the sweep, voids the id and releases the claims.
-- It dies after 2: the user is complete, and the sweep makes up for step 3.
-- It sleeps before 2 and a sweep comes. Either the id is void, the insert meets that document
-  and is refused, and whoever took the name over keeps it; or the insert came first, the upsert
-  changed nothing, and the sign-up keeps its names. Never both.
-- The sweep dies after voiding: the next one finds the same claim, meets the void document, and
-  releases.
-- Two sweeps meet: both void one id, with one document, and both delete one claim, by its name
-  *and* user id, so that neither can hit a claim that was made since.
+- A sign-up dies after step 1: a later `add` or the sweep inserts the void document, and releases
+  the claims.
+- It dies after step 2: the user is complete, and the sweep does step 3.
+- It pauses before step 2, and a sweep runs. If the void document comes first, the insert of the
+  user is refused, and the names are free for others. If the insert comes first, the upsert does
+  nothing, and the user keeps the names.
+- A sweep dies after the void document: the next sweep finds the same claim and the void document,
+  and releases the claim.
+- Two sweeps run together: both use the same void document. Both delete a claim by its name *and*
+  user id, so neither can delete a newer claim of the same name.
 
-Removing a user is decided in one document as well: the user's own becomes void, and lists the
-claims that are leaving with it. Then they are deleted, then the document. Whoever dies or
-sleeps in between, the sweep finds that list and does the same; all of it may be done twice.
+A deletion is decided in one document, too: the user's document is replaced by a void one, which
+lists the claims to release. Then the claims are deleted, then the void document. If the server dies
+in between, the sweep finds the list and does the rest. Each of these steps may be done twice.
 
-What always holds: **a user who is there has both claims.** They go only when the user's
-document is void, and nothing makes a claim for an id after its step 1. No clock decides:
-`unsettled_at` only says which claims are worth a look, and one younger than a minute, the
-driver's patience with an insert, is left alone, so that slow sign-ups succeed.
+Always true: **a user who exists has both claims.** Claims are deleted only if the user's document
+is void, and no claim is made for an id after its step 1. No clock decides this: `unsettled_at` only
+tells the sweep which claims to check. It leaves claims alone for a minute, as long as the driver
+may try an insert, so that slow sign-ups succeed.
 
-The void documents of sign-ups stay, since a sleeper may wake up at any time: a hundred bytes
-for each that died halfway, at an id that is never used again.
+The void documents of sign-ups are never deleted, because a paused sign-up may go on at any time.
+Each takes about a hundred bytes, and its id is never used again.
 
-The price: a sign-up that is about to be refused for its e-mail address holds its username for a
-moment, and who asks for that name in the same moment is told that it is taken.
+The cost: a sign-up that is refused because of its e-mail address holds its username for a moment.
+Another sign-up with this username is refused in that moment.
 """
 
 import contextlib
@@ -61,7 +62,7 @@ from gatelodge.stores.mongo.records import Document
 
 UNSETTLED_FOR = timedelta(seconds=60)
 
-# True of the documents that are users.
+# Matches the documents that are users, and not the void ones.
 NOT_VOID: Document = {"void_since": None}
 
 _FIELDS = ("username", "email")
@@ -71,22 +72,22 @@ _SWEEP_LIMIT = 1000
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """The claims of users on their names."""
+    """The claims of users on their names; see the module's docstring."""
 
     database: MongoDatabase
     clock: Clock
 
     async def find(self, field: str, key: str) -> UserId | None:
-        """Return the id that claims a name, or None. Its user may not have come yet."""
+        """Return the user id that claims a name, or None. The user may not exist yet."""
         with reading():
             claim = await self._names.find_one({"_id": {"$eq": f"{field}:{key}"}}, ["user_id"])
         return None if claim is None else UserId(claim["user_id"])
 
     async def claim(self, user: User) -> None:
-        """Claim both names of a user who is about to be kept.
+        """Claim both names of a user, before the user is inserted.
 
         Raises:
-            AlreadyExists: one is taken; then neither is claimed.
+            AlreadyExists: a name is taken; `field` says which. Then neither is claimed.
         """
         try:
             await self._claim(user)
@@ -96,16 +97,21 @@ class Names:
             await self._claim(user)
 
     async def settle(self, user: User) -> None:
-        """Note that a user has come. Where that fails, the sweep makes up for it."""
+        """Mark the claims of an inserted user as settled. If this fails, the sweep does it."""
         with contextlib.suppress(OutcomeUnknown, StoreUnavailable):
             await self._settle(user.id, _claim_ids(user))
 
     async def release(self, user: User) -> None:
-        """Free both names of a user who was not kept. Where that fails, the sweep does it."""
+        """Release both names of a user who was not inserted. If this fails, the sweep does it."""
         await self._release_if_possible(user.id, _claim_ids(user))
 
     async def let_go(self, user: User) -> bool:
-        """Make the user void and free both names. True when the user was there before."""
+        """Make the user void, and release both names. True if the user existed.
+
+        Raises:
+            StoreUnavailable: nothing was changed.
+            OutcomeUnknown: the user may be deleted; if so, the sweep releases the names.
+        """
         leaving = {"void_since": self.clock.now(), "leaving": _claim_ids(user)}
         with writing():
             result = await self._users.replace_one({"_id": {"$eq": user.id}} | NOT_VOID, leaving)
@@ -113,12 +119,15 @@ class Names:
             return False
         try:
             await self._finish_leaving(user.id, _claim_ids(user))
-        except StoreUnavailable as error:  # which would say that nothing was changed
+        except StoreUnavailable as error:  # its message says that nothing was changed
             raise OutcomeUnknown from error
         return True
 
     async def sweep(self) -> int:
-        """Finish what dead sign-ups and removals left behind; say how many names are freed."""
+        """Clean up after sign-ups and deletions that died halfway.
+
+        Return how many names were released.
+        """
         with reading():
             leavers = await self._users.find({"leaving": {"$exists": True}}).to_list()
         for leaver in leavers:
@@ -139,7 +148,11 @@ class Names:
                 raise AlreadyExists(_FIELDS[taken]) from error
 
     async def _free_orphans(self, names: list[str] | None = None) -> int:
-        """Free those names, or of all names, whose users never came; say how many."""
+        """Release the overdue claims whose users do not exist; return how many.
+
+        Args:
+            names: the claims to check; None: all.
+        """
         overdue: Document = {"unsettled_at": {"$lt": self.clock.now() - UNSETTLED_FOR}}
         query = overdue if names is None else overdue | {"_id": {"$in": names}}
         with reading():
@@ -147,7 +160,7 @@ class Names:
         return sum([await self._resolve(claim["_id"], claim["user_id"]) for claim in claims])
 
     async def _resolve(self, name: str, user_id: str) -> bool:
-        """Free a name unless its user is there. True when it is free."""
+        """Release a name unless its user exists; return whether it was released."""
         if await self._make_void(user_id):
             await self._release(user_id, [name])
             return True
@@ -155,7 +168,7 @@ class Names:
         return False
 
     async def _make_void(self, user_id: str) -> bool:
-        """Make sure that a user who did not come never will. False when the user is there."""
+        """Insert a void document if the user id has no document. True if it is void now."""
         with writing():
             there = await self._users.find_one_and_update(
                 {"_id": {"$eq": user_id}},

@@ -1,4 +1,4 @@
-"""Records as documents, and back."""
+"""Turns records into MongoDB documents, and back."""
 
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields
@@ -11,9 +11,14 @@ Document = dict[str, Any]
 
 
 def to_document(record: "DataclassInstance", *, key: str = "id") -> Document:
-    """Return a record's document: its key as `_id`, and no field for what is None by default.
+    """Return the document of a record, with its key as `_id`.
 
-    A field that is absent takes no room, and none in a sparse index.
+    A field that is None, and whose default is None, is left out. So it takes no space, in the
+    document and in sparse indexes.
+
+    Args:
+        record: the record, a dataclass.
+        key: the name of the field that becomes `_id`.
     """
     document: Document = {"_id": getattr(record, key)}
     for field in fields(record):
@@ -27,10 +32,15 @@ _Record = TypeVar("_Record", bound="DataclassInstance")
 
 
 def to_record(kind: type[_Record], document: Mapping[str, Any], *, key: str = "id") -> _Record:
-    """Return the record that a document keeps.
+    """Return the record in a document.
 
-    Fields that this version does not know are left out, and those that the document lacks have
-    their defaults: two versions may work on one database while an upgrade rolls through.
+    Unknown fields are ignored, and missing fields get their defaults. So two versions can use one
+    database during a rolling upgrade.
+
+    Args:
+        kind: the class of the record, a dataclass.
+        document: the document.
+        key: the name of the field that is stored as `_id`.
     """
     values = {
         field.name: _inward(document[_stored_name(field, key)])

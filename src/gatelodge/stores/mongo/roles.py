@@ -61,7 +61,7 @@ class MongoRoles(RoleStore):
 
     @override
     async def permit(self, name: str, permission: str, *, limit: int) -> bool:
-        # A role is full when the last allowed place of its list is taken.
+        # A role is full if the last allowed position of its list is taken.
         return await self._change(
             name,
             {"permissions": {"$ne": permission}, f"permissions.{limit - 1}": {"$exists": False}},

@@ -20,8 +20,8 @@ from gatelodge.stores.mongo.users import MongoUsers
 class MongoSessions(SessionStore):
     """The sessions in MongoDB.
 
-    No index lets MongoDB expire sessions by itself: the service says how long an ended session
-    has to be remembered, for whoever still comes with one of its tokens.
+    There is no TTL index. The service decides how long an ended session stays stored, so that its
+    tokens get a precise refusal.
     """
 
     database: MongoDatabase
@@ -50,7 +50,7 @@ class MongoSessions(SessionStore):
         """Return the session, its user and the user's rights.
 
         MongoDB cannot read two collections at one instant. So the user is read again after the
-        roles: if the user's roles are the same as before, the user held them at that instant.
+        roles. If the user's roles are still the same, the user held them when they were read.
         """
         found = await self.find_with_user(session_id)
         while found is not None:
@@ -132,17 +132,17 @@ def _unrevoked(session_id: SessionId) -> Document:
 
 
 def _session(document: Document) -> Session:
-    """Return the session that a document keeps."""
+    """Return the session in a document."""
     if "methods" not in document:
         document = document | _told_by_the_version_before(document)
     return to_record(Session, document)
 
 
 def _told_by_the_version_before(document: Document) -> Document:
-    """Return what a session says of its user's proof, where that version opened it.
+    """Return `authenticated_at` and `methods` of a session that the version before opened.
 
-    It kept the words of events, such as `password`, under `factors`; and its sessions were never
-    proven again (docs/decisions/0014).
+    That version stored the names that events use, such as `password`, in the field `factors`. It
+    never asked for a second proof within a session (docs/decisions/0014).
     """
     methods = ["pwd" if factor == "password" else factor for factor in document["factors"]]
     return {"authenticated_at": document["created_at"], "methods": methods}

@@ -32,8 +32,8 @@ class MongoUsers(UserStore):
     async def add(self, user: User) -> None:
         await self.names.claim(user)
         try:
-            # A duplicate is the void document of this very id: this sign-up took so long that
-            # its claims were released, and its names may be somebody else's by now.
+            # A duplicate is the void document of this user's id: this sign-up took so long that its
+            # claims were released, and another user may have its names now.
             with writing(unique="username"):
                 await self._users.insert_one(to_document(user))
         except (AlreadyExists, StoreUnavailable):
@@ -142,7 +142,7 @@ class MongoUsers(UserStore):
         return result.matched_count
 
     async def sweep_names(self) -> int:
-        """Finish what dead sign-ups and removals left behind; say how many names are freed."""
+        """Clean up after sign-ups and deletions that died halfway; see `Names.sweep`."""
         return await self.names.sweep()
 
     async def _find_by_name(self, field: str, key: str) -> User | None:
@@ -168,10 +168,10 @@ def _by_id(user_id: UserId) -> Document:
 
 
 def _user(document: Document) -> User:
-    """Return the user that a document keeps.
+    """Return the user in a document.
 
-    Until version 0005 of the records one field had another name (docs/decisions/0014). A verb that
-    takes `email_verified_at` away must take `verified_at` away with it.
+    Before version 0005 of the records, `email_verified_at` was named `verified_at`
+    (docs/decisions/0014). A method that removes one of them must remove both.
     """
     if "verified_at" in document:
         document = {"email_verified_at": document["verified_at"]} | document
