@@ -24,12 +24,12 @@ _OWN = "gatelodge"
 
 
 MAX_WAITING_LINES = 10_000
-"""How many lines wait for a reader that stands still; further ones are dropped and counted."""
+"""How many lines may wait while nobody reads them; further ones are dropped and counted."""
 
 _DRAIN_SECONDS = 1.0
 
 LogFormat = Literal["auto", "json", "text"]
-"""How lines look: `auto` is `text` in a terminal, and `json` elsewhere."""
+"""The format of log lines: `auto` is `text` in a terminal, and `json` elsewhere."""
 
 
 def set_up_logs(level: str, form: LogFormat = "auto") -> None:
@@ -75,7 +75,7 @@ class _TextFormatter(logging.Formatter):
 
 
 def _entry_of(record: logging.LogRecord) -> dict[str, Any]:
-    """Return what a log line says, by name."""
+    """Return the members of a log line, by name."""
     at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="microseconds")
     is_own, message = record.name.startswith(_OWN), record.getMessage()
     entry: dict[str, Any] = {
@@ -95,11 +95,11 @@ _write_json = json.JSONEncoder(default=repr).encode
 
 
 class LineWriter:
-    """Writes lines on a thread of its own, so that a reader that stands still blocks nobody.
+    """Writes lines on its own thread, so that a reader that has stopped blocks no request.
 
-    Lines wait in memory, at most `MAX_WAITING_LINES`; those that come then are dropped, and counted
-    in a line `log.dropped` as soon as the reader goes on. The thread begins with the first line of
-    a process: a process that was forked begins its own. Lines that cannot be written are lost: a
+    At most `MAX_WAITING_LINES` lines wait in memory. Further lines are dropped. When the reader
+    goes on, a line `log.dropped` tells how many. The thread starts with the first line of a
+    process, so a forked process starts its own. Lines that cannot be written are lost, because a
     full disk must not fail a request whose change is already made.
     """
 
@@ -117,7 +117,7 @@ class LineWriter:
         self._dropped = 0
 
     def put(self, lines: list[str]) -> None:
-        """Have these lines written; returns at once."""
+        """Queue these lines for the thread, and return at once."""
         with self._lock:
             if self._waiting + len(lines) > MAX_WAITING_LINES:
                 self._dropped += len(lines)
@@ -129,7 +129,7 @@ class LineWriter:
         self._batches.put(lines)
 
     def drain(self, seconds: float = _DRAIN_SECONDS) -> None:
-        """Return when every line was written, or when the time is over."""
+        """Wait until every line is written, or until the time is over."""
         deadline = time.monotonic() + seconds
         while self._waiting and time.monotonic() < deadline:
             time.sleep(0.001)
@@ -157,8 +157,8 @@ def _tell_dropped(lines: int) -> None:
 class BatchingHandler(logging.Handler):
     """Collects log lines, and hands them to a `LineWriter` once for each event loop iteration.
 
-    Handing over wakes a thread, which takes the interpreter lock for a moment. One batch for all
-    requests of an iteration costs much less than one for each request.
+    Waking the thread costs time, because it takes the GIL for a moment. One batch for all requests
+    of an iteration costs much less than one for each request.
     """
 
     def __init__(self, file: TextIO) -> None:
@@ -193,6 +193,6 @@ class BatchingHandler(logging.Handler):
             self._writer.put(lines)
 
     def drain(self) -> None:
-        """Return when every line was written, or after a second."""
+        """Wait until every line is written, but no longer than a second."""
         self.flush()
         self._writer.drain()

@@ -1,4 +1,4 @@
-"""What this process may use of its machine: cores and memory, as a container limits them."""
+"""The cores and the memory that this process may use, with the limits of its container."""
 
 import math
 import os
@@ -11,11 +11,11 @@ _UNLIMITED = 1 << 60  # cgroup v1 writes a number about as large as this for no 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """The limits of this process.
+    """The cores and the memory of this process.
 
     Attributes:
-        cores: how many cores it may keep busy, at least 1.
-        memory_bytes: how much memory it may take, or None where nothing limits it.
+        cores: how many cores it may use, at least 1.
+        memory_bytes: how much memory it may use, or None if there is no limit.
     """
 
     cores: int
@@ -23,14 +23,14 @@ class Machine:
 
 
 def read(cgroups: Path = _CGROUPS, own: Path = Path("/proc/self/cgroup")) -> Machine:
-    """Return the limits of this process: of its CPU affinity, and of its control groups.
+    """Return the limits of this process, from its CPU affinity and its control groups.
+
+    The limits of a group also hold for the groups below it, so the smallest one counts. Source: the
+    kernel's `Documentation/admin-guide/cgroup-v2.rst` and `cgroup-v1/`.
 
     Args:
-        cgroups: where control groups are mounted, of version 1 or 2.
-        own: the file that names the groups of this process.
-
-    Source: the kernel's `Documentation/admin-guide/cgroup-v2.rst` and `cgroup-v1/`. A group is
-    bounded by those above it, so the least of all limits on the way counts.
+        cgroups: the folder at which control groups of version 1 or 2 are mounted.
+        own: the file that names the control groups of this process.
     """
     cores = os.cpu_count() or 1
     if hasattr(os, "sched_getaffinity"):
@@ -47,7 +47,7 @@ def read(cgroups: Path = _CGROUPS, own: Path = Path("/proc/self/cgroup")) -> Mac
 
 
 def _folders(cgroups: Path, own: Path) -> list[Path]:
-    """Return the folders of the groups of this process and of those above them."""
+    """Return the folders of the control groups of this process, and of all groups above them."""
     folders = {cgroups, cgroups / "cpu", cgroups / "cpu,cpuacct", cgroups / "memory"}
     try:
         lines = own.read_text(encoding="utf-8").splitlines()

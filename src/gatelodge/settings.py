@@ -70,12 +70,12 @@ def _web_origin(value: str) -> str:
 
 
 def _page_origins(values: tuple[str, ...]) -> tuple[str, ...]:
-    """Exact origins only: never `*`, never `null`. Those of apps have schemes of their own."""
+    """Return exact origins of web pages or apps; `*` and `null` are refused."""
     return tuple(_app_origin(value) or _web_origin(value) for value in values)
 
 
 def _app_origin(value: str) -> str:
-    """Return the origin of pages inside an app, such as `capacitor://localhost`, or nothing."""
+    """Return the origin of pages in an app, such as `capacitor://localhost`; else an empty text."""
     match = _APP_ORIGIN.fullmatch(value.lower())
     return f"{match['scheme']}://{match['host']}" if match else ""
 
@@ -110,9 +110,9 @@ def _secret_or_nothing(value: SecretStr) -> SecretStr:
 
 
 def _trimmed(name: str, value: object) -> object:
-    """Return a value as it was meant: without blanks around it, quotes, and capitals in words.
+    """Return a value without surrounding blanks and quotes; words in lower case.
 
-    What a secret contains is left alone; a line feed behind it is none of it.
+    From a secret, only surrounding blanks and line feeds are removed.
     """
     if not isinstance(value, str):
         return value
@@ -125,7 +125,7 @@ def _trimmed(name: str, value: object) -> object:
 
 
 def _host(value: str) -> str:
-    """Return the name in a host, as it is compared: no scheme, port, capitals or final dot."""
+    """Return a host as it is compared: in lower case, without scheme, port and final dot."""
     text = value.lower().rstrip("/")
     text = text.partition("://")[2] or text
     if text == "*":
@@ -240,17 +240,17 @@ class Settings(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _in_one_form(cls, given: dict[str, Any]) -> dict[str, Any]:
-        """Trim what was written around a value; Kubernetes' own variables are no settings."""
+        """Trim all values; ignore the variable `GATELODGE_PORT` that Kubernetes sets itself."""
         kept = {name: _trimmed(name, value) for name, value in given.items()}
-        if str(kept.get("port", "")).startswith("tcp://"):  # a service named gatelodge
+        if str(kept.get("port", "")).startswith("tcp://"):  # set by Kubernetes
             del kept["port"]
-        if kept.get("profile") == "tutorial":  # half of its clients hold no refresh token
+        if kept.get("profile") == "tutorial":  # half of its clients never refresh
             kept.setdefault("access_token_life", timedelta(days=1))
         return {name: value for name, value in kept.items() if value != ""}
 
     @model_validator(mode="after")
     def _tokens_are_short_lived(self) -> Self:
-        """Refuse a longer life of access tokens than 15 minutes (security.md, section 3)."""
+        """Refuse access tokens that live longer than 15 minutes (security.md, section 3)."""
         if not self.tutorial and self.access_token_life > timedelta(minutes=15):
             raise ValueError(
                 "GATELODGE_ACCESS_TOKEN_LIFE: 15 minutes at most, but for the tutorial profile"
@@ -281,7 +281,7 @@ class Settings(BaseSettings):
 
     @property
     def database_place(self) -> str:
-        """Where the database is, for people: never with a user name or password."""
+        """The address of the database for people, without user name and password."""
         if "://" not in self.database:
             return self.database_address
         parts = urlsplit(self.database)
@@ -289,7 +289,7 @@ class Settings(BaseSettings):
 
     @property
     def public_origin(self) -> str:
-        """Scheme, host and port under which users reach this server; the issuer of tokens."""
+        """The scheme, host and port at which users reach this server; the `iss` of tokens."""
         return self.public_url or f"http://localhost:{self.port}"
 
     @property
@@ -299,7 +299,7 @@ class Settings(BaseSettings):
 
     @property
     def cookie_port(self) -> int | None:
-        """The port that the names of cookies end in: without TLS, unless it is the usual one."""
+        """The port at the end of the cookies' names; None with TLS, or for the usual port."""
         port = urlsplit(self.public_origin).port
         return None if self.secure or port in {None, USUAL_PORT} else port
 
@@ -327,7 +327,12 @@ class Settings(BaseSettings):
 def hash_threads_for(here: machine.Machine, workers: int, hash_memory_kib: int) -> int:
     """Return how many threads hash passwords in one worker.
 
-    One core is left for everything else, and hashes take at most a quarter of the memory.
+    One core is left for everything else. All hashes together take at most a quarter of the memory.
+
+    Args:
+        here: the cores and the memory of this machine.
+        workers: the number of worker processes.
+        hash_memory_kib: the memory of one hash, in KiB.
     """
     by_cores = (here.cores - 1) // workers
     if here.memory_bytes is None:

@@ -1,12 +1,12 @@
-"""The ways of proving who one is, as sessions and tokens name them.
+"""The methods by which users prove who they are, as sessions and tokens name them.
 
-Events name them otherwise, by the words that people use.
+Events use other names, such as `password` for `pwd`.
 """
 
 from typing import TypeAlias
 
 Methods: TypeAlias = tuple[str, ...]
-"""How a user was proven: values of the claim `amr` (RFC 8176, section 2)."""
+"""How a user proved who they are: values of the claim `amr` (RFC 8176, section 2)."""
 
 PASSWORD = "pwd"  # noqa: S105 - the registered name of the method
 BY_PASSWORD: Methods = (PASSWORD,)
@@ -15,8 +15,8 @@ _FACTORS = {PASSWORD: "password"}
 
 
 def factors_of(methods: Methods) -> list[str]:
-    """Return the factors that events name for these methods.
+    """Return the names of these methods in events.
 
-    A method that has none is named itself.
+    A method without such a name keeps its own.
     """
     return [_FACTORS.get(method, method) for method in methods]

@@ -1,8 +1,8 @@
-"""The cookies that one answer sets: any part of the server may add some, and none can drop others.
+"""The cookies that an answer sets. Any part of the server may add cookies; nothing is lost.
 
-A renewal on the way in and the route itself may both set cookies in one answer. Were one list
-assigned over the other, a browser could keep a refresh token that was traded already, and would be
-taken for a thief at its next request.
+Both the renewal of a session and the route may set cookies in one answer. If one replaced the
+cookies of the other, a browser could keep a refresh token that was traded already. Its next request
+would then look like that of a thief, and end the session.
 """
 
 from collections.abc import MutableMapping
@@ -20,13 +20,13 @@ class Cookie:
     """One HttpOnly cookie, as an answer sets it.
 
     Attributes:
-        name: with its prefix, where it has one.
-        value: as it stands in the header; nothing in it is escaped.
-        life: how long the browser keeps it; zero takes it away.
-        path: the paths whose requests carry it.
-        domain: the domain whose hosts get it; empty: the host of this answer alone.
-        same_site: whether requests that other sites cause carry it.
-        secure: whether it travels by TLS only.
+        name: the name, with its prefix if it has one.
+        value: the value, as it is written into the header without escaping.
+        life: how long the browser keeps it; zero deletes it.
+        path: the path at and below which requests carry it.
+        domain: the domain whose hosts receive it; empty: only the host of this answer.
+        same_site: whether requests from pages of other sites carry it.
+        secure: whether it is sent over TLS only.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Cookie:
 
     @property
     def header(self) -> bytes:
-        """The value of its `Set-Cookie` header."""
+        """The value of the `Set-Cookie` header."""
         parts = [
             f"{self.name}={self.value}",
             f"Path={self.path}",
@@ -55,30 +55,30 @@ class Cookie:
 
 
 class CookieJar:
-    """The cookies that an answer sets, whatever the answer will be."""
+    """The cookies that an answer sets, even if the answer is a refusal."""
 
     def __init__(self) -> None:
         """Start empty."""
         self._cookies: dict[tuple[str, str, str], Cookie] = {}
 
     def add(self, cookie: Cookie) -> None:
-        """Set one more; of several with one name, domain and path the last one counts.
+        """Add a cookie; it replaces one with the same name, domain and path.
 
-        These three say which cookie it is to a browser (RFC 6265, section 5.3, step 11).
+        Browsers identify a cookie by these three (RFC 6265, section 5.3, step 11).
         """
         self._cookies[cookie.name, cookie.domain, cookie.path] = cookie
 
     def __bool__(self) -> bool:
-        """Say whether the answer sets any."""
+        """Return whether there are cookies."""
         return bool(self._cookies)
 
     @property
     def headers(self) -> list[tuple[bytes, bytes]]:
-        """The headers that set them."""
+        """The `Set-Cookie` headers."""
         return [(b"set-cookie", cookie.header) for cookie in self._cookies.values()]
 
 
 def cookie_jar(scope: MutableMapping[str, Any]) -> CookieJar:
-    """Return the one jar of the answer to this request."""
+    """Return the cookie jar of a request's answer; it is the same for each call."""
     jar: CookieJar = scope.setdefault(_JAR, CookieJar())
     return jar

@@ -13,7 +13,7 @@ from gatelodge.web.services import Provided
 from gatelodge.web.shell import Headers, Scope
 
 # RFC 6265, section 5.2. `strip` without an argument would also remove U+00A0. For browsers that
-# character is part of a name, so that other hosts of the domain may set `\xa0__Host-…`.
+# character is part of the name, so another host of the domain could set `\xa0__Host-…`.
 _WHITESPACE = b" \t"
 
 
@@ -38,9 +38,9 @@ class TokenDelivery:
         domain: the domain whose hosts share the cookies; empty: only this host.
         same_site: the `SameSite` attribute of the cookies.
         access_life: how long an access token is valid, and so how long its cookie is kept.
-        name: what the names of the cookies begin with, after the prefix.
-        port: what they end in, or None. Browsers keep cookies by host and not by port, so that
-            servers at several ports of one host need names of their own.
+        name: the start of the cookies' names, after the prefix.
+        port: the end of the cookies' names, or None. Browsers store cookies by host and not by
+            port, so servers at several ports of one host need different names.
     """
 
     clock: Clock
@@ -121,8 +121,8 @@ class TokenDelivery:
     def read_all(self, headers: Headers) -> tuple[set[str], set[str]]:
         """Return every access token and every refresh token in a request's cookies.
 
-        There is more than one of a kind where a cookie is present twice, for several domains or
-        paths: the browser sends both, and nobody can tell which one is meant.
+        There may be several of a kind: a browser can hold a cookie of one name for several domains
+        or paths. It sends all of them, and the server cannot tell which one is right.
         """
         lines = (value for name, value in headers if name == b"cookie")
         found = [pair for pair in _pairs_in(lines) if pair[0] in self.names]
@@ -133,10 +133,10 @@ class TokenDelivery:
         return access, refresh
 
     def _clear_twins(self, scope: Scope) -> None:
-        """Delete cookies of our names that are kept for other domains, where there are some.
+        """Delete cookies of our names for other domains, if the request has several of one name.
 
-        So a browser that holds two cookies of one name gets rid of both. A `__Host-` cookie has no
-        domain, and no twin.
+        Otherwise the browser would go on sending both. A `__Host-` cookie has no domain, so it
+        cannot be there twice.
         """
         if any(len(tokens) > 1 for tokens in self.read_all(scope.get("headers", []))):
             jar, host = cookie_jar(scope), _host_in(scope["headers"])
@@ -205,8 +205,8 @@ def _host_in(headers: Headers) -> str:
 
 
 def _domains_of(host: str) -> set[str]:
-    """Return the domains of cookies that a browser sends to a host; empty: the host alone."""
+    """Return the domains whose cookies a browser sends to a host; empty: only this host."""
     labels = host.lower().split(".")
-    if labels[-1].isdigit() or host.startswith("["):  # an address has no domains
+    if labels[-1].isdigit() or host.startswith("["):  # an IP address has no domains
         return {""}
     return {""} | {".".join(labels[start:]) for start in range(len(labels) - 1)}

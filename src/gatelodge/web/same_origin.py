@@ -16,8 +16,8 @@ class SameOrigin:
     Attributes:
         public: the public origin, such as `https://id.example`.
         origins: the public origin and the configured ones, such as `https://app.example`.
-        for_programs: the paths at which a request with our cookies need not say where it comes
-            from. Every browser says it for a page of another site, so that it is a program.
+        for_programs: the paths at which a request with our cookies may lack all headers that name
+            its origin. Browsers send one for a page of another site, so it comes from a program.
     """
 
     public: str
@@ -49,7 +49,7 @@ class SameOrigin:
         origin = _value(headers, b"origin")
         site = _value(headers, b"sec-fetch-site")
         if site == "none" and origin in {None, "null"}:
-            return True  # typed, or from a bookmark
+            return True  # the user typed the address, or used a bookmark
         if origin is not None:
             same = site == "same-origin" and self._is_asked_host(origin, headers)
             return same or origin in self.origins or origin == self._asked_origin(headers)
@@ -61,14 +61,14 @@ class SameOrigin:
         return by_default
 
     def _is_asked_host(self, origin: str, headers: Headers) -> bool:
-        """Say whether an origin is of the host that was asked, whatever its scheme.
+        """Return whether an origin has the host of this request, with any scheme.
 
-        A browser that says `same-origin` beside another host's `Origin` contradicts itself.
+        `Sec-Fetch-Site: same-origin` with the `Origin` of another host is a contradiction.
         """
         return origin.partition("://")[2] == (_value(headers, b"host") or "").lower()
 
     def _asked_origin(self, headers: Headers) -> str:
-        """Return the origin of the very host that was asked, which the shell answers for."""
+        """Return the origin of this request's host; the shell has checked that we serve it."""
         scheme = self.public.partition("://")[0]
         host = (_value(headers, b"host") or "").lower()
         return f"{scheme}://{host.removesuffix(_DEFAULT_PORTS[scheme])}"
