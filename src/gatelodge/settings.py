@@ -342,7 +342,7 @@ def hash_threads_for(here: machine.Machine, workers: int, hash_memory_kib: int) 
 
 
 def _takes_cookies_for(domain: str, host: str) -> bool:
-    """Say whether browsers accept cookies for the domain from the host (RFC 6265, 5.1.3)."""
+    """Return whether browsers accept cookies for the domain from the host (RFC 6265, 5.1.3)."""
     is_address = host.rpartition(".")[2].isdigit()
     return "." in domain and not is_address and f".{host}".endswith(f".{domain}")
 

@@ -43,7 +43,7 @@ class UnknownRole(Invalid):
 
 
 class RoleNotGrantable(NotPermitted):
-    """A sign-up asked for another role than `user`."""
+    """A sign-up asked for a role other than `user`."""
 
     code = "role_not_grantable"
     default = "Only an administrator can grant that role."

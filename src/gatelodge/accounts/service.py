@@ -255,10 +255,11 @@ class AccountService:
         return None
 
     def _checked(self, wanted: NewUser, *, reserved_allowed: bool) -> User:
-        """Return the user as they would be kept, without a password yet.
+        """Check the values; return the user without a password hash.
 
         Raises:
-            Refusal: the first fault of username, address and password; `others` has the rest.
+            InvalidUsername, InvalidEmail, RejectedPassword: the first rule that is broken. Its
+                attribute `others` has the refusals of the other values.
         """
         name, context = wanted.username, (wanted.username, wanted.email)
         faults = [
@@ -301,7 +302,7 @@ class AccountService:
     async def _refuse_unknown(self, roles: Collection[str]) -> None:
         known = {role.name for role in await self.roles.list_roles()}
         if lost := [role for role in SEEDED_ROLES if role.name in roles and role.name not in known]:
-            await self.roles.ensure(lost)  # somebody emptied the database under a running server
+            await self.roles.ensure(lost)  # the database was emptied while the server ran
             known |= {role.name for role in lost}
         for role in roles:
             if role not in known:

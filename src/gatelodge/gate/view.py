@@ -66,7 +66,7 @@ class View:
 
         Args:
             principal: who is signed in, by which session.
-            seen: `changes` before the read; if it is another now, nothing is kept.
+            seen: `changes` before the read; if it has risen since, nothing is kept.
         """
         if seen != self.changes:
             return
@@ -82,7 +82,7 @@ class View:
         Args:
             session_id: the session.
             user_id: the user that the token names.
-            seen: `changes` before the read; if it is another now, nothing is kept.
+            seen: `changes` before the read; if it has risen since, nothing is kept.
         """
         if seen == self.changes:
             self._dead.put(session_id, self._mark_of(user_id))

@@ -24,7 +24,7 @@ from gatelodge.tokens.pair import Delivery, TokenPair
 from gatelodge.tokens.refusals import InvalidToken
 
 _SAME_CLOCK = timedelta(seconds=1)
-"""By how much one clock may seem to differ from itself, read in another process."""
+"""How far one clock may seem to differ when two processes of a machine read it."""
 
 SALT_BYTES = 32
 REMEMBERED = timedelta(days=1)
@@ -48,7 +48,7 @@ class SessionLimits:
         life: the time from sign-in to the end of the session at the latest.
         idle: the time from the last use to the end.
         grace: the time after a rotation in which the previous token still gets its successor.
-        clock_skew: by how much the clocks of servers on one database may differ.
+        clock_skew: how far the clocks of servers with the same database may differ.
     """
 
     life: timedelta = timedelta(days=30)
@@ -290,10 +290,11 @@ class SessionService:
         return current
 
     def _in_grace(self, rotated_at: datetime) -> bool:
-        """Say whether the token before may still bring the successor.
+        """Return whether the previous token still gets its successor.
 
-        `rotated_at` may come from another server, whose clock differs by up to `clock_skew`. An
-        instant that lies further ahead is believed of nobody. A grace of zero stays strict.
+        Another server may have written `rotated_at`, and its clock may differ by `clock_skew`. If
+        the instant is further in the future, the answer is False. With a grace period of zero, no
+        difference is allowed beyond that of one clock.
         """
         skew = self.limits.clock_skew if self.limits.grace else timedelta(0)
         age = self.clock.now() - rotated_at

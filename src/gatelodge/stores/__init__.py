@@ -33,7 +33,7 @@ class Database(Protocol):
 
     @property
     def clock_skew(self) -> timedelta:
-        """By how much the clocks of servers on this database may differ from one another."""
+        """How far the clocks of the servers that use this database may differ."""
 
     def migrate(self) -> list[str]:
         """Bring the database to the schema of this version; return a line for each step.

@@ -227,7 +227,7 @@ class KeyRing:
 
 
 def is_gone(key: SigningKey, now: datetime) -> bool:
-    """Say whether a key no longer verifies tokens."""
+    """Return whether a key no longer verifies tokens."""
     return key.gone_at is not None and key.gone_at <= now
 
 

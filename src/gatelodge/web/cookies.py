@@ -69,7 +69,7 @@ class TokenDelivery:
         return self.access_cookie.encode(), self.refresh_cookie.encode()
 
     def after_sign_in(self, scope: Scope, pair: TokenPair) -> bool:
-        """Set the cookies if the delivery uses them; say whether the body must carry the tokens."""
+        """Set the cookies if the delivery uses them; return whether the body carries the tokens."""
         if self._uses_cookies(pair.delivery):
             self.set_cookies(scope, pair)
         return pair.delivery == "bearer"

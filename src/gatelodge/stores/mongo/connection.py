@@ -50,7 +50,7 @@ _PATIENCE: dict[str, Any] = {
 }
 
 _CLOCK_SKEW = timedelta(seconds=30)
-"""The leeway of tokens (security.md, section 3): servers are on several machines."""
+"""Servers run on several machines; the same leeway as for tokens (security.md, section 3)."""
 
 _ELECTION_SECONDS = 30
 _CHORE_SECONDS = 300
@@ -245,7 +245,7 @@ def _is_ours(database: SyncDatabase[Document]) -> bool:
 
 
 _OF_ANOTHER_PROGRAM: Document = {"_id": {"$not": {"$type": "string"}}}
-"""Our documents have ids that are texts; those of others are `ObjectId`s, usually."""
+"""Matches documents of other programs, whose ids usually are `ObjectId`s; ours are strings."""
 
 
 def _make_collections(database: SyncDatabase[Document]) -> list[str]:

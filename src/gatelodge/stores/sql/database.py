@@ -52,7 +52,7 @@ class SqlDatabase(Database):
     @property
     @override
     def clock_skew(self) -> timedelta:
-        return timedelta(0)  # the file is used by processes of one machine
+        return timedelta(0)  # only processes of one machine use the file
 
     @override
     def exists(self) -> bool:
@@ -252,7 +252,7 @@ _TABLES = "SELECT name FROM sqlite_master WHERE type = 'table'"
 
 
 def _close_to_others(path: Path) -> None:
-    """Make an existing file readable only by its owner; a restored backup may not be so."""
+    """Make an existing file readable only by its owner; a restored backup often is not."""
     with contextlib.suppress(FileNotFoundError):
         if stat.S_IMODE(path.stat().st_mode) != PRIVATE:
             path.chmod(PRIVATE)
