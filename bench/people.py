@@ -40,9 +40,9 @@ def board(token: str) -> str:
     return get("/api/test/user", token)
 
 
-def board_by_cookie(token: str) -> str:
-    """Return the same request with the token in a cookie, as a browser sends it."""
-    return get_with("/api/test/user", f"Cookie: gatelodge-access={token}")
+def board_by_cookie(token: str, port: int) -> str:
+    """Return the same request with the token in a cookie, as a browser sends it to this port."""
+    return get_with("/api/test/user", f"Cookie: gatelodge-access-{port}={token}")
 
 
 def verify(token: str) -> str:

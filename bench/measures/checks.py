@@ -67,7 +67,7 @@ def _kinds(folder: Path) -> Iterator[list[_Kind]]:
                 "token check, cookie",
                 "the same, with the token in a cookie",
                 ours,
-                board_by_cookie(token),
+                board_by_cookie(token, ours.port),
             ),
             _Kind(
                 "token check, forward-auth",
@@ -123,7 +123,7 @@ def _reads(folder: Path) -> Row:
     """Count how often a server reads its database for callers that it knows from memory."""
     with StandIn(folder, "counted") as server:
         token = let_in(server, 1)[0]
-        requests = [board(token), board_by_cookie(token), verify(token)]
+        requests = [board(token), board_by_cookie(token, server.port), verify(token)]
         unknown = int(server.get(STATEMENTS))
         run(Load(server.port, requests, 1, len(requests)))
         known = int(server.get(STATEMENTS))

@@ -18,7 +18,6 @@ CROWD = 100
 ROUNDS = 3
 TABS = 20
 ACCESS_LIFE = 1
-ACCESS, REFRESH = "gatelodge-access", "gatelodge-refresh"
 
 
 @pytest.fixture
@@ -63,8 +62,9 @@ async def test_parallel_requests_of_a_browser_renew_its_session_once(
             await warm_up(client)
             answers = await asyncio.gather(*(visited(client, cookies, n) for n in range(TABS)))
             assert [answer.status_code for answer in answers] == [200] * TABS
-            assert len({answer.cookies.get(REFRESH) for answer in answers}) == 1
-            assert answers[0].cookies[REFRESH] != cookies[REFRESH]
+            refresh = refresh_cookie_in(cookies)
+            assert len({answer.cookies.get(refresh) for answer in answers}) == 1
+            assert answers[0].cookies[refresh] != cookies[refresh]
             cookies = dict(answers[-1].cookies)
             session = await kept(stores, session_id)
             assert (session.generation, session.revoked_at) == (round_number, None)
@@ -92,8 +92,14 @@ async def sign_in_by_cookie(client: httpx2.AsyncClient) -> dict[str, str]:
     """Return the cookies that a browser holds after signing in."""
     wanted = {"username": "ann", "password": PASSWORD, "delivery": "cookie"}
     answer = await client.post("/api/auth/signin", json=wanted)
-    assert answer.cookies.keys() == {ACCESS, REFRESH}
+    assert len(answer.cookies) == 2
     return dict(answer.cookies)
+
+
+def refresh_cookie_in(cookies: dict[str, str]) -> str:
+    """Return the name of the refresh cookie, which ends in the port of the server."""
+    (name,) = (name for name in cookies if name.startswith("gatelodge-refresh-"))
+    return name
 
 
 async def refreshed(client: httpx2.AsyncClient, token: str) -> str:
@@ -107,7 +113,8 @@ async def visited(
     client: httpx2.AsyncClient, cookies: dict[str, str], number: int
 ) -> httpx2.Response:
     """Ask for a board. Every other tab sends no access cookie, as if the browser had dropped it."""
-    left = cookies if number % 2 else {REFRESH: cookies[REFRESH]}
+    refresh = refresh_cookie_in(cookies)
+    left = cookies if number % 2 else {refresh: cookies[refresh]}
     return await client.get("/api/test/user", headers=header_of(left))
 
 

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -283,7 +284,8 @@ def _ask(page: Page, url: str, **options: Any) -> dict[str, Any]:
 
 
 def _cookies(context: BrowserContext) -> dict[str, Any]:
-    return {cookie["name"]: cookie for cookie in context.cookies()}
+    """Return the cookies by name; the names end in the port of the server, which is left out."""
+    return {re.sub(r"-\d+$", "", cookie["name"]): cookie for cookie in context.cookies()}
 
 
 def _first_free(ports: list[int]) -> Site:

@@ -203,7 +203,9 @@ def wait_for_answer(url: str, folder: Path, process: subprocess.Popen[bytes]) ->
 
 def until_the_access_token_is_over(browser: httpx2.Client) -> None:
     """Return as soon as the cookie that carries a browser's access token has run out."""
-    (over_at,) = [each.expires for each in browser.cookies.jar if each.name == ACCESS_COOKIE]
+    (over_at,) = [
+        each.expires for each in browser.cookies.jar if each.name.startswith(ACCESS_COOKIE)
+    ]
     assert over_at is not None
     time.sleep(max(0.0, over_at - time.time()))
 
