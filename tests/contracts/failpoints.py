@@ -1,8 +1,11 @@
 """Faults that a real `mongod` produces on request."""
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from pymongo import MongoClient
@@ -10,12 +13,37 @@ from pymongo.errors import OperationFailure
 
 from tests.support import run
 
+PATIENCE_SECONDS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A fault that a server commits at this moment.
+
+    Attributes:
+        client: of the server.
+        before: how many commands it had met, ever, when it began.
+    """
+
+    client: MongoClient[dict[str, Any]]
+    before: int
+
+    async def met(self, commands: int = 1) -> None:
+        """Return as soon as it has met so many commands; one that is held up counts at once."""
+        await asyncio.to_thread(
+            self.client.admin.command,
+            "waitForFailPoint",
+            "failCommand",
+            timesEntered=self.before + commands,
+            maxTimeMS=PATIENCE_SECONDS * 1000,
+        )
+
 
 @contextmanager
 def failing(
     address: str, *commands: str, collection: str | None = None, mode: Any = "alwaysOn", **how: Any
-) -> Iterator[None]:
-    """Let commands fail at the server while the context is open.
+) -> Iterator[Fault]:
+    """Have the server at an address fail commands, of one collection of that database if given.
 
     A server has one such fault for everybody: tests that commit one take turns. It meets only
     clients that call themselves as those of the address do, so no other test.
@@ -33,16 +61,18 @@ def failing(
         data: dict[str, Any] = {"failCommands": commands, "appName": named, **how}
         if collection is not None:
             data["namespace"] = f"{database}.{collection}"
-        with run.locked("fault"):
-            _configure(client, mode=mode, data=data)
+        with run.locked(f"fault-{urlsplit(address).netloc}"):
+            before = _configure(client, mode=mode, data=data)
             try:
-                yield
+                yield Fault(client, before)
             finally:
                 _configure(client, mode="off")
 
 
-def _configure(client: MongoClient[dict[str, Any]], **options: Any) -> None:
+def _configure(client: MongoClient[dict[str, Any]], **options: Any) -> int:
+    """Set the fault; return how many commands it has met, ever."""
     try:
-        client.admin.command("configureFailPoint", "failCommand", **options)
+        answer = client.admin.command("configureFailPoint", "failCommand", **options)
     except OperationFailure as error:
-        pytest.skip(f"the server produces no faults (enableTestCommands): {error.code}")
+        pytest.skip(f"the server commits no faults (enableTestCommands): {error.code}")
+    return int(answer["count"])

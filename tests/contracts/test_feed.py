@@ -584,8 +584,8 @@ async def test_an_answer_that_is_late_is_as_old_as_its_question(
 ) -> None:
     """Something may have changed just after the server asked, and the answer would not tell it."""
     feed = follower.stores.feed
-    with failing(address, "getMore", blockConnection=True, blockTimeMS=700):
-        await asyncio.sleep(1.0)  # until the question from before is answered
+    with failing(address, "getMore", blockConnection=True, blockTimeMS=700) as fault:
+        await fault.met(2)  # the first one that was held up is answered
         lags = []
         for _ in range(150):
             lags.append(feed.state().lag or 0.0)
@@ -613,8 +613,8 @@ async def test_behind_an_answer_that_is_full_there_may_be_more(
     try:
         assert await until(stores.feed.catch_up)
         heard_at.clear()
-        with failing(address, "getMore", blockConnection=True, blockTimeMS=1000):
-            await asyncio.sleep(0.3)  # until the next question waits at the server
+        with failing(address, "getMore", blockConnection=True, blockTimeMS=1000) as fault:
+            await fault.met()
             await users.update_many({}, {"$inc": {"epoch": 1}})
             assert await until(lambda: len(heard_at) == len(many))
     finally:

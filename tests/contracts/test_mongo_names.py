@@ -1,13 +1,16 @@
 """Names in MongoDB: what becomes of them when sign-ups and removals die halfway."""
 
 import asyncio
+import gc
 import random
 from collections import Counter
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+from pymongo import MongoClient
 
 from gatelodge.accounts.store import User
 from gatelodge.clock import SystemClock
@@ -18,6 +21,7 @@ from gatelodge.stores.mongo.names import UNSETTLED_FOR, Names
 from tests.contracts.builders import A_MINUTE, NOON, a_user
 from tests.contracts.failpoints import failing
 from tests.support.clock import FakeClock
+from tests.support.mongod import wait_until
 
 pytestmark = [
     pytest.mark.usefixtures("lost_sockets"),
@@ -148,9 +152,9 @@ async def test_a_sign_up_that_slept_too_long_is_refused(
     """It wakes up behind somebody who took its names over, and leaves them alone."""
     sleeper, successor = a_user("Ada"), a_user("Ada")
     sleep = {"blockConnection": True, "blockTimeMS": 1000}
-    with failing(address, "insert", collection="users", mode={"times": 1}, **sleep):
+    with failing(address, "insert", collection="users", mode={"times": 1}, **sleep) as fault:
         sleeping = asyncio.create_task(users.add(sleeper))
-        await asyncio.sleep(0.3)
+        await fault.met()
         assert await users.names.find("email", sleeper.email_key) == sleeper.id
         clock.advance(LATER)
         await users.add(successor)
@@ -238,6 +242,27 @@ async def test_a_removal_that_died_is_finished_by_the_sweep(
     await users.add(a_user("Ada"))
 
 
+async def test_what_lands_after_a_sweep_is_left_to_the_next(
+    users: MongoUsers, database: MongoDatabase, address: str, clock: FakeClock
+) -> None:
+    """Its sign-up was cancelled when the database had its claims in hand already."""
+    held = {"blockConnection": True, "blockTimeMS": 300}
+    with failing(address, "insert", collection="names", mode={"times": 1}, **held) as fault:
+        dying = asyncio.create_task(users.add(a_user("Ada")))
+        await fault.met()
+        dying.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await dying
+        clock.advance(LATER)
+        assert await users.sweep_names() == 0
+        assert await documents(database, "names") == []
+
+    await nothing_is_under_way(database, address)
+    assert len(await documents(database, "names")) == 2
+    assert await users.sweep_names() == 2
+    await users.add(a_user("Ada"))
+
+
 async def test_a_removal_leaves_nothing_behind(users: MongoUsers, database: MongoDatabase) -> None:
     ada = a_user("Ada")
     await users.add(ada)
@@ -275,6 +300,7 @@ async def test_whoever_dies_and_whenever_names_stay_unique_and_are_never_lost(
         commands = ("insert", "update", "delete", "findAndModify")
         with failing(address, *commands, mode={"activationProbability": 0.15}, **how):
             await mayhem(users, clock, chance)
+    await nothing_is_under_way(database, address)
     clock.advance(LATER)
     await users.sweep_names()
 
@@ -312,6 +338,29 @@ async def one_of_many(users: MongoUsers, chance: random.Random) -> None:
 
 def someone(chance: random.Random) -> User:
     return a_user(f"Name{chance.randrange(8)}", email_key=f"{chance.randrange(8)}@example.org")
+
+
+async def nothing_is_under_way(database: MongoDatabase, address: str) -> None:
+    """Return when the database has done what it was asked for, by calls that were cancelled too.
+
+    Who cancels a call closes its connection, and the server goes on with what it has read. It has
+    finished when it has let go of every connection, and what it did is seen by majority reads from
+    the next confirmed write on.
+    """
+    await database.stop()
+    gc.collect()  # the driver leaves it some sockets, see `lost_sockets`
+    name = urlsplit(address).path.removeprefix("/")
+    every_connection = {"$currentOp": {"allUsers": True, "idleConnections": True}}
+    observer = MongoClient[dict[str, Any]](address, appname="observer", w="majority")
+    with observer as client:
+
+        def is_let_go() -> bool:
+            asked = client.admin.aggregate([every_connection, {"$match": {"appName": name}}])
+            return not list(asked)
+
+        await asyncio.to_thread(wait_until, is_let_go, "a connection is still there", 20)
+        client[name].observed.insert_one({})
+    await database.start()
 
 
 async def documents(database: MongoDatabase, collection: str) -> list[dict[str, Any]]:

@@ -25,6 +25,8 @@ the sign-up happened, and a claim is released only if it did not:
   nothing, and the user keeps the names.
 - A sweep dies after the void document: the next sweep finds the same claim and the void document,
   and releases the claim.
+- The task of a sign-up is cancelled, or its server killed, and the database writes afterwards what
+  it had read before: the claims appear after a sweep, and the next sweep finds them.
 - Two sweeps run together: both use the same void document. Both delete a claim by its name *and*
   user id, so neither can delete a newer claim of the same name.
 
