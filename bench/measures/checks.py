@@ -131,5 +131,5 @@ def _reads(folder: Path) -> Row:
             raise RuntimeError("the first check read nothing: the counter does not work")
         run(Load(server.port, requests, AT_A_TIME, WARM))
         reads = int(server.get(STATEMENTS)) - known
-    note = "statements to SQLite on any connection; bearer, cookie and forward-auth take turns"
+    note = "statements that read a table; bearer, cookie and forward-auth take turns"
     return Row(f"database reads of {WARM:,} warm checks", reads, "reads", note)
