@@ -1,6 +1,8 @@
 """The feed: a follower hears of every change that a check must see, and of no other change."""
 
 import asyncio
+import contextlib
+import sqlite3
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -621,3 +623,26 @@ async def test_behind_an_answer_that_is_full_there_may_be_more(
         await stores.feed.leave()
 
     assert heard_at[MAX_AT_ONCE] == pytest.approx(heard_at[0], abs=0.02)
+
+
+@sqlite_only
+async def test_an_answer_counts_for_one_turn_of_the_event_loop(
+    address: str, people: People, follower: Follower
+) -> None:
+    """A request of this turn was sent before the question was put; later ones ask anew."""
+    feed = follower.stores.feed
+    outcomes: list[bool] = []
+    assert feed.catch_up()
+    follower.heard.clear()
+    await asyncio.sleep(0)
+    assert feed.catch_up()
+    with contextlib.closing(sqlite3.connect(address, isolation_level=None)) as other:
+        other.execute("UPDATE users SET epoch = epoch + 1 WHERE id = ?", [people.user.id])
+    asyncio.get_running_loop().call_soon(lambda: outcomes.append(feed.catch_up()))
+    assert feed.catch_up()
+    assert follower.heard == []
+
+    await asyncio.sleep(0)
+
+    assert outcomes == [True]
+    assert follower.heard == [people.user.id]

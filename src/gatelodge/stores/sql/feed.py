@@ -36,6 +36,7 @@ class SqlChangeFeed(ChangeFeed):
         self._pooled: PoolProxiedConnection | None = None
         self._version = -1
         self._position = 0
+        self._asked_this_turn = False
 
     @override
     async def follow(self, forget: Forget) -> None:
@@ -45,6 +46,7 @@ class SqlChangeFeed(ChangeFeed):
             StoreUnavailable: the file cannot be opened now.
         """
         self._forget = forget
+        self._loop = asyncio.get_running_loop()
         self._pooled = await asyncio.to_thread(self._database.connect_raw)
         self._connection: sqlite3.Connection = self._pooled.driver_connection  # type: ignore[assignment]
         self._question = self._connection.cursor()
@@ -57,20 +59,36 @@ class SqlChangeFeed(ChangeFeed):
             return
         await end(self._pruning)
         pooled, self._pooled = self._pooled, None
+        self._asked_this_turn = False
         await asyncio.to_thread(pooled.close)
 
     @override
     def catch_up(self) -> bool:
+        if self._asked_this_turn:
+            return True
         if self._pooled is None:
             return False
+        # First the note, then the question: see `_end_turn`.
+        self._asked_this_turn = True
+        self._loop.call_soon(self._end_turn)
         try:
             (version,) = self._question.execute(_VERSION).fetchone()
             if version != self._version:
                 self._read_changes()
                 self._version = version
         except sqlite3.Error:
+            self._asked_this_turn = False
             return False
         return True
+
+    def _end_turn(self) -> None:
+        """Have the next caller ask again: an answer counts for one turn of the event loop.
+
+        The loop runs callbacks in the order in which they were scheduled. A request that is handled
+        before this one was received before the question was put. So every change that was
+        acknowledged before that request was sent is in the answer.
+        """
+        self._asked_this_turn = False
 
     @override
     def state(self) -> FeedState:
