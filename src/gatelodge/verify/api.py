@@ -18,7 +18,7 @@ from gatelodge.web.caller import Caller
 from gatelodge.web.cookie_jar import cookie_jar
 from gatelodge.web.door import Door
 from gatelodge.web.return_address import MAX_CHARACTERS, checked
-from gatelodge.web.same_origin import SameOrigin
+from gatelodge.web.same_origin import SameOrigin, origin_of_host
 from gatelodge.web.services import Provided, service_of
 from gatelodge.web.shell import MAX_TARGET_BYTES
 
@@ -62,17 +62,10 @@ def return_address(request: Request, most: int = MAX_CHARACTERS) -> str:
         most: the maximum length of the path; the sign-in page accepts short ones only.
     """
     header = request.headers.get
-    origin = _forwarded_origin(header("x-forwarded-proto", ""), header("x-forwarded-host", ""))
+    origin = origin_of_host(header("x-forwarded-proto", ""), header("x-forwarded-host", ""))
     path = checked(header("x-forwarded-uri", ""), most=most)
     known = service_of(request, SameOrigin).origins
     return f"{origin}{path}" if path and origin in known else ""
-
-
-def _forwarded_origin(scheme: str, host: str) -> str:
-    """Return the origin as browsers write it: in lower case, without a default port."""
-    scheme, host = scheme.lower(), host.lower()
-    default_port = {"http": ":80", "https": ":443"}.get(scheme, "")
-    return f"{scheme}://{host.removesuffix(default_port)}"
 
 
 def _wants_redirect(request: Request) -> bool:

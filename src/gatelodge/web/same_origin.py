@@ -70,8 +70,16 @@ class SameOrigin:
     def _asked_origin(self, headers: Headers) -> str:
         """Return the origin of this request's host; the shell has checked that we serve it."""
         scheme = self.public.partition("://")[0]
-        host = (_value(headers, b"host") or "").lower()
-        return f"{scheme}://{host.removesuffix(_DEFAULT_PORTS[scheme])}"
+        return origin_of_host(scheme, _value(headers, b"host") or "")
+
+
+def origin_of_host(scheme: str, host: str) -> str:
+    """Return the origin as browsers write it: in lower case, without a default port.
+
+    Source: RFC 6454, section 6.2.
+    """
+    scheme, host = scheme.lower(), host.lower()
+    return f"{scheme}://{host.removesuffix(_DEFAULT_PORTS.get(scheme, ''))}"
 
 
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}

@@ -1,4 +1,4 @@
-"""The change feed of SQLite: it asks the file before each check what has changed."""
+"""The change feed of SQLite: it asks the file what has changed, once in each loop turn."""
 
 import asyncio
 import logging
