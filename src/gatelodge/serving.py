@@ -63,6 +63,7 @@ def run_server(settings: Settings, *, command: str) -> None:
     lines = _welcome(settings, command, warnings=warnings, invitation=invitation)
     with contextlib.suppress(OSError):  # the server works without a terminal
         print("\n".join(lines), file=sys.stderr, flush=True)  # noqa: T201 - the start-up message
+    gc.enable()
     gc.collect()
     gc.freeze()  # else each worker's garbage collection would copy this memory
     multiprocessing.set_start_method(

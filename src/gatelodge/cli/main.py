@@ -1,5 +1,6 @@
 """The program `gatelodge`: the commands serve, migrate and openapi, and the groups of commands."""
 
+import gc
 import io
 import json
 import os
@@ -66,6 +67,7 @@ def serve(
     data_dir: DataDir = None,
 ) -> None:
     """Start the server. No argument is required."""
+    gc.disable()  # nearly nothing of what is loaded now is ever garbage; `run_server` enables it
     from gatelodge.serving import run_server  # noqa: PLC0415 - see `call.py`
 
     settings = read_settings(
