@@ -355,7 +355,6 @@ async def nothing_is_under_way(database: MongoDatabase, address: str) -> None:
     every_connection = {"$currentOp": {"allUsers": True, "idleConnections": True}}
     observer = MongoClient[dict[str, Any]](address, appname="observer", w="majority")
     with observer as client:
-
         idle_since = time.monotonic()
 
         def is_let_go() -> bool:
