@@ -386,7 +386,7 @@ def _events() -> set[str]:
         for node in ast.walk(ast.parse(_text(file)))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
     )
-    told = {"record", "note", "add", "_keep", "_record", "_record_change", "warning", "exception"}
+    told = {"event", "note", "add", "_event", "_change_of", "_keep", "warning", "exception"}
     return {LIBRARY_WARNED} | {
         argument.value
         for call in calls

@@ -20,7 +20,7 @@ from bench.server import Gatelodge
 from bench.sizes import Sizes
 from gatelodge.accounts.store import User
 from gatelodge.app import House, build
-from gatelodge.audit import Origin
+from gatelodge.audit import COMMAND, Origin
 from gatelodge.credentials.methods import BY_PASSWORD
 from gatelodge.ids import USER_PREFIX, UserId, new_id
 from gatelodge.logs import set_up_logs
@@ -62,23 +62,24 @@ def measure(sizes: Sizes, folder: Path) -> list[Row]:
 
 
 def _take_role(house: House, device: SignedIn) -> Awaitable[object]:
-    return house.stores.users.withdraw(device.user.id, _ROLE)
+    return house.accounts.withdraw(device.user, _ROLE, COMMAND)
 
 
 def _end_session(house: House, device: SignedIn) -> Awaitable[object]:
-    return house.stores.sessions.revoke(device.session.id, house.clock.now(), "signed_out")
+    return house.sessions.sign_out(device.session.id, COMMAND)
 
 
 def _disable(house: House, device: SignedIn) -> Awaitable[object]:
-    return house.stores.users.disable(device.user.id, house.clock.now())
+    return house.accounts.disable(device.user, COMMAND)
 
 
 def _delete(house: House, device: SignedIn) -> Awaitable[object]:
-    return house.stores.users.remove(device.user.id)
+    return house.accounts.delete(device.user, COMMAND)
 
 
 def _change_password(house: House, device: SignedIn) -> Awaitable[object]:
-    return house.stores.users.change_password(device.user.id, None, "$argon2id$new")
+    event = house.audit.event("password.changed", COMMAND, target=device.user.id)
+    return house.stores.users.change_password(device.user, "$argon2id$new", event, continued=None)
 
 
 _KINDS = {
@@ -104,7 +105,7 @@ async def _signed_in(house: House) -> SignedIn:
         roles=("user", _ROLE),
         created_at=now,
     )
-    await house.stores.users.add(user)
+    await house.accounts.add(user, "user.created", COMMAND)
     return await house.sessions.open(user, BY_PASSWORD, "bearer", Origin("127.0.0.1"))
 
 

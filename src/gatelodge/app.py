@@ -234,7 +234,12 @@ class House:
     def sign_in(self) -> SignInService:
         """Signs users in."""
         return SignInService(
-            self.stores.users, self.passwords, self.sessions, self.audit, self.attempts
+            self.stores.users,
+            self.passwords,
+            self.sessions,
+            self.audit,
+            self.attempts,
+            self.clock,
         )
 
     @cached_property

@@ -1,22 +1,30 @@
 """The audit log: what happened, who did it, and to whom.
 
-Most events are stored in the database before the change that they describe is acknowledged. Every
-event is also written to the log.
+An event is stored together with the change that it describes: a method of a store that changes
+something takes the event. So there is no change without its event, and no event without its change.
+Every event is also written to the log.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias, TypeVar
 
 from gatelodge.clock import Clock
-from gatelodge.errors import OutcomeUnknown, StoreUnavailable
+from gatelodge.errors import after_a_change
 from gatelodge.ids import new_id
 
 EVENT_PREFIX = "evt"
 MAX_TEXT = 256
+
+T = TypeVar("T")
+
+Outcome: TypeAlias = Literal["success", "refused", "failure"]
+"""`success`: it was done. `refused`: the actor may not do it. `failure`: the proof was wrong."""
+
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +38,7 @@ class Event:
         actor: who did it: a user's id, `command` for the command line, `server` for the server
             itself, or None if that is not known.
         target: the id of the user or thing that it was done to, or None.
+        outcome: how it ended.
         address: the network address that the request came from.
         user_agent: the program that sent the request, as its header says.
         request_id: the request's id, as in the answer and the log.
@@ -41,6 +50,7 @@ class Event:
     name: str
     actor: str | None = None
     target: str | None = None
+    outcome: Outcome = "success"
     address: str = ""
     user_agent: str = ""
     request_id: str = ""
@@ -51,7 +61,10 @@ class EventStore(Protocol):
     """The stored events."""
 
     async def add(self, event: Event) -> None:
-        """Store an event; it is durable when this returns."""
+        """Store an event that no change of another store carries; it is durable when this returns.
+
+        Nothing happens if an event of this id is stored already.
+        """
 
     async def list_events(self, *, before: str | None, limit: int) -> list[Event]:
         """Return up to `limit` events, the newest first; only ids below `before`, unless None."""
@@ -95,20 +108,14 @@ def nobody_known(origin: Origin) -> Actor:
     return Actor(None, origin)
 
 
-Outcome: TypeAlias = Literal["success", "refused", "failure"]
-"""`success`: it was done. `refused`: the actor may not do it. `failure`: the proof was wrong."""
-
-NOTHING: Mapping[str, str] = MappingProxyType({})
-
-
 @dataclass(frozen=True, slots=True)
 class AuditLog:
-    """Stores events and writes them to the log."""
+    """Makes events, stores them and writes them to the log."""
 
     events: EventStore
     clock: Clock
 
-    async def record(
+    def event(
         self,
         name: str,
         by: Actor,
@@ -116,38 +123,64 @@ class AuditLog:
         target: str | None = None,
         outcome: Outcome = "success",
         detail: Mapping[str, str] = NOTHING,
-    ) -> None:
-        """Store an event for a change that was just made, and log it.
-
-        The event is durable when this returns.
+    ) -> Event:
+        """Return the event of a change that is about to be made, for the method that makes it.
 
         Args:
-            name: what happened, such as `session.opened`.
-            by: who did it.
-            target: the id of the user or thing that it was done to, or None.
-            outcome: how it ended.
+            name: what happens, such as `session.opened`.
+            by: who does it.
+            target: the id of the user or thing that it is done to, or None.
+            outcome: how it ends.
             detail: further facts, by name; never a secret.
-
-        Raises:
-            OutcomeUnknown: the event could not be stored; the change was made all the same.
         """
         at = self.clock.now()
-        event = Event(
+        return Event(
             id=new_id(EVENT_PREFIX, at),
             at=at,
             name=name,
             actor=by.name,
             target=target,
+            outcome=outcome,
             address=by.origin.address,
             user_agent=by.origin.user_agent,
             request_id=by.origin.request_id,
             detail=dict(detail),
         )
-        try:
+
+    async def logged(self, event: Event, change: Awaitable[T]) -> T:
+        """Await a change that stores this event, and log the event if something was changed.
+
+        Args:
+            event: the event, as it was given to the change.
+            change: returns False or None if nothing was changed.
+        """
+        made = await change
+        if made is not None and made is not False:
+            self.log(event)
+        return made
+
+    async def record(self, event: Event) -> None:
+        """Store an event of several changes that were made before, and log it.
+
+        Raises:
+            OutcomeUnknown: the event could not be stored; the changes were made all the same.
+        """
+        with after_a_change():
             await self.events.add(event)
-        except StoreUnavailable as error:  # its message would say that nothing was changed
-            raise OutcomeUnknown(retry_after=error.retry_after) from error
-        self.note(name, by, target=target, outcome=outcome, detail=detail)
+        self.log(event)
+
+    def log(self, event: Event) -> None:
+        """Write an event that is stored to the log."""
+        details = {
+            "outcome": event.outcome,
+            "actor": event.actor,
+            "target": event.target,
+            "ip": event.address,
+            "user_agent": event.user_agent,
+            "request_id": event.request_id,
+            **event.detail,
+        }
+        logging.getLogger("gatelodge.audit").info(event.name, extra={"details": details})
 
     def note(
         self,
@@ -158,14 +191,5 @@ class AuditLog:
         target: str | None = None,
         detail: Mapping[str, str] = NOTHING,
     ) -> None:
-        """Log an event that changed nothing, without storing it; arguments as for `record`."""
-        details = {
-            "outcome": outcome,
-            "actor": by.name,
-            "target": target,
-            "ip": by.origin.address,
-            "user_agent": by.origin.user_agent,
-            "request_id": by.origin.request_id,
-            **detail,
-        }
-        logging.getLogger("gatelodge.audit").info(name, extra={"details": details})
+        """Log an event that changed nothing, without storing it; arguments as for `event`."""
+        self.log(self.event(name, by, target=target, outcome=outcome, detail=detail))

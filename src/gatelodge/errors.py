@@ -5,7 +5,8 @@ refusal: a code for programs, a message, a sentence for pages, and its kind (the
 Refusals know no HTTP: `web/responses.py` maps each kind to one HTTP status.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from types import MappingProxyType
 from typing import ClassVar
 
@@ -129,6 +130,21 @@ class OutcomeUnknown(Unavailable):
     )
 
 
+@contextmanager
+def after_a_change() -> Iterator[None]:
+    """Turn `StoreUnavailable` into `OutcomeUnknown`, for what follows a change that is stored.
+
+    The message of `StoreUnavailable` says that nothing was changed.
+
+    Raises:
+        OutcomeUnknown: the database did not answer in the block.
+    """
+    try:
+        yield
+    except StoreUnavailable as error:
+        raise OutcomeUnknown(retry_after=error.retry_after) from error
+
+
 # Exceptions that adapters raise for services
 
 
@@ -143,6 +159,14 @@ class AlreadyExists(Exception):
         """Say which field of the record has the taken value."""
         self.field = field
         super().__init__(f"{field} is taken")
+
+
+class LastHolder(Exception):
+    """No other enabled user holds a role that somebody must hold; nothing was changed."""
+
+
+class StillHeld(Exception):
+    """Somebody holds a role that was to be deleted; nothing was changed."""
 
 
 class ConfigurationError(Exception):

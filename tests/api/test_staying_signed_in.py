@@ -8,6 +8,7 @@ import pytest
 
 from gatelodge.app import House
 from gatelodge.audit import COMMAND
+from tests.contracts.builders import an_event
 from tests.support.clock import FakeClock
 from tests.support.people import PASSWORD, Person, signed_in
 
@@ -371,7 +372,7 @@ async def test_a_user_who_is_gone_is_signed_out(client: httpx2.AsyncClient, hous
     """Once the user is deleted, neither token is accepted."""
     ann = await signed_in(client, house, "ann")
     user = await house.accounts.get_by_username("ann")
-    await house.stores.users.remove(user.id)
+    await house.stores.users.remove(user.id, an_event())
     assert (await ann.get("/api/test/user")).status_code == 401
     assert (await refresh(client, ann.answer["refreshToken"])).status_code == 401
 

@@ -1,6 +1,5 @@
 """The stores on which every promise of a port is tested."""
 
-import gc
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,15 +44,3 @@ def emptied_mongodb(kept_mongodb: str) -> Iterator[str]:
         database = client.get_default_database()
         for name in database.list_collection_names():
             database[name].delete_many({})
-
-
-@pytest.fixture
-def lost_sockets() -> Iterator[None]:
-    """Let the garbage collector close the driver's lost sockets before the test ends.
-
-    When a client is closed, or a call is cancelled, while the driver connects, the driver never
-    closes the new socket. A test that makes this happen uses this fixture first, and ignores the
-    `ResourceWarning`.
-    """
-    yield
-    gc.collect()

@@ -10,7 +10,7 @@ import sys
 
 from gatelodge.errors import AlreadyExists
 from gatelodge.stores import Stores, open_stores
-from tests.contracts.builders import a_user
+from tests.contracts.builders import a_user, an_event
 
 NAMES = 5
 TRIES = 10
@@ -33,7 +33,7 @@ async def _race_for(stores: Stores, name: str) -> int:
 
 async def _try(stores: Stores, name: str) -> bool:
     try:
-        await stores.users.add(a_user(name))
+        await stores.users.add(a_user(name), an_event())
     except AlreadyExists:
         return False
     return True

@@ -6,7 +6,7 @@ import sqlite3
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -22,7 +22,7 @@ from gatelodge.stores.mongo.records import to_document
 from gatelodge.stores.sql.database import SqlDatabase
 from gatelodge.stores.sql.feed import MAX_CHANGES, _prune
 from gatelodge.tokens.keys import KEY_PREFIX
-from tests.contracts.builders import A_MINUTE, NOON, a_session, a_signing_key, a_user
+from tests.contracts.builders import A_MINUTE, NOON, a_session, a_signing_key, a_user, an_event
 from tests.contracts.failpoints import failing
 from tests.support.mongod import Standalone, require_mongod
 
@@ -114,64 +114,77 @@ async def people(stores: Stores) -> People:
     user, marker = a_user(roles=("user", "moderator")), a_user()
     session = a_session(user_id=user.id)
     await asyncio.gather(
-        stores.users.add(user), stores.users.add(marker), stores.sessions.add(session)
+        stores.users.add(user, an_event()),
+        stores.users.add(marker, an_event()),
+        stores.sessions.add(session),
     )
-    await stores.signing_keys.add(a_signing_key(1, kid=KEY))
+    await stores.signing_keys.add(a_signing_key(1, kid=KEY), an_event())
     await stores.roles.ensure([ROLE])
     return People(user, session, marker)
 
 
 async def enable(stores: Stores, user: User, _session: Session) -> None:
-    await stores.users.disable(user.id, NOON)
-    await stores.users.enable(user.id)
+    await stores.users.disable(user.id, NOON, an_event())
+    await stores.users.enable(user.id, an_event())
 
 
 OF_THE_USER: dict[str, Change] = {
-    "grant": lambda stores, user, _: stores.users.grant(user.id, "admin"),
-    "withdraw": lambda stores, user, _: stores.users.withdraw(user.id, "moderator"),
-    "disable": lambda stores, user, _: stores.users.disable(user.id, NOON),
+    "grant": lambda stores, user, _: stores.users.grant(user.id, "admin", an_event()),
+    "withdraw": lambda stores, user, _: stores.users.withdraw(user.id, "moderator", an_event()),
+    "disable": lambda stores, user, _: stores.users.disable(user.id, NOON, an_event()),
     "enable": enable,
-    "change_password": lambda stores, user, _: stores.users.change_password(
-        user.id, user.password_hash, "$argon2id$new"
+    "change_password": lambda stores, user, session: stores.users.change_password(
+        user, "$argon2id$new", an_event(), continued=session.id
     ),
-    "raise_epoch": lambda stores, user, _: stores.users.raise_epoch(user.id),
-    "remove": lambda stores, user, _: stores.users.remove(user.id),
+    "raise_epoch": lambda stores, user, _: stores.users.raise_epoch(user.id, an_event()),
+    "remove": lambda stores, user, _: stores.users.remove(user.id, an_event()),
 }
 
 OF_THE_SESSION: dict[str, Change] = {
-    "revoke": lambda stores, _, session: stores.sessions.revoke(session.id, NOON, "signed_out"),
-    "adopt": lambda stores, _, session: stores.sessions.adopt(session.id, 1),
+    "revoke": lambda stores, _, session: stores.sessions.revoke(
+        session.id, NOON, "signed_out", an_event()
+    ),
 }
 
 OF_A_KEY: dict[str, Change] = {
     "add": lambda stores, *_: stores.signing_keys.add(
-        a_signing_key(2, kid=new_id(KEY_PREFIX, NOON))
+        a_signing_key(2, kid=new_id(KEY_PREFIX, NOON)), an_event()
     ),
-    "retire": lambda stores, *_: stores.signing_keys.retire(KEY, retires_at=NOON, gone_at=NOON),
+    "retire": lambda stores, *_: stores.signing_keys.retire(
+        KEY, an_event(), retires_at=NOON, gone_at=NOON
+    ),
 }
 
 OF_A_ROLE: dict[str, Change] = {
-    "permit": lambda stores, *_: stores.roles.permit(ROLE.name, "a:b", limit=256),
-    "forbid": lambda stores, *_: stores.roles.forbid(ROLE.name, "pages:write"),
-    "remove": lambda stores, *_: stores.roles.remove(ROLE.name),
+    "permit": lambda stores, *_: stores.roles.permit(ROLE.name, "a:b", an_event(), limit=256),
+    "forbid": lambda stores, *_: stores.roles.forbid(ROLE.name, "pages:write", an_event()),
+    "remove": lambda stores, *_: stores.roles.remove(ROLE.name, an_event()),
 }
 
 BENIGN: dict[str, Change] = {
-    "record_sign_in": lambda stores, user, _: stores.users.record_sign_in(user.id, NOON),
+    "sign in": lambda stores, user, _: stores.sessions.open(
+        a_session(user_id=user.id, epoch=user.epoch), an_event()
+    ),
     "replace_password_hash": lambda stores, user, _: stores.users.replace_password_hash(
         user.id, user.password_hash or "", "$argon2id$stronger"
     ),
-    "rotate": lambda stores, _, session: stores.sessions.rotate(session.id, 0, NOON),
+    "rotate": lambda stores, _, session: stores.sessions.rotate(session.id, 0, lambda: NOON),
     "touch": lambda stores, _, session: stores.sessions.touch(session.id, NOON + A_MINUTE),
     "add a session": lambda stores, user, _: stores.sessions.add(a_session(user_id=user.id)),
-    "add a user": lambda stores, *_: stores.users.add(a_user(roles=())),
-    "describe a role": lambda stores, *_: stores.roles.describe(ROLE.name, "In other words."),
-    "permit what is permitted": lambda stores, *_: stores.roles.permit(
-        ROLE.name, "pages:write", limit=256
+    "add a user": lambda stores, *_: stores.users.add(a_user(roles=()), an_event()),
+    "describe a role": lambda stores, *_: stores.roles.describe(
+        ROLE.name, "In other words.", an_event()
     ),
-    "forbid what is not permitted": lambda stores, *_: stores.roles.forbid(ROLE.name, "a:b"),
-    "grant what is held": lambda stores, user, _: stores.users.grant(user.id, "user"),
-    "withdraw what is not held": lambda stores, user, _: stores.users.withdraw(user.id, "admin"),
+    "permit what is permitted": lambda stores, *_: stores.roles.permit(
+        ROLE.name, "pages:write", an_event(), limit=256
+    ),
+    "forbid what is not permitted": lambda stores, *_: stores.roles.forbid(
+        ROLE.name, "a:b", an_event()
+    ),
+    "grant what is held": lambda stores, user, _: stores.users.grant(user.id, "user", an_event()),
+    "withdraw what is not held": lambda stores, user, _: stores.users.withdraw(
+        user.id, "admin", an_event()
+    ),
 }
 
 
@@ -205,7 +218,7 @@ async def test_a_change_of_a_role_is_heard(
 
 async def test_a_new_role_is_heard(stores: Stores, people: People, follower: Follower) -> None:
     """Somebody may hold its name already, of a role that was deleted."""
-    await stores.roles.add(Role("new", ""))
+    await stores.roles.add(Role("new", ""), an_event())
     await stores.roles.ensure([Role("newer", "")])
 
     assert await follower.hears(role_id("new"))
@@ -215,7 +228,7 @@ async def test_a_new_role_is_heard(stores: Stores, people: People, follower: Fol
 async def test_a_role_taken_from_a_page_of_users_is_heard_of_each(
     stores: Stores, people: People, follower: Follower
 ) -> None:
-    await stores.users.grant(people.marker.id, "moderator")
+    await stores.users.grant(people.marker.id, "moderator", an_event())
     follower.heard.clear()
 
     await stores.users.withdraw_from([people.user.id, people.marker.id], "moderator")
@@ -245,7 +258,7 @@ async def test_nothing_is_told_of_what_no_check_depends_on(
     """Sign-ins and rotations, for example: there are thousands of them."""
     follower.heard.clear()
     await BENIGN[name](stores, people.user, people.session)
-    await stores.users.raise_epoch(people.marker.id)
+    await stores.users.raise_epoch(people.marker.id, an_event())
 
     assert await follower.hears(people.marker.id)
     assert set(follower.heard) == {people.marker.id}
@@ -255,8 +268,8 @@ async def test_every_follower_hears_of_it(
     stores: Stores, people: People, follower: Follower, second_follower: Follower
 ) -> None:
     """One of the followers may be the process that makes the change."""
-    await follower.stores.users.disable(people.user.id, NOON)
-    await second_follower.stores.sessions.revoke(people.session.id, NOON, "signed_out")
+    await follower.stores.users.disable(people.user.id, NOON, an_event())
+    await second_follower.stores.sessions.revoke(people.session.id, NOON, "signed_out", an_event())
 
     for each in (follower, second_follower):
         assert await each.hears(people.user.id)
@@ -269,15 +282,17 @@ async def test_who_makes_a_change_has_heard_of_it_when_it_is_acknowledged(
     """So after an answer, the process that gave it never uses memory from before the change."""
     users, feed = follower.stores.users, follower.stores.feed
     for change in (
-        users.grant(people.user.id, "admin"),
-        users.withdraw(people.user.id, "admin"),
-        users.raise_epoch(people.user.id),
-        users.change_password(people.user.id, people.user.password_hash, "$argon2id$new"),
-        users.disable(people.user.id, NOON),
-        users.enable(people.user.id),
-        users.grant(people.user.id, "admin"),
+        users.grant(people.user.id, "admin", an_event()),
+        users.withdraw(people.user.id, "admin", an_event()),
+        users.raise_epoch(people.user.id, an_event()),
+        users.change_password(
+            replace(people.user, epoch=1), "$argon2id$new", an_event(), continued=None
+        ),
+        users.disable(people.user.id, NOON, an_event()),
+        users.enable(people.user.id, an_event()),
+        users.grant(people.user.id, "admin", an_event()),
         users.withdraw_from([people.user.id], "admin"),
-        users.remove(people.user.id),
+        users.remove(people.user.id, an_event()),
     ):
         follower.heard.clear()
         await change
@@ -290,10 +305,10 @@ async def test_who_changes_a_role_has_heard_of_it_when_it_is_acknowledged(
 ) -> None:
     roles, feed = follower.stores.roles, follower.stores.feed
     for change in (
-        roles.permit(ROLE.name, "a:b", limit=256),
-        roles.forbid(ROLE.name, "a:b"),
-        roles.remove(ROLE.name),
-        roles.add(ROLE),
+        roles.permit(ROLE.name, "a:b", an_event(), limit=256),
+        roles.forbid(ROLE.name, "a:b", an_event()),
+        roles.remove(ROLE.name, an_event()),
+        roles.add(ROLE, an_event()),
     ):
         follower.heard.clear()
         await change
@@ -318,7 +333,7 @@ async def test_a_follower_may_come_back(stores: Stores, people: People) -> None:
     await stores.feed.leave()
 
     await follower.begin()
-    await stores.users.raise_epoch(people.user.id)
+    await stores.users.raise_epoch(people.user.id, an_event())
 
     assert await follower.hears(people.user.id)
     await stores.feed.leave()
@@ -332,7 +347,7 @@ async def test_leaving_ends_at_whatever_moment_it_comes(stores: Stores, people: 
     for _ in range(30):
         follower = Follower(stores)
         await follower.begin()
-        await stores.users.raise_epoch(people.user.id)
+        await stores.users.raise_epoch(people.user.id, an_event())
         while people.user.id not in follower.heard:
             stores.feed.catch_up()
             await asyncio.sleep(0)
@@ -358,7 +373,7 @@ async def test_what_another_process_wrote_is_heard_by_the_very_next_question(
 ) -> None:
     """A change that was acknowledged before the question is heard at once, without exception."""
     for number in range(200):
-        await stores.users.raise_epoch(people.user.id)
+        await stores.users.raise_epoch(people.user.id, an_event())
         follower.heard.clear()
         assert follower.stores.feed.catch_up()
         assert follower.heard == [people.user.id], f"change {number}"
@@ -371,7 +386,7 @@ async def test_who_asks_all_the_time_has_heard_of_a_write_when_it_is_answered(
     """Questions that were asked during the write do not hide it."""
     for _ in range(50):
         follower.heard.clear()
-        writing = asyncio.create_task(stores.users.raise_epoch(people.user.id))
+        writing = asyncio.create_task(stores.users.raise_epoch(people.user.id, an_event()))
         while not writing.done():
             follower.stores.feed.catch_up()
             await asyncio.sleep(0)
@@ -424,7 +439,7 @@ async def test_other_processes_may_come_and_go(
     over = asyncio.create_task(command.wait())
     while not over.done():
         assert follower.stores.feed.catch_up()
-        await stores.users.record_sign_in(people.user.id, NOON)
+        await stores.sessions.touch(people.session.id, NOON)
     assert over.result() == 0
     assert follower.stores.feed.catch_up()
     assert follower.heard.count(people.user.id) == 50
@@ -465,7 +480,7 @@ async def test_who_is_far_behind_forgets_everything_at_once(
     assert follower.stores.feed.catch_up()
     assert follower.heard == [None]
 
-    await stores.users.raise_epoch(people.user.id)
+    await stores.users.raise_epoch(people.user.id, an_event())
     assert follower.stores.feed.catch_up()
     assert follower.heard == [None, people.user.id]
 
@@ -505,7 +520,7 @@ async def test_a_file_that_cannot_be_read_is_not_trusted(
     await database.write(lambda c: c.exec_driver_sql("ALTER TABLE changes RENAME TO elsewhere"))
     assert not follower.stores.feed.catch_up()
     await database.write(lambda c: c.exec_driver_sql("ALTER TABLE elsewhere RENAME TO changes"))
-    await stores.users.raise_epoch(people.user.id)
+    await stores.users.raise_epoch(people.user.id, an_event())
 
     assert follower.stores.feed.catch_up()
     assert people.user.id in follower.heard
@@ -538,7 +553,7 @@ async def test_more_changes_than_one_answer_holds_are_all_heard(
     await database.collection("users").insert_many([to_document(user) for user in crowd])
     marker = crowd[-1].id
     await database.collection("users").update_many({}, {"$inc": {"epoch": 1}})
-    await stores.users.raise_epoch(marker)
+    await stores.users.raise_epoch(marker, an_event())
 
     assert await until(lambda: follower.heard.count(marker) == 2)
     assert {user.id for user in crowd} <= set(follower.heard)
@@ -569,10 +584,10 @@ async def test_who_makes_a_change_does_not_wait_for_the_stream_to_tell(
     with failing(address, "getMore", blockConnection=True, blockTimeMS=2000):
         await asyncio.sleep(0.3)  # the question of before is answered
         for changed, change in (
-            (role_id(ROLE.name), stores.roles.permit(ROLE.name, "a:b", limit=256)),
-            (role_id(ROLE.name), stores.roles.forbid(ROLE.name, "a:b")),
-            (role_id(ROLE.name), stores.roles.remove(ROLE.name)),
-            (role_id(ROLE.name), stores.roles.add(ROLE)),
+            (role_id(ROLE.name), stores.roles.permit(ROLE.name, "a:b", an_event(), limit=256)),
+            (role_id(ROLE.name), stores.roles.forbid(ROLE.name, "a:b", an_event())),
+            (role_id(ROLE.name), stores.roles.remove(ROLE.name, an_event())),
+            (role_id(ROLE.name), stores.roles.add(ROLE, an_event())),
             (people.user.id, stores.users.withdraw_from([people.user.id], "moderator")),
         ):
             follower.heard.clear()

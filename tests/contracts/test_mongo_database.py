@@ -66,15 +66,16 @@ async def test_no_frequent_question_reads_a_whole_collection(stores: Stores, add
     with MongoClient[dict[str, Any]](address) as client:
         client.admin.command("setParameter", notablescan=True)
         try:
-            await stores.users.add(ada)
+            await stores.users.add(ada, an_event())
             await stores.users.find_by_username("ada")
             await stores.users.list_users(after=ada.id, limit=10)
-            await stores.users.anyone_holds("admin", besides=ada.id)
-            await stores.users.change_password(ada.id, None, "new")
+            await stores.users.anyone_holds("admin")
+            await stores.users.change_password(ada, "new", an_event(), continued=session.id)
             await stores.users.sweep_names()  # type: ignore[attr-defined]
-            await stores.users.remove(ada.id)
+            await stores.users.outbox.sweep()  # type: ignore[attr-defined]
+            await stores.users.remove(ada.id, an_event(), unless_last="user")
             await stores.sessions.add(session)
-            await stores.sessions.rotate(session.id, 0, NOON)
+            await stores.sessions.rotate(session.id, 0, lambda: NOON)
             await stores.sessions.list_live(ada, NOON, used_after=NOON, before=None, limit=10)
             await stores.sessions.remove_ended(NOON)
             await stores.events.add(an_event())
@@ -219,17 +220,17 @@ async def test_a_standalone_server_works_as_well(tmp_path: Path) -> None:
 
 async def _sign_up_and_leave(stores: Stores) -> None:
     ada, session = a_user("Ada"), a_session()
-    await stores.users.add(ada)
+    await stores.users.add(ada, an_event())
     with pytest.raises(AlreadyExists):
-        await stores.users.add(a_user("Ada"))
+        await stores.users.add(a_user("Ada"), an_event())
     await stores.sessions.add(session)
     outcomes = await asyncio.gather(
-        *(stores.sessions.rotate(session.id, 0, NOON) for _ in range(20))
+        *(stores.sessions.rotate(session.id, 0, lambda: NOON) for _ in range(20))
     )
     assert outcomes.count(True) == 1
     assert await stores.users.find_by_username("ada") == ada
-    assert await stores.users.change_password(ada.id, ada.password_hash, "new")
-    assert await stores.users.remove(ada.id)
+    assert await stores.users.change_password(ada, "new", an_event(), continued=None)
+    assert await stores.users.remove(ada.id, an_event())
 
 
 async def test_chores_are_done_while_the_database_runs(

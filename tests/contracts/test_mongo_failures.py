@@ -41,19 +41,21 @@ READS: dict[str, Verb] = {
     "database.ping": lambda stores: stores.database.ping(),
 }
 WRITES: dict[str, Verb] = {
-    "users.add": lambda stores: stores.users.add(a_user()),
-    "users.change_password": lambda stores: stores.users.change_password(a_user().id, "old", "new"),
-    "users.grant": lambda stores: stores.users.grant(a_user().id, "admin"),
+    "users.add": lambda stores: stores.users.add(a_user(), an_event()),
+    "users.change_password": lambda stores: stores.users.change_password(
+        a_user(), "new", an_event(), continued=None
+    ),
+    "users.grant": lambda stores: stores.users.grant(a_user().id, "admin", an_event()),
     "users.withdraw_from": lambda stores: stores.users.withdraw_from([a_user().id], "admin"),
-    "roles.add": lambda stores: stores.roles.add(Role("editor", "")),
-    "roles.describe": lambda stores: stores.roles.describe("editor", "x"),
-    "roles.permit": lambda stores: stores.roles.permit("editor", "a:b", limit=256),
-    "roles.forbid": lambda stores: stores.roles.forbid("editor", "a:b"),
-    "roles.remove": lambda stores: stores.roles.remove("editor"),
+    "roles.add": lambda stores: stores.roles.add(Role("editor", ""), an_event()),
+    "roles.describe": lambda stores: stores.roles.describe("editor", "x", an_event()),
+    "roles.permit": lambda stores: stores.roles.permit("editor", "a:b", an_event(), limit=256),
+    "roles.forbid": lambda stores: stores.roles.forbid("editor", "a:b", an_event()),
+    "roles.remove": lambda stores: stores.roles.remove("editor", an_event()),
     "sessions.add": lambda stores: stores.sessions.add(a_session()),
-    "sessions.rotate": lambda stores: stores.sessions.rotate(a_session().id, 0, NOON),
+    "sessions.rotate": lambda stores: stores.sessions.rotate(a_session().id, 0, lambda: NOON),
     "sessions.remove_ended": lambda stores: stores.sessions.remove_ended(NOON),
-    "signing_keys.add": lambda stores: stores.signing_keys.add(a_signing_key()),
+    "signing_keys.add": lambda stores: stores.signing_keys.add(a_signing_key(), an_event()),
     "events.add": lambda stores: stores.events.add(an_event()),
 }
 WRITE_COMMANDS = ("insert", "update", "delete", "findAndModify")
@@ -108,9 +110,9 @@ async def test_a_write_whose_connection_is_lost_once_is_done_once(
     await stores.sessions.add(session)
 
     with failing(address, "update", mode={"times": 1}, closeConnection=True):
-        assert await stores.sessions.rotate(session.id, 0, NOON)
+        assert await stores.sessions.rotate(session.id, 0, lambda: NOON)
 
-    assert not await stores.sessions.rotate(session.id, 0, NOON)
+    assert not await stores.sessions.rotate(session.id, 0, lambda: NOON)
 
 
 async def test_an_unconfirmed_write_may_have_happened(stores: Stores, address: str) -> None:
@@ -121,9 +123,9 @@ async def test_an_unconfirmed_write_may_have_happened(stores: Stores, address: s
         failing(address, "update", writeConcernError=REPLICATION_FAILED),
         pytest.raises(OutcomeUnknown),
     ):
-        await stores.sessions.revoke(session.id, NOON, "signed_out")
+        await stores.sessions.revoke(session.id, NOON, "signed_out", an_event())
 
-    assert not await stores.sessions.revoke(session.id, NOON, "signed_out")
+    assert not await stores.sessions.revoke(session.id, NOON, "signed_out", an_event())
 
 
 @pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
@@ -159,4 +161,4 @@ async def test_an_error_that_no_retry_can_fix_stays_an_exception(
         with pytest.raises(OperationFailure):
             await stores.roles.list_roles()
         with pytest.raises(OperationFailure):
-            await stores.sessions.rotate(a_session().id, 0, NOON)
+            await stores.sessions.rotate(a_session().id, 0, lambda: NOON)

@@ -18,8 +18,10 @@ from gatelodge.clock import SystemClock
 from gatelodge.errors import AlreadyExists, OutcomeUnknown, StoreUnavailable
 from gatelodge.stores import Stores
 from gatelodge.stores.mongo import MongoDatabase, MongoUsers
+from gatelodge.stores.mongo.last_holder import LastHolders
 from gatelodge.stores.mongo.names import UNSETTLED_FOR, Names
-from tests.contracts.builders import A_MINUTE, NOON, a_user
+from gatelodge.stores.mongo.outbox import Outbox
+from tests.contracts.builders import A_MINUTE, NOON, a_session, a_user, an_event
 from tests.contracts.failpoints import failing
 from tests.support.clock import FakeClock
 from tests.support.mongod import wait_until
@@ -54,12 +56,14 @@ def clock() -> FakeClock:
 @pytest.fixture
 def users(database: MongoDatabase, clock: FakeClock) -> MongoUsers:
     """Return the users, by that clock."""
-    return MongoUsers(database, Names(database, clock))
+    outbox = Outbox(database)
+    names, last_holders = Names(database, clock, outbox), LastHolders(database, clock)
+    return MongoUsers(database, names, outbox, last_holders)
 
 
 async def test_a_settled_user_has_two_claims(users: MongoUsers, database: MongoDatabase) -> None:
     ada = a_user("Ada")
-    await users.add(ada)
+    await users.add(ada, an_event())
 
     assert await documents(database, "names") == [
         {"_id": "email:ada@example.org", "user_id": ada.id},
@@ -74,7 +78,7 @@ async def test_the_names_of_a_dead_sign_up_are_taken_over(
     clock.advance(LATER)
     successor = a_user("Ada")
 
-    await users.add(successor)
+    await users.add(successor, an_event())
 
     assert await users.find_by_username("ada") == successor
     assert await users.find_by_email("ada@example.org") == successor
@@ -85,9 +89,9 @@ async def test_one_dead_name_among_two_is_taken_over(users: MongoUsers, clock: F
     clock.advance(LATER)
 
     other = a_user("Other", email_key="ada@example.org")
-    await users.add(other)
+    await users.add(other, an_event())
     third = a_user("Ada", email_key="third@example.org")
-    await users.add(third)
+    await users.add(third, an_event())
 
     assert await users.find_by_email("ada@example.org") == other
     assert await users.find_by_username("ada") == third
@@ -98,7 +102,7 @@ async def test_a_sign_up_under_way_keeps_its_names(users: MongoUsers, clock: Fak
     clock.advance(UNSETTLED_FOR)
 
     with pytest.raises(AlreadyExists, match="username"):
-        await users.add(a_user("Ada"))
+        await users.add(a_user("Ada"), an_event())
     assert await users.sweep_names() == 0
 
 
@@ -115,12 +119,12 @@ async def test_the_names_of_a_user_are_never_taken_over(
     """A sign-up that died after its decision is complete, however old its note."""
     ada = a_user("Ada")
     with failing(address, "update", collection="names", closeConnection=True):
-        await users.add(ada)
+        await users.add(ada, an_event())
     assert await database.collection("names").count_documents({"unsettled_at": {"$ne": None}}) == 2
     clock.advance(LATER)
 
     with pytest.raises(AlreadyExists, match="username"):
-        await users.add(a_user("Ada"))
+        await users.add(a_user("Ada"), an_event())
     assert await users.sweep_names() == 0
 
     assert await users.find_by_username("ada") == ada
@@ -133,7 +137,7 @@ async def test_the_sweep_frees_the_names_of_dead_sign_ups(
     await users.names.claim(a_user("Ada"))
     clock.advance(LATER)
     await users.names.claim(a_user("Bob"))
-    await users.add(a_user("Eve"))
+    await users.add(a_user("Eve"), an_event())
 
     assert await users.sweep_names() == 2
     assert await users.sweep_names() == 0
@@ -154,11 +158,11 @@ async def test_a_sign_up_that_slept_too_long_is_refused(
     sleeper, successor = a_user("Ada"), a_user("Ada")
     sleep = {"blockConnection": True, "blockTimeMS": 1000}
     with failing(address, "insert", collection="users", mode={"times": 1}, **sleep) as fault:
-        sleeping = asyncio.create_task(users.add(sleeper))
+        sleeping = asyncio.create_task(users.add(sleeper, an_event()))
         await fault.met()
         assert await users.names.find("email", sleeper.email_key) == sleeper.id
         clock.advance(LATER)
-        await users.add(successor)
+        await users.add(successor, an_event())
         with pytest.raises(AlreadyExists, match="username"):
             await sleeping
 
@@ -178,15 +182,15 @@ async def test_a_void_id_is_no_user(
 
     assert await users.find(ghost.id) is None
     assert await users.list_users(after=None, limit=10) == []
-    assert not await users.grant(ghost.id, "admin")
-    assert not await users.withdraw(ghost.id, "user")
-    assert not await users.disable(ghost.id, NOON)
-    assert not await users.enable(ghost.id)
-    assert not await users.raise_epoch(ghost.id)
-    assert not await users.remove(ghost.id)
-    assert await users.change_password(ghost.id, None, "new") is None
+    assert not await users.grant(ghost.id, "admin", an_event())
+    assert not await users.withdraw(ghost.id, "user", an_event())
+    assert not await users.disable(ghost.id, NOON, an_event())
+    assert not await users.enable(ghost.id, an_event())
+    assert not await users.raise_epoch(ghost.id, an_event())
+    assert not await users.remove(ghost.id, an_event())
+    assert await users.change_password(ghost, "new", an_event(), continued=None) is None
     assert not await users.anyone_holds("admin")
-    await users.record_sign_in(ghost.id, NOON)
+    assert not await users.record_sign_in(a_session(user_id=ghost.id))
     assert await documents(database, "users") == [{"_id": ghost.id, "void_since": clock.now()}]
 
 
@@ -198,7 +202,7 @@ async def test_of_many_that_take_over_one_name_exactly_one_stays(
     rivals = [a_user("Wanted") for _ in range(50)]
 
     outcomes = await asyncio.gather(
-        *(users.add(user) for user in rivals),
+        *(users.add(user, an_event()) for user in rivals),
         *(users.sweep_names() for _ in range(5)),
         return_exceptions=True,
     )
@@ -217,30 +221,30 @@ async def test_a_sign_up_that_could_not_reach_the_primary_can_be_repeated(
         failing(address, "insert", collection="users", errorCode=10107, errorLabels=labels),
         pytest.raises(StoreUnavailable),
     ):
-        await users.add(a_user("Ada"))
+        await users.add(a_user("Ada"), an_event())
 
-    await users.add(a_user("Ada"))
+    await users.add(a_user("Ada"), an_event())
 
 
 async def test_a_removal_that_died_is_finished_by_the_sweep(
     users: MongoUsers, database: MongoDatabase, address: str
 ) -> None:
     ada = a_user("Ada")
-    await users.add(ada)
+    await users.add(ada, an_event())
     with (
         failing(address, "delete", collection="names", closeConnection=True),
         pytest.raises(OutcomeUnknown),
     ):
-        await users.remove(ada.id)
+        await users.remove(ada.id, an_event())
 
     assert await users.find(ada.id) is None
     assert await users.find_by_username("ada") is None
-    assert not await users.remove(ada.id)
+    assert not await users.remove(ada.id, an_event())
     assert await users.sweep_names() == 2
 
     assert await documents(database, "users") == []
     assert await documents(database, "names") == []
-    await users.add(a_user("Ada"))
+    await users.add(a_user("Ada"), an_event())
 
 
 async def test_what_lands_after_a_sweep_is_left_to_the_next(
@@ -249,7 +253,7 @@ async def test_what_lands_after_a_sweep_is_left_to_the_next(
     """Its sign-up was cancelled when the database had its claims in hand already."""
     held = {"blockConnection": True, "blockTimeMS": 300}
     with failing(address, "insert", collection="names", mode={"times": 1}, **held) as fault:
-        dying = asyncio.create_task(users.add(a_user("Ada")))
+        dying = asyncio.create_task(users.add(a_user("Ada"), an_event()))
         await fault.met()
         dying.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -261,14 +265,14 @@ async def test_what_lands_after_a_sweep_is_left_to_the_next(
     await nothing_is_under_way(database, address)
     assert len(await documents(database, "names")) == 2
     assert await users.sweep_names() == 2
-    await users.add(a_user("Ada"))
+    await users.add(a_user("Ada"), an_event())
 
 
 async def test_a_removal_leaves_nothing_behind(users: MongoUsers, database: MongoDatabase) -> None:
     ada = a_user("Ada")
-    await users.add(ada)
+    await users.add(ada, an_event())
 
-    await users.remove(ada.id)
+    await users.remove(ada.id, an_event())
 
     assert await documents(database, "users") == []
     assert await documents(database, "names") == []
@@ -276,19 +280,21 @@ async def test_a_removal_leaves_nothing_behind(users: MongoUsers, database: Mong
 
 async def test_an_id_can_be_used_once_only(users: MongoUsers) -> None:
     ada = a_user("Ada")
-    await users.add(ada)
+    await users.add(ada, an_event())
 
     with pytest.raises(AlreadyExists):
-        await users.add(ada)
+        await users.add(ada, an_event())
     with pytest.raises(AlreadyExists):
-        await users.add(replace(ada, username_key="other"))
+        await users.add(replace(ada, username_key="other"), an_event())
     with pytest.raises(AlreadyExists):
-        await users.add(replace(ada, username_key="other", email_key="other@example.org"))
+        await users.add(
+            replace(ada, username_key="other", email_key="other@example.org"), an_event()
+        )
 
     assert await users.find_by_username("ada") == ada
     assert await users.find_by_email("ada@example.org") == ada
     assert await users.find_by_username("other") is None
-    await users.add(a_user("Other"))
+    await users.add(a_user("Other"), an_event())
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -328,13 +334,13 @@ async def mayhem(users: MongoUsers, clock: FakeClock, chance: random.Random) -> 
 async def one_of_many(users: MongoUsers, chance: random.Random) -> None:
     with suppress(AlreadyExists, OutcomeUnknown, StoreUnavailable):
         if chance.random() < 0.6:
-            await users.add(someone(chance))
+            await users.add(someone(chance), an_event())
         elif chance.random() < 0.5:
             await users.sweep_names()
         else:
             found = await users.find_by_username(f"name{chance.randrange(8)}")
             if found is not None:
-                await users.remove(found.id)
+                await users.remove(found.id, an_event())
 
 
 def someone(chance: random.Random) -> User:

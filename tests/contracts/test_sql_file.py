@@ -26,7 +26,7 @@ from gatelodge.stores.sql.database import (
 from gatelodge.stores.sql.migrations import script_directory
 from gatelodge.stores.sql.tables import metadata
 from gatelodge.stores.sql.users import SqlUsers
-from tests.contracts.builders import a_user
+from tests.contracts.builders import a_user, an_event
 
 
 @pytest.fixture
@@ -92,7 +92,7 @@ def test_a_file_that_others_may_read_is_closed_to_them(tmp_path: Path) -> None:
 
 async def test_nobody_else_may_read_the_file(database: SqlDatabase) -> None:
     """The file and SQLite's files beside it have mode 0600, the folder has mode 0700."""
-    await SqlUsers(database).add(a_user())
+    await SqlUsers(database).add(a_user(), an_event())
     files = list(database.path.parent.iterdir())
     assert len(files) >= 2
     for file in files:
@@ -115,12 +115,14 @@ async def test_one_callers_failure_is_its_own(database: SqlDatabase) -> None:
     """Writes that share a transaction succeed or fail each on its own."""
     users = SqlUsers(database)
     taken = a_user()
-    await users.add(taken)
+    await users.add(taken, an_event())
     fresh = [a_user() for _ in range(40)]
     clashing = [replace(a_user(), username_key=taken.username_key) for _ in range(40)]
     mixed = [user for pair in zip(fresh, clashing, strict=True) for user in pair]
 
-    outcomes = await asyncio.gather(*(users.add(user) for user in mixed), return_exceptions=True)
+    outcomes = await asyncio.gather(
+        *(users.add(user, an_event()) for user in mixed), return_exceptions=True
+    )
 
     assert outcomes[0::2] == [None] * 40
     assert all(isinstance(outcome, AlreadyExists) for outcome in outcomes[1::2])
@@ -148,7 +150,7 @@ async def test_after_the_stop_callers_are_told(database: SqlDatabase) -> None:
     users = SqlUsers(database)
     await database.stop()
     with pytest.raises(StoreUnavailable):
-        await users.add(a_user())
+        await users.add(a_user(), an_event())
     with pytest.raises(StoreUnavailable):
         await users.list_users(after=None, limit=1)
 
@@ -156,7 +158,7 @@ async def test_after_the_stop_callers_are_told(database: SqlDatabase) -> None:
 async def test_what_was_asked_for_before_the_stop_is_done(database: SqlDatabase) -> None:
     """The stop waits for the writer."""
     users = SqlUsers(database)
-    adding = [asyncio.ensure_future(users.add(a_user())) for _ in range(50)]
+    adding = [asyncio.ensure_future(users.add(a_user(), an_event())) for _ in range(50)]
     await asyncio.sleep(0)
     await database.stop()
     assert await asyncio.gather(*adding) == [None] * 50

@@ -4,16 +4,17 @@ import asyncio
 import json
 import subprocess
 import sys
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
+from gatelodge.accounts.store import User, UserStore
 from gatelodge.errors import AlreadyExists
 from gatelodge.ids import UserId
 from gatelodge.stores import Stores
-from tests.contracts.builders import A_MINUTE, NOON, a_user
+from tests.contracts.builders import A_MINUTE, NOON, a_session, a_user, an_event
 from tests.contracts.racer import NAMES
 
 NOBODY = UserId("usr_nobody")
@@ -32,7 +33,7 @@ async def test_a_user_comes_back_as_it_was_kept(stores: Stores) -> None:
         must=("set_password", "enrol_factor"),
         last_sign_in_at=NOON - A_MINUTE,
     )
-    await stores.users.add(user)
+    await stores.users.add(user, an_event())
 
     assert await stores.users.find(user.id) == user
     assert await stores.users.find_by_username(user.username_key) == user
@@ -41,7 +42,7 @@ async def test_a_user_comes_back_as_it_was_kept(stores: Stores) -> None:
 
 async def test_a_user_without_a_password_or_roles_comes_back_so(stores: Stores) -> None:
     user = a_user(password_hash=None, roles=())
-    await stores.users.add(user)
+    await stores.users.add(user, an_event())
 
     found = await stores.users.find(user.id)
 
@@ -54,7 +55,7 @@ async def test_a_user_without_a_password_or_roles_comes_back_so(stores: Stores) 
 
 
 async def test_whoever_is_not_there_is_not_found(stores: Stores) -> None:
-    await stores.users.add(a_user("Present"))
+    await stores.users.add(a_user("Present"), an_event())
 
     assert await stores.users.find(NOBODY) is None
     assert await stores.users.find_by_username("absent") is None
@@ -65,44 +66,47 @@ async def test_whoever_is_not_there_is_not_found(stores: Stores) -> None:
 
 @pytest.mark.parametrize("name", ["$ne", "a.b", "'; drop table users; --", "%", "_", "x" * 250])
 async def test_names_that_mean_something_to_a_database_are_names(stores: Stores, name: str) -> None:
-    await stores.users.add(a_user("Bystander"))
+    await stores.users.add(a_user("Bystander"), an_event())
     user = a_user(name)
-    await stores.users.add(user)
+    await stores.users.add(user, an_event())
 
     assert await stores.users.find_by_username(user.username_key) == user
     assert await stores.users.find_by_email(user.email_key) == user
-    assert await stores.users.grant(user.id, name)
+    assert await stores.users.grant(user.id, name, an_event())
     assert await stores.users.anyone_holds(name)
-    assert await stores.users.withdraw(user.id, name)
+    assert await stores.users.withdraw(user.id, name, an_event())
 
 
 async def test_a_taken_username_is_refused(stores: Stores) -> None:
     ada = a_user("Ada")
-    await stores.users.add(ada)
+    await stores.users.add(ada, an_event())
 
-    assert await refused_field(stores.users.add(a_user("ADA", email_key="new@x"))) == "username"
+    assert (
+        await refused_field(stores.users.add(a_user("ADA", email_key="new@x"), an_event()))
+        == "username"
+    )
     assert await stores.users.find_by_email("new@x") is None
     assert await stores.users.list_users(after=None, limit=10) == [ada]
 
 
 async def test_a_taken_email_is_refused_and_the_username_stays_free(stores: Stores) -> None:
-    await stores.users.add(a_user("Ada"))
+    await stores.users.add(a_user("Ada"), an_event())
     other = a_user("Other")
 
     taken = replace(other, email_key="ada@example.org")
-    assert await refused_field(stores.users.add(taken)) == "email"
-    await stores.users.add(other)
+    assert await refused_field(stores.users.add(taken, an_event())) == "email"
+    await stores.users.add(other, an_event())
 
     assert await stores.users.find_by_username("other") == other
 
 
 async def test_when_both_names_are_taken_the_username_is_named(stores: Stores) -> None:
-    await stores.users.add(a_user("Ada"))
-    await stores.users.add(a_user("Bob"))
+    await stores.users.add(a_user("Ada"), an_event())
+    await stores.users.add(a_user("Bob"), an_event())
 
-    assert await refused_field(stores.users.add(a_user("Ada"))) == "username"
+    assert await refused_field(stores.users.add(a_user("Ada"), an_event())) == "username"
     crossed = a_user("Ada", email_key="bob@example.org")
-    assert await refused_field(stores.users.add(crossed)) == "username"
+    assert await refused_field(stores.users.add(crossed, an_event())) == "username"
 
 
 async def test_of_many_with_one_username_exactly_one_stays(stores: Stores) -> None:
@@ -130,7 +134,7 @@ async def test_of_many_with_one_email_exactly_one_stays(stores: Stores) -> None:
     losers = [user for user in users if user.id != kept.id]
     for user in losers[:3]:
         assert await stores.users.find_by_username(user.username_key) is None
-        await stores.users.add(replace(user, email_key=user.username_key))
+        await stores.users.add(replace(user, email_key=user.username_key), an_event())
 
 
 async def test_of_many_with_both_names_exactly_one_stays(stores: Stores) -> None:
@@ -160,7 +164,7 @@ def test_of_two_processes_one_gets_each_name(address: str, stores: Stores) -> No
 async def test_users_are_listed_by_id_in_pages(stores: Stores) -> None:
     users = [a_user(created_at=NOON + n * A_MINUTE) for n in range(5)]
     for user in reversed(users):
-        await stores.users.add(user)
+        await stores.users.add(user, an_event())
 
     assert await stores.users.list_users(after=None, limit=2) == users[:2]
     assert await stores.users.list_users(after=users[1].id, limit=2) == users[2:4]
@@ -170,7 +174,7 @@ async def test_users_are_listed_by_id_in_pages(stores: Stores) -> None:
 
 async def test_a_new_hash_of_the_same_password_leaves_the_epoch(stores: Stores) -> None:
     user = a_user(password_hash="old")
-    await stores.users.add(user)
+    await stores.users.add(user, an_event())
 
     assert await stores.users.replace_password_hash(user.id, "old", "new")
     assert not await stores.users.replace_password_hash(user.id, "old", "newer")
@@ -181,32 +185,80 @@ async def test_a_new_hash_of_the_same_password_leaves_the_epoch(stores: Stores) 
 
 async def test_a_new_password_raises_the_epoch(stores: Stores) -> None:
     user = a_user(password_hash="old", epoch=4)
-    await stores.users.add(user)
+    await stores.users.add(user, an_event())
 
-    changed = await stores.users.change_password(user.id, "old", "new")
+    session = a_session(user_id=user.id)
+    changed = await stores.users.change_password(user, "new", an_event(), continued=session.id)
 
-    assert changed == replace(user, password_hash="new", epoch=5)
-    assert await stores.users.change_password(user.id, "old", "newer") is None
-    assert await stores.users.change_password(user.id, None, "newer") is None
-    assert await stores.users.change_password(NOBODY, None, "new") is None
+    assert changed == replace(user, password_hash="new", epoch=5, continued=session.id)
     assert await stores.users.find(user.id) == changed
+
+
+@pytest.mark.parametrize(
+    "meanwhile",
+    [
+        lambda users, user: users.replace_password_hash(user.id, "old", "stronger"),
+        lambda users, user: users.raise_epoch(user.id, an_event()),
+        lambda users, user: users.disable(user.id, NOON, an_event()),
+        lambda users, user: users.remove(user.id, an_event()),
+        lambda users, user: users.change_password(user, "other", an_event(), continued=None),
+    ],
+    ids=["rehash", "sign out everywhere", "disable", "delete", "another change"],
+)
+async def test_a_password_is_changed_only_if_the_user_is_as_it_was_read(
+    stores: Stores, meanwhile: Callable[[UserStore, User], Awaitable[object]]
+) -> None:
+    user = a_user(password_hash="old")
+    await stores.users.add(user, an_event())
+    await meanwhile(stores.users, user)
+    before, events = await stores.users.find(user.id), await event_ids(stores)
+
+    assert await stores.users.change_password(user, "new", an_event(), continued=None) is None
+
+    assert await stores.users.find(user.id) == before
+    assert await event_ids(stores) == events
+
+
+@pytest.mark.parametrize(
+    "later",
+    [
+        lambda users, user: users.raise_epoch(user.id, an_event()),
+        lambda users, user: users.disable(user.id, NOON, an_event()),
+    ],
+    ids=["sign out everywhere", "disable"],
+)
+async def test_no_session_goes_on_when_all_are_ended_later(
+    stores: Stores, later: Callable[[UserStore, User], Awaitable[object]]
+) -> None:
+    user, session = a_user(), a_session()
+    await stores.users.add(user, an_event())
+    await stores.users.change_password(user, "new", an_event(), continued=session.id)
+
+    await later(stores.users, user)
+
+    found = await stores.users.find(user.id)
+    assert found is not None
+    assert (found.epoch, found.continued) == (2, None)
 
 
 async def test_a_first_password_can_be_set(stores: Stores) -> None:
     user = a_user(password_hash=None)
-    await stores.users.add(user)
+    await stores.users.add(user, an_event())
 
-    changed = await stores.users.change_password(user.id, None, "first")
+    changed = await stores.users.change_password(user, "first", an_event(), continued=None)
 
     assert changed == replace(user, password_hash="first", epoch=1)
 
 
 async def test_of_many_password_changes_at_once_one_wins(stores: Stores) -> None:
     user = a_user(password_hash="old")
-    await stores.users.add(user)
+    await stores.users.add(user, an_event())
 
     outcomes = await asyncio.gather(
-        *(stores.users.change_password(user.id, "old", f"new{n}") for n in range(50))
+        *(
+            stores.users.change_password(user, f"new{n}", an_event(), continued=None)
+            for n in range(50)
+        )
     )
 
     [winner] = [outcome for outcome in outcomes if outcome is not None]
@@ -216,12 +268,12 @@ async def test_of_many_password_changes_at_once_one_wins(stores: Stores) -> None
 
 async def test_roles_are_granted_once_and_in_order(stores: Stores) -> None:
     user = a_user(roles=("user",))
-    await stores.users.add(user)
+    await stores.users.add(user, an_event())
 
-    assert await stores.users.grant(user.id, "moderator")
-    assert await stores.users.grant(user.id, "admin")
-    assert not await stores.users.grant(user.id, "moderator")
-    assert not await stores.users.grant(NOBODY, "moderator")
+    assert await stores.users.grant(user.id, "moderator", an_event())
+    assert await stores.users.grant(user.id, "admin", an_event())
+    assert not await stores.users.grant(user.id, "moderator", an_event())
+    assert not await stores.users.grant(NOBODY, "moderator", an_event())
 
     found = await stores.users.find(user.id)
     assert found == replace(user, roles=("user", "moderator", "admin"))
@@ -229,20 +281,22 @@ async def test_roles_are_granted_once_and_in_order(stores: Stores) -> None:
 
 async def test_roles_are_withdrawn_once(stores: Stores) -> None:
     user = a_user(roles=("user", "moderator", "admin"))
-    await stores.users.add(user)
+    await stores.users.add(user, an_event())
 
-    assert await stores.users.withdraw(user.id, "moderator")
-    assert not await stores.users.withdraw(user.id, "moderator")
-    assert not await stores.users.withdraw(NOBODY, "user")
+    assert await stores.users.withdraw(user.id, "moderator", an_event())
+    assert not await stores.users.withdraw(user.id, "moderator", an_event())
+    assert not await stores.users.withdraw(NOBODY, "user", an_event())
 
     assert await stores.users.find(user.id) == replace(user, roles=("user", "admin"))
 
 
 async def test_of_many_grants_of_one_role_one_counts(stores: Stores) -> None:
     user = a_user(roles=())
-    await stores.users.add(user)
+    await stores.users.add(user, an_event())
 
-    outcomes = await asyncio.gather(*(stores.users.grant(user.id, "admin") for _ in range(50)))
+    outcomes = await asyncio.gather(
+        *(stores.users.grant(user.id, "admin", an_event()) for _ in range(50))
+    )
 
     assert outcomes.count(True) == 1
     assert await stores.users.find(user.id) == replace(user, roles=("admin",))
@@ -250,9 +304,9 @@ async def test_of_many_grants_of_one_role_one_counts(stores: Stores) -> None:
 
 async def test_grants_of_many_roles_at_once_all_count(stores: Stores) -> None:
     user = a_user(roles=())
-    await stores.users.add(user)
+    await stores.users.add(user, an_event())
 
-    await asyncio.gather(*(stores.users.grant(user.id, f"role{n}") for n in range(20)))
+    await asyncio.gather(*(stores.users.grant(user.id, f"role{n}", an_event()) for n in range(20)))
 
     found = await stores.users.find(user.id)
     assert found is not None
@@ -261,11 +315,11 @@ async def test_grants_of_many_roles_at_once_all_count(stores: Stores) -> None:
 
 async def test_disabling_raises_the_epoch_and_counts_once(stores: Stores) -> None:
     user = a_user(epoch=1)
-    await stores.users.add(user)
+    await stores.users.add(user, an_event())
 
-    assert await stores.users.disable(user.id, NOON)
-    assert not await stores.users.disable(user.id, NOON + A_MINUTE)
-    assert not await stores.users.disable(NOBODY, NOON)
+    assert await stores.users.disable(user.id, NOON, an_event())
+    assert not await stores.users.disable(user.id, NOON + A_MINUTE, an_event())
+    assert not await stores.users.disable(NOBODY, NOON, an_event())
 
     assert await stores.users.find(user.id) == replace(user, disabled_at=NOON, epoch=2)
 
@@ -274,43 +328,45 @@ async def test_enabling_counts_once_forgets_the_reason_and_leaves_the_epoch(
     stores: Stores,
 ) -> None:
     user = a_user(disabled_at=NOON, disabled_reason="Too loud.", epoch=2)
-    await stores.users.add(user)
+    await stores.users.add(user, an_event())
 
-    assert await stores.users.enable(user.id)
-    assert not await stores.users.enable(user.id)
-    assert not await stores.users.enable(NOBODY)
+    assert await stores.users.enable(user.id, an_event())
+    assert not await stores.users.enable(user.id, an_event())
+    assert not await stores.users.enable(NOBODY, an_event())
 
     assert await stores.users.find(user.id) == replace(user, disabled_at=None, disabled_reason=None)
 
 
 async def test_no_raising_of_the_epoch_is_lost(stores: Stores) -> None:
     user = a_user()
-    await stores.users.add(user)
+    await stores.users.add(user, an_event())
 
-    outcomes = await asyncio.gather(*(stores.users.raise_epoch(user.id) for _ in range(50)))
+    outcomes = await asyncio.gather(
+        *(stores.users.raise_epoch(user.id, an_event()) for _ in range(50))
+    )
 
     assert all(outcomes)
     assert await stores.users.find(user.id) == replace(user, epoch=50)
-    assert not await stores.users.raise_epoch(NOBODY)
+    assert not await stores.users.raise_epoch(NOBODY, an_event())
 
 
 async def test_the_last_sign_in_is_remembered(stores: Stores) -> None:
     user = a_user()
-    await stores.users.add(user)
+    await stores.users.add(user, an_event())
 
-    await stores.users.record_sign_in(user.id, NOON)
-    await stores.users.record_sign_in(user.id, NOON + A_MINUTE)
-    await stores.users.record_sign_in(NOBODY, NOON)
+    for at in (NOON, NOON + A_MINUTE):
+        session = a_session(user_id=user.id, created_at=at)
+        assert await stores.sessions.open(session, an_event())
 
     assert await stores.users.find(user.id) == replace(user, last_sign_in_at=NOON + A_MINUTE)
 
 
 async def test_a_removed_user_is_gone_and_the_names_are_free(stores: Stores) -> None:
     user = a_user("Ada", roles=("admin",))
-    await stores.users.add(user)
+    await stores.users.add(user, an_event())
 
-    assert await stores.users.remove(user.id)
-    assert not await stores.users.remove(user.id)
+    assert await stores.users.remove(user.id, an_event())
+    assert not await stores.users.remove(user.id, an_event())
 
     assert await stores.users.find(user.id) is None
     assert await stores.users.find_by_username("ada") is None
@@ -318,39 +374,44 @@ async def test_a_removed_user_is_gone_and_the_names_are_free(stores: Stores) -> 
     assert await stores.users.list_users(after=None, limit=10) == []
     assert not await stores.users.anyone_holds("admin")
     successor = a_user("Ada")
-    await stores.users.add(successor)
+    await stores.users.add(successor, an_event())
     assert await stores.users.find_by_username("ada") == successor
 
 
 async def test_of_many_removals_one_counts(stores: Stores) -> None:
     user = a_user("Ada")
-    await stores.users.add(user)
+    await stores.users.add(user, an_event())
 
-    outcomes = await asyncio.gather(*(stores.users.remove(user.id) for _ in range(20)))
+    outcomes = await asyncio.gather(*(stores.users.remove(user.id, an_event()) for _ in range(20)))
 
     assert outcomes.count(True) == 1
-    await stores.users.add(a_user("Ada"))
+    await stores.users.add(a_user("Ada"), an_event())
 
 
 async def test_only_enabled_users_count_as_holders_of_a_role(stores: Stores) -> None:
     admin = a_user(roles=("user", "admin"))
     other = a_user(roles=("admin",), disabled_at=NOON)
-    await stores.users.add(admin)
-    await stores.users.add(other)
+    await stores.users.add(admin, an_event())
+    await stores.users.add(other, an_event())
 
     assert await stores.users.anyone_holds("admin")
-    assert not await stores.users.anyone_holds("admin", besides=admin.id)
-    assert await stores.users.anyone_holds("admin", besides=other.id)
     assert not await stores.users.anyone_holds("moderator")
     assert not await stores.users.anyone_holds("adm")
 
-    await stores.users.enable(other.id)
-    assert await stores.users.anyone_holds("admin", besides=admin.id)
+    await stores.users.remove(admin.id, an_event())
+    assert not await stores.users.anyone_holds("admin")
+    await stores.users.enable(other.id, an_event())
+    assert await stores.users.anyone_holds("admin")
+
+
+async def event_ids(stores: Stores) -> list[str]:
+    """Return the ids of all stored events."""
+    return [event.id for event in await stores.events.list_events(before=None, limit=100)]
 
 
 async def added(stores: Stores, users: list) -> list[str]:
     """Add all users at once. Return for each of them `added`, or the field that was taken."""
-    return await asyncio.gather(*(outcome(stores.users.add(user)) for user in users))
+    return await asyncio.gather(*(outcome(stores.users.add(user, an_event())) for user in users))
 
 
 async def outcome(adding: Awaitable[None]) -> str:

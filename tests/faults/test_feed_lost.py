@@ -20,6 +20,7 @@ from gatelodge.errors import OutcomeUnknown, StoreUnavailable
 from gatelodge.gate.principal import Principal
 from gatelodge.stores import Stores, open_stores
 from gatelodge.stores.mongo.feed import MAX_STALENESS
+from tests.contracts.builders import an_event
 from tests.contracts.failpoints import failing
 from tests.gate.houses import Device, asked, houses, new_device, trusted
 from tests.support.mongod import Mongod, ReplicaSet, require_mongod, wait_until
@@ -118,7 +119,7 @@ async def raise_epoch(stores: Stores, device: Device) -> float:
     deadline = time.monotonic() + ELECTION_SECONDS
     while True:
         try:
-            await stores.users.raise_epoch(device.user.id)
+            await stores.users.raise_epoch(device.user.id, an_event())
         except (StoreUnavailable, OutcomeUnknown):
             assert time.monotonic() < deadline
         else:
@@ -208,8 +209,10 @@ async def test_a_change_that_is_under_way_when_a_stream_opens_is_told(
     other = build(house.settings)
     with held_back(three):
         changing = asyncio.gather(
-            house.stores.users.withdraw(devices[0].user.id, "admin"),
-            house.stores.sessions.revoke(devices[1].session.id, house.clock.now(), "signed_out"),
+            house.stores.users.withdraw(devices[0].user.id, "admin", an_event()),
+            house.stores.sessions.revoke(
+                devices[1].session.id, house.clock.now(), "signed_out", an_event()
+            ),
         )
         await asyncio.to_thread(
             wait_until, lambda: has_changed(three, database, devices), "nothing was changed", 20

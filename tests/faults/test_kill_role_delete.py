@@ -16,7 +16,7 @@ from gatelodge.gate.principal import Principal
 from gatelodge.settings import Settings
 from gatelodge.stores.mongo import MongoDatabase
 from gatelodge.stores.mongo.records import to_document
-from tests.contracts.builders import a_user
+from tests.contracts.builders import a_user, an_event
 from tests.gate.houses import asked, new_device
 from tests.support.mongod import with_database
 from tests.support.server import GATELODGE, environment
@@ -45,7 +45,7 @@ async def test_kill_9_amid_a_deletion(
     await asyncio.to_thread(house.stores.database.migrate)
     async with house.open():
         device = await new_device(house, None, "editor")
-        await house.stores.roles.add(Role("editor", "", (EDIT,)))
+        await house.stores.roles.add(Role("editor", "", (EDIT,)), an_event())
         await fill(house)
         kills = 0
         for _ in range(ROUNDS):
@@ -71,7 +71,7 @@ async def fill(house: House) -> None:
     if isinstance(database, MongoDatabase):  # faster, without their names
         await database.collection("users").insert_many([to_document(user) for user in crowd])
     else:
-        await asyncio.gather(*(house.stores.users.add(user) for user in crowd))
+        await asyncio.gather(*(house.stores.users.add(user, an_event()) for user in crowd))
 
 
 async def killed_amid(house: House, here: dict[str, str], before: int, delay: float) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from gatelodge.accounts.store import Rights, User
 from gatelodge.app import House, build
@@ -19,7 +19,7 @@ from gatelodge.sessions.lookup import principal_of
 from gatelodge.sessions.store import Session, SessionStore
 from gatelodge.settings import Settings
 from gatelodge.tokens.refusals import ExpiredToken, InvalidToken
-from tests.contracts.builders import a_session, a_user
+from tests.contracts.builders import a_session, a_user, an_event
 from tests.support.databases import migrated
 from tests.support.held import Held
 
@@ -42,10 +42,18 @@ class Device:
 
 @contextlib.asynccontextmanager
 async def houses(
-    folder: Path, database: str, clock: Clock | None = None, number: int = 2
+    folder: Path, database: str, clock: Clock | None = None, number: int = 2, **changes: Any
 ) -> AsyncIterator[list[House]]:
-    """Yield houses that serve one database. Each acts like a separate process."""
-    settings = Settings(data_dir=folder, database=database)
+    """Yield houses that serve one database. Each acts like a separate process.
+
+    Args:
+        folder: the data folder.
+        database: the address of the database; empty: SQLite in the folder.
+        clock: tells the time; None: the real time.
+        number: how many houses there are.
+        changes: settings that differ; they are not checked.
+    """
+    settings = Settings(data_dir=folder, database=database).model_copy(update=changes)
     built = [build(settings, clock) for _ in range(number)]
     if not database:
         migrated(settings.data_dir / DATABASE)
@@ -74,7 +82,7 @@ async def new_device(
     now = house.clock.now()
     if user is None:
         user = a_user(f"u{secrets.token_hex(8)}", roles=("user", *roles), created_at=now)
-        await house.stores.users.add(user)
+        await house.stores.users.add(user, an_event())
     session = a_session(
         user_id=user.id,
         epoch=user.epoch,

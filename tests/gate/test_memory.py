@@ -12,6 +12,7 @@ from gatelodge.app import House
 from gatelodge.gate.principal import MAX_TOKENS, Principal
 from gatelodge.gate.view import MAX_DEAD, MAX_SESSIONS
 from gatelodge.tokens.refusals import InvalidToken
+from tests.contracts.builders import an_event
 from tests.gate.houses import Device, asked, houses, new_device
 
 BAD_TOKENS = 50_000
@@ -89,4 +90,6 @@ async def test_no_more_than_a_bounded_number_of_users_and_tokens_is_remembered(
 
 async def sign_out(house: House, device: Device) -> None:
     """End a session."""
-    await house.stores.sessions.revoke(device.session.id, house.clock.now(), "signed_out")
+    await house.stores.sessions.revoke(
+        device.session.id, house.clock.now(), "signed_out", an_event()
+    )

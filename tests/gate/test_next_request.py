@@ -16,6 +16,7 @@ from gatelodge.app import House, build
 from gatelodge.audit import COMMAND
 from gatelodge.settings import Settings
 from gatelodge.stores.mongo.feed import MAX_STALENESS
+from tests.contracts.builders import an_event
 from tests.gate.houses import Device, new_device
 from tests.support.server import Server
 from tests.support.wire import Connection, one_connection_to_each_worker
@@ -65,8 +66,9 @@ async def delete(house: House, _connection: Connection, device: Device) -> None:
 
 async def change_password(house: House, _connection: Connection, device: Device) -> None:
     """Change the password as the service does, on another device."""
-    user = device.user
-    assert await house.stores.users.change_password(user.id, user.password_hash, "$argon2id$new")
+    assert await house.stores.users.change_password(
+        device.user, "$argon2id$new", an_event(), continued=None
+    )
 
 
 async def forbid(house: House, _connection: Connection, _device: Device) -> None:

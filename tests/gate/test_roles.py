@@ -20,7 +20,7 @@ from gatelodge.audit import COMMAND
 from gatelodge.errors import OutcomeUnknown, StoreUnavailable
 from gatelodge.gate.principal import Principal
 from gatelodge.stores.mongo.feed import MAX_STALENESS
-from tests.contracts.builders import a_user
+from tests.contracts.builders import a_user, an_event
 from tests.gate.houses import Device, asked, houses, new_device, reading_through
 from tests.support.held import Held
 from tests.support.people import PASSWORD
@@ -71,7 +71,7 @@ async def permissions_of(house: House, device: Device) -> frozenset[str]:
 async def crowd_of(house: House, size: int, *roles: str) -> list[User]:
     """Return so many new users who hold these roles."""
     crowd = [a_user(roles=roles) for _ in range(size)]
-    await asyncio.gather(*(house.stores.users.add(user) for user in crowd))
+    await asyncio.gather(*(house.stores.users.add(user, an_event()) for user in crowd))
     return crowd
 
 
@@ -159,7 +159,7 @@ async def test_me_says_what_the_gate_says(pair: list[House]) -> None:
         }
         await pair[0].roles.forbid("editor", EDIT, COMMAND)
         assert await me() == {"roles": ["user", "editor"], "permissions": ["account:manage"]}
-        await pair[0].stores.roles.remove("editor")
+        await pair[0].stores.roles.remove("editor", an_event())
         assert await me() == {"roles": ["user"], "permissions": ["account:manage"]}
 
 
@@ -191,7 +191,7 @@ async def test_permissions_that_were_read_before_a_change_are_never_kept(
     if what == "forbid":
         await pair[writer].roles.forbid("editor", EDIT, COMMAND)
     else:
-        await pair[writer].stores.roles.remove("editor")
+        await pair[writer].stores.roles.remove("editor", an_event())
     sessions.let_go.set()
 
     principal = await filling
@@ -290,7 +290,7 @@ async def test_a_deletion_that_dies_on_the_way_gives_nobody_anything_and_is_gone
     assert 0 < left <= 6
 
     # What those who are left may do meanwhile: nothing by it.
-    await pair[0].stores.users.grant(device.user.id, "editor")
+    await pair[0].stores.users.grant(device.user.id, "editor", an_event())
     assert await status_in_time(pair[0], device, VERIFY, 403)
     assert await status_in_time(pair[0], device, "/api/auth/verify?role=editor", 403)
     with pytest.raises(UnknownRole):
@@ -382,7 +382,8 @@ async def test_a_grant_that_lands_when_the_role_is_gone_is_taken_back(pair: list
         await granting
 
     assert await pair[0].stores.users.find(user.id) == user
-    assert await events_of(pair[0], "role.granted") == []
+    assert await events_of(pair[0], "role.granted") == [{"role": "editor"}]
+    assert await events_of(pair[0], "role.withdrawn") == [{"role": "editor"}]
 
 
 async def test_a_user_who_is_made_while_a_role_is_deleted_does_not_hold_it(
@@ -397,22 +398,23 @@ async def test_a_user_who_is_made_while_a_role_is_deleted_does_not_hold_it(
 
     assert made.roles == ("user",)
     assert await pair[0].stores.users.find(made.id) == made
-    assert await events_of(pair[0], "user.created") == [{"roles": "user"}]
+    assert await events_of(pair[0], "user.created") == [{"roles": "user editor"}]
+    assert await events_of(pair[0], "role.withdrawn") == [{"role": "editor"}]
 
 
-async def test_a_role_that_is_granted_while_it_is_deleted_is_put_back_as_it_was(
+async def test_a_role_that_is_granted_while_it_is_deleted_stays_as_it_was(
     pair: list[House],
 ) -> None:
     """With the permission that it got at the last moment."""
     [user] = await crowd_of(pair[0], 1)
-    users = Held(pair[0].stores.users, "list_holders")
+    roles = Held(pair[0].stores.roles, "find")
     deleting = asyncio.create_task(
-        replace(pair[0].roles, users=users).delete("editor", COMMAND)  # type: ignore[arg-type]
+        replace(pair[0].roles, roles=roles).delete("editor", COMMAND)  # type: ignore[arg-type]
     )
-    await users.arrived.wait()  # nobody holds it yet
+    await roles.arrived.wait()  # nobody holds it yet
     assert await pair[1].accounts.grant(user, "editor", COMMAND)
     assert await pair[1].roles.permit("editor", "pages:delete", COMMAND)
-    users.let_go.set()
+    roles.let_go.set()
 
     with pytest.raises(RoleHeld):
         await deleting

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TypeAlias
 
 from gatelodge.errors import Refusal
-from gatelodge.ids import UserId
+from gatelodge.ids import SessionId, UserId
 from gatelodge.sessions.refresh_tokens import RefreshTokens
 from gatelodge.sessions.refusals import ExpiredRefreshToken, InvalidRefreshToken, RefreshTokenReused
 from gatelodge.sessions.store import Session
@@ -28,7 +28,13 @@ class Person:
     id: UserId
     password_hash: str
     epoch: int = 0
+    continued: SessionId | None = None
     disabled: bool = False
+
+    def end_sessions(self) -> None:
+        """All sessions end."""
+        self.epoch += 1
+        self.continued = None
 
 
 @dataclass(eq=False, slots=True)
@@ -85,8 +91,9 @@ class Device:
     def is_live(self, now: datetime) -> bool:
         """Say whether the owner is signed in, without a look at how long the session was idle."""
         person = self.person
-        signed_in = self.ended_why is None and self.epoch == person.epoch and not person.disabled
-        return signed_in and now < self.expires_at
+        if self.ended_why is not None or person.disabled or now >= self.expires_at:
+            return False
+        return self.epoch == person.epoch or self.opened.id == person.continued
 
     def lives(self, now: datetime) -> bool:
         """Say whether the current token can be traded."""

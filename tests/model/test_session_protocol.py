@@ -25,7 +25,8 @@ from gatelodge.sessions.refusals import InvalidRefreshToken, NoSuchSession, Refr
 from gatelodge.sessions.service import SignedIn
 from gatelodge.sessions.store import Session
 from gatelodge.tokens.pair import Delivery
-from tests.contracts.builders import a_user
+from gatelodge.tokens.refusals import InvalidToken
+from tests.contracts.builders import a_user, an_event
 from tests.model.devices import REUSED, SIGNED_OUT, Device, Outcome, Person
 from tests.model.lodge import GRACE, IDLE, Lodge, open_lodge
 
@@ -196,7 +197,6 @@ class RefreshProtocol(RuleBasedStateMachine):
         if device.opened.delivery == "cookie":
             self.devices[name] = self._opened(device.person, signed_in)
         else:
-            device.epoch = device.person.epoch
             assert signed_in.tokens.refresh_token == device.tokens[-1]
             self._keep(name, signed_in.tokens.refresh_token)
 
@@ -259,7 +259,7 @@ class RefreshProtocol(RuleBasedStateMachine):
 
     def _sign_up(self) -> Person:
         user = a_user(created_at=self.now)
-        self.lodge.run(self.lodge.stores.users.add(user))
+        self.lodge.run(self.lodge.stores.users.add(user, an_event()))
         return Person(user.id, user.password_hash or "")
 
     def _sign_in(self, name: str, person: Person, delivery: Delivery) -> None:
@@ -271,7 +271,7 @@ class RefreshProtocol(RuleBasedStateMachine):
     def _opened(self, person: Person, signed_in: SignedIn) -> Device:
         session = signed_in.session
         device = Device(
-            session, person, self.lodge.service.refresh_tokens, person.epoch, used_at=self.now
+            session, person, self.lodge.service.refresh_tokens, session.epoch, used_at=self.now
         )
         assert signed_in.tokens.refresh_token == device.owned
         assert session.id not in {other.opened.id for other in self.opened}
@@ -353,25 +353,28 @@ class RefreshProtocol(RuleBasedStateMachine):
         """Every session of one person ends, also one that was being opened at that moment."""
         user = self._user(person)
         self.lodge.run(self.lodge.service.sign_out_everywhere(person.id, Actor(person.id, ORIGIN)))
-        late = self.lodge.run(self.lodge.service.open(user, BY_PASSWORD, "bearer", ORIGIN))
-        device = self._opened(person, late)
-        person.epoch += 1
-        assert self._present(device, device.owned) is InvalidRefreshToken
+        person.end_sessions()
+        with pytest.raises(InvalidToken):
+            self.lodge.run(self.lodge.service.open(user, BY_PASSWORD, "bearer", ORIGIN))
 
     def _disable(self, person: Person) -> None:
         """An operator disables a user, and all their sessions end."""
-        changed = self.lodge.run(self.lodge.stores.users.disable(person.id, self.now))
+        changed = self.lodge.run(self.lodge.stores.users.disable(person.id, self.now, an_event()))
         assert changed is not person.disabled
-        person.epoch += changed
+        if changed:
+            person.end_sessions()
         person.disabled = True
 
     def _enable(self, person: Person) -> None:
         """An operator enables a user again. Ended sessions stay ended."""
-        assert self.lodge.run(self.lodge.stores.users.enable(person.id))
+        assert self.lodge.run(self.lodge.stores.users.enable(person.id, an_event()))
         person.disabled = False
 
     def _user(self, person: Person) -> User:
-        user = self.lodge.run(self.lodge.stores.users.find(person.id))
+        return self.lodge.run(self._found_user(person))
+
+    async def _found_user(self, person: Person) -> User:
+        user = await self.lodge.stores.users.find(person.id)
         assert user is not None
         return user
 
@@ -391,12 +394,16 @@ class RefreshProtocol(RuleBasedStateMachine):
         return signed_in.tokens.refresh_token
 
     async def _change_password(self, device: Device) -> SignedIn:
-        person, session = device.person, await self._found(device)
-        old, new = person.password_hash, f"$argon2id${person.epoch + 1}"
-        user = await self.lodge.stores.users.change_password(person.id, old, new)
-        assert user is not None
-        person.password_hash, person.epoch = new, user.epoch
-        return await self.lodge.service.continue_as(user, session, ORIGIN)
+        person, user = device.person, await self._found_user(device.person)
+        new = f"$argon2id${person.epoch + 1}"
+        prepared = await self.lodge.service.prepare_to_continue(user, device.opened.id, ORIGIN)
+        changed = await self.lodge.stores.users.change_password(
+            user, new, an_event(), continued=prepared.session.id
+        )
+        assert changed is not None
+        person.end_sessions()
+        person.continued = prepared.session.id
+        return prepared
 
     def _wait_for_grace(self, device: Device, token: str, moment: timedelta | None) -> None:
         """Wait until just before or after the end of the token's grace, or do not wait."""
@@ -436,6 +443,6 @@ class RefreshProtocol(RuleBasedStateMachine):
         """Check that only the current generation can rotate, and none after the end."""
         sessions, last = self.lodge.stores.sessions, len(device.traded_at)
         moved = await asyncio.gather(
-            *(sessions.rotate(device.opened.id, g, self.now) for g in range(last + 1))
+            *(sessions.rotate(device.opened.id, g, lambda: self.now) for g in range(last + 1))
         )
         assert moved == [False] * last + [device.ended_why is None]

@@ -11,6 +11,7 @@ from gatelodge.accounts.service import NewUser
 from gatelodge.app import House
 from gatelodge.audit import COMMAND
 from gatelodge.credentials.refusals import RejectedPassword
+from tests.contracts.builders import an_event
 from tests.support.people import PASSWORD, Person
 
 
@@ -65,7 +66,7 @@ async def test_the_roles_of_every_installation_come_back_when_the_database_was_e
 ) -> None:
     """Under a server that runs; roles that an operator made are gone for good."""
     for role in ("user", "moderator", "admin"):
-        await house.stores.roles.remove(role)
+        await house.stores.roles.remove(role, an_event())
     await house.accounts.sign_up(NewUser("ann", "ann@example.com", PASSWORD), COMMAND.origin)
     with pytest.raises(UnknownRole):
         await house.accounts.create(

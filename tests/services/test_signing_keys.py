@@ -19,6 +19,7 @@ from gatelodge.tokens.jwk import InvalidKey, public_jwk, read_jwk
 from gatelodge.tokens.keys import LEEWAY, PUBLISH_LEAD, SIGNING_KEY_LIFE, SigningKeys
 from gatelodge.tokens.refusals import NoSuchKey
 from gatelodge.tokens.store import SigningKey, SigningKeyStore
+from tests.contracts.builders import an_event
 from tests.support.clock import NOON, FakeClock
 from tests.support.databases import migrated
 from tests.support.held import Held
@@ -473,7 +474,7 @@ async def test_who_can_write_to_the_database_cannot_have_their_own_key_trusted(
     await process().ensure()
     (genuine,) = await store.list_keys()
 
-    await store.add(replace(genuine, number=2, kid="key_swapped"))
+    await store.add(replace(genuine, number=2, kid="key_swapped"), an_event())
 
     with pytest.raises(ConfigurationError):
         await process().ensure()
@@ -484,7 +485,7 @@ async def test_a_public_key_that_is_not_its_private_keys_is_refused(
 ) -> None:
     keys = process()
     forged = replace(keys._make(1, NOON), public_key=bytes(32))
-    await store.add(forged)
+    await store.add(forged, an_event())
 
     with pytest.raises(ConfigurationError, match="tampered"):
         await keys.ensure()

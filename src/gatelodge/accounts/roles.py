@@ -17,8 +17,8 @@ from gatelodge.accounts.refusals import (
     RoleNameTaken,
 )
 from gatelodge.accounts.store import Role, RoleStore, UserStore
-from gatelodge.audit import Actor, AuditLog
-from gatelodge.errors import AlreadyExists, OutcomeUnknown, StoreUnavailable
+from gatelodge.audit import NOTHING, Actor, AuditLog
+from gatelodge.errors import AlreadyExists, StillHeld, after_a_change
 
 USER = "user"
 MODERATOR = "moderator"
@@ -116,11 +116,12 @@ class RoleService:
                 "A role of this name was deleted, and somebody still holds the name. "
                 "Delete the role once more, with --take-from-all."
             )
+        event = self.audit.event("role.created", by, target=name, detail=_permissions_of(role))
         try:
-            await self.roles.add(role)
+            await self.roles.add(role, event)
         except AlreadyExists as taken:
             raise RoleNameTaken(field="name") from taken
-        await self.audit.record("role.created", by, target=name, detail=_permissions_of(role))
+        self.audit.log(event)
         return role
 
     async def describe(self, name: str, description: str, by: Actor) -> bool:
@@ -131,13 +132,12 @@ class RoleService:
             NoSuchRole: there is no role of this name.
         """
         _check_description(description)
-        role = await self.get(name)
-        if role.description == description:
-            return False
-        if not await self.roles.describe(name, description):
-            raise NoSuchRole  # it was deleted meanwhile
-        await self.audit.record("role.described", by, target=name)
-        return True
+        event = self.audit.event("role.described", by, target=name)
+        change = self.roles.describe(_possible(name), description, event)
+        if await self.audit.logged(event, change):
+            return True
+        await self.get(name)
+        return False
 
     async def permit(self, name: str, permission: str, by: Actor) -> bool:
         """Give a permission to a role. True if the role did not have it before.
@@ -148,9 +148,10 @@ class RoleService:
             RoleFull: the role has the maximum number of permissions.
         """
         check_permission(permission)
-        if await self.roles.permit(_possible(name), permission, limit=MAX_PERMISSIONS):
-            detail = {"permission": permission}
-            await self.audit.record("role.permitted", by, target=name, detail=detail)
+        detail = {"permission": permission}
+        event = self.audit.event("role.permitted", by, target=name, detail=detail)
+        change = self.roles.permit(_possible(name), permission, event, limit=MAX_PERMISSIONS)
+        if await self.audit.logged(event, change):
             return True
         role = await self.get(name)
         if permission not in role.permissions and len(role.permissions) >= MAX_PERMISSIONS:
@@ -168,17 +169,16 @@ class RoleService:
         check_permission(permission)
         if name == ADMIN and permission in ADMINISTERS:
             raise AdminNeedsPermission
-        if not await self.roles.forbid(_possible(name), permission):
-            await self.get(name)
-            return False
         detail = {"permission": permission}
-        await self.audit.record("role.forbidden", by, target=name, detail=detail)
-        return True
+        event = self.audit.event("role.forbidden", by, target=name, detail=detail)
+        change = self.roles.forbid(_possible(name), permission, event)
+        if await self.audit.logged(event, change):
+            return True
+        await self.get(name)
+        return False
 
     async def delete(self, name: str, by: Actor) -> None:
         """Delete a role that nobody holds.
-
-        If somebody is granted the role at the same moment, the role is put back as it was.
 
         Raises:
             BuiltInRole: every installation has this role.
@@ -186,18 +186,15 @@ class RoleService:
             RoleHeld: somebody holds the role.
         """
         _refuse_built_in(name)
-        if await self._is_held(_possible(name)):
-            raise RoleHeld
-        role = await self.roles.remove(name)
-        if role is None:
-            raise NoSuchRole
         try:
-            if await self._is_held(name):
-                await self._put_back(role)
-                raise RoleHeld
-        except StoreUnavailable as error:  # its message says that nothing was changed
-            raise OutcomeUnknown(retry_after=error.retry_after) from error
-        await self.audit.record("role.deleted", by, target=name, detail=_permissions_of(role))
+            role = await self._remove(_possible(name), by, unless_held=True)
+        except StillHeld as held:
+            raise RoleHeld from held
+        if role is not None:
+            return
+        if await self._is_held(name):
+            raise RoleHeld
+        raise NoSuchRole
 
     async def delete_and_take(
         self, name: str, by: Actor, watch: Callable[[int], None] = _nobody_watches
@@ -219,16 +216,14 @@ class RoleService:
             OutcomeUnknown: the role is deleted; some users may still hold its name.
         """
         _refuse_built_in(name)
-        role = await self.roles.remove(_possible(name))
-        if role is not None:
-            await self.audit.record("role.deleted", by, target=name, detail=_permissions_of(role))
-        try:
+        role = await self._remove(_possible(name), by, unless_held=False)
+        with after_a_change():
             taken = await self._take_from_all(name, watch)
-        except StoreUnavailable as error:  # its message says that nothing was changed
-            raise OutcomeUnknown(retry_after=error.retry_after) from error
         if taken:
             detail = {"users": str(taken)}
-            await self.audit.record("role.taken_from_all", by, target=name, detail=detail)
+            await self.audit.record(
+                self.audit.event("role.taken_from_all", by, target=name, detail=detail)
+            )
         elif role is None:
             raise NoSuchRole
         return taken
@@ -242,11 +237,12 @@ class RoleService:
             watch(taken)
         return taken
 
-    async def _put_back(self, role: Role) -> None:
-        try:
-            await self.roles.add(role)
-        except AlreadyExists:
-            return  # somebody made a new role of this name meanwhile
+    async def _remove(self, name: str, by: Actor, *, unless_held: bool) -> Role | None:
+        role = await self.roles.find(name)
+        detail = _permissions_of(role) if role is not None else NOTHING
+        event = self.audit.event("role.deleted", by, target=name, detail=detail)
+        change = self.roles.remove(name, event, unless_held=unless_held)
+        return await self.audit.logged(event, change)
 
     async def _is_held(self, name: str) -> bool:
         return bool(await self.users.list_holders(name, limit=1))

@@ -1,6 +1,7 @@
 """Sign-up, and what operators do with accounts."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -15,12 +16,12 @@ from gatelodge.accounts.refusals import (
 )
 from gatelodge.accounts.roles import ADMIN, BUILT_IN, SEEDED_ROLES, USER
 from gatelodge.accounts.store import RoleStore, User, UserStore
-from gatelodge.audit import Actor, AuditLog, Origin, nobody_known
+from gatelodge.audit import SERVER, Actor, AuditLog, Event, Origin, nobody_known
 from gatelodge.clock import Clock
 from gatelodge.credentials.attempts import AttemptGuard
 from gatelodge.credentials.refusals import WrongPassword
 from gatelodge.credentials.service import Passwords
-from gatelodge.errors import AlreadyExists, OutcomeUnknown, Refusal, StoreUnavailable
+from gatelodge.errors import AlreadyExists, LastHolder, Refusal, after_a_change
 from gatelodge.ids import USER_PREFIX, SessionId, UserId, new_id
 
 SENT_TWICE_WITHIN = timedelta(minutes=2)
@@ -115,16 +116,16 @@ class AccountService:
             UsernameTaken, EmailTaken: another user got the name meanwhile.
         """
         await self.attempts.forgive(user.username_key)  # failures from before this user
+        detail = {"roles": " ".join(user.roles)}
+        made = self.audit.event(event, by, target=user.id, detail=detail)
         try:
-            await self.users.add(user)
+            await self.users.add(user, made)
         except AlreadyExists as taken:
             kind = UsernameTaken if taken.field == "username" else EmailTaken
             raise kind(field=taken.field) from taken
+        self.audit.log(made)
         deleted = await self._take_deleted(user.id, user.roles)
-        user = replace(user, roles=tuple(role for role in user.roles if role not in deleted))
-        detail = {"roles": " ".join(user.roles)}
-        await self.audit.record(event, by, target=user.id, detail=detail)
-        return user
+        return replace(user, roles=tuple(role for role in user.roles if role not in deleted))
 
     async def get_by_username(self, username: str) -> User:
         """Return the user with this username; upper and lower case make no difference.
@@ -148,10 +149,10 @@ class AccountService:
             UnknownRole: there is no such role.
         """
         await self._refuse_unknown([role])
-        changed = await self.users.grant(user.id, role)
+        event = self._change_of(user, "role.granted", by, role=role)
+        changed = await self.audit.logged(event, self.users.grant(user.id, role, event))
         if changed and await self._take_deleted(user.id, [role]):
             raise _unknown(role)
-        await self._record_change(changed, "role.granted", user, by, role=role)
         return changed
 
     async def withdraw(self, user: User, role: str, by: Actor) -> bool:
@@ -163,10 +164,11 @@ class AccountService:
         """
         if role not in user.roles:
             await self._refuse_unknown([role])
-        await self._refuse_last_admin(user, affects=role == ADMIN)
-        changed = await self._withdraw(user, role)
-        await self._record_change(changed, "role.withdrawn", user, by, role=role)
-        return changed
+        event = self._change_of(user, "role.withdrawn", by, role=role)
+        needed = ADMIN if role == ADMIN else None
+        change = self.users.withdraw(user.id, role, event, unless_last=needed)
+        with _last_admin_stays():
+            return await self.audit.logged(event, change)
 
     async def disable(self, user: User, by: Actor) -> bool:
         """Disable a user, from the next request on. True if the user was enabled before.
@@ -174,30 +176,29 @@ class AccountService:
         Raises:
             LastAdmin: the user holds `admin`, and no other enabled user does.
         """
-        await self._refuse_last_admin(user, affects=True)
-        changed = await self.users.disable(user.id, self.clock.now())
-        if changed and ADMIN in user.roles and not await self.users.anyone_holds(ADMIN):
-            await self.users.enable(user.id)  # another one was disabled at the same moment
-            raise LastAdmin
-        await self._record_change(changed, "user.disabled", user, by)
-        return changed
+        event = self._change_of(user, "user.disabled", by)
+        change = self.users.disable(user.id, self.clock.now(), event, unless_last=ADMIN)
+        with _last_admin_stays():
+            return await self.audit.logged(event, change)
 
     async def enable(self, user: User, by: Actor) -> bool:
         """Enable a user again. True if the user was disabled before."""
-        changed = await self.users.enable(user.id)
-        await self._record_change(changed, "user.enabled", user, by)
-        return changed
+        event = self._change_of(user, "user.enabled", by)
+        return await self.audit.logged(event, self.users.enable(user.id, event))
 
     async def delete(self, user: User, by: Actor) -> bool:
-        """Delete a user; both names are free again. False if the user was deleted already.
+        """Delete a user and their sessions; both names are free again.
+
+        False if the user was deleted already.
 
         Raises:
             LastAdmin: the user holds `admin`, and no other enabled user does.
         """
-        await self._step_down(user)
-        changed = await self.users.remove(user.id)
-        await self._record_change(changed, "user.deleted", user, by)
-        return changed
+        event = self._change_of(user, "user.deleted", by)
+        with _last_admin_stays():
+            return await self.audit.logged(
+                event, self.users.remove(user.id, event, unless_last=ADMIN)
+            )
 
     async def delete_own(
         self, user: User, session_id: SessionId, password: str, origin: Origin
@@ -221,9 +222,7 @@ class AccountService:
         if not await self.passwords.verify(user.password_hash, password, counted):
             self.audit.note("user.delete_refused", by, outcome="failure")
             raise WrongPassword(field="password")
-        await self._step_down(user)
-        if await self.users.remove(user.id):
-            await self.audit.record("user.deleted", by, target=user.id)
+        await self.delete(user, by)
 
     async def has_admin(self) -> bool:
         """Return whether an enabled user holds the role `admin`."""
@@ -317,43 +316,26 @@ class AccountService:
         deletable = set(granted) - BUILT_IN
         if not deletable:
             return deletable
-        try:
+        with after_a_change():
             deleted = deletable - {role.name for role in await self.roles.list_roles()}
-            for role in deleted:
-                await self.users.withdraw(user_id, role)
-        except StoreUnavailable as error:  # its message says that nothing was changed
-            raise OutcomeUnknown(retry_after=error.retry_after) from error
+            for role in sorted(deleted):
+                detail = {"role": role}
+                event = self.audit.event("role.withdrawn", SERVER, target=user_id, detail=detail)
+                await self.audit.logged(event, self.users.withdraw(user_id, role, event))
         return deleted
 
-    async def _refuse_last_admin(self, user: User, *, affects: bool) -> None:
-        if not affects or ADMIN not in user.roles or user.disabled_at is not None:
-            return
-        if not await self.users.anyone_holds(ADMIN, besides=user.id):
-            raise LastAdmin
+    def _change_of(self, user: User, name: str, by: Actor, *, role: str = "") -> Event:
+        detail = {"role": role} if role else {}
+        return self.audit.event(name, by, target=user.id, detail=detail)
 
-    async def _step_down(self, user: User) -> None:
-        """Take the role `admin` from a user who is about to be deleted.
 
-        If the last two administrators are deleted at the same moment, one of them must stay. A role
-        can be given back when that turns out; a deleted user cannot.
-        """
-        await self._refuse_last_admin(user, affects=True)
-        if ADMIN in user.roles and user.disabled_at is None:
-            await self._withdraw(user, ADMIN)
-
-    async def _withdraw(self, user: User, role: str) -> bool:
-        changed = await self.users.withdraw(user.id, role)
-        if changed and role == ADMIN and not await self.users.anyone_holds(ADMIN):
-            await self.users.grant(user.id, role)  # another one lost it at the same moment
-            raise LastAdmin
-        return changed
-
-    async def _record_change(
-        self, changed: bool, event: str, user: User, by: Actor, *, role: str = ""
-    ) -> None:
-        if changed:
-            detail = {"role": role} if role else {}
-            await self.audit.record(event, by, target=user.id, detail=detail)
+@contextmanager
+def _last_admin_stays() -> Iterator[None]:
+    """Turn `LastHolder` of a store into the refusal."""
+    try:
+        yield
+    except LastHolder as error:
+        raise LastAdmin from error
 
 
 def _unknown(role: str) -> UnknownRole:

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol, Self
 
-from gatelodge.ids import UserId
+from gatelodge.audit import Event
+from gatelodge.ids import SessionId, UserId
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,7 @@ class User:
             password.
         roles: names of roles, each once, in the order they were granted.
         epoch: a number that rises to end every session opened so far.
+        continued: the one session that went on when the epoch last rose, or None.
         created_at: when the user was created.
         name: the user's name for display, as typed; at most 100 characters, may be empty.
         language: the tag of the language that the user chose (BCP 47), or None.
@@ -41,6 +43,7 @@ class User:
     roles: tuple[str, ...]
     created_at: datetime
     epoch: int = 0
+    continued: SessionId | None = None
     name: str = ""
     language: str | None = None
     email_verified_at: datetime | None = None
@@ -93,9 +96,17 @@ class Rights:
 
 
 class UserStore(Protocol):
-    """The stored users. Every method is atomic; changes are durable when it returns."""
+    """The stored users. Every method is atomic; changes are durable when it returns.
 
-    async def add(self, user: User) -> None:
+    A method that takes an event stores it with its change: both, or neither. If nothing is changed,
+    no event is stored.
+
+    Some methods take `unless_last`, the name of a role that somebody must hold. They raise
+    `LastHolder` and change nothing if the user is the last enabled one who holds the role. Of
+    several callers at the same moment, as many are refused as needed for one holder to stay.
+    """
+
+    async def add(self, user: User, event: Event) -> None:
         """Store a new user.
 
         Of several callers with the same username key or e-mail key, exactly one succeeds.
@@ -123,35 +134,50 @@ class UserStore(Protocol):
         True if the stored hash was `old`; otherwise nothing changes.
         """
 
-    async def change_password(self, user_id: UserId, old: str | None, new: str) -> User | None:
+    async def change_password(
+        self, user: User, new: str, event: Event, *, continued: SessionId | None
+    ) -> User | None:
         """Replace the password hash with that of a new password, and raise the epoch.
 
-        Return the changed user, or None if the stored hash was not `old`: then nothing changes.
+        Return the changed user. None if the hash or the epoch is not as in `user` any more, or if
+        the user is disabled or deleted: then nothing changes.
+
+        Args:
+            user: the user as read before.
+            new: the new hash.
+            event: stored with the change.
+            continued: the session that signs the user in after the change too; None: all end.
         """
 
-    async def grant(self, user_id: UserId, role: str) -> bool:
+    async def grant(self, user_id: UserId, role: str, event: Event) -> bool:
         """Grant a role. True if the user exists and did not hold it before."""
 
-    async def withdraw(self, user_id: UserId, role: str) -> bool:
+    async def withdraw(
+        self, user_id: UserId, role: str, event: Event, *, unless_last: str | None = None
+    ) -> bool:
         """Take a role from the user. True if the user held it before."""
 
-    async def disable(self, user_id: UserId, at: datetime) -> bool:
+    async def disable(
+        self, user_id: UserId, at: datetime, event: Event, *, unless_last: str | None = None
+    ) -> bool:
         """Disable the user, and raise the epoch. True if the user was enabled before."""
 
-    async def enable(self, user_id: UserId) -> bool:
+    async def enable(self, user_id: UserId, event: Event) -> bool:
         """Enable the user, and delete the reason. True if the user was disabled before."""
 
-    async def raise_epoch(self, user_id: UserId) -> bool:
+    async def raise_epoch(self, user_id: UserId, event: Event) -> bool:
         """Raise the epoch, which ends every session opened so far. True if the user exists."""
 
-    async def record_sign_in(self, user_id: UserId, at: datetime) -> None:
-        """Store when the user last signed in."""
+    async def remove(
+        self, user_id: UserId, event: Event, *, unless_last: str | None = None
+    ) -> bool:
+        """Delete the user and all their sessions; both names are free again.
 
-    async def remove(self, user_id: UserId) -> bool:
-        """Delete the user; both names are free again. True if the user existed."""
+        True if the user existed.
+        """
 
-    async def anyone_holds(self, role: str, *, besides: UserId | None = None) -> bool:
-        """Return whether an enabled user, other than `besides`, holds the role."""
+    async def anyone_holds(self, role: str) -> bool:
+        """Return whether an enabled user holds the role."""
 
     async def list_holders(self, role: str, *, limit: int) -> list[UserId]:
         """Return up to `limit` users who hold the role, in no order. Disabled users count too."""
@@ -164,7 +190,10 @@ class UserStore(Protocol):
 
 
 class RoleStore(Protocol):
-    """The stored roles. Every method is atomic; changes are durable when it returns."""
+    """The stored roles. Every method is atomic; changes are durable when it returns.
+
+    A method that takes an event stores it with its change: both, or neither.
+    """
 
     async def ensure(self, roles: Collection[Role]) -> None:
         """Store those of these roles whose names do not exist yet.
@@ -172,7 +201,7 @@ class RoleStore(Protocol):
         Several callers may do this at the same time.
         """
 
-    async def add(self, role: Role) -> None:
+    async def add(self, role: Role, event: Event) -> None:
         """Store a new role.
 
         Raises:
@@ -186,21 +215,30 @@ class RoleStore(Protocol):
     async def list_roles(self) -> list[Role]:
         """Return every role, in order of name."""
 
-    async def describe(self, name: str, description: str) -> bool:
-        """Replace the description. True if the role exists."""
+    async def describe(self, name: str, description: str, event: Event) -> bool:
+        """Replace the description. True if the role exists, and had another one before."""
 
-    async def permit(self, name: str, permission: str, *, limit: int) -> bool:
+    async def permit(self, name: str, permission: str, event: Event, *, limit: int) -> bool:
         """Add a permission to a role, after those that it has.
 
         True if the role exists, did not have the permission, and had fewer than `limit`
         permissions. Of many changes of one role at the same time, none is lost.
         """
 
-    async def forbid(self, name: str, permission: str) -> bool:
+    async def forbid(self, name: str, permission: str, event: Event) -> bool:
         """Take a permission from a role. True if the role exists and had it."""
 
-    async def remove(self, name: str) -> Role | None:
+    async def remove(self, name: str, event: Event, *, unless_held: bool = False) -> Role | None:
         """Delete a role and return it as it was, or None if there is none of this name.
 
         Of many callers, exactly one gets the role. Users keep the name of the role.
+
+        Args:
+            name: the name of the role.
+            event: stored with the change.
+            unless_held: whether the role stays if anybody holds it, disabled users too.
+
+        Raises:
+            StillHeld: somebody holds the role; nothing was changed. Somebody who is granted the
+                role while it is deleted may hold its name all the same.
         """

@@ -1,6 +1,6 @@
 """Open, refresh and end sessions."""
 
-import asyncio
+import contextlib
 import secrets
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -10,6 +10,7 @@ from gatelodge.accounts.store import User, UserStore
 from gatelodge.audit import Actor, AuditLog, Origin
 from gatelodge.clock import Clock
 from gatelodge.credentials.methods import Methods, factors_of
+from gatelodge.errors import OutcomeUnknown, StoreUnavailable, after_a_change
 from gatelodge.ids import SESSION_PREFIX, SessionId, UserId, new_id
 from gatelodge.sessions.refresh_tokens import RefreshTokens
 from gatelodge.sessions.refusals import (
@@ -18,7 +19,7 @@ from gatelodge.sessions.refusals import (
     NoSuchSession,
     RefreshTokenReused,
 )
-from gatelodge.sessions.store import Session, SessionStore
+from gatelodge.sessions.store import NO_EPOCH, Session, SessionStore
 from gatelodge.tokens.access import AccessTokens
 from gatelodge.tokens.pair import Delivery, TokenPair
 from gatelodge.tokens.refusals import InvalidToken
@@ -88,13 +89,28 @@ class SessionService:
             origin: where the request came from.
             authenticated_at: when the user proved it; None: now.
             former: a refresh token of the session that the new one replaces (ASVS 7.2.4), or None.
-        """
-        session = await self._add(user, methods, delivery, origin, authenticated_at)
-        if former and (ended := await self.find_by_refresh_token(former, origin)):
-            await self.sign_out(ended.id, Actor(ended.user_id, origin))
-        return self._signed_in(user, session)
 
-    async def _add(
+        Raises:
+            InvalidToken: the user was disabled or deleted, or all sessions of the user were ended,
+                since the user was read.
+            StoreUnavailable: nothing was changed.
+        """
+        session = self._new(user, methods, delivery, origin, authenticated_at)
+        opened = self._signed_in(user, session)
+        event = self.audit.event(
+            "session.opened",
+            Actor(user.id, origin),
+            target=session.id,
+            detail={"factor": " ".join(factors_of(methods))},
+        )
+        if not await self.audit.logged(event, self.sessions.open(session, event)):
+            raise InvalidToken
+        with after_a_change():
+            if former and (ended := await self.find_by_refresh_token(former, origin)):
+                await self.sign_out(ended.id, Actor(ended.user_id, origin))
+        return opened
+
+    def _new(
         self,
         user: User,
         methods: Methods,
@@ -102,8 +118,9 @@ class SessionService:
         origin: Origin,
         authenticated_at: datetime | None,
     ) -> Session:
+        """Return a new session; nothing is stored."""
         now = self.clock.now()
-        session = Session(
+        return Session(
             id=SessionId(new_id(SESSION_PREFIX, now)),
             user_id=user.id,
             epoch=user.epoch,
@@ -117,17 +134,6 @@ class SessionService:
             user_agent=origin.user_agent,
             address=origin.address,
         )
-        await asyncio.gather(
-            self.sessions.add(session),
-            self.users.record_sign_in(user.id, now),
-            self.audit.record(
-                "session.opened",
-                Actor(user.id, origin),
-                target=session.id,
-                detail={"factor": " ".join(factors_of(methods))},
-            ),
-        )
-        return session
 
     async def refresh(self, presented: str, origin: Origin) -> SignedIn:
         """Trade a refresh token for a new pair.
@@ -146,11 +152,12 @@ class SessionService:
             RefreshTokenReused: an older token came back; the session is revoked.
         """
         user, session, generation = await self._presented(presented)
+        access_token = self._access_token(user, session)  # before anything is changed
         current = await self._rotate(session) if generation == session.generation else None
         if current is None:
             current = await self._successor(session, generation, origin)
         self._note_refresh(user, session, origin)
-        return self._signed_in(user, current)
+        return self._with_tokens(user, current, access_token)
 
     async def renew_access(self, presented: str, origin: Origin) -> SignedIn:
         """Issue a new access token, and return the presented refresh token with it.
@@ -163,10 +170,11 @@ class SessionService:
             ExpiredRefreshToken: the session has expired.
         """
         user, session, generation = await self._presented(presented)
+        renewed = self._signed_in(user, replace(session, generation=generation))
         if not await self.sessions.touch(session.id, self.clock.now()):
             raise InvalidRefreshToken
         self._note_refresh(user, session, origin)
-        return self._signed_in(user, replace(session, generation=generation))
+        return renewed
 
     async def list_own(self, user: User, *, before: SessionId | None, limit: int) -> list[Session]:
         """Return up to `limit` sessions that sign in the user, the newest first.
@@ -198,15 +206,14 @@ class SessionService:
 
     async def sign_out(self, session_id: SessionId, by: Actor) -> None:
         """End a session. Nothing happens if it has ended already."""
-        if await self.sessions.revoke(session_id, self.clock.now(), "signed_out"):
-            await self.audit.record("session.ended", by, target=session_id)
+        event = self.audit.event("session.ended", by, target=session_id)
+        change = self.sessions.revoke(session_id, self.clock.now(), "signed_out", event)
+        await self.audit.logged(event, change)
 
     async def sign_out_everywhere(self, user_id: UserId, by: Actor) -> bool:
         """End every session of a user. True if the user exists."""
-        changed = await self.users.raise_epoch(user_id)
-        if changed:
-            await self.audit.record("session.ended_everywhere", by, target=user_id)
-        return changed
+        event = self.audit.event("session.ended_everywhere", by, target=user_id)
+        return await self.audit.logged(event, self.users.raise_epoch(user_id, event))
 
     async def find_by_refresh_token(self, presented: str, origin: Origin) -> Session | None:
         """Return the live session of a refresh token, or None if `refresh` would refuse it.
@@ -221,30 +228,48 @@ class SessionService:
         except (InvalidRefreshToken, ExpiredRefreshToken, RefreshTokenReused):
             return None
 
-    async def continue_as(self, user: User, session: Session, origin: Origin) -> SignedIn:
-        """Keep the user signed in here after a change that ended all sessions of the user.
+    async def prepare_to_continue(
+        self, user: User, session_id: SessionId, origin: Origin
+    ) -> SignedIn:
+        """Return who will be signed in after a change that ends all other sessions of the user.
 
-        With cookies, a new session replaces the old one, which has ended (ASVS 7.2.4). With bearer
-        tokens, the session itself goes on, because the client may ignore new tokens in the answer.
-        In both cases `authenticated_at` and `methods` stay as they were.
+        The change names the returned session as the user's `continued`. So one write makes the
+        change, ends the other sessions and keeps this one.
+
+        With cookies, a new session replaces the old one, which ends with the others (ASVS 7.2.4).
+        Until the change it is not live. With bearer tokens, the session itself goes on, because the
+        client may ignore new tokens in the answer. In both cases `authenticated_at` and `methods`
+        stay as they were.
 
         Args:
-            user: the user after the change.
-            session: the session of the request.
+            user: the user before the change.
+            session_id: the session of the request.
             origin: where the request came from.
 
         Raises:
             InvalidToken: the session was ended meanwhile.
         """
-        if session.delivery == "cookie":
-            return await self.open(
-                user, session.methods, "cookie", origin, authenticated_at=session.authenticated_at
-            )
-        await self.sessions.adopt(session.id, user.epoch)
-        current = await self.sessions.find(session.id)  # it may have been rotated meanwhile
-        if current is None or current.revoked_at is not None:
+        session = await self.sessions.find(session_id)  # it may have been rotated meanwhile
+        if session is None or not session.is_live(user, self.clock.now()):
             raise InvalidToken
-        return self._signed_in(user, current)
+        if session.delivery == "bearer":
+            return self._signed_in(user, session)
+        following = replace(
+            self._new(user, session.methods, "cookie", origin, session.authenticated_at),
+            epoch=NO_EPOCH,
+        )
+        prepared = self._signed_in(user, following)
+        await self.sessions.add(following)
+        return prepared
+
+    async def discard(self, prepared: SignedIn) -> None:
+        """Delete the new session of `prepare_to_continue`, because the change was not made.
+
+        If this fails, the session stays stored until it expires, but it is never live.
+        """
+        if prepared.session.epoch == NO_EPOCH:
+            with contextlib.suppress(StoreUnavailable, OutcomeUnknown):
+                await self.sessions.discard(prepared.session.id)
 
     async def sweep(self) -> int:
         """Delete the sessions that ended more than a day ago; return how many."""
@@ -268,11 +293,13 @@ class SessionService:
         return user, session, claim.generation
 
     async def _rotate(self, session: Session) -> Session | None:
-        """Move the session to the next generation, or return None if another caller did."""
-        now = self.clock.now()
-        if not await self.sessions.rotate(session.id, session.generation, now):
+        """Move the session to the next generation, or return None if another caller did.
+
+        The returned session has the new generation; its times are those from before.
+        """
+        if not await self.sessions.rotate(session.id, session.generation, self.clock.now):
             return None
-        return replace(session, generation=session.generation + 1, rotated_at=now, last_used_at=now)
+        return replace(session, generation=session.generation + 1)
 
     async def _successor(self, session: Session, generation: int, origin: Origin) -> Session:
         """Return the current session for a refresh token that was traded already.
@@ -301,13 +328,15 @@ class SessionService:
         return -max(skew, _SAME_CLOCK) <= age < self.limits.grace + skew
 
     async def _end_for_reuse(self, session: Session, origin: Origin) -> NoReturn:
-        if await self.sessions.revoke(session.id, self.clock.now(), "refresh_token_reused"):
-            await self.audit.record(
-                "refresh_token.reused",
-                Actor(session.user_id, origin),
-                target=session.id,
-                outcome="refused",
-            )
+        event = self.audit.event(
+            "refresh_token.reused",
+            Actor(session.user_id, origin),
+            target=session.id,
+            outcome="refused",
+        )
+        why = "refresh_token_reused"
+        change = self.sessions.revoke(session.id, self.clock.now(), why, event)
+        await self.audit.logged(event, change)
         raise RefreshTokenReused
 
     def _note_refresh(self, user: User, session: Session, origin: Origin) -> None:
@@ -316,9 +345,17 @@ class SessionService:
         )
 
     def _signed_in(self, user: User, session: Session) -> SignedIn:
-        access_token = self.access_tokens.issue(
-            subject=user.id, session_id=session.id, roles=user.roles
-        )
+        """Issue the tokens of a session; nothing is stored.
+
+        Raises:
+            StoreUnavailable: the signing keys could not be read yet.
+        """
+        return self._with_tokens(user, session, self._access_token(user, session))
+
+    def _access_token(self, user: User, session: Session) -> str:
+        return self.access_tokens.issue(subject=user.id, session_id=session.id, roles=user.roles)
+
+    def _with_tokens(self, user: User, session: Session, access_token: str) -> SignedIn:
         refresh_token = self.refresh_tokens.write(session, session.generation)
         pair = TokenPair(access_token, refresh_token, session.delivery, session.expires_at)
         return SignedIn(user, session, pair)

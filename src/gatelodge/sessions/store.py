@@ -1,13 +1,18 @@
 """The record of a session, and the port that stores it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
 from gatelodge.accounts.store import Rights, User
+from gatelodge.audit import Event
 from gatelodge.credentials.methods import Methods
 from gatelodge.ids import SessionId, UserId
 from gatelodge.tokens.pair import Delivery
+
+NO_EPOCH = -1
+"""The epoch of a session that is live only while its user's `continued` names it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +22,9 @@ class Session:
     Attributes:
         id: the id of the session, partly random; the `sid` of access tokens.
         user_id: the user who is signed in.
-        epoch: the user's epoch when the session was opened; it is live while both are equal.
+        epoch: the user's epoch when the session was opened; it is live while both are equal, or
+            while the user's `continued` names it. `NO_EPOCH` in a session that only `continued`
+            makes live.
         created_at: when the user signed in.
         last_used_at: when it was opened or last refreshed.
         expires_at: when it ends at the latest; a refresh does not move this.
@@ -57,17 +64,27 @@ class Session:
         return (
             self.user_id == user.id
             and self.revoked_at is None
-            and self.epoch == user.epoch
+            and (self.epoch == user.epoch or user.continued == self.id)
             and user.disabled_at is None
             and now < self.expires_at
         )
 
 
 class SessionStore(Protocol):
-    """The stored sessions. Every method is atomic; changes are durable when it returns."""
+    """The stored sessions. Every method is atomic; changes are durable when it returns.
+
+    A method that takes an event stores it with its change: both, or neither.
+    """
+
+    async def open(self, session: Session, event: Event) -> bool:
+        """Store a new session, and when its user last signed in.
+
+        True if the user exists, is enabled, and has the epoch of the session. Otherwise the session
+        is not stored.
+        """
 
     async def add(self, session: Session) -> None:
-        """Store a new session."""
+        """Store a session without an event: one that is not live yet, with the epoch `NO_EPOCH`."""
 
     async def find(self, session_id: SessionId) -> Session | None:
         """Return the session, live or not, or None if there is none of this id."""
@@ -85,21 +102,29 @@ class SessionStore(Protocol):
         permissions. So nobody has a permission that a role got after it was taken from them.
         """
 
-    async def rotate(self, session_id: SessionId, generation: int, at: datetime) -> bool:
-        """Move the session from `generation` to the next, and mark it used and rotated at `at`.
+    async def rotate(
+        self, session_id: SessionId, generation: int, now: Callable[[], datetime]
+    ) -> bool:
+        """Move the session from `generation` to the next, and mark it used and rotated.
 
         True for exactly one caller, however many arrive together, and never
         once the session is revoked.
+
+        Args:
+            session_id: the session.
+            generation: the generation that it must have.
+            now: tells the time. It is called when the change is written, so that the wait for the
+                database does not count as time since the rotation.
         """
 
-    async def revoke(self, session_id: SessionId, at: datetime, why: str) -> bool:
+    async def revoke(self, session_id: SessionId, at: datetime, why: str, event: Event) -> bool:
         """Revoke the session. Of several callers, exactly one gets True; its reason is stored."""
 
     async def touch(self, session_id: SessionId, at: datetime) -> bool:
         """Mark the session used at `at` without rotating it. True unless it is revoked or gone."""
 
-    async def adopt(self, session_id: SessionId, epoch: int) -> bool:
-        """Give the session a new epoch of its user. True unless it is revoked or gone."""
+    async def discard(self, session_id: SessionId) -> None:
+        """Delete a prepared session that was not needed."""
 
     async def list_live(
         self,
@@ -113,7 +138,7 @@ class SessionStore(Protocol):
         """Return up to `limit` sessions that sign in the user at `at`, the newest first.
 
         Args:
-            user: the user; only sessions with this user's epoch are returned.
+            user: the user, with the epoch and the continued session that make sessions live.
             at: the instant at which the sessions are live.
             used_after: only sessions that were last used after this instant are returned.
             before: only sessions with smaller ids are returned; None: all.

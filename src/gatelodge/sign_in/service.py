@@ -3,11 +3,12 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gatelodge.accounts.names import username_key
 from gatelodge.accounts.store import User, UserStore
 from gatelodge.audit import Actor, AuditLog, Origin, nobody_known
+from gatelodge.clock import Clock
 from gatelodge.credentials.attempts import AttemptGuard, place_of
 from gatelodge.credentials.methods import BY_PASSWORD
 from gatelodge.credentials.refusals import (
@@ -22,6 +23,7 @@ from gatelodge.sessions.service import SessionService, SignedIn
 from gatelodge.sign_in.challenges import Challenge
 from gatelodge.sign_in.refusals import InvalidCredentials
 from gatelodge.tokens.pair import Delivery
+from gatelodge.tokens.refusals import InvalidToken
 
 _MAX_DEVICES = 50
 """How many of a user's newest sessions are searched for the network address of a try."""
@@ -39,6 +41,7 @@ class SignInService:
     sessions: SessionService
     audit: AuditLog
     attempts: AttemptGuard
+    clock: Clock
 
     async def sign_in(
         self,
@@ -66,7 +69,10 @@ class SignInService:
             HashingBusy: too many passwords wait to be hashed.
         """
         user = await self.authenticate(username, password, origin, former=former)
-        return await self.sessions.open(user, BY_PASSWORD, delivery, origin, former=former)
+        try:
+            return await self.sessions.open(user, BY_PASSWORD, delivery, origin, former=former)
+        except InvalidToken as changed:  # the user was disabled or deleted meanwhile, for example
+            raise InvalidCredentials from changed
 
     async def change_password(
         self, caller: Records, current: str, new: str, origin: Origin
@@ -81,6 +87,7 @@ class SignInService:
 
         Raises:
             WrongPassword: `current` is wrong, or the password was changed at the same moment.
+            InvalidToken: the session was ended at the same moment.
             RejectedPassword: `new` breaks the rules for passwords.
             TooManyAttempts: too many tries have failed in this session.
             HashingBusy: too many passwords wait to be hashed.
@@ -95,11 +102,45 @@ class SignInService:
         self.passwords.check_new(new, context=(user.username, user.email), field="newPassword")
         hashed = await self.passwords.hash(new)
         await self.attempts.forgive(user.username_key)  # they were for the old one
-        changed = await self.users.change_password(user.id, user.password_hash, hashed)
-        if changed is None:
+        return await self._put_password(caller, hashed, origin)
+
+    async def _put_password(self, caller: Records, hashed: str, origin: Origin) -> SignedIn:
+        """Store the new hash and end all other sessions, in one write.
+
+        Raises:
+            WrongPassword, InvalidToken: as for `change_password`; nothing was changed.
+        """
+        user = caller.user
+        prepared = await self.sessions.prepare_to_continue(user, caller.session.id, origin)
+        detail = {"session": prepared.session.id}
+        by = Actor(user.id, origin)
+        event = self.audit.event("password.changed", by, target=user.id, detail=detail)
+        try:
+            while True:
+                change = self.users.change_password(
+                    user, hashed, event, continued=prepared.session.id
+                )
+                changed = await self.audit.logged(event, change)
+                if changed is not None:
+                    return replace(prepared, user=changed)
+                user = await self._rehashed(user, caller)
+        except (WrongPassword, InvalidToken):
+            await self.sessions.discard(prepared)
+            raise
+
+    async def _rehashed(self, user: User, caller: Records) -> User:
+        """Return the user as stored now, if only the hash of the same password is another one.
+
+        Raises:
+            InvalidToken: the session was ended meanwhile, or the user was disabled or deleted.
+            WrongPassword: the password was changed meanwhile.
+        """
+        now = await self.users.find(user.id)
+        if now is None or not caller.session.is_live(now, self.clock.now()):
+            raise InvalidToken
+        if now.epoch != user.epoch:
             raise WrongPassword(field="currentPassword")
-        await self.audit.record("password.changed", Actor(user.id, origin), target=user.id)
-        return await self.sessions.continue_as(changed, caller.session, origin)
+        return now
 
     async def authenticate(
         self, username: str, password: str, origin: Origin, *, former: str | None = None
@@ -125,7 +166,7 @@ class SignInService:
         """Delete the failed tries for a user's name, which unlocks it. True if there were any."""
         forgiven = await self.attempts.forgive(user.username_key)
         if forgiven:
-            await self.audit.record("user.unlocked", by, target=user.id)
+            await self.audit.record(self.audit.event("user.unlocked", by, target=user.id))
         return forgiven
 
     async def _is_right(

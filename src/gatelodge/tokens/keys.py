@@ -15,7 +15,7 @@ from itertools import pairwise
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from gatelodge.audit import SERVER, Actor, AuditLog
+from gatelodge.audit import SERVER, Actor, AuditLog, Event
 from gatelodge.clock import Clock
 from gatelodge.errors import AlreadyExists, ConfigurationError, StoreUnavailable
 from gatelodge.ids import new_id
@@ -92,6 +92,7 @@ class SigningKeys:
             await self._add(now, by)
         elif now - current.record.not_before >= self.signing_key_life:
             await self.rotate(by)
+        await self._note_token_life()
         await self._retire_superseded(by)
 
     async def keep_in_step(self) -> None:
@@ -184,9 +185,10 @@ class SigningKeys:
         newest = self.ring.records[-1:]
         number = newest[0].number + 1 if newest else 1
         key = self._make(number, not_before)
+        event = self._event("signing_key.added", key.kid, by, signs_from=not_before)
         with suppress(AlreadyExists):
-            await self.store.add(key)
-            await self._record("signing_key.added", key.kid, by, signs_from=not_before)
+            await self.store.add(key, event)
+            self.audit.log(event)
         await self.ring.reload()
 
     def _make(self, number: int, not_before: datetime) -> SigningKey:
@@ -203,7 +205,28 @@ class SigningKeys:
             ),
             created_at=now,
             not_before=not_before,
+            token_life=self._token_life,
         )
+
+    @property
+    def _token_life(self) -> int:
+        return int(self.access_token_life.total_seconds())
+
+    async def _note_token_life(self) -> None:
+        """Store how long the tokens of this process live, with each key that may sign them.
+
+        A command that retires a key may have other settings than the servers. It reads from the
+        key how long its tokens live.
+        """
+        short = [
+            key.kid
+            for key in self.ring.records
+            if key.retires_at is None and key.token_life < self._token_life
+        ]
+        for kid in short:
+            await self.store.raise_token_life(kid, self._token_life)
+        if short:
+            await self.ring.reload()
 
     async def _retire_superseded(self, by: Actor) -> None:
         """Set the retirement of each key that has a successor: it retires when that one signs."""
@@ -213,16 +236,18 @@ class SigningKeys:
             if older.retires_at is None
         ]
         for older, at in superseded:
-            await self._retire(older.kid, at, at + self.access_token_life + LEEWAY, by)
+            life = max(timedelta(seconds=older.token_life), self.access_token_life)
+            await self._retire(older.kid, at, at + life + LEEWAY, by)
         if superseded:
             await self.ring.reload()
 
     async def _retire(self, kid: str, retires_at: datetime, gone_at: datetime, by: Actor) -> None:
-        if await self.store.retire(kid, retires_at=retires_at, gone_at=gone_at):
-            await self._record(
-                "signing_key.retired", kid, by, signs_until=retires_at, verifies_until=gone_at
-            )
+        event = self._event(
+            "signing_key.retired", kid, by, signs_until=retires_at, verifies_until=gone_at
+        )
+        change = self.store.retire(kid, event, retires_at=retires_at, gone_at=gone_at)
+        await self.audit.logged(event, change)
 
-    async def _record(self, event: str, kid: str, by: Actor, **times: datetime) -> None:
-        detail = {name: at.isoformat() for name, at in times.items()}
-        await self.audit.record(event, by, target=kid, detail=detail)
+    def _event(self, name: str, kid: str, by: Actor, **times: datetime) -> Event:
+        detail = {what: at.isoformat() for what, at in times.items()}
+        return self.audit.event(name, by, target=kid, detail=detail)

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from gatelodge.audit import Event
+
 
 @dataclass(frozen=True, slots=True)
 class SigningKey:
@@ -18,6 +20,8 @@ class SigningKey:
         sealed_private_key: the raw private key, encrypted with the master key.
         created_at: when the key was created and published.
         not_before: when the key starts to sign.
+        token_life: for how many seconds the tokens that it signs are valid at most, as the
+            servers know that use it; a retired key verifies that much longer.
         retires_at: when the key stops signing, or None.
         gone_at: when the key stops verifying, or None.
     """
@@ -29,14 +33,18 @@ class SigningKey:
     sealed_private_key: bytes = field(repr=False)
     created_at: datetime
     not_before: datetime
+    token_life: int = 0
     retires_at: datetime | None = None
     gone_at: datetime | None = None
 
 
 class SigningKeyStore(Protocol):
-    """The stored signing keys. Every method is atomic; changes are durable when it returns."""
+    """The stored signing keys. Every method is atomic; changes are durable when it returns.
 
-    async def add(self, key: SigningKey) -> None:
+    A method that takes an event stores it with its change: both, or neither.
+    """
+
+    async def add(self, key: SigningKey, event: Event) -> None:
         """Store a new key.
 
         Raises:
@@ -47,7 +55,12 @@ class SigningKeyStore(Protocol):
     async def list_keys(self) -> list[SigningKey]:
         """Return all keys, ordered by number."""
 
-    async def retire(self, kid: str, *, retires_at: datetime, gone_at: datetime) -> bool:
+    async def raise_token_life(self, kid: str, seconds: int) -> None:
+        """Raise the key's `token_life` to at least so many seconds; it never falls."""
+
+    async def retire(
+        self, kid: str, event: Event, *, retires_at: datetime, gone_at: datetime
+    ) -> bool:
         """Set when a key stops signing and when it stops verifying; return whether it changed.
 
         The times are only moved earlier: nothing changes if the key's `gone_at` is already as early

@@ -11,8 +11,10 @@ from gatelodge.stores.mongo.attempts import MongoAttempts
 from gatelodge.stores.mongo.connection import MongoDatabase
 from gatelodge.stores.mongo.events import MongoEvents
 from gatelodge.stores.mongo.feed import MongoChangeFeed
+from gatelodge.stores.mongo.last_holder import LastHolders
 from gatelodge.stores.mongo.names import Names
 from gatelodge.stores.mongo.one_time_tokens import MongoOneTimeTokens
+from gatelodge.stores.mongo.outbox import Outbox
 from gatelodge.stores.mongo.roles import MongoRoles
 from gatelodge.stores.mongo.sessions import MongoSessions
 from gatelodge.stores.mongo.signing_keys import MongoSigningKeys
@@ -26,15 +28,18 @@ def mongo_stores(address: str) -> Stores:
         address: a connection string. If it has no database name, `gatelodge` is used.
     """
     database = MongoDatabase(address)
-    users = MongoUsers(database, Names(database, SystemClock()))
-    roles = MongoRoles(database)
-    database.repeat(users.sweep_names)
+    clock, outbox = SystemClock(), Outbox(database)
+    names, last_holders = Names(database, clock, outbox), LastHolders(database, clock)
+    users = MongoUsers(database, names, outbox, last_holders)
+    roles = MongoRoles(database, outbox, clock)
+    for chore in (users.sweep_names, roles.sweep, outbox.sweep):
+        database.repeat(chore)
     return Stores(
         database=database,
         users=users,
         roles=roles,
-        sessions=MongoSessions(database, users, roles),
-        signing_keys=MongoSigningKeys(database),
+        sessions=MongoSessions(database, users, roles, outbox),
+        signing_keys=MongoSigningKeys(database, outbox),
         events=MongoEvents(database),
         one_time_tokens=MongoOneTimeTokens(database),
         attempts=MongoAttempts(database),

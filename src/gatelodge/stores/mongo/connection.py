@@ -80,13 +80,18 @@ _COLLECTIONS = (
     "events",
     "one_time_tokens",
     "attempts",
+    "queues",
 )
+
+WITH_EVENTS = ("users", "sessions", "roles", "signing_keys", "attempts")
+"""The collections whose documents carry the events of their changes; see `outbox.py`."""
 
 # No index is unique: on a sharded cluster, a unique index must contain the shard key. So every
 # value that must be unique is an `_id`.
 _INDEXES = (
     _Index("users", ("roles", "disabled_at")),
     _Index("users", ("leaving",), sparse=True),
+    *(_Index(name, ("outbox._id",), sparse=True) for name in WITH_EVENTS),
     _Index("names", ("unsettled_at",), sparse=True),
     _Index("sessions", ("user_id", "_id")),
     _Index("sessions", ("expires_at",)),

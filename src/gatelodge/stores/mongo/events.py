@@ -1,10 +1,12 @@
 """Events in MongoDB."""
 
+import contextlib
 from dataclasses import dataclass
 
 from typing_extensions import override
 
 from gatelodge.audit import Event, EventStore
+from gatelodge.errors import AlreadyExists
 from gatelodge.stores.mongo.connection import MongoDatabase
 from gatelodge.stores.mongo.failures import reading, writing
 from gatelodge.stores.mongo.records import to_document, to_record
@@ -18,7 +20,7 @@ class MongoEvents(EventStore):
 
     @override
     async def add(self, event: Event) -> None:
-        with writing():
+        with contextlib.suppress(AlreadyExists), writing():
             await self.database.collection("events").insert_one(to_document(event))
 
     @override

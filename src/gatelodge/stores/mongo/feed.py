@@ -33,7 +33,7 @@ _NO_STREAM_RETRY_SECONDS = 30.0
 _BENIGN = (
     *("password_hash", "email_verified_at", "last_sign_in_at"),
     *("generation", "rotated_at", "last_used_at"),
-    "description",
+    *("description", "outbox", "stepping_down", "token_life"),
 )
 
 
@@ -157,16 +157,21 @@ class MongoChangeFeed(ChangeFeed):
 def _touches_more_than_benign_fields() -> Document:
     """Return the expression that is true for updates that a token check must see."""
     update = "$updateDescription"
-    names = {
-        "$map": {
-            "input": {"$objectToArray": {"$ifNull": [f"{update}.updatedFields", {}]}},
-            "in": "$$this.k",
-        }
-    }
-    others = {"$size": {"$setDifference": [names, list(_BENIGN)]}}
-    removed = {"$size": {"$ifNull": [f"{update}.removedFields", []]}}
-    truncated = {"$size": {"$ifNull": [f"{update}.truncatedArrays", []]}}
-    return {"$gt": [{"$add": [others, removed, truncated]}, 0]}
+    set_names = _names({"$objectToArray": {"$ifNull": [f"{update}.updatedFields", {}]}}, "$$this.k")
+    removed = _names({"$ifNull": [f"{update}.removedFields", []]}, "$$this")
+    truncated = _names({"$ifNull": [f"{update}.truncatedArrays", []]}, "$$this.field")
+    touched = {"$setUnion": [set_names, removed, truncated]}
+    return {"$gt": [{"$size": {"$setDifference": [touched, list(_BENIGN)]}}, 0]}
+
+
+def _names(paths: Document, path: str) -> Document:
+    """Return the expression for the names of fields, without what follows a dot.
+
+    Args:
+        paths: the expression for an array with one element for each path.
+        path: the expression for the path in an element, `$$this`.
+    """
+    return {"$map": {"input": paths, "in": {"$first": {"$split": [path, "."]}}}}
 
 
 _MAJORITY: Document = {"find": "roles", "limit": 1, "readConcern": {"level": "majority"}}

@@ -31,8 +31,10 @@ the sign-up happened, and a claim is released only if it did not:
   user id, so neither can delete a newer claim of the same name.
 
 A deletion is decided in one document, too: the user's document is replaced by a void one, which
-lists the claims to release. Then the claims are deleted, then the void document. If the server dies
-in between, the sweep finds the list and does the rest. Each of these steps may be done twice.
+lists the claims to release, and has the event of the deletion in its outbox. Then the event is
+delivered, the sessions of the user and the claims are deleted, then the void document. If the
+server dies in between, the sweep finds the list and does the rest. Each of these steps may be done
+twice.
 
 Always true: **a user who exists has both claims.** Claims are deleted only if the user's document
 is void, and no claim is made for an id after its step 1. No clock decides this: `unsettled_at` only
@@ -55,12 +57,15 @@ from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import BulkWriteError
 
 from gatelodge.accounts.store import User
+from gatelodge.audit import Event
 from gatelodge.clock import Clock
-from gatelodge.errors import AlreadyExists, OutcomeUnknown, StoreUnavailable
+from gatelodge.errors import AlreadyExists, OutcomeUnknown, StoreUnavailable, after_a_change
 from gatelodge.ids import UserId
 from gatelodge.stores.mongo.connection import MongoDatabase
 from gatelodge.stores.mongo.failures import duplicate_at, reading, writing
-from gatelodge.stores.mongo.records import Document
+from gatelodge.stores.mongo.outbox import FIELD as OUTBOX
+from gatelodge.stores.mongo.outbox import Outbox
+from gatelodge.stores.mongo.records import Document, to_document
 
 UNSETTLED_FOR = timedelta(seconds=60)
 
@@ -78,6 +83,7 @@ class Names:
 
     database: MongoDatabase
     clock: Clock
+    outbox: Outbox
 
     async def find(self, field: str, key: str) -> UserId | None:
         """Return the user id that claims a name, or None. The user may not exist yet."""
@@ -107,22 +113,36 @@ class Names:
         """Release both names of a user who was not inserted. If this fails, the sweep does it."""
         await self._release_if_possible(user.id, _claim_ids(user))
 
-    async def let_go(self, user: User) -> bool:
+    async def let_go(self, user: User, event: Event, condition: Document) -> bool:
         """Make the user void, and release both names. True if the user existed.
+
+        Args:
+            user: the user.
+            event: the event of the deletion.
+            condition: what the user's document must match, besides being a user.
 
         Raises:
             StoreUnavailable: nothing was changed.
             OutcomeUnknown: the user may be deleted; if so, the sweep releases the names.
         """
-        leaving = {"void_since": self.clock.now(), "leaving": _claim_ids(user)}
+        # A waiting event of an earlier change moves on to the void document.
+        waiting = {"$ifNull": [f"${OUTBOX}", []]}
+        leaving = {
+            "void_since": {"$literal": self.clock.now()},
+            "leaving": {"$literal": _claim_ids(user)},
+            OUTBOX: {"$concatArrays": [waiting, {"$literal": [to_document(event)]}]},
+        }
         with writing():
-            result = await self._users.replace_one({"_id": {"$eq": user.id}} | NOT_VOID, leaving)
-        if result.matched_count == 0:
+            before = await self._users.find_one_and_update(
+                {"_id": {"$eq": user.id}} | NOT_VOID | condition,
+                [{"$replaceWith": {"_id": "$_id"} | leaving}],
+                projection=[OUTBOX],
+            )
+        if before is None:
             return False
-        try:
-            await self._finish_leaving(user.id, _claim_ids(user))
-        except StoreUnavailable as error:  # its message says that nothing was changed
-            raise OutcomeUnknown from error
+        with after_a_change():
+            events = [*before.get(OUTBOX, []), to_document(event)]
+            await self._finish_leaving(user.id, _claim_ids(user), events)
         return True
 
     async def sweep(self) -> int:
@@ -133,7 +153,7 @@ class Names:
         with reading():
             leavers = await self._users.find({"leaving": {"$exists": True}}).to_list()
         for leaver in leavers:
-            await self._finish_leaving(leaver["_id"], leaver["leaving"])
+            await self._finish_leaving(leaver["_id"], leaver["leaving"], leaver.get(OUTBOX, []))
         return await self._free_orphans() + sum(len(leaver["leaving"]) for leaver in leavers)
 
     async def _claim(self, user: User) -> None:
@@ -181,9 +201,11 @@ class Names:
             )
         return there is not None and "void_since" in there
 
-    async def _finish_leaving(self, user_id: str, names: list[str]) -> None:
+    async def _finish_leaving(self, user_id: str, names: list[str], events: list[Document]) -> None:
         await self._release(user_id, names)
+        await self.outbox.deliver_all("users", user_id, events)
         with writing():
+            await self.database.collection("sessions").delete_many({"user_id": {"$eq": user_id}})
             await self._users.delete_one({"_id": {"$eq": user_id}, "leaving": {"$exists": True}})
 
     async def _release_if_possible(self, user_id: str, names: list[str]) -> None:

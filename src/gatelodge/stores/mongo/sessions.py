@@ -1,5 +1,6 @@
 """Sessions in MongoDB."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -7,10 +8,13 @@ from pymongo.asynchronous.collection import AsyncCollection
 from typing_extensions import override
 
 from gatelodge.accounts.store import Rights, User
+from gatelodge.audit import Event
+from gatelodge.errors import after_a_change
 from gatelodge.ids import SessionId
-from gatelodge.sessions.store import Session, SessionStore
+from gatelodge.sessions.store import NO_EPOCH, Session, SessionStore
 from gatelodge.stores.mongo.connection import MongoDatabase
 from gatelodge.stores.mongo.failures import reading, writing
+from gatelodge.stores.mongo.outbox import Outbox, inserted_with, with_event
 from gatelodge.stores.mongo.records import Document, to_document, to_record
 from gatelodge.stores.mongo.roles import MongoRoles
 from gatelodge.stores.mongo.users import MongoUsers
@@ -27,6 +31,23 @@ class MongoSessions(SessionStore):
     database: MongoDatabase
     users: MongoUsers
     roles: MongoRoles
+    outbox: Outbox
+
+    @override
+    async def open(self, session: Session, event: Event) -> bool:
+        """Store the session, then check its user.
+
+        The epoch decides: if the user has changed, the session is stored, but not live. Nobody has
+        its tokens yet, so it is deleted again, and its event with it.
+        """
+        with writing():
+            await self._sessions.insert_one(inserted_with(to_document(session), event))
+        with after_a_change():
+            if not await self.users.record_sign_in(session):
+                await self._remove({"_id": {"$eq": session.id}})
+                return False
+        await self.outbox.deliver("sessions", session.id, event)
+        return True
 
     @override
     async def add(self, session: Session) -> None:
@@ -65,23 +86,30 @@ class MongoSessions(SessionStore):
         return None
 
     @override
-    async def rotate(self, session_id: SessionId, generation: int, at: datetime) -> bool:
+    async def rotate(
+        self, session_id: SessionId, generation: int, now: Callable[[], datetime]
+    ) -> bool:
+        at = now()
         current = _unrevoked(session_id) | {"generation": {"$eq": generation}}
         following = {"generation": generation + 1, "rotated_at": at, "last_used_at": at}
-        return await self._change(current, following)
+        return await self._change(current, {"$set": following})
 
     @override
-    async def revoke(self, session_id: SessionId, at: datetime, why: str) -> bool:
-        revoked = {"revoked_at": at, "revoked_why": why}
-        return await self._change_openly(session_id, revoked)
+    async def revoke(self, session_id: SessionId, at: datetime, why: str, event: Event) -> bool:
+        update = with_event({"$set": {"revoked_at": at, "revoked_why": why}}, event)
+        with self.database.announcing(session_id):
+            changed = await self._change(_unrevoked(session_id), update)
+        if changed:
+            await self.outbox.deliver("sessions", session_id, event)
+        return changed
 
     @override
     async def touch(self, session_id: SessionId, at: datetime) -> bool:
-        return await self._change(_unrevoked(session_id), {"last_used_at": at})
+        return await self._change(_unrevoked(session_id), {"$set": {"last_used_at": at}})
 
     @override
-    async def adopt(self, session_id: SessionId, epoch: int) -> bool:
-        return await self._change_openly(session_id, {"epoch": epoch})
+    async def discard(self, session_id: SessionId) -> None:
+        await self._remove({"_id": {"$eq": session_id}, "epoch": NO_EPOCH})
 
     @override
     async def list_live(
@@ -95,7 +123,7 @@ class MongoSessions(SessionStore):
     ) -> list[Session]:
         query: Document = {
             "user_id": {"$eq": user.id},
-            "epoch": user.epoch,
+            "$or": [{"epoch": user.epoch}, {"_id": {"$eq": user.continued}}],
             "revoked_at": None,
             "expires_at": {"$gt": at},
             "last_used_at": {"$gt": used_after},
@@ -108,19 +136,21 @@ class MongoSessions(SessionStore):
 
     @override
     async def remove_ended(self, before: datetime) -> int:
-        ended = {"$or": [{"expires_at": {"$lt": before}}, {"revoked_at": {"$lt": before}}]}
+        # A session with an event in its outbox stays until the event is delivered.
+        ended: Document = {"outbox._id": {"$exists": False}}
+        ended["$or"] = [{"expires_at": {"$lt": before}}, {"revoked_at": {"$lt": before}}]
         with writing():
             result = await self._sessions.delete_many(ended)
         return result.deleted_count
 
-    async def _change_openly(self, session_id: SessionId, values: Document) -> bool:
-        with self.database.announcing(session_id):
-            return await self._change(_unrevoked(session_id), values)
-
-    async def _change(self, query: Document, values: Document) -> bool:
+    async def _change(self, query: Document, update: Document) -> bool:
         with writing():
-            result = await self._sessions.update_one(query, {"$set": values})
+            result = await self._sessions.update_one(query, update)
         return result.matched_count == 1
+
+    async def _remove(self, query: Document) -> None:
+        with writing():
+            await self._sessions.delete_one(query)
 
     @property
     def _sessions(self) -> AsyncCollection[Document]:

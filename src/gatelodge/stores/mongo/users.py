@@ -4,21 +4,23 @@ from collections.abc import Collection
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from pymongo import ReturnDocument
 from pymongo.asynchronous.collection import AsyncCollection
 from typing_extensions import override
 
 from gatelodge.accounts.store import User, UserStore
+from gatelodge.audit import Event
 from gatelodge.errors import AlreadyExists, StoreUnavailable
-from gatelodge.ids import UserId
+from gatelodge.ids import SessionId, UserId
+from gatelodge.sessions.store import Session
 from gatelodge.stores.mongo.connection import MongoDatabase
 from gatelodge.stores.mongo.failures import reading, writing
+from gatelodge.stores.mongo.last_holder import MARK as STEPPING_DOWN
+from gatelodge.stores.mongo.last_holder import LastHolders
 from gatelodge.stores.mongo.names import NOT_VOID, Names
+from gatelodge.stores.mongo.outbox import Outbox, inserted_with, with_event
 from gatelodge.stores.mongo.records import Document, to_document, to_record
-
-_RAISE_EPOCH: Document = {"$inc": {"epoch": 1}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,19 +29,22 @@ class MongoUsers(UserStore):
 
     database: MongoDatabase
     names: Names
+    outbox: Outbox
+    last_holders: LastHolders
 
     @override
-    async def add(self, user: User) -> None:
+    async def add(self, user: User, event: Event) -> None:
         await self.names.claim(user)
         try:
             # A duplicate is the void document of this user's id: this sign-up took so long that its
             # claims were released, and another user may have its names now.
             with writing(unique="username"):
-                await self._users.insert_one(to_document(user))
+                await self._users.insert_one(inserted_with(to_document(user), event))
         except (AlreadyExists, StoreUnavailable):
             await self.names.release(user)
             raise
         await self.names.settle(user)
+        await self.outbox.deliver("users", user.id, event)
 
     @override
     async def find(self, user_id: UserId) -> User | None:
@@ -69,60 +74,96 @@ class MongoUsers(UserStore):
         )
 
     @override
-    async def change_password(self, user_id: UserId, old: str | None, new: str) -> User | None:
-        with self.database.announcing(user_id), writing():
+    async def change_password(
+        self, user: User, new: str, event: Event, *, continued: SessionId | None
+    ) -> User | None:
+        as_read = {
+            "password_hash": {"$eq": user.password_hash},
+            "epoch": user.epoch,
+            "disabled_at": None,
+        }
+        changed = {"password_hash": new, "continued": continued}
+        with self.database.announcing(user.id), writing():
             document = await self._users.find_one_and_update(
-                _by_id(user_id) | {"password_hash": {"$eq": old}},
-                {"$set": {"password_hash": new}} | _RAISE_EPOCH,
+                _by_id(user.id) | as_read,
+                with_event({"$set": changed, "$inc": {"epoch": 1}}, event),
                 return_document=ReturnDocument.AFTER,
             )
-        return None if document is None else _user(document)
+        if document is None:
+            return None
+        await self.outbox.deliver("users", user.id, event)
+        return _user(document)
 
     @override
-    async def grant(self, user_id: UserId, role: str) -> bool:
+    async def grant(self, user_id: UserId, role: str, event: Event) -> bool:
         return await self._change_openly(
-            user_id, {"roles": {"$ne": role}}, {"$push": {"roles": role}}
+            user_id, {"roles": {"$ne": role}}, {"$push": {"roles": role}}, event
         )
 
     @override
-    async def withdraw(self, user_id: UserId, role: str) -> bool:
+    async def withdraw(
+        self, user_id: UserId, role: str, event: Event, *, unless_last: str | None = None
+    ) -> bool:
         return await self._change_openly(
-            user_id, {"roles": {"$eq": role}}, {"$pull": {"roles": {"$eq": role}}}
+            user_id,
+            {"roles": {"$eq": role}},
+            {"$pull": {"roles": {"$eq": role}}, "$unset": {STEPPING_DOWN: ""}},
+            event,
+            unless_last,
         )
 
     @override
-    async def disable(self, user_id: UserId, at: datetime) -> bool:
+    async def disable(
+        self, user_id: UserId, at: datetime, event: Event, *, unless_last: str | None = None
+    ) -> bool:
+        disabled = {"disabled_at": at, "continued": None}
         return await self._change_openly(
-            user_id, {"disabled_at": None}, {"$set": {"disabled_at": at}} | _RAISE_EPOCH
+            user_id,
+            {"disabled_at": None},
+            {"$set": disabled, "$inc": {"epoch": 1}, "$unset": {STEPPING_DOWN: ""}},
+            event,
+            unless_last,
         )
 
     @override
-    async def enable(self, user_id: UserId) -> bool:
+    async def enable(self, user_id: UserId, event: Event) -> bool:
         return await self._change_openly(
             user_id,
             {"disabled_at": {"$ne": None}},
             {"$unset": {"disabled_at": "", "disabled_reason": ""}},
+            event,
         )
 
     @override
-    async def raise_epoch(self, user_id: UserId) -> bool:
-        return await self._change_openly(user_id, {}, _RAISE_EPOCH)
+    async def raise_epoch(self, user_id: UserId, event: Event) -> bool:
+        update: Document = {"$inc": {"epoch": 1}, "$set": {"continued": None}}
+        return await self._change_openly(user_id, {}, update, event)
 
     @override
-    async def record_sign_in(self, user_id: UserId, at: datetime) -> None:
-        await self._change(_by_id(user_id), {"$max": {"last_sign_in_at": at}})
-
-    @override
-    async def remove(self, user_id: UserId) -> bool:
+    async def remove(
+        self, user_id: UserId, event: Event, *, unless_last: str | None = None
+    ) -> bool:
         user = await self.find(user_id)
+        if user is None:
+            return False
         with self.database.announcing(user_id):
-            return user is not None and await self.names.let_go(user)
+            return await self.last_holders.change(
+                user_id, unless_last, lambda condition: self.names.let_go(user, event, condition)
+            )
+
+    async def record_sign_in(self, session: Session) -> bool:
+        """Store when the user of a session last signed in.
+
+        True if the user is enabled and has the epoch of the session.
+        """
+        enabled = {"epoch": session.epoch, "disabled_at": None}
+        return await self._change(
+            _by_id(session.user_id) | enabled, {"$max": {"last_sign_in_at": session.created_at}}
+        )
 
     @override
-    async def anyone_holds(self, role: str, *, besides: UserId | None = None) -> bool:
-        query: dict[str, Any] = {"roles": {"$eq": role}, "disabled_at": None}
-        if besides is not None:
-            query["_id"] = {"$ne": besides}
+    async def anyone_holds(self, role: str) -> bool:
+        query = {"roles": {"$eq": role}, "disabled_at": None}
         with reading():
             return await self._users.find_one(query, projection=["_id"]) is not None
 
@@ -149,9 +190,24 @@ class MongoUsers(UserStore):
         user_id = await self.names.find(field, key)
         return None if user_id is None else await self.find(user_id)
 
-    async def _change_openly(self, user_id: UserId, query: Document, update: Document) -> bool:
+    async def _change_openly(
+        self,
+        user_id: UserId,
+        query: Document,
+        update: Document,
+        event: Event,
+        unless_last: str | None = None,
+    ) -> bool:
+        update = with_event(update, event)
         with self.database.announcing(user_id):
-            return await self._change(_by_id(user_id) | query, update)
+            changed = await self.last_holders.change(
+                user_id,
+                unless_last,
+                lambda condition: self._change(_by_id(user_id) | query | condition, update),
+            )
+        if changed:
+            await self.outbox.deliver("users", user_id, event)
+        return changed
 
     async def _change(self, query: Document, update: Document) -> bool:
         with writing():

@@ -31,7 +31,7 @@ from gatelodge.stores.sql.writer import Writer
 T = TypeVar("T")
 L = TypeVar("L", bound=Lane)
 
-HEAD = "0006"
+HEAD = "0007"
 """The schema revision that this version of the code needs."""
 
 PRIVATE = 0o600

@@ -1,6 +1,9 @@
 """Events in SQLite."""
 
-from sqlalchemy import insert, select
+from typing import Any
+
+from sqlalchemy import Connection, Executable, select
+from sqlalchemy.dialects.sqlite import insert
 from typing_extensions import override
 
 from gatelodge.audit import Event, EventStore
@@ -17,9 +20,7 @@ class SqlEvents(EventStore):
 
     @override
     async def add(self, event: Event) -> None:
-        values = {name: getattr(event, name) for name in _COLUMNS}
-        values["detail"] = dict(event.detail)
-        await self._database.write(lambda connection: connection.execute(_ADD, values).rowcount)
+        await self._database.write(lambda connection: put_event(connection, event))
 
     @override
     async def list_events(self, *, before: str | None, limit: int) -> list[Event]:
@@ -30,5 +31,32 @@ class SqlEvents(EventStore):
         return [Event(**dict(zip(_COLUMNS, row, strict=True))) for row in rows]
 
 
+def put_event(connection: Connection, event: Event) -> None:
+    """Store an event, in the unit that makes the change."""
+    values = {name: getattr(event, name) for name in _COLUMNS}
+    values["detail"] = dict(event.detail)
+    connection.execute(_ADD, values)
+
+
+def make(
+    connection: Connection,
+    change: Executable,
+    event: Event,
+    values: dict[str, Any] | None = None,
+) -> bool:
+    """Run a statement that changes one row or none, and store the event if it changed one.
+
+    Args:
+        connection: the connection of the unit.
+        change: the statement.
+        event: the event of the change.
+        values: the values of the statement's parameters, if it has any.
+    """
+    changed = connection.execute(change, values).rowcount == 1
+    if changed:
+        put_event(connection, event)
+    return changed
+
+
 _COLUMNS = [column.name for column in events.columns]
-_ADD = insert(events)
+_ADD = insert(events).on_conflict_do_nothing()

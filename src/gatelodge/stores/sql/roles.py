@@ -5,14 +5,16 @@ import json
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, select, update
+from sqlalchemy import Connection, Row, delete, exists, func, select, update
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import IntegrityError
 from typing_extensions import override
 
 from gatelodge.accounts.store import Rights, Role, RoleStore
-from gatelodge.errors import AlreadyExists
+from gatelodge.audit import Event
+from gatelodge.errors import AlreadyExists, StillHeld
 from gatelodge.stores.sql.database import SqlDatabase
+from gatelodge.stores.sql.events import make, put_event
 from gatelodge.stores.sql.tables import roles, user_roles, users
 
 
@@ -32,12 +34,13 @@ class SqlRoles(RoleStore):
         await self._database.write(unit)
 
     @override
-    async def add(self, role: Role) -> None:
+    async def add(self, role: Role, event: Event) -> None:
         def unit(connection: Connection) -> None:
             try:
                 connection.execute(insert(roles), _values(role))
             except IntegrityError as error:
                 raise AlreadyExists("name") from error
+            put_event(connection, event)
 
         await self._database.write(unit)
 
@@ -53,37 +56,49 @@ class SqlRoles(RoleStore):
         return [_role(row) for row in rows]
 
     @override
-    async def describe(self, name: str, description: str) -> bool:
-        change = update(roles).where(roles.c.name == name).values(description=description)
-        return await self._database.write(
-            lambda connection: connection.execute(change).rowcount == 1
+    async def describe(self, name: str, description: str, event: Event) -> bool:
+        change = (
+            update(roles)
+            .where(roles.c.name == name, roles.c.description != description)
+            .values(description=description)
         )
+        return await self._database.write(lambda connection: make(connection, change, event))
 
     @override
-    async def permit(self, name: str, permission: str, *, limit: int) -> bool:
+    async def permit(self, name: str, permission: str, event: Event, *, limit: int) -> bool:
         def unit(connection: Connection) -> bool:
             role = _find(connection, name)
             if role is None or permission in role.permissions or len(role.permissions) >= limit:
                 return False
-            return _put(connection, name, [*role.permissions, permission])
+            _put(connection, name, [*role.permissions, permission])
+            put_event(connection, event)
+            return True
 
         return await self._database.write(unit)
 
     @override
-    async def forbid(self, name: str, permission: str) -> bool:
+    async def forbid(self, name: str, permission: str, event: Event) -> bool:
         def unit(connection: Connection) -> bool:
             role = _find(connection, name)
             if role is None or permission not in role.permissions:
                 return False
-            return _put(connection, name, [each for each in role.permissions if each != permission])
+            _put(connection, name, [each for each in role.permissions if each != permission])
+            put_event(connection, event)
+            return True
 
         return await self._database.write(unit)
 
     @override
-    async def remove(self, name: str) -> Role | None:
+    async def remove(self, name: str, event: Event, *, unless_held: bool = False) -> Role | None:
+        holders = select(exists().where(user_roles.c.role == name))
+
         def unit(connection: Connection) -> Role | None:
             role = _find(connection, name)
-            connection.execute(delete(roles).where(roles.c.name == name))
+            if role is not None and unless_held and connection.execute(holders).scalar():
+                raise StillHeld
+            if role is not None:
+                connection.execute(delete(roles).where(roles.c.name == name))
+                put_event(connection, event)
             return role
 
         return await self._database.write(unit)
@@ -94,10 +109,9 @@ def _find(connection: Connection, name: str) -> Role | None:
     return None if row is None else _role(row)
 
 
-def _put(connection: Connection, name: str, permissions: list[str]) -> bool:
+def _put(connection: Connection, name: str, permissions: list[str]) -> None:
     """Replace the permissions of a role, in the unit that read them."""
-    change = update(roles).where(roles.c.name == name).values(permissions=permissions)
-    return connection.execute(change).rowcount == 1
+    connection.execute(update(roles).where(roles.c.name == name).values(permissions=permissions))
 
 
 def _role(row: Row[Any]) -> Role:

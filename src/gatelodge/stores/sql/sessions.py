@@ -1,6 +1,6 @@
 """Sessions in SQLite."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -8,9 +8,11 @@ from sqlalchemy import Connection, bindparam, delete, insert, or_, select, updat
 from typing_extensions import override
 
 from gatelodge.accounts.store import Rights, User
+from gatelodge.audit import Event
 from gatelodge.ids import SessionId
-from gatelodge.sessions.store import Session, SessionStore
+from gatelodge.sessions.store import NO_EPOCH, Session, SessionStore
 from gatelodge.stores.sql.database import SqlDatabase
+from gatelodge.stores.sql.events import make, put_event
 from gatelodge.stores.sql.roles import RIGHTS, rights_of
 from gatelodge.stores.sql.tables import sessions, users
 from gatelodge.stores.sql.users import USER_COLUMNS, user_of
@@ -24,9 +26,21 @@ class SqlSessions(SessionStore):
         self._database = database
 
     @override
+    async def open(self, session: Session, event: Event) -> bool:
+        user = {"user": session.user_id, "its_epoch": session.epoch, "at": session.created_at}
+
+        def unit(connection: Connection) -> bool:
+            if connection.execute(_USER_SIGNS_IN, user).rowcount != 1:
+                return False
+            connection.execute(_ADD, _values(session))
+            put_event(connection, event)
+            return True
+
+        return await self._database.write(unit)
+
+    @override
     async def add(self, session: Session) -> None:
-        values = {name: getattr(session, name) for name in _COLUMNS}
-        await self._database.write(lambda connection: connection.execute(_ADD, values).rowcount)
+        await self._change(_ADD, _values(session))
 
     @override
     async def find(self, session_id: SessionId) -> Session | None:
@@ -61,22 +75,29 @@ class SqlSessions(SessionStore):
         return await self._database.read(query)
 
     @override
-    async def rotate(self, session_id: SessionId, generation: int, at: datetime) -> bool:
-        return await self._change(
-            _ROTATE, {"session_id": session_id, "current": generation, "at": at}
-        )
+    async def rotate(
+        self, session_id: SessionId, generation: int, now: Callable[[], datetime]
+    ) -> bool:
+        def unit(connection: Connection) -> bool:
+            values = {"session_id": session_id, "current": generation, "at": now()}
+            return connection.execute(_ROTATE, values).rowcount == 1
+
+        return await self._database.write(unit)
 
     @override
-    async def revoke(self, session_id: SessionId, at: datetime, why: str) -> bool:
-        return await self._change(_REVOKE, {"session_id": session_id, "at": at, "why": why})
+    async def revoke(self, session_id: SessionId, at: datetime, why: str, event: Event) -> bool:
+        values = {"session_id": session_id, "at": at, "why": why}
+        return await self._database.write(
+            lambda connection: make(connection, _REVOKE, event, values)
+        )
 
     @override
     async def touch(self, session_id: SessionId, at: datetime) -> bool:
         return await self._change(_TOUCH, {"session_id": session_id, "at": at})
 
     @override
-    async def adopt(self, session_id: SessionId, epoch: int) -> bool:
-        return await self._change(_ADOPT, {"session_id": session_id, "new_epoch": epoch})
+    async def discard(self, session_id: SessionId) -> None:
+        await self._change(_DISCARD, {"session_id": session_id})
 
     @override
     async def list_live(
@@ -88,8 +109,9 @@ class SqlSessions(SessionStore):
         before: SessionId | None,
         limit: int,
     ) -> list[Session]:
-        values = {"user": user.id, "user_epoch": user.epoch, "at": at, "limit": limit}
-        values |= {"used_after": used_after, "before": before or _AFTER_ALL}
+        values = {"user": user.id, "user_epoch": user.epoch, "continued": user.continued}
+        values |= {"at": at, "used_after": used_after, "before": before or _AFTER_ALL}
+        values["limit"] = limit
         rows = await self._database.scan(
             lambda connection: connection.execute(_LIVE_OF_USER, values).all()
         )
@@ -105,6 +127,10 @@ class SqlSessions(SessionStore):
         return await self._database.write(
             lambda connection: connection.execute(statement, values).rowcount == 1
         )
+
+
+def _values(session: Session) -> dict[str, Any]:
+    return {name: getattr(session, name) for name in _COLUMNS}
 
 
 def _session(row: Sequence[Any]) -> Session:
@@ -125,7 +151,7 @@ _LIVE_OF_USER = (
     select(sessions)
     .where(
         sessions.c.user_id == bindparam("user"),
-        sessions.c.epoch == bindparam("user_epoch"),
+        or_(sessions.c.epoch == bindparam("user_epoch"), sessions.c.id == bindparam("continued")),
         sessions.c.revoked_at.is_(None),
         sessions.c.expires_at > bindparam("at"),
         sessions.c.last_used_at > bindparam("used_after"),
@@ -149,7 +175,18 @@ _REVOKE = (
     update(sessions).where(*_live).values(revoked_at=bindparam("at"), revoked_why=bindparam("why"))
 )
 _TOUCH = update(sessions).where(*_live).values(last_used_at=bindparam("at"))
-_ADOPT = update(sessions).where(*_live).values(epoch=bindparam("new_epoch"))
+_DISCARD = delete(sessions).where(
+    sessions.c.id == bindparam("session_id"), sessions.c.epoch == NO_EPOCH
+)
+_USER_SIGNS_IN = (
+    update(users)
+    .where(
+        users.c.id == bindparam("user"),
+        users.c.epoch == bindparam("its_epoch"),
+        users.c.disabled_at.is_(None),
+    )
+    .values(last_sign_in_at=bindparam("at"))
+)
 _REMOVE_ENDED = delete(sessions).where(
     or_(
         sessions.c.expires_at < bindparam("before"),

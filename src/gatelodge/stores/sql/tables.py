@@ -71,6 +71,7 @@ users = Table(
     Column("language", Text),
     Column("disabled_reason", Text),
     Column("must", Words, nullable=False, server_default="[]"),
+    Column("continued", Text),
     UniqueConstraint("username_key", name="uq_users_username_key"),
     UniqueConstraint("email_key", name="uq_users_email_key"),
     sqlite_with_rowid=False,
@@ -133,6 +134,7 @@ signing_keys = Table(
     Column("not_before", Instant, nullable=False),
     Column("retires_at", Instant),
     Column("gone_at", Instant),
+    Column("token_life", Integer, nullable=False, server_default=text("0")),
 )
 
 changes = Table(
@@ -155,6 +157,7 @@ events = Table(
     Column("user_agent", Text, nullable=False),
     Column("request_id", Text, nullable=False),
     Column("detail", JSON, nullable=False),
+    Column("outcome", Text, nullable=False, server_default="success"),
     sqlite_with_rowid=False,
 )
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import (
     Connection,
+    Executable,
     Select,
     bindparam,
     delete,
@@ -20,10 +21,12 @@ from sqlalchemy.exc import IntegrityError
 from typing_extensions import override
 
 from gatelodge.accounts.store import User, UserStore
-from gatelodge.errors import AlreadyExists
-from gatelodge.ids import UserId
+from gatelodge.audit import Event
+from gatelodge.errors import AlreadyExists, LastHolder
+from gatelodge.ids import SessionId, UserId
 from gatelodge.stores.sql.database import SqlDatabase
-from gatelodge.stores.sql.tables import user_roles, users
+from gatelodge.stores.sql.events import make, put_event
+from gatelodge.stores.sql.tables import sessions, user_roles, users
 
 
 class SqlUsers(UserStore):
@@ -34,8 +37,12 @@ class SqlUsers(UserStore):
         self._database = database
 
     @override
-    async def add(self, user: User) -> None:
-        await self._database.write(lambda connection: _add(connection, user))
+    async def add(self, user: User, event: Event) -> None:
+        def unit(connection: Connection) -> None:
+            _add(connection, user)
+            put_event(connection, event)
+
+        await self._database.write(unit)
 
     @override
     async def find(self, user_id: UserId) -> User | None:
@@ -59,88 +66,95 @@ class SqlUsers(UserStore):
 
     @override
     async def replace_password_hash(self, user_id: UserId, old: str, new: str) -> bool:
-        return await self._change(
+        change = (
             update(users)
             .where(users.c.id == user_id, users.c.password_hash == old)
             .values(password_hash=new)
         )
+        return await self._database.write(
+            lambda connection: connection.execute(change).rowcount == 1
+        )
 
     @override
-    async def change_password(self, user_id: UserId, old: str | None, new: str) -> User | None:
+    async def change_password(
+        self, user: User, new: str, event: Event, *, continued: SessionId | None
+    ) -> User | None:
         change = (
             update(users)
-            .where(users.c.id == user_id, users.c.password_hash.is_not_distinct_from(old))
-            .values(password_hash=new, epoch=users.c.epoch + 1)
+            .where(
+                users.c.id == user.id,
+                users.c.password_hash.is_not_distinct_from(user.password_hash),
+                users.c.epoch == user.epoch,
+                users.c.disabled_at.is_(None),
+            )
+            .values(password_hash=new, epoch=users.c.epoch + 1, continued=continued)
         )
 
         def unit(connection: Connection) -> User | None:
-            changed = connection.execute(change).rowcount == 1
-            return _find(connection, _BY_ID, user_id) if changed else None
+            if not make(connection, change, event):
+                return None
+            return _find(connection, _BY_ID, user.id)
 
         return await self._database.write(unit)
 
     @override
-    async def grant(self, user_id: UserId, role: str) -> bool:
+    async def grant(self, user_id: UserId, role: str, event: Event) -> bool:
         held_by_somebody = select(users.c.id, bindparam("role", role)).where(users.c.id == user_id)
         return await self._change(
             upsert(user_roles)
             .from_select(["user_id", "role"], held_by_somebody)
-            .on_conflict_do_nothing()
+            .on_conflict_do_nothing(),
+            event,
         )
 
     @override
-    async def withdraw(self, user_id: UserId, role: str) -> bool:
-        return await self._change(
-            delete(user_roles).where(user_roles.c.user_id == user_id, user_roles.c.role == role)
+    async def withdraw(
+        self, user_id: UserId, role: str, event: Event, *, unless_last: str | None = None
+    ) -> bool:
+        change = delete(user_roles).where(
+            user_roles.c.user_id == user_id, user_roles.c.role == role
         )
+        return await self._change(change, event, user_id, unless_last)
 
     @override
-    async def disable(self, user_id: UserId, at: datetime) -> bool:
-        return await self._change(
+    async def disable(
+        self, user_id: UserId, at: datetime, event: Event, *, unless_last: str | None = None
+    ) -> bool:
+        change = (
             update(users)
             .where(users.c.id == user_id, users.c.disabled_at.is_(None))
-            .values(disabled_at=at, epoch=users.c.epoch + 1)
+            .values(disabled_at=at, **_EVERY_SESSION_ENDS)
         )
+        return await self._change(change, event, user_id, unless_last)
 
     @override
-    async def enable(self, user_id: UserId) -> bool:
+    async def enable(self, user_id: UserId, event: Event) -> bool:
         return await self._change(
             update(users)
             .where(users.c.id == user_id, users.c.disabled_at.is_not(None))
-            .values(disabled_at=None, disabled_reason=None)
+            .values(disabled_at=None, disabled_reason=None),
+            event,
         )
 
     @override
-    async def raise_epoch(self, user_id: UserId) -> bool:
-        return await self._change(
-            update(users).where(users.c.id == user_id).values(epoch=users.c.epoch + 1)
-        )
+    async def raise_epoch(self, user_id: UserId, event: Event) -> bool:
+        change = update(users).where(users.c.id == user_id).values(**_EVERY_SESSION_ENDS)
+        return await self._change(change, event)
 
     @override
-    async def record_sign_in(self, user_id: UserId, at: datetime) -> None:
-        values = {"user_id": user_id, "at": at}
-        await self._database.write(
-            lambda connection: connection.execute(_RECORD_SIGN_IN, values).rowcount
-        )
+    async def remove(
+        self, user_id: UserId, event: Event, *, unless_last: str | None = None
+    ) -> bool:
+        def unit(connection: Connection) -> bool:
+            _refuse_last(connection, user_id, unless_last)
+            connection.execute(delete(sessions).where(sessions.c.user_id == user_id))
+            return make(connection, delete(users).where(users.c.id == user_id), event)
+
+        return await self._database.write(unit)
 
     @override
-    async def remove(self, user_id: UserId) -> bool:
-        return await self._change(delete(users).where(users.c.id == user_id))
-
-    @override
-    async def anyone_holds(self, role: str, *, besides: UserId | None = None) -> bool:
-        holders = (
-            select(user_roles.c.user_id)
-            .join(users, users.c.id == user_roles.c.user_id)
-            .where(
-                user_roles.c.role == role,
-                users.c.disabled_at.is_(None),
-                users.c.id != (besides or ""),
-            )
-        )
-        return await self._database.scan(
-            lambda connection: bool(connection.execute(select(exists(holders))).scalar())
-        )
+    async def anyone_holds(self, role: str) -> bool:
+        return await self._database.scan(lambda connection: _is_held(connection, role))
 
     @override
     async def list_holders(self, role: str, *, limit: int) -> list[UserId]:
@@ -159,10 +173,19 @@ class SqlUsers(UserStore):
     async def _find_one(self, query: Select[Any], value: str) -> User | None:
         return await self._database.read(lambda connection: _find(connection, query, value))
 
-    async def _change(self, statement: Any) -> bool:
-        return await self._database.write(
-            lambda connection: connection.execute(statement).rowcount == 1
-        )
+    async def _change(
+        self,
+        change: Executable,
+        event: Event,
+        user_id: UserId | None = None,
+        unless_last: str | None = None,
+    ) -> bool:
+        def unit(connection: Connection) -> bool:
+            if user_id is not None:
+                _refuse_last(connection, user_id, unless_last)
+            return make(connection, change, event)
+
+        return await self._database.write(unit)
 
 
 def _add(connection: Connection, user: User) -> None:
@@ -181,6 +204,36 @@ def _find(connection: Connection, query: Select[Any], value: str) -> User | None
     return None if row is None else user_of(row)
 
 
+def _refuse_last(connection: Connection, user_id: UserId, role: str | None) -> None:
+    """Refuse to go on if this user is the last enabled one who holds the role.
+
+    The unit has the write lock, so nobody changes this before the change of the unit.
+
+    Raises:
+        LastHolder: nobody else holds it.
+    """
+    if role is None or not _is_held(connection, role, by=user_id):
+        return
+    if not _is_held(connection, role, besides=user_id):
+        raise LastHolder
+
+
+def _is_held(
+    connection: Connection, role: str, *, by: UserId | None = None, besides: UserId | None = None
+) -> bool:
+    """Return whether an enabled user holds the role."""
+    holders = (
+        select(user_roles.c.user_id)
+        .join(users, users.c.id == user_roles.c.user_id)
+        .where(user_roles.c.role == role, users.c.disabled_at.is_(None))
+    )
+    if by is not None:
+        holders = holders.where(users.c.id == by)
+    if besides is not None:
+        holders = holders.where(users.c.id != besides)
+    return bool(connection.execute(select(exists(holders))).scalar())
+
+
 def user_of(row: Sequence[Any]) -> User:
     """Return the user in a row of `USER_COLUMNS`."""
     values = dict(zip((*_COLUMNS, "roles"), row, strict=True))
@@ -188,6 +241,7 @@ def user_of(row: Sequence[Any]) -> User:
     return User(**values)
 
 
+_EVERY_SESSION_ENDS = {"epoch": users.c.epoch + 1, "continued": None}
 _COLUMNS = [column.name for column in users.columns]
 
 _in_order = (
@@ -211,7 +265,4 @@ _AFTER = (
     .where(users.c.id > bindparam("after"))
     .order_by(users.c.id)
     .limit(bindparam("limit"))
-)
-_RECORD_SIGN_IN = (
-    update(users).where(users.c.id == bindparam("user_id")).values(last_sign_in_at=bindparam("at"))
 )

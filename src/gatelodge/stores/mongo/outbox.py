@@ -1,0 +1,92 @@
+"""Events that are stored with their change, in the document that changes.
+
+MongoDB changes one document atomically. So the write that changes a document also adds the event to
+its field `outbox`. After that the event is copied to the collection `events`, where it is read, and
+removed from the document. The process that made the change does this at once. If it dies or the
+database fails, the next sweep of any process does it. A copy may be made twice, but an event has
+one id, so it is stored once.
+"""
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pymongo.asynchronous.collection import AsyncCollection
+
+from gatelodge.audit import Event
+from gatelodge.errors import AlreadyExists, OutcomeUnknown, StoreUnavailable
+from gatelodge.stores.mongo.connection import WITH_EVENTS, MongoDatabase
+from gatelodge.stores.mongo.failures import reading, writing
+from gatelodge.stores.mongo.records import Document, to_document
+
+FIELD = "outbox"
+
+_SWEEP_LIMIT = 1000
+
+
+def with_event(update: Document, event: Event) -> Document:
+    """Return an update with operators such as `$set`, which also puts the event into the outbox."""
+    return update | {"$push": update.get("$push", {}) | {FIELD: to_document(event)}}
+
+
+def inserted_with(document: Document, event: Event) -> Document:
+    """Return a new document with the event in its outbox."""
+    return document | {FIELD: [to_document(event)]}
+
+
+@dataclass(frozen=True, slots=True)
+class Outbox:
+    """Copies the events of changed documents to the collection `events`."""
+
+    database: MongoDatabase
+
+    async def deliver(self, collection: str, key: object, event: Event) -> None:
+        """Deliver the event of a change that was just made. If this fails, the sweep does it.
+
+        Args:
+            collection: the name of the collection with the changed document.
+            key: the `_id` of the document.
+            event: the event in its outbox.
+        """
+        with contextlib.suppress(StoreUnavailable, OutcomeUnknown):
+            await self.deliver_all(collection, key, [to_document(event)])
+
+    async def deliver_all(self, collection: str, key: object, events: Sequence[Document]) -> None:
+        """Copy these events of a document to `events`, then remove them from its outbox.
+
+        Raises:
+            StoreUnavailable, OutcomeUnknown: the sweep tries again.
+        """
+        for event in events:
+            with contextlib.suppress(AlreadyExists), writing():
+                await self.database.collection("events").insert_one(event)
+        with writing():
+            await self.database.collection(collection).update_one(
+                {"_id": {"$eq": key}, f"{FIELD}._id": {"$exists": True}},
+                _without([event["_id"] for event in events]),
+            )
+
+    async def sweep(self) -> int:
+        """Deliver the events that are still in an outbox; return how many."""
+        delivered = 0
+        for name in WITH_EVENTS:
+            collection = self.database.collection(name)
+            for key, events in await _waiting(collection):
+                await self.deliver_all(name, key, events)
+                delivered += len(events)
+        return delivered
+
+
+async def _waiting(collection: AsyncCollection[Document]) -> list[tuple[Any, list[Document]]]:
+    """Return the keys and the events of documents with an event in their outbox."""
+    with reading():
+        found = collection.find({f"{FIELD}._id": {"$exists": True}}, projection=[FIELD])
+        return [(each["_id"], each[FIELD]) async for each in found.limit(_SWEEP_LIMIT)]
+
+
+def _without(ids: list[str]) -> list[Document]:
+    """Return the update that removes these events, and the outbox if nothing is left in it."""
+    kept = {"$filter": {"input": f"${FIELD}", "cond": {"$not": {"$in": ["$$this._id", ids]}}}}
+    choice = {"$cond": [{"$eq": ["$$left", []]}, "$$REMOVE", "$$left"]}
+    return [{"$set": {FIELD: {"$let": {"vars": {"left": kept}, "in": choice}}}}]

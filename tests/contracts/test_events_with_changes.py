@@ -1,0 +1,379 @@
+"""A change and its event are stored together: both, or neither, whatever fails in between."""
+
+import asyncio
+import contextlib
+import sqlite3
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from pymongo import MongoClient
+
+from gatelodge.accounts.store import Role, User
+from gatelodge.audit import Event
+from gatelodge.errors import AlreadyExists, LastHolder, OutcomeUnknown, StoreUnavailable
+from gatelodge.sessions.store import NO_EPOCH, Session
+from gatelodge.stores import Stores, open_stores
+from gatelodge.tokens.store import SigningKey
+from tests.contracts.builders import (
+    A_MINUTE,
+    NOON,
+    a_session,
+    a_signing_key,
+    a_user,
+    an_event,
+)
+from tests.contracts.failpoints import failing
+
+EDITOR = Role("editor", "Writes pages.", ("pages:write",))
+
+
+@dataclass(frozen=True)
+class World:
+    """What there is before each change.
+
+    Attributes:
+        user: a user who holds `admin` and `user`.
+        other: a disabled user.
+        session: a session of the user.
+        key: a signing key.
+    """
+
+    user: User
+    other: User
+    session: Session
+    key: SigningKey
+
+
+Act = Callable[[Stores, World, Event], Awaitable[object]]
+
+NEW_USER = a_user("Newcomer")
+NEW_SESSION = a_session()
+NEW_KEY = a_signing_key(2)
+
+ACTS: dict[str, Act] = {
+    "add a user": lambda stores, world, event: stores.users.add(NEW_USER, event),
+    "change the password": lambda stores, world, event: stores.users.change_password(
+        world.user, "new", event, continued=world.session.id
+    ),
+    "grant": lambda stores, world, event: stores.users.grant(world.user.id, "moderator", event),
+    "withdraw": lambda stores, world, event: stores.users.withdraw(world.user.id, "user", event),
+    "disable": lambda stores, world, event: stores.users.disable(world.user.id, NOON, event),
+    "enable": lambda stores, world, event: stores.users.enable(world.other.id, event),
+    "end all sessions": lambda stores, world, event: stores.users.raise_epoch(world.user.id, event),
+    "delete a user": lambda stores, world, event: stores.users.remove(world.user.id, event),
+    "make a role": lambda stores, world, event: stores.roles.add(Role("new", ""), event),
+    "describe": lambda stores, world, event: stores.roles.describe("editor", "Other.", event),
+    "permit": lambda stores, world, event: stores.roles.permit("editor", "a:b", event, limit=9),
+    "forbid": lambda stores, world, event: stores.roles.forbid("editor", "pages:write", event),
+    "delete a role": lambda stores, world, event: stores.roles.remove("editor", event),
+    "open a session": lambda stores, world, event: stores.sessions.open(
+        replace(NEW_SESSION, user_id=world.user.id), event
+    ),
+    "end a session": lambda stores, world, event: stores.sessions.revoke(
+        world.session.id, NOON, "signed_out", event
+    ),
+    "add a key": lambda stores, world, event: stores.signing_keys.add(NEW_KEY, event),
+    "retire a key": lambda stores, world, event: stores.signing_keys.retire(
+        world.key.kid, event, retires_at=NOON, gone_at=NOON
+    ),
+}
+
+UNLESS_LAST: dict[str, Act] = {
+    "withdraw": lambda stores, world, event: stores.users.withdraw(
+        world.user.id, "admin", event, unless_last="admin"
+    ),
+    "disable": lambda stores, world, event: stores.users.disable(
+        world.user.id, NOON, event, unless_last="admin"
+    ),
+    "delete": lambda stores, world, event: stores.users.remove(
+        world.user.id, event, unless_last="admin"
+    ),
+}
+
+
+@pytest.fixture
+async def world(stores: Stores) -> World:
+    """Return the records that the changes start from."""
+    user, other = a_user(roles=("user", "admin")), a_user(disabled_at=NOON)
+    world = World(user, other, a_session(user_id=user.id), a_signing_key(1))
+    for each in (user, other):
+        await stores.users.add(each, an_event())
+    await stores.roles.add(EDITOR, an_event())
+    await stores.sessions.add(world.session)
+    await stores.signing_keys.add(world.key, an_event())
+    return world
+
+
+async def everything(stores: Stores, world: World) -> list[object]:
+    """Return all records that the acts change."""
+    return [
+        await stores.users.list_users(after=None, limit=10),
+        await stores.roles.list_roles(),
+        await stores.sessions.find(world.session.id),
+        await stores.sessions.find(NEW_SESSION.id),
+        await stores.signing_keys.list_keys(),
+    ]
+
+
+async def stored(stores: Stores, event: Event) -> list[Event]:
+    """Return the stored events with this event's id, after every chore was done."""
+    await stores.events.add(an_event())  # once it is confirmed, so is what was written before it
+    if hasattr(stores.users, "outbox"):
+        await stores.users.sweep_names()  # type: ignore[attr-defined]
+        await stores.roles.sweep()  # type: ignore[attr-defined]
+        await stores.users.outbox.sweep()
+    events = await stores.events.list_events(before=None, limit=1000)
+    return [each for each in events if each.id == event.id]
+
+
+@pytest.mark.parametrize("act", ACTS.values(), ids=ACTS)
+async def test_a_change_stores_its_event(stores: Stores, world: World, act: Act) -> None:
+    event = an_event(outcome="refused", at=NOON + A_MINUTE)
+    before = await everything(stores, world)
+
+    await act(stores, world, event)
+
+    assert await everything(stores, world) != before
+    events = await stores.events.list_events(before=None, limit=1000)
+    assert events.count(event) == 1
+
+
+@pytest.mark.parametrize("act", ACTS.values(), ids=ACTS)
+async def test_what_changes_nothing_stores_no_event(stores: Stores, world: World, act: Act) -> None:
+    await act(stores, world, an_event())
+    if act is ACTS["open a session"]:
+        await stores.users.disable(world.user.id, NOON, an_event())
+        world = replace(world, session=await found(stores, world.session))
+    before = await everything(stores, world)
+    again = an_event()
+
+    with contextlib.suppress(AlreadyExists):
+        if await act(stores, world, again):
+            assert act is ACTS["end all sessions"]  # which raises the epoch each time
+            return
+
+    assert await everything(stores, world) == before
+    assert await stored(stores, again) == []
+
+
+async def found(stores: Stores, session: Session) -> Session:
+    """Return the session as it is stored."""
+    current = await stores.sessions.find(session.id)
+    assert current is not None
+    return current
+
+
+@contextlib.contextmanager
+def events_refused(path: str) -> Iterator[None]:
+    """Have SQLite refuse every new event, as a full disk would."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(
+            "CREATE TRIGGER refuse BEFORE INSERT ON events BEGIN SELECT raise(ABORT, 'no'); END"
+        )
+        yield
+        connection.execute("DROP TRIGGER refuse")
+
+
+@pytest.mark.parametrize("act", ACTS.values(), ids=ACTS)
+@pytest.mark.parametrize("address", ["sqlite"], indirect=True)
+async def test_without_its_event_nothing_is_changed_in_sqlite(
+    stores: Stores, address: str, world: World, act: Act
+) -> None:
+    before, event = await everything(stores, world), an_event()
+
+    with events_refused(address), pytest.raises((StoreUnavailable, AlreadyExists)):
+        await act(stores, world, event)
+
+    assert await everything(stores, world) == before
+    assert await stored(stores, event) == []
+    assert await act(stores, world, event) is not False
+    assert len(await stored(stores, event)) == 1
+
+
+COMMANDS = ("insert", "update", "delete", "findAndModify")
+FAULTS: dict[str, dict[str, Any]] = {
+    "nothing is done": {"errorCode": 11601},
+    "done, and no majority confirms it": {"writeConcernError": {"code": 64, "errmsg": "lost"}},
+}
+
+
+@pytest.mark.usefixtures("lost_sockets")
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+@pytest.mark.parametrize("act", ACTS.values(), ids=ACTS)
+async def test_whichever_write_fails_in_mongodb_the_change_has_its_event(
+    mongodb_address: str, act: Act, fault: dict[str, Any]
+) -> None:
+    """The first write of the act fails, then the second, and so on."""
+    stores = open_stores(mongodb_address)
+    stores.database.migrate()
+    await stores.database.start()
+    failed = 0
+    try:
+        for skipped in range(8):
+            with MongoClient[dict[str, Any]](mongodb_address) as client:
+                database = client.get_default_database()
+                for name in database.list_collection_names():
+                    database[name].delete_many({})
+            there = await world.__wrapped__(stores)  # type: ignore[attr-defined]
+            before, event = await everything(stores, there), an_event(at=NOON + A_MINUTE)
+            mode = {"skip": skipped} if skipped else "alwaysOn"
+            with (
+                failing(mongodb_address, *COMMANDS, mode=mode, **fault),
+                contextlib.suppress(StoreUnavailable, OutcomeUnknown, AlreadyExists),
+            ):
+                await act(stores, there, event)
+            copies = await stored(stores, event)
+            changed = await everything(stores, there) != before
+            assert len(copies) == changed, skipped
+            failed += not changed
+        assert failed or "writeConcernError" in fault
+    finally:
+        await stores.database.stop()
+
+
+# The last holder
+
+
+@pytest.mark.parametrize("act", UNLESS_LAST.values(), ids=UNLESS_LAST)
+async def test_the_last_holder_stays(stores: Stores, world: World, act: Act) -> None:
+    before, event = await everything(stores, world), an_event()
+    await stores.users.grant(world.other.id, "admin", an_event())  # but this one is disabled
+    await stores.users.withdraw(world.other.id, "admin", an_event())
+
+    with pytest.raises(LastHolder):
+        await act(stores, world, event)
+
+    assert await everything(stores, world) == before
+    assert await stored(stores, event) == []
+
+
+@pytest.mark.parametrize("act", UNLESS_LAST.values(), ids=UNLESS_LAST)
+async def test_one_who_is_not_the_last_may_leave(stores: Stores, world: World, act: Act) -> None:
+    another = a_user(roles=("admin",))
+    await stores.users.add(another, an_event())
+    event = an_event()
+
+    assert await act(stores, world, event)
+
+    assert len(await stored(stores, event)) == 1
+    assert await stores.users.anyone_holds("admin")
+    with pytest.raises(LastHolder):
+        await act(stores, replace(world, user=another), an_event())
+
+
+@pytest.mark.parametrize("act", UNLESS_LAST.values(), ids=UNLESS_LAST)
+async def test_who_does_not_count_as_a_holder_may_leave(
+    stores: Stores, world: World, act: Act
+) -> None:
+    """A disabled administrator can be deleted, and a role that is not held is not missed."""
+    await stores.users.grant(world.other.id, "admin", an_event())
+
+    gone = await act(stores, replace(world, user=world.other), an_event())
+
+    assert gone is (act is not UNLESS_LAST["disable"])
+    assert await stores.users.anyone_holds("admin")
+
+
+@pytest.mark.parametrize("round_", range(10))
+async def test_of_all_who_leave_at_once_one_stays(stores: Stores, round_: int) -> None:
+    """Whatever way they leave: somebody stays, and everybody else may go."""
+    people = [a_user(roles=("admin",)) for _ in range(6)]
+    await asyncio.gather(*(stores.users.add(each, an_event()) for each in people))
+    acts = list(UNLESS_LAST.values())
+    there = [World(each, each, a_session(), a_signing_key()) for each in people]
+
+    outcomes = await asyncio.gather(
+        *(
+            acts[(number + round_) % 3](stores, each, an_event())
+            for number, each in enumerate(there)
+        ),
+        return_exceptions=True,
+    )
+
+    assert {type(each) for each in outcomes} == {bool, LastHolder}
+    assert outcomes.count(True) == 6 - sum(isinstance(each, LastHolder) for each in outcomes)
+    assert await stores.users.anyone_holds("admin")
+
+
+async def test_of_many_who_demote_the_same_user_one_does(stores: Stores) -> None:
+    one, two = a_user(roles=("admin",)), a_user(roles=("admin",))
+    for each in (one, two):
+        await stores.users.add(each, an_event())
+
+    outcomes = await asyncio.gather(
+        *(
+            stores.users.withdraw(one.id, "admin", an_event(), unless_last="admin")
+            for _ in range(10)
+        ),
+        return_exceptions=True,
+    )
+
+    assert outcomes.count(True) == 1
+    assert await stores.users.anyone_holds("admin")
+    with pytest.raises(LastHolder):
+        await stores.users.remove(two.id, an_event(), unless_last="admin")
+
+
+# Sessions
+
+
+async def test_a_session_opens_only_for_the_user_as_read(stores: Stores, world: World) -> None:
+    session = replace(NEW_SESSION, user_id=world.user.id, created_at=NOON + A_MINUTE)
+    for stale in (
+        replace(session, epoch=1),
+        replace(session, user_id=world.other.id),  # who is disabled
+        replace(session, user_id=a_user().id),  # who does not exist
+    ):
+        event = an_event()
+        assert not await stores.sessions.open(stale, event)
+        assert await stored(stores, event) == []
+    assert await stores.sessions.find(session.id) is None
+
+    assert await stores.sessions.open(session, an_event())
+
+    assert await stores.sessions.find(session.id) == session
+    user = await stores.users.find(world.user.id)
+    assert user == replace(world.user, last_sign_in_at=NOON + A_MINUTE)
+
+
+async def test_the_sessions_of_a_deleted_user_are_deleted(stores: Stores, world: World) -> None:
+    other = a_session(user_id=world.other.id)
+    await stores.sessions.add(other)
+
+    assert await stores.users.remove(world.user.id, an_event())
+
+    assert await stores.sessions.find(world.session.id) is None
+    assert await stores.sessions.find(other.id) == other
+
+
+async def test_a_session_that_goes_on_is_live_and_listed(stores: Stores, world: World) -> None:
+    """It is live by the name in the user's record, and no other session of before is."""
+    following = a_session(user_id=world.user.id, epoch=NO_EPOCH)
+    await stores.sessions.add(following)
+    changed = await stores.users.change_password(
+        world.user, "new", an_event(), continued=following.id
+    )
+    assert changed is not None
+
+    assert following.is_live(changed, NOON)
+    assert not world.session.is_live(changed, NOON)
+    listed = await stores.sessions.list_live(
+        changed, NOON, used_after=NOON - timedelta(days=1), before=None, limit=9
+    )
+    assert listed == [following]
+
+
+async def test_only_a_session_that_is_not_live_is_discarded(stores: Stores, world: World) -> None:
+    following = a_session(user_id=world.user.id, epoch=NO_EPOCH)
+    await stores.sessions.add(following)
+
+    await stores.sessions.discard(following.id)
+    await stores.sessions.discard(world.session.id)
+
+    assert await stores.sessions.find(following.id) is None
+    assert await stores.sessions.find(world.session.id) == world.session

@@ -1,0 +1,389 @@
+"""What users and operators do at the same moment, while writes fail and callers give up.
+
+Two houses use one database, as two workers or nodes do. In each round several acts on a few users
+run at once, some of them are cut off, and some writes fail. Then the records are compared with the
+events and with what the acts answered:
+
+- each change has exactly one event, and each event its change;
+- no session lives that an answer said was ended, and none was ended that nobody wanted to end;
+- somebody who can administer is left.
+
+`GATELODGE_ROUNDS` sets how many rounds there are.
+"""
+
+import asyncio
+import contextlib
+import os
+import random
+import sqlite3
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pymongo import MongoClient
+
+from gatelodge.accounts.roles import ADMIN
+from gatelodge.accounts.service import NewUser
+from gatelodge.accounts.store import User
+from gatelodge.app import House
+from gatelodge.audit import COMMAND, Actor, Event, Origin
+from gatelodge.credentials.refusals import WrongPassword
+from gatelodge.errors import OutcomeUnknown, Refusal, StoreUnavailable
+from gatelodge.ids import SessionId, UserId
+from gatelodge.sessions.lookup import Records
+from gatelodge.sessions.service import SignedIn
+from tests.contracts.failpoints import failing
+from tests.gate.houses import houses
+from tests.support.settings import CHEAP_HASH
+
+ROUNDS = int(os.environ.get("GATELODGE_ROUNDS", "40"))
+AT_ONCE = 6
+PEOPLE = 4
+ORIGIN = Origin("192.0.2.7", "Browser/1.0", "req_1")
+PASSWORD = "correct horse battery"
+TABLES = ("users", "user_roles", "sessions", "events")
+
+NO_LIMITS = {
+    f"sign_{limit}": 0
+    for limit in ("in_tries_per_account", "in_tries_per_address", "in_tries_in_all")
+} | {"sign_ups_per_address": 0}
+
+ENDS_ALL = frozenset({"everywhere", "disable", "delete"})
+UNDONE = (StoreUnavailable, OutcomeUnknown, asyncio.CancelledError)
+
+
+@dataclass(eq=False)
+class Device:
+    """A session, and the newest refresh token that its owner was given."""
+
+    id: SessionId
+    token: str
+
+
+@dataclass(eq=False)
+class Person:
+    """A user, the passwords that the user may have by now, and the devices."""
+
+    id: UserId
+    name: str
+    roles: frozenset[str]
+    passwords: list[str] = field(default_factory=lambda: [PASSWORD])
+    devices: list[Device] = field(default_factory=list)
+
+
+@dataclass
+class Round:
+    """What was tried in a round, and what was acknowledged; see the acts for the words."""
+
+    tried: Counter[tuple[str, object]] = field(default_factory=Counter)
+    done: Counter[tuple[str, object]] = field(default_factory=Counter)
+
+    @contextlib.asynccontextmanager
+    async def trying(self, act: str, of: object) -> AsyncIterator[None]:
+        """Note that an act is tried, and whether it is acknowledged."""
+        self.tried[act, of] += 1
+        with contextlib.suppress(*UNDONE, Refusal):
+            yield
+            self.done[act, of] += 1
+
+
+class Acts:
+    """The acts. Each takes a house, a person and the round."""
+
+    def __init__(self, chance: random.Random) -> None:
+        """Choose by this chance."""
+        self.chance = chance
+        self.passwords = 0
+
+    async def sign_in(self, house: House, person: Person, now: Round) -> None:
+        """Sign in with the newest password that the person may have."""
+        async with now.trying("sign in", person):
+            signed_in = await house.sign_in.sign_in(
+                person.name, person.passwords[-1], self.chance.choice(["bearer", "cookie"]), ORIGIN
+            )
+            assert isinstance(signed_in, SignedIn)
+            person.devices.append(Device(signed_in.session.id, signed_in.tokens.refresh_token))
+
+    async def refresh(self, house: House, person: Person, now: Round) -> None:
+        """Trade the token of a device in two tabs."""
+        if not person.devices:
+            return
+        device = self.chance.choice(person.devices)
+        token = device.token
+
+        async def tab() -> None:
+            async with now.trying("refresh", device):
+                device.token = (await house.sessions.refresh(token, ORIGIN)).tokens.refresh_token
+
+        await asyncio.gather(tab(), tab())
+
+    async def change_password(self, house: House, person: Person, now: Round) -> None:
+        """Change the password on one device, which stays signed in."""
+        user = await self._found(house, person)
+        if user is None or not person.devices:
+            return
+        device = self.chance.choice(person.devices)
+        session = await house.stores.sessions.find(device.id)
+        if session is None or not session.is_live(user, house.clock.now()):
+            return
+        self.passwords += 1
+        new = f"{self.passwords} wild geese at dawn"
+        async with now.trying("change password", person):
+            for current in reversed(person.passwords):
+                with contextlib.suppress(WrongPassword):
+                    await self._change(house, Records(user, session), current, new, person, now)
+                    return
+            raise WrongPassword
+
+    async def _change(
+        self, house: House, caller: Records, current: str, new: str, person: Person, now: Round
+    ) -> None:
+        if new not in person.passwords:
+            person.passwords.append(new)
+        changed = await house.sign_in.change_password(caller, current, new, ORIGIN)
+        now.done["kept by a change", changed.session.id] += 1
+        if changed.session.id not in {each.id for each in person.devices}:
+            person.devices.append(Device(changed.session.id, changed.tokens.refresh_token))
+
+    async def sign_out(self, house: House, person: Person, now: Round) -> None:
+        """Sign out on one device."""
+        if person.devices:
+            device = self.chance.choice(person.devices)
+            async with now.trying("sign out", device):
+                await house.sessions.sign_out(device.id, Actor(person.id, ORIGIN))
+
+    async def everywhere(self, house: House, person: Person, now: Round) -> None:
+        """Sign out everywhere."""
+        async with now.trying("everywhere", person):
+            if not await house.sessions.sign_out_everywhere(person.id, Actor(person.id, ORIGIN)):
+                raise StoreUnavailable
+
+    async def disable(self, house: House, person: Person, now: Round) -> None:
+        """Disable the user."""
+        user = await self._found(house, person)
+        async with now.trying("disable", person):
+            if user is None or not await house.accounts.disable(user, COMMAND):
+                raise StoreUnavailable
+
+    async def enable(self, house: House, person: Person, now: Round) -> None:
+        """Enable the user."""
+        user = await self._found(house, person)
+        async with now.trying("enable", person):
+            if user is not None:
+                await house.accounts.enable(user, COMMAND)
+
+    async def delete(self, house: House, person: Person, now: Round) -> None:
+        """Delete the user."""
+        user = await self._found(house, person)
+        async with now.trying("delete", person):
+            if user is None or not await house.accounts.delete(user, COMMAND):
+                raise StoreUnavailable
+
+    async def grant(self, house: House, person: Person, now: Round) -> None:
+        """Grant a role."""
+        user = await self._found(house, person)
+        async with now.trying("grant", person):
+            if user is not None:
+                await house.accounts.grant(user, self.chance.choice([ADMIN, "moderator"]), COMMAND)
+
+    async def withdraw(self, house: House, person: Person, now: Round) -> None:
+        """Take a role."""
+        user = await self._found(house, person)
+        async with now.trying("withdraw", person):
+            if user is not None:
+                role = self.chance.choice([ADMIN, "moderator"])
+                await house.accounts.withdraw(user, role, COMMAND)
+
+    async def _found(self, house: House, person: Person) -> User | None:
+        with contextlib.suppress(StoreUnavailable):
+            return await house.stores.users.find(person.id)
+        return None
+
+
+FREQUENT = ("sign_in", "refresh", "change_password", "sign_out", "everywhere", "enable", "grant")
+ALL = (*FREQUENT, *FREQUENT, "disable", "disable", "delete", "withdraw", "withdraw", "withdraw")
+
+
+@pytest.mark.usefixtures("lost_sockets")
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+@pytest.mark.parametrize("faults", ["no faults", "faults"])
+@pytest.mark.parametrize("store", ["sqlite", "mongodb"])
+async def test_acts_at_once_are_whole(
+    request: pytest.FixtureRequest, tmp_path: Path, store: str, faults: str
+) -> None:
+    address = "" if store == "sqlite" else str(request.getfixturevalue("mongodb_address"))
+    chance = random.Random(f"{store} {faults}")
+    async with houses(tmp_path, address, **CHEAP_HASH, **NO_LIMITS) as pair:
+        trial = Trial(pair, chance, address or str(pair[0].settings.database_address))
+        for _ in range(ROUNDS):
+            await trial.round(faults=faults == "faults")
+        assert trial.acknowledged["change password"], trial.acknowledged
+        assert trial.acknowledged["delete"], trial.acknowledged
+        assert await trial.events_of("refresh_token.reused") == []
+
+
+class Trial:
+    """The people, and what happens to them."""
+
+    def __init__(self, pair: list[House], chance: random.Random, address: str) -> None:
+        """Begin without people."""
+        self.pair = pair
+        self.chance = chance
+        self.address = address
+        self.acts = Acts(chance)
+        self.people: list[Person] = []
+        self.gone: list[Person] = []
+        self.acknowledged: Counter[str] = Counter()
+
+    async def round(self, *, faults: bool) -> None:
+        """Let several acts run at once, then check the records."""
+        await self._fill_up()
+        before = {person: await self._live(person) for person in self.people}
+        now = Round()
+        with self._failing() if faults else contextlib.nullcontext():
+            tasks = [asyncio.create_task(self._one(now)) for _ in range(AT_ONCE)]
+            for task in self.chance.sample(tasks, 1 if faults else 0):
+                delay = self.chance.random() * 0.02
+                asyncio.get_running_loop().call_later(delay, task.cancel)
+            await asyncio.gather(*tasks, return_exceptions=True)
+        await self._settle()
+        self.acknowledged.update(act for act, _ in now.done.elements())
+        events = await self.pair[0].stores.events.list_events(before=None, limit=100_000)
+        assert await self.pair[1].accounts.has_admin()
+        for person in [*self.people, *self.gone]:
+            await self._check_events(person, events)
+        for person in self.people:
+            await self._check_sessions(person, now, before[person])
+        await self._part()
+
+    async def events_of(self, name: str) -> list[Event]:
+        """Return the stored events of a name."""
+        events = await self.pair[0].stores.events.list_events(before=None, limit=100_000)
+        return [event for event in events if event.name == name]
+
+    async def _one(self, now: Round) -> None:
+        act = getattr(self.acts, self.chance.choice(ALL))
+        await act(self.chance.choice(self.pair), self.chance.choice(self.people), now)
+
+    async def _fill_up(self) -> None:
+        """Make new people for those who are gone; half of them administer."""
+        while len(self.people) < PEOPLE:
+            number = len(self.people) + len(self.gone)
+            roles = ("user", ADMIN) if number % 2 == 0 else ("user",)
+            wanted = NewUser(f"user{number}", f"user{number}@example.com", PASSWORD, roles)
+            user = await self.pair[0].accounts.create(wanted, COMMAND)
+            person = Person(user.id, user.username, frozenset(roles))
+            self.people.append(person)
+            for house in self.pair:
+                await self.acts.sign_in(house, person, Round())
+
+    async def _part(self) -> None:
+        """Part with those who are deleted."""
+        for person in list(self.people):
+            if await self.pair[0].stores.users.find(person.id) is None:
+                self.people.remove(person)
+                self.gone.append(person)
+
+    async def _live(self, person: Person) -> set[SessionId]:
+        user = await self.pair[0].stores.users.find(person.id)
+        at = self.pair[0].clock.now()
+        live = set()
+        for device in person.devices:
+            session = await self.pair[0].stores.sessions.find(device.id)
+            if user is not None and session is not None and session.is_live(user, at):
+                live.add(device.id)
+        return live
+
+    async def _settle(self) -> None:
+        """Return when the database has done what it was asked for, and the chores are done."""
+        users: Any = self.pair[0].stores.users
+        roles: Any = self.pair[0].stores.roles
+        if self.address.startswith("mongodb"):
+            await asyncio.to_thread(self._wait_until_idle)
+            for chore in (users.sweep_names, roles.sweep, users.outbox.sweep):
+                await chore()
+        await self.pair[0].roles.seed()  # a write after all others
+
+    def _wait_until_idle(self) -> None:
+        """Wait until no command of ours runs on the server, then until all is confirmed."""
+        with MongoClient[dict[str, Any]](self.address, w="majority") as client:
+            name = client.get_default_database().name
+            running = {"op": {"$in": ["insert", "update", "remove", "command"]}, "active": True}
+            ours = {"ns": {"$regex": f"^{name}[.](users|sessions|names|events|queues)"}}
+            asked = [{"$currentOp": {"allUsers": True}}, {"$match": running | ours}]
+            while list(client.admin.aggregate(asked)):
+                pass
+            client[name].observed.insert_one({})
+
+    async def _check_events(self, person: Person, events: list[Event]) -> None:
+        """Check that the user's record is what the events say, each counted once."""
+        happened = Counter(each.name for each in events if each.target == person.id)
+        user = await self.pair[0].stores.users.find(person.id)
+        assert happened["user.deleted"] == (user is None)
+        if user is None:
+            return
+        ended = ("password.changed", "user.disabled", "session.ended_everywhere")
+        assert user.epoch == sum(happened[name] for name in ended)
+        assert happened["user.disabled"] - happened["user.enabled"] == (
+            user.disabled_at is not None
+        )
+        for role in (ADMIN, "moderator"):
+            held = role in person.roles
+            for each in events:
+                if each.target == person.id and each.detail.get("role") == role:
+                    held += {"role.granted": 1, "role.withdrawn": -1}[each.name]
+            assert held == (role in user.roles)
+
+    async def _check_sessions(self, person: Person, now: Round, before: set[SessionId]) -> None:
+        """Check that what was ended is over, and that nothing else is."""
+        live = await self._live(person)
+        kept = {each for act, each in now.done if act == "kept by a change"}
+        devices = {device.id: device for device in person.devices}
+        if any(now.done[act, person] for act in ENDS_ALL):
+            assert not live & before
+        if now.done["change password", person]:
+            assert live & before <= kept
+        for each in before:
+            if now.done["sign out", devices[each]]:
+                assert each not in live
+            wanted = any(now.tried[act, person] for act in (*ENDS_ALL, "change password"))
+            if not wanted and not now.tried["sign out", devices[each]]:
+                assert each in live
+
+    @contextlib.contextmanager
+    def _failing(self) -> Iterator[None]:
+        """Have one write in about ten fail."""
+        if self.address.startswith("mongodb"):
+            how = self.chance.choice(
+                [{"closeConnection": True}, {"writeConcernError": {"code": 64, "errmsg": "lost"}}]
+            )
+            commands = ("insert", "update", "delete", "findAndModify")
+            mode = {"activationProbability": 0.1}
+            with failing(self.address, *commands, mode=mode, **how):
+                yield
+            return
+        with closing(sqlite3.connect(self.address, timeout=10)) as connection:
+            connection.executescript("".join(_trigger(*each) for each in _failing_writes()))
+            yield
+            connection.executescript(
+                "".join(f"DROP TRIGGER {_name(*each)};" for each in _failing_writes())
+            )
+
+
+def _failing_writes() -> list[tuple[str, str]]:
+    return [(table, verb) for table in TABLES for verb in ("INSERT", "UPDATE", "DELETE")]
+
+
+def _name(table: str, verb: str) -> str:
+    return f"fail_{verb}_{table}"
+
+
+def _trigger(table: str, verb: str) -> str:
+    return (
+        f"CREATE TRIGGER {_name(table, verb)} BEFORE {verb} ON {table} "
+        "WHEN abs(random()) % 12 = 0 BEGIN SELECT raise(ABORT, 'no'); END;"
+    )
