@@ -336,6 +336,10 @@ async def test_changing_the_password_ends_every_other_session(
     response = await client.post("/api/auth/password", json=weak, headers=ann.headers)
     assert code_of(response) == (400, "password_rejected")
     assert response.json()["field"] == "newPassword"
+    same = change | {"newPassword": PASSWORD}
+    response = await client.post("/api/auth/password", json=same, headers=ann.headers)
+    assert code_of(response) == (400, "password_rejected")
+    assert "current password" in response.json()["message"]
     assert (await other.get("/api/test/user")).status_code == 200
 
     response = await client.post("/api/auth/password", json=change, headers=ann.headers)

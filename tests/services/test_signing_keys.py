@@ -442,6 +442,22 @@ async def test_memory_too_old_to_trust_is_not_used_while_the_store_is_away(
     assert await keys.find(kid) is not None
 
 
+async def test_a_command_with_other_settings_keeps_a_key_as_long_as_its_tokens_live(
+    process: Process, store: SigningKeyStore, audit: AuditLog, clock: FakeClock
+) -> None:
+    """Servers tell with the key how long their tokens live; the longest life counts."""
+    await process().ensure()
+    longer = SigningKeys(store, MASTER_KEY, audit, clock, access_token_life=2 * LIFE)
+    await longer.ensure()  # a server that was started again with another setting
+    command = SigningKeys(store, MASTER_KEY, audit, clock, access_token_life=LIFE / 2)
+
+    following = await command.rotate(COMMAND)
+
+    before, _ = await store.list_keys()
+    assert before.token_life == 2 * LIFE.total_seconds()
+    assert before.gone_at == following.not_before + 2 * LIFE + LEEWAY
+
+
 async def test_a_store_that_is_away_does_not_end_the_keeping_in_step(
     process: Process, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -127,6 +127,22 @@ class AccountService:
         deleted = await self._take_deleted(user.id, user.roles)
         return replace(user, roles=tuple(role for role in user.roles if role not in deleted))
 
+    async def set_password(self, user: User, password: str, by: Actor) -> bool:
+        """Set a new password for a user. Every session of the user ends.
+
+        The failed tries for the user's name are forgotten: they were for the old password. True if
+        the user still exists.
+
+        Raises:
+            RejectedPassword: the password breaks the rules for passwords.
+            HashingBusy: too many passwords wait to be hashed.
+        """
+        self.passwords.check_new(password, context=(user.username, user.email))
+        hashed = await self.passwords.hash(password)
+        await self.attempts.forgive(user.username_key)
+        event = self._change_of(user, "password.changed", by)
+        return await self.audit.logged(event, self.users.set_password(user.id, hashed, event))
+
     async def get_by_username(self, username: str) -> User:
         """Return the user with this username; upper and lower case make no difference.
 

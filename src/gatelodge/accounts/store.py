@@ -149,6 +149,12 @@ class UserStore(Protocol):
             continued: the session that signs the user in after the change too; None: all end.
         """
 
+    async def set_password(self, user_id: UserId, new: str, event: Event) -> bool:
+        """Replace the password hash, whatever it was, and raise the epoch: every session ends.
+
+        True if the user exists; a disabled user stays disabled.
+        """
+
     async def grant(self, user_id: UserId, role: str, event: Event) -> bool:
         """Grant a role. True if the user exists and did not hold it before."""
 

@@ -1,6 +1,7 @@
 """The commands for users."""
 
 import json
+import secrets
 import sys
 from collections.abc import Callable, Coroutine
 from getpass import getpass
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gatelodge.accounts.refusals import NoSuchUser
 from gatelodge.audit import COMMAND
 from gatelodge.cli.call import Call, instant, plain, with_usual_options
 from gatelodge.errors import ConfigurationError
@@ -128,6 +130,40 @@ def user_enable(call: Call, username: Username) -> None:
     )
 
 
+@app.command("password")
+@with_usual_options
+def user_password(
+    call: Call,
+    username: Username,
+    stdin: Annotated[
+        bool, typer.Option("--stdin", help="Read the password from standard input.")
+    ] = False,
+    generate: Annotated[
+        bool, typer.Option("--generate", help="Make a password, and print it once.")
+    ] = False,
+) -> None:
+    """Set a new password for a user, and end every session of theirs."""
+    if stdin and generate:
+        raise ConfigurationError("Use --stdin or --generate, not both.")
+    made = secrets.token_urlsafe(_GENERATED_BYTES) if generate else None
+    password = made or _read_password(stdin, option="--stdin or --generate")
+
+    async def work(house: "House") -> "User":
+        user = await house.accounts.get_by_username(username)
+        if not await house.accounts.set_password(user, password, COMMAND):
+            raise NoSuchUser
+        return user
+
+    user = call.in_house(work)
+    shown = {"user": _user_as_json(user)} | ({"password": made} if made else {})
+    sentence = f"{user.username} has a new password, and every session has ended."
+    call.say(shown, f"{sentence}\nThe password is: {made}" if made else sentence)
+
+
+_GENERATED_BYTES = 15
+"""Makes passwords of 20 characters, with 120 random bits."""
+
+
 @app.command("unlock")
 @with_usual_options
 def user_unlock(call: Call, username: Username) -> None:
@@ -188,13 +224,20 @@ def _change(
     call.say({"changed": changed, "user": _user_as_json(user)}, sentence)
 
 
-def _read_password(from_stdin: bool) -> str:
+def _read_password(from_stdin: bool, *, option: str = "--password-stdin") -> str:
+    """Return the password from standard input, or ask for it twice.
+
+    Args:
+        from_stdin: whether to read the first line of standard input.
+        option: the option to use where there is no terminal, for the message.
+
+    Raises:
+        ConfigurationError: there is no terminal, or the two answers differ.
+    """
     if from_stdin:
         return sys.stdin.readline().rstrip("\r\n")
     if not sys.stdin.isatty():
-        raise ConfigurationError(
-            "There is no terminal to ask for a password: use --password-stdin."
-        )
+        raise ConfigurationError(f"There is no terminal to ask for a password: use {option}.")
     password = getpass("Password: ")
     if getpass("Again: ") != password:
         raise ConfigurationError("The two passwords differ.")

@@ -1,5 +1,6 @@
 """Checks new passwords, and hashes and verifies passwords in the hashing pool."""
 
+import hmac
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -9,7 +10,9 @@ from gatelodge.credentials.passwords import (
     PasswordHasher,
     check_new_password,
     check_presented_password,
+    normalise,
 )
+from gatelodge.credentials.refusals import RejectedPassword
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,22 @@ class Passwords:
         """
         context = (*self.names, *context)
         check_new_password(password, minimum=self.minimum, context=context, field=field)
+
+    def check_other(self, new: str, current: str, *, field: str = "password") -> None:
+        """Refuse a new password that is the current one.
+
+        Args:
+            new: the new password as typed; `check_new` comes first.
+            current: the current password as typed, which was verified.
+            field: the name of the field in the request.
+
+        Raises:
+            RejectedPassword: both are the same password.
+        """
+        if hmac.compare_digest(normalise(new), normalise(current)):
+            raise RejectedPassword(
+                "That is your current password. Please choose another.", field=field
+            )
 
     async def hash(self, password: str) -> str:
         """Return the hash of a password, as a PHC string; `check_new` comes first.

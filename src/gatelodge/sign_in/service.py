@@ -88,7 +88,7 @@ class SignInService:
         Raises:
             WrongPassword: `current` is wrong, or the password was changed at the same moment.
             InvalidToken: the session was ended at the same moment.
-            RejectedPassword: `new` breaks the rules for passwords.
+            RejectedPassword: `new` breaks the rules for passwords, or is the current one.
             TooManyAttempts: too many tries have failed in this session.
             HashingBusy: too many passwords wait to be hashed.
         """
@@ -100,6 +100,7 @@ class SignInService:
             self.audit.note("password.change_refused", Actor(user.id, origin), outcome="failure")
             raise WrongPassword(field="currentPassword")
         self.passwords.check_new(new, context=(user.username, user.email), field="newPassword")
+        self.passwords.check_other(new, current, field="newPassword")
         hashed = await self.passwords.hash(new)
         await self.attempts.forgive(user.username_key)  # they were for the old one
         return await self._put_password(caller, hashed, origin)

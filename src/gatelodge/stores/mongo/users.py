@@ -95,6 +95,13 @@ class MongoUsers(UserStore):
         return _user(document)
 
     @override
+    async def set_password(self, user_id: UserId, new: str, event: Event) -> bool:
+        changed = {"password_hash": new, "continued": None}
+        return await self._change_openly(
+            user_id, {}, {"$set": changed, "$inc": {"epoch": 1}}, event
+        )
+
+    @override
     async def grant(self, user_id: UserId, role: str, event: Event) -> bool:
         return await self._change_openly(
             user_id, {"roles": {"$ne": role}}, {"$push": {"roles": role}}, event

@@ -98,6 +98,15 @@ class SqlUsers(UserStore):
         return await self._database.write(unit)
 
     @override
+    async def set_password(self, user_id: UserId, new: str, event: Event) -> bool:
+        change = (
+            update(users)
+            .where(users.c.id == user_id)
+            .values(password_hash=new, **_EVERY_SESSION_ENDS)
+        )
+        return await self._change(change, event)
+
+    @override
     async def grant(self, user_id: UserId, role: str, event: Event) -> bool:
         held_by_somebody = select(users.c.id, bindparam("role", role)).where(users.c.id == user_id)
         return await self._change(
