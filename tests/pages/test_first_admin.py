@@ -6,14 +6,19 @@ There is no default administrator.
 import asyncio
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 
 import httpx2
 import pytest
+from sqlalchemy import Engine, event
 
 from gatelodge.accounts.service import NewUser
 from gatelodge.app import House
-from gatelodge.audit import COMMAND
+from gatelodge.audit import COMMAND, Origin
+from gatelodge.setup.refusals import InvalidSetupLink
 from tests.pages.reader import Reader
 from tests.support.clock import FakeClock
 from tests.support.people import PASSWORD
@@ -162,6 +167,60 @@ async def test_a_guess_is_refused(reader: Reader, house: House) -> None:
     await house.setup.invite()
     for guess in ("", "x", "A" * 43, "é", "%00", "a b"):
         assert (await reader.open(f"/setup?token={guess}")).heading == OVER
+
+
+async def test_without_the_link_nobody_is_looked_up(reader: Reader, house: House) -> None:
+    """Nobody, a user and the administrator, made just now, cost the same statements."""
+    await reader.send("/setup", **WANTED)
+    await reader.open(await link(house))
+    await reader.send("/setup", **WANTED)
+    await house.accounts.create(NewUser("ann", "ann@example.com", PASSWORD), COMMAND)
+    stranger = Reader(reader.client)
+    stranger.client.cookies.clear()
+
+    asked = {}
+    for name in ("nobody", "ann", "admin"):
+        with statements() as asked[name]:
+            form = {"username": name, "email": f"{name}@example.com", "password": PASSWORD}
+            assert (await stranger.post("/setup", form)).status_code == 410
+    assert asked["nobody"] == asked["ann"] == asked["admin"] != []
+    assert not any("users" in statement for statement in asked["nobody"])
+
+
+async def test_the_form_of_a_link_that_was_used_works_for_two_minutes(
+    reader: Reader, house: House, clock: FakeClock
+) -> None:
+    """Only for who has the link, and only the same form: a browser may post it twice."""
+    secret = await house.setup.invite()
+    assert secret is not None
+    wanted = NewUser(WANTED["username"], WANTED["email"], WANTED["password"])
+    made = await house.setup.make_admin(secret, wanted, Origin())
+
+    assert (await house.setup.make_admin(secret, wanted, Origin())).id == made.id
+    for other in (replace(wanted, password="another one"), replace(wanted, username="bob")):
+        with pytest.raises(InvalidSetupLink):
+            await house.setup.make_admin(secret, other, Origin())
+    with pytest.raises(InvalidSetupLink):
+        await house.setup.make_admin(secret + "x", wanted, Origin())
+    clock.advance(timedelta(minutes=2))
+    with pytest.raises(InvalidSetupLink):
+        await house.setup.make_admin(secret, wanted, Origin())
+
+
+@contextmanager
+def statements() -> Iterator[list[str]]:
+    """Yield a list to which each statement about users and links is added."""
+    sent: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_others: object) -> None:
+        if "users" in statement or "one_time_tokens" in statement:
+            sent.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        yield sent
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
 
 
 async def test_a_mistake_does_not_use_the_link_up(reader: Reader, house: House) -> None:

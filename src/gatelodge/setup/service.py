@@ -1,14 +1,13 @@
 """The setup link: makes its secret, checks it, and makes the first administrator with it."""
 
 import asyncio
-import contextlib
 import hmac
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from gatelodge.accounts.refusals import EmailTaken, NoSuchUser, UsernameTaken
+from gatelodge.accounts.refusals import EmailTaken, UsernameTaken
 from gatelodge.accounts.roles import ADMIN, USER
-from gatelodge.accounts.service import AccountService, NewUser
+from gatelodge.accounts.service import SENT_TWICE_WITHIN, AccountService, NewUser
 from gatelodge.accounts.store import User
 from gatelodge.audit import Actor, Origin
 from gatelodge.clock import Clock
@@ -24,6 +23,9 @@ from gatelodge.setup.refusals import AdministratorExists, ExpiredSetupLink, Inva
 LIFE = timedelta(minutes=30)
 NO_SUBJECT = ""
 """The subject of the token: the setup token belongs to no user."""
+
+_USED = "used"
+"""The subject of the token that was used last. It opens nothing, and tells a form sent twice."""
 
 _MAX_POLLS = 10
 _POLL_INTERVAL = timedelta(milliseconds=100)
@@ -70,7 +72,8 @@ class SetupService:
 
         The secret is used up after all checks and before the first write. So a wrong name, address
         or password can be corrected, and a request that comes too late leaves no user behind. If a
-        browser posts the same form twice, both requests get the same administrator.
+        browser posts the same form twice, both requests get the same administrator. For anybody
+        without the secret no user is looked up, so that nobody learns who is an administrator.
 
         Args:
             secret: the secret from the link.
@@ -86,7 +89,7 @@ class SetupService:
             user = await self.accounts.prepare(replace(wanted, roles=(USER, ADMIN)))
             await self._use_up(token)
         except (InvalidSetupLink, UsernameTaken):
-            made = await self._find_just_made(wanted, origin)
+            made = await self._find_just_made(secret, wanted, origin)
             if made is None:
                 raise
             return made
@@ -94,6 +97,7 @@ class SetupService:
 
     async def _use_up(self, token: OneTimeToken) -> None:
         now = self.clock.now()
+        await self.tokens.put(replace(token, subject=_USED, expires_at=now + SENT_TWICE_WITHIN))
         if not await self.tokens.consume(token.purpose, token.subject, token.digest, now):
             raise InvalidSetupLink
 
@@ -105,18 +109,16 @@ class SetupService:
             await self.tokens.put(token)
             raise
 
-    async def _find_just_made(self, wanted: NewUser, origin: Origin) -> User | None:
-        """Return the administrator that the same form made a moment ago, or None.
-
-        Only the same form, sent again at once, gets the user. All other requests get the same
-        refusal for every name, so that nobody learns who is an administrator.
-        """
+    async def _find_just_made(self, secret: str, wanted: NewUser, origin: Origin) -> User | None:
+        """Return the administrator that the same form made with this secret just now, or None."""
+        used = await self.tokens.find("setup", _USED)
+        if used is None or not hmac.compare_digest(used.digest, digest_of(secret)):
+            return None
+        if used.expires_at <= self.clock.now():
+            return None
         await self._wait_for_other_request()
-        with contextlib.suppress(NoSuchUser):
-            user = await self.accounts.get_by_username(wanted.username)
-            if ADMIN in user.roles:
-                return await self.accounts.find_just_made(wanted, origin)
-        return None
+        made = await self.accounts.find_just_made(wanted, origin)
+        return made if made is not None and ADMIN in made.roles else None
 
     async def _wait_for_other_request(self) -> None:
         """Wait up to a second until the other request has made the administrator or failed."""
