@@ -255,3 +255,20 @@ async def test_chores_are_done_while_the_database_runs(
     await asyncio.sleep(0.05)
 
     assert done == stopped_at
+
+
+async def test_a_name_that_nobody_has_costs_as_many_reads(stores: Stores, address: str) -> None:
+    """Else the time of a sign-in tells which names exist."""
+    await stores.users.add(a_user("ann"), an_event())
+    with MongoClient[dict[str, Any]](address) as client:
+        database = client.get_default_database()
+        reads = {}
+        for name in ("ann", "nobody"):
+            database.command("profile", 2)
+            await stores.users.find_by_username(name)
+            database.command("profile", 0)
+            found = database["system.profile"].find({"command.find": {"$in": ["names", "users"]}})
+            reads[name] = [each["command"]["find"] for each in found]
+            database["system.profile"].drop()
+
+    assert reads == {"ann": ["names", "users"], "nobody": ["names", "users"]}

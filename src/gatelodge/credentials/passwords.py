@@ -147,6 +147,9 @@ def _folded(text: str) -> str:
     return unicodedata.normalize("NFC", text).casefold()
 
 
+_DEFAULT_MEMORY_KIB = 19456
+_DEFAULT_PASSES = 2
+
 # Limits on the cost that a stored hash may ask for: an imported hash must not stop the server.
 _RETRY_AFTER = 1  # second
 _MAX_MEMORY_KIB = 256 * 1024
@@ -180,8 +183,8 @@ class PasswordHasher:
         lanes: the number of threads of one hash.
     """
 
-    memory_kib: int = 19456
-    passes: int = 2
+    memory_kib: int = _DEFAULT_MEMORY_KIB
+    passes: int = _DEFAULT_PASSES
     lanes: int = 1
 
     def __post_init__(self) -> None:
@@ -208,7 +211,8 @@ class PasswordHasher:
         """Say whether the password is the one that was hashed.
 
         If `stored` is None, malformed or too expensive, the answer is False after a hash of usual
-        cost. So the time does not tell who has an account (OWASP Authentication Cheat Sheet). The
+        cost. So the time does not tell who has an account (OWASP Authentication Cheat Sheet). A
+        wrong password for a weaker hash, from before the parameters were raised, takes as long. The
         exception is an imported bcrypt hash, which takes a different time until it is replaced
         (see `needs_rehash`).
 
@@ -218,7 +222,10 @@ class PasswordHasher:
         """
         secret = normalise(password)
         if stored is not None and _is_affordable_argon2id(stored):
-            return _argon2id_matches(stored, secret)
+            matches = _argon2id_matches(stored, secret)
+            if not matches:
+                self._spend_what_is_missing(stored, secret)
+            return matches
         if stored is not None and _is_affordable_bcrypt(stored) and b"\0" not in secret:
             return _bcrypt_matches(stored, secret)
         _argon2id_matches(self._dummy_hash(), secret)
@@ -234,9 +241,22 @@ class PasswordHasher:
             or len(match["tag"]) < _TAG_CHARACTERS
         )
 
-    def _dummy_hash(self) -> str:
-        """Return a well-formed hash of the current cost that no known password matches."""
-        cost = f"m={self.memory_kib},t={self.passes},p={self.lanes}"
+    @property
+    def relative_cost(self) -> float:
+        """The cost of a hash, compared with a hash of the default parameters."""
+        return self.memory_kib * self.passes / (_DEFAULT_MEMORY_KIB * _DEFAULT_PASSES)
+
+    def _spend_what_is_missing(self, stored: str, secret: bytes) -> None:
+        """Make up for a hash that cost less than a new one; the cost is memory times passes."""
+        match = _ARGON2ID.fullmatch(stored)
+        spent = int(match["memory"]) * int(match["passes"]) if match else 0
+        memory_kib = self.memory_kib - spent // self.passes
+        if memory_kib >= 8 * self.lanes:
+            _argon2id_matches(self._dummy_hash(memory_kib), secret)
+
+    def _dummy_hash(self, memory_kib: int | None = None) -> str:
+        """Return a well-formed hash that no known password matches; by default of current cost."""
+        cost = f"m={memory_kib or self.memory_kib},t={self.passes},p={self.lanes}"
         return f"$argon2id$v=19${cost}${'A' * _SALT_CHARACTERS}${'A' * _TAG_CHARACTERS}"
 
 

@@ -28,8 +28,12 @@ from gatelodge.tokens.refusals import InvalidToken
 _MAX_DEVICES = 50
 """How many of a user's newest sessions are searched for the network address of a try."""
 
-_REFUSED_EVERY_SECONDS = 0.05
-"""A refused try is answered at a multiple of this time, so that its duration tells nothing."""
+_FAILURES_EVERY_SECONDS = 0.1
+"""A failure is answered at a multiple of this time, counted from the start of its try.
+
+So its duration tells nothing (security.md, section 8). With hash parameters that cost more than the
+default, the multiple grows with the cost, so that a hash takes a small part of it.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,12 +158,13 @@ class SignInService:
             HashingBusy: too many passwords wait to be hashed.
         """
         key = username_key(username)
-        async with _refusals_at_one_speed():
+        step = _FAILURES_EVERY_SECONDS * self.passwords.hasher.relative_cost
+        async with _failures_on_a_grid(step):
             user = await self.users.find_by_username(key)
             right = await self._is_right(key, user, password, origin, former)
-        if not right or user is None:
-            self._note_failure(key, user, origin)
-            raise InvalidCredentials
+            if not right or user is None:
+                self._note_failure(key, user, origin)
+                raise InvalidCredentials
         await self._bring_hash_up_to_date(user, password)
         return user
 
@@ -220,15 +225,16 @@ class SignInService:
 
 
 @contextlib.asynccontextmanager
-async def _refusals_at_one_speed() -> AsyncIterator[None]:
-    """Delay `TooManyAttempts`, so that its timing does not tell whether a user has the name.
+async def _failures_on_a_grid(step: float) -> AsyncIterator[None]:
+    """Delay `InvalidCredentials` and `TooManyAttempts` to the next multiple of `step` seconds.
 
-    Only for a user's name are known devices looked up, which takes time.
+    What happens before them differs a little: known devices are looked up for users only, and
+    stored hashes may be older than the hash parameters of today.
     """
     loop = asyncio.get_running_loop()
     began = loop.time()
     try:
         yield
-    except TooManyAttempts:
-        await asyncio.sleep((began - loop.time()) % _REFUSED_EVERY_SECONDS)
+    except (InvalidCredentials, TooManyAttempts):
+        await asyncio.sleep((began - loop.time()) % step)
         raise

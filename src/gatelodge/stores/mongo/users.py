@@ -22,6 +22,9 @@ from gatelodge.stores.mongo.names import NOT_VOID, Names
 from gatelodge.stores.mongo.outbox import Outbox, inserted_with, with_event
 from gatelodge.stores.mongo.records import Document, to_document, to_record
 
+_NOBODY = UserId("usr_nobody")
+"""An id that no user has."""
+
 
 @dataclass(frozen=True, slots=True)
 class MongoUsers(UserStore):
@@ -194,8 +197,8 @@ class MongoUsers(UserStore):
         return await self.names.sweep()
 
     async def _find_by_name(self, field: str, key: str) -> User | None:
-        user_id = await self.names.find(field, key)
-        return None if user_id is None else await self.find(user_id)
+        # A name that nobody has costs two reads too: time must not tell which names exist.
+        return await self.find(await self.names.find(field, key) or _NOBODY)
 
     async def _change_openly(
         self,
