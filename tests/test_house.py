@@ -26,7 +26,7 @@ HOUSE_LIST = """
     audit
     ids settings strict_json tasks master_key apart
     errors clock base64url logs data_folder i18n
-    marks quality machine
+    marks quality machine hang_up
 """
 """The rooms, the highest first. An import goes to a lower line, or stays in its room."""
 

@@ -148,9 +148,7 @@ class House:
             sign_ups=self.settings.sign_ups_per_address,
         )
         key = self.master_key.derive("log-names")
-        return AttemptGuard(
-            self.stores.attempts, self.audit, self.clock, limits, key, self.settings.workers
-        )
+        return AttemptGuard(self.stores.attempts, self.audit, self.clock, limits, key)
 
     @cached_property
     def passwords(self) -> Passwords:

@@ -58,6 +58,36 @@ async def test_whatever_one_unit_raises_the_others_are_answered(
     assert sorted(names) == ["after", "before"]
 
 
+@pytest.mark.parametrize("fails", [False, True])
+async def test_only_the_changes_that_ask_for_it_wait_for_no_disk(
+    tmp_path: Path, fails: bool
+) -> None:
+    """The next change is durable again, also after one that failed; and a batch of both is."""
+    database = SqlDatabase(tmp_path / "gatelodge.db")
+    await asyncio.to_thread(database.migrate)
+    await database.start()
+
+    def synchronous(connection: Connection) -> int:
+        level = int(connection.execute(text("PRAGMA synchronous")).scalar_one())
+        if fails and level == 1:
+            raise LookupError
+        return level
+
+    try:
+        alone = await asyncio.gather(
+            database.write(synchronous, durable=False), return_exceptions=True
+        )
+        after = await database.write(synchronous)
+        together = await asyncio.gather(
+            database.write(synchronous, durable=False), database.write(synchronous)
+        )
+    finally:
+        await database.stop()
+    assert isinstance(alone[0], LookupError) if fails else alone == [1]
+    assert after == 2, "FULL"
+    assert together == [2, 2]
+
+
 def _add_role(connection: Connection, name: str) -> None:
     connection.execute(
         text("INSERT INTO roles (name, description, permissions) VALUES (:name, '', '[]')"),

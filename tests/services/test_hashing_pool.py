@@ -11,7 +11,7 @@ import pytest
 
 from gatelodge.credentials.hashing_pool import HashingPool
 from gatelodge.credentials.passwords import PasswordHasher
-from gatelodge.credentials.refusals import HashingBusy
+from gatelodge.credentials.refusals import HashingBusy, HashingUnavailable
 
 
 class Gate:
@@ -154,6 +154,45 @@ async def test_one_who_hangs_up_while_running_keeps_the_thread_to_the_end(
         await pool.run(gate.pass_through, 99)
     gate.open()
     assert await asyncio.gather(*waiting) == [1, 2]
+
+
+async def test_a_thread_that_cannot_start_costs_no_place(
+    pool: HashingPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The password was not hashed. When threads start again, as many are hashed as before."""
+
+    def no_thread(_self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as short_of_threads:
+        short_of_threads.setattr(threading.Thread, "start", no_thread)
+        for number in range(10):
+            with pytest.raises(HashingUnavailable):
+                await pool.run(str, number)
+    assert (pool.running, pool.waiting, pool.finished) == (0, 0, 0)
+
+    assert await asyncio.gather(*(pool.run(str, number) for number in range(3))) == ["0", "1", "2"]
+    assert (pool.running, pool.waiting, pool.finished) == (0, 0, 3)
+
+
+async def test_a_place_that_is_left_is_free(pool: HashingPool, gate: Gate) -> None:
+    """Whether or not anything was computed there, and however often it is left."""
+    places = [pool.take() for _ in range(3)]
+    with pytest.raises(HashingBusy):
+        pool.take()
+    for place in (places[0], places[0], places[1]):
+        place.leave()
+    assert pool.running + pool.waiting == 1
+
+    running = asyncio.create_task(places[2].run(gate.pass_through, 7))
+    await gate.until_begun()
+    assert places[2].has_begun
+    assert not places[2].give_up()
+    places[2].leave()
+    assert pool.running == 1, "it runs to its end"
+    gate.open()
+    assert await running == 7
+    assert pool.running == 0
 
 
 async def test_no_more_run_at_once_than_there_are_threads(gate: Gate) -> None:

@@ -7,24 +7,35 @@ exists. `docs/decisions/0012-counted-attempts.md` explains the rules.
 """
 
 import asyncio
+import contextlib
 import hashlib
 import hmac
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from ipaddress import IPv6Address, ip_address, ip_network
-from types import TracebackType
-from typing import Self
+from typing import Self, TypeVarTuple
 
 from gatelodge.audit import AuditLog, Origin, nobody_known
 from gatelodge.clock import Clock
-from gatelodge.credentials.keyed_semaphore import KeyedSemaphore
-from gatelodge.credentials.refusals import TooManyAttempts
-from gatelodge.credentials.store import Attempts, AttemptStore, Limit
+from gatelodge.credentials.hashing_pool import HashingPool, Place
+from gatelodge.credentials.lines import Lines
+from gatelodge.credentials.refusals import HashingBusy, TooManyAttempts
+from gatelodge.credentials.store import AttemptStore, Limit, Reservation
+from gatelodge.errors import Refusal
+from gatelodge.hang_up import ended_by_hang_up
 from gatelodge.ids import UserId
+
+Ts = TypeVarTuple("Ts")
 
 HARD_STOP = 100
 """Consecutive failures after which a name is blocked (NIST SP 800-63B-4, section 3.2.2)."""
+
+_ASK_AGAIN_SECONDS = 0.05
+"""How often the first of a line asks the store for a try; another process may have ended one."""
+
+_PATIENCE_SECONDS = 5.0
+"""How long a try waits while too many others of its keys are in progress."""
 
 _EVERYBODY = "everybody"
 _SECOND = timedelta(seconds=1)
@@ -66,14 +77,14 @@ class _Counter:
     Attributes:
         key: the kind and the value, such as `address:192.0.2.7`.
         limit: how many failures are allowed.
-        limits_concurrency: whether the tries in progress may not be more than the failures that
-            are still allowed.
+        reserves: whether each try is reserved before its check. Else the limit may be exceeded by
+            the tries that are in progress when it is reached.
         reset_by_success: whether a success deletes the counted failures.
     """
 
     key: str
     limit: Limit
-    limits_concurrency: bool = True
+    reserves: bool = True
     reset_by_success: bool = False
 
 
@@ -91,41 +102,78 @@ class Try:
 
 
 class Attempt:
-    """A try that was admitted and is in progress until the context ends.
+    """A try that has a place in the hashing pool, and a reservation for each key that needs one."""
 
-    The caller reports the outcome with `fail` or `succeed`.
-    """
-
-    def __init__(
-        self, guard: "AttemptGuard", counted: Sequence[_Counter], kept: Collection[str]
-    ) -> None:
-        """Begin the try; `kept` are the keys for which the store has failures."""
-        self._guard = guard
+    def __init__(self, store: AttemptStore, counted: Sequence[_Counter]) -> None:
+        """Prepare the try; nothing is reserved yet."""
+        self._store = store
         self._counted = counted
-        self._kept = kept
+        self._reserved: dict[str, Reservation] = {}
+        self._place: Place | None = None
 
-    def __enter__(self) -> Self:
-        """Return the attempt."""
-        return self
+    def give_up(self) -> bool:
+        """Keep the check from beginning. Return False if it has begun."""
+        return self._place is None or self._place.give_up()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """End the try, so that a waiting one can be admitted."""
-        self._guard.semaphore.leave([each.key for each in self._counted if each.limits_concurrency])
+    async def enter(self, pool: HashingPool, at: datetime) -> dict[str, timedelta]:
+        """Take a place, and reserve the try. Return the keys that refuse it; empty: it may begin.
 
-    async def fail(self) -> None:
-        """Count a failure for every key of the try."""
-        await self._guard.count(self._counted)
+        Raises:
+            HashingBusy: the pool's queue is full.
+        """
+        self._place = pool.take()  # first: when the pool is full, nothing is written
+        wanted = [each for each in self._counted if each.reserves]
+        self._reserved = {each.key: Reservation(each.key) for each in wanted}
+        waits = await asyncio.gather(
+            *(self._store.reserve(self._reserved[each.key], each.limit, at) for each in wanted)
+        )
+        refused = {
+            each.key: wait for each, wait in zip(wanted, waits, strict=True) if wait is not None
+        }
+        if refused:
+            for key in refused:
+                del self._reserved[key]
+            await self._leave()
+        return refused
+
+    async def run(self, check: Callable[[*Ts], bool], *args: *Ts) -> bool:
+        """Return whether the check succeeds, which runs on a thread of the pool."""
+        assert self._place is not None, "the try was not admitted"  # noqa: S101
+        return await self._place.run(check, *args)
 
     async def succeed(self) -> None:
-        """Delete the failures of the keys that a success resets."""
-        for each in self._counted:
-            if each.reset_by_success and each.key in self._kept:
-                await self._guard.store.forget(each.key)
+        """End the reservations, and forget the failures of the keys that a success resets."""
+        ended, self._reserved = self._reserved, {}
+        resets = {each.key for each in self._counted if each.reset_by_success}
+        await asyncio.gather(
+            *(self._store.give_back(each, forget=each.key in resets) for each in ended.values())
+        )
+
+    async def fail(self, at: datetime) -> None:
+        """Count a failure for every key of the try, which ends the reservations."""
+        ended, self._reserved = self._reserved, {}
+        await asyncio.gather(
+            *(
+                self._store.count_failure(each.key, each.limit, at, ended.get(each.key))
+                for each in self._counted
+            )
+        )
+
+    async def abandon(self, error: BaseException, at: datetime) -> None:
+        """End a try without an outcome. It counts as failed if its check goes on without it."""
+        begun = self._place is not None and self._place.has_begun
+        with contextlib.suppress(Refusal):  # else the reservations lapse by themselves
+            if begun and self._reserved and isinstance(error, asyncio.CancelledError):
+                await self.fail(at)
+            await self._leave()
+
+    async def _leave(self) -> None:
+        """Free the place, and give back what is reserved."""
+        if self._place is not None:
+            self._place.leave()
+            self._place = None
+        ended, self._reserved = self._reserved, {}
+        await asyncio.gather(*(self._store.give_back(each) for each in ended.values()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +187,7 @@ class AttemptGuard:
         limits: how many failures are allowed.
         key: the HMAC key for names. Names are stored and logged only as a keyed hash, because a
             name that no user has may be a password, typed into the wrong field (ASVS 16.2.5).
-        processes: the number of worker processes that share the store on this machine.
-        semaphore: counts the tries in progress in this process.
+        lines: the tries of this process that want to be admitted, by key.
     """
 
     store: AttemptStore
@@ -148,8 +195,7 @@ class AttemptGuard:
     clock: Clock
     limits: AttemptLimits
     key: bytes = field(repr=False)
-    processes: int = 1
-    semaphore: KeyedSemaphore = field(default_factory=KeyedSemaphore)
+    lines: Lines = field(default_factory=Lines)
 
     def by_name(self, username_key: str, origin: Origin) -> Try:
         """Return a try to sign in with a name; it counts for name, address and everybody.
@@ -162,7 +208,7 @@ class AttemptGuard:
         counted = [_Counter(name, self.limits.account, reset_by_success=True)]
         if place := place_of(origin.address):
             counted.append(_Counter(f"address:{place}", self.limits.address))
-        counted.append(_Counter(_EVERYBODY, self.limits.everybody, limits_concurrency=False))
+        counted.append(_Counter(_EVERYBODY, self.limits.everybody, reserves=False))
         return Try([each for each in counted if each.limit.tries], origin)
 
     def by_user(self, user_id: UserId, known_by: str, origin: Origin) -> Try:
@@ -183,46 +229,59 @@ class AttemptGuard:
         digest = hmac.digest(self.key, name.encode("utf-8", "surrogatepass"), hashlib.sha256)
         return digest[:16].hex()
 
-    async def begin(self, wanted: Try) -> Attempt:
-        """Admit a try, waiting while too many tries of one of its keys are in progress.
+    async def judge(
+        self, wanted: Try, pool: HashingPool, check: Callable[[*Ts], bool], *args: *Ts
+    ) -> bool:
+        """Make a try: run the check on a thread of the pool, and count its outcome.
 
-        The tries in progress are never more than the failures that are still allowed, divided by
-        the number of processes. So a thousand guesses sent at once are checked hardly more often
-        than a thousand guesses sent one after the other.
+        The try is reserved before the check begins. So a thousand guesses that are sent at once, to
+        any number of processes, are checked no more often than a thousand sent one after the other.
+        A check that was not made, or could not be made, counts as nothing.
 
         Raises:
             TooManyAttempts: one of the keys is blocked.
-            HashingBusy: too many tries wait for one of the keys.
+            HashingBusy: the pool's queue is full, or too many tries of one key are in progress.
+            HashingUnavailable: the check could not be made.
         """
-        waited_for: str | None = None
-        while True:
-            try:
-                entered = await self._try_to_enter(wanted)
-            except BaseException:
-                self.semaphore.wake(waited_for)
-                raise
-            if isinstance(entered, Attempt):
-                return entered
-            if entered != waited_for:
-                self.semaphore.wake(waited_for)  # the next one may not need the key that is full
-            await self.semaphore.wait(entered)
-            waited_for = entered
+        attempt = Attempt(self.store, wanted.counted)
+        try:
+            async with ended_by_hang_up(attempt.give_up):
+                await self._admit(attempt, wanted, pool)
+                right = await attempt.run(check, *args)
+            await (attempt.succeed() if right else attempt.fail(self.clock.now()))
+        except BaseException as error:
+            # A task of its own: this one may be cancelled a second time.
+            await asyncio.shield(asyncio.create_task(attempt.abandon(error, self.clock.now())))
+            raise
+        return right
 
-    async def _try_to_enter(self, wanted: Try) -> Attempt | str:
-        """Admit a try, or return the key whose limit of tries in progress is reached."""
-        kept = await self._refuse_blocked(wanted)
-        full = self._find_full_key(wanted, kept)
-        if full is not None:
-            return full
-        self.semaphore.enter([each.key for each in wanted.counted if each.limits_concurrency])
-        return Attempt(self, wanted.counted, kept)
+    async def _admit(self, attempt: Attempt, wanted: Try, pool: HashingPool) -> None:
+        """Let the try enter. It waits while as many tries of a key are in progress as may fail.
 
-    async def count(self, counted: Sequence[_Counter]) -> None:
-        """Count a failure for each of these keys."""
-        at = self.clock.now()
-        await asyncio.gather(
-            *(self.store.count_failure(each.key, each.limit, at) for each in counted)
-        )
+        Of each key, one try of this process enters at a time; so a burst of tries of one key takes
+        no places in the pool that others need.
+        """
+        keys = [each.key for each in wanted.counted if each.reserves]
+        try:
+            async with asyncio.timeout(_PATIENCE_SECONDS), contextlib.AsyncExitStack() as lines:
+                for key in keys:  # always name before address: nobody waits in a circle
+                    await lines.enter_async_context(self.lines.first(key))
+                while not await self._enter(attempt, wanted, pool):  # noqa: ASYNC110 - no event
+                    await asyncio.sleep(_ASK_AGAIN_SECONDS)
+        except TimeoutError:
+            raise HashingBusy(retry_after=1) from None
+
+    async def _enter(self, attempt: Attempt, wanted: Try, pool: HashingPool) -> bool:
+        """Let the try enter. Return False if too many tries of a key are in progress.
+
+        The blocked keys are read first, because a read costs less than a reservation.
+        """
+        await self._refuse_blocked(wanted)
+        refused = await attempt.enter(pool, self.clock.now())
+        for each in wanted.counted:
+            if wait := refused.get(each.key):
+                raise self._refusal(wanted, each, wait)
+        return not refused
 
     async def count_sign_up(self, origin: Origin) -> None:
         """Count a sign-up for its address.
@@ -238,7 +297,7 @@ class AttemptGuard:
         at = self.clock.now()
         kept = await self.store.count_failure(wanted.counted[0].key, limit, at)
         if kept.failures > limit.tries:  # others were counted at the same moment
-            raise self._refusal(wanted, wanted.counted[0], _remaining_wait(kept, limit, at))
+            raise self._refusal(wanted, wanted.counted[0], kept.wait_at(limit, at))
 
     async def forgive(self, username_key: str) -> bool:
         """Delete the failures of a name. Return whether there were any."""
@@ -248,21 +307,20 @@ class AttemptGuard:
         """Delete the records that are not needed any more; return how many."""
         return await self.store.remove_quiet(self.clock.now())
 
-    async def _refuse_blocked(self, wanted: Try) -> dict[str, Attempts]:
-        """Return the stored failures, by key.
+    async def _refuse_blocked(self, wanted: Try) -> None:
+        """Refuse a try if one of its keys is blocked.
 
         Raises:
-            TooManyAttempts: one of the keys is blocked.
+            TooManyAttempts: it is.
         """
         if not wanted.counted:
-            return {}
+            return
         kept = await self.store.find([each.key for each in wanted.counted])
         at = self.clock.now()
         for each in wanted.counted:
-            wait = _remaining_wait(kept.get(each.key), each.limit, at)
-            if wait > timedelta(0):
+            record = kept.get(each.key)
+            if record and (wait := record.wait_at(each.limit, at)):
                 raise self._refusal(wanted, each, wait)
-        return kept
 
     def _refusal(self, wanted: Try, key: _Counter, wait: timedelta) -> TooManyAttempts:
         """Log that a key is blocked, and return the refusal."""
@@ -270,21 +328,6 @@ class AttemptGuard:
         by = nobody_known(wanted.origin)
         self.audit.note("attempts.limited", by, outcome="refused", detail=detail)
         return TooManyAttempts(retry_after=-(-wait // _SECOND))
-
-    def _find_full_key(self, wanted: Try, kept: dict[str, Attempts]) -> str | None:
-        """Return a key whose limit of tries in progress is reached, or None.
-
-        The limit is the number of failures that are still allowed, divided by the number of
-        processes, but at least one.
-        """
-        at = self.clock.now()
-        for each in wanted.counted:
-            record = kept.get(each.key)
-            left = each.limit.tries - (record.failures_at(at) if record else 0)
-            most = max(1, left // self.processes)
-            if each.limits_concurrency and self.semaphore.inside(each.key) >= most:
-                return each.key
-        return None
 
 
 def place_of(address: str) -> str:
@@ -304,11 +347,3 @@ def place_of(address: str) -> str:
     if isinstance(ip, IPv6Address):
         return str(ip_network((ip.packed, _IPV6_SITE_BITS), strict=False))
     return str(ip)
-
-
-def _remaining_wait(kept: Attempts | None, limit: Limit, at: datetime) -> timedelta:
-    """Return how long a key is still blocked; after the hard stop, always the longest wait."""
-    if kept is None:
-        return timedelta(0)
-    stopped = limit.hard_stop and kept.streak >= limit.hard_stop
-    return max(kept.blocked_until - at, limit.longest_wait if stopped else timedelta(0))

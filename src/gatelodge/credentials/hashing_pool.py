@@ -13,9 +13,10 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar, TypeVarTuple
+from typing import Any, TypeVar, TypeVarTuple
 
-from gatelodge.credentials.refusals import HashingBusy
+from gatelodge.credentials.refusals import HashingBusy, HashingUnavailable
+from gatelodge.hang_up import ended_by_hang_up
 
 Ts = TypeVarTuple("Ts")
 T = TypeVar("T")
@@ -66,16 +67,29 @@ class HashingPool:
     async def run(self, function: Callable[[*Ts], T], *args: *Ts) -> T:
         """Call the function on a thread of this pool, and return its result.
 
-        A call that is cancelled while it waits leaves the queue and never runs. A call that is
-        cancelled while it runs keeps its thread until it ends, because threads cannot be stopped.
+        A call that is cancelled while it waits leaves the queue and never runs; it is cancelled if
+        the client hangs up. A call that is cancelled while it runs keeps its thread until it ends,
+        because threads cannot be stopped.
+
+        Raises:
+            HashingBusy: the queue is full, or the pool is closed.
+            HashingUnavailable: no thread could be started.
+        """
+        place = self.take()
+        try:
+            async with ended_by_hang_up(place.give_up):
+                return await place.run(function, *args)
+        finally:
+            place.leave()
+
+    def take(self) -> "Place":
+        """Return a place for one computation. The caller must `leave` it.
 
         Raises:
             HashingBusy: the queue is full, or the pool is closed.
         """
         self._admit()
-        job = self._executor.submit(lambda: self._timed(function, *args))
-        job.add_done_callback(self._leave)
-        return await asyncio.wrap_future(job)
+        return Place(self)
 
     async def close(self) -> None:
         """Refuse new work, finish the work that was admitted, and end the threads."""
@@ -92,24 +106,81 @@ class HashingPool:
     def _seconds_until_idle(self) -> int:
         return max(1, math.ceil(self._admitted * self._average_seconds / self.threads))
 
-    def _timed(self, function: Callable[[*Ts], T], *args: *Ts) -> T:
+    def submit(self, job: Future[T], function: Callable[[*Ts], T], *args: *Ts) -> None:
+        """Let a thread complete the job, which has a place already, by calling the function.
+
+        Raises:
+            HashingUnavailable: no thread could be started; the job is cancelled.
+        """
+        job.add_done_callback(self._leave)
+        try:
+            self._executor.submit(lambda: self._complete(job, function, *args))
+        except RuntimeError as error:  # the executor may still run what it could not start
+            job.cancel()
+            raise HashingUnavailable(retry_after=1) from error
+
+    def free(self) -> None:
+        """Free a place that no job was submitted for."""
+        with self._lock:
+            self._admitted -= 1
+
+    def _complete(self, job: Future[T], function: Callable[[*Ts], T], *args: *Ts) -> None:
+        if not job.set_running_or_notify_cancel():
+            return
         started = time.perf_counter()
         try:
-            return function(*args)
-        finally:
+            result = function(*args)
+        except BaseException as error:  # noqa: BLE001 - it is the caller's to handle
             self._update_average(time.perf_counter() - started)
+            job.set_exception(error)
+        else:
+            self._update_average(time.perf_counter() - started)
+            job.set_result(result)
 
     def _update_average(self, seconds: float) -> None:
         with self._lock:
             self._average_seconds += _WEIGHT_OF_NEWEST * (seconds - self._average_seconds)
 
-    def _leave(self, job: Future[T]) -> None:
+    def _leave(self, job: Future[Any]) -> None:
         with self._lock:
             self._admitted -= 1
             if job.cancelled():
                 self.abandoned += 1
             else:
                 self.finished += 1
+
+
+class Place:
+    """A place in the pool, for one computation."""
+
+    def __init__(self, pool: HashingPool) -> None:
+        """Hold a place that the pool has admitted."""
+        self._pool = pool
+        self._job: Future[Any] | None = None
+        self._left = False
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the computation has begun."""
+        job = self._job
+        return job is not None and (job.running() or (job.done() and not job.cancelled()))
+
+    async def run(self, function: Callable[[*Ts], T], *args: *Ts) -> T:
+        """Call the function on a thread of the pool, once; see `HashingPool.run`."""
+        job: Future[T] = Future()
+        self._job = job
+        self._pool.submit(job, function, *args)
+        return await asyncio.wrap_future(job)
+
+    def give_up(self) -> bool:
+        """Keep the computation from beginning. Return False if it has begun."""
+        return self._job is None or self._job.cancel()
+
+    def leave(self) -> None:
+        """Free the place; if there is a computation, its end frees the place."""
+        if self._job is None and not self._left:
+            self._pool.free()
+        self._left = True
 
 
 def _lower_priority() -> None:

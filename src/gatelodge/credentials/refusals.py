@@ -28,7 +28,7 @@ class HashingBusy(Unavailable):
 
 
 class HashingUnavailable(Unavailable):
-    """A password could not be checked or hashed, because memory was short."""
+    """A password could not be checked or hashed: memory or threads were short."""
 
     code = "hashing_unavailable"
     default = "The password could not be checked at this moment. Please try again."

@@ -89,10 +89,9 @@ class Passwords:
         Raises:
             InvalidRequest: the password is too long or malformed.
             TooManyAttempts: too many tries have failed; the password was not checked.
-            HashingBusy: the queue is full.
+            HashingBusy: the queue is full, or too many tries of one name or address are in
+                progress.
+            HashingUnavailable: the password could not be checked; no failure was counted.
         """
         check_presented_password(password, field=field)
-        with await self.attempts.begin(counted) as attempt:
-            right = await self.pool.run(self.hasher.verify, stored, password)
-            await (attempt.succeed() if right else attempt.fail())
-        return right
+        return await self.attempts.judge(counted, self.pool, self.hasher.verify, stored, password)

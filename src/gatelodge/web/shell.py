@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 from starlette.responses import Response
 
 from gatelodge.errors import InvalidRequest, NoSuchRoute, Refusal
+from gatelodge.hang_up import told_by
 from gatelodge.web.cookie_jar import cookie_jar
 from gatelodge.web.refusals import (
     BodyTooLarge,
@@ -122,9 +123,13 @@ class Shell:
             scope["method"] = "GET"  # GET routes answer HEAD too; `_Answer` leaves the body out
         try:
             self._check(scope)
-            await self._app(scope, body, answer)
+            with told_by(body.until_gone):
+                await self._app(scope, body, answer)
         except Refusal as refusal:
             await self._refuse(scope, refusal)(scope, receive, answer)
+        except asyncio.CancelledError:
+            if not body.ended_work():
+                raise
         except Exception:
             details = {"request_id": scope[REQUEST_ID], "path": scope["path"][:256]}
             logging.getLogger("gatelodge").exception("request.failed", extra={"details": details})
@@ -215,6 +220,7 @@ class _Body:
         self._left = MAX_BODY_BYTES
         self._deadline = 0.0
         self._complete = False
+        self._gone = False
 
     async def __call__(self) -> Message:
         """Return the next message of the request."""
@@ -229,6 +235,19 @@ class _Body:
                 raise BodyTooLarge
             self._complete = not message.get("more_body", False)
         return message
+
+    async def until_gone(self) -> None:
+        """Return when the client has hung up. This does not show before the whole body has come."""
+        if not self._complete:
+            await asyncio.Event().wait()  # for ever: the next messages belong to the route
+        while not self._gone:
+            message = await self._receive()
+            self._gone = message["type"] == "http.disconnect"
+
+    def ended_work(self) -> bool:
+        """Say whether this task was cancelled because the client has hung up (`hang_up.py`)."""
+        task = asyncio.current_task()
+        return self._gone and task is not None and task.uncancel() == 0
 
     @property
     def unread(self) -> bool:

@@ -1,19 +1,31 @@
-"""Failed tries in SQLite."""
+"""Failed tries and tries in progress in SQLite."""
 
 from collections.abc import Collection
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, bindparam, delete, select
+from sqlalchemy import Connection, bindparam, delete, func, select
 from sqlalchemy.dialects.sqlite import insert
 from typing_extensions import override
 
-from gatelodge.credentials.store import Attempts, AttemptStore, Limit, after_failure
+from gatelodge.credentials.store import (
+    LAPSES_AFTER,
+    Attempts,
+    AttemptStore,
+    Limit,
+    Reservation,
+    after_failure,
+)
 from gatelodge.stores.sql.database import SqlDatabase
-from gatelodge.stores.sql.tables import attempts
+from gatelodge.stores.sql.tables import attempts, reservations
 
 
 class SqlAttempts(AttemptStore):
-    """The failed tries in one SQLite file."""
+    """The failed tries in one SQLite file.
+
+    SQLite runs one writing transaction at a time, in all processes. So in a unit, nothing is
+    written between the read and the write. Reservations need not outlive a loss of power, after
+    which no try is in progress; so they wait for no disk.
+    """
 
     def __init__(self, database: SqlDatabase) -> None:
         """Use this database."""
@@ -24,12 +36,40 @@ class SqlAttempts(AttemptStore):
         return await self._database.read(lambda connection: _find(connection, keys))
 
     @override
-    async def count_failure(self, key: str, limit: Limit, at: datetime) -> Attempts:
-        # The writer runs one unit at a time, so nothing is written between the read and the write.
+    async def reserve(self, wanted: Reservation, limit: Limit, at: datetime) -> timedelta | None:
+        def unit(connection: Connection) -> timedelta | None:
+            before = _find(connection, [wanted.key]).get(wanted.key)
+            if before and (wait := before.wait_at(limit, at)):
+                return wait
+            failures, streak = (before.failures_at(at), before.streak) if before else (0, 0)
+            in_progress = connection.execute(_IN_PROGRESS, {"of": wanted.key, "at": at})
+            if in_progress.scalar_one() >= limit.tries_left(failures, streak):
+                return timedelta(0)
+            values = {"key": wanted.key, "id": wanted.id, "lapses_at": at + LAPSES_AFTER}
+            connection.execute(_RESERVE, values)
+            return None
+
+        return await self._database.write(unit, durable=False)
+
+    @override
+    async def give_back(self, reservation: Reservation, *, forget: bool = False) -> None:
+        def unit(connection: Connection) -> None:
+            connection.execute(_END, {"of": reservation.key, "ended": reservation.id})
+            if forget:
+                connection.execute(_FORGET, {"forgotten": reservation.key})
+
+        await self._database.write(unit, durable=False)
+
+    @override
+    async def count_failure(
+        self, key: str, limit: Limit, at: datetime, reservation: Reservation | None = None
+    ) -> Attempts:
         def unit(connection: Connection) -> Attempts:
             before = _find(connection, [key]).get(key)
             now = after_failure(before, key, limit, at)
             connection.execute(_PUT, {name: getattr(now, name) for name in _NAMES})
+            if reservation is not None:
+                connection.execute(_END, {"of": key, "ended": reservation.id})
             return now
 
         return await self._database.write(unit)
@@ -42,9 +82,11 @@ class SqlAttempts(AttemptStore):
 
     @override
     async def remove_quiet(self, at: datetime) -> int:
-        return await self._database.write(
-            lambda connection: connection.execute(_REMOVE_QUIET, {"at": at}).rowcount
-        )
+        def unit(connection: Connection) -> int:
+            connection.execute(_REMOVE_LAPSED, {"at": at})
+            return connection.execute(_REMOVE_QUIET, {"at": at}).rowcount
+
+        return await self._database.write(unit)
 
 
 def _find(connection: Connection, keys: Collection[str]) -> dict[str, Attempts]:
@@ -61,3 +103,13 @@ _PUT = _insert.on_conflict_do_update(
 )
 _FORGET = delete(attempts).where(attempts.c.key == bindparam("forgotten"))
 _REMOVE_QUIET = delete(attempts).where(attempts.c.forget_at <= bindparam("at"))
+
+_of_key = reservations.c.key == bindparam("of")
+_IN_PROGRESS = (
+    select(func.count())
+    .select_from(reservations)
+    .where(_of_key, reservations.c.lapses_at > bindparam("at"))
+)
+_RESERVE = insert(reservations)
+_END = delete(reservations).where(_of_key, reservations.c.id == bindparam("ended"))
+_REMOVE_LAPSED = delete(reservations).where(reservations.c.lapses_at <= bindparam("at"))

@@ -31,7 +31,7 @@ from gatelodge.stores.sql.writer import Writer
 T = TypeVar("T")
 L = TypeVar("L", bound=Lane)
 
-HEAD = "0007"
+HEAD = "0008"
 """The schema revision that this version of the code needs."""
 
 PRIVATE = 0o600
@@ -123,15 +123,20 @@ class SqlDatabase(Database):
         """
         return await _open(self._lister).submit(query)
 
-    async def write(self, unit: Unit[T]) -> T:
+    async def write(self, unit: Unit[T], *, durable: bool = True) -> T:
         """Run a unit of changes on the writer thread. They are durable when this returns.
+
+        Args:
+            unit: the changes.
+            durable: False for changes that a loss of power may undo. All processes see them, and
+                they outlive a crash of this one; the commit waits for no disk.
 
         Raises:
             StoreUnavailable: the database failed, and nothing was changed.
             OutcomeUnknown: the disk failed during the commit; the changes may be stored or not.
             Exception: whatever the unit raised; its changes are undone.
         """
-        return await _open(self._writer).submit(unit)
+        return await _open(self._writer).submit(unit, durable=durable)
 
     def _open_lanes(self, loop: asyncio.AbstractEventLoop) -> tuple[Writer, Lane, Lane]:
         return (

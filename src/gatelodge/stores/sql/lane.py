@@ -28,10 +28,19 @@ MAX_UNITS = 256
 
 @dataclass(slots=True)
 class Job:
-    """A unit, the future of its caller, and the result or the error."""
+    """A unit, the future of its caller, and the result or the error.
+
+    Attributes:
+        unit: the work.
+        answer: the future of its caller.
+        durable: whether what the unit changes must outlive a loss of power.
+        result: what the unit returned.
+        error: what it raised, as its caller gets it.
+    """
 
     unit: Unit[Any]
     answer: asyncio.Future[Any]
+    durable: bool = True
     result: Any = None
     error: BaseException | None = None
 
@@ -59,15 +68,19 @@ class Lane:
         self._jobs.put(None)
         self._thread.join()
 
-    async def submit(self, unit: Unit[T]) -> T:
+    async def submit(self, unit: Unit[T], *, durable: bool = True) -> T:
         """Run the unit on this thread's connection, and return its result.
+
+        Args:
+            unit: the work.
+            durable: whether what it changes must outlive a loss of power.
 
         Raises:
             StoreUnavailable, OutcomeUnknown: the database failed; see `refusal_for`.
             Exception: whatever the unit raised.
         """
         answer: asyncio.Future[T] = self._loop.create_future()
-        self._jobs.put(Job(unit, answer))
+        self._jobs.put(Job(unit, answer, durable))
         return await answer
 
     def work(self, connection: Connection, jobs: list[Job]) -> None:

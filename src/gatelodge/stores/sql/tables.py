@@ -184,3 +184,12 @@ attempts = Table(
     Index("ix_attempts_forget_at", "forget_at"),
     sqlite_with_rowid=False,
 )
+
+reservations = Table(
+    "reservations",
+    metadata,
+    Column("key", Text, primary_key=True),  # what a failure of the try would count for
+    Column("id", Text, primary_key=True),
+    Column("lapses_at", Instant, nullable=False),
+    sqlite_with_rowid=False,
+)

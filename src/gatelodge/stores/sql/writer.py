@@ -2,6 +2,7 @@
 
 import contextlib
 import sqlite3
+from collections.abc import Iterator
 from typing import Any
 
 from sqlalchemy import Connection
@@ -17,16 +18,35 @@ class Writer(Lane):
     """
 
     def work(self, connection: Connection, jobs: list[Job]) -> None:
-        """Run a batch of units in one transaction, and commit it durably."""
+        """Run a batch of units in one transaction, and commit it; durably, if one of them asks."""
         try:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-            for job in jobs:
-                _run_under_savepoint(connection, job)
-            connection.exec_driver_sql("COMMIT")
+            with _synced(connection, always=any(job.durable for job in jobs)):
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+                for job in jobs:
+                    _run_under_savepoint(connection, job)
+                connection.exec_driver_sql("COMMIT")
         except Exception as error:  # noqa: BLE001 - every caller must be answered
             _roll_back(connection)
             for job in jobs:
                 job.error = refusal_for(error)
+
+
+@contextlib.contextmanager
+def _synced(connection: Connection, *, always: bool) -> Iterator[None]:
+    """Let the commit of this block wait for the disk, or leave that to the next one that does.
+
+    With WAL, a commit that does not wait is atomic all the same, and all processes see it at once
+    (sqlite.org/pragma.html#pragma_synchronous). The setting takes effect outside of transactions.
+    """
+    if always:
+        yield
+        return
+    connection.exec_driver_sql("PRAGMA synchronous = NORMAL")
+    try:
+        yield
+    finally:
+        _roll_back(connection)
+        connection.exec_driver_sql("PRAGMA synchronous = FULL")
 
 
 def _run_under_savepoint(connection: Connection, job: Job) -> None:
