@@ -193,9 +193,9 @@ class Gatelodge(Server):
 class StandIn(Gatelodge):
     """An application of `bench.stand_ins`, on the same HTTP server with the same settings."""
 
-    def __init__(self, folder: Path, name: str) -> None:
+    def __init__(self, folder: Path, name: str, **settings: str) -> None:
         """Prepare the application. Its data, if it has any, is in `folder`."""
-        super().__init__(folder)
+        super().__init__(folder, **settings)
         self._name = name
 
     @property

@@ -29,6 +29,7 @@ class Sizes:
         bad_tokens: how many different tokens the gate refuses.
         seen: how many users the gate lets in.
         revocations: how many changes of each kind other processes must hear of.
+        pairs: how many answers of two kinds are compared.
     """
 
     rounds: int
@@ -49,6 +50,7 @@ class Sizes:
     bad_tokens: int
     seen: int
     revocations: int
+    pairs: int
 
 
 FULL = Sizes(
@@ -70,6 +72,7 @@ FULL = Sizes(
     bad_tokens=1_000_000,
     seen=200_000,
     revocations=200,
+    pairs=1_000,
 )
 QUICK = Sizes(
     rounds=1,
@@ -90,4 +93,5 @@ QUICK = Sizes(
     bad_tokens=1_000,
     seen=100,
     revocations=5,
+    pairs=2,
 )

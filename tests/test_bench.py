@@ -79,6 +79,19 @@ ROWS = {
         *(f"{what}, {figure}" for what in ENDED for figure in ("p50", "p99", "maximum")),
     ],
     "start-up": ["start-up", "start-up, first"],
+    "timing": [
+        f"{pair}, {store}"
+        for pair in (
+            "unknown, wrong password",
+            "unknown, disabled",
+            "unknown and blocked, known and blocked",
+            "setup: nobody, user",
+            "setup: nobody, administrator",
+            "unknown, not yet rehashed",
+            "control without dummy hash and grid",
+        )
+        for store in ("SQLite", "MongoDB")
+    ],
     "memory": [
         "RSS after the start",
         "PSS after the start",
@@ -89,7 +102,7 @@ ROWS = {
         "growth by both",
     ],
 }
-NEED_MONGOD = {"rotation", "revocation"}
+NEED_MONGOD = {"rotation", "revocation", "timing"}
 
 
 def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
