@@ -277,7 +277,7 @@ class House:
     @cached_property
     def admission(self) -> Admission:
         """Admits or refuses requests."""
-        renewal = SessionRenewal(self.sessions, self.lookup)
+        renewal = SessionRenewal(self.sessions)
         return Admission(self.gate, renewal, self.delivery, self.same_origin)
 
     @cached_property

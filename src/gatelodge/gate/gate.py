@@ -13,7 +13,7 @@ from gatelodge.tokens.refusals import ExpiredToken, InvalidToken
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """Admits callers by their access token and the current state of their session and user.
+    """Says who calls, by their access token and the current state of their session and user.
 
     While the feed says that memory may be trusted, memory answers. Otherwise the store is read.
 
@@ -30,27 +30,6 @@ class Gate:
     feed: ChangeFeed
     clock: Clock
     view: View = field(default_factory=View)
-
-    async def admit(self, token: str | None, rule: Rule) -> Principal | None:
-        """Return the caller, or None if the rule is public.
-
-        A missing token is refused first, then a bad token, then a missing role or permission.
-
-        Args:
-            token: the access token of the request, or None.
-            rule: who may call.
-
-        Raises:
-            Refusal: `rule.missing` without a token; `rule.lacking` without a role or permission.
-            InvalidToken: the token is not valid, or its session or user has ended.
-            ExpiredToken: the token has expired.
-            StoreUnavailable: the store must be read, and does not answer.
-        """
-        if rule.public:
-            return None
-        if token is None:
-            raise rule.missing
-        return self.authorize(await self.authenticate(token), rule)
 
     def authorize(self, principal: Principal, rule: Rule) -> Principal:
         """Return the principal if the rule admits them.

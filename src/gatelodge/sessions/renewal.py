@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 
 from gatelodge.audit import Origin
-from gatelodge.gate.principal import Principal
-from gatelodge.sessions.lookup import SessionLookup
 from gatelodge.sessions.refusals import (
     ExpiredRefreshToken,
     InvalidRefreshToken,
@@ -20,19 +18,14 @@ class SessionRenewal:
     """Implements `Renewal` of `web/admission.py` with the session service."""
 
     sessions: SessionService
-    lookup: SessionLookup
 
-    async def renew(self, token: str, origin: Origin) -> tuple[Principal, TokenPair]:
-        """Trade a refresh token; return who is signed in, and the new tokens.
+    async def renew(self, token: str, origin: Origin) -> TokenPair:
+        """Trade a refresh token, and return the new tokens.
 
         Raises:
             InvalidToken: the token is not valid or was traded before, or the session has ended.
         """
         try:
-            signed_in = await self.sessions.refresh(token, origin)
+            return (await self.sessions.refresh(token, origin)).tokens
         except (InvalidRefreshToken, ExpiredRefreshToken, RefreshTokenReused) as refusal:
             raise InvalidToken from refusal
-        principal = await self.lookup.find(signed_in.user.id, signed_in.session.id)
-        if principal is None:  # the session ended meanwhile
-            raise InvalidToken
-        return principal, signed_in.tokens

@@ -8,25 +8,34 @@ from starlette.requests import Request
 from gatelodge.audit import Origin
 from gatelodge.gate.gate import Gate
 from gatelodge.gate.principal import Principal
-from gatelodge.gate.refusals import NoToken
-from gatelodge.gate.rules import SIGNED_IN, Rule
+from gatelodge.gate.rules import Rule
 from gatelodge.tokens.pair import TokenPair
 from gatelodge.tokens.refusals import ExpiredToken, InvalidToken
 from gatelodge.web.caller import origin_of, token_in
-from gatelodge.web.cookies import CookieTokens, TokenDelivery
+from gatelodge.web.cookies import TokenDelivery
 from gatelodge.web.refusals import ConflictingTokens
 from gatelodge.web.same_origin import SAFE_METHODS, SameOrigin
+
+_OUTCOME = "gatelodge.caller"
 
 
 class Renewal(Protocol):
     """Trades the refresh token of a request whose access token is missing or has expired."""
 
-    async def renew(self, token: str, origin: Origin) -> tuple[Principal, TokenPair]:
-        """Trade the refresh token. Return its user as a principal, and the new tokens.
+    async def renew(self, token: str, origin: Origin) -> TokenPair:
+        """Trade the refresh token, and return the new tokens.
 
         Raises:
             InvalidToken: the refresh token is not valid any more.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """Who makes a request (None: nobody is named), or the exception that the search ended with."""
+
+    principal: Principal | None = None
+    failure: Exception | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,62 +50,98 @@ class Admission:
     async def admit(self, request: Request, rule: Rule, *, renew: bool = True) -> Principal | None:
         """Return who makes the request, or None if the rule admits anybody.
 
-        If a header carries a token, cookies are ignored. If the access token in the cookies is
-        missing or not valid any more, the refresh cookie is traded: the answer sets new cookies.
+        A missing token is refused first, then a bad token, then a missing role or permission.
 
         Args:
             request: the request.
             rule: who may make it.
-            renew: whether the refresh cookie may be traded. False if the answer's cookies may not
-                reach the browser.
+            renew: as for `resolve`.
 
         Raises:
-            Refusal: as `Gate.admit`.
-            ConflictingTokens: two headers, or two cookies of one name, carry different tokens.
-            CrossSiteRequest: a page of an unknown origin made the browser send this request.
+            Refusal: `rule.missing` without a token; `rule.lacking` without a role or permission.
+            Refusal: as `resolve`.
         """
-        headers, method = request.scope["headers"], request.scope["method"]
-        if rule.public and method in SAFE_METHODS:
+        if rule.public:
+            self._check_origin(request)
             return None
-        token = None if rule.public else token_in(headers)
-        if token is not None:
-            return await self.gate.admit(token, rule)
-        if rule.public:  # whoever calls, nobody is asked for: two cookies of one name are no matter
-            carried = any(self.delivery.read_all(headers))
-            self.same_origin.check(method, headers, request.scope["path"], with_cookie=carried)
-            return None
-        cookies = self.delivery.read(headers)
-        carried = cookies.access is not None or cookies.refresh is not None
-        self.same_origin.check(method, headers, request.scope["path"], with_cookie=carried)
-        if not renew:
-            return await self.gate.admit(cookies.access, rule)
-        return await self._admit_by_cookies(request, cookies, rule)
+        principal = await self.resolve(request, renew=renew)
+        if principal is None:
+            raise rule.missing
+        return self.gate.authorize(principal, rule)
 
     async def recognise(self, request: Request) -> Principal | None:
         """Return who makes the request, or None if nobody is signed in; the route is public."""
         try:
-            return await self.admit(request, SIGNED_IN)
-        except (NoToken, InvalidToken, ExpiredToken, ConflictingTokens):
+            return await self.resolve(request)
+        except (InvalidToken, ExpiredToken, ConflictingTokens):
             return None
 
-    async def _admit_by_cookies(
-        self, request: Request, cookies: CookieTokens, rule: Rule
-    ) -> Principal | None:
-        if cookies.refresh is None:
-            return await self.gate.admit(cookies.access, rule)
+    async def resolve(self, request: Request, *, renew: bool = True) -> Principal | None:
+        """Return who makes the request, or None if the request carries no token.
+
+        If a header carries a token, cookies are ignored. If the access token in the cookies is
+        missing or not valid any more, the refresh cookie is traded: the answer sets new cookies.
+
+        The caller is found once for each request. A later call for the same request returns or
+        raises what the first call did. So a refresh cookie is never traded twice by one request,
+        which would look like a stolen one.
+
+        Args:
+            request: the request.
+            renew: whether the refresh cookie may be traded. False if the answer's cookies may not
+                reach the browser. Only the first call for a request decides.
+
+        Raises:
+            InvalidToken: the token is not valid, or its session or user has ended.
+            ExpiredToken: the access token has expired, and there is no refresh token to trade.
+            ConflictingTokens: two headers, or two cookies of one name, carry different tokens.
+            CrossSiteRequest: a page of an unknown origin made the browser send this request.
+            StoreUnavailable: the store must be read, and does not answer.
+        """
+        outcome: _Outcome | None = request.scope.get(_OUTCOME)
+        if outcome is None:
+            try:
+                outcome = _Outcome(await self._find(request, renew=renew))
+            except Exception as failure:  # noqa: BLE001 - raised below, and again by a later call
+                outcome = _Outcome(failure=failure)
+            request.scope[_OUTCOME] = outcome
+        if outcome.failure is not None:
+            raise outcome.failure
+        return outcome.principal
+
+    def _check_origin(self, request: Request) -> None:
+        """Check the origin of a request whose caller nobody asks for.
+
+        Two cookies of one name do no harm here.
+        """
+        headers, method = request.scope["headers"], request.scope["method"]
+        if method not in SAFE_METHODS:
+            carried = any(self.delivery.read_all(headers))
+            self.same_origin.check(method, headers, request.scope["path"], with_cookie=carried)
+
+    async def _find(self, request: Request, *, renew: bool) -> Principal | None:
+        headers, method = request.scope["headers"], request.scope["method"]
+        token = token_in(headers)
+        if token is not None:
+            return await self.gate.authenticate(token)
+        cookies = self.delivery.read(headers)
+        refresh = cookies.refresh if renew else None
+        carried = cookies.access is not None or cookies.refresh is not None
+        self.same_origin.check(method, headers, request.scope["path"], with_cookie=carried)
         if cookies.access is not None:
             try:
-                return await self.gate.admit(cookies.access, rule)
+                return await self.gate.authenticate(cookies.access)
             except (ExpiredToken, InvalidToken):
-                pass  # it has expired, or its key is gone: the refresh token decides
-        return self.gate.authorize(await self._renew(request, cookies.refresh), rule)
+                if refresh is None:
+                    raise
+        return None if refresh is None else await self._trade(request, refresh)
 
-    async def _renew(self, request: Request, refresh_token: str) -> Principal:
+    async def _trade(self, request: Request, refresh_token: str) -> Principal:
         """Trade the refresh cookie. The answer sets the new cookies, even if it is a refusal.
 
         If the trade fails, the answer does not clear the cookies: another request may have renewed
         them already.
         """
-        principal, pair = await self.renewal.renew(refresh_token, origin_of(request))
+        pair = await self.renewal.renew(refresh_token, origin_of(request))
         self.delivery.set_cookies(request.scope, pair)
-        return principal
+        return await self.gate.authenticate(pair.access_token)
