@@ -57,7 +57,7 @@ from gatelodge.sign_in import api as sign_in_api
 from gatelodge.sign_in import pages as sign_in_pages
 from gatelodge.sign_in.service import SignInService
 from gatelodge.stores import Stores, open_stores
-from gatelodge.tasks import end, end_with_parent, repeat
+from gatelodge.tasks import end, end_with_parent, repeat, start
 from gatelodge.tokens.access import AccessTokens
 from gatelodge.tokens.keys import KEY_PREFIX, SigningKeys
 from gatelodge.verify import api as verify_api
@@ -348,13 +348,12 @@ class House:
     @contextlib.asynccontextmanager
     async def _follow_changes(self) -> AsyncIterator[None]:
         """Pass changes from the feed to the gate and the signing keys, until the context ends."""
-        loop = asyncio.get_running_loop()
 
         def forget(changed: str | None) -> None:
             self.gate.view.forget(changed)
             if changed is None or changed.startswith(f"{KEY_PREFIX}_"):
                 self.signing_keys.ring.invalidate()
-                reloading.append(loop.create_task(self.signing_keys.ring.refresh()))
+                reloading.append(start(self.signing_keys.ring.refresh))
                 reloading[:] = [task for task in reloading if not task.done()]
 
         reloading: list[asyncio.Task[None]] = []

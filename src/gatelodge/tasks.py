@@ -1,4 +1,4 @@
-"""Background tasks: run one repeatedly, and end all of them reliably."""
+"""Background tasks: none ends in silence by itself, and all of them can be ended reliably."""
 
 import asyncio
 import logging
@@ -7,9 +7,11 @@ import os
 import signal
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeAlias
 
-from gatelodge.errors import StoreUnavailable
+from gatelodge.errors import OutcomeUnknown, StoreUnavailable
+
+Work: TypeAlias = Callable[[], Awaitable[object]]
 
 _CANCEL_AGAIN_SECONDS = 0.5
 
@@ -45,22 +47,49 @@ def end_with_parent() -> None:
     loop.add_reader(sentinel, terminate)
 
 
-async def repeat(chore: Callable[[], Awaitable[object]], every: timedelta) -> None:
-    """Call `chore` again and again until cancelled; a failure is logged, and the loop goes on.
+async def repeat(
+    work: Work, pause: timedelta | Callable[[], timedelta], *, at_once: bool = False
+) -> None:
+    """Do work again and again until cancelled; a failure is logged, and the loop goes on.
 
     Args:
-        chore: the function to call.
-        every: the pause before each call.
+        work: the function to call.
+        pause: the pause before each call, or a function that returns it.
+        at_once: whether there is no pause before the first call.
     """
+    if at_once:
+        await attempt(work)
     while True:
-        await asyncio.sleep(every.total_seconds())
-        try:
-            await chore()
-        except Exception as error:
-            name = getattr(chore, "__qualname__", repr(chore))
-            details = {"chore": name, "error": type(error).__name__}
-            logging.getLogger("gatelodge").warning(
-                "chore.failed",
-                extra={"details": details},
-                exc_info=not isinstance(error, StoreUnavailable),
-            )
+        await asyncio.sleep((pause if isinstance(pause, timedelta) else pause()).total_seconds())
+        await attempt(work)
+
+
+def start(work: Work) -> asyncio.Task[None]:
+    """Start work in a task of its own, and return the task; a failure is logged."""
+    return asyncio.create_task(attempt(work))
+
+
+async def attempt(work: Work) -> None:
+    """Do work once; log a failure instead of raising it.
+
+    Only a cancellation of the running task is raised. The work may also raise `CancelledError`
+    because something that it waited for was cancelled: that is a failure, and must not end a loop.
+    """
+    try:
+        await work()
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        report(work, error)
+    except Exception as error:  # noqa: BLE001 - logged in full
+        report(work, error)
+
+
+def report(work: Work, error: BaseException) -> None:
+    """Log that a background task failed; with a traceback, unless the failure was foreseen."""
+    details = {"task": getattr(work, "__qualname__", repr(work)), "error": type(error).__name__}
+    foreseen = isinstance(error, StoreUnavailable | OutcomeUnknown)
+    logging.getLogger("gatelodge").warning(
+        "task.failed", extra={"details": details}, exc_info=None if foreseen else error
+    )

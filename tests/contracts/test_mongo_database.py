@@ -2,6 +2,7 @@
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -237,7 +238,7 @@ async def test_chores_are_done_while_the_database_runs(
     address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A chore that fails is done again later."""
-    monkeypatch.setattr(connection, "_CHORE_SECONDS", 0.01)
+    monkeypatch.setattr(connection, "_CHORES_EVERY", timedelta(milliseconds=10))
     database = MongoDatabase(address)
     done = 0
 

@@ -7,7 +7,8 @@ starts after the change: a load that was already running may have read the store
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -16,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from gatelodge.clock import Clock, from_milliseconds
 from gatelodge.errors import ConfigurationError, StoreUnavailable
 from gatelodge.master_key import MasterKey
-from gatelodge.tasks import end
+from gatelodge.tasks import end, report
 from gatelodge.tokens.jwk import VerificationKey, public_jwk, read_jwk
 from gatelodge.tokens.store import SigningKey, SigningKeyStore
 
@@ -29,6 +30,8 @@ _RETRY_AFTER = timedelta(seconds=1)
 """The time after a load in which an unknown kid or a failure starts no new load."""
 
 _NEVER = from_milliseconds(0)
+
+_FORESEEN = (StoreUnavailable, ConfigurationError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +99,8 @@ class KeyRing:
 
     async def refresh(self) -> None:
         """Read the keys after `invalidate`; log a failure, which a later load repairs."""
-        try:
+        with tolerating_unread_keys():
             await self._load_number(self._needed)
-        except StoreUnavailable:
-            logging.getLogger("gatelodge.tokens").warning("signing_keys.unreachable")
-        except Exception:
-            logging.getLogger("gatelodge.tokens").exception("signing_keys.unreadable")
 
     async def close(self) -> None:
         """Cancel the running load, if there is one, and wait for its end."""
@@ -190,7 +189,10 @@ class KeyRing:
         if self._loading is loading:
             self._loading = None
         self._ended_at = self.clock.now()
-        self._failed = loading.cancelled() or loading.exception() is not None
+        error = None if loading.cancelled() else loading.exception()
+        self._failed = loading.cancelled() or error is not None
+        if error is not None and not isinstance(error, _FORESEEN):
+            report(self._load, error)  # whoever waited for it may be gone
 
     async def _load(self) -> None:
         self._last_started += 1
@@ -224,6 +226,17 @@ class KeyRing:
             raise ConfigurationError(f"The signing key {record.kid} was tampered with.")
         jwk = public_jwk(record.kid, public_key)
         return HeldKey(record, private_key, read_jwk(jwk), jwk)
+
+
+@contextmanager
+def tolerating_unread_keys() -> Iterator[None]:
+    """Log why the keys could not be read; a later load repairs it. Other errors are raised."""
+    try:
+        yield
+    except StoreUnavailable:
+        logging.getLogger("gatelodge.tokens").warning("signing_keys.unreachable")
+    except ConfigurationError:
+        logging.getLogger("gatelodge.tokens").exception("signing_keys.unreadable")
 
 
 def is_gone(key: SigningKey, now: datetime) -> bool:

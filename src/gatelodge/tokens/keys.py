@@ -6,8 +6,6 @@ All processes read the keys from the store again and again, so that they know a 
 it signs. `key_ring.py` holds the keys in memory.
 """
 
-import asyncio
-import logging
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -20,8 +18,9 @@ from gatelodge.clock import Clock
 from gatelodge.errors import AlreadyExists, ConfigurationError, StoreUnavailable
 from gatelodge.ids import new_id
 from gatelodge.master_key import MasterKey
+from gatelodge.tasks import repeat
 from gatelodge.tokens.jwk import EDDSA, VerificationKey
-from gatelodge.tokens.key_ring import SEAL_PURPOSE, KeyRing
+from gatelodge.tokens.key_ring import SEAL_PURPOSE, KeyRing, tolerating_unread_keys
 from gatelodge.tokens.refusals import NoSuchKey
 from gatelodge.tokens.store import SigningKey, SigningKeyStore
 
@@ -97,15 +96,14 @@ class SigningKeys:
 
     async def keep_in_step(self) -> None:
         """Run `ensure` again and again until cancelled; every second while no key is known."""
-        while True:
-            pause = self.step_every if self.ring.records else _RETRY_INTERVAL
-            await asyncio.sleep(pause.total_seconds())
-            try:
-                await self.ensure()
-            except StoreUnavailable:
-                logging.getLogger("gatelodge.tokens").warning("signing_keys.unreachable")
-            except Exception:
-                logging.getLogger("gatelodge.tokens").exception("signing_keys.unreadable")
+        await repeat(self._step, self._pause)
+
+    async def _step(self) -> None:
+        with tolerating_unread_keys():
+            await self.ensure()
+
+    def _pause(self) -> timedelta:
+        return self.step_every if self.ring.records else _RETRY_INTERVAL
 
     async def rotate(self, by: Actor) -> SigningKey:
         """Publish the next key now, and return it; it starts to sign after `PUBLISH_LEAD`.

@@ -1,10 +1,9 @@
 """The connection of all MongoDB stores, and the collections and indexes of the database."""
 
 import asyncio
-import logging
 import random
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, timedelta
@@ -18,11 +17,11 @@ from pymongo.errors import CollectionInvalid, ConnectionFailure, OperationFailur
 from pymongo.synchronous.database import Database as SyncDatabase
 from typing_extensions import override
 
-from gatelodge.errors import ConfigurationError, Refusal, StoreUnavailable
+from gatelodge.errors import ConfigurationError, StoreUnavailable
 from gatelodge.stores import Database
 from gatelodge.stores.mongo.failures import RETRY_AFTER, reading, reason_of
 from gatelodge.stores.mongo.records import Document
-from gatelodge.tasks import end
+from gatelodge.tasks import Work, end, repeat
 
 DEFAULT_NAME = "gatelodge"
 
@@ -53,11 +52,10 @@ _CLOCK_SKEW = timedelta(seconds=30)
 """Servers run on several machines; the same leeway as for tokens (security.md, section 3)."""
 
 _ELECTION_SECONDS = 30
-_CHORE_SECONDS = 300
+_CHORES_EVERY = timedelta(minutes=5)
 _NAMESPACE_EXISTS = 48
 
 T = TypeVar("T")
-Chore = Callable[[], Awaitable[object]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +105,7 @@ class MongoDatabase(Database):
         """Use the database at this address; nothing is opened yet."""
         self._address = address
         self._client: AsyncMongoClient[Document] | None = None
-        self._chores: list[Chore] = []
+        self._chores: list[Work] = []
         self._working: list[asyncio.Task[None]] = []
         self._listener: Callable[[str], None] = _nobody_listens
 
@@ -127,7 +125,7 @@ class MongoDatabase(Database):
         """Return a collection, for use after `start`."""
         return self.database[name]
 
-    def repeat(self, chore: Chore) -> None:
+    def repeat(self, chore: Work) -> None:
         """Run a chore about every five minutes, between `start` and `stop`."""
         self._chores.append(chore)
 
@@ -188,7 +186,7 @@ class MongoDatabase(Database):
     async def start(self) -> None:
         """Make the client of this event loop, which connects at its first use; start the chores."""
         self._client = AsyncMongoClient[Document](self._address, **_options(self._address))
-        self._working = [asyncio.create_task(_keep_doing(chore)) for chore in self._chores]
+        self._working = [asyncio.create_task(repeat(chore, _chore_pause)) for chore in self._chores]
 
     @override
     async def stop(self) -> None:
@@ -286,14 +284,6 @@ def _make_indexes(database: SyncDatabase[Document]) -> list[str]:
     return steps
 
 
-async def _keep_doing(chore: Chore) -> None:
-    while True:
-        # Random, so that servers that were started together do not sweep at the same time.
-        await asyncio.sleep(_CHORE_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
-        try:
-            await chore()
-        except (Refusal, PyMongoError) as error:
-            details = {"chore": chore.__qualname__, "error": type(error).__name__}
-            logging.getLogger("gatelodge.stores").warning(
-                "chore.failed", extra={"details": details}
-            )
+def _chore_pause() -> timedelta:
+    """Return a random pause, so that servers started together do not sweep at the same time."""
+    return _CHORES_EVERY * random.uniform(0.5, 1.5)  # noqa: S311 - no secret

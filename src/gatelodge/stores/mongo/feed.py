@@ -15,7 +15,7 @@ from gatelodge.gate.feed import ChangeFeed, FeedState, Forget
 from gatelodge.ids import role_id
 from gatelodge.stores.mongo.connection import MongoDatabase
 from gatelodge.stores.mongo.records import Document
-from gatelodge.tasks import end
+from gatelodge.tasks import end, repeat
 
 MAX_STALENESS = timedelta(seconds=1)
 """The maximum time since the last answer of the stream for memory to be trusted."""
@@ -26,8 +26,8 @@ HEARTBEAT = timedelta(milliseconds=200)
 MAX_AT_ONCE = 1000
 """The maximum number of changes in one answer of the server."""
 
-_RETRY_SECONDS = 0.5
-_NO_STREAM_RETRY_SECONDS = 30.0
+_RETRY_AFTER = timedelta(milliseconds=500)
+_NO_STREAM_RETRY_AFTER = timedelta(seconds=30)
 
 # Fields that no token check depends on. Sign-ins and rotations change them very often.
 _BENIGN = (
@@ -50,6 +50,7 @@ class MongoChangeFeed(ChangeFeed):
         self._heard_at: float | None = None
         self._open = False
         self._kind = "none"
+        self._pause = _RETRY_AFTER
         self._following: asyncio.Task[None] | None = None
 
     @override
@@ -57,7 +58,8 @@ class MongoChangeFeed(ChangeFeed):
         """Start to watch. Memory is trusted after the first answer of the stream."""
         self._forget = forget
         self._database.listen(forget)
-        self._following = asyncio.create_task(self._keep_following())
+        following = repeat(self._follow_once, lambda: self._pause, at_once=True)
+        self._following = asyncio.create_task(following)
 
     @override
     async def leave(self) -> None:
@@ -81,24 +83,22 @@ class MongoChangeFeed(ChangeFeed):
         """Return the seconds since the last answer of a stream, or None if there was none."""
         return None if self._heard_at is None else time.monotonic() - self._heard_at
 
-    async def _keep_following(self) -> None:
-        while True:
-            pause = _RETRY_SECONDS
-            try:
-                if await self._database.is_replica_set():
-                    await self._watch()
-                else:
-                    # A standalone `mongod` has no change stream. A `mongos` holds a
-                    # change back until every shard is past its time, and answers without it.
-                    pause = _NO_STREAM_RETRY_SECONDS
-            except PyMongoError as error:
-                logging.getLogger("gatelodge").warning(
-                    "feed.lost", extra={"details": {"error": type(error).__name__}}
-                )
-            except Exception:
-                logging.getLogger("gatelodge").exception("feed.failed")
+    async def _follow_once(self) -> None:
+        """Follow one stream until it ends; afterwards memory is not trusted."""
+        self._pause = _RETRY_AFTER
+        try:
+            if await self._database.is_replica_set():
+                await self._watch()
+            else:
+                # A standalone `mongod` has no change stream. A `mongos` holds a
+                # change back until every shard is past its time, and answers without it.
+                self._pause = _NO_STREAM_RETRY_AFTER
+        except PyMongoError as error:
+            logging.getLogger("gatelodge").warning(
+                "feed.lost", extra={"details": {"error": type(error).__name__}}
+            )
+        finally:
             self._open = False
-            await asyncio.sleep(pause)
 
     async def _watch(self) -> None:
         """Open a new stream, forget everything known before, and pass on its changes.

@@ -3,16 +3,14 @@
 import asyncio
 import logging
 import sqlite3
-from contextlib import suppress
 from datetime import timedelta
 
 from sqlalchemy import Connection, PoolProxiedConnection, text
 from typing_extensions import override
 
-from gatelodge.errors import OutcomeUnknown, StoreUnavailable
 from gatelodge.gate.feed import ChangeFeed, FeedState, Forget
 from gatelodge.stores.sql.database import SqlDatabase
-from gatelodge.tasks import end
+from gatelodge.tasks import end, repeat
 
 MAX_CHANGES = 10_000
 """How many rows of `changes` are kept. A process that is further behind forgets everything."""
@@ -51,7 +49,7 @@ class SqlChangeFeed(ChangeFeed):
         self._connection: sqlite3.Connection = self._pooled.driver_connection  # type: ignore[assignment]
         self._question = self._connection.cursor()
         (self._position,) = self._question.execute(_NEWEST).fetchone()
-        self._pruning = asyncio.create_task(self._keep_pruned())
+        self._pruning = asyncio.create_task(repeat(self._prune_changes, PRUNE_EVERY))
 
     @override
     async def leave(self) -> None:
@@ -108,14 +106,10 @@ class SqlChangeFeed(ChangeFeed):
             self._forget(changed)
         self._position = rows[-1][0]
 
-    async def _keep_pruned(self) -> None:
-        while True:
-            await asyncio.sleep(PRUNE_EVERY.total_seconds())
-            with suppress(StoreUnavailable, OutcomeUnknown):
-                removed = await self._database.write(_prune)
-                logging.getLogger("gatelodge").debug(
-                    "changes.pruned", extra={"details": {"removed": removed}}
-                )
+    async def _prune_changes(self) -> None:
+        removed = await self._database.write(_prune)
+        details = {"removed": removed}
+        logging.getLogger("gatelodge").debug("changes.pruned", extra={"details": details})
 
 
 def _prune(connection: Connection) -> int:
