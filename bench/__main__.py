@@ -96,10 +96,11 @@ MEASURES = {
         growth,
         "Two servers get the same requests in turn. One has a small database, the other a large "
         "one; both databases were written directly into the file. The people who sign in come from "
-        "all parts of the database. After that, sessions of the large database take turns, 32 "
-        "requests at a time. Each of these sessions has its own access token. Every round has a "
-        "run with few sessions, one with many, and one with as many as memory holds tokens. Rounds "
-        "with more sessions than that are measured separately.",
+        "all parts of the database. After that, a new server has the large database, and its "
+        "sessions take turns, 32 requests at a time. Each of these sessions has its own access "
+        "token. All of them have asked once before. Every round has a run with few sessions, runs "
+        "with more, one with as many as memory holds tokens, and one of a static answer that sends "
+        "the same bytes.",
     ),
     "revocation": Measure(
         revocation,

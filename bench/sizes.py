@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from gatelodge.gate.principal import MAX_TOKENS
+from gatelodge.gate.memory import MAX_TOKENS
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +23,8 @@ class Sizes:
         calm_seconds: how long the waits of board requests are measured, in each round.
         users: how many users the small and the large database have.
         sessions: how many live sessions they have.
-        in_turn: how many sessions of the large database take turns: few, more, as many as memory
-            holds tokens, and more than it holds.
+        in_turn: how many sessions of the large database take turns; at last as many as memory
+            holds tokens.
         checks_in_turn: how many requests these sessions send, in each round.
         bad_tokens: how many different tokens the gate refuses.
         seen: how many users the gate lets in.
@@ -67,7 +67,7 @@ FULL = Sizes(
     calm_seconds=3.0,
     users=(1_000, 1_000_000),
     sessions=(10, 100_000),
-    in_turn=(10, 1_000, MAX_TOKENS, 100_000),
+    in_turn=(10, 1_000, 10_000, MAX_TOKENS),
     checks_in_turn=10_000,
     bad_tokens=1_000_000,
     seen=200_000,

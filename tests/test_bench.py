@@ -72,7 +72,11 @@ ROWS = {
         *(f"{what}, {size} users" for what in GROWING for size in ("100", "1,000")),
         *(f"{what}, growth" for what in GROWING),
         *(f"token check, {number} sessions in turn" for number in (10, 20, 40, 100)),
+        "first check of a token",
+        "limit beside sessions in turn",
+        "token check, sessions in turn / limit",
         "token check, sessions in turn, ratio",
+        "memory of tokens in turn",
     ],
     "revocation": [
         "refused at once, SQLite, two workers",

@@ -13,11 +13,9 @@ from bench.people import board, open_session, refresh, sign_in
 from bench.process import LOAD_CORE, SERVER_CORE
 from bench.report import Row, cost_row, spread
 from bench.seed import issue, people, seed
-from bench.server import Gatelodge
+from bench.server import Gatelodge, StandIn
 from bench.sizes import Sizes
 from gatelodge.app import build
-from gatelodge.gate.principal import MAX_TOKENS
-from gatelodge.gate.view import MAX_SESSIONS
 from gatelodge.settings import Settings
 
 SESSIONS = 8
@@ -60,8 +58,8 @@ def measure(sizes: Sizes, folder: Path) -> list[Row]:
             for number, size in enumerate(zip(sizes.users, sizes.sessions, strict=True))
         ]
         rounds = list(_rounds(sizes, generator, places))
-        in_turn = _in_turn(sizes, generator, places[-1].server)
-    return [*_rows(sizes, rounds[1:]), *in_turn]  # the first round is a warm-up
+    large = folder / str(len(places) - 1)
+    return [*_rows(sizes, rounds[1:]), *_in_turn(sizes, large)]  # the first round is a warm-up
 
 
 def _place(stack: ExitStack, folder: Path, users: int, sessions: int) -> _Place:
@@ -142,42 +140,75 @@ def _within(ratios: list[float]) -> str:
 # Many sessions in turn
 
 
-def _in_turn(sizes: Sizes, generator: Generator, server: Gatelodge) -> list[Row]:
-    """Return what a check costs while few or many sessions take turns, each with its own token."""
-    *known, all_of_them = sizes.in_turn
-    requests = asyncio.run(_boards(server, all_of_them))
-    _pass(generator, server, requests[: max(known)])
-    rounds = [
-        [
-            _each_in_turn(generator, server, requests[:number], sizes.checks_in_turn)
-            for number in known
-        ]
-        for _ in range(sizes.rounds)
-    ]
-    _pass(generator, server, requests)
-    beyond = list(_further_on(sizes, generator, server, requests))
-    ratios = [many / few for few, *_, many in rounds]
+def _in_turn(sizes: Sizes, folder: Path) -> list[Row]:
+    """Return what a check costs, and what memory grows, while many sessions take turns.
+
+    The server is a new one, so that memory holds these tokens and no others.
+    """
+    with (
+        Gatelodge(folder) as server,
+        StandIn(folder.with_name("limit"), "limit") as limit,
+        Generator({LOAD_CORE}) as generator,
+    ):
+        server.pin({SERVER_CORE})
+        limit.pin({SERVER_CORE})
+        requests = asyncio.run(_boards(server, max(sizes.in_turn)))
+        _pass(generator, server, requests[:1])
+        before = server.memory()[-1].rss
+        first = _pass(generator, server, requests)
+        grown = server.memory()[-1].rss - before
+        rounds = [
+            _round(sizes, generator, server, limit, requests, number)
+            for number in range(1 + _ROUNDS * sizes.rounds)
+        ][1:]
     return [
-        *(
-            cost_row(_name(number), [each[place] for each in rounds], "each asked before")
-            for place, number in enumerate(known)
-        ),
-        cost_row(_name(all_of_them), beyond, _BEYOND),
+        cost_row("first check of a token", [first], "its signature is checked, its session read"),
+        *_rows_in_turn(sizes, rounds),
         Row(
-            "token check, sessions in turn, ratio",
-            median(ratios),
-            "×",
-            f"{max(known):,} sessions ÷ {min(known):,}; {_within(ratios)}",
+            "memory of tokens in turn",
+            grown / (1024 * 1024),
+            "MiB",
+            f"RSS of the worker, {len(requests):,} tokens, each of its own session and user",
         ),
     ]
+
+
+def _round(
+    sizes: Sizes,
+    generator: Generator,
+    server: Gatelodge,
+    limit: StandIn,
+    requests: list[str],
+    number: int,
+) -> list[float]:
+    """Return what a request costs: of the limit, then of each number of sessions in turn.
+
+    A round is shorter than a pass of all sessions: each goes on where the one before ended.
+    """
+    count = sizes.checks_in_turn
+    costs = [_each(generator, limit, requests[:1], count)]
+    for sessions in sizes.in_turn:
+        first = number * count % sessions
+        part = (requests[first:sessions] + requests[:first])[:count]
+        costs.append(_each(generator, server, part, count))
+    return costs
+
+
+def _rows_in_turn(sizes: Sizes, rounds: list[list[float]]) -> Iterator[Row]:
+    yield cost_row("limit beside sessions in turn", [each[0] for each in rounds], "static")
+    for place, sessions in enumerate(sizes.in_turn, 1):
+        costs = [each[place] for each in rounds]
+        yield cost_row(_name(sessions), costs, "each asked before")
+    for name, below in ((f"{_IN_TURN} / limit", 0), (f"{_IN_TURN}, ratio", 1)):
+        ratios = [each[-1] / each[below] for each in rounds]
+        what = "the limit" if below == 0 else f"{min(sizes.in_turn):,}"
+        note = f"{max(sizes.in_turn):,} sessions ÷ {what}; {_within(ratios)}"
+        yield Row(name, median(ratios), "×", note)
 
 
 _AT_A_TIME = 32
 _LONG_ENOUGH = 300.0
-_BEYOND = (
-    f"above {MAX_TOKENS:,} sessions each check verifies a signature, "
-    f"above {MAX_SESSIONS:,} it also reads the database"
-)
+_IN_TURN = "token check, sessions in turn"
 
 
 def _name(sessions: int) -> str:
@@ -191,22 +222,11 @@ async def _boards(server: Gatelodge, count: int) -> list[str]:
         return [board(issue(house, one)) for one in islice(people(house), count)]
 
 
-def _pass(generator: Generator, server: Gatelodge, requests: list[str]) -> None:
-    """Send each request once."""
-    generator.run(Load(server.port, requests, _AT_A_TIME, len(requests), seconds=_LONG_ENOUGH))
+def _pass(generator: Generator, server: Gatelodge, requests: list[str]) -> float:
+    """Send each request once; return the CPU seconds of one."""
+    load = Load(server.port, requests, _AT_A_TIME, len(requests), seconds=_LONG_ENOUGH)
+    return server.cpu_each(generator, load).total
 
 
-def _further_on(
-    sizes: Sizes, generator: Generator, server: Gatelodge, requests: list[str]
-) -> Iterator[float]:
-    """Measure all sessions in turn, in rounds that are shorter than a whole pass."""
-    count = sizes.checks_in_turn // sizes.rounds
-    for first in range(0, sizes.rounds * count, count):
-        part = requests[first : first + count]
-        yield _each_in_turn(generator, server, part, count)
-
-
-def _each_in_turn(
-    generator: Generator, server: Gatelodge, requests: list[str], count: int
-) -> float:
+def _each(generator: Generator, server: Gatelodge, requests: list[str], count: int) -> float:
     return server.cpu_each(generator, Load(server.port, requests, _AT_A_TIME, count)).total

@@ -27,7 +27,6 @@ from gatelodge.credentials.service import Passwords
 from gatelodge.data_folder import SECRET_KEY
 from gatelodge.errors import ConfigurationError, Refusal, StoreUnavailable
 from gatelodge.gate.gate import Gate
-from gatelodge.gate.principal import VerifiedTokens
 from gatelodge.health import api as health_api
 from gatelodge.health.metrics import Metrics
 from gatelodge.master_key import MasterKey
@@ -223,8 +222,7 @@ class House:
     @cached_property
     def gate(self) -> Gate:
         """Answers who makes a request, and whether they may make it."""
-        tokens = VerifiedTokens(self.access_tokens)
-        return Gate(tokens, self.lookup, self.stores.feed, self.clock)
+        return Gate(self.access_tokens, self.lookup, self.stores.feed, self.clock)
 
     # sign_in/, setup/
 
@@ -350,7 +348,7 @@ class House:
         """Pass changes from the feed to the gate and the signing keys, until the context ends."""
 
         def forget(changed: str | None) -> None:
-            self.gate.view.forget(changed)
+            self.gate.memory.forget(changed)
             if changed is None or changed.startswith(f"{KEY_PREFIX}_"):
                 self.signing_keys.ring.invalidate()
                 reloading.append(start(self.signing_keys.ring.refresh))

@@ -1,5 +1,6 @@
 """The fast door and the route in FastAPI give the same answer to every request."""
 
+from dataclasses import replace
 from itertools import product
 
 import httpx2
@@ -8,9 +9,12 @@ import pytest
 from gatelodge.app import House, build, create_app
 from gatelodge.audit import COMMAND
 from gatelodge.data_folder import DATABASE
+from gatelodge.gate.feed import FeedState, Forget
 from gatelodge.settings import Settings
 from gatelodge.web.fast_door import FastDoor
 from gatelodge.web.shell import Receive, Scope, Send, Shell
+from tests.gate.houses import Counted as ReadsCounted
+from tests.gate.houses import reading_through
 from tests.support.clock import FakeClock
 from tests.support.databases import migrated
 from tests.support.people import Person, signed_in
@@ -221,3 +225,56 @@ async def test_the_usual_request_is_answered_fast(twins: Twins, people: list[Per
     for path in ("/api/test/all", "/api/test/user", "/api/test/admin"):
         _, fast = await twins.ask("GET", path, list(ada.headers.items()))
         assert fast
+
+
+async def test_a_token_that_memory_does_not_know_needs_no_route(
+    twins: Twins, people: list[Person]
+) -> None:
+    """Its signature is checked in front of the framework, and its session is read there."""
+    new = iter([await signed_in(people[0].client, twins.house, f"new{n}") for n in range(3)])
+    for name, value in (
+        ("authorization", "Bearer {}"),
+        ("x-access-token", "{}"),
+        ("cookie", "gatelodge-access={}"),
+    ):
+        token = next(new).token
+        response, fast = await twins.ask("GET", "/api/test/user", [(name, value.format(token))])
+        assert (response.status_code, fast) == (200, True)
+
+
+class NeverTrusted:
+    """A change feed that hears nothing, as on a standalone `mongod`: each check reads."""
+
+    async def follow(self, forget: Forget) -> None:
+        """Do nothing."""
+
+    async def leave(self) -> None:
+        """Do nothing."""
+
+    def catch_up(self) -> bool:
+        """Say that memory may not be trusted."""
+        return False
+
+    def state(self) -> FeedState:
+        """Return the state of the feed."""
+        return FeedState("none", trusted=False)
+
+
+@pytest.mark.parametrize("carrier", ["authorization", "cookie"])
+@pytest.mark.parametrize(
+    ("who", "path", "status"), [(0, "user", 200), (0, "admin", 403), (4, "user", 401)]
+)
+async def test_the_fast_door_and_the_route_ask_once_between_them(
+    house: House, people: list[Person], who: int, path: str, status: int, carrier: str
+) -> None:
+    """Where memory may not be trusted, that is one read, whether the answer is yes or no."""
+    sessions = ReadsCounted(house.stores.sessions)
+    counted = reading_through(house, sessions)
+    gate = replace(counted.gate, feed=NeverTrusted())
+    app = create_app(counted.replaced(gate=gate, admission=replace(counted.admission, gate=gate)))
+    token = people[who].token
+    value = f"Bearer {token}" if carrier == "authorization" else f"gatelodge-access={token}"
+    transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://localhost:8080") as client:
+        response = await client.get(f"/api/test/{path}", headers={carrier: value})
+    assert (response.status_code, sessions.reads) == (status, 1)

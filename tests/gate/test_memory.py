@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from gatelodge.app import House
-from gatelodge.gate.principal import MAX_TOKENS, Principal
-from gatelodge.gate.view import MAX_DEAD, MAX_SESSIONS
+from gatelodge.gate.memory import MAX_DEAD
+from gatelodge.gate.principal import Principal
 from gatelodge.tokens.refusals import InvalidToken
 from tests.contracts.builders import an_event
 from tests.gate.houses import Device, asked, houses, new_device
@@ -62,19 +62,15 @@ async def test_bad_tokens_leave_nothing_behind(tmp_path: Path) -> None:
             bad = FORGERIES[number % len(FORGERIES)](device.token)
             with pytest.raises(InvalidToken):
                 await house.gate.authenticate(bad)
-        assert len(house.gate.tokens) == 1
-        assert len(house.gate.view) == 1
-        assert len(house.gate.view._dead) == 0
+        assert len(house.gate.memory) == 1
+        assert len(house.gate.memory._dead) == 0
         assert house.gate.recall(device.token.encode()) is not None
 
 
-async def test_no_more_than_a_bounded_number_of_users_and_tokens_is_remembered(
+async def test_no_more_than_a_bounded_number_of_ended_sessions_is_remembered(
     tmp_path: Path,
 ) -> None:
-    """There are more users than memory holds tokens.
-
-    Each is let in, signs out, and is then refused.
-    """
+    """Each user is let in, signs out, and is then refused."""
     async with houses(tmp_path, "", number=1) as (house,):
         for _ in range(USERS // AT_ONCE):
             devices = await asyncio.gather(*(new_device(house) for _ in range(AT_ONCE)))
@@ -83,9 +79,8 @@ async def test_no_more_than_a_bounded_number_of_users_and_tokens_is_remembered(
             await asyncio.gather(*(sign_out(house, each) for each in devices))
             answers = await asyncio.gather(*(asked(house, each.token) for each in devices))
             assert set(answers) == {InvalidToken}
-        assert len(house.gate.tokens) <= MAX_TOKENS
-        assert len(house.gate.view) <= MAX_SESSIONS
-        assert len(house.gate.view._dead) <= MAX_DEAD
+            assert len(house.gate.memory) == 0, "the tokens of ended sessions take no places"
+        assert len(house.gate.memory._dead) == MAX_DEAD
 
 
 async def sign_out(house: House, device: Device) -> None:

@@ -206,10 +206,10 @@ async def test_the_news_of_a_role_overtakes_a_read_of_it(pair: list[House]) -> N
     sessions = Held(pair[0].stores.sessions, "find_with_rights")
     filling = asyncio.create_task(asked(reading_through(pair[0], sessions), device.token))
     await sessions.arrived.wait()
-    known = pair[0].gate.view.changes
+    known = pair[0].gate.memory.changes
 
     await pair[1].roles.forbid("editor", EDIT, COMMAND)
-    while pair[0].gate.view.changes == known:
+    while pair[0].gate.memory.changes == known:
         assert pair[0].gate.feed.catch_up()
         await asyncio.sleep(0.002)
     sessions.let_go.set()

@@ -1,14 +1,17 @@
 """The one place that answers "who is this, and may they?" for every door."""
 
 from dataclasses import dataclass, field
+from hashlib import sha256
 
 from gatelodge.clock import Clock, to_milliseconds
 from gatelodge.gate.feed import ChangeFeed
 from gatelodge.gate.lookup import Lookup
-from gatelodge.gate.principal import Principal, VerifiedToken, VerifiedTokens, as_bytes
+from gatelodge.gate.memory import Known, Memory, kept_once
+from gatelodge.gate.principal import Principal
 from gatelodge.gate.rules import Rule
-from gatelodge.gate.view import View
-from gatelodge.tokens.refusals import ExpiredToken, InvalidToken
+from gatelodge.ids import SessionId, UserId
+from gatelodge.tokens.access import AccessTokens
+from gatelodge.tokens.refusals import InvalidToken
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,18 +21,18 @@ class Gate:
     While the feed says that memory may be trusted, memory answers. Otherwise the store is read.
 
     Attributes:
-        tokens: verifies tokens, and remembers those that were verified.
+        access_tokens: verifies tokens.
         lookup: reads from the store who is signed in.
         feed: tells what has changed.
         clock: tells the current time.
-        view: remembers who is signed in by which session.
+        memory: remembers what verified tokens stand for.
     """
 
-    tokens: VerifiedTokens
+    access_tokens: AccessTokens
     lookup: Lookup
     feed: ChangeFeed
     clock: Clock
-    view: View = field(default_factory=View)
+    memory: Memory = field(default_factory=Memory)
 
     def authorize(self, principal: Principal, rule: Rule) -> Principal:
         """Return the principal if the rule admits them.
@@ -49,51 +52,73 @@ class Gate:
             ExpiredToken: the token has expired.
             StoreUnavailable: the store must be read, and does not answer.
         """
-        principal = self.recall(as_bytes(token))
-        if principal is not None:
-            return principal
-        verified = await self.tokens.verify(token)
+        digest, now = sha256(as_bytes(token)).digest(), self.clock.milliseconds()
         trusted = self.feed.catch_up()
-        if trusted and (principal := self._ask_view(verified, self.clock.milliseconds())):
-            return principal  # a new token of a session that memory knows
-        if trusted and self.view.is_dead(verified.session_id, verified.subject):
-            raise InvalidToken
-        return await self._read_and_keep(verified, trusted=trusted)
+        keys = self._check_keys()
+        if trusted:
+            if (principal := self.memory.recall(digest, now)) is not None:
+                return principal
+            if self.memory.is_dead(digest, now):
+                raise InvalidToken
+            if (known := self.memory.verified(digest, now)) is not None:  # something changed since
+                named = known.principal.subject, known.principal.session_id
+                return await self._read(digest, *named, known.until, keys, trusted=True)
+        claims = await self.access_tokens.verify(token)
+        named, until = (claims.subject, claims.session_id), claims.expires_at * 1000
+        return await self._read(digest, *named, until, keys, trusted=self.feed.catch_up())
 
     def recall(self, token: bytes) -> Principal | None:
-        """Return the principal of a token from memory alone, or None if memory does not know.
-
-        Raises:
-            ExpiredToken: the token has expired.
-        """
+        """Return the principal of a token from memory alone, or None if memory does not know."""
         if not self.feed.catch_up():
             return None
-        verified = self.tokens.find(token)
-        if verified is None:
-            return None
-        now = self.clock.milliseconds()
-        if now < verified.until and verified.changes == self.view.changes:
-            return verified.principal  # nothing has changed since the view was last asked
-        if now >= verified.expires_at:
-            raise ExpiredToken
-        return self._ask_view(verified, now)
+        if self.memory.keys != self.access_tokens.keys.ring.version:
+            self._check_keys()
+        return self.memory.recall(sha256(token).digest(), self.clock.milliseconds())
 
-    def _ask_view(self, verified: VerifiedToken, now: int) -> Principal | None:
-        principal = self.view.find(verified.session_id, now)
-        if principal is None or principal.subject != verified.subject:
-            return None
-        verified.principal = principal
-        verified.changes = self.view.changes
-        verified.until = min(verified.expires_at, to_milliseconds(principal.expires_at))
-        return principal
+    def _check_keys(self) -> int:
+        """Return the version of the signing keys; forget tokens verified under another version.
 
-    async def _read_and_keep(self, verified: VerifiedToken, *, trusted: bool) -> Principal:
-        seen = self.view.changes
-        principal = await self.lookup.find(verified.subject, verified.session_id)
-        if principal is None:
-            if trusted:
-                self.view.keep_dead(verified.session_id, verified.subject, seen=seen)
+        A key may be gone: then its tokens must not pass.
+        """
+        version = self.access_tokens.keys.ring.version
+        if version != self.memory.keys:
+            self.memory.forget_tokens(keys=version)
+        return version
+
+    async def _read(
+        self,
+        digest: bytes,
+        user_id: UserId,
+        session_id: SessionId,
+        until: int,
+        keys: int,
+        *,
+        trusted: bool,
+    ) -> Principal:
+        """Read from the store who is signed in, and remember it.
+
+        Args:
+            digest: the SHA-256 of the token.
+            user_id: the user that the token names.
+            session_id: the session that the token names.
+            until: when the token expires.
+            keys: the version of the signing keys before the token was verified.
+            trusted: whether the feed has told of all changes up to now.
+        """
+        version = self.memory.changes  # noted first: what changes during the read has a higher one
+        live = await self.lookup.find(user_id, session_id)
+        remember = trusted and keys == self._check_keys()
+        if live is None:
+            if remember:
+                nobody = Principal(user_id, "", (), frozenset(), session_id)
+                self.memory.keep_dead(digest, Known(nobody, until, version))
             raise InvalidToken
-        if trusted:
-            self.view.keep(principal, seen=seen)
-        return principal
+        if remember:
+            until = kept_once(min(until, to_milliseconds(live.expires_at)))
+            self.memory.keep(digest, Known(live.principal, until, version))
+        return live.principal
+
+
+def as_bytes(token: str) -> bytes:
+    """Return a token as the bytes that the request carried. It fails for no text."""
+    return token.encode("utf-8", "surrogatepass")

@@ -40,9 +40,8 @@ class Numbers(Collector):
             yield _gauge(
                 "feed_lag_seconds", "Seconds since the last answer of the change stream.", feed.lag
             )
-        yield _gauge("remembered_sessions", "Sessions in the gate's memory.", len(self.gate.view))
         yield _gauge(
-            "remembered_tokens", "Verified tokens in the gate's memory.", len(self.gate.tokens)
+            "remembered_tokens", "Verified tokens in the gate's memory.", len(self.gate.memory)
         )
         pool = self.pool
         yield _gauge("hashing_threads", "Threads that hash passwords.", pool.threads)

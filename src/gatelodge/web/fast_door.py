@@ -1,8 +1,8 @@
-"""The fast door: answers usual checks from memory, before FastAPI.
+"""The fast door: answers usual checks before FastAPI, from memory if memory knows the token.
 
 The fast door only admits requests; it never refuses one. It passes every other request on to
-FastAPI: one with another method, query or header than usual, with a token that memory does not
-know, or without a role or permission that it needs. FastAPI has the same routes and gives byte for
+FastAPI: one with another method, query or header than usual, with a token that is not good, or
+without a role or permission that it needs. FastAPI has the same routes and gives byte for
 byte the same answers; a test compares them.
 """
 
@@ -15,6 +15,7 @@ from gatelodge.gate.identity import identity_headers, rule_asked_for
 from gatelodge.gate.principal import Principal
 from gatelodge.gate.recent import Recent
 from gatelodge.gate.rules import SIGNED_IN, Rule
+from gatelodge.web.admission import ask
 from gatelodge.web.cookies import read_cookies
 from gatelodge.web.shell import Headers, Message, Receive, Scope, Send, Shell
 
@@ -48,7 +49,7 @@ class FastRoute:
 
 
 class FastDoor:
-    """An ASGI application in front of the shell. It answers usual checks from memory."""
+    """An ASGI application in front of the shell. It answers usual checks."""
 
     def __init__(
         self,
@@ -61,7 +62,7 @@ class FastDoor:
 
         Args:
             shell: the application that answers all other requests.
-            gate: the gate whose memory knows the callers.
+            gate: the gate, which knows the callers.
             cookies: the names of the access token's and the refresh token's cookie.
             routes: the routes that are answered here, by path.
         """
@@ -75,41 +76,53 @@ class FastDoor:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or pass it to the shell."""
         route = self._routes.get(scope.get("path", ""))
-        headers = None if route is None else self._headers_for(scope, route)
-        if route is None or headers is None:
+        usual = None if route is None else self._read(scope, route)
+        if route is None or usual is None:
+            await self._shell(scope, receive, send)
+            return
+        token, asked = usual
+        caller = None
+        if token and not route.rule.public:
+            caller = self._gate.recall(token) or await self._ask(scope, token)
+        headers = self._headers_for(route, caller, asked)
+        if headers is None:
             await self._shell(scope, receive, send)
             return
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send(route.end)
 
-    def _headers_for(self, scope: Scope, route: FastRoute) -> Headers | None:
-        """Return the headers of the answer, or None if the shell must answer the request."""
+    def _read(self, scope: Scope, route: FastRoute) -> tuple[bytes, Rule] | None:
+        """Return the token of a usual request and the rule it asks for; None: it is unusual.
+
+        The token is empty if the request has none.
+        """
         if scope.get("method") != "GET":
             return None
         query = scope["query_string"]
         asked = self._rule_in(query, route) if query else SIGNED_IN
         token = self._token_in(scope["headers"])
-        if asked is None or token is None:
-            return None
-        request_id = (b"x-request-id", self._shell.new_request_id())
-        if route.rule.public:
-            return [*route.headers, request_id]
-        principal = self._recall(token, route.rule, asked)
-        if principal is None:
-            return None
-        if route.identity:
-            return [*identity_headers(principal), *route.headers, request_id]
-        return [*route.headers, request_id]
+        return None if asked is None or token is None else (token, asked)
 
-    def _recall(self, token: bytes, rule: Rule, asked: Rule) -> Principal | None:
-        """Return the caller if memory knows that they may; None: the shell must decide."""
+    async def _ask(self, scope: Scope, token: bytes) -> Principal | None:
+        """Return the caller, whom memory does not know; None: the route must refuse the token."""
         try:
-            principal = self._gate.recall(token) if token else None
-        except Refusal:
+            return await ask(self._gate, scope, token.decode("latin-1"))
+        except Exception:  # noqa: BLE001 - raised again for the route
             return None
-        if principal is None or not rule.permits(principal.roles, principal.permissions):
-            return None
-        return principal if asked.permits(principal.roles, principal.permissions) else None
+
+    def _headers_for(
+        self, route: FastRoute, caller: Principal | None, asked: Rule
+    ) -> Headers | None:
+        """Return the headers of the answer, or None if the caller may not have it."""
+        identity: Headers = []
+        if not route.rule.public:
+            if caller is None or not route.rule.permits(caller.roles, caller.permissions):
+                return None
+            if not asked.permits(caller.roles, caller.permissions):
+                return None
+            if route.identity:
+                identity = identity_headers(caller)
+        return [*identity, *route.headers, (b"x-request-id", self._shell.new_request_id())]
 
     def _token_in(self, headers: Headers) -> bytes | None:
         """Return the token of a usual request, empty without a token; None: it is unusual."""
