@@ -193,7 +193,11 @@ def test_to_forget_everything_is_to_forget_everything() -> None:
     assert len(memory) == 0
 
 
-@pytest.mark.parametrize("changed", [ALICE.id, "session", role_id("editor"), None])
+@pytest.mark.parametrize(
+    "changed",
+    [ALICE.id, "session", role_id("editor"), None],
+    ids=["user", "session", "role", "everything"],
+)
 def test_what_was_read_while_it_changed_does_not_count(changed: str | None) -> None:
     """It may be older than the change."""
     alice = a_principal()
