@@ -59,6 +59,17 @@ def test_the_welcome_goes_nowhere_else_when_standard_error_is_closed(tmp_path: P
     assert said == b""
 
 
+def test_a_misspelt_variable_is_named_at_the_start(tmp_path: Path) -> None:
+    with Server(tmp_path, publik_url="https://id.example", service_host="10.96.12.7") as server:
+        said = server.log.read_text()
+
+    assert (
+        "  GATELODGE_PUBLIK_URL (is GATELODGE_PUBLIC_URL meant?) is no setting, and is ignored\n"
+        in said
+    )
+    assert "SERVICE_HOST" not in said
+
+
 def refuses(port: int) -> bool:
     """Say whether nobody listens on this port."""
     with socket.socket() as probe:

@@ -5,6 +5,7 @@ import contextlib
 import errno
 import gc
 import multiprocessing
+import os
 import resource
 import socket
 import sys
@@ -22,7 +23,7 @@ from gatelodge.app import House, build, create_app
 from gatelodge.data_folder import keep_private
 from gatelodge.errors import ConfigurationError
 from gatelodge.logs import set_up_logs
-from gatelodge.settings import Settings
+from gatelodge.settings import Settings, warn_of_unknown
 from gatelodge.setup.service import LIFE
 from gatelodge.web.shell import MAX_HEADERS_BYTES
 
@@ -59,7 +60,12 @@ def run_server(settings: Settings, *, command: str) -> None:
     house = build(settings)
     app = create_app(house)
     invitation = run_in_child(lambda: prepare(house))
-    warnings = [keep_private(settings.data_dir), _too_few_files(files), *_warnings(settings)]
+    warnings = [
+        warn_of_unknown(os.environ),
+        keep_private(settings.data_dir),
+        _too_few_files(files),
+        *_warnings(settings),
+    ]
     lines = _welcome(settings, command, warnings=warnings, invitation=invitation)
     with contextlib.suppress(OSError):  # the server works without a terminal
         print("\n".join(lines), file=sys.stderr, flush=True)  # noqa: T201 - the start-up message

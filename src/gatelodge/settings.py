@@ -1,6 +1,8 @@
 """The settings, as one frozen `Settings`. Every field has a line in `docs/settings.md`."""
 
+import difflib
 import re
+from collections.abc import Mapping
 from datetime import timedelta
 from ipaddress import ip_address, ip_network
 from pathlib import Path
@@ -163,6 +165,19 @@ _WORDS = frozenset(
     }
 )
 
+PREFIX = "GATELODGE_"
+"""What the names of all settings begin with, as environment variables."""
+
+# What Kubernetes makes for a service named `gatelodge`, or `gatelodge-…`
+# (kubernetes.io, "Accessing the Service", environment variables).
+_OF_KUBERNETES = re.compile(
+    rf"{PREFIX}(?:[A-Z0-9_]+_)?"
+    r"(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?|PORT_\d+_(?:TCP|UDP|SCTP)(?:_[A-Z]+)?)"
+)
+_OF_KUBERNETES_VALUE = re.compile(r"(?:tcp|udp|sctp)://")
+
+_MAX_NAMED = 10
+
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_list)]
 
@@ -180,7 +195,7 @@ class Settings(BaseSettings):
     """The operator's settings, read from environment variables named `GATELODGE_…`."""
 
     model_config = SettingsConfigDict(
-        env_prefix="GATELODGE_", frozen=True, extra="ignore", env_ignore_empty=True
+        env_prefix=PREFIX, frozen=True, extra="ignore", env_ignore_empty=True
     )
 
     data_dir: Path = Path("gatelodge-data")
@@ -242,7 +257,7 @@ class Settings(BaseSettings):
     def _in_one_form(cls, given: dict[str, Any]) -> dict[str, Any]:
         """Trim all values; ignore the variable `GATELODGE_PORT` that Kubernetes sets itself."""
         kept = {name: _trimmed(name, value) for name, value in given.items()}
-        if str(kept.get("port", "")).startswith("tcp://"):  # set by Kubernetes
+        if _OF_KUBERNETES_VALUE.match(str(kept.get("port", ""))):
             del kept["port"]
         if kept.get("profile") == "tutorial":  # half of its clients never refresh
             kept.setdefault("access_token_life", timedelta(days=1))
@@ -363,11 +378,48 @@ def read_settings(**overrides: Any) -> Settings:
         raise ConfigurationError(_explain(error)) from None
 
 
+def warn_of_unknown(environment: Mapping[str, str]) -> str | None:
+    """Return a warning that names the variables which look like settings but are none, or None.
+
+    The variables that Kubernetes makes for a service of our name are left out. Values are not
+    shown, because a value may be a secret.
+
+    Args:
+        environment: the environment variables of this process.
+    """
+    known = {name.upper() for name in Settings.model_fields}
+    unknown = sorted(
+        name
+        for name, value in environment.items()
+        if name.upper().startswith(PREFIX)
+        and name.upper().removeprefix(PREFIX) not in known
+        and not _OF_KUBERNETES.fullmatch(name.upper())
+        and not (name.upper().endswith("_PORT") and _OF_KUBERNETES_VALUE.match(value))
+    )
+    if not unknown:
+        return None
+    shown = [f"{_printable(name)}{_nearest(name, known)}" for name in unknown[:_MAX_NAMED]]
+    more = f" and {len(unknown) - _MAX_NAMED} more" if len(unknown) > _MAX_NAMED else ""
+    are = "is no setting, and is" if len(unknown) == 1 else "are no settings, and are"
+    return f"{', '.join(shown)}{more} {are} ignored"
+
+
+def _nearest(name: str, known: set[str]) -> str:
+    """Return a hint at the setting that was probably meant; empty if none is similar."""
+    wanted = name.upper().removeprefix(PREFIX)
+    found = difflib.get_close_matches(wanted, sorted(known), n=1)
+    return f" (is {PREFIX}{found[0]} meant?)" if found else ""
+
+
+def _printable(name: str) -> str:
+    return ascii(name)[1:-1][:64]
+
+
 def _explain(error: ValidationError) -> str:
     """Return what is wrong, without the values, because a value may be a secret."""
     lines = []
     for problem in error.errors(include_input=False, include_url=False):
         reason = problem["msg"].removeprefix("Value error, ")
-        name = f"GATELODGE_{str(problem['loc'][0]).upper()}: " if problem["loc"] else ""
+        name = f"{PREFIX}{str(problem['loc'][0]).upper()}: " if problem["loc"] else ""
         lines.append(f"{name}{reason}")
     return "\n".join(lines)

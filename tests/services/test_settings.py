@@ -3,7 +3,7 @@
 import pytest
 
 from gatelodge.errors import ConfigurationError
-from gatelodge.settings import Settings, read_settings
+from gatelodge.settings import Settings, read_settings, warn_of_unknown
 
 
 @pytest.mark.parametrize(
@@ -74,6 +74,85 @@ def test_what_kubernetes_sets_by_itself_is_no_setting(monkeypatch: pytest.Monkey
     }.items():
         monkeypatch.setenv(name, value)
     assert read_settings().port == 8080
+
+
+@pytest.mark.parametrize("protocol", ["tcp", "udp", "sctp"])
+def test_a_port_of_kubernetes_is_no_port_whatever_its_protocol(
+    monkeypatch: pytest.MonkeyPatch, protocol: str
+) -> None:
+    monkeypatch.setenv("GATELODGE_PORT", f"{protocol}://10.96.12.7:8080")
+    assert read_settings().port == 8080
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("GATELODGE_PUBLIC_URI", "GATELODGE_PUBLIC_URL"),
+        ("GATELODGE_TRUSTED_PROXY", "GATELODGE_TRUSTED_PROXIES"),
+        ("GATELODGE_SECRETKEY", "GATELODGE_SECRET_KEY"),
+        ("GATELODGE_COOKIE_SAMESITE", "GATELODGE_COOKIE_SAME_SITE"),
+        ("gatelodge_databse", "GATELODGE_DATABASE"),
+    ],
+)
+def test_a_misspelt_variable_is_named_with_the_setting_that_was_meant(
+    written: str, meant: str
+) -> None:
+    warning = warn_of_unknown({written: "s3cr3t", "GATELODGE_PORT": "8080"})
+
+    assert warning == f"{written} (is {meant} meant?) is no setting, and is ignored"
+
+
+def test_a_variable_that_is_like_no_setting_is_named_alone() -> None:
+    found = {"GATELODGE_XYZZY": "1", "GATELODGE_PUBLIC_URI": "2", "HOME": "/", "GATELODGE": "3"}
+
+    assert warn_of_unknown(found) == (
+        "GATELODGE_PUBLIC_URI (is GATELODGE_PUBLIC_URL meant?), GATELODGE_XYZZY are no settings, "
+        "and are ignored"
+    )
+
+
+def test_the_names_of_variables_cannot_forge_lines_and_a_hundred_of_them_fill_one() -> None:
+    found = {f"GATELODGE_\n\x1b[31m{number:03}": "" for number in range(100)}
+
+    warning = warn_of_unknown(found)
+
+    assert warning is not None
+    assert warning.isascii()
+    assert warning.isprintable()
+    assert warning.endswith(" and 90 more are no settings, and are ignored")
+
+
+def test_every_setting_is_known_in_any_case_of_letters() -> None:
+    names = [f"GATELODGE_{name.upper()}" for name in Settings.model_fields]
+
+    assert warn_of_unknown(dict.fromkeys([*names, *(name.lower() for name in names)], "")) is None
+
+
+@pytest.mark.parametrize(
+    "variable",
+    [
+        "GATELODGE_PORT=tcp://10.96.12.7:8080",
+        "GATELODGE_SERVICE_HOST=10.96.12.7",
+        "GATELODGE_SERVICE_PORT=8080",
+        "GATELODGE_SERVICE_PORT_HTTP=8080",
+        "GATELODGE_PORT_8080_TCP=tcp://10.96.12.7:8080",
+        "GATELODGE_PORT_8080_TCP_PROTO=tcp",
+        "GATELODGE_PORT_8080_TCP_PORT=8080",
+        "GATELODGE_PORT_8080_TCP_ADDR=10.96.12.7",
+        "GATELODGE_MONGODB_SERVICE_HOST=10.96.12.8",  # of a service named `gatelodge-mongodb`
+        "GATELODGE_MONGODB_PORT=tcp://10.96.12.8:27017",
+        "GATELODGE_MONGODB_PORT_27017_TCP_ADDR=10.96.12.8",
+    ],
+)
+def test_what_kubernetes_sets_by_itself_is_not_warned_of(variable: str) -> None:
+    name, _, value = variable.partition("=")
+
+    assert warn_of_unknown({name: value}) is None
+
+
+def test_what_only_looks_like_a_variable_of_kubernetes_is_warned_of() -> None:
+    for name in ("GATELODGE_SERVICE", "GATELODGE_PORT_8080", "GATELODGE_MONGODB_PORT"):
+        assert warn_of_unknown({name: "8080"}) is not None
 
 
 def test_a_password_in_the_address_of_the_database_is_never_shown() -> None:
