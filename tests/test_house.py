@@ -15,7 +15,7 @@ HOUSE_LIST = """
     cli
     serving
     app
-    me health
+    me health transfer
     stores
     sign_in setup
     sessions boards

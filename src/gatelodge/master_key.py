@@ -78,6 +78,16 @@ class MasterKey:
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigurationError(f"The secret key file {path} is unusable: {error}") from error
 
+    def save(self, path: Path) -> None:
+        """Write the key to a new file, which only this user can read.
+
+        Raises:
+            FileExistsError: there is such a file.
+            OSError: the file cannot be written.
+        """
+        _write_private_file(path, f"{self.secret.decode()}\n")
+        _make_durable(path.parent)
+
     def derive(self, purpose: str) -> bytes:
         """Return the 32-byte key for a purpose (HKDF-SHA256); each purpose has its own key."""
         key = self._derived.get(purpose)
@@ -166,7 +176,7 @@ def _make_without_links(path: Path) -> None:
 
 def _write_private_file(path: Path, text: str) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(descriptor)

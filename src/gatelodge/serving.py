@@ -25,7 +25,7 @@ from gatelodge.errors import ConfigurationError
 from gatelodge.logs import set_up_logs
 from gatelodge.settings import Settings, warn_of_unknown
 from gatelodge.setup.service import LIFE
-from gatelodge.web.shell import MAX_HEADERS_BYTES
+from gatelodge.web.shell import MAX_HEADERS_BYTES, App
 
 HEADER_READ_MILLISECONDS = 10_000
 BACKLOG = 4096
@@ -59,16 +59,21 @@ def run_server(settings: Settings, *, command: str) -> None:
     files = raise_open_files_limit()
     house = build(settings)
     app = create_app(house)
-    invitation = run_in_child(lambda: prepare(house))
-    warnings = [
-        warn_of_unknown(os.environ),
-        keep_private(settings.data_dir),
-        _too_few_files(files),
-        *_warnings(settings),
-    ]
-    lines = _welcome(settings, command, warnings=warnings, invitation=invitation)
-    with contextlib.suppress(OSError):  # the server works without a terminal
-        print("\n".join(lines), file=sys.stderr, flush=True)  # noqa: T201 - the start-up message
+    with house.stores.database.hold():  # the workers are forked, and hold it too
+        invitation = run_in_child(lambda: prepare(house))
+        warnings = [
+            warn_of_unknown(os.environ),
+            keep_private(settings.data_dir),
+            _too_few_files(files),
+            *_warnings(settings),
+        ]
+        lines = _welcome(settings, command, warnings=warnings, invitation=invitation)
+        with contextlib.suppress(OSError):  # the server works without a terminal
+            print("\n".join(lines), file=sys.stderr, flush=True)  # noqa: T201 - the start-up message
+        _serve(settings, app)
+
+
+def _serve(settings: Settings, app: App) -> None:
     gc.enable()
     gc.collect()
     gc.freeze()  # else each worker's garbage collection would copy this memory

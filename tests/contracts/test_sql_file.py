@@ -21,8 +21,8 @@ from gatelodge.stores.sql.database import (
     HEAD,
     SqlDatabase,
     create_sqlite_engine,
-    make_private_file,
 )
+from gatelodge.stores.sql.files import make_private_file
 from gatelodge.stores.sql.migrations import script_directory
 from gatelodge.stores.sql.tables import metadata
 from gatelodge.stores.sql.users import SqlUsers

@@ -77,19 +77,31 @@ class Call:
 
         settings = self.settings()
         set_up_logs("warning")
-        if not open_stores(settings.database_address).database.exists() and not makes:
+        if not makes:
+            self.require_database(settings)
+        with open_stores(settings.database_address).database.hold():
+            house = build(settings, make_key=makes)
+            house.stores.database.migrate()
+
+            async def run() -> T:
+                async with house.open():
+                    return await work(house)
+
+            return asyncio.run(run())
+
+    def require_database(self, settings: Settings) -> None:
+        """Check that there is a database.
+
+        Raises:
+            NoDatabase: there is none; nothing is made.
+        """
+        from gatelodge.stores import open_stores  # noqa: PLC0415 - see `call.py`
+
+        if not open_stores(settings.database_address).database.exists():
             raise NoDatabase(
                 f"There is no Gatelodge database at {settings.database_place}. Commands look "
                 "where --database or --data-dir say, or GATELODGE_DATABASE or GATELODGE_DATA_DIR."
             )
-        house = build(settings, make_key=makes)
-        house.stores.database.migrate()
-
-        async def run() -> T:
-            async with house.open():
-                return await work(house)
-
-        return asyncio.run(run())
 
     def say(self, value: object, sentence: str) -> None:
         """Print the value as JSON with `--json`, else the sentence."""

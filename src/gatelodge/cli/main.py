@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from gatelodge import __version__
-from gatelodge.cli import keys, roles, users
+from gatelodge.cli import keys, roles, transfer, users
 from gatelodge.cli.call import Call, Database, DataDir, with_usual_options
 from gatelodge.credentials.refusals import HashingBusy
 from gatelodge.errors import ConfigurationError, OutcomeUnknown, Refusal, StoreUnavailable
@@ -87,8 +87,14 @@ def migrate(call: Call) -> None:
     """Migrate the database to the schema of this version. `serve` does it too."""
     from gatelodge.stores import open_stores  # noqa: PLC0415 - see `call.py`
 
-    steps = open_stores(call.settings().database_address).database.migrate()
+    database = open_stores(call.settings().database_address).database
+    with database.hold():
+        steps = database.migrate()
     call.say({"steps": steps}, "\n".join(steps) or "Nothing to do.")
+
+
+app.command("backup")(transfer.backup)
+app.command("restore")(transfer.restore)
 
 
 @app.command()

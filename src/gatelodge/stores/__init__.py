@@ -14,8 +14,10 @@ Below: the rooms that define the ports: `accounts/`, `sessions/`, `credentials/`
 """
 
 import re
-from dataclasses import dataclass
-from datetime import timedelta
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Protocol
 
 from gatelodge.accounts.store import RoleStore, UserStore
@@ -28,12 +30,73 @@ from gatelodge.sessions.store import SessionStore
 from gatelodge.tokens.store import SigningKeyStore
 
 
+@dataclass(slots=True)
+class Replacement:
+    """A checked copy that takes the place of a database.
+
+    Attributes:
+        sealed_keys: the signing keys in the copy by their ids, still encrypted.
+        set_aside: where the files of the database are now; known when the context has ended.
+    """
+
+    sealed_keys: dict[str, bytes]
+    set_aside: list[Path] = field(default_factory=list)
+
+
+class Copies(Protocol):
+    """Copies of one database. The methods are synchronous."""
+
+    def write(self, file: Path) -> None:
+        """Fill an empty file with a complete copy in the state of one moment, and check it.
+
+        Servers may go on writing meanwhile.
+
+        Raises:
+            ConfigurationError: the database cannot be read, or the file cannot be written.
+            NotABackup: the database is damaged.
+        """
+
+    def replacing(self, file: Path, at: datetime) -> AbstractContextManager[Replacement]:
+        """Check a copy, and put it in place of the database when the context ends.
+
+        Until then, and if the context ends with an exception, the database stays as it is.
+        Its files are moved aside, under names with the time; nothing is deleted.
+
+        Args:
+            file: the copy; it stays where it is.
+            at: the current time.
+
+        Raises:
+            NotABackup: the file is no sound copy of a database of this or an older version.
+            DatabaseInUse: a server, a command or another program uses the database.
+            ConfigurationError: the database belongs to another program, or cannot be replaced.
+        """
+
+
 class Database(Protocol):
     """The connection under all stores of one adapter."""
 
     @property
     def clock_skew(self) -> timedelta:
         """How far the clocks of the servers that use this database may differ."""
+
+    @property
+    def copies(self) -> Copies:
+        """What copies the database, and replaces it by a copy.
+
+        Raises:
+            ConfigurationError: the tools of the database do that.
+        """
+
+    def hold(self) -> AbstractContextManager[None]:
+        """Keep the database from being replaced until the context ends.
+
+        A server holds it for its life, and its forked workers share that. A command holds it while
+        it runs. Any number of processes may hold it.
+
+        Raises:
+            ConfigurationError: it is being replaced now, or belongs to another program.
+        """
 
     def migrate(self) -> list[str]:
         """Bring the database to the schema of this version; return a line for each step.
@@ -118,4 +181,4 @@ def open_stores(database: str) -> Stores:
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/")
 
 
-__all__ = ["Database", "Stores", "open_stores"]
+__all__ = ["Copies", "Database", "Replacement", "Stores", "open_stores"]

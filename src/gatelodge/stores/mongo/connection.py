@@ -4,7 +4,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, timedelta
 from typing import Any, TypeVar
@@ -18,7 +18,7 @@ from pymongo.synchronous.database import Database as SyncDatabase
 from typing_extensions import override
 
 from gatelodge.errors import ConfigurationError, StoreUnavailable
-from gatelodge.stores import Database
+from gatelodge.stores import Copies, Database
 from gatelodge.stores.mongo.failures import RETRY_AFTER, reading, reason_of
 from gatelodge.stores.mongo.records import Document
 from gatelodge.tasks import Work, end, repeat
@@ -153,6 +153,17 @@ class MongoDatabase(Database):
     @override
     def clock_skew(self) -> timedelta:
         return _CLOCK_SKEW
+
+    @property
+    @override
+    def copies(self) -> Copies:
+        raise ConfigurationError(
+            "Gatelodge copies SQLite files only: for MongoDB, use mongodump and mongorestore."
+        )
+
+    @override
+    def hold(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     @override
     def exists(self) -> bool:

@@ -1,11 +1,9 @@
 """One SQLite file: a writer thread with group commit, and two reader threads."""
 
 import asyncio
-import contextlib
-import os
 import sqlite3
-import stat
 import time
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,7 +22,9 @@ from sqlalchemy.exc import DBAPIError
 from typing_extensions import override
 
 from gatelodge.errors import ConfigurationError, StoreUnavailable
-from gatelodge.stores import Database
+from gatelodge.stores import Copies, Database
+from gatelodge.stores.sql.copies import SqlCopies, hold
+from gatelodge.stores.sql.files import is_ours, make_private_file
 from gatelodge.stores.sql.lane import Lane, Unit
 from gatelodge.stores.sql.writer import Writer
 
@@ -34,7 +34,6 @@ L = TypeVar("L", bound=Lane)
 HEAD = "0008"
 """The schema revision that this version of the code needs."""
 
-PRIVATE = 0o600
 BUSY_TIMEOUT_MILLISECONDS = 10_000
 
 
@@ -54,9 +53,18 @@ class SqlDatabase(Database):
     def clock_skew(self) -> timedelta:
         return timedelta(0)  # only processes of one machine use the file
 
+    @property
+    @override
+    def copies(self) -> Copies:
+        return SqlCopies(self.path.resolve(), HEAD)  # as SQLite does for its log
+
+    @override
+    def hold(self) -> AbstractContextManager[None]:
+        return hold(self.path.resolve())
+
     @override
     def exists(self) -> bool:
-        return _is_ours(self.path)
+        return is_ours(self.path)
 
     @override
     def migrate(self) -> list[str]:
@@ -66,7 +74,7 @@ class SqlDatabase(Database):
             ConfigurationError: the file is not a database, is locked, was made by a newer version,
                 or belongs to another program. It is not changed.
         """
-        _is_ours(self.path)
+        is_ours(self.path)
         make_private_file(self.path)
         try:
             with self._engine.connect() as connection:
@@ -174,93 +182,6 @@ def create_sqlite_engine(path: Path) -> Engine:
     )
     event.listen(engine, "connect", _set_up_connection)
     return engine
-
-
-def make_private_file(path: Path) -> None:
-    """Create the file and its folder if they are missing, readable only by the current user.
-
-    An existing file is not opened, because closing it would release the locks that SQLite holds on
-    it in this process (sqlite.org/howtocorrupt.html, section 2.2).
-
-    Raises:
-        ConfigurationError: the file cannot be created or protected.
-    """
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with contextlib.suppress(FileExistsError):
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-        for beside in ("", "-wal", "-shm"):
-            _close_to_others(path.with_name(path.name + beside))
-    except OSError as error:
-        raise ConfigurationError(
-            f"cannot open the database file {path}: {error.strerror}"
-        ) from error
-
-
-def _is_ours(path: Path) -> bool:
-    """Return whether the file is a database of Gatelodge; False if it is missing or empty.
-
-    Raises:
-        ConfigurationError: it is a folder, is not a database, or belongs to another program.
-    """
-    if path.is_dir():
-        raise ConfigurationError(
-            f"GATELODGE_DATABASE: {path} is a folder. Name the file of the database, or name the "
-            "folder by --data-dir (GATELODGE_DATA_DIR)."
-        )
-    try:
-        if not path.exists() or path.stat().st_size == 0:
-            return False
-        _check_log_belongs(path)
-        # `mode=rw` does not create the file, and a plain connection does not turn on WAL.
-        address = f"{path.absolute().as_uri()}?mode=rw"
-        with contextlib.closing(sqlite3.connect(address, uri=True)) as connection:
-            tables = {name for (name,) in connection.execute(_TABLES)}
-    except (OSError, sqlite3.Error) as error:
-        raise ConfigurationError(f"the database file {path} cannot be used: {error}") from error
-    if tables and not tables >= _OURS:
-        raise ConfigurationError(
-            f"The file {path} is the database of another program. Nothing in it was changed."
-        )
-    return bool(tables)
-
-
-def _check_log_belongs(path: Path) -> None:
-    """Refuse a file whose write-ahead log belongs to another file, before SQLite merges them.
-
-    While a log is in use, SQLite writes the file only at checkpoints, directly after the log. So a
-    file that is newer than its log, or whose header says that it has no log, was copied there.
-
-    Raises:
-        ConfigurationError: the log belongs to another file; nothing was opened.
-    """
-    log = path.with_name(f"{path.name}-wal")
-    if not log.exists() or log.stat().st_size == 0:
-        return
-    with path.open("rb") as file:
-        header = file.read(_HEADER_BYTES)
-    has_no_log = header[_WRITE_VERSION : _WRITE_VERSION + 1] == b"\x01"
-    if has_no_log or path.stat().st_mtime - log.stat().st_mtime > _CHECKPOINT_SECONDS:
-        raise ConfigurationError(
-            f"The database file {path} was put there from a copy, and {log.name} beside it belongs "
-            f"to the file before. Nothing was changed. Remove {log.name} and {path.name}-shm, then "
-            "start again."
-        )
-
-
-_HEADER_BYTES = 100
-_WRITE_VERSION = 18  # 1: no write-ahead log, 2: one (sqlite.org/fileformat2.html, section 1.3.3)
-_CHECKPOINT_SECONDS = 2.0
-
-_OURS = frozenset({"alembic_version", "users", "signing_keys"})
-_TABLES = "SELECT name FROM sqlite_master WHERE type = 'table'"
-
-
-def _close_to_others(path: Path) -> None:
-    """Make an existing file readable only by its owner; a restored backup often is not."""
-    with contextlib.suppress(FileNotFoundError):
-        if stat.S_IMODE(path.stat().st_mode) != PRIVATE:
-            path.chmod(PRIVATE)
 
 
 def current_revision(connection: Connection) -> str | None:
