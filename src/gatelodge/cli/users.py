@@ -166,15 +166,50 @@ _GENERATED_BYTES = 15
 
 @app.command("unlock")
 @with_usual_options
-def user_unlock(call: Call, username: Username) -> None:
-    """Unlock a user who has to wait after too many failed sign-ins."""
-    _change(
-        call,
-        username,
-        lambda house, user: house.sign_in.forgive(user, COMMAND),
-        done="may sign in again",
-        undone="was not locked out",
-    )
+def user_unlock(
+    call: Call,
+    username: Annotated[
+        str | None, typer.Argument(help="The username, in upper or lower case.")
+    ] = None,
+    address: Annotated[
+        str | None, typer.Option(help="Unlock a network address instead; IPv6: its /64 network.")
+    ] = None,
+    everybody: Annotated[
+        bool, typer.Option("--all", help="Unlock every name and every address instead.")
+    ] = False,
+) -> None:
+    """Unlock a user, or an address, that has to wait after too many failed sign-ins."""
+    if sum((username is not None, address is not None, everybody)) != 1:
+        raise typer.BadParameter("Name one of USERNAME, --address and --all.")
+    if username is not None:
+        _change(
+            call,
+            username,
+            lambda house, user: house.sign_in.forgive(user, COMMAND),
+            done="may sign in again",
+            undone="was not locked out",
+        )
+    elif address is not None:
+        _unlock_address(call, address.strip())
+    else:
+        forgiven = call.in_house(lambda house: house.sign_in.forgive_everybody(COMMAND))
+        done = f"Everybody may try again: {forgiven:,} counts are cleared."
+        call.say({"forgiven": forgiven}, done if forgiven else "Nobody was counted.")
+
+
+def _unlock_address(call: Call, address: str) -> None:
+    from gatelodge.credentials.attempts import place_of  # noqa: PLC0415 - see `call.py`
+
+    place = place_of(address)
+    if not place:
+        raise typer.BadParameter(
+            "Write a network address that is not this machine's own, such as 192.0.2.7 or "
+            "2001:db8::7.",
+            param_hint="--address",
+        )
+    changed = call.in_house(lambda house: house.sign_in.forgive_address(address, COMMAND))
+    state = "may try again" if changed else "was not counted"
+    call.say({"changed": changed, "address": place}, f"{place} {state}.")
 
 
 @app.command("sign-out")

@@ -303,6 +303,20 @@ class AttemptGuard:
         """Delete the failures of a name. Return whether there were any."""
         return await self.store.forget(f"account:{self.hash_of(username_key)}")
 
+    async def forgive_address(self, address: str) -> bool:
+        """Delete the failures and sign-ups of a network address. Return whether there were any.
+
+        For an IPv6 address, those of its /64 network are deleted: they are counted together.
+        """
+        place = place_of(address)
+        kinds = ("address", "sign-up")
+        forgotten = [await self.store.forget(f"{kind}:{place}") for kind in kinds]
+        return any(forgotten)
+
+    async def forgive_everybody(self) -> int:
+        """Delete all counted failures and sign-ups. Return for how many keys there were any."""
+        return await self.store.forget_all()
+
     async def sweep(self) -> int:
         """Delete the records that are not needed any more; return how many."""
         return await self.store.remove_quiet(self.clock.now())

@@ -183,3 +183,6 @@ class AttemptStore(Protocol):
 
         Reservations that have lapsed are deleted too.
         """
+
+    async def forget_all(self) -> int:
+        """Delete the failures of all keys. Return for how many keys there were any."""

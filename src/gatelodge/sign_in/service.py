@@ -175,6 +175,22 @@ class SignInService:
             await self.audit.record(self.audit.event("user.unlocked", by, target=user.id))
         return forgiven
 
+    async def forgive_address(self, address: str, by: Actor) -> bool:
+        """Delete the failed tries and sign-ups of a network address. True if there were any."""
+        forgiven = await self.attempts.forgive_address(address)
+        if forgiven:
+            detail = {"address": place_of(address)}
+            await self.audit.record(self.audit.event("attempts.forgiven", by, detail=detail))
+        return forgiven
+
+    async def forgive_everybody(self, by: Actor) -> int:
+        """Delete all failed tries and sign-ups. Return for how many names and addresses."""
+        forgiven = await self.attempts.forgive_everybody()
+        if forgiven:
+            detail = {"of": "everybody", "keys": str(forgiven)}
+            await self.audit.record(self.audit.event("attempts.forgiven", by, detail=detail))
+        return forgiven
+
     async def _is_right(
         self, key: str, user: User | None, password: str, origin: Origin, former: str | None
     ) -> bool:

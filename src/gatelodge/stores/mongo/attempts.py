@@ -88,6 +88,12 @@ class MongoAttempts(AttemptStore):
             result = await self._attempts.delete_many(quiet)
         return result.deleted_count
 
+    @override
+    async def forget_all(self) -> int:
+        with writing():
+            result = await self._attempts.delete_many(_HAS_FAILED)
+        return result.deleted_count
+
     async def _change(self, key: str, pipeline: list[Document]) -> Document:
         """Change the document of a key, which is made if there is none; return the new one."""
         document = None

@@ -88,6 +88,12 @@ class SqlAttempts(AttemptStore):
 
         return await self._database.write(unit)
 
+    @override
+    async def forget_all(self) -> int:
+        return await self._database.write(
+            lambda connection: connection.execute(_FORGET_ALL).rowcount
+        )
+
 
 def _find(connection: Connection, keys: Collection[str]) -> dict[str, Attempts]:
     rows = connection.execute(_BY_KEYS, {"keys": list(keys)}).all()
@@ -102,6 +108,7 @@ _PUT = _insert.on_conflict_do_update(
     set_={name: _insert.excluded[name] for name in _NAMES if name != "key"},
 )
 _FORGET = delete(attempts).where(attempts.c.key == bindparam("forgotten"))
+_FORGET_ALL = delete(attempts)
 _REMOVE_QUIET = delete(attempts).where(attempts.c.forget_at <= bindparam("at"))
 
 _of_key = reservations.c.key == bindparam("of")
