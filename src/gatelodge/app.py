@@ -187,7 +187,13 @@ class House:
         """Users and their roles."""
         stores, guard = self.stores, self.attempts
         return AccountService(
-            stores.users, stores.roles, self.passwords, guard, self.audit, self.clock
+            stores.users,
+            stores.roles,
+            self.passwords,
+            guard,
+            self.audit,
+            self.clock,
+            sign_up_open=self.settings.sign_up == "open",
         )
 
     @cached_property
@@ -407,7 +413,7 @@ def create_app(house: House) -> App:
     shell = Shell(
         cors or api,
         hosts=hosts,
-        secure=house.settings.secure,
+        hsts=house.settings.hsts if house.settings.secure else "off",
         refuse=refuse,
         cors_headers=cors.headers_for if cors else None,
         client_of=TrustedProxies(house.settings.trusted_proxies).client_of,

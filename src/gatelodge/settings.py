@@ -158,10 +158,12 @@ _WORDS = frozenset(
         "cookie_same_site",
         "cookie_domain",
         "delivery",
+        "hsts",
         "language",
         "log_format",
         "log_level",
         "profile",
+        "sign_up",
     }
 )
 
@@ -177,6 +179,10 @@ _OF_KUBERNETES = re.compile(
 _OF_KUBERNETES_VALUE = re.compile(r"(?:tcp|udp|sctp)://")
 
 _MAX_NAMED = 10
+
+Hsts = Literal["off", "host", "subdomains"]
+"""What browsers shall reach over TLS only, once they have seen this server: nothing, its host, or
+also every host below it (RFC 6797)."""
 
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_list)]
@@ -216,6 +222,7 @@ class Settings(BaseSettings):
     cookie_name: str = Field(default="gatelodge", pattern=r"^[A-Za-z0-9_-]{1,40}$")
     cookie_domain: str = ""
     cookie_same_site: Literal["lax", "strict", "none"] = "lax"
+    hsts: Hsts = "host"
     cors_origins: Annotated[Words, AfterValidator(_page_origins)] = ()
     profile: Literal["standard", "tutorial"] = "standard"
 
@@ -230,6 +237,7 @@ class Settings(BaseSettings):
     )
     signing_key_life: Duration = Field(default=timedelta(days=90), ge=timedelta(days=1))
 
+    sign_up: Literal["open", "closed"] = "open"
     password_minimum: int = Field(default=8, ge=8, le=64)
     hash_threads: int = Field(default=0, ge=0, le=1024)
     hash_queue: int = Field(default=64, ge=1, le=64)

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass, field
 
 import httpx2
+import pytest
 
 from gatelodge.app import House, create_app
 from tests.support.clock import FakeClock
@@ -19,7 +20,7 @@ ON_EVERY_ANSWER = {
     "referrer-policy": "no-referrer",
     "cross-origin-resource-policy": "same-origin",
 }
-HSTS = "max-age=63072000; includeSubDomains"
+TWO_YEARS = "max-age=63072000"
 REALM = 'Bearer realm="gatelodge"'
 
 
@@ -113,9 +114,21 @@ async def test_an_answer_to_somebody_carries_the_headers(
     assert response.headers["www-authenticate"] == f'{REALM}, error="insufficient_scope"'
 
 
-async def test_over_tls_every_answer_says_to_stay_there(house: House) -> None:
+@pytest.mark.parametrize(
+    ("hsts", "said"),
+    [
+        ("off", []),
+        ("host", [TWO_YEARS]),
+        ("subdomains", [f"{TWO_YEARS}; includeSubDomains"]),
+        (None, [TWO_YEARS]),  # the default: the hosts below ours may be somebody else's
+    ],
+)
+async def test_over_tls_every_answer_says_to_stay_there(
+    house: House, hsts: str | None, said: list[str]
+) -> None:
     """HSTS is sent only if the public address has TLS (RFC 6797, section 7.2)."""
-    settings = house.settings.model_copy(update={"public_url": "https://id.example"})
+    update = {"public_url": "https://id.example"} | ({"hsts": hsts} if hsts else {})
+    settings = house.settings.model_copy(update=update)
     app = create_app(house.replaced(settings=settings))
     transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
     async with httpx2.AsyncClient(transport=transport, base_url="https://id.example") as client:
@@ -123,7 +136,7 @@ async def test_over_tls_every_answer_says_to_stay_there(house: House) -> None:
             response = await case.ask(client)
             assert response.status_code == case.status
             assert_headers(response)
-            assert response.headers.get_list("strict-transport-security") == [HSTS]
+            assert response.headers.get_list("strict-transport-security") == said
 
 
 async def test_public_keys_may_be_kept_and_read_from_anywhere(client: httpx2.AsyncClient) -> None:

@@ -146,7 +146,7 @@ class Reader:
 
     async def _follow(self, response: httpx2.Response) -> Page:
         for _ in range(5):
-            if response.status_code != 303:
+            if response.status_code not in {302, 303}:
                 return Page(response)
             response = await self.ask(response.headers["location"])
         raise AssertionError("the redirects do not end")

@@ -4,12 +4,16 @@ import sys
 import unicodedata
 from contextlib import suppress
 
+import httpx2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gatelodge.accounts.names import check_email, check_username, username_key
 from gatelodge.accounts.refusals import InvalidEmail, InvalidUsername
+from gatelodge.app import DOORS, House
+from gatelodge.pages.aliases import ALIASES
+from tests.support.people import Person, new_user
 
 ALLOWED = frozenset("abcdefghijklmnopqrstuvwxyz0123456789._-")
 ANYTHING = st.text(st.characters(codec=None, categories=None), max_size=300)
@@ -88,12 +92,40 @@ def test_the_refusal_says_which_rule(name: str, hint: str) -> None:
         check_username(name)
 
 
-@pytest.mark.parametrize("name", ["admin", "Admin", "\uff41dmin", "root", "sign-in", "api"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("admin", "Admin", "\uff41dmin", "root", "sign-in", "api"),
+        *("self", "undefined", "none", "None", "true", "FALSE", "nan", "everyone", "anonymous"),
+        *("gatelodge", "postmaster", "no-reply", "login", "register", "command", "server"),
+    ],
+)
 def test_a_reserved_name_is_for_the_operator_only(name: str) -> None:
-    with pytest.raises(InvalidUsername):
+    with pytest.raises(InvalidUsername, match="reserved"):
         check_username(name)
 
     assert check_username(name, reserved_allowed=True) == username_key(name)
+
+
+def test_the_segments_of_every_address_are_reserved() -> None:
+    """Nobody can be `/NAME` to people. Segments that are too short for a name are left out."""
+    paths = [route.path for door in DOORS for route in door.routes]
+    segments = {each for path in (*paths, *ALIASES) for each in path.split("/") if "{" not in each}
+    segments = {each.removeprefix(".") for each in segments}
+    free = {"all", "mod", "user", "delete", "logo", "style.css"}  # only below other segments
+
+    for segment in segments - free:
+        if len(segment) > 2:
+            with pytest.raises(InvalidUsername):
+                check_username(segment)
+
+
+async def test_who_has_such_a_name_from_before_signs_in_as_ever(
+    house: House, client: httpx2.AsyncClient
+) -> None:
+    for name in ("undefined", "login"):
+        await new_user(house, name)
+        assert (await Person(name, client).sign_in()).status_code == 200
 
 
 def test_no_code_point_vanishes_into_an_allowed_name() -> None:

@@ -10,33 +10,101 @@ from gatelodge.accounts.refusals import InvalidEmail, InvalidUsername
 _MAX_USERNAME = 32
 _USERNAME_KEY = re.compile(r"[a-z0-9][a-z0-9._-]{2,31}")
 
-# Names that people would take for the operator, or for the server itself.
-_SPEAKS_FOR_THE_HOUSE = frozenset(("admin", "root", "support", "system", "api", "null", "me"))
-# The first path segments of the server's own URLs.
+# Names that people would take for the operator, or for the server itself. The mailboxes that mean
+# the operator are those of RFC 2142.
+_SPEAKS_FOR_THE_HOUSE = frozenset(
+    (
+        "abuse",
+        "admin",
+        "administrator",
+        "api",
+        "command",
+        "gatelodge",
+        "hostmaster",
+        "no-reply",
+        "noreply",
+        "operator",
+        "owner",
+        "postmaster",
+        "root",
+        "security",
+        "server",
+        "support",
+        "system",
+        "webmaster",
+    )
+)
+# Names that programs and people read as no name, or as everybody's.
+_NOBODYS = frozenset(
+    (
+        "anonymous",
+        "anybody",
+        "anyone",
+        "everybody",
+        "everyone",
+        "false",
+        "guest",
+        "me",
+        "nan",
+        "nil",
+        "nobody",
+        "none",
+        "null",
+        "self",
+        "true",
+        "undefined",
+        "unknown",
+        "void",
+        "you",
+    )
+)
+# The path segments of the server's own URLs, and of those that lead to them.
 _ROUTES = frozenset(
     (
         "account",
         "auth",
+        "authorize",
         "boards",
+        "change-password",
+        "console",
         "docs",
+        "favicon.ico",
         "healthz",
+        "home",
         "jwks",
+        "jwks.json",
+        "log-in",
+        "log-out",
+        "login",
+        "logout",
         "metrics",
+        "oauth",
         "openapi",
+        "openapi.json",
+        "password",
         "readyz",
+        "refresh",
+        "refreshtoken",
+        "register",
+        "robots.txt",
+        "sessions",
         "setup",
         "sign-in",
         "sign-out",
+        "sign-out-everywhere",
         "sign-up",
         "signin",
         "signout",
         "signup",
         "static",
         "test",
+        "token",
+        "userinfo",
         "verify",
         "well-known",
     )
 )
+_RESERVED = _SPEAKS_FOR_THE_HOUSE | _NOBODYS | _ROUTES
 
 _MAX_EMAIL = 254  # RFC 5321, 4.5.3.1.3, without the angle brackets
 _MAX_LOCAL_PART = 64  # RFC 5321, 4.5.3.1.1
@@ -81,7 +149,7 @@ def check_username(text: str, *, reserved_allowed: bool = False) -> str:
     """
     key = username_key(text)
     problem = _username_problem(text, key)
-    if problem is None and key in _SPEAKS_FOR_THE_HOUSE | _ROUTES and not reserved_allowed:
+    if problem is None and key in _RESERVED and not reserved_allowed:
         problem = "That username is reserved. Please choose another."
     if problem is not None:
         raise InvalidUsername(problem, field="username")

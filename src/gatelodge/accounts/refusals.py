@@ -42,6 +42,14 @@ class UnknownRole(Invalid):
     default = "Failed! Role does not exist!"
 
 
+class SignUpClosed(NotPermitted):
+    """The operator lets nobody sign up."""
+
+    code = "sign_up_closed"
+    default = "Nobody can sign up here. Ask whoever runs this site for an account."
+    sentence = N_("Nobody can sign up here. Ask whoever runs this site for an account.")
+
+
 class RoleNotGrantable(NotPermitted):
     """A sign-up asked for a role other than `user`."""
 

@@ -11,6 +11,7 @@ from gatelodge.accounts.refusals import (
     LastAdmin,
     NoSuchUser,
     RoleNotGrantable,
+    SignUpClosed,
     UnknownRole,
     UsernameTaken,
 )
@@ -48,16 +49,20 @@ class AccountService:
     attempts: AttemptGuard
     audit: AuditLog
     clock: Clock
+    sign_up_open: bool = True
 
     async def sign_up(self, wanted: NewUser, origin: Origin) -> User:
         """Create a user who signs up. The only role that they may ask for is `user`.
 
         Raises:
+            SignUpClosed: nobody may sign up.
             InvalidUsername, InvalidEmail, RejectedPassword: the first rule that is broken.
             TooManyAttempts: too many sign-ups came from this network address lately.
             UsernameTaken, EmailTaken, UnknownRole, RoleNotGrantable: in this order.
             HashingBusy: too many sign-ups and sign-ins are waiting.
         """
+        if not self.sign_up_open:
+            raise SignUpClosed
         user = self._checked(wanted, reserved_allowed=False)
         await self.attempts.count_sign_up(origin)
         await self._refuse_taken(user)

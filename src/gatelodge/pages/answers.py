@@ -9,12 +9,13 @@ from typing import Any
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from gatelodge.accounts.refusals import RoleNotGrantable
 from gatelodge.audit import MAX_TEXT, Actor, AuditLog
 from gatelodge.errors import InvalidRequest, NoSuchRoute, Refusal
 from gatelodge.gate.refusals import Forbidden
+from gatelodge.pages.aliases import meant_by
 from gatelodge.pages.door import answer_before_routing, refusal_page, wants_page
 from gatelodge.pages.html import Pages
 from gatelodge.web.caller import origin_of
@@ -46,6 +47,9 @@ async def answer_http_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
     refusal = _REFUSALS.get(error.status_code, InternalError)()
+    meant = meant_by(request) if isinstance(refusal, NoSuchRoute) else None
+    if meant is not None and wants_page(request):
+        return RedirectResponse(meant, 302, headers={"Vary": "Accept"})
     response = await answer_refusal(request, refusal)
     if isinstance(refusal, MethodNotAllowed):
         response.headers["Allow"] = ", ".join(_methods_at(request))

@@ -91,6 +91,7 @@ class Site:
         logo: the URL of the operator's logo; empty: pages show the built-in one.
         script: the JavaScript that every page contains.
         password_minimum: the minimum number of characters of a new password.
+        sign_up_open: whether people can make themselves an account.
     """
 
     name: str
@@ -101,6 +102,7 @@ class Site:
     logo: str
     script: Markup
     password_minimum: int
+    sign_up_open: bool
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
@@ -121,6 +123,7 @@ class Site:
             logo=assets[1].url if logo else "",
             script=Markup((STATIC / "page.js").read_text().strip()),  # noqa: S704 - our own file
             password_minimum=settings.password_minimum,
+            sign_up_open=settings.sign_up == "open",
         )
 
     @property

@@ -10,6 +10,7 @@ from gatelodge.accounts.refusals import (
     InvalidEmail,
     InvalidUsername,
     RoleNotGrantable,
+    SignUpClosed,
     UnknownRole,
     UsernameTaken,
 )
@@ -95,6 +96,7 @@ class PasswordAnswer(Answer):
         EmailTaken,
         UnknownRole,
         RoleNotGrantable,
+        SignUpClosed,
         TooManyAttempts,
         HashingBusy,
     ),

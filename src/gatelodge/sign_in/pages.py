@@ -1,7 +1,8 @@
 """The pages for sign-up, sign-in, and changing the password."""
 
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
+from gatelodge.accounts.refusals import SignUpClosed
 from gatelodge.accounts.service import AccountService, NewUser
 from gatelodge.credentials.methods import BY_PASSWORD
 from gatelodge.gate.rules import ANYBODY, SIGNED_IN
@@ -32,6 +33,8 @@ async def show_sign_up(visit: Visit) -> Response:
     """Show the sign-up form. Somebody who is signed in is redirected."""
     if visit.principal is not None:
         return visit.go(visit.next or "/account")
+    if not visit.pages.site.sign_up_open:
+        raise SignUpClosed
     return visit.page("sign-up.html")
 
 
@@ -66,6 +69,12 @@ async def sign_in(visit: Visit) -> Response:
     )
     visit.keep(require_signed_in(outcome).tokens)
     return visit.go(visit.next or "/")
+
+
+@door.get("/.well-known/change-password", rule=ANYBODY, same_for_all=True, answers=302)
+async def lead_to_change_password(_visit: Visit) -> Response:
+    """Lead password managers to the page (W3C, "A Well-Known URL for Changing Passwords")."""
+    return RedirectResponse("/account/password", 302)
 
 
 @door.get("/account/password", rule=SIGNED_IN)

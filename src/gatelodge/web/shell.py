@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from gatelodge.errors import InvalidRequest, NoSuchRoute, Refusal
 from gatelodge.hang_up import told_by
+from gatelodge.settings import Hsts
 from gatelodge.web.cookie_jar import cookie_jar
 from gatelodge.web.refusals import (
     BodyTooLarge,
@@ -57,7 +58,12 @@ API_HEADERS: dict[bytes, bytes] = {
     b"referrer-policy": b"no-referrer",
     b"cross-origin-resource-policy": b"same-origin",
 }
-_TLS_ONLY = {b"strict-transport-security": b"max-age=63072000; includeSubDomains"}
+_TWO_YEARS = b"max-age=63072000"
+_TLS_ONLY: dict[Hsts, dict[bytes, bytes]] = {
+    "off": {},
+    "host": {b"strict-transport-security": _TWO_YEARS},
+    "subdomains": {b"strict-transport-security": _TWO_YEARS + b"; includeSubDomains"},
+}
 
 
 def _compressed(address: bytes) -> bytes:
@@ -85,7 +91,7 @@ class Shell:
         app: App,
         *,
         hosts: Iterable[str],
-        secure: bool,
+        hsts: Hsts,
         refuse: Callable[[Scope, Refusal], Response] = _json_answer,
         cors_headers: CorsHeadersFor | None = None,
         client_of: ClientOf = lambda peer, _headers: peer,
@@ -95,7 +101,7 @@ class Shell:
         Args:
             app: the wrapped ASGI application.
             hosts: the host names to answer for, besides loopback; `*`: any.
-            secure: whether users reach the server over TLS.
+            hsts: what browsers shall reach over TLS only; `off` where users do not use TLS.
             refuse: returns the answer to a refusal of the shell.
             cors_headers: returns the CORS headers of each answer; None: there are none.
             client_of: returns the address of the client, which may be behind a proxy.
@@ -107,7 +113,7 @@ class Shell:
         self._request_ids: list[bytes] = []
         names = {host.lower().encode() for host in hosts}
         self._hosts = None if b"*" in names else LOOPBACK | names
-        self._headers = API_HEADERS | (_TLS_ONLY if secure else {})
+        self._headers = API_HEADERS | _TLS_ONLY[hsts]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
