@@ -15,6 +15,7 @@ from tests.support.server import GATELODGE, Server, environment, run_command
 
 REFUSED = 3
 WRONG_COMMAND_LINE = 2
+NO_SUCH_ROLE = "There is no such role. There are: admin, moderator, user."
 
 
 @pytest.fixture
@@ -58,8 +59,8 @@ def test_programs_are_told_the_same_in_json(here: dict[str, str]) -> None:
 
 
 def test_what_is_refused_is_a_sentence_and_an_exit_code(here: dict[str, str]) -> None:
-    assert refused(here, "show", "editor") == "There is no such role."
-    assert refused(here, "show", "Admin\n") == "There is no such role."
+    assert refused(here, "show", "editor") == NO_SUCH_ROLE
+    assert refused(here, "show", "Admin\n") == NO_SUCH_ROLE
     assert refused(here, "create", "Editor").startswith("A role's name has 1 to 64 characters")
     assert refused(here, "create", "user") == "There is a role of this name already."
     assert refused(here, "permit", "user", "users:*").endswith("There are no wildcards.")

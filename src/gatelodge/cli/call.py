@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Coroutine
+import sys
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from inspect import Signature, signature
@@ -77,15 +78,18 @@ class Call:
 
         settings = self.settings()
         set_up_logs("warning")
-        if not makes:
+        database = open_stores(settings.database_address).database
+        if makes:
+            database.exists()  # unlike `migrate`, it waits for no MongoDB that cannot be reached
+        else:
             self.require_database(settings)
-        with open_stores(settings.database_address).database.hold():
+        with database.hold():
             house = build(settings, make_key=makes)
             house.stores.database.migrate()
 
             async def run() -> T:
                 async with house.open():
-                    return await work(house)
+                    return await _naming_roles(house, work)
 
             return asyncio.run(run())
 
@@ -106,6 +110,46 @@ class Call:
     def say(self, value: object, sentence: str) -> None:
         """Print the value as JSON with `--json`, else the sentence."""
         print(json.dumps(value, indent=2) if self.as_json else sentence)
+
+    def say_table(self, rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> None:
+        """Print rows as JSON with `--json`, else as a table.
+
+        Args:
+            rows: the values by their names in JSON.
+            columns: the headings of the table, by the name of the value below each.
+        """
+        if self.as_json:
+            print(json.dumps(rows, indent=2))
+            return
+        from rich.console import Console  # noqa: PLC0415 - slow to import
+        from rich.table import Table  # noqa: PLC0415 - slow to import
+        from rich.text import Text  # noqa: PLC0415 - slow to import
+
+        table = Table(box=None)
+        for heading in columns.values():
+            table.add_column(heading, overflow="fold")  # nothing is cut off: ids are copied
+        for row in rows:
+            table.add_row(*(Text(plain(row[name])) for name in columns))
+        width = None if sys.stdout.isatty() else _WIDTH
+        Console(width=width).print(table)
+
+
+async def _naming_roles(house: "House", work: "Callable[[House], Coroutine[Any, Any, T]]") -> T:
+    """Run the work. If it is refused because there is no such role, say which roles there are."""
+    from gatelodge.accounts.refusals import NoSuchRole, UnknownRole  # noqa: PLC0415 - see above
+
+    try:
+        return await work(house)
+    except (UnknownRole, NoSuchRole) as refusal:
+        names = [role.name for role in await house.roles.list_roles()]
+        more = f", and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
+        known = f"{', '.join(names[:_MAX_NAMED])}{more}"
+        raise type(refusal)(f"{refusal.message} There are: {known}.") from refusal
+
+
+_MAX_NAMED = 20
+_WIDTH = 200
+"""The width of a table that is not printed to a terminal."""
 
 
 def with_usual_options(command: Callable[..., None]) -> Callable[..., None]:

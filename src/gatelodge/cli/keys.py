@@ -5,9 +5,18 @@ from typing import Annotated
 import typer
 
 from gatelodge.audit import COMMAND
-from gatelodge.cli.call import Call, instant, plain, with_usual_options
+from gatelodge.cli.call import Call, instant, with_usual_options
 
 app = typer.Typer(help="See and rotate the keys that sign tokens.", no_args_is_help=True)
+
+
+_COLUMNS = {
+    "kid": "Key",
+    "algorithm": "Algorithm",
+    "not_before": "Signs from",
+    "retires_at": "Signs until",
+    "gone_at": "Verifies until",
+}
 
 
 @app.command("list")
@@ -25,8 +34,7 @@ def keys_list(call: Call) -> None:
         }
         for key in keys
     ]
-    lines = ["  ".join(f"{name} {plain(value)}" for name, value in row.items()) for row in rows]
-    call.say(rows, "\n".join(lines))
+    call.say_table(rows, _COLUMNS)
 
 
 @app.command("rotate")

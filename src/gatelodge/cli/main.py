@@ -27,6 +27,7 @@ app = typer.Typer(
     help="A login and authorization server. `gatelodge serve` is all it takes to start.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # the other help names a type, `<bool>`, beside every switch
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(users.app, name="user")
@@ -88,6 +89,7 @@ def migrate(call: Call) -> None:
     from gatelodge.stores import open_stores  # noqa: PLC0415 - see `call.py`
 
     database = open_stores(call.settings().database_address).database
+    database.exists()  # unlike `migrate`, it does not wait for a MongoDB that cannot be reached
     with database.hold():
         steps = database.migrate()
     call.say({"steps": steps}, "\n".join(steps) or "Nothing to do.")

@@ -21,15 +21,15 @@ Permission = Annotated[str, typer.Argument(help="A permission, such as users:rea
 Description = Annotated[str, typer.Argument(help="One line for people.")]
 
 
+_COLUMNS = {"name": "Role", "description": "Description", "permissions": "Permissions"}
+
+
 @app.command("list")
 @with_usual_options
 def role_list(call: Call) -> None:
     """List roles, sorted by name."""
     roles = call.in_house(lambda house: house.roles.list_roles())
-    if call.as_json:
-        call.say([_role_as_json(role) for role in roles], "")
-    else:
-        _print_roles(roles)
+    call.say_table([_role_as_json(role) for role in roles], _COLUMNS)
 
 
 @app.command("show")
@@ -48,7 +48,8 @@ def role_create(
     role: RoleName,
     description: Annotated[str, typer.Option(help="One line for people.")] = "",
     permission: Annotated[
-        list[str] | None, typer.Option(help="A permission of the role; may be repeated.")
+        list[str] | None,
+        typer.Option(metavar="PERMISSION", help="A permission of the role; may be repeated."),
     ] = None,
 ) -> None:
     """Make a role. Nobody holds it yet."""
@@ -149,19 +150,6 @@ def _show_progress(taken: int) -> None:
 def _end_progress() -> None:
     if sys.stderr.isatty():
         print("\r\x1b[K", end="", file=sys.stderr, flush=True)
-
-
-def _print_roles(roles: "list[Role]") -> None:
-    from rich.console import Console  # noqa: PLC0415 - slow to import
-    from rich.table import Table  # noqa: PLC0415 - slow to import
-    from rich.text import Text  # noqa: PLC0415 - slow to import
-
-    table = Table("Role", "Description", "Permissions", box=None)
-    for role in roles:
-        cells = (role.name, role.description, ", ".join(_permissions(role)))
-        table.add_row(*(Text(cell) for cell in cells))
-    width = None if sys.stdout.isatty() else 200
-    Console(width=width).print(table)
 
 
 def _permissions(role: "Role") -> list[str]:

@@ -1,6 +1,5 @@
 """The commands for users."""
 
-import json
 import secrets
 import sys
 from collections.abc import Callable, Coroutine
@@ -26,6 +25,15 @@ RoleName = Annotated[
 ]
 
 
+_COLUMNS = {
+    "username": "Username",
+    "email": "E-mail",
+    "roles": "Roles",
+    "created_at": "Created",
+    "state": "State",
+}
+
+
 @app.command("create")
 @with_usual_options
 def user_create(
@@ -33,7 +41,8 @@ def user_create(
     username: Annotated[str, typer.Argument(help="The name to sign in with.")],
     email: Annotated[str, typer.Argument(help="The e-mail address.")],
     role: Annotated[
-        list[str] | None, typer.Option(help="A role to grant; may be repeated. Default: user.")
+        list[str] | None,
+        typer.Option(metavar="ROLE", help="A role to grant; may be repeated. Default: user."),
     ] = None,
     admin: Annotated[
         bool, typer.Option("--admin", help="Grant user and admin, besides what --role says.")
@@ -62,10 +71,12 @@ def user_list(
 ) -> None:
     """List users, the oldest first."""
     users = call.in_house(lambda house: house.accounts.list_users(after=None, limit=limit))
+    rows = [_user_as_json(user) for user in users]
+    states = [{"state": "disabled" if user.disabled_at else "enabled"} for user in users]
     if call.as_json:
-        print(json.dumps([_user_as_json(user) for user in users], indent=2))
+        call.say(rows, "")
     else:
-        _print_users(users)
+        call.say_table([row | state for row, state in zip(rows, states, strict=True)], _COLUMNS)
 
 
 @app.command("show")
@@ -277,26 +288,6 @@ def _read_password(from_stdin: bool, *, option: str = "--password-stdin") -> str
     if getpass("Again: ") != password:
         raise ConfigurationError("The two passwords differ.")
     return password
-
-
-def _print_users(users: "list[User]") -> None:
-    from rich.console import Console  # noqa: PLC0415 - slow to import
-    from rich.table import Table  # noqa: PLC0415 - slow to import
-    from rich.text import Text  # noqa: PLC0415 - slow to import
-
-    table = Table("Username", "E-mail", "Roles", "Created", "State", box=None)
-    for user in users:
-        state = "disabled" if user.disabled_at else "enabled"
-        cells = (
-            user.username,
-            user.email,
-            ", ".join(user.roles),
-            instant(user.created_at),
-            state,
-        )
-        table.add_row(*(Text(cell or "") for cell in cells))
-    width = None if sys.stdout.isatty() else 200
-    Console(width=width).print(table)
 
 
 def _user_as_json(user: "User") -> dict[str, Any]:
