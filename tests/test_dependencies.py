@@ -32,6 +32,7 @@ FLOORS = {
     "jinja2": ("3.1.6", "CVE-2025-27516: a template leaves its sandbox"),
     "markupsafe": ("3.0", RAN),
     "prometheus-client": ("0.23.1", "older ones write another version of the format than we name"),
+    "publicsuffixlist": ("1.1.2.20261023", "an older one has an older list"),
     "pydantic": ("2.12", RAN),
     "pydantic-settings": (
         "2.16",

@@ -15,7 +15,7 @@ HOUSE_LIST = """
     cli
     serving
     app
-    me health transfer
+    me health transfer doctor
     stores
     sign_in setup
     sessions boards
@@ -34,7 +34,15 @@ LEVELS = {room: level for level, line in enumerate(HOUSE_LIST.split("\n")) for r
 
 WEB_FRAMEWORKS = {"fastapi", "starlette", "granian"}
 DRIVERS = {"sqlalchemy", "sqlite3", "alembic", "pymongo", "bson"}
-ONLY_WHEN_CHOSEN = {"alembic", "mako", "prometheus_client", "pygments", "pymongo", "rich"}
+ONLY_WHEN_CHOSEN = {
+    "alembic",
+    "mako",
+    "prometheus_client",
+    "publicsuffixlist",
+    "pygments",
+    "pymongo",
+    "rich",
+}
 DOORS = {"api.py", "pages.py", "asgi.py", "doors.py"}
 WHOLLY_HTTP = {"web", "pages", "verify", "app", "serving"}
 

@@ -64,7 +64,7 @@ def test_a_misspelt_variable_is_named_at_the_start(tmp_path: Path) -> None:
         said = server.log.read_text()
 
     assert (
-        "  GATELODGE_PUBLIK_URL (is GATELODGE_PUBLIC_URL meant?) is no setting, and is ignored\n"
+        "  GATELODGE_PUBLIK_URL (is GATELODGE_PUBLIC_URL meant?) is no setting, and is ignored. "
         in said
     )
     assert "SERVICE_HOST" not in said

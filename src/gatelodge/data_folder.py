@@ -37,6 +37,15 @@ def keep_private(folder: Path) -> str | None:
     )
 
 
+def is_open_to_others(folder: Path) -> bool:
+    """Say whether the folder holds files of the server, and other users may enter it."""
+    try:
+        is_open = os.name == "posix" and bool(folder.stat().st_mode & OTHERS)
+        return is_open and any(_is_ours(file.name) for file in folder.iterdir())
+    except OSError:  # it does not exist, or this user may not read it
+        return False
+
+
 def _is_ours(name: str) -> bool:
     """Say whether the server uses a file of this name; SQLite's additional files count too."""
     return name.startswith((SECRET_KEY, DATABASE))

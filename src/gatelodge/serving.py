@@ -10,20 +10,19 @@ import resource
 import socket
 import sys
 from datetime import timedelta
-from urllib.parse import urlsplit
 
 from granian.constants import HTTPModes, Interfaces, Loops
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server import MPServer
 
-from gatelodge import __version__
+from gatelodge import __version__, machine
 from gatelodge.apart import run_in_child
 from gatelodge.app import House, build, create_app
 from gatelodge.data_folder import keep_private
-from gatelodge.errors import ConfigurationError
+from gatelodge.errors import ConfigurationError, Refusal
 from gatelodge.logs import set_up_logs
-from gatelodge.settings import Settings, warn_of_unknown
+from gatelodge.settings import Settings
 from gatelodge.setup.service import LIFE
 from gatelodge.web.shell import MAX_HEADERS_BYTES, App
 
@@ -34,8 +33,8 @@ BACKLOG = 4096
 MAX_CONNECTIONS = 20_000
 """The maximum number of open connections of one worker; it accepts no more than these."""
 
-ENOUGH_FILES = 10_500
-"""The open files that 10,000 connections need (security.md, section 9), and some more."""
+TOLD_AT_START = frozenset({"cookies_stay_behind", "files_few", "variables_unknown"})
+"""The warnings of the doctor that the start prints; it prints all errors."""
 
 KILL_SECONDS = 4
 """Seconds for running requests after the signal to stop; orchestrators kill after ten."""
@@ -60,13 +59,8 @@ def run_server(settings: Settings, *, command: str) -> None:
     house = build(settings)
     app = create_app(house)
     with house.stores.database.hold():  # the workers are forked, and hold it too
-        invitation = run_in_child(lambda: prepare(house))
-        warnings = [
-            warn_of_unknown(os.environ),
-            keep_private(settings.data_dir),
-            _too_few_files(files),
-            *_warnings(settings),
-        ]
+        invitation, trouble = run_in_child(lambda: (prepare(house), find_trouble(house, files)))
+        warnings = [keep_private(settings.data_dir), *trouble]
         lines = _welcome(settings, command, warnings=warnings, invitation=invitation)
         with contextlib.suppress(OSError):  # the server works without a terminal
             print("\n".join(lines), file=sys.stderr, flush=True)  # noqa: T201 - the start-up message
@@ -92,6 +86,31 @@ def prepare(house: House) -> str | None:
             return await house.setup.invite()
 
     return asyncio.run(invite())
+
+
+def find_trouble(house: House, files: int) -> list[str]:
+    """Return what the doctor says that an operator must know at the start.
+
+    Args:
+        house: the house, not open.
+        files: how many files may be open.
+    """
+    from gatelodge.doctor import service as doctor  # noqa: PLC0415 - only this process needs it
+
+    settings = house.settings
+    found = doctor.examine_settings(settings, os.environ)
+    found += doctor.examine_machine(settings, machine.read(), files)
+    with contextlib.suppress(Refusal):  # the workers wait for the database
+        found += asyncio.run(
+            doctor.examine_database(
+                house.stores, settings, house.master_key, house.clock, with_feed=False
+            )
+        )
+    return [
+        f"{'error: ' if each.level == 'error' else ''}{each.message} {each.remedy}"
+        for each in found
+        if each.level == "error" or each.code in TOLD_AT_START
+    ]
 
 
 def server_of(settings: Settings, target: str = "gatelodge") -> MPServer:
@@ -180,15 +199,6 @@ def raise_open_files_limit() -> int:
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
-def _too_few_files(limit: int) -> str | None:
-    if limit >= ENOUGH_FILES:
-        return None
-    return (
-        f"only {limit} files may be open, which bounds the connections that are served at a time. "
-        f"Allow {ENOUGH_FILES} or more (`ulimit -n`, LimitNOFILE of systemd, ulimits of Docker)"
-    )
-
-
 def _welcome(
     settings: Settings, command: str, *, warnings: list[str | None], invitation: str | None
 ) -> list[str]:
@@ -218,17 +228,3 @@ def _welcome(
             f"    {command} user create NAME EMAIL --admin",
         ]
     return lines
-
-
-def _warnings(settings: Settings) -> list[str]:
-    """Return a warning for each origin whose requests will not carry our cookies."""
-    if settings.cookie_same_site == "none":
-        return []
-    host = urlsplit(settings.public_origin).hostname or ""
-    site = ".".join(host.split(".")[-2:])
-    return [
-        f"cookies will not travel with requests from {origin}, which is another site: "
-        "GATELODGE_COOKIE_SAME_SITE=none (and TLS) lets them"
-        for origin in settings.cors_origins
-        if not f".{urlsplit(origin).hostname}".endswith(f".{site}")
-    ]

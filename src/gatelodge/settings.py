@@ -303,6 +303,16 @@ class Settings(BaseSettings):
         return self.database or str(self.data_dir / DATABASE)
 
     @property
+    def is_file(self) -> bool:
+        """Whether the database is an SQLite file."""
+        return not self.database.startswith("mongodb")
+
+    @property
+    def database_file(self) -> str:
+        """The path of the SQLite file."""
+        return self.database_address.removeprefix("sqlite:///")
+
+    @property
     def database_place(self) -> str:
         """The address of the database for people, without user name and password."""
         if "://" not in self.database:
@@ -409,7 +419,7 @@ def warn_of_unknown(environment: Mapping[str, str]) -> str | None:
     shown = [f"{_printable(name)}{_nearest(name, known)}" for name in unknown[:_MAX_NAMED]]
     more = f" and {len(unknown) - _MAX_NAMED} more" if len(unknown) > _MAX_NAMED else ""
     are = "is no setting, and is" if len(unknown) == 1 else "are no settings, and are"
-    return f"{', '.join(shown)}{more} {are} ignored"
+    return f"{', '.join(shown)}{more} {are} ignored."
 
 
 def _nearest(name: str, known: set[str]) -> str:

@@ -99,7 +99,7 @@ def test_a_misspelt_variable_is_named_with_the_setting_that_was_meant(
 ) -> None:
     warning = warn_of_unknown({written: "s3cr3t", "GATELODGE_PORT": "8080"})
 
-    assert warning == f"{written} (is {meant} meant?) is no setting, and is ignored"
+    assert warning == f"{written} (is {meant} meant?) is no setting, and is ignored."
 
 
 def test_a_variable_that_is_like_no_setting_is_named_alone() -> None:
@@ -107,7 +107,7 @@ def test_a_variable_that_is_like_no_setting_is_named_alone() -> None:
 
     assert warn_of_unknown(found) == (
         "GATELODGE_PUBLIC_URI (is GATELODGE_PUBLIC_URL meant?), GATELODGE_XYZZY are no settings, "
-        "and are ignored"
+        "and are ignored."
     )
 
 
@@ -119,7 +119,7 @@ def test_the_names_of_variables_cannot_forge_lines_and_a_hundred_of_them_fill_on
     assert warning is not None
     assert warning.isascii()
     assert warning.isprintable()
-    assert warning.endswith(" and 90 more are no settings, and are ignored")
+    assert warning.endswith(" and 90 more are no settings, and are ignored.")
 
 
 def test_every_setting_is_known_in_any_case_of_letters() -> None:

@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from gatelodge import __version__
-from gatelodge.cli import keys, roles, transfer, users
+from gatelodge.cli import doctor, keys, roles, transfer, users
 from gatelodge.cli.call import Call, Database, DataDir, with_usual_options
 from gatelodge.credentials.refusals import HashingBusy
 from gatelodge.errors import ConfigurationError, OutcomeUnknown, Refusal, StoreUnavailable
@@ -95,6 +95,7 @@ def migrate(call: Call) -> None:
     call.say({"steps": steps}, "\n".join(steps) or "Nothing to do.")
 
 
+app.command("doctor")(doctor.doctor)
 app.command("backup")(transfer.backup)
 app.command("restore")(transfer.restore)
 

@@ -14,11 +14,12 @@ Below: the rooms that define the ports: `accounts/`, `sessions/`, `credentials/`
 """
 
 import re
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from gatelodge.accounts.store import RoleStore, UserStore
 from gatelodge.audit import EventStore
@@ -28,6 +29,24 @@ from gatelodge.errors import ConfigurationError
 from gatelodge.gate.feed import ChangeFeed
 from gatelodge.sessions.store import SessionStore
 from gatelodge.tokens.store import SigningKeyStore
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseState:
+    """What a database says of itself.
+
+    Attributes:
+        kind: an SQLite file, a replica set, a single MongoDB server, or a sharded cluster.
+        clock_behind: how far this machine's clock is behind the database's; negative: ahead. An
+            SQLite file has no clock: how far its newest event lies in the future.
+        members: the members of the replica set that hold data.
+        arbiters: the members that only vote.
+    """
+
+    kind: Literal["file", "replica_set", "standalone", "sharded"]
+    clock_behind: timedelta
+    members: int = 1
+    arbiters: int = 0
 
 
 @dataclass(slots=True)
@@ -130,6 +149,16 @@ class Database(Protocol):
     async def stop(self) -> None:
         """Finish the running work, and close."""
 
+    async def examine(self, now: Callable[[], datetime]) -> DatabaseState:
+        """Return what the database says of itself, for use after `start`.
+
+        Args:
+            now: tells the time of this machine.
+
+        Raises:
+            StoreUnavailable: the database does not answer.
+        """
+
     async def ping(self) -> None:
         """Return when the database answers a read.
 
@@ -181,4 +210,4 @@ def open_stores(database: str) -> Stores:
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/")
 
 
-__all__ = ["Copies", "Database", "Replacement", "Stores", "open_stores"]
+__all__ = ["Copies", "Database", "DatabaseState", "Replacement", "Stores", "open_stores"]

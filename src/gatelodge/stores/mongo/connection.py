@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
@@ -18,7 +18,7 @@ from pymongo.synchronous.database import Database as SyncDatabase
 from typing_extensions import override
 
 from gatelodge.errors import ConfigurationError, StoreUnavailable
-from gatelodge.stores import Copies, Database
+from gatelodge.stores import Copies, Database, DatabaseState
 from gatelodge.stores.mongo.failures import RETRY_AFTER, reading, reason_of
 from gatelodge.stores.mongo.records import Document
 from gatelodge.tasks import Work, end, repeat
@@ -207,6 +207,19 @@ class MongoDatabase(Database):
         if self._client is not None:
             await self._client.close()
         self._client = None
+
+    @override
+    async def examine(self, now: Callable[[], datetime]) -> DatabaseState:
+        before = now()
+        with reading():
+            hello = await self.client.admin.command("hello")
+        behind = hello["localTime"].replace(tzinfo=UTC) - (before + (now() - before) / 2)
+        if "setName" not in hello:  # `mongos` says `isdbgrid` in `msg`
+            return DatabaseState("sharded" if "msg" in hello else "standalone", behind)
+        members = len(hello.get("hosts", ())) + len(hello.get("passives", ()))
+        return DatabaseState(
+            "replica_set", behind, members=members, arbiters=len(hello.get("arbiters", ()))
+        )
 
     @override
     async def ping(self) -> None:

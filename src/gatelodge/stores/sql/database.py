@@ -3,8 +3,9 @@
 import asyncio
 import sqlite3
 import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,8 +22,9 @@ from sqlalchemy import (
 from sqlalchemy.exc import DBAPIError
 from typing_extensions import override
 
+from gatelodge.clock import from_milliseconds
 from gatelodge.errors import ConfigurationError, StoreUnavailable
-from gatelodge.stores import Copies, Database
+from gatelodge.stores import Copies, Database, DatabaseState
 from gatelodge.stores.sql.copies import SqlCopies, hold
 from gatelodge.stores.sql.files import is_ours, make_private_file
 from gatelodge.stores.sql.lane import Lane, Unit
@@ -110,6 +112,12 @@ class SqlDatabase(Database):
         for lane in lanes:
             await asyncio.to_thread(lane.stop)
         self._engine.dispose()
+
+    @override
+    async def examine(self, now: Callable[[], datetime]) -> DatabaseState:
+        newest = await self.read(lambda connection: connection.execute(_NEWEST).scalar())
+        ahead = from_milliseconds(newest) - now() if newest else timedelta(0)
+        return DatabaseState("file", clock_behind=max(ahead, timedelta(0)))
 
     @override
     async def ping(self) -> None:
@@ -232,6 +240,7 @@ def _use_wal(cursor: sqlite3.Cursor) -> None:
             return
 
 
+_NEWEST = text("SELECT at FROM events ORDER BY id DESC LIMIT 1")
 _PING = text("SELECT 1 FROM sqlite_master LIMIT 1")
 _HAS_REVISION = text("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'")
 _REVISION = text("SELECT version_num FROM alembic_version")

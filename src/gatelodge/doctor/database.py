@@ -1,0 +1,129 @@
+"""Checks on the database."""
+
+import asyncio
+import time
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+
+from gatelodge.doctor.findings import Finding
+from gatelodge.errors import ConfigurationError
+from gatelodge.gate.feed import ChangeFeed
+from gatelodge.master_key import MasterKey
+from gatelodge.settings import Settings
+from gatelodge.stores import DatabaseState
+from gatelodge.tokens.key_ring import SEAL_PURPOSE
+from gatelodge.tokens.store import SigningKey
+
+LEEWAY = timedelta(seconds=30)
+"""How far clocks may differ (security.md, section 3)."""
+
+NOTABLE = timedelta(seconds=2)
+_OVERDUE = timedelta(days=1)
+FEED_SECONDS = 5.0
+"""How long the feed may take for its first answer."""
+
+
+def check_clock(state: DatabaseState) -> Iterator[Finding]:
+    """Tokens and waits are dated by this machine's clock."""
+    late = state.clock_behind
+    if abs(late) <= NOTABLE:
+        return
+    seconds = f"{abs(late) / timedelta(seconds=1):,.0f} seconds"
+    where = "behind" if late > timedelta(0) else "ahead of"
+    measure = "the newest record" if state.kind == "file" else "the database's clock"
+    yield Finding(
+        "error" if abs(late) > LEEWAY else "warning",
+        "clock_off",
+        f"This machine's clock is {seconds} {where} {measure}: sessions and tokens end at the "
+        "wrong time.",
+        "Let chrony, systemd-timesyncd or another NTP client set the clock.",
+    )
+
+
+def check_topology(state: DatabaseState) -> Iterator[Finding]:
+    """A change is confirmed by a majority of the members."""
+    if state.kind == "standalone":
+        yield Finding(
+            "warning",
+            "mongodb_standalone",
+            "MongoDB is a single server and no replica set: nothing survives its disk, and each "
+            "token check reads the database.",
+            "Make a replica set of three members (docs/guides/mongodb.md).",
+        )
+    if state.kind == "sharded":
+        yield Finding(
+            "note",
+            "mongodb_sharded",
+            "Behind mongos, each token check reads the database.",
+            "Use a replica set, if one is enough.",
+        )
+    if state.kind != "replica_set":
+        return
+    voting = state.members + state.arbiters
+    majority = voting // 2 + 1
+    if state.members < majority + 1:
+        yield Finding(
+            "warning",
+            "mongodb_majority",
+            f"The replica set has {_counted(state.members, 'member')} with data and "
+            f"{_counted(state.arbiters, 'arbiter')}. A change needs {majority} with data: when one "
+            "is lost, nobody can sign in.",
+            "Use three members with data, and no arbiter.",
+        )
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def check_keys(keys: Sequence[SigningKey], settings: Settings, now: datetime) -> Iterator[Finding]:
+    """A running server makes the next key by itself."""
+    signing = [key for key in keys if key.retires_at is None or key.retires_at > now]
+    if not signing:
+        return
+    age = now - max(key.not_before for key in signing)
+    if age > settings.signing_key_life + _OVERDUE:
+        yield Finding(
+            "warning",
+            "key_old",
+            f"The signing key is {age.days} days old, and was due after "
+            f"{settings.signing_key_life.days}: no server has run meanwhile, or none could write.",
+            "Start a server, or run `gatelodge keys rotate`.",
+        )
+
+
+def check_secret_key(keys: Sequence[SigningKey], secret: MasterKey) -> Iterator[Finding]:
+    """The signing keys are encrypted with the secret key."""
+    for key in keys:
+        if key.gone_at is not None:
+            continue
+        try:
+            secret.unseal(SEAL_PURPOSE, key.sealed_private_key, key.kid.encode())
+        except ConfigurationError as error:
+            yield Finding(
+                "error", "secret_key_wrong", str(error), "No server starts before that is done."
+            )
+            return
+
+
+async def check_feed(feed: ChangeFeed, state: DatabaseState) -> list[Finding]:
+    """While the feed is lost, each token check reads the database."""
+    if state.kind not in {"file", "replica_set"}:
+        return []
+    await feed.follow(lambda _changed: None)
+    try:
+        deadline = time.monotonic() + FEED_SECONDS
+        while not feed.catch_up():
+            if time.monotonic() > deadline:
+                return [
+                    Finding(
+                        "warning",
+                        "feed_lost",
+                        "The change feed does not answer: each token check reads the database.",
+                        "Let MongoDB's user open change streams (the role readWrite is enough).",
+                    )
+                ]
+            await asyncio.sleep(0.05)
+    finally:
+        await feed.leave()
+    return []

@@ -1,0 +1,110 @@
+"""Run all checks."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from gatelodge.clock import Clock
+from gatelodge.doctor import database, machine, settings
+from gatelodge.doctor.findings import Finding, worst_first
+from gatelodge.errors import ConfigurationError, Refusal
+from gatelodge.machine import Machine
+from gatelodge.master_key import MasterKey
+from gatelodge.settings import Settings
+from gatelodge.stores import Stores
+
+
+def examine_settings(given: Settings, environment: Mapping[str, str]) -> list[Finding]:
+    """Check the settings alone.
+
+    Args:
+        given: the settings.
+        environment: the environment variables of this process.
+    """
+    found = [finding for check in settings.CHECKS for finding in check(given)]
+    return worst_first([*found, *settings.check_variables(environment)])
+
+
+def examine_machine(given: Settings, here: Machine, files: int) -> list[Finding]:
+    """Check the computer and the files.
+
+    Args:
+        given: the settings.
+        here: the cores and the memory that the server may use.
+        files: how many files may be open.
+    """
+    folder = Path(given.database_file).absolute().parent if given.is_file else given.data_dir
+    return worst_first(
+        [
+            *machine.check_open_files(files),
+            *machine.check_cores(given, here),
+            *machine.check_memory(given, here),
+            *machine.check_disk(folder),
+            *machine.check_modes(given),
+        ]
+    )
+
+
+async def examine_database(
+    stores: Stores, given: Settings, secret: MasterKey, clock: Clock, *, with_feed: bool = True
+) -> list[Finding]:
+    """Check a database that there is.
+
+    Args:
+        stores: its stores, not started yet.
+        given: the settings.
+        secret: the secret key.
+        clock: tells the current time.
+        with_feed: whether to wait for the change feed, which may take seconds.
+
+    Raises:
+        StoreUnavailable: the database does not answer.
+    """
+    await stores.database.start()
+    try:
+        state = await stores.database.examine(clock.now)
+        keys = await stores.signing_keys.list_keys()
+        feed = await database.check_feed(stores.feed, state) if with_feed else []
+    finally:
+        await stores.database.stop()
+    return worst_first(
+        [
+            *database.check_clock(state),
+            *database.check_topology(state),
+            *database.check_secret_key(keys, secret),
+            *database.check_keys(keys, given, clock.now()),
+            *feed,
+        ]
+    )
+
+
+async def examine_what_there_is(
+    stores: Stores, given: Settings, read_secret: Callable[[], MasterKey], clock: Clock
+) -> list[Finding]:
+    """Check the database, or say why it cannot be checked.
+
+    Args:
+        stores: the stores, not started yet.
+        given: the settings.
+        read_secret: returns the secret key, or raises ConfigurationError.
+        clock: tells the current time.
+    """
+    try:
+        if not stores.database.exists():
+            return [
+                Finding(
+                    "note",
+                    "database_missing",
+                    f"There is no database at {given.database_place} yet.",
+                    "The first start makes it.",
+                )
+            ]
+        return await examine_database(stores, given, read_secret(), clock)
+    except (Refusal, ConfigurationError) as error:
+        return [
+            Finding(
+                "error",
+                "database_unusable",
+                str(error),
+                "No server starts before that is done.",
+            )
+        ]
