@@ -14,6 +14,7 @@ from pymongo import MongoClient
 
 from gatelodge.accounts.store import Role, User
 from gatelodge.audit import Event
+from gatelodge.credentials.store import Limit
 from gatelodge.errors import AlreadyExists, LastHolder, OutcomeUnknown, StoreUnavailable
 from gatelodge.sessions.store import NO_EPOCH, Session
 from gatelodge.stores import Stores, open_stores
@@ -79,6 +80,7 @@ ACTS: dict[str, Act] = {
     "end a session": lambda stores, world, event: stores.sessions.revoke(
         world.session.id, NOON, "signed_out", event
     ),
+    "forget failures": lambda stores, world, event: stores.attempts.forget("key", event),
     "add a key": lambda stores, world, event: stores.signing_keys.add(NEW_KEY, event),
     "retire a key": lambda stores, world, event: stores.signing_keys.retire(
         world.key.kid, event, retires_at=NOON, gone_at=NOON
@@ -108,6 +110,7 @@ async def world(stores: Stores) -> World:
     await stores.roles.add(EDITOR, an_event())
     await stores.sessions.add(world.session)
     await stores.signing_keys.add(world.key, an_event())
+    await stores.attempts.count_failure("key", Limit(9), NOON)
     return world
 
 
@@ -119,6 +122,7 @@ async def everything(stores: Stores, world: World) -> list[object]:
         await stores.sessions.find(world.session.id),
         await stores.sessions.find(NEW_SESSION.id),
         await stores.signing_keys.list_keys(),
+        await stores.attempts.find(["key"]),
     ]
 
 

@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Self, TypeVarTuple
 
-from gatelodge.audit import AuditLog, Origin, nobody_known
+from gatelodge.audit import AuditLog, Event, Origin, nobody_known
 from gatelodge.clock import Clock
 from gatelodge.credentials.hashing_pool import HashingPool, Place
 from gatelodge.credentials.lines import Lines
@@ -299,9 +299,12 @@ class AttemptGuard:
         if kept.failures > limit.tries:  # others were counted at the same moment
             raise self._refusal(wanted, wanted.counted[0], kept.wait_at(limit, at))
 
-    async def forgive(self, username_key: str) -> bool:
-        """Delete the failures of a name. Return whether there were any."""
-        return await self.store.forget(f"account:{self.hash_of(username_key)}")
+    async def forgive(self, username_key: str, event: Event | None = None) -> bool:
+        """Delete the failures of a name, and store the event with that, if there is one.
+
+        Return whether there were any failures.
+        """
+        return await self.store.forget(f"account:{self.hash_of(username_key)}", event)
 
     async def forgive_address(self, address: str) -> bool:
         """Delete the failures and sign-ups of a network address. Return whether there were any.

@@ -73,6 +73,21 @@ def check_new_password(
         raise RejectedPassword(problem, field=field)
 
 
+def check_other_password(new: str, current: str, *, field: str = "password") -> None:
+    """Refuse a new password that is the current one.
+
+    Args:
+        new: the new password as typed; `check_new_password` comes first.
+        current: the current password as typed, which was verified.
+        field: the name of the field in the request.
+
+    Raises:
+        RejectedPassword: both are the same password.
+    """
+    if normalise(new) == normalise(current):
+        raise RejectedPassword("That is your current password. Please choose another.", field=field)
+
+
 def _find_malformation(password: str) -> str | None:
     # This check comes first, because normalising a hostile text takes quadratic time.
     if len(password) > MAX_CHARACTERS * _NFC_SHRINKS_AT_MOST:

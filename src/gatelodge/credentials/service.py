@@ -1,6 +1,5 @@
 """Checks new passwords, and hashes and verifies passwords in the hashing pool."""
 
-import hmac
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -9,10 +8,9 @@ from gatelodge.credentials.hashing_pool import HashingPool
 from gatelodge.credentials.passwords import (
     PasswordHasher,
     check_new_password,
+    check_other_password,
     check_presented_password,
-    normalise,
 )
-from gatelodge.credentials.refusals import RejectedPassword
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +58,7 @@ class Passwords:
         Raises:
             RejectedPassword: both are the same password.
         """
-        if hmac.compare_digest(normalise(new), normalise(current)):
-            raise RejectedPassword(
-                "That is your current password. Please choose another.", field=field
-            )
+        check_other_password(new, current, field=field)
 
     async def hash(self, password: str) -> str:
         """Return the hash of a password, as a PHC string; `check_new` comes first.

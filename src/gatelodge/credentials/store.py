@@ -7,6 +7,8 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Protocol
 
+from gatelodge.audit import Event
+
 LAPSES_AFTER = timedelta(seconds=60)
 """How long a reservation holds if nobody ends it, because its process has died.
 
@@ -175,8 +177,11 @@ class AttemptStore(Protocol):
             reservation: the reservation that ends with this failure, or None.
         """
 
-    async def forget(self, key: str) -> bool:
-        """Delete the failures of a key. Return whether there were any."""
+    async def forget(self, key: str, event: Event | None = None) -> bool:
+        """Delete the failures of a key, and store the event with that, if there is one.
+
+        Return whether there were any; otherwise nothing is stored.
+        """
 
     async def remove_quiet(self, at: datetime) -> int:
         """Delete the records whose `forget_at` is not after this instant; return how many.

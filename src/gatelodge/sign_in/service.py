@@ -170,10 +170,8 @@ class SignInService:
 
     async def forgive(self, user: User, by: Actor) -> bool:
         """Delete the failed tries for a user's name, which unlocks it. True if there were any."""
-        forgiven = await self.attempts.forgive(user.username_key)
-        if forgiven:
-            await self.audit.record(self.audit.event("user.unlocked", by, target=user.id))
-        return forgiven
+        event = self.audit.event("user.unlocked", by, target=user.id)
+        return await self.audit.logged(event, self.attempts.forgive(user.username_key, event))
 
     async def forgive_address(self, address: str, by: Actor) -> bool:
         """Delete the failed tries and sign-ups of a network address. True if there were any."""

@@ -42,7 +42,7 @@ def mongo_stores(address: str) -> Stores:
         signing_keys=MongoSigningKeys(database, outbox),
         events=MongoEvents(database),
         one_time_tokens=MongoOneTimeTokens(database),
-        attempts=MongoAttempts(database),
+        attempts=MongoAttempts(database, outbox),
         feed=MongoChangeFeed(database),
     )
 

@@ -15,6 +15,7 @@ from pymongo import ReturnDocument
 from pymongo.asynchronous.collection import AsyncCollection
 from typing_extensions import override
 
+from gatelodge.audit import Event
 from gatelodge.clock import from_milliseconds
 from gatelodge.credentials.store import (
     KEPT_AT_MOST,
@@ -26,9 +27,10 @@ from gatelodge.credentials.store import (
     Limit,
     Reservation,
 )
-from gatelodge.errors import AlreadyExists
+from gatelodge.errors import AlreadyExists, OutcomeUnknown, StoreUnavailable
 from gatelodge.stores.mongo.connection import MongoDatabase
 from gatelodge.stores.mongo.failures import reading, writing
+from gatelodge.stores.mongo.outbox import DELIVERED, Outbox, also_with
 from gatelodge.stores.mongo.records import Document, to_record
 
 _HAS_FAILED: Document = {"streak": {"$gt": 0}}
@@ -40,6 +42,7 @@ class MongoAttempts(AttemptStore):
     """The failed tries in MongoDB."""
 
     database: MongoDatabase
+    outbox: Outbox
 
     @override
     async def find(self, keys: Collection[str]) -> dict[str, Attempts]:
@@ -60,7 +63,9 @@ class MongoAttempts(AttemptStore):
         only_this = {"open": {"$size": 1}, "open.id": reservation.id}
         empty = {} if forget else {"streak": 0}
         with writing():
-            result = await self._attempts.delete_one(_by_key(reservation.key) | only_this | empty)
+            result = await self._attempts.delete_one(
+                _by_key(reservation.key) | only_this | empty | DELIVERED
+            )
             if not result.deleted_count:  # other tries are in progress, or failures stay
                 ended = _forgetting() if forget else []
                 await self._attempts.update_one(
@@ -75,14 +80,30 @@ class MongoAttempts(AttemptStore):
         return to_record(Attempts, document, key="key")
 
     @override
-    async def forget(self, key: str) -> bool:
+    async def forget(self, key: str, event: Event | None = None) -> bool:
+        if event is not None:
+            return await self._forget_with(key, event)
         with writing():
-            result = await self._attempts.delete_one(_by_key(key) | _HAS_FAILED)
+            result = await self._attempts.delete_one(_by_key(key) | _HAS_FAILED | DELIVERED)
         return result.deleted_count == 1
+
+    async def _forget_with(self, key: str, event: Event) -> bool:
+        """Empty the document, which carries the event until it is delivered; then delete it."""
+        with writing():
+            result = await self._attempts.update_one(
+                _by_key(key) | _HAS_FAILED, [*_forgetting(), *also_with(event)]
+            )
+        if result.matched_count == 0:
+            return False
+        await self.outbox.deliver("attempts", key, event)
+        empty = {"streak": 0, "open": []} | DELIVERED
+        with contextlib.suppress(StoreUnavailable, OutcomeUnknown), writing():
+            await self._attempts.delete_one(_by_key(key) | empty)
+        return True
 
     @override
     async def remove_quiet(self, at: datetime) -> int:
-        quiet = {"forget_at": {"$lte": at}}
+        quiet = {"forget_at": {"$lte": at}} | DELIVERED
         with writing():
             await self._attempts.delete_many(quiet | {"streak": 0})
             result = await self._attempts.delete_many(quiet)
@@ -91,7 +112,7 @@ class MongoAttempts(AttemptStore):
     @override
     async def forget_all(self) -> int:
         with writing():
-            result = await self._attempts.delete_many(_HAS_FAILED)
+            result = await self._attempts.delete_many(_HAS_FAILED | DELIVERED)
         return result.deleted_count
 
     async def _change(self, key: str, pipeline: list[Document]) -> Document:

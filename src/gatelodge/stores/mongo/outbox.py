@@ -24,6 +24,11 @@ FIELD = "outbox"
 
 _SWEEP_LIMIT = 1000
 
+_WAITS: Document = {f"{FIELD}._id": {"$exists": True}}
+
+DELIVERED: Document = {f"{FIELD}._id": {"$exists": False}}
+"""Matches documents without an event in their outbox: only these may be deleted."""
+
 
 def with_event(update: Document, event: Event) -> Document:
     """Return an update with operators such as `$set`, which also puts the event into the outbox."""
@@ -33,6 +38,12 @@ def with_event(update: Document, event: Event) -> Document:
 def inserted_with(document: Document, event: Event) -> Document:
     """Return a new document with the event in its outbox."""
     return document | {FIELD: [to_document(event)]}
+
+
+def also_with(event: Event) -> list[Document]:
+    """Return the stages that put the event into the outbox, for an update with a pipeline."""
+    added = [{"$ifNull": [f"${FIELD}", []]}, {"$literal": [to_document(event)]}]
+    return [{"$set": {FIELD: {"$concatArrays": added}}}]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +74,7 @@ class Outbox:
                 await self.database.collection("events").insert_one(event)
         with writing():
             await self.database.collection(collection).update_one(
-                {"_id": {"$eq": key}, f"{FIELD}._id": {"$exists": True}},
+                {"_id": {"$eq": key}} | _WAITS,
                 _without([event["_id"] for event in events]),
             )
 
@@ -81,7 +92,7 @@ class Outbox:
 async def _waiting(collection: AsyncCollection[Document]) -> list[tuple[Any, list[Document]]]:
     """Return the keys and the events of documents with an event in their outbox."""
     with reading():
-        found = collection.find({f"{FIELD}._id": {"$exists": True}}, projection=[FIELD])
+        found = collection.find(_WAITS, projection=[FIELD])
         return [(each["_id"], each[FIELD]) async for each in found.limit(_SWEEP_LIMIT)]
 
 

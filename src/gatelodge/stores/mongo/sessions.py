@@ -14,7 +14,7 @@ from gatelodge.ids import SessionId
 from gatelodge.sessions.store import NO_EPOCH, Session, SessionStore
 from gatelodge.stores.mongo.connection import MongoDatabase
 from gatelodge.stores.mongo.failures import reading, writing
-from gatelodge.stores.mongo.outbox import Outbox, inserted_with, with_event
+from gatelodge.stores.mongo.outbox import DELIVERED, Outbox, inserted_with, with_event
 from gatelodge.stores.mongo.records import Document, to_document, to_record
 from gatelodge.stores.mongo.roles import MongoRoles
 from gatelodge.stores.mongo.users import MongoUsers
@@ -137,7 +137,7 @@ class MongoSessions(SessionStore):
     @override
     async def remove_ended(self, before: datetime) -> int:
         # A session with an event in its outbox stays until the event is delivered.
-        ended: Document = {"outbox._id": {"$exists": False}}
+        ended = dict(DELIVERED)
         ended["$or"] = [{"expires_at": {"$lt": before}}, {"revoked_at": {"$lt": before}}]
         with writing():
             result = await self._sessions.delete_many(ended)

@@ -7,6 +7,7 @@ from sqlalchemy import Connection, bindparam, delete, func, select
 from sqlalchemy.dialects.sqlite import insert
 from typing_extensions import override
 
+from gatelodge.audit import Event
 from gatelodge.credentials.store import (
     LAPSES_AFTER,
     Attempts,
@@ -16,6 +17,7 @@ from gatelodge.credentials.store import (
     after_failure,
 )
 from gatelodge.stores.sql.database import SqlDatabase
+from gatelodge.stores.sql.events import put_event
 from gatelodge.stores.sql.tables import attempts, reservations
 
 
@@ -75,10 +77,14 @@ class SqlAttempts(AttemptStore):
         return await self._database.write(unit)
 
     @override
-    async def forget(self, key: str) -> bool:
-        return await self._database.write(
-            lambda connection: connection.execute(_FORGET, {"forgotten": key}).rowcount == 1
-        )
+    async def forget(self, key: str, event: Event | None = None) -> bool:
+        def unit(connection: Connection) -> bool:
+            forgotten = connection.execute(_FORGET, {"forgotten": key}).rowcount == 1
+            if forgotten and event is not None:
+                put_event(connection, event)
+            return forgotten
+
+        return await self._database.write(unit)
 
     @override
     async def remove_quiet(self, at: datetime) -> int:
