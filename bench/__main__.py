@@ -16,6 +16,7 @@ from types import ModuleType
 from bench.machine import facts
 from bench.measures import (
     checks,
+    connections,
     cpu,
     growth,
     latency,
@@ -91,6 +92,13 @@ MEASURES = {
         "others sign in. In the first crowd 64 sign-ins always wait, so the queue is just full. In "
         "the second crowd 200 people try at a time. Most of them find the queue full, and try "
         "again at once. Every request for the board must be answered with 200.",
+    ),
+    "connections": Measure(
+        connections,
+        "A fifth of the connections each sends nothing, keeps its connection after one request, "
+        "sends its headers or its body byte by byte, and asks for the OpenAPI document and reads "
+        "nothing. Two seconds after they are open, one signed-in user asks for the board every "
+        "few milliseconds. A connection is cut when the server has closed its file.",
     ),
     "growth": Measure(
         growth,

@@ -30,6 +30,7 @@ class Sizes:
         seen: how many users the gate lets in.
         revocations: how many changes of each kind other processes must hear of.
         pairs: how many answers of two kinds are compared.
+        connections: how many slow and idle connections are open at a time.
     """
 
     rounds: int
@@ -51,6 +52,7 @@ class Sizes:
     seen: int
     revocations: int
     pairs: int
+    connections: int
 
 
 FULL = Sizes(
@@ -73,6 +75,7 @@ FULL = Sizes(
     seen=200_000,
     revocations=200,
     pairs=1_000,
+    connections=9_500,
 )
 QUICK = Sizes(
     rounds=1,
@@ -94,4 +97,5 @@ QUICK = Sizes(
     seen=100,
     revocations=5,
     pairs=2,
+    connections=50,
 )

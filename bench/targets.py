@@ -101,6 +101,27 @@ TARGETS = (
         )
     ),
     Target(
+        "p99 of a token check beside 9,500 slow and idle connections",
+        "board beside slow connections, p99",
+        50,
+        "≤ 50 ms",
+        "more cores: the load and the connections share those of the server here",
+    ),
+    Target(
+        "time until the last of these connections is cut",
+        "slow connections, the last one cut",
+        30,
+        "≤ 30 s",
+        "a repair: every wait for a client has an end in `web/shell.py` or `serving.py`",
+    ),
+    Target(
+        "memory that these connections add",
+        "slow connections, memory",
+        300,
+        "≤ 300 MiB",
+        "smaller buffers in the HTTP server",
+    ),
+    Target(
         "start of `gatelodge serve` on existing data, until its first answer",
         "start-up",
         1200,
