@@ -5,6 +5,7 @@ The routes are read from the doors, so a new route is tested here too.
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterable, AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Any, get_args
@@ -624,6 +625,7 @@ def refused(response: httpx2.Response, status: int | None, what: object) -> dict
     problem: dict[str, Any] = response.json()
     assert response.headers["content-type"] == "application/json"
     assert problem["code"]
-    assert problem["message"]
+    assert problem["message"].endswith((".", "!")), problem
+    assert not re.search("Input should|Field required|Extra inputs|Value error", problem["message"])
     assert problem["request_id"] == response.headers["x-request-id"], what
     return problem

@@ -3,9 +3,6 @@
 Doors catch no exceptions themselves.
 """
 
-from collections.abc import Sequence
-from typing import Any
-
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -19,6 +16,7 @@ from gatelodge.pages.aliases import meant_by
 from gatelodge.pages.door import answer_before_routing, refusal_page, wants_page
 from gatelodge.pages.html import Pages
 from gatelodge.web.caller import origin_of
+from gatelodge.web.invalid import invalid_request
 from gatelodge.web.refusals import CrossSiteRequest, InternalError, MethodNotAllowed
 from gatelodge.web.responses import refusal_response
 from gatelodge.web.services import service_of
@@ -39,7 +37,7 @@ async def answer_validation_error(request: Request, error: Exception) -> Respons
     """Answer a body or a parameter that is not valid; name the first field that is wrong."""
     if not isinstance(error, RequestValidationError):
         raise error
-    return await answer_refusal(request, _invalid(error.errors()))
+    return await answer_refusal(request, invalid_request(error.errors()))
 
 
 async def answer_http_error(request: Request, error: Exception) -> Response:
@@ -91,14 +89,6 @@ _REFUSALS: dict[int, type[Refusal]] = {
     404: NoSuchRoute,
     405: MethodNotAllowed,
 }
-
-
-def _invalid(errors: Sequence[Any]) -> InvalidRequest:
-    first = errors[0]
-    where = [str(part) for part in first["loc"][1:]]
-    field = where[0][:64] if where and not first["type"].startswith("json") else None
-    reason = first["msg"].removeprefix("Value error, ")
-    return InvalidRequest(f"{'.'.join(where)[:64]}: {reason}" if field else reason, field=field)
 
 
 def _methods_at(request: Request) -> list[str]:

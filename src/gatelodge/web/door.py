@@ -27,6 +27,7 @@ from gatelodge.web import forms
 from gatelodge.web.admission import Admission
 from gatelodge.web.bodies import read_json
 from gatelodge.web.cookies import TokenDelivery
+from gatelodge.web.invalid import MAX_NAME
 from gatelodge.web.refusals import (
     BodyTooLarge,
     BodyTooSlow,
@@ -227,7 +228,8 @@ def check_query(request: Request, repeatable: frozenset[str]) -> None:
     seen: set[str] = set()
     for name, _ in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
         if name in seen and name not in repeatable:
-            raise InvalidRequest("A query parameter is given twice.", field=name[:64])
+            field = name[:MAX_NAME]
+            raise InvalidRequest(f'The query parameter "{field}" is given twice.', field=field)
         seen.add(name)
 
 

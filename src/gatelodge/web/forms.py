@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl
 from starlette.requests import Request
 
 from gatelodge.errors import InvalidRequest
+from gatelodge.web.invalid import MAX_NAME
 from gatelodge.web.refusals import UnsupportedMediaType
 from gatelodge.web.shell import Message
 
@@ -71,7 +72,8 @@ def _fields(body: bytes, *, lists: frozenset[str]) -> dict[str, Any]:
         if plain in lists:
             fields.setdefault(plain, []).append(value)
         elif name in fields:
-            raise InvalidRequest("A form field is given twice.", field=name[:64])
+            field = name[:MAX_NAME]
+            raise InvalidRequest(f'The field "{field}" is given twice.', field=field)
         else:
             fields[name] = value
     return fields

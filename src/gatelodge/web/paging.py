@@ -29,4 +29,6 @@ def from_cursor(cursor: str | None) -> str | None:
     try:
         return decode_base64url(cursor).decode("ascii")
     except ValueError as error:
-        raise InvalidRequest("cursor: not one of ours", field="cursor") from error
+        raise InvalidRequest(
+            'The parameter "cursor" is not the "next" of an answer.', field="cursor"
+        ) from error
