@@ -11,6 +11,7 @@ from gatelodge.audit import COMMAND
 from gatelodge.errors import ConfigurationError
 from gatelodge.gate.rules import Rule
 from gatelodge.ids import new_id
+from gatelodge.web.described import Description
 from gatelodge.web.door import Door, GuardedRoute
 from gatelodge.web.openapi import document_of
 from tests.support.access_table import (
@@ -102,7 +103,7 @@ def lending(house: House, monkeypatch: pytest.MonkeyPatch) -> House:
     """Return a house with one more door, whose route requires a permission."""
     door = Door("/api/things", tag="things")
 
-    @door.get("/lend", rule=LEND)
+    @door.get("/lend", rule=LEND, told=Description("Lend a thing"))
     async def lend() -> dict[str, str]:
         """Lend a thing."""
         return {"message": "Lent."}

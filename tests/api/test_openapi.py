@@ -1,18 +1,21 @@
 """The OpenAPI document is right: schemathesis tries what it says on the real server."""
 
 import json
+import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx2
+import jsonschema_rs
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, settings
 from schemathesis.checks import load_all_checks, not_a_server_error
 from schemathesis.specs.openapi import checks
 
+from gatelodge import __version__
 from gatelodge.app import DOORS, build, create_api
 from gatelodge.settings import Settings
 from gatelodge.web.door import Door
@@ -23,10 +26,10 @@ from tests.support.server import Server
 load_all_checks()
 
 
-def document() -> dict[str, Any]:
+def document(**settings: Any) -> dict[str, Any]:
     """Return the document; no server is needed for that."""
     with tempfile.TemporaryDirectory() as nowhere:
-        return document_of(create_api(build(Settings(data_dir=Path(nowhere)))))
+        return document_of(create_api(build(Settings(data_dir=Path(nowhere), **settings))))
 
 
 DOCUMENT = document()
@@ -59,7 +62,8 @@ CHECKS = [
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Return one server for the whole module."""
-    with Server(tmp_path_factory.mktemp("openapi")) as running:
+    folder = tmp_path_factory.mktemp("openapi")
+    with Server(folder, public_url="http://localhost:8080") as running:  # that of `DOCUMENT`
         yield running
 
 
@@ -132,6 +136,92 @@ def test_the_document_says_of_every_operation_how_it_refuses() -> None:
             for code, answer in refusals.items():
                 shape = answer["content"]["application/json"]["schema"]
                 assert shape == {"$ref": "#/components/schemas/Problem"}, (method, path, code)
+
+
+def test_the_document_says_what_the_server_is_and_where() -> None:
+    """How to authenticate, what cookies need, how errors look, and what is limited."""
+    info = DOCUMENT["info"]
+    for part in (
+        "authenticate",
+        "Cookies",
+        "Errors",
+        "Limits",
+        "cross_site_request",
+        "Retry-After",
+    ):
+        assert part in info["description"]
+    assert info["version"] == __version__
+    assert DOCUMENT["servers"] == [{"url": "http://localhost:8080"}]
+    used = {tag for _, _, operation in operations() for tag in operation["tags"]}
+    assert {tag["name"] for tag in DOCUMENT["tags"]} == used
+    assert all(tag["description"].endswith(".") for tag in DOCUMENT["tags"])
+
+
+def test_the_document_names_the_address_and_the_cookie_that_are_set() -> None:
+    there = document(public_url="https://id.example", cookie_name="lodge")
+
+    assert there["servers"] == [{"url": "https://id.example"}]
+    cookie = there["components"]["securitySchemes"]["cookie"]
+    assert cookie["name"] == "__Host-lodge-access"
+
+
+def test_every_operation_says_what_it_is_for_and_shows_how() -> None:
+    """Summary, description, and an example of its body and of its usual answer."""
+    for method, path, operation in operations():
+        assert 3 < len(operation["summary"]) < 48, (method, path)
+        assert operation["description"].endswith((".", "…")), (method, path)
+        if body := operation.get("requestBody"):
+            shown = body["content"]["application/json"]
+            assert fits(shown["example"], shown["schema"]), (method, path)
+        usual = operation["responses"]["200"]
+        assert usual.get("content") or usual["headers"], (method, path)
+        for shown in usual.get("content", {}).values():
+            assert fits(shown["example"], shown["schema"]), (method, path)
+            assert shown["example"], (method, path)
+        for header in usual.get("headers", {}).values():
+            assert fits(header["example"], header["schema"]), (method, path)
+
+
+def test_every_refusal_shows_its_code_and_message() -> None:
+    """As it is answered, under its code; what the tutorial's clients read too."""
+    for method, path, operation in operations():
+        for status, answer in operation["responses"].items():
+            if status >= "4":
+                examples = answer["content"]["application/json"]["examples"]
+                assert set(examples) == set(re.findall(r"`(\w+)`:", answer["description"]))
+                for code, example in examples.items():
+                    problem = example["value"]
+                    assert problem["code"] == code, (method, path)
+                    assert problem["message"], (method, path)
+                    assert fits(problem, PROBLEM), (method, path)
+    signing_in = DOCUMENT["paths"]["/api/auth/signin"]["post"]["responses"]["401"]
+    refusal = signing_in["content"]["application/json"]["examples"]["invalid_credentials"]["value"]
+    assert refusal["accessToken"] is None
+
+
+def test_the_example_of_a_refusal_is_what_the_server_answers(server: Server) -> None:
+    path = DOCUMENT["paths"]["/api/auth/me"]["get"]["responses"]["401"]["content"]
+    shown = path["application/json"]["examples"]["token_missing"]["value"]
+
+    answer = httpx2.get(f"{server.url}/api/auth/me").json()
+
+    assert answer | {"request_id": ""} == shown | {"request_id": ""}
+    assert len(answer["request_id"]) == len(shown["request_id"])
+
+
+PROBLEM = {"$ref": "#/components/schemas/Problem"}
+
+
+def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Yield the method, the path and the description of every operation."""
+    for path, methods in DOCUMENT["paths"].items():
+        for method, operation in methods.items():
+            yield method, path, operation
+
+
+def fits(example: object, schema: dict[str, Any]) -> bool:
+    """Say whether an example has the shape that the document says."""
+    return jsonschema_rs.is_valid(schema | {"components": DOCUMENT["components"]}, example)
 
 
 def test_the_command_prints_the_document_that_the_server_serves(server: Server) -> None:

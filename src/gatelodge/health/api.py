@@ -12,6 +12,7 @@ from gatelodge.health.metrics import Metrics
 from gatelodge.stores import Stores
 from gatelodge.web.bodies import Answer
 from gatelodge.web.caller import token_in
+from gatelodge.web.described import Description
 from gatelodge.web.door import Door
 from gatelodge.web.refusals import ConflictingTokens
 from gatelodge.web.services import Provided
@@ -44,13 +45,25 @@ class Ready(Answer):
     )
 
 
-@door.get("/healthz", rule=ANYBODY)
+@door.get(
+    "/healthz", rule=ANYBODY, told=Description("Is the process alive?", gives={"status": "alive"})
+)
 async def alive() -> Alive:
-    """Say that the process answers; nothing else is checked."""
+    """Say that the process answers; nothing else is checked, not even the database.
+
+    For a supervisor that restarts a process that hangs.
+    """
     return Alive()
 
 
-@door.get("/readyz", rule=ANYBODY)
+@door.get(
+    "/readyz",
+    rule=ANYBODY,
+    told=Description(
+        "Can the server work?",
+        gives={"status": "ready", "database": "answers", "feed": "fresh", "feedLagSeconds": 0.1},
+    ),
+)
 async def ready(stores: Annotated[Stores, Provided(Stores)]) -> Ready:
     """Say whether the database answers; 503 if it does not.
 
@@ -65,6 +78,10 @@ async def ready(stores: Annotated[Stores, Provided(Stores)]) -> Ready:
 @door.get(
     "/metrics",
     rule=ANYBODY,
+    told=Description(
+        "Numbers for Prometheus",
+        gives="# TYPE gatelodge_hashing_queue gauge\ngatelodge_hashing_queue 0.0\n",
+    ),
     refuses=(NoSuchRoute, ConflictingTokens),
     response_class=Response,
 )

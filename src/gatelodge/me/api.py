@@ -8,6 +8,7 @@ from gatelodge.gate.rules import SIGNED_IN
 from gatelodge.sessions.doors import CallerRecords
 from gatelodge.web.bodies import Answer
 from gatelodge.web.caller import Caller
+from gatelodge.web.described import Description
 from gatelodge.web.door import Door
 
 door = Door("/api/auth", tag="me")
@@ -34,9 +35,33 @@ class Me(Answer):
     session: OwnSession
 
 
-@door.get("/me", rule=SIGNED_IN)
+@door.get(
+    "/me",
+    rule=SIGNED_IN,
+    told=Description(
+        "Who am I?",
+        gives={
+            "id": "usr_06f4h2k9c0q1v8d3n5b7t2m4s6r8p0a1e3gi",
+            "username": "ann",
+            "name": "",
+            "email": "ann@example.com",
+            "emailVerified": False,
+            "roles": ["user"],
+            "permissions": ["account:manage"],
+            "session": {
+                "id": "ses_06f4h2k9c0q1v8d3n5b7t2m4s6r8p0a1e3gi",
+                "createdAt": "2026-01-31T12:00:00Z",
+                "expiresAt": "2026-03-02T12:00:00Z",
+            },
+        },
+    ),
+)
 async def me(records: CallerRecords, caller: Caller) -> Me:
-    """Return who the caller is, and what they may do."""
+    """Return who the caller is, and what they may do.
+
+    The answer comes from the user's record as it is now, not from the token. Roles have their
+    plain names here: `user`, not `ROLE_USER`.
+    """
     user, session = records.user, records.session
     return Me(
         id=user.id,

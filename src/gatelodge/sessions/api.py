@@ -29,6 +29,7 @@ from gatelodge.tokens.refusals import ExpiredToken, InvalidToken
 from gatelodge.web.bodies import Answer, Message, Request
 from gatelodge.web.caller import From, token_in
 from gatelodge.web.cookies import Delivering, TokenDelivery
+from gatelodge.web.described import Description
 from gatelodge.web.door import Door
 from gatelodge.web.paging import Cursor, Limit, from_cursor, to_cursor
 from gatelodge.web.services import Provided
@@ -81,6 +82,11 @@ class Devices(Answer):
 @door.post(
     "/refresh",
     rule=ANYBODY,
+    told=Description(
+        "Get the next tokens",
+        takes={"refreshToken": "rt_…"},
+        gives={"accessToken": "eyJ…", "refreshToken": "rt_…"},
+    ),
     refuses=(
         InvalidRefreshToken,
         ExpiredRefreshToken,
@@ -94,7 +100,12 @@ async def refresh(
     origin: From,
     body: RefreshRequest | None = None,
 ) -> TokenPairAnswer | Message:
-    """Trade a refresh token, from the body or the cookie, for a new pair."""
+    """Trade a refresh token for a new access token and the next refresh token.
+
+    Without `refreshToken` in the body, or without a body, the refresh cookie is used; the answer
+    then sets two new cookies. A token that is sent a second time within ten seconds gets the same
+    next token again. Sent later, it is taken for a stolen copy, and the session ends.
+    """
     if body is not None and body.refresh_token is not None:
         return _pair(await sessions.refresh(body.refresh_token, origin))
     return await _renew_cookies(request, sessions, delivery, origin)
@@ -103,6 +114,11 @@ async def refresh(
 @door.post(
     "/refreshtoken",
     rule=ANYBODY,
+    told=Description(
+        "Get the next tokens, as in the tutorial",
+        takes={"refreshToken": "rt_…"},
+        gives={"accessToken": "eyJ…", "refreshToken": "rt_…"},
+    ),
     refuses=(
         RefreshTokenRequired,
         RefreshTokenNotInDatabase,
@@ -116,7 +132,10 @@ async def refresh_as_in_the_tutorial(
     origin: From,
     body: TutorialRefreshRequest | None = None,
 ) -> TokenPairAnswer | Message:
-    """Trade a refresh token, with the tutorial's texts and status codes."""
+    """Trade a refresh token, with the tutorial's texts and status codes.
+
+    For clients of the tutorial. Others use `POST /api/auth/refresh`.
+    """
     presented = body.refresh_token if body is not None else None
     cookie = delivery.read(request.scope["headers"]).refresh
     if presented is None and cookie is not None:
@@ -129,13 +148,21 @@ async def refresh_as_in_the_tutorial(
 @door.post(
     "/signout",
     rule=ANYBODY,
-    body={
-        "type": "object",
-        "properties": {
-            "everywhere": {"type": "boolean", "description": "End every session of the user."},
-            "refreshToken": {"type": "string", "description": "Where no access token is at hand."},
+    told=Description(
+        "Sign out",
+        body={
+            "type": "object",
+            "properties": {
+                "everywhere": {"type": "boolean", "description": "End every session of the user."},
+                "refreshToken": {
+                    "type": "string",
+                    "description": "Where no access token is at hand.",
+                },
+            },
         },
-    },
+        takes={"everywhere": False},
+        gives={"message": "You've been signed out!"},
+    ),
 )
 async def sign_out(
     request: HttpRequest,
@@ -145,7 +172,11 @@ async def sign_out(
     origin: From,
     response: Response,
 ) -> Message:
-    """End the sessions of all tokens in the request. It succeeds without any token, too."""
+    """End the sessions of all tokens in the request, and clear the cookies.
+
+    It succeeds without any token too, accepts any body or none, and may be called again. With
+    `"everywhere": true` it ends every session of that user.
+    """
     asked = await _whatever_was_sent(request)
     found = await _sessions_in(request, asked, sessions, gate, delivery, origin)
     for session_id, user_id in found.items():
@@ -157,11 +188,35 @@ async def sign_out(
     return _SIGNED_OUT
 
 
-@door.get("/sessions", rule=SIGNED_IN)
+@door.get(
+    "/sessions",
+    rule=SIGNED_IN,
+    told=Description(
+        "List my devices",
+        gives={
+            "items": [
+                {
+                    "id": "ses_06f4h2k9c0q1v8d3n5b7t2m4s6r8p0a1e3gi",
+                    "userAgent": "curl/8.14.1",
+                    "address": "192.0.2.7",
+                    "delivery": "bearer",
+                    "createdAt": "2026-01-31T12:00:00Z",
+                    "lastUsedAt": "2026-01-31T12:00:00Z",
+                    "expiresAt": "2026-03-02T12:00:00Z",
+                    "current": True,
+                }
+            ],
+            "next": "c2VzXzA2ZjRoMms5YzBxMXY4ZDNuNWI3dDJtNHM2cjhwMGExZTNnaQ",
+        },
+    ),
+)
 async def own_sessions(
     caller: CallerRecords, sessions: Sessions, limit: Limit = 50, cursor: Cursor = None
 ) -> Devices:
-    """List the devices on which the caller is signed in."""
+    """List the devices on which the caller is signed in, the newest first.
+
+    When `next` is not null, send it as `cursor` to get the following page.
+    """
     before = from_cursor(cursor)
     found = await sessions.list_own(
         caller.user, before=SessionId(before) if before else None, limit=limit + 1
@@ -176,6 +231,7 @@ async def own_sessions(
 @door.delete(
     "/sessions/{session_id}",
     rule=SIGNED_IN,
+    told=Description("End one of my sessions", gives={"message": "The session has ended."}),
     refuses=(NoSuchSession,),
 )
 async def end_session(

@@ -31,6 +31,7 @@ from gatelodge.tokens.pair import Delivery
 from gatelodge.web.bodies import Answer, Identifier, Message, Request
 from gatelodge.web.caller import From
 from gatelodge.web.cookies import Delivering, TokenDelivery
+from gatelodge.web.described import Description
 from gatelodge.web.door import Door
 from gatelodge.web.services import Provided
 
@@ -88,6 +89,15 @@ class PasswordAnswer(Answer):
 @door.post(
     "/signup",
     rule=ANYBODY,
+    told=Description(
+        "Sign up",
+        takes={
+            "username": "ann",
+            "email": "ann@example.com",
+            "password": "correct horse battery",
+        },
+        gives={"message": "User was registered successfully!"},
+    ),
     refuses=(
         InvalidUsername,
         InvalidEmail,
@@ -102,7 +112,11 @@ class PasswordAnswer(Answer):
     ),
 )
 async def sign_up(body: SignUpRequest, accounts: Accounts, origin: From) -> Message:
-    """Create a user, with the role `user`. Other roles are refused."""
+    """Create a user, with the role `user`. Other roles are refused.
+
+    `username` has 3 to 32 characters: letters a to z, digits, `.`, `-` and `_`. Names that differ
+    only in upper and lower case are the same name. `password` is at most 256 characters long.
+    """
     wanted = NewUser(body.username, body.email, body.password, body.roles or ())
     await accounts.sign_up(wanted, origin)
     return Message(message="User was registered successfully!")
@@ -111,6 +125,18 @@ async def sign_up(body: SignUpRequest, accounts: Accounts, origin: From) -> Mess
 @door.post(
     "/signin",
     rule=ANYBODY,
+    told=Description(
+        "Sign in",
+        takes={"username": "ann", "password": "correct horse battery"},
+        gives={
+            "id": "usr_06f4h2k9c0q1v8d3n5b7t2m4s6r8p0a1e3gi",
+            "username": "ann",
+            "email": "ann@example.com",
+            "roles": ["ROLE_USER"],
+            "accessToken": "eyJ…",
+            "refreshToken": "rt_…",
+        },
+    ),
     refuses=(
         InvalidCredentials,
         TooManyAttempts,
@@ -121,7 +147,11 @@ async def sign_up(body: SignUpRequest, accounts: Accounts, origin: From) -> Mess
 async def sign_in(
     request: HttpRequest, body: SignInRequest, service: SignIn, handing: Delivering, origin: From
 ) -> SignInAnswer:
-    """Open a session. An unknown user and a wrong password get the same refusal."""
+    """Open a session, and return its two tokens.
+
+    `delivery` says how they come: `bearer` in the answer, `cookie` in cookies only. An unknown
+    user, a wrong password and a disabled user get the same refusal, in the same time.
+    """
     delivery = body.delivery or handing.default
     former = handing.former_token(request.scope["headers"], delivery)
     outcome = await service.sign_in(body.username, body.password, delivery, origin, former=former)
@@ -139,6 +169,18 @@ async def sign_in(
 @door.post(
     "/password",
     rule=SIGNED_IN,
+    told=Description(
+        "Change my password",
+        takes={
+            "currentPassword": "correct horse battery",
+            "newPassword": "eight wild geese at dawn",
+        },
+        gives={
+            "message": "The password was changed. Every other session has ended.",
+            "accessToken": "eyJ…",
+            "refreshToken": "rt_…",
+        },
+    ),
     refuses=(
         WrongPassword,
         RejectedPassword,
@@ -155,7 +197,11 @@ async def change_password(
     handing: Delivering,
     origin: From,
 ) -> PasswordAnswer:
-    """Change the caller's password. All other sessions of the user end."""
+    """Change the caller's password. All other sessions of the user end.
+
+    A bearer session goes on, with the tokens that it has or those of the answer. A cookie session
+    is replaced by a new one, in new cookies.
+    """
     signed_in = await service.change_password(
         caller, body.current_password, body.new_password, origin
     )

@@ -16,6 +16,7 @@ from gatelodge.tokens.keys import JWKS_MAX_AGE, SigningKeys
 from gatelodge.web.accept import prefers_page
 from gatelodge.web.caller import Caller
 from gatelodge.web.cookie_jar import cookie_jar
+from gatelodge.web.described import Description
 from gatelodge.web.door import Door
 from gatelodge.web.return_address import MAX_CHARACTERS, checked
 from gatelodge.web.same_origin import SameOrigin, origin_of_host
@@ -89,6 +90,14 @@ class VerifyQuery(BaseModel):
 @door.get(
     "/verify",
     rule=SIGNED_IN,
+    told=Description(
+        "May this request pass?",
+        headers={
+            "X-Auth-User": "ann",
+            "X-Auth-Subject": "usr_06f4h2k9c0q1v8d3n5b7t2m4s6r8p0a1e3gi",
+            "X-Auth-Roles": "user,moderator",
+        },
+    ),
     refuses=(Forbidden,),
     repeatable=("role", "permission"),
     when_signed_out=redirect_to_sign_in,
@@ -139,13 +148,36 @@ class PublicKeys(BaseModel):
     keys: list[PublicKey]
 
 
-@keys_door.get("/.well-known/jwks.json", rule=ANYBODY, response_model=PublicKeys)
+@keys_door.get(
+    "/.well-known/jwks.json",
+    rule=ANYBODY,
+    told=Description(
+        "The public keys",
+        gives={
+            "keys": [
+                {
+                    "kty": "OKP",
+                    "crv": "Ed25519",
+                    "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
+                    "kid": "key_06f4h2k9c0q1v8d3n5b7t2m4s6r8p0a1e3gi",
+                    "use": "sig",
+                    "alg": "EdDSA",
+                }
+            ]
+        },
+    ),
+    response_model=PublicKeys,
+)
 async def jwks(
     keys: Annotated[SigningKeys, Provided(SigningKeys)],
     gate: Annotated[Gate, Provided(Gate)],
     response: Response,
 ) -> dict[str, list[dict[str, str]]]:
-    """Return the public keys, including those that will sign soon or have recently retired."""
+    """Return the public keys, including those that will sign soon or have recently retired.
+
+    Another service verifies access tokens with them (RFC 7517). Keep the answer as long as its
+    `Cache-Control` says.
+    """
     published = await keys.ring.published(trusted=gate.feed.catch_up())
     response.headers["Cache-Control"] = f"public, max-age={int(JWKS_MAX_AGE.total_seconds())}"
     response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"

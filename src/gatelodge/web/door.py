@@ -8,9 +8,8 @@ from urllib.parse import parse_qsl
 
 from fastapi import APIRouter
 from fastapi.routing import APIRoute
-from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import compile_path
 
 from gatelodge.errors import (
@@ -27,6 +26,7 @@ from gatelodge.web import forms
 from gatelodge.web.admission import Admission
 from gatelodge.web.bodies import read_json
 from gatelodge.web.cookies import TokenDelivery
+from gatelodge.web.described import Description, described, refused
 from gatelodge.web.invalid import MAX_NAME
 from gatelodge.web.refusals import (
     BodyTooLarge,
@@ -36,7 +36,6 @@ from gatelodge.web.refusals import (
     InternalError,
     UnsupportedMediaType,
 )
-from gatelodge.web.responses import status_of
 from gatelodge.web.same_origin import SAFE_METHODS
 from gatelodge.web.services import service_of
 
@@ -47,17 +46,6 @@ _DECLARED = "__gatelodge__"
 _REFUSALS_OF_ALL = (InvalidRequest, StoreUnavailable, InternalError)
 _REFUSALS_OF_CHANGES = (CrossSiteRequest, ConflictingTokens, OutcomeUnknown)
 _REFUSALS_OF_BODIES = (BodyTooLarge, BodyTooSlow, UnsupportedMediaType)
-
-
-class Problem(BaseModel):
-    """The JSON body of every refusal."""
-
-    model_config = ConfigDict(title="Problem")
-
-    code: str = Field(description="The name of the refusal, for programs; never changes.")
-    message: str = Field(description="The text for people.")
-    field: str | None = Field(default=None, description="The field that was refused, if it is one.")
-    request_id: str = Field(description="The id of this request in the server's log.")
 
 
 def _no_special_answer(_request: Request) -> None:
@@ -151,11 +139,11 @@ class Door:
         path: str,
         *,
         rule: Rule,
+        told: Description,
         refuses: Iterable[type[Refusal]] = (),
         repeatable: Iterable[str] = (),
         when_signed_out: Callable[[Request], Response | None] = _no_special_answer,
         renews: Callable[[Request], bool] = _may_always_renew,
-        body: dict[str, Any] | None = None,
         **options: Any,
     ) -> Callable[[Endpoint], Endpoint]:
         """Add a route.
@@ -164,13 +152,13 @@ class Door:
             method: the HTTP method.
             path: the path after the door's prefix.
             rule: who may call the route.
+            told: what the OpenAPI document says of the route, besides the endpoint's docstring.
             refuses: further refusals, for the OpenAPI document; those of the rule and of the
                 method are added.
             repeatable: the query parameters that may be given more than once.
             when_signed_out: returns the answer to a caller without a valid token, or None for the
                 usual refusal.
             renews: says whether the answer to a request may set renewed cookies.
-            body: the JSON schema of a body that the endpoint reads itself, for the document.
             options: further arguments of FastAPI's `add_api_route`.
         """
 
@@ -190,12 +178,14 @@ class Door:
             refusals: tuple[type[Refusal], ...] = (*_REFUSALS_OF_ALL, *_refusals_of(rule), *refuses)
             if method not in SAFE_METHODS:
                 refusals += (*_REFUSALS_OF_CHANGES, *_REFUSALS_OF_BODIES)
+            shape = options.get("response_class", JSONResponse)
             self.router.add_api_route(
                 path,
                 endpoint,
                 methods=[method],
-                responses=_documented(refusals),
-                openapi_extra=_security(rule) | _body_schema(body),
+                summary=told.summary,
+                responses=refused(refusals),
+                openapi_extra=described(told, rule, shape),
                 **options,
             )
             return endpoint
@@ -253,29 +243,3 @@ def _refusals_of(rule: Rule) -> tuple[type[Refusal], ...]:
         ExpiredToken,
         *lacking,
     )
-
-
-def _documented(refusals: Iterable[type[Refusal]]) -> dict[int | str, dict[str, Any]]:
-    """Return the `responses` argument of FastAPI for these refusals, grouped by status."""
-    grouped: dict[int | str, list[str]] = {}
-    for refusal in dict.fromkeys(refusals):
-        grouped.setdefault(status_of(refusal), []).append(f"`{refusal.code}`: {refusal.default}")
-    return {
-        status: {"model": Problem, "description": "  \n".join(lines)}
-        for status, lines in grouped.items()
-    }
-
-
-def _body_schema(schema: dict[str, Any] | None) -> dict[str, Any]:
-    if schema is None:
-        return {}
-    return {"requestBody": {"content": {"application/json": {"schema": schema}}}}
-
-
-def _security(rule: Rule) -> dict[str, Any]:
-    if rule.public:
-        return {"security": []}
-    return {
-        "security": [{"bearer": []}, {"xAccessToken": []}, {"cookie": []}],
-        "x-gatelodge-rule": rule.name,
-    }
