@@ -17,7 +17,7 @@ FROM python:3.12-slim-trixie
 
 LABEL org.opencontainers.image.title="Gatelodge" \
       org.opencontainers.image.description="A login and authorization server" \
-      org.opencontainers.image.licenses="MIT AND BSD-3-Clause"
+      org.opencontainers.image.licenses="MIT AND BSD-3-Clause AND Apache-2.0"
 
 # The ids are fixed, so that a volume or a mounted file can be given to this user from outside.
 RUN groupadd --gid 10001 gatelodge \

@@ -14,11 +14,17 @@ NEEDED = (
     "gatelodge/pages/static/*.css",
     "gatelodge/pages/static/*.js",
     "gatelodge/pages/static/*.svg",
+    "gatelodge/pages/static/swagger-ui/ORIGIN.txt",
+    "gatelodge/pages/static/swagger-ui/swagger-ui-bundle.js",
+    "gatelodge/pages/static/swagger-ui/swagger-ui.css",
     "gatelodge/pages/templates/*.html",
     "gatelodge/stores/sql/migrations/versions/*.py",
     "gatelodge-*.dist-info/entry_points.txt",
     "gatelodge-*.dist-info/licenses/LICENSE",
     "gatelodge-*.dist-info/licenses/*common_passwords.txt.LICENSE",
+    "gatelodge-*.dist-info/licenses/*swagger-ui/LICENSE",
+    "gatelodge-*.dist-info/licenses/*swagger-ui/NOTICE",
+    "gatelodge-*.dist-info/licenses/*swagger-ui/swagger-ui-bundle.js.LICENSE.txt",
 )
 """What the server cannot do without, so that a folder that moved is missed here too."""
 

@@ -13,7 +13,7 @@ import time
 from http.client import HTTPConnection
 from pathlib import Path
 
-PAGES = ("/healthz", "/", "/sign-in", "/.well-known/jwks.json", "/static/logo")
+PAGES = ("/healthz", "/", "/sign-in", "/.well-known/jwks.json", "/static/logo", "/api/docs")
 START_SECONDS = 60
 
 

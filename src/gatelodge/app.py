@@ -32,7 +32,7 @@ from gatelodge.health.metrics import Metrics
 from gatelodge.master_key import MasterKey
 from gatelodge.me import api as me_api
 from gatelodge.me import pages as me_pages
-from gatelodge.pages import static_files
+from gatelodge.pages import reference, static_files
 from gatelodge.pages.answers import (
     answer_early,
     answer_http_error,
@@ -84,6 +84,7 @@ DOORS = (
     sessions_pages.door,
     me_pages.door,
     setup_pages.door,
+    reference.door,
     static_files.door,
 )
 

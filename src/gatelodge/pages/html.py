@@ -113,7 +113,7 @@ class Site:
         """
         palette = Palette.of(settings.accent_color)
         logo = read_logo(settings.logo)
-        assets = (_style(palette), _logo_asset(logo or _own_logo(palette)))
+        assets = (_style(palette), _logo_asset(logo or _own_logo(palette)), *_reference())
         return cls(
             name=settings.site_name,
             language=settings.language,
@@ -218,6 +218,17 @@ def _headers(nonce: str, language: Language, posts_lead_to: str) -> dict[str, st
 def _style(palette: Palette) -> Asset:
     css = palette.css() + (STATIC / "style.css").read_text()
     return Asset.of("/static/style.css", css.encode(), "text/css; charset=utf-8")
+
+
+def _reference() -> tuple[Asset, Asset]:
+    """Return the stylesheet and the script of the API reference: Swagger UI's, then ours."""
+    kit = STATIC / "swagger-ui"
+    style = (kit / "swagger-ui.css").read_bytes() + (STATIC / "reference.css").read_bytes()
+    script = (kit / "swagger-ui-bundle.js").read_bytes() + (STATIC / "reference.js").read_bytes()
+    return (
+        Asset.of("/static/reference.css", style, "text/css; charset=utf-8"),
+        Asset.of("/static/reference.js", script, "text/javascript; charset=utf-8"),
+    )
 
 
 def _logo_asset(logo: Logo) -> Asset:

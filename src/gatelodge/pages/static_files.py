@@ -1,4 +1,4 @@
-"""The routes of the files that pages load: the stylesheet and the logo."""
+"""The routes of the files that pages load: stylesheets, the logo, a script."""
 
 from starlette.responses import Response
 
@@ -24,6 +24,18 @@ async def logo(visit: Visit) -> Response:
     response = _file(visit, "/static/logo")
     response.headers["Content-Security-Policy"] = _LOGO_POLICY
     return response
+
+
+@door.get("/static/reference.css", rule=ANYBODY, same_for_all=True)
+async def reference_style(visit: Visit) -> Response:
+    """Return the stylesheet of the API reference."""
+    return _file(visit, "/static/reference.css")
+
+
+@door.get("/static/reference.js", rule=ANYBODY, same_for_all=True)
+async def reference_script(visit: Visit) -> Response:
+    """Return the script of the API reference."""
+    return _file(visit, "/static/reference.js")
 
 
 def _file(visit: Visit, path: str) -> Response:
