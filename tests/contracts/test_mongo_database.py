@@ -106,7 +106,7 @@ async def test_the_address_may_choose_its_patience_and_its_database() -> None:
 
     assert impatient.client.options.server_selection_timeout == 0.123
     assert impatient.collection("users").full_name == "else.users"
-    assert usual.client.options.server_selection_timeout == 5
+    assert usual.client.options.server_selection_timeout == 3.75
     assert usual.client.options.pool_options.appname == "gatelodge"
     assert usual.collection("users").full_name == "gatelodge.users"
 

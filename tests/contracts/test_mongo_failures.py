@@ -88,8 +88,13 @@ async def test_a_read_that_fails_once_is_asked_again(stores: Stores, address: st
 async def test_after_a_lost_connection_the_outcome_is_unknown(
     stores: Stores, address: str, write: Verb
 ) -> None:
-    with failing(address, *WRITE_COMMANDS, closeConnection=True), pytest.raises(OutcomeUnknown):
+    with (
+        failing(address, *WRITE_COMMANDS, closeConnection=True),
+        pytest.raises(OutcomeUnknown) as caught,
+    ):
         await write(stores)
+
+    assert caught.value.retry_after
 
 
 @pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)

@@ -38,14 +38,18 @@ _SAFETY: dict[str, Any] = {
     "tzinfo": UTC,
 }
 
-# Options that the address may change.
+# Options that the address may change. The driver asks each node twice a second whether it is there.
+# After `heartbeatFrequencyMS` and `connectTimeoutMS` without an answer it gives up the node, and
+# repeats what it had asked there. For that it looks for a primary for `serverSelectionTimeoutMS`.
+# So if there is no primary, the refusal comes within six seconds.
 _PATIENCE: dict[str, Any] = {
     "appname": "gatelodge",
-    "serverSelectionTimeoutMS": 5_000,
-    "connectTimeoutMS": 5_000,
-    "waitQueueTimeoutMS": 5_000,
-    "wTimeoutMS": 10_000,
-    "socketTimeoutMS": 12_000,
+    "heartbeatFrequencyMS": 500,
+    "connectTimeoutMS": 1_500,
+    "serverSelectionTimeoutMS": 3_750,
+    "waitQueueTimeoutMS": 3_750,
+    "wTimeoutMS": 3_000,
+    "socketTimeoutMS": 6_000,
 }
 
 _CLOCK_SKEW = timedelta(seconds=30)

@@ -75,7 +75,7 @@ def writing(*, unique: str = "id") -> Iterator[None]:
         if _was_certainly_not_done(error):
             raise StoreUnavailable(retry_after=RETRY_AFTER) from error
         if _was_perhaps_done(error):
-            raise OutcomeUnknown from error
+            raise OutcomeUnknown(retry_after=RETRY_AFTER) from error
         raise
 
 
