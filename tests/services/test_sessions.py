@@ -1,7 +1,12 @@
-"""What a session says of how its user was proven."""
+"""What a session says of how its user was proven, and the patience with a slow database."""
 
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any, TypeAlias, cast
 
 import pytest
 
@@ -9,11 +14,16 @@ from gatelodge.accounts.service import NewUser
 from gatelodge.app import House
 from gatelodge.audit import COMMAND, Origin
 from gatelodge.credentials.methods import BY_PASSWORD
+from gatelodge.data_folder import DATABASE
+from gatelodge.ids import SessionId
 from gatelodge.sessions.lookup import Records
 from gatelodge.sessions.refusals import RefreshTokenReused
+from gatelodge.sessions.store import SessionStore
 from gatelodge.tokens.pair import Delivery
 from tests.support.clock import NOON, FakeClock
 from tests.support.people import PASSWORD, new_user
+
+Now: TypeAlias = Callable[[], datetime]
 
 ORIGIN = Origin("192.0.2.7", "Browser/1.0", "req_1")
 AN_HOUR = timedelta(hours=1)
@@ -104,3 +114,47 @@ async def test_the_clock_of_another_server_is_believed_within_bounds(
     else:
         with pytest.raises(RefreshTokenReused):
             await ours.refresh(opened.tokens.refresh_token, ORIGIN)
+
+
+class Announcing:
+    """A store that tells when a rotation is asked for, and passes everything on."""
+
+    def __init__(self, sessions: SessionStore) -> None:
+        """Stand in front of a real store."""
+        self._sessions = sessions
+        self.asked = asyncio.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        """Return what the real store has."""
+        return getattr(self._sessions, name)
+
+    async def rotate(self, session_id: SessionId, generation: int, now: Now) -> bool:
+        """Tell of the rotation. It waits for the database by the time anybody hears of it."""
+        self.asked.set()
+        return await self._sessions.rotate(session_id, generation, now)
+
+
+async def test_the_wait_for_the_write_lock_is_no_part_of_the_grace(
+    house: House, clock: FakeClock
+) -> None:
+    """The client did not wait for the answer, and asks again almost a whole grace later."""
+    user = await new_user(house, "ann")
+    token = (await house.sessions.open(user, BY_PASSWORD, "bearer", ORIGIN)).tokens.refresh_token
+    store = Announcing(house.stores.sessions)
+    sessions = replace(house.sessions, sessions=cast("SessionStore", store))
+    almost = house.sessions.limits.grace - timedelta(seconds=1)
+    with closing(sqlite3.connect(house.settings.data_dir / DATABASE)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        waiting = asyncio.create_task(sessions.refresh(token, ORIGIN))
+        await store.asked.wait()
+        clock.advance(almost)
+        assert not waiting.done()
+        other.rollback()
+    lost = await waiting
+    clock.advance(almost)
+
+    again = await sessions.refresh(token, ORIGIN)
+
+    assert again.tokens.refresh_token == lost.tokens.refresh_token
+    events = await house.stores.events.list_events(before=None, limit=9)
+    assert "refresh_token.reused" not in {event.name for event in events}
