@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import httpx2
 import pytest
 from pymongo import MongoClient, WriteConcern
+from pymongo.errors import PyMongoError
 
 from gatelodge.app import House, build, create_app
 from gatelodge.errors import OutcomeUnknown, StoreUnavailable
@@ -23,7 +24,8 @@ from gatelodge.stores.mongo.feed import MAX_STALENESS
 from tests.contracts.builders import an_event
 from tests.contracts.failpoints import failing
 from tests.gate.houses import Device, asked, houses, new_device, trusted
-from tests.support.mongod import Mongod, ReplicaSet, require_mongod, wait_until
+from tests.support.clock import NOON
+from tests.support.mongod import Mongod, ReplicaSet, wait_until
 
 pytestmark = [
     pytest.mark.faults,
@@ -34,17 +36,7 @@ pytestmark = [
 
 STALENESS = MAX_STALENESS.total_seconds()
 ELECTION_SECONDS = 30.0
-STOP = "stopReplProducer"
-
-
-@pytest.fixture(scope="module")
-def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReplicaSet]:
-    """Yield a replica set of three nodes with quick elections."""
-    require_mongod()
-    with ReplicaSet(tmp_path_factory.mktemp("three"), nodes=3) as replica_set:
-        yield replica_set
-        for number in range(len(replica_set.nodes)):
-            replica_set.kill(number)  # a primary needs fifteen seconds for a clean end
+CALL_SECONDS = 0.05
 
 
 @pytest.fixture
@@ -105,6 +97,57 @@ class Witness:
             await asyncio.sleep(0.001)
 
 
+class Caller:
+    """Makes requests of one device all the time. Memory answers, or else the database.
+
+    Attributes:
+        admitted_at: when the last request began that was let in.
+        refused_at: when the last request began that was refused.
+        roles: all roles that the device ever had.
+    """
+
+    def __init__(self, house: House, device: Device) -> None:
+        """Prepare to be this device."""
+        self._house = house
+        self._device = device
+        self.admitted_at = 0.0
+        self.refused_at = 0.0
+        self.roles: set[str] = set()
+
+    @contextlib.asynccontextmanager
+    async def calling(self) -> AsyncIterator["Caller"]:
+        """Make requests until the context ends."""
+        async with asyncio.TaskGroup() as requests:
+            making = requests.create_task(self._keep_calling(requests))
+            try:
+                yield self
+            finally:
+                making.cancel()
+
+    async def is_refused_after(self, instant: float) -> None:
+        """Return when a request was refused that began after this instant."""
+        async with asyncio.timeout(ELECTION_SECONDS):
+            while self.refused_at <= instant:  # noqa: ASYNC110 - there is no event to wait for
+                await asyncio.sleep(CALL_SECONDS)
+
+    async def _keep_calling(self, requests: asyncio.TaskGroup) -> None:
+        while True:
+            requests.create_task(self._call())
+            await asyncio.sleep(CALL_SECONDS)
+
+    async def _call(self) -> None:
+        began_at = time.monotonic()
+        try:
+            answer = await asked(self._house, self._device.token)
+        except StoreUnavailable:
+            return
+        if isinstance(answer, Principal):
+            self.admitted_at = max(self.admitted_at, began_at)
+            self.roles.update(answer.roles)
+        else:
+            self.refused_at = max(self.refused_at, began_at)
+
+
 async def known_device(house: House) -> Device:
     """Return a device that memory knows."""
     device = await new_device(house)
@@ -146,6 +189,101 @@ async def test_a_primary_that_steps_down(
         assert witness.answered_at <= acknowledged_at + STALENESS
     assert not isinstance(await asked(house, device.token), Principal)
     assert (await ready(house)).status_code == 200
+
+
+async def test_a_primary_that_hands_over_just_after_a_change(
+    three: ReplicaSet, house: House, elsewhere: Stores
+) -> None:
+    """The new primary has the change, and may not know yet that a majority has it.
+
+    What it answers then is older than what the stream has told already.
+    """
+    quiet, device = await known_device(house), await known_device(house)
+    async with Caller(house, device).calling() as caller:
+        acknowledged_at = await raise_epoch(elsewhere, device)
+        await asyncio.to_thread(hand_over, three)
+        await caller.is_refused_after(acknowledged_at + STALENESS)
+        await is_followed_anew(house, quiet)
+    assert caller.admitted_at <= acknowledged_at + STALENESS
+    assert not isinstance(await asked(house, device.token), Principal)
+
+
+def hand_over(three: ReplicaSet) -> None:
+    """Make the primary stand back for a node that has everything, which takes over at once."""
+    first = three.wait_for_primary()
+    with three.nodes[first].client() as client:
+        client.admin.command("replSetStepDown", 1, secondaryCatchUpPeriodSecs=1)
+    wait_until(lambda: three.primary() not in {None, first}, "nobody took over", ELECTION_SECONDS)
+
+
+async def is_followed_anew(house: House, quiet: Device) -> None:
+    """Return when memory is trusted, and has forgotten a device that did not change.
+
+    So the stream ended, and the next one began with an empty memory.
+    """
+    token = quiet.token.encode()
+    async with asyncio.timeout(ELECTION_SECONDS):
+        while not house.gate.feed.catch_up() or house.gate.recall(token):  # noqa: ASYNC110
+            await asyncio.sleep(CALL_SECONDS)
+
+
+async def test_a_change_that_is_rolled_back_was_never_seen(
+    three: ReplicaSet, house: House, database: str
+) -> None:
+    """The old primary disables one user and promotes another, and no majority has it.
+
+    The new primary, which does not know of it, ends all sessions of the other user.
+    """
+    disabled, other = await known_device(house), await known_device(house)
+    quiet = await known_device(house)
+    first = three.wait_for_primary()
+    frozen = three.nodes[first].process
+    assert frozen is not None
+    async with (
+        Caller(house, disabled).calling() as stays,
+        Caller(house, other).calling() as goes,
+    ):
+        with three.held_back():
+            await asyncio.to_thread(change_alone, three.nodes[first], database, disabled, other)
+            os.kill(frozen.pid, signal.SIGSTOP)
+        try:
+            acknowledged_at = await asyncio.to_thread(
+                write_at_the_successor, three, first, database, other
+            )
+        finally:
+            os.kill(frozen.pid, signal.SIGCONT)
+        await asyncio.to_thread(
+            wait_until,
+            lambda: is_rolled_back(three.nodes[first], database, disabled),
+            "nothing was rolled back",
+            ELECTION_SECONDS,
+        )
+        await goes.is_refused_after(acknowledged_at + STALENESS)
+        await is_followed_anew(house, quiet)
+    assert goes.admitted_at <= acknowledged_at + STALENESS
+    assert goes.roles == {"user"}
+    assert stays.refused_at == 0.0
+    assert isinstance(await asked(house, disabled.token), Principal)
+    assert not isinstance(await asked(house, other.token), Principal)
+
+
+def change_alone(node: Mongod, database: str, disabled: Device, promoted: Device) -> None:
+    """Disable a user and promote another, at one node only."""
+    name = urlsplit(database).path.removeprefix("/")
+    with node.client() as client:
+        users = client.get_database(name, write_concern=WriteConcern(1)).users
+        users.update_one({"_id": disabled.user.id}, {"$set": {"disabled_at": NOON}})
+        users.update_one({"_id": promoted.user.id}, {"$push": {"roles": "admin"}})
+
+
+def is_rolled_back(node: Mongod, database: str, disabled: Device) -> bool:
+    """Say whether a node that had disabled a user has undone it."""
+    with node.client() as client, contextlib.suppress(PyMongoError):
+        if client.admin.command("hello")["secondary"]:
+            there = client[urlsplit(database).path.removeprefix("/")]
+            user = there.users.find_one({"_id": disabled.user.id})
+            return user is not None and user.get("disabled_at") is None
+    return False
 
 
 async def test_a_primary_that_freezes_and_comes_back(
@@ -207,7 +345,7 @@ async def test_a_change_that_is_under_way_when_a_stream_opens_is_told(
     devices = [await new_device(house, None, "admin"), await new_device(house)]
     tokens = [device.token for device in devices]
     other = build(house.settings)
-    with held_back(three):
+    with three.held_back():
         changing = asyncio.gather(
             house.stores.users.withdraw(devices[0].user.id, "admin", an_event()),
             house.stores.sessions.revoke(
@@ -244,29 +382,6 @@ def has_changed(three: ReplicaSet, database: str, devices: list[Device]) -> bool
     assert user is not None
     assert session is not None
     return user["roles"] == ["user"] and session.get("revoked_at") is not None
-
-
-@contextlib.contextmanager
-def held_back(three: ReplicaSet) -> Iterator[None]:
-    """Stop the replication to the secondaries while the context is open."""
-    primary = three.wait_for_primary()
-    others = [node for number, node in enumerate(three.nodes) if number != primary]
-    for node in others:
-        switch(node, "alwaysOn")
-    for node in others:  # what they have asked for already they still take
-        with node.client() as client:
-            client.admin.command("waitForFailPoint", STOP, timesEntered=1, maxTimeMS=20_000)
-    try:
-        yield
-    finally:
-        for node in others:
-            switch(node, "off")
-
-
-def switch(node: Mongod, mode: str) -> None:
-    """Switch the fault on or off at one node."""
-    with node.client() as client:
-        client.admin.command("configureFailPoint", STOP, mode=mode)
 
 
 async def test_a_stream_that_stands_still_while_the_database_goes_on(

