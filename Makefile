@@ -26,6 +26,10 @@ test-lowest: $(LOWEST)/.ready ## Run most tests with the lowest version of each 
 	@$(LOWEST)/bin/python -m pytest -n auto --dist worksteal \
 		tests/test_dependencies.py tests/test_house.py tests/services tests/contracts tests/api tests/pages $(ARGS)
 
+.PHONY: faults
+faults: $(READY_DEV) ## Kill, pause and step down the primary of a MongoDB set ten times each, under load (5 minutes)
+	@GATELODGE_FAULTS=10 $(BIN)/python -m pytest tests/faults/test_failover.py $(ARGS)
+
 .PHONY: build
 build: $(READY_DEV) ## Build the package into dist/, and try it in an empty folder
 	@rm -rf dist

@@ -16,7 +16,7 @@ from gatelodge.app import House, build, create_app
 from gatelodge.data_folder import DATABASE
 from gatelodge.settings import Settings
 from gatelodge.stores import Stores, open_stores
-from tests.support import run, vectors
+from tests.support import figures, run, vectors
 from tests.support.clock import FakeClock
 from tests.support.databases import migrated
 from tests.support.mongod import shared_replica_set, with_database
@@ -116,8 +116,9 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say at the end of a run whether the vectors that others publish ran."""
+    """Say at the end of a run whether the vectors that others publish ran; print figures."""
     vectors.summarize(terminalreporter)
+    figures.summarize(terminalreporter)
 
 
 @pytest.fixture(scope="session")
