@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from starlette.requests import Request
 
 ALIASES: Mapping[str, str] = {
-    "/docs": "/api/openapi.json",
+    "/docs": "/api/docs",
     "/login": "/sign-in",
     "/log-in": "/sign-in",
     "/signin": "/sign-in",
