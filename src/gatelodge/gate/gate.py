@@ -67,6 +67,18 @@ class Gate:
         named, until = (claims.subject, claims.session_id), claims.expires_at * 1000
         return await self._read(digest, *named, until, keys, trusted=self.feed.catch_up())
 
+    async def find(self, user_id: UserId, session_id: SessionId) -> Principal:
+        """Return the principal of a session, read from the store: no token is at hand.
+
+        Raises:
+            InvalidToken: the session is not live, or belongs to another user.
+            StoreUnavailable: the store does not answer.
+        """
+        live = await self.lookup.find(user_id, session_id)
+        if live is None:
+            raise InvalidToken
+        return live.principal
+
     def recall(self, token: bytes) -> Principal | None:
         """Return the principal of a token from memory alone, or None if memory does not know."""
         if not self.feed.catch_up():

@@ -9,8 +9,8 @@ from gatelodge.sessions.refusals import (
     RefreshTokenReused,
 )
 from gatelodge.sessions.service import SessionService
-from gatelodge.tokens.pair import TokenPair
 from gatelodge.tokens.refusals import InvalidToken
+from gatelodge.web.admission import Renewed
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,13 +19,14 @@ class SessionRenewal:
 
     sessions: SessionService
 
-    async def renew(self, token: str, origin: Origin) -> TokenPair:
-        """Trade a refresh token, and return the new tokens.
+    async def renew(self, token: str, origin: Origin) -> Renewed:
+        """Trade a refresh token; return the new tokens, and whose they are.
 
         Raises:
             InvalidToken: the token is not valid or was traded before, or the session has ended.
         """
         try:
-            return (await self.sessions.refresh(token, origin)).tokens
+            signed_in = await self.sessions.refresh(token, origin)
         except (InvalidRefreshToken, ExpiredRefreshToken, RefreshTokenReused) as refusal:
             raise InvalidToken from refusal
+        return Renewed(signed_in.tokens, signed_in.user.id, signed_in.session.id)

@@ -9,6 +9,7 @@ from gatelodge.audit import Origin
 from gatelodge.gate.gate import Gate
 from gatelodge.gate.principal import Principal
 from gatelodge.gate.rules import Rule
+from gatelodge.ids import SessionId, UserId
 from gatelodge.tokens.pair import TokenPair
 from gatelodge.tokens.refusals import ExpiredToken, InvalidToken
 from gatelodge.web.caller import origin_of, token_in
@@ -21,10 +22,19 @@ _OUTCOME = "gatelodge.caller"
 _ASKED = "gatelodge.asked"
 
 
+@dataclass(frozen=True, slots=True)
+class Renewed:
+    """The tokens of a session that was renewed, and whose it is."""
+
+    tokens: TokenPair
+    user_id: UserId
+    session_id: SessionId
+
+
 class Renewal(Protocol):
     """Trades the refresh token of a request whose access token is missing or has expired."""
 
-    async def renew(self, token: str, origin: Origin) -> TokenPair:
+    async def renew(self, token: str, origin: Origin) -> Renewed:
         """Trade the refresh token, and return the new tokens.
 
         Raises:
@@ -166,6 +176,6 @@ class Admission:
         If the trade fails, the answer does not clear the cookies: another request may have renewed
         them already.
         """
-        pair = await self.renewal.renew(refresh_token, origin_of(request))
-        self.delivery.set_cookies(request.scope, pair)
-        return await self.gate.authenticate(pair.access_token)
+        renewed = await self.renewal.renew(refresh_token, origin_of(request))
+        self.delivery.set_cookies(request.scope, renewed.tokens)
+        return await self.gate.find(renewed.user_id, renewed.session_id)
