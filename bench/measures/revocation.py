@@ -65,8 +65,9 @@ def _take_role(house: House, device: SignedIn) -> Awaitable[object]:
     return house.accounts.withdraw(device.user, _ROLE, COMMAND)
 
 
-def _end_session(house: House, device: SignedIn) -> Awaitable[object]:
-    return house.sessions.sign_out(device.session.id, COMMAND)
+async def _end_session(house: House, device: SignedIn) -> object:
+    await house.sessions.sign_out(device.session.id, COMMAND)
+    return True
 
 
 def _disable(house: House, device: SignedIn) -> Awaitable[object]:
