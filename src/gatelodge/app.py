@@ -40,6 +40,7 @@ from gatelodge.pages.answers import (
     answer_unforeseen,
     answer_validation_error,
 )
+from gatelodge.pages.carried import Carrier
 from gatelodge.pages.html import Pages, Site
 from gatelodge.sessions import api as sessions_api
 from gatelodge.sessions import pages as sessions_pages
@@ -289,6 +290,11 @@ class House:
     def pages(self) -> Pages:
         """Renders pages."""
         return Pages(Site.of(self.settings), self.settings.templates_dir)
+
+    @cached_property
+    def carrier(self) -> Carrier:
+        """Carries a notice or a refused form to the next page."""
+        return Carrier(self.master_key, self.pages.site, self.clock)
 
     @cached_property
     def metrics(self) -> Metrics:

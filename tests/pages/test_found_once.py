@@ -70,14 +70,14 @@ async def test_a_page_trades_once_whatever_it_answers(
 @pytest.mark.parametrize(
     ("path", "fields", "status"),
     [
-        ("/account/password", {"currentPassword": "not it", "newPassword": "not it"}, 400),
+        ("/account/password", {"currentPassword": "not it", "newPassword": "not it"}, 303),
         (
             "/account/password",
             {"currentPassword": "not the right one", "newPassword": PASSWORD},
-            400,
+            303,
         ),
         ("/account/password", {"unknown": "field"}, 400),
-        ("/account/delete", {"password": "not the right one"}, 400),
+        ("/account/delete", {"password": "not the right one"}, 303),
         ("/account/sign-out", {}, 400),
         ("/account/sign-out", {"session": "ses_other"}, 303),
         ("/boards/admin", {}, 405),
@@ -97,7 +97,7 @@ async def test_a_form_that_is_posted_late_trades_once(
     clock.advance(LATER)
     answer = await reader.post(path, fields)
     assert answer.status_code == status
-    assert names_set(answer) == NAMES
+    assert [name for name in names_set(answer) if name in NAMES] == NAMES
     assert await trades_of(house, ann) == before + 1
     clock.advance(LATER)
     assert (await reader.open("/account")).heading == "Your account"

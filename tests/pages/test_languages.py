@@ -92,7 +92,7 @@ def _texts() -> Iterator[str]:
 
 def _refusals() -> Iterator[str]:
     """Yield the refusals' messages that say more than their code, with `{}` for numbers."""
-    for file in ("accounts/names.py", "credentials/passwords.py"):
+    for file in ("accounts/names.py", "credentials/passwords.py", "credentials/service.py"):
         text = re.sub(r'"\s+f?"', "", (HOUSE / file).read_text())
         for sentence in re.findall(r'f?"((?:Use|A username|A password c|That)[^"]*\.)"', text):
             if not sentence.startswith("A password hash"):

@@ -413,6 +413,10 @@ async def test_with_tls_the_cookies_belong_to_the_host_alone(elsewhere: Elsewher
             "/sign-up", {"username": "ann", "email": "ann@example.com", "password": PASSWORD}
         )
         cookies = response.headers.get_list("set-cookie")
-        assert len(cookies) == 2
+        assert [each.partition("=")[0] for each in cookies] == [
+            "__Host-gatelodge-access",
+            "__Host-gatelodge-refresh",
+            "__Host-gatelodge-page",
+        ]
         assert all(each.startswith("__Host-") and "; Secure" in each for each in cookies)
         assert (await reader.open("/")).heading == "Hello, ann"

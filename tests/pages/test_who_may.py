@@ -45,6 +45,12 @@ def expected(route: Declared, kind: str) -> int:
     return route.answers if may else status_of(route.rule.lacking)
 
 
+def is_form(route: Declared) -> bool:
+    """Return whether a form is posted here that a page of the same path shows again."""
+    pages = {each.path for each in routes() if each.method == "GET"}
+    return route.method == "POST" and route.path in pages
+
+
 def table() -> str:
     """Return the table that the guide must show."""
     rows = [
@@ -95,6 +101,9 @@ async def test_every_page_answers_this_kind_of_caller_as_its_rule_says(
             if status == 401 and accept == ACCEPT:
                 status = 303
                 assert response.headers["location"].startswith("/sign-in?next=/")
+            elif is_form(route) and accept == ACCEPT and status >= 400 and kind != "nobody":
+                status = 303  # to the page of the form, which says what is wrong
+                assert response.headers["location"] == route.path
             assert response.status_code == status, (route.method, route.path)
 
 

@@ -16,6 +16,7 @@ from gatelodge.gate.principal import Principal
 from gatelodge.gate.refusals import Forbidden, NoToken
 from gatelodge.gate.rules import Rule
 from gatelodge.i18n import Language, language_for
+from gatelodge.pages.carried import Carried, Carrier
 from gatelodge.pages.forms import Field, Form
 from gatelodge.pages.html import Pages
 from gatelodge.pages.wording import NOTICES, sentence_of, title_of
@@ -38,6 +39,9 @@ T = TypeVar("T")
 
 _FOR_PROGRAMS = ("/api/", "/.well-known/")
 _NEEDS_SIGN_IN = (NoToken, InvalidToken, ExpiredToken, ConflictingTokens)
+_CORRECTABLE = (400, 401, 409, 429)
+"""The statuses of refusals after which the reader may correct the form and post it again."""
+
 _SHOWN_AS_PAGE = (*_NEEDS_SIGN_IN, Forbidden, CrossSiteRequest, InvalidRequest)
 
 
@@ -50,8 +54,10 @@ class Visit:
         pages: renders the answer.
         language: the reader's language.
         principal: who is signed in, or None.
-        form: the posted form; empty if the request posts none.
+        form: the posted form, or the refused one that is shown again; else empty.
         status: the HTTP status of the answer.
+        notice: the key of the notice that the page shows; empty: none.
+        headers: headers that the page's answer has besides.
     """
 
     request: Request
@@ -60,12 +66,20 @@ class Visit:
     principal: Principal | None = None
     form: Form = field(default_factory=Form)
     status: int = 200
+    notice: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, request: Request, pages: Pages) -> "Visit":
         """Return a visit for a request; its principal is not known yet."""
         accepted = request.headers.get("accept-language", "")
         return cls(request, pages, language_for(accepted, pages.site.language))
+
+    def open_what_was_carried(self) -> None:
+        """Take over the notice or the refused form that the last answer left for this page."""
+        carried = self.ask(Carrier).take(self.request)
+        self.notice, self.status, self.headers = carried.notice, carried.status, carried.headers
+        self.form = carried.form or self.form
 
     def ask(self, kind: type[T]) -> T:
         """Return the application's service of this type."""
@@ -107,13 +121,16 @@ class Visit:
 
         Args:
             address: the address of the page.
-            done: the key of a notice in `NOTICES` that the page then shows; empty: none.
+            done: the key of a notice in `NOTICES` that the page then shows once; empty: none.
         """
-        return RedirectResponse(f"{address}?done={done}" if done else address, 303)
+        if done:
+            path = address.partition("?")[0]
+            self.ask(Carrier).carry(self.request, path, Carried(notice=done))
+        return RedirectResponse(address, 303)
 
     def page(self, template: str, **context: Any) -> Response:
         """Return a page as the answer; `context` are the values for the template."""
-        return self.pages.page(
+        response = self.pages.page(
             template,
             self.language,
             self.status,
@@ -122,9 +139,11 @@ class Visit:
             form=self.form,
             principal=self.principal,
             path=self.request.scope["path"],
-            notice=NOTICES.get(self.request.query_params.get("done", ""), ""),
+            notice=NOTICES.get(self.notice, ""),
             **context,
         )
+        response.headers.update(self.headers)
+        return response
 
 
 View: TypeAlias = Callable[[Visit], Awaitable[Response]]
@@ -137,6 +156,7 @@ class PageDoor:
         """Create a door without routes."""
         self.router = APIRouter()
         self.routes: list[Declared] = []
+        self._forms: set[str] = set()
 
     def get(
         self, path: str, *, rule: Rule, same_for_all: bool = False, answers: int = 200
@@ -156,9 +176,15 @@ class PageDoor:
 
             async def answer(request: Request) -> Response:
                 visit = await _admit(request, declared)
-                if rule.public and not same_for_all:
+                if same_for_all:
+                    return await view(visit)
+                if rule.public:
                     visit.principal = await visit.ask(Admission).recognise(request)
-                return await view(visit)
+                visit.open_what_was_carried()
+                response = await view(visit)
+                if path in self._forms and response.status_code == 200:
+                    visit.ask(Carrier).try_cookies(request)
+                return response
 
             self.router.add_route(path, answer, ["GET"], include_in_schema=False)
             return view
@@ -187,6 +213,9 @@ class PageDoor:
         """
         incomplete = any(field.missing for field in fields)
         status = answers or (400 if incomplete else 303)
+
+        if again is not None:
+            self._forms.add(path)
 
         def add(view: View) -> View:
             declared = self._declare("POST", path, rule, status)
@@ -217,9 +246,11 @@ def wants_page(request: Request) -> bool:
 
 async def refusal_page(request: Request, refusal: Refusal) -> Response:
     """Return the page of a refusal, or a redirect to the sign-in page if that is needed."""
-    if isinstance(refusal, _NEEDS_SIGN_IN):
-        return RedirectResponse(f"/sign-in?next={quote(_return_path(request), safe='/')}", 303)
     visit = Visit.of(request, service_of(request, Pages))
+    if isinstance(refusal, _NEEDS_SIGN_IN):
+        # A form was open, so its page was seen by somebody who was signed in.
+        done = "" if request.method in SAFE_METHODS else "was-signed-out"
+        return visit.go(f"/sign-in?next={quote(_return_path(request), safe='/')}", done=done)
     try:
         visit.principal = await service_of(request, Admission).recognise(request)
     except Refusal:  # show the page without a caller
@@ -283,10 +314,22 @@ def _sentence(visit: Visit, refusal: Refusal) -> str:
 
 
 async def _show_form(visit: Visit, again: View, status: int, headers: dict[str, str]) -> Response:
-    visit.status = status
-    response = await again(visit)
-    response.headers.update(headers)
-    return response
+    """Show a refused form again: to a browser by a redirect, which leaves no POST behind Back.
+
+    A program gets the page at once, and so does a browser that keeps no cookies.
+    """
+    carrier = visit.ask(Carrier)
+    if (
+        status in _CORRECTABLE
+        and wants_page(visit.request)
+        and carrier.keeps_cookies(visit.request)
+    ):
+        path = visit.request.scope["path"]
+        carried = Carried(form=visit.form, status=status, headers=headers)
+        if carrier.carry(visit.request, path, carried):
+            return visit.go(f"{path}?next={quote(visit.next, safe='/')}" if visit.next else path)
+    visit.status, visit.headers = status, headers
+    return await again(visit)
 
 
 def _return_path(request: Request) -> str:

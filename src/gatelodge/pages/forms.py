@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from gatelodge.errors import InvalidRequest, Refusal
 
@@ -90,6 +91,14 @@ class Form:
             self.problems[name] = sentence
         else:
             self.trouble = sentence
+
+    def without_secrets(self) -> dict[str, Any]:
+        """Return the values to make a form of that shows the same, as JSON can store them."""
+        return {
+            "values": {name: self.shown(name) for name in sorted(self.values)},
+            "problems": self.problems,
+            "trouble": self.trouble,
+        }
 
     @property
     def refused(self) -> bool:

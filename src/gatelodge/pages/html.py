@@ -92,6 +92,8 @@ class Site:
         script: the JavaScript that every page contains.
         password_minimum: the minimum number of characters of a new password.
         sign_up_open: whether people can make themselves an account.
+        secure: whether users reach the server over TLS.
+        cookies: the pattern of the names of the pages' own cookies.
     """
 
     name: str
@@ -103,6 +105,8 @@ class Site:
     script: Markup
     password_minimum: int
     sign_up_open: bool
+    secure: bool
+    cookies: str
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
@@ -124,7 +128,13 @@ class Site:
             script=Markup((STATIC / "page.js").read_text().strip()),  # noqa: S704 - our own file
             password_minimum=settings.password_minimum,
             sign_up_open=settings.sign_up == "open",
+            secure=settings.secure,
+            cookies=_cookie_names(settings),
         )
+
+    def cookie(self, kind: str) -> str:
+        """Return the name of the pages' own cookie of this kind."""
+        return self.cookies.format(kind)
 
     @property
     def style(self) -> str:
@@ -213,6 +223,13 @@ def _headers(nonce: str, language: Language, posts_lead_to: str) -> dict[str, st
         "Content-Language": language.tag,
         "Vary": "Accept, Accept-Language, Cookie",
     }
+
+
+def _cookie_names(settings: Settings) -> str:
+    """Return the pattern of the names: these cookies never leave this host (RFC 6265bis, 4.1.3)."""
+    prefix = "__Host-" if settings.secure else ""
+    port = f"-{settings.cookie_port}" if settings.cookie_port else ""
+    return f"{prefix}{settings.cookie_name}-{{}}{port}"
 
 
 def _style(palette: Palette) -> Asset:

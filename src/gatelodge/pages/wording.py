@@ -16,10 +16,11 @@ NOTICES: Mapping[str, str] = {
     "password-changed": N_("Your password is changed. Every other device is signed out."),
     "signed-out": N_("You are signed out."),
     "signed-out-everywhere": N_("You are signed out on every device."),
+    "was-signed-out": N_("You were signed out. Please sign in again."),
     "signed-up": N_("Welcome! Your account is ready."),
     "admin-made": N_("Welcome! You are the administrator of this site."),
 }
-"""The notices at the top of a page, by the value of `done` in its address."""
+"""The notices at the top of a page, by the key that is carried to it (`carried.py`)."""
 
 ROLES = (N_("user"), N_("moderator"), N_("admin"))
 """The names of the built-in roles, for translation; other roles show their own name."""

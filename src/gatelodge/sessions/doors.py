@@ -9,6 +9,7 @@ from starlette.responses import Response
 from gatelodge.accounts.service import AccountService
 from gatelodge.accounts.store import User
 from gatelodge.credentials.methods import Methods
+from gatelodge.pages.carried import Carried, Carrier
 from gatelodge.pages.door import Visit
 from gatelodge.sessions.lookup import Records, SessionLookup
 from gatelodge.sessions.service import SessionService
@@ -19,6 +20,9 @@ from gatelodge.web.services import Provided, service_of
 async def _records(request: Request) -> Records:
     return await service_of(request, SessionLookup).records_of(request.state.principal)
 
+
+AFTER_SIGN_OUT = "/sign-out"
+"""The page that a browser is sent to after its session has ended."""
 
 Accounts = Annotated[AccountService, Provided(AccountService)]
 Sessions = Annotated[SessionService, Provided(SessionService)]
@@ -46,15 +50,18 @@ async def open_session(visit: Visit, user: User, methods: Methods) -> None:
 
 
 def signed_out(visit: Visit, *, done: str) -> Response:
-    """Return the answer after a session has ended: a redirect to the start page.
+    """Return the answer after a session has ended: a redirect that leads to the start page.
 
-    It deletes the cookies and the stored data of the site (`Clear-Site-Data`; ASVS 14.3.1).
+    It deletes the cookies and the stored data of the site (`Clear-Site-Data`; ASVS 14.3.1). So no
+    cookie of this answer can carry the notice: its sealed form is in the address of `/sign-out`,
+    which puts it into a cookie, and redirects to the start page.
 
     Args:
         visit: the request.
         done: what the start page says was done, such as `signed-out`.
     """
     visit.ask(TokenDelivery).clear_cookies(visit.request.scope)
-    response = visit.go("/", done=done)
+    sealed = visit.ask(Carrier).seal(AFTER_SIGN_OUT, Carried(notice=done))
+    response = visit.go(f"{AFTER_SIGN_OUT}?done={sealed}")
     response.headers["Clear-Site-Data"] = '"cookies", "storage"'
     return response

@@ -4,8 +4,9 @@ from starlette.responses import Response
 
 from gatelodge.audit import Actor
 from gatelodge.gate.rules import ANYBODY
+from gatelodge.pages.carried import Carrier
 from gatelodge.pages.door import PageDoor, Visit
-from gatelodge.sessions.doors import signed_out
+from gatelodge.sessions.doors import AFTER_SIGN_OUT, signed_out
 from gatelodge.sessions.service import SessionService
 from gatelodge.web.admission import Admission
 
@@ -14,9 +15,15 @@ door = PageDoor()
 
 @door.get("/sign-out", rule=ANYBODY)
 async def show_sign_out(visit: Visit) -> Response:
-    """Ask whether to sign out, because a GET must change nothing."""
+    """Ask whether to sign out, because a GET must change nothing.
+
+    Somebody who is signed out already is redirected to the start page. It says what was done if the
+    address has the sealed notice of a sign-out a moment ago.
+    """
     if visit.principal is None:
-        return visit.go("/")
+        sealed = visit.request.query_params.get("done", "")
+        carried = visit.ask(Carrier).unseal(AFTER_SIGN_OUT, sealed)
+        return visit.go("/", done=carried.notice if carried else "")
     return visit.page("sign-out.html")
 
 

@@ -30,8 +30,8 @@ _NEW = Field("newPassword", missing=N_("Enter a new password."), secret=True)
 
 @door.get("/sign-up", rule=ANYBODY)
 async def show_sign_up(visit: Visit) -> Response:
-    """Show the sign-up form. Somebody who is signed in is redirected."""
-    if visit.principal is not None:
+    """Show the sign-up form. Somebody who is signed in is redirected, unless it was refused."""
+    if visit.principal is not None and not visit.form.refused:
         return visit.go(visit.next or "/account")
     if not visit.pages.site.sign_up_open:
         raise SignUpClosed
@@ -51,8 +51,8 @@ async def sign_up(visit: Visit) -> Response:
 
 @door.get("/sign-in", rule=ANYBODY)
 async def show_sign_in(visit: Visit) -> Response:
-    """Show the sign-in form. Somebody who is signed in is redirected."""
-    if visit.principal is not None:
+    """Show the sign-in form. Somebody who is signed in is redirected, unless it was refused."""
+    if visit.principal is not None and not visit.form.refused:
         return visit.go(visit.next or "/")
     return visit.page("sign-in.html")
 
