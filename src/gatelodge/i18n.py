@@ -18,6 +18,7 @@ from babel.dates import format_datetime, format_timedelta
 from babel.messages.pofile import read_po
 from markupsafe import Markup, escape
 
+from gatelodge.marks import N_
 from gatelodge.quality import weights_in
 
 LOCALES = Path(__file__).parent / "locales"
@@ -33,6 +34,7 @@ READERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 The first language is the one that the code is written in. The list of regions is short because
 every region that was used stays in memory."""
 
+_JUST_NOW = timedelta(minutes=1)
 _NUMBER = re.compile(r"\d+")
 
 
@@ -75,6 +77,19 @@ class Language:
         shown = format_datetime(at, "medium", locale=self.locale)
         iso = at.isoformat(timespec="seconds").replace("+00:00", "Z")
         return Markup('<time datetime="{}">{} UTC</time>').format(iso, shown)
+
+    def ago(self, at: datetime, now: datetime) -> Markup:
+        """Return how long ago an instant was as HTML, with the instant itself as its title."""
+        past = min(at - now, timedelta(0))
+        told = (
+            self.text(N_("just now"))
+            if -past < _JUST_NOW
+            else format_timedelta(past, add_direction=True, locale=self.locale)
+        )
+        exact = format_datetime(at, "medium", locale=self.locale)
+        iso = at.isoformat(timespec="seconds").replace("+00:00", "Z")
+        html = Markup('<time datetime="{}" title="{} UTC">{}</time>')
+        return html.format(iso, exact, told)
 
     def wait(self, seconds: int) -> str:
         """Return a number of seconds to wait as text, such as `in 30 seconds`."""

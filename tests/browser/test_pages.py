@@ -58,6 +58,11 @@ class Visitor:
         """Press a button."""
         self.page.get_by_role("button", name=name, exact=True).first.click()
 
+    def sign_out(self) -> None:
+        """Sign out with the button in the account's menu."""
+        self.page.locator("details.menu summary").click()
+        self.press("Sign out")
+
     def sign_up(self, name: str) -> None:
         """Make an account."""
         self.open("/sign-up")
@@ -117,7 +122,8 @@ def test_the_whole_walk(server: Server, visitor: Callable[..., Visitor], scripts
     root.sees("Admin board")
     root.open("/boards/mod")
     root.sees("No access")
-    root.press("Sign out")
+    root.sign_out()
+    expect(root.page.get_by_role("status")).to_have_text("You are signed out.")
     root.sees("Welcome to Gatelodge", "/")
 
     ann = visitor(java_script_enabled=scripts)
@@ -126,7 +132,7 @@ def test_the_whole_walk(server: Server, visitor: Callable[..., Visitor], scripts
     ann.page.get_by_role("link", name="Create an account").click()
     ann.send(username="ann", email="ann@example.com", password="password")
     ann.sees("Create an account", "/sign-up")
-    expect(ann.page.get_by_role("alert")).to_contain_text("That password is one of the most common")
+    expect(ann.page.locator("#password-problem")).to_contain_text("one of the most common")
     expect(ann.page.locator("#username")).to_have_value("ann")
     expect(ann.page.locator("#password")).to_have_value("")
     expect(ann.page.locator("#password")).to_be_focused()
@@ -135,7 +141,7 @@ def test_the_whole_walk(server: Server, visitor: Callable[..., Visitor], scripts
 
     server.command("user", "grant", "ann", "moderator")
     ann.page.reload()
-    ann.page.get_by_role("link", name="Moderator board").click()
+    ann.page.locator(".side").get_by_role("link", name="Moderator board").click()
     ann.sees("Moderator board")
 
     phone = visitor(java_script_enabled=scripts, user_agent=IPHONE)
@@ -148,7 +154,7 @@ def test_the_whole_walk(server: Server, visitor: Callable[..., Visitor], scripts
     phone.sees("Sign in")
 
     phone.sign_in("ann")
-    ann.page.get_by_role("link", name="Change password").click()
+    ann.page.locator("main").get_by_role("link", name="Change password").click()
     ann.send(currentPassword=PASSWORD, newPassword=NEW_PASSWORD)
     ann.sees("Your account", "/account")
     ann.page.go_back()
@@ -219,17 +225,147 @@ def test_every_page_can_be_used_and_looks_well(
 def test_a_password_can_be_shown_pasted_and_is_hidden_when_it_is_sent(
     visitor: Callable[..., Visitor],
 ) -> None:
+    """The eye leaves the focus and the cursor where they are."""
     ann = visitor()
     ann.open("/sign-up")
     password = ann.page.locator("#password")
+    eye = ann.page.get_by_role("button", name="Show: Password")
     password.focus()
     ann.page.keyboard.insert_text(PASSWORD)
-    ann.page.get_by_role("button", name="Show Password").click()
+    for _ in range(3):
+        ann.page.keyboard.press("ArrowLeft")
+    eye.click()
     expect(password).to_have_attribute("type", "text")
+    expect(eye).to_have_attribute("aria-pressed", "true")
     expect(password).to_be_focused()
-    ann.page.get_by_role("button", name="Hide Password").click()
+    ann.page.keyboard.type("!")
+    eye.click()
     expect(password).to_have_attribute("type", "password")
-    expect(password).to_have_value(PASSWORD)
+    expect(eye).to_have_attribute("aria-pressed", "false")
+    expect(password).to_have_value(PASSWORD[:-3] + "!" + PASSWORD[-3:])
+    eye.focus()
+    ann.page.keyboard.press("Space")
+    expect(eye).to_be_focused()
+    expect(password).to_have_attribute("type", "text")
+
+
+def test_mistakes_are_told_as_one_types(visitor: Callable[..., Visitor]) -> None:
+    """Not before a field was left; from then on with each key, by the server's own rules."""
+    ann = visitor()
+    ann.open("/sign-up")
+    name, problem = ann.page.locator("#username"), ann.page.locator("#username-problem")
+    name.press_sequentially("an")
+    expect(problem).to_be_hidden()
+    name.press("Tab")
+    expect(problem).to_have_text("A username has 3 to 32 characters.")
+    expect(name).to_have_attribute("aria-invalid", "true")
+    expect(name).to_have_attribute("aria-describedby", "username-problem")
+    name.press("End")
+    name.press_sequentially("n")
+    expect(problem).to_be_hidden()
+    assert name.get_attribute("aria-invalid") is None
+    expect(name).to_have_attribute("aria-describedby", "username-hint")
+    name.press_sequentially(" é")
+    expect(problem).to_have_text("A username cannot contain spaces or invisible characters.")
+    for name_of, text, sentence in (
+        ("#email", "ann@", "Enter an e-mail address, such as name@example.com."),
+        ("#password", "seven", "Use at least 8 characters."),
+    ):
+        ann.page.locator(name_of).fill(text)
+        ann.page.locator(name_of).press("Tab")
+        expect(ann.page.locator(f"{name_of}-problem")).to_have_text(sentence)
+    ann.send()
+    expect(ann.page.locator(".problem:visible")).to_have_count(3)
+    expect(name).to_be_focused()
+    ann.page.locator("#username").fill("ann")
+    expect(problem).to_be_hidden()
+
+
+def test_back_and_reload_send_no_form_again(visitor: Callable[..., Visitor]) -> None:
+    ann = visitor()
+    ann.sign_in("nobody")
+    expect(ann.page.locator("#password-problem")).to_be_visible()
+    posts: list[str] = []
+    ann.page.on("request", lambda each: posts.append(each.url) if each.method == "POST" else None)
+    ann.page.reload()
+    ann.sees("Sign in", "/sign-in")
+    expect(ann.page.locator("#password-problem")).to_have_count(0)
+    ann.page.get_by_role("link", name="Create an account").click()
+    ann.sees("Create an account")
+    ann.page.go_back()
+    ann.sees("Sign in", "/sign-in")
+
+    assert posts == []
+
+
+def test_a_tab_that_was_signed_out_elsewhere_says_so(visitor: Callable[..., Visitor]) -> None:
+    ann = visitor()
+    ann.sign_up("ann")
+    ann.open("/account/password")
+    other = ann.context.new_page()
+    other.goto(ann.server.url + "/sign-out")
+    other.get_by_role("button", name="Sign out").last.click()
+    expect(other.get_by_role("status")).to_have_text("You are signed out.")
+
+    ann.send(currentPassword=PASSWORD, newPassword=NEW_PASSWORD)
+
+    ann.sees("Sign in", "/sign-in")
+    told = "You were signed out. Please sign in again."
+    expect(ann.page.get_by_role("status")).to_have_text(told)
+    ann.send(username="ann", password=PASSWORD)
+    ann.sees("Change password", "/account/password")
+
+
+@pytest.mark.parametrize("scripts", [True, False], ids=["with scripts", "without scripts"])
+def test_the_menu_opens_and_closes(visitor: Callable[..., Visitor], scripts: bool) -> None:
+    ann = visitor(java_script_enabled=scripts)
+    ann.sign_up("ann")
+    button = ann.page.get_by_role("button", name="Sign out")
+    expect(button).to_be_hidden()
+    ann.page.locator("summary").click()
+    expect(button).to_be_visible()
+    if scripts:
+        ann.page.keyboard.press("Escape")
+        expect(button).to_be_hidden()
+        expect(ann.page.locator("summary")).to_be_focused()
+        ann.page.keyboard.press("Enter")
+        ann.page.locator("h1").click()
+        expect(button).to_be_hidden()
+
+
+def test_while_a_form_is_sent_its_button_says_so(visitor: Callable[..., Visitor]) -> None:
+    """And if the answer does not come in, the button works again: Back or Escape end the wait."""
+    ann = visitor()
+    ann.open("/sign-in")
+    button = ann.page.locator("main .button")
+    ann.page.evaluate(
+        "addEventListener('submit', (event) => event.preventDefault())"
+    )  # the page stays
+    ann.send(username="ann", password=PASSWORD)
+    expect(button).to_have_text("Signing in…")
+    assert button.evaluate("each => getComputedStyle(each, '::before').animationName") == "turn"
+    ann.page.screenshot(path=SCREENSHOTS / "busy-360-light.png")
+    ann.page.evaluate("dispatchEvent(new Event('pageshow'))")
+    expect(button).to_have_text("Sign in")
+
+
+def test_nothing_scrolls_sideways_with_long_names(
+    visitor: Callable[..., Visitor], tmp_path: Path
+) -> None:
+    """With a name of 32 letters, three roles and a long name of the site, at 320 pixels."""
+    name, long = "w" * 32, "Würstchenwettbewerbe und Wanderungen GmbH"[:40]
+    with Server(tmp_path, site_name=long) as server:
+        ann = visitor(viewport={"width": 320, "height": 640})
+        ann.server = server
+        ann.sign_up(name)
+        for role in ("moderator", "admin"):
+            server.command("user", "grant", name, role)
+        for path in ("/", "/account", "/account/password", "/boards/user", "/sign-out", "/nowhere"):
+            ann.open(path)
+            assert ann.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
+            menu = ann.page.locator("details.menu")
+            menu.locator("summary").click()
+            assert ann.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
 
 
 def test_without_scripts_nothing_is_offered_that_needs_them(
@@ -268,10 +404,13 @@ def test_the_keyboard_reaches_everything_in_order(visitor: Callable[..., Visitor
     expect(ann.page.locator("#password")).to_be_focused()
     ann.page.keyboard.type("wrong password")
     ann.page.keyboard.press("Enter")
-    expect(ann.page.get_by_role("alert")).to_be_visible()
+    expect(ann.page.locator("#password-problem")).to_be_visible()
     expect(ann.page.locator("#username")).to_have_value("ann")
-    ann.page.get_by_role("alert").get_by_role("link").press("Enter")
     expect(ann.page.locator("#password")).to_be_focused()
+    ann.page.keyboard.press("Tab")
+    expect(ann.page.get_by_role("button", name="Show: Password")).to_be_focused()
+    ann.page.keyboard.press("Tab")
+    expect(ann.page.get_by_role("button", name="Sign in")).to_be_focused()
 
 
 def test_a_second_click_sends_nothing(visitor: Callable[..., Visitor]) -> None:

@@ -10,6 +10,7 @@ import html5lib
 import httpx2
 
 ACCEPT = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+PROBLEMS = ".//p[@class='problem']"
 FORM = "application/x-www-form-urlencoded"
 
 
@@ -64,8 +65,9 @@ class Page:
 
     @property
     def alert(self) -> str:
-        """The message at the top that says what is wrong."""
-        return " ".join(text_of(each) for each in self.tree.iterfind(".//*[@role='alert']"))
+        """All that is wrong: with the form as a whole, and beside its fields."""
+        told = [*self.tree.iterfind(".//*[@role='alert']"), *self.tree.iterfind(PROBLEMS)]
+        return " ".join(filter(None, map(text_of, told)))
 
     @property
     def links(self) -> list[str]:

@@ -246,9 +246,7 @@ async def test_a_path_of_this_server_is_gone_back_to(reader: Reader, address: st
     asked = httpx2.QueryParams(next=address)
     page = await reader.open(f"/sign-in?{asked}")
     assert page.form("/sign-in")["next"] == address
-    assert (
-        f"/sign-up?next={httpx2.QueryParams(n=address)}".replace("n=", "", 1)[:14] in page.links[4]
-    )
+    assert any(link.startswith("/sign-up?next=/") for link in page.links)
 
     fields = page.form("/sign-in") | {"username": "ann", "password": PASSWORD}
     response = await reader.post("/sign-in", fields)

@@ -7,8 +7,16 @@ import idna
 
 from gatelodge.accounts.refusals import InvalidEmail, InvalidUsername
 
-_MAX_USERNAME = 32
-_USERNAME_KEY = re.compile(r"[a-z0-9][a-z0-9._-]{2,31}")
+MIN_USERNAME, MAX_USERNAME = 3, 32
+USERNAME_LETTERS = r"[a-z0-9][a-z0-9._-]*"
+_USERNAME_KEY = re.compile(USERNAME_LETTERS)
+
+NAME_LENGTH = f"A username has {MIN_USERNAME} to {MAX_USERNAME} characters."
+NAME_SPACES = "A username cannot contain spaces or invisible characters."
+NAME_LETTERS = (
+    "A username is made of letters a to z, digits, dots, hyphens and underscores, "
+    "and starts with a letter or a digit."
+)
 
 # Names that people would take for the operator, or for the server itself. The mailboxes that mean
 # the operator are those of RFC 2142.
@@ -106,7 +114,7 @@ _ROUTES = frozenset(
 )
 _RESERVED = _SPEAKS_FOR_THE_HOUSE | _NOBODYS | _ROUTES
 
-_MAX_EMAIL = 254  # RFC 5321, 4.5.3.1.3, without the angle brackets
+MAX_EMAIL = 254  # RFC 5321, 4.5.3.1.3, without the angle brackets
 _MAX_LOCAL_PART = 64  # RFC 5321, 4.5.3.1.1
 _MAX_DOMAIN = 253  # RFC 1035, 2.3.4, without the length bytes
 _ENCODED = "xn--"
@@ -131,7 +139,7 @@ def username_key(text: str) -> str:
     time on hostile text; the cut text is still too long to be a user's name. Surrogates, which no
     database can store, become question marks, which no username contains.
     """
-    text = text[: _MAX_USERNAME + 1].encode("utf-8", "replace").decode()
+    text = text[: MAX_USERNAME + 1].encode("utf-8", "replace").decode()
     once = unicodedata.normalize("NFKC", unicodedata.normalize("NFD", text).casefold())
     return unicodedata.normalize("NFKC", once.casefold())
 
@@ -159,15 +167,12 @@ def check_username(text: str, *, reserved_allowed: bool = False) -> str:
 def _username_problem(text: str, key: str) -> str | None:
     # Folding drops no character (a test tries every code point). So a text that is too long never
     # gets the key of a shorter username, and the length may be checked as typed.
-    if not 3 <= len(text) <= _MAX_USERNAME or len(key) > _MAX_USERNAME:
-        return "A username has 3 to 32 characters."
+    if not MIN_USERNAME <= len(text) <= MAX_USERNAME or len(key) > MAX_USERNAME:
+        return NAME_LENGTH
     if _has_invisible(text):
-        return "A username cannot contain spaces or invisible characters."
-    if _USERNAME_KEY.fullmatch(key) is None:
-        return (
-            "A username is made of letters a to z, digits, dots, hyphens and underscores, "
-            "and starts with a letter or a digit."
-        )
+        return NAME_SPACES
+    if len(key) < MIN_USERNAME or _USERNAME_KEY.fullmatch(key) is None:
+        return NAME_LETTERS
     return None
 
 
@@ -180,7 +185,7 @@ def check_email(text: str) -> tuple[str, str]:
     Raises:
         InvalidEmail: the text is not an e-mail address.
     """
-    if len(text) > _MAX_EMAIL or _has_invisible(text) or text.count("@") != 1:
+    if len(text) > MAX_EMAIL or _has_invisible(text) or text.count("@") != 1:
         raise InvalidEmail(field="email")
     typed_local_part, _, typed_domain = text.partition("@")
     local_part = _local_part(typed_local_part)
@@ -188,7 +193,7 @@ def check_email(text: str) -> tuple[str, str]:
     if local_part is None or domain is None:
         raise InvalidEmail(field="email")
     email = f"{local_part}@{domain}"
-    if len(email.encode()) > _MAX_EMAIL:
+    if len(email.encode()) > MAX_EMAIL:
         raise InvalidEmail(field="email")
     return email, unicodedata.normalize("NFC", email.lower())
 

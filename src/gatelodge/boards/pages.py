@@ -4,7 +4,9 @@ from dataclasses import dataclass
 
 from starlette.responses import JSONResponse, Response
 
+from gatelodge.accounts.service import AccountService
 from gatelodge.boards.refusals import ModeratorRequired
+from gatelodge.errors import StoreUnavailable
 from gatelodge.gate.refusals import AdminRequired
 from gatelodge.gate.rules import ANYBODY, SIGNED_IN, Rule
 from gatelodge.marks import N_
@@ -68,7 +70,19 @@ async def home(visit: Visit) -> Response:
     caller = visit.principal
     roles, permissions = (caller.roles, caller.permissions) if caller else ((), ())
     boards = [each for each in BOARDS if each.rule.permits(roles, permissions)]
-    return visit.page("home.html", boards=boards)
+    return visit.page(
+        "home.html", boards=boards, no_administrator=await _lacks_administrator(visit)
+    )
+
+
+async def _lacks_administrator(visit: Visit) -> bool:
+    """Say whether a stranger at a new server needs to know that there is no administrator yet."""
+    if visit.principal is not None:
+        return False
+    try:
+        return not await visit.ask(AccountService).has_admin()
+    except StoreUnavailable:  # the start page needs no database
+        return False
 
 
 @door.get(USER_BOARD.path, rule=USER_BOARD.rule)

@@ -91,16 +91,27 @@ def check_other_password(new: str, current: str, *, field: str = "password") -> 
 def _find_malformation(password: str) -> str | None:
     # This check comes first, because normalising a hostile text takes quadratic time.
     if len(password) > MAX_CHARACTERS * _NFC_SHRINKS_AT_MOST:
-        return _TOO_LONG
+        return TOO_LONG
     if "\0" in password or any("\ud800" <= character <= "\udfff" for character in password):
         return "A password cannot contain the character U+0000 or broken Unicode."
     composed = unicodedata.normalize("NFC", password)
     if len(composed) > MAX_CHARACTERS or len(composed.encode()) > _MAX_BYTES:
-        return _TOO_LONG
+        return TOO_LONG
     return None
 
 
-_TOO_LONG = f"Use at most {MAX_CHARACTERS} characters ({_MAX_BYTES} bytes)."
+def at_least(minimum: int) -> int:
+    """Return how many characters a new password has at least, with this setting."""
+    return max(minimum, MIN_CHARACTERS)
+
+
+def too_short(minimum: int) -> str:
+    """Return the sentence about a password that has fewer characters than that."""
+    least = at_least(minimum)
+    return f"Use at least {least} characters."
+
+
+TOO_LONG = f"Use at most {MAX_CHARACTERS} characters ({_MAX_BYTES} bytes)."
 _A_NAME = (
     "That password is easy to guess: it is your own name, or a name of this site. "
     "Please choose another."
@@ -109,9 +120,8 @@ _A_NAME = (
 
 def _find_weakness(password: str, minimum: int, context: Collection[str]) -> str | None:
     composed = unicodedata.normalize("NFC", password)
-    minimum = max(minimum, MIN_CHARACTERS)
-    if len(composed) < minimum:
-        return f"Use at least {minimum} characters."
+    if len(composed) < at_least(minimum):
+        return too_short(minimum)
     if _folded(composed) in _context_words(context):
         return _A_NAME
     if is_common(composed):

@@ -15,7 +15,7 @@ from gatelodge.pages.fields import (
     PASSWORD,
 )
 from gatelodge.pages.forms import Field
-from gatelodge.sessions.devices import device_name
+from gatelodge.sessions.devices import DeviceKind, device_kind, device_name
 from gatelodge.sessions.doors import records_of, signed_out
 from gatelodge.sessions.refusals import NoSuchSession
 from gatelodge.sessions.service import SessionService
@@ -34,6 +34,7 @@ class Device:
 
     id: SessionId
     name: str
+    kind: DeviceKind
     address: str
     created_at: datetime
     last_used_at: datetime
@@ -49,8 +50,13 @@ async def show_account(visit: Visit) -> Response:
     )
     devices = [_device(visit, each, caller.session) for each in found[:_MAX_DEVICES]]
     devices.sort(key=lambda device: not device.current)
-    more = len(found) > _MAX_DEVICES
-    return visit.page("account.html", user=caller.user, devices=devices, more=more)
+    return visit.page(
+        "account.html",
+        user=caller.user,
+        devices=devices,
+        more=len(found) > _MAX_DEVICES,
+        now=visit.ask(TokenDelivery).clock.now(),
+    )
 
 
 @door.get("/account/delete", rule=SIGNED_IN)
@@ -101,6 +107,7 @@ def _device(visit: Visit, session: Session, current: Session) -> Device:
     return Device(
         id=session.id,
         name=name if system else visit.language.text(program),
+        kind=device_kind(session.user_agent),
         address=session.address,
         created_at=session.created_at,
         last_used_at=session.last_used_at,

@@ -19,6 +19,7 @@ from gatelodge.i18n import Language, language_for
 from gatelodge.pages.carried import Carried, Carrier
 from gatelodge.pages.forms import Field, Form
 from gatelodge.pages.html import Pages
+from gatelodge.pages.languages import LanguageLink, chosen_language, language_links
 from gatelodge.pages.wording import NOTICES, sentence_of, title_of
 from gatelodge.tokens.pair import TokenPair
 from gatelodge.tokens.refusals import ExpiredToken, InvalidToken
@@ -58,6 +59,7 @@ class Visit:
         status: the HTTP status of the answer.
         notice: the key of the notice that the page shows; empty: none.
         headers: headers that the page's answer has besides.
+        chosen: the language that the reader chose at the foot of a page; empty: none.
     """
 
     request: Request
@@ -68,12 +70,20 @@ class Visit:
     status: int = 200
     notice: str = ""
     headers: dict[str, str] = field(default_factory=dict)
+    chosen: str = ""
 
     @classmethod
     def of(cls, request: Request, pages: Pages) -> "Visit":
         """Return a visit for a request; its principal is not known yet."""
         accepted = request.headers.get("accept-language", "")
-        return cls(request, pages, language_for(accepted, pages.site.language))
+        chosen = chosen_language(request, pages.site)
+        language = language_for(accepted, pages.site.language or chosen)
+        return cls(request, pages, language, chosen=chosen)
+
+    @property
+    def languages(self) -> list[LanguageLink]:
+        """The languages to choose from; empty if the operator chose one for everybody."""
+        return [] if self.pages.site.language else language_links(self.request, self.language)
 
     def open_what_was_carried(self) -> None:
         """Take over the notice or the refused form that the last answer left for this page."""

@@ -21,6 +21,7 @@ from starlette.responses import HTMLResponse, Response
 
 from gatelodge.errors import ConfigurationError
 from gatelodge.i18n import Language
+from gatelodge.pages.hints import Hints, as_data, hints_of
 from gatelodge.pages.theme import Logo, Palette, read_logo
 from gatelodge.settings import Settings
 
@@ -94,6 +95,7 @@ class Site:
         sign_up_open: whether people can make themselves an account.
         secure: whether users reach the server over TLS.
         cookies: the pattern of the names of the pages' own cookies.
+        hints: the rules that the script checks as one types.
     """
 
     name: str
@@ -107,6 +109,7 @@ class Site:
     sign_up_open: bool
     secure: bool
     cookies: str
+    hints: Hints
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
@@ -130,6 +133,7 @@ class Site:
             sign_up_open=settings.sign_up == "open",
             secure=settings.secure,
             cookies=_cookie_names(settings),
+            hints=hints_of(settings.password_minimum),
         )
 
     def cookie(self, kind: str) -> str:
@@ -185,7 +189,12 @@ class Pages:
         nonce = secrets.token_urlsafe(16)
         try:
             text = self._environment.get_template(template).render(
-                _=language.text, language=language, site=self.site, nonce=nonce, **context
+                _=language.text,
+                language=language,
+                site=self.site,
+                nonce=nonce,
+                hints=lambda kind: as_data(self.site.hints[kind], language),
+                **context,
             )
         except TemplateError as error:
             raise ConfigurationError(f"the template {template}: {error}") from error

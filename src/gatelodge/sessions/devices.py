@@ -1,7 +1,8 @@
 """The name of the device that a session was opened from, for people."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Literal, TypeAlias
 
 from gatelodge.audit import MAX_TEXT
 
@@ -35,6 +36,21 @@ _SYSTEMS = (
 )
 
 
+DeviceKind: TypeAlias = Literal["computer", "phone", "program", "tablet"]
+
+_KINDS: Mapping[str, DeviceKind] = {
+    "Android": "phone",
+    "Android app": "phone",
+    "ChromeOS": "computer",
+    "Linux": "computer",
+    "Windows": "computer",
+    "iPad": "tablet",
+    "iPhone": "phone",
+    "macOS": "computer",
+    UNKNOWN: "computer",
+}
+
+
 def device_name(user_agent: str) -> tuple[str, str]:
     """Return the program and the operating system that a `User-Agent` header names.
 
@@ -44,6 +60,12 @@ def device_name(user_agent: str) -> tuple[str, str]:
     text = user_agent[:MAX_TEXT]
     program, system = _first(_PROGRAMS, text), _first(_SYSTEMS, text)
     return (program, system) if program else (system or UNKNOWN, "")
+
+
+def device_kind(user_agent: str) -> DeviceKind:
+    """Return what kind of device a `User-Agent` header names, for its drawing."""
+    program, system = device_name(user_agent)
+    return _KINDS.get(system or program, "computer" if system else "program")
 
 
 def _first(table: Sequence[tuple[str, str]], text: str) -> str:

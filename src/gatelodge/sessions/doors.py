@@ -54,7 +54,7 @@ def signed_out(visit: Visit, *, done: str) -> Response:
 
     It deletes the cookies and the stored data of the site (`Clear-Site-Data`; ASVS 14.3.1). So no
     cookie of this answer can carry the notice: its sealed form is in the address of `/sign-out`,
-    which puts it into a cookie, and redirects to the start page.
+    which puts it into a cookie, and redirects to the start page. The same goes for the language.
 
     Args:
         visit: the request.
@@ -62,6 +62,7 @@ def signed_out(visit: Visit, *, done: str) -> Response:
     """
     visit.ask(TokenDelivery).clear_cookies(visit.request.scope)
     sealed = visit.ask(Carrier).seal(AFTER_SIGN_OUT, Carried(notice=done))
-    response = visit.go(f"{AFTER_SIGN_OUT}?done={sealed}")
+    language = f"&language={visit.chosen}" if visit.chosen else ""
+    response = visit.go(f"{AFTER_SIGN_OUT}?done={sealed}{language}")
     response.headers["Clear-Site-Data"] = '"cookies", "storage"'
     return response
