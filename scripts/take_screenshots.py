@@ -5,15 +5,18 @@ server, its database and everybody in it last only as long as this program runs.
 """
 
 import base64
+import contextlib
 import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx2
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from tests.support import run
 from tests.support.server import Server
 
 IMAGES = Path(__file__).parent.parent / "docs" / "images"
@@ -39,6 +42,7 @@ def main(images: Path) -> int:
         return 1
     images.mkdir(parents=True, exist_ok=True)
     with (
+        _test_run(),
         tempfile.TemporaryDirectory() as folder,
         Server(Path(folder), site_name="Example", trusted_proxies="127.0.0.1") as server,
         sync_playwright() as playwright,
@@ -50,6 +54,16 @@ def main(images: Path) -> int:
         ) as browser:
             _take_all(browser, server.url, images)
     return 0
+
+
+@contextlib.contextmanager
+def _test_run() -> Iterator[None]:
+    """Open a run, as the tests do: the server's port and process belong to it."""
+    run.begin()
+    try:
+        yield
+    finally:
+        run.finish()
 
 
 def _sign_ada_up(url: str) -> None:
