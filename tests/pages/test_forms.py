@@ -393,6 +393,19 @@ async def test_a_form_with_several_mistakes_names_all_of_them_at_once(
     assert page.problem("password")
 
 
+@pytest.mark.parametrize("path", ["/sign-up", "/setup"])
+async def test_what_is_missing_hides_nothing_that_is_wrong(
+    reader: Reader, house: House, path: str
+) -> None:
+    """The focus is on the first field of the page that has a problem, of either kind."""
+    await reader.open(f"/setup?token={await house.setup.invite()}")
+    page = await reader.send(path, username="x!", email="", password="abc")
+    assert page.problem("username") == "A username has 3 to 32 characters."
+    assert page.problem("email") == "Enter your e-mail address."
+    assert page.problem("password") == "Use at least 8 characters."
+    assert (page.status, page.focused) == (400, "username")
+
+
 async def test_a_program_is_told_of_the_first_mistake(client: httpx2.AsyncClient) -> None:
     """In the order of the contract: username, address, password."""
     body = {"username": "x!", "email": "nope", "password": "abc"}

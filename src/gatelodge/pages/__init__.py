@@ -5,7 +5,9 @@ A room's `pages.py` adds its routes to a `PageDoor` (`door.py`). For each reques
 read into a `Form` (`forms.py`); if the service refuses it, the door shows the same form again,
 with the reason beside the field. `html.py` renders a template from `templates/` in the reader's
 language; `theme.py` computes the colours. `answers.py` turns every refusal into a page for a
-browser, or into JSON for a program; `wording.py` has the sentences. `static_files.py` serves the
+browser, or into JSON for a program; `wording.py` has the sentences. `carried.py` brings a notice or
+a refused form to the next page, in a sealed cookie. `hints.py` has the rules that the script checks
+as one types, and `languages.py` the choice of a language. `static_files.py` serves the
 stylesheet and the logo.
 
 Above: the rooms with pages: `boards/`, `sessions/`, `sign_in/`, `me/`, `setup/`; and `app.py`.

@@ -1,6 +1,6 @@
 """Doors for pages: groups of routes that answer with HTML. Every route states who may call it."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, TypeVar
 from urllib.parse import quote
@@ -157,6 +157,11 @@ class Visit:
 
 
 View: TypeAlias = Callable[[Visit], Awaitable[Response]]
+Faults: TypeAlias = Callable[[Visit], Iterable[Refusal]]
+
+
+def _no_faults(_visit: Visit) -> Iterable[Refusal]:
+    return ()
 
 
 class PageDoor:
@@ -208,6 +213,7 @@ class PageDoor:
         rule: Rule,
         fields: Sequence[Field] = (),
         again: View | None = None,
+        faults: Faults = _no_faults,
         answers: int | None = None,
     ) -> Callable[[View], View]:
         """Add a route that a form is posted to; on success it answers with a redirect.
@@ -218,6 +224,7 @@ class PageDoor:
             fields: the fields of the form; other fields are refused.
             again: shows the page with the form again if a field is missing or refused. None: the
                 refusal gets its own page.
+            faults: finds what else is wrong with a form that lacks a field.
             answers: the status of the answer to an empty form; for tests. None: 400 if the form has
                 a required field, else 303.
         """
@@ -233,7 +240,7 @@ class PageDoor:
             async def answer(request: Request) -> Response:
                 visit = await _admit(request, declared)
                 visit.form = Form.read(await forms.read(request), fields)
-                return await _run_or_show_form(visit, view, again)
+                return await _run_or_show_form(visit, view, again, faults)
 
             self.router.add_route(path, answer, ["POST"], include_in_schema=False)
             return view
@@ -299,21 +306,28 @@ async def _admit(request: Request, declared: Declared) -> Visit:
     return visit
 
 
-async def _run_or_show_form(visit: Visit, view: View, again: View | None) -> Response:
+async def _run_or_show_form(
+    visit: Visit, view: View, again: View | None, faults: Faults
+) -> Response:
     if again is None:
         if visit.form.problems:
             raise InvalidRequest
         return await view(visit)
     if visit.form.problems:
+        _tell(visit, faults(visit))
         return await _show_form(visit, again, 400, {})
     try:
         return await view(visit)
     except Refusal as refusal:
         if isinstance(refusal, _SHOWN_AS_PAGE) and refusal.field not in visit.form.values:
             raise
-        for each in (refusal, *refusal.others):
-            visit.form.refuse(each, _sentence(visit, each), each.form_field)
+        _tell(visit, (refusal, *refusal.others))
         return await _show_form(visit, again, status_of(type(refusal)), refusal_headers(refusal))
+
+
+def _tell(visit: Visit, refusals: Iterable[Refusal]) -> None:
+    for each in refusals:
+        visit.form.refuse(each, _sentence(visit, each), each.form_field)
 
 
 def _sentence(visit: Visit, refusal: Refusal) -> str:

@@ -1,6 +1,12 @@
 """The form fields that several pages use."""
 
+from collections.abc import Callable, Iterator
+
+from gatelodge.accounts.names import check_email, check_username
+from gatelodge.credentials.service import Passwords
+from gatelodge.errors import Refusal
 from gatelodge.marks import N_
+from gatelodge.pages.door import Visit
 from gatelodge.pages.forms import Field
 
 NEXT = Field("next")
@@ -13,3 +19,23 @@ FOR_PASSWORD_MANAGERS = Field("username")
 
 PASSWORD = Field("password", missing=N_("Enter your password."), secret=True)
 NEW_PASSWORD = Field("password", missing=N_("Enter a password."), secret=True)
+
+
+def faults_of_new_user(visit: Visit) -> Iterator[Refusal]:
+    """Yield the refusals of what was typed for a new user, for a form that lacks a field.
+
+    The service would name all of them, but is not asked while something is missing. Whether a name
+    is reserved is left to it.
+    """
+    name, email, password = (visit.form[each.name] for each in (USERNAME, EMAIL, NEW_PASSWORD))
+    passwords = visit.ask(Passwords)
+    checks: tuple[Callable[[], object], ...] = (
+        lambda: check_username(name, reserved_allowed=True),
+        lambda: check_email(email),
+        lambda: passwords.check_new(password, context=(name, email)),
+    )
+    for check in checks:
+        try:
+            check()
+        except Refusal as refusal:
+            yield refusal

@@ -33,7 +33,7 @@ class Form:
     Attributes:
         values: the posted values, by field name; secret values too.
         secrets: the names of the fields whose values are never shown again.
-        problems: the sentences about wrong fields, by field name, in English.
+        problems: the sentences about wrong fields, by field name, in the order of the fields.
         trouble: the sentence about the form as a whole, or empty.
     """
 
@@ -53,7 +53,7 @@ class Form:
         Raises:
             InvalidRequest: a posted field is not in `fields`.
         """
-        names = {each.name for each in fields}
+        names = [each.name for each in fields]
         for name in typed:
             if name not in names:
                 raise InvalidRequest(field=name[:64])
@@ -88,7 +88,8 @@ class Form:
         """
         name = refusal.field or field
         if name is not None and name in self.values:
-            self.problems[name] = sentence
+            told = {name: sentence} | self.problems  # that it is missing says more
+            self.problems = {each: told[each] for each in self.values if each in told}
         else:
             self.trouble = sentence
 

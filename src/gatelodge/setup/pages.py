@@ -10,7 +10,7 @@ from gatelodge.credentials.methods import BY_PASSWORD
 from gatelodge.gate.rules import ANYBODY
 from gatelodge.marks import N_
 from gatelodge.pages.door import PageDoor, Visit
-from gatelodge.pages.fields import EMAIL, NEW_PASSWORD, USERNAME
+from gatelodge.pages.fields import EMAIL, NEW_PASSWORD, USERNAME, faults_of_new_user
 from gatelodge.sessions.doors import open_session
 from gatelodge.setup.refusals import AdministratorExists, ExpiredSetupLink, InvalidSetupLink
 from gatelodge.setup.service import LIFE, SetupService
@@ -58,6 +58,7 @@ async def show_setup(visit: Visit) -> Response:
     rule=ANYBODY,
     fields=(USERNAME, EMAIL, NEW_PASSWORD),
     again=show_setup,
+    faults=faults_of_new_user,
     answers=410,
 )
 async def set_up(visit: Visit) -> Response:

@@ -15,6 +15,7 @@ from gatelodge.pages.fields import (
     NEXT,
     PASSWORD,
     USERNAME,
+    faults_of_new_user,
 )
 from gatelodge.pages.forms import Field
 from gatelodge.sessions.doors import open_session, records_of
@@ -39,7 +40,11 @@ async def show_sign_up(visit: Visit) -> Response:
 
 
 @door.post(
-    "/sign-up", rule=ANYBODY, fields=(USERNAME, EMAIL, NEW_PASSWORD, NEXT), again=show_sign_up
+    "/sign-up",
+    rule=ANYBODY,
+    fields=(USERNAME, EMAIL, NEW_PASSWORD, NEXT),
+    again=show_sign_up,
+    faults=faults_of_new_user,
 )
 async def sign_up(visit: Visit) -> Response:
     """Create a user, and sign them in."""
