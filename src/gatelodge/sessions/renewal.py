@@ -9,8 +9,8 @@ from gatelodge.sessions.refusals import (
     RefreshTokenReused,
 )
 from gatelodge.sessions.service import SessionService
+from gatelodge.tokens.pair import Renewed
 from gatelodge.tokens.refusals import InvalidToken
-from gatelodge.web.admission import Renewed
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
+from gatelodge.ids import SessionId, UserId
+
 Delivery = Literal["bearer", "cookie"]
 """How tokens are delivered: `bearer` (in the body) or `cookie` (in HttpOnly cookies)."""
 
@@ -23,3 +25,12 @@ class TokenPair:
     refresh_token: str = field(repr=False)
     delivery: Delivery
     expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Renewed:
+    """The tokens of a session that was renewed, and whose it is."""
+
+    tokens: TokenPair
+    user_id: UserId
+    session_id: SessionId

@@ -9,8 +9,7 @@ from gatelodge.audit import Origin
 from gatelodge.gate.gate import Gate
 from gatelodge.gate.principal import Principal
 from gatelodge.gate.rules import Rule
-from gatelodge.ids import SessionId, UserId
-from gatelodge.tokens.pair import TokenPair
+from gatelodge.tokens.pair import Renewed
 from gatelodge.tokens.refusals import ExpiredToken, InvalidToken
 from gatelodge.web.caller import origin_of, token_in
 from gatelodge.web.cookies import TokenDelivery
@@ -20,15 +19,6 @@ from gatelodge.web.shell import Scope
 
 _OUTCOME = "gatelodge.caller"
 _ASKED = "gatelodge.asked"
-
-
-@dataclass(frozen=True, slots=True)
-class Renewed:
-    """The tokens of a session that was renewed, and whose it is."""
-
-    tokens: TokenPair
-    user_id: UserId
-    session_id: SessionId
 
 
 class Renewal(Protocol):
