@@ -171,16 +171,9 @@ class AuditLog:
 
     def log(self, event: Event) -> None:
         """Write an event that is stored to the log."""
-        details = {
-            "outcome": event.outcome,
-            "actor": event.actor,
-            "target": event.target,
-            "ip": event.address,
-            "user_agent": event.user_agent,
-            "request_id": event.request_id,
-            **event.detail,
-        }
-        logging.getLogger("gatelodge.audit").info(event.name, extra={"details": details})
+        origin = Origin(event.address, event.user_agent, event.request_id)
+        by = Actor(event.actor, origin)
+        self.note(event.name, by, target=event.target, outcome=event.outcome, detail=event.detail)
 
     def note(
         self,
@@ -192,4 +185,13 @@ class AuditLog:
         detail: Mapping[str, str] = NOTHING,
     ) -> None:
         """Log an event that changed nothing, without storing it; arguments as for `event`."""
-        self.log(self.event(name, by, target=target, outcome=outcome, detail=detail))
+        details = {
+            "outcome": outcome,
+            "actor": by.name,
+            "target": target,
+            "ip": by.origin.address,
+            "user_agent": by.origin.user_agent,
+            "request_id": by.origin.request_id,
+            **detail,
+        }
+        logging.getLogger("gatelodge.audit").info(name, extra={"details": details})

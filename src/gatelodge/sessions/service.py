@@ -20,7 +20,7 @@ from gatelodge.sessions.refusals import (
     RefreshTokenReused,
 )
 from gatelodge.sessions.store import NO_EPOCH, Session, SessionStore
-from gatelodge.tokens.access import AccessTokens
+from gatelodge.tokens.access import AccessTokens, SigningWith
 from gatelodge.tokens.pair import Delivery, TokenPair
 from gatelodge.tokens.refusals import InvalidToken
 
@@ -152,12 +152,12 @@ class SessionService:
             RefreshTokenReused: an older token came back; the session is revoked.
         """
         user, session, generation = await self._presented(presented)
-        access_token = self._access_token(user, session)  # before anything is changed
+        key = self.access_tokens.signing_key()  # before anything is changed
         current = await self._rotate(session) if generation == session.generation else None
         if current is None:
             current = await self._successor(session, generation, origin)
         self._note_refresh(user, session, origin)
-        return self._with_tokens(user, current, access_token)
+        return self._signed_in(user, current, key)
 
     async def renew_access(self, presented: str, origin: Origin) -> SignedIn:
         """Issue a new access token, and return the presented refresh token with it.
@@ -344,18 +344,15 @@ class SessionService:
             "session.refreshed", Actor(user.id, origin), target=session.id, outcome="success"
         )
 
-    def _signed_in(self, user: User, session: Session) -> SignedIn:
+    def _signed_in(self, user: User, session: Session, key: SigningWith | None = None) -> SignedIn:
         """Issue the tokens of a session; nothing is stored.
 
         Raises:
-            StoreUnavailable: the signing keys could not be read yet.
+            StoreUnavailable: no key is given, and the signing keys could not be read yet.
         """
-        return self._with_tokens(user, session, self._access_token(user, session))
-
-    def _access_token(self, user: User, session: Session) -> str:
-        return self.access_tokens.issue(subject=user.id, session_id=session.id, roles=user.roles)
-
-    def _with_tokens(self, user: User, session: Session, access_token: str) -> SignedIn:
+        access_token = self.access_tokens.issue(
+            subject=user.id, session_id=session.id, roles=user.roles, key=key
+        )
         refresh_token = self.refresh_tokens.write(session, session.generation)
         pair = TokenPair(access_token, refresh_token, session.delivery, session.expires_at)
         return SignedIn(user, session, pair)

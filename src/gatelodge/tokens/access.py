@@ -5,8 +5,10 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TypeAlias
 
 import jwt
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from gatelodge.clock import Clock
 from gatelodge.ids import SessionId, UserId
@@ -58,6 +60,10 @@ class Claims:
     key_id: str
 
 
+SigningWith: TypeAlias = tuple[str, Ed25519PrivateKey]
+"""The kid of a signing key, and the key."""
+
+
 @dataclass(frozen=True, slots=True)
 class AccessTokens:
     """Issues and verifies access tokens.
@@ -86,18 +92,37 @@ class AccessTokens:
         if not MIN_LIFE <= self.life <= MAX_LIFE:
             raise ValueError("an access token lives 1 second to 1 day")
 
-    def issue(self, *, subject: UserId, session_id: SessionId, roles: tuple[str, ...]) -> str:
+    def signing_key(self) -> SigningWith:
+        """Return the key that signs now, for `issue`.
+
+        Who changes something before a token is issued asks for the key first: then nothing is
+        changed without it.
+
+        Raises:
+            StoreUnavailable: the signing keys could not be read yet.
+        """
+        return self.keys.signing_key()
+
+    def issue(
+        self,
+        *,
+        subject: UserId,
+        session_id: SessionId,
+        roles: tuple[str, ...],
+        key: SigningWith | None = None,
+    ) -> str:
         """Return a new token.
 
         Args:
             subject: the id of the user.
             session_id: the id of the session.
             roles: the user's current roles.
+            key: what `signing_key` returned a moment ago; None: the key that signs now.
 
         Raises:
             StoreUnavailable: the signing keys could not be read yet.
         """
-        kid, private_key = self.keys.signing_key()
+        kid, private_key = key or self.keys.signing_key()
         issued_at = self._seconds()
         claims = {
             "iss": self.issuer,
