@@ -40,6 +40,12 @@ ROWS = {
         "sign-in, hashing threads",
         "sign-in, the rest",
     ],
+    "connections": [
+        "board alone, p99",
+        "board beside slow connections, p99",
+        "slow connections, the last one cut",
+        "slow connections, memory",
+    ],
     "rotation": [
         "rotation",
         "rotation, a second",

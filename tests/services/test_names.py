@@ -112,7 +112,8 @@ def test_the_segments_of_every_address_are_reserved() -> None:
     paths = [route.path for door in DOORS for route in door.routes]
     segments = {each for path in (*paths, *ALIASES) for each in path.split("/") if "{" not in each}
     segments = {each.removeprefix(".") for each in segments}
-    free = {"all", "mod", "user", "delete", "logo", "style.css"}  # only below other segments
+    free = {"all", "mod", "user", "delete", "logo"}  # only below other segments
+    free |= {"style.css", "reference.css", "reference.js"}
 
     for segment in segments - free:
         if len(segment) > 2:
