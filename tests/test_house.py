@@ -161,7 +161,7 @@ from gatelodge.settings import Settings
 
 house = build(Settings(data_dir=Path(sys.argv[1])))
 create_app(house)
-run_in_child(lambda: prepare(house))
+run_in_child(lambda: prepare(house, 1024))
 print(*{name.partition(".")[0] for name in sys.modules})
 """
     done = subprocess.run(

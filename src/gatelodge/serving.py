@@ -59,7 +59,7 @@ def run_server(settings: Settings, *, command: str) -> None:
     house = build(settings)
     app = create_app(house)
     with house.stores.database.hold():  # the workers are forked, and hold it too
-        invitation, trouble = run_in_child(lambda: (prepare(house), find_trouble(house, files)))
+        invitation, trouble = run_in_child(lambda: prepare(house, files))
         warnings = [keep_private(settings.data_dir), *trouble]
         lines = _welcome(settings, command, warnings=warnings, invitation=invitation)
         with contextlib.suppress(OSError):  # the server works without a terminal
@@ -77,34 +77,35 @@ def _serve(settings: Settings, app: App) -> None:
     server_of(settings).serve(target_loader=lambda: app, wrap_loader=False)
 
 
-def prepare(house: House) -> str | None:
-    """Migrate the database; return the secret of the setup link, or None (see `SetupService`)."""
-    house.stores.database.migrate()
-
-    async def invite() -> str | None:
-        async with house.open():
-            return await house.setup.invite()
-
-    return asyncio.run(invite())
-
-
-def find_trouble(house: House, files: int) -> list[str]:
-    """Return what the doctor says that an operator must know at the start.
+def prepare(house: House, files: int) -> tuple[str | None, list[str]]:
+    """Migrate the database, and look around.
 
     Args:
         house: the house, not open.
         files: how many files may be open.
+
+    Returns:
+        The secret of the setup link, or None (see `SetupService`); and what the doctor says that an
+        operator must know at the start.
     """
+    house.stores.database.migrate()
+
+    async def look_around() -> tuple[str | None, list[str]]:
+        async with house.open():
+            return await house.setup.invite(), await _find_trouble(house, files)
+
+    return asyncio.run(look_around())
+
+
+async def _find_trouble(house: House, files: int) -> list[str]:
     from gatelodge.doctor import service as doctor  # noqa: PLC0415 - only this process needs it
 
     settings = house.settings
     found = doctor.examine_settings(settings, os.environ)
     found += doctor.examine_machine(settings, machine.read(), files)
     with contextlib.suppress(Refusal):  # the workers wait for the database
-        found += asyncio.run(
-            doctor.examine_database(
-                house.stores, settings, house.master_key, house.clock, with_feed=False
-            )
+        found += await doctor.examine_database(
+            house.stores, settings, house.master_key, house.clock, with_feed=False
         )
     return [
         f"{'error: ' if each.level == 'error' else ''}{each.message} {each.remedy}"
@@ -202,11 +203,10 @@ def raise_open_files_limit() -> int:
 def _welcome(
     settings: Settings, command: str, *, warnings: list[str | None], invitation: str | None
 ) -> list[str]:
-    kind = "MongoDB" if settings.database.startswith("mongodb") else "SQLite"
-    where = "" if kind == "MongoDB" else f" in {settings.database_address}"
+    database = f"SQLite in {settings.database_address}" if settings.is_file else "MongoDB"
     lines = [
         f"Gatelodge {__version__} answers on {settings.public_origin}",
-        f"  database: {kind}{where}",
+        f"  database: {database}",
     ]
     if not settings.secure:
         lines.append(

@@ -50,7 +50,7 @@ async def examine_database(
     """Check a database that there is.
 
     Args:
-        stores: its stores, not started yet.
+        stores: its stores, which are started.
         given: the settings.
         secret: the secret key.
         clock: tells the current time.
@@ -59,13 +59,9 @@ async def examine_database(
     Raises:
         StoreUnavailable: the database does not answer.
     """
-    await stores.database.start()
-    try:
-        state = await stores.database.examine(clock.now)
-        keys = await stores.signing_keys.list_keys()
-        feed = await database.check_feed(stores.feed, state) if with_feed else []
-    finally:
-        await stores.database.stop()
+    state = await stores.database.examine(clock.now)
+    keys = await stores.signing_keys.list_keys()
+    feed = await database.check_feed(stores.feed, state) if with_feed else []
     return worst_first(
         [
             *database.check_clock(state),
@@ -98,7 +94,12 @@ async def examine_what_there_is(
                     "The first start makes it.",
                 )
             ]
-        return await examine_database(stores, given, read_secret(), clock)
+        secret = read_secret()
+        await stores.database.start()
+        try:
+            return await examine_database(stores, given, secret, clock)
+        finally:
+            await stores.database.stop()
     except (Refusal, ConfigurationError) as error:
         return [
             Finding(
