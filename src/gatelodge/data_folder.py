@@ -8,6 +8,8 @@ from pathlib import Path
 SECRET_KEY = "secret.key"  # noqa: S105 - the name of a file
 DATABASE = "gatelodge.db"
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
+NOT_FOR_KEYS = stat.S_IRWXO | stat.S_IWGRP | stat.S_IXGRP
+"""The permissions with which the secret key file is refused; orchestrators mount 0440."""
 
 
 def keep_private(folder: Path) -> str | None:
@@ -44,6 +46,19 @@ def is_open_to_others(folder: Path) -> bool:
         return is_open and any(_is_ours(file.name) for file in folder.iterdir())
     except OSError:  # it does not exist, or this user may not read it
         return False
+
+
+def flush(folder: Path) -> None:
+    """Wait until the names of the files in a folder are on the disk.
+
+    Raises:
+        OSError: the disk failed.
+    """
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _is_ours(name: str) -> bool:

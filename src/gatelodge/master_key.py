@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from gatelodge.data_folder import NOT_FOR_KEYS, flush
 from gatelodge.errors import ConfigurationError
 
 MIN_CHARACTERS = 32
@@ -86,7 +87,7 @@ class MasterKey:
             OSError: the file cannot be written.
         """
         _write_private_file(path, f"{self.secret.decode()}\n")
-        _make_durable(path.parent)
+        flush(path.parent)
 
     def derive(self, purpose: str) -> bytes:
         """Return the 32-byte key for a purpose (HKDF-SHA256); each purpose has its own key."""
@@ -156,7 +157,7 @@ def _make_file(path: Path) -> None:
         _make_without_links(path)
     finally:
         draft.unlink(missing_ok=True)
-    _make_durable(path.parent)
+    flush(path.parent)
 
 
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK})
@@ -182,18 +183,10 @@ def _write_private_file(path: Path, text: str) -> None:
         os.fsync(descriptor)
 
 
-def _make_durable(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _read_private_file(path: Path) -> str:
     with path.open(encoding="utf-8") as file:
         mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-        if mode & (stat.S_IRWXO | stat.S_IWGRP | stat.S_IXGRP):  # orchestrators mount 0440
+        if mode & NOT_FOR_KEYS:
             raise ConfigurationError(
                 f"Others may read the secret key file {path}. Run: chmod 600 {path}"
             )

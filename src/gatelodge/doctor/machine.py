@@ -6,7 +6,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from gatelodge.data_folder import OTHERS, SECRET_KEY, is_open_to_others
+from gatelodge.data_folder import NOT_FOR_KEYS, OTHERS, SECRET_KEY, is_open_to_others
 from gatelodge.doctor.findings import Finding
 from gatelodge.machine import Machine
 from gatelodge.settings import Settings
@@ -17,7 +17,6 @@ ENOUGH_FILES = 10_500
 _MIB = 1 << 20
 LEAST_DISK = 100 * _MIB
 ENOUGH_DISK = 1024 * _MIB
-_REFUSED_FOR_KEYS = stat.S_IRWXO | stat.S_IWGRP | stat.S_IXGRP  # as `master_key.py` refuses them
 
 
 def check_open_files(limit: int) -> Iterator[Finding]:
@@ -92,7 +91,7 @@ def check_disk(folder: Path) -> Iterator[Finding]:
 def check_modes(settings: Settings) -> Iterator[Finding]:
     """Only the server's user should read the data."""
     key = settings.secret_key_file or settings.data_dir / SECRET_KEY
-    if settings.secret_key is None and _mode(key) & _REFUSED_FOR_KEYS:
+    if settings.secret_key is None and _mode(key) & NOT_FOR_KEYS:
         yield Finding(
             "error",
             "secret_key_open",

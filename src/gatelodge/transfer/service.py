@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from gatelodge.data_folder import flush
 from gatelodge.errors import ConfigurationError
 from gatelodge.master_key import MasterKey
 from gatelodge.stores import Copies, Replacement
@@ -59,7 +60,7 @@ def back_up(copies: Copies, file: Path, key: MasterKey | None) -> None:
         copies.write(draft)
         for written, name in drafts:
             written.replace(name)
-        _flush_folder(file.parent)
+        flush(file.parent)
 
 
 def restore(copies: Copies, file: Path, key: MasterKey | None, at: datetime) -> Restored:
@@ -143,7 +144,7 @@ def _put_in_place(draft: Path, place: Path, at: datetime) -> list[Path]:
     for new in moved:
         place.rename(new)
     draft.rename(place)
-    _flush_folder(place.parent)
+    flush(place.parent)
     return moved
 
 
@@ -179,14 +180,6 @@ def _make_empty(file: Path) -> None:
 def _write_key(key: MasterKey, draft: Path) -> None:
     draft.unlink()
     key.save(draft)
-
-
-def _flush_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from gatelodge.credentials.store import (
     after_failure,
 )
 from gatelodge.stores.sql.database import SqlDatabase
-from gatelodge.stores.sql.events import put_event
+from gatelodge.stores.sql.events import make
 from gatelodge.stores.sql.tables import attempts, reservations
 
 
@@ -78,13 +78,9 @@ class SqlAttempts(AttemptStore):
 
     @override
     async def forget(self, key: str, event: Event | None = None) -> bool:
-        def unit(connection: Connection) -> bool:
-            forgotten = connection.execute(_FORGET, {"forgotten": key}).rowcount == 1
-            if forgotten and event is not None:
-                put_event(connection, event)
-            return forgotten
-
-        return await self._database.write(unit)
+        return await self._database.write(
+            lambda connection: make(connection, _FORGET, event, {"forgotten": key})
+        )
 
     @override
     async def remove_quiet(self, at: datetime) -> int:

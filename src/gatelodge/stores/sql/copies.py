@@ -14,21 +14,22 @@ from pathlib import Path
 
 from typing_extensions import override
 
+from gatelodge.data_folder import flush
 from gatelodge.errors import ConfigurationError
 from gatelodge.stores import Copies, Replacement
 from gatelodge.stores.refusals import DatabaseInUse, NotABackup
 from gatelodge.stores.sql.files import (
     BESIDE,
+    OUR_TABLES,
     PRIVATE,
     belongs_to_another,
     give_to_owner_of,
-    has_our_tables,
     is_ours,
+    opened,
     table_names,
 )
 
 _LOCK = "-lock"
-_BUSY_SECONDS = 10.0
 
 # Every connection with a write-ahead log holds a shared lock on these bytes (sqlite.org,
 # fileformat2.html, section 1.6, and os_unix.c, SHARED_FIRST and SHARED_SIZE).
@@ -52,7 +53,7 @@ class SqlCopies(Copies):
     def write(self, file: Path) -> None:
         is_ours(self.path)
         try:
-            with _open(self.path) as source, _open(file) as copy:
+            with opened(self.path) as source, opened(file) as copy:
                 source.backup(copy)  # in one step, so it is the state of one moment
                 copy.execute("PRAGMA journal_mode = DELETE")  # so that the copy is one file
                 _check(copy, self.newest)
@@ -152,13 +153,6 @@ def _locked(descriptor: int, kind: int) -> bool:
     return True
 
 
-@contextmanager
-def _open(path: Path) -> Iterator[sqlite3.Connection]:
-    address = f"{path.absolute().as_uri()}?mode=rw"  # it does not make a file
-    with contextlib.closing(sqlite3.connect(address, uri=True, timeout=_BUSY_SECONDS)) as opened:
-        yield opened
-
-
 def _check(copy: sqlite3.Connection, newest: str) -> None:
     """Check a copy from its first page to its last.
 
@@ -169,9 +163,10 @@ def _check(copy: sqlite3.Connection, newest: str) -> None:
     (problem,) = copy.execute("PRAGMA integrity_check(1)").fetchone()
     if problem != "ok":
         raise NotABackup(f"The file is damaged: {problem}")
-    if not table_names(copy):
+    tables = table_names(copy)
+    if not tables:
         raise NotABackup("The file is an empty database.")
-    if not has_our_tables(copy):
+    if not tables >= OUR_TABLES:
         raise NotABackup("The file is the database of another program.")
     (revision,) = copy.execute("SELECT max(version_num) FROM alembic_version").fetchone()
     if not revision or revision > newest:  # they are numbers of four digits
@@ -214,7 +209,7 @@ def _sealed_keys(staged: Path, file: Path, newest: str) -> dict[str, bytes]:
         NotABackup: it is no sound database of this or an older version of Gatelodge.
     """
     try:
-        with _open(staged) as copy:
+        with opened(staged) as copy:
             _check(copy, newest)
             return dict(copy.execute(_SEALED_KEYS).fetchall())
     except sqlite3.Error as error:
@@ -243,11 +238,7 @@ def _swap(staged: Path, path: Path, at: datetime) -> list[Path]:
         for old, new in reversed(moved):
             new.replace(old)
         raise
-    descriptor = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    flush(path.parent)
     return [new for _, new in reversed(moved)]
 
 

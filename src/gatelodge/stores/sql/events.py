@@ -41,7 +41,7 @@ def put_event(connection: Connection, event: Event) -> None:
 def make(
     connection: Connection,
     change: Executable,
-    event: Event,
+    event: Event | None,
     values: dict[str, Any] | None = None,
 ) -> bool:
     """Run a statement that changes one row or none, and store the event if it changed one.
@@ -49,11 +49,11 @@ def make(
     Args:
         connection: the connection of the unit.
         change: the statement.
-        event: the event of the change.
+        event: the event of the change, or None.
         values: the values of the statement's parameters, if it has any.
     """
     changed = connection.execute(change, values).rowcount == 1
-    if changed:
+    if changed and event is not None:
         put_event(connection, event)
     return changed
 

@@ -4,6 +4,7 @@ import contextlib
 import os
 import sqlite3
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 from gatelodge.errors import ConfigurationError
@@ -11,6 +12,11 @@ from gatelodge.errors import ConfigurationError
 PRIVATE = 0o600
 BESIDE = ("", "-wal", "-shm")
 """What the names of SQLite's files of one database end in."""
+
+OUR_TABLES = frozenset({"alembic_version", "users", "signing_keys"})
+"""The tables that every database of ours has."""
+
+_BUSY_SECONDS = 10.0
 
 
 def make_private_file(path: Path) -> None:
@@ -49,14 +55,11 @@ def is_ours(path: Path) -> bool:
         if not path.exists() or path.stat().st_size == 0:
             return False
         _check_log_belongs(path)
-        # `mode=rw` does not create the file, and a plain connection does not turn on WAL.
-        address = f"{path.absolute().as_uri()}?mode=rw"
-        with contextlib.closing(sqlite3.connect(address, uri=True)) as connection:
+        with opened(path) as connection:
             tables = table_names(connection)
-            ours = has_our_tables(connection)
     except (OSError, sqlite3.Error) as error:
         raise ConfigurationError(f"the database file {path} cannot be used: {error}") from error
-    if tables and not ours:
+    if tables and not tables >= OUR_TABLES:
         raise ConfigurationError(
             f"The file {path} is the database of another program. Nothing in it was changed."
         )
@@ -103,12 +106,12 @@ def belongs_to_another(path: Path) -> bool:
     with path.open("rb") as file:
         if file.read(len(_MAGIC)) != _MAGIC:
             return True
-    address = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
     try:
-        with contextlib.closing(sqlite3.connect(address, uri=True)) as connection:
-            return bool(table_names(connection)) and not has_our_tables(connection)
+        with opened(path, "mode=ro&immutable=1") as connection:
+            tables = table_names(connection)
     except sqlite3.Error:  # it is damaged
         return False
+    return bool(tables) and not tables >= OUR_TABLES
 
 
 def table_names(connection: sqlite3.Connection) -> set[str]:
@@ -116,9 +119,15 @@ def table_names(connection: sqlite3.Connection) -> set[str]:
     return {name for (name,) in connection.execute(_TABLES)}
 
 
-def has_our_tables(connection: sqlite3.Connection) -> bool:
-    """Return whether a database has the tables that every database of ours has."""
-    return table_names(connection) >= _OURS
+@contextlib.contextmanager
+def opened(path: Path, how: str = "mode=rw") -> Iterator[sqlite3.Connection]:
+    """Open a file as a database, and close it; `mode=rw` does not create the file.
+
+    Unlike a connection of the stores, it does not turn on the write-ahead log.
+    """
+    address = f"{path.absolute().as_uri()}?{how}"
+    with contextlib.closing(sqlite3.connect(address, uri=True, timeout=_BUSY_SECONDS)) as database:
+        yield database
 
 
 def give_to_owner_of(path: Path, descriptor: int) -> None:
@@ -132,7 +141,6 @@ def give_to_owner_of(path: Path, descriptor: int) -> None:
 
 
 _MAGIC = b"SQLite format 3\0"
-_OURS = frozenset({"alembic_version", "users", "signing_keys"})
 _TABLES = "SELECT name FROM sqlite_master WHERE type = 'table'"
 
 

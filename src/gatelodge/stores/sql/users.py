@@ -66,13 +66,11 @@ class SqlUsers(UserStore):
 
     @override
     async def replace_password_hash(self, user_id: UserId, old: str, new: str) -> bool:
-        change = (
+        return await self._change(
             update(users)
             .where(users.c.id == user_id, users.c.password_hash == old)
-            .values(password_hash=new)
-        )
-        return await self._database.write(
-            lambda connection: connection.execute(change).rowcount == 1
+            .values(password_hash=new),
+            None,
         )
 
     @override
@@ -185,7 +183,7 @@ class SqlUsers(UserStore):
     async def _change(
         self,
         change: Executable,
-        event: Event,
+        event: Event | None,
         user_id: UserId | None = None,
         unless_last: str | None = None,
     ) -> bool:
