@@ -102,8 +102,8 @@ class UserStore(Protocol):
     no event is stored.
 
     Some methods take `unless_last`, the name of a role that somebody must hold. They raise
-    `LastHolder` and change nothing if the user is the last enabled one who holds the role. Of
-    several callers at the same moment, as many are refused as needed for one holder to stay.
+    `LastHolder` and change nothing if the user is the last enabled one who holds the role. However
+    many callers do this at the same moment, one holder stays.
     """
 
     async def add(self, user: User, event: Event) -> None:

@@ -20,8 +20,8 @@ class SigningKey:
         sealed_private_key: the raw private key, encrypted with the master key.
         created_at: when the key was created and published.
         not_before: when the key starts to sign.
-        token_life: for how many seconds the tokens that it signs are valid at most, as the
-            servers know that use it; a retired key verifies that much longer.
+        token_life: the longest life of the tokens that it signs, in seconds. Each server that uses
+            the key raises it to its own setting. A retired key verifies that much longer.
         retires_at: when the key stops signing, or None.
         gone_at: when the key stops verifying, or None.
     """
