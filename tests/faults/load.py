@@ -124,7 +124,7 @@ class Load:
         before = [owner.served for owner in self.owners]
         async with asyncio.timeout(LONGEST_SECONDS):
             while any(owner.served < n + 2 for owner, n in zip(self.owners, before, strict=True)):
-                assert not self.surprises
+                assert not self.surprises, self.surprises
                 await asyncio.sleep(PAUSE_SECONDS)
 
     async def ask(

@@ -18,7 +18,7 @@ from gatelodge.stores.mongo import MongoDatabase
 from gatelodge.stores.mongo.records import to_document
 from tests.contracts.builders import a_user, an_event
 from tests.gate.houses import asked, new_device
-from tests.support.mongod import with_database
+from tests.support.mongod import wait_until_gone, with_database
 from tests.support.server import GATELODGE, environment
 
 pytestmark = pytest.mark.faults
@@ -26,6 +26,7 @@ pytestmark = pytest.mark.faults
 CROWD = 6_000
 ROUNDS = 3
 EDIT = "pages:edit"
+KILLED = "killed"
 DELETE = [str(GATELODGE), "role", "delete", "editor", "--take-from-all"]
 
 
@@ -34,13 +35,14 @@ async def test_kill_9_amid_a_deletion(
     tmp_path: Path, name: str, request: pytest.FixtureRequest
 ) -> None:
     """Killed at any moment after the role itself is gone, until nobody holds it."""
-    database = ""
+    database = killed = ""
     if name == "mongodb":
-        database = with_database(request.getfixturevalue("mongodb_url"), f"roles_{tmp_path.name}")
+        url, name = request.getfixturevalue("mongodb_url"), f"roles_{tmp_path.name}"
+        database, killed = with_database(url, name), with_database(url, name, appName=KILLED)
     seed = secrets.randbits(32)
     chance = random.Random(seed)
     data_dir = tmp_path / "data"
-    here = environment(tmp_path, {"data_dir": str(data_dir), "database": database})
+    here = environment(tmp_path, {"data_dir": str(data_dir), "database": killed})
     house = build(Settings(data_dir=data_dir, database=database))
     await asyncio.to_thread(house.stores.database.migrate)
     async with house.open():
@@ -85,7 +87,10 @@ async def killed_amid(house: House, here: dict[str, str], before: int, delay: fl
     await asyncio.sleep(delay)
     with contextlib.suppress(ProcessLookupError):
         started.kill()
-    return await started.wait() == -signal.SIGKILL
+    was_killed = await started.wait() == -signal.SIGKILL
+    if isinstance(house.stores.database, MongoDatabase):
+        await asyncio.to_thread(wait_until_gone, here["GATELODGE_DATABASE"], KILLED)
+    return was_killed
 
 
 def command(here: dict[str, str]) -> subprocess.CompletedProcess[str]:

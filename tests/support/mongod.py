@@ -79,6 +79,23 @@ def with_database(url: str, name: str, **options: str) -> str:
     return urlunsplit(parts._replace(path=f"/{name}", query=query))
 
 
+def wait_until_gone(address: str, app_name: str) -> None:
+    """Return when the server has done everything that clients of this name asked for.
+
+    Who is killed leaves its last command with the server, which goes on with it. The server has
+    finished when it has let go of every connection, and what it did is seen by majority reads from
+    the next confirmed write on.
+    """
+    every = {"$currentOp": {"allUsers": True, "idleConnections": True}}
+    with MongoClient[dict[str, Any]](address, appname="observer", w="majority") as client:
+
+        def is_gone() -> bool:
+            return not list(client.admin.aggregate([every, {"$match": {"appName": app_name}}]))
+
+        wait_until(is_gone, f"a connection of {app_name} is still there")
+        client.get_default_database().observed.insert_one({})
+
+
 class Mongod:
     """One `mongod` process on 127.0.0.1, its data in a directory of its own.
 
