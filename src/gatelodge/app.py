@@ -67,6 +67,7 @@ from gatelodge.web.cookies import TokenDelivery
 from gatelodge.web.cors import Cors
 from gatelodge.web.fast_door import FastDoor, FastRoute
 from gatelodge.web.proxies import TrustedProxies
+from gatelodge.web.public_address import BelowPath, PublicAddress
 from gatelodge.web.same_origin import SameOrigin
 from gatelodge.web.services import Services
 from gatelodge.web.shell import App, Shell
@@ -179,7 +180,7 @@ class House:
     @cached_property
     def access_tokens(self) -> AccessTokens:
         """Issues and verifies access tokens."""
-        life, issuer = self.settings.access_token_life, self.settings.public_origin
+        life, issuer = self.settings.access_token_life, self.settings.public_base
         return AccessTokens(self.signing_keys, self.clock, issuer, AUDIENCE, life)
 
     # accounts/, gate/, sessions/
@@ -272,6 +273,11 @@ class House:
             name=self.settings.cookie_name,
             port=self.settings.cookie_port,
         )
+
+    @cached_property
+    def public_address(self) -> PublicAddress:
+        """Where users reach this server."""
+        return PublicAddress(self.settings.public_origin, self.settings.public_path)
 
     @cached_property
     def same_origin(self) -> SameOrigin:
@@ -425,7 +431,14 @@ def create_app(house: House) -> App:
         cors_headers=cors.headers_for if cors else None,
         client_of=TrustedProxies(house.settings.trusted_proxies).client_of,
     )
-    return FastDoor(shell, house.gate, house.delivery.names, fast_routes(shell))
+    door = FastDoor(shell, house.gate, house.delivery.names, fast_routes(shell))
+    path = house.public_address.path
+    return BelowPath(door, path, _paths()) if path else door
+
+
+def _paths() -> list[str]:
+    """Return the paths of all routes."""
+    return [route.path for door in DOORS for route in door.routes]
 
 
 def fast_routes(shell: Shell) -> dict[str, FastRoute]:

@@ -205,7 +205,7 @@ def _welcome(
 ) -> list[str]:
     database = f"SQLite in {settings.database_address}" if settings.is_file else "MongoDB"
     lines = [
-        f"Gatelodge {__version__} answers on {settings.public_origin}",
+        f"Gatelodge {__version__} answers on {settings.public_base}",
         f"  database: {database}",
     ]
     if not settings.secure:
@@ -223,7 +223,7 @@ def _welcome(
         minutes = LIFE // timedelta(minutes=1)
         lines += [
             f"  There is no administrator yet. This link makes one, within {minutes} minutes:",
-            f"    {settings.public_origin}/setup?token={invitation}",
+            f"    {settings.public_base}/setup?token={invitation}",
             "  So does this command, in another terminal:",
             f"    {command} user create NAME EMAIL --admin",
         ]

@@ -36,6 +36,7 @@ _APP_ORIGIN = re.compile(
     r"(?!(?:https?|wss?|ftp|file|data|blob|javascript|about|null):)"
     r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<host>[a-z0-9._-]+)/?"
 )
+_PLAIN_PATH = re.compile(r"(?:/[A-Za-z0-9._~-]+)*")
 _DURATION = re.compile(r"(\d{1,9})\s*([smhd]?)")
 
 
@@ -82,8 +83,14 @@ def _app_origin(value: str) -> str:
     return f"{match['scheme']}://{match['host']}" if match else ""
 
 
-def _web_origin_or_nothing(value: str) -> str:
-    return _web_origin(value) if value else ""
+def _public_address(value: str) -> str:
+    """Return an origin, with a path if there is one, without a slash at the end."""
+    scheme, separator, rest = value.rstrip("/").partition("://")
+    host, slash, path = rest.partition("/")
+    path = f"{slash}{path}"
+    if {".", ".."} & set(path.split("/")) or not _PLAIN_PATH.fullmatch(path):
+        raise ValueError("write its path without escapes, dots and empty parts, such as /auth")
+    return f"{_web_origin(f'{scheme}{separator}{host}')}{path}" if value else ""
 
 
 def _networks(values: tuple[str, ...]) -> tuple[str, ...]:
@@ -212,7 +219,7 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: int = Field(default=USUAL_PORT, ge=0, le=65535)
     workers: int = Field(default=1, ge=1, le=256)
-    public_url: Annotated[str, AfterValidator(_web_origin_or_nothing)] = ""
+    public_url: Annotated[str, AfterValidator(_public_address)] = ""
     allowed_hosts: Annotated[Words, AfterValidator(_hosts)] = ()
 
     access_token_life: Duration = Field(
@@ -321,9 +328,19 @@ class Settings(BaseSettings):
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
     @property
-    def public_origin(self) -> str:
-        """The scheme, host and port at which users reach this server; the `iss` of tokens."""
+    def public_base(self) -> str:
+        """The address below which users reach this server; the `iss` of tokens."""
         return self.public_url or f"http://localhost:{self.port}"
+
+    @property
+    def public_path(self) -> str:
+        """The path of the public address, such as `/auth`; usually empty."""
+        return urlsplit(self.public_base).path
+
+    @property
+    def public_origin(self) -> str:
+        """The scheme, host and port of the public address."""
+        return self.public_base.removesuffix(self.public_path)
 
     @property
     def public_host(self) -> str:

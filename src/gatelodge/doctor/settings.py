@@ -24,7 +24,7 @@ def check_public_address(settings: Settings) -> Iterator[Finding]:
             "warning" if settings.allowed_hosts else "error",
             "public_address_missing",
             "GATELODGE_TRUSTED_PROXIES names a proxy, but GATELODGE_PUBLIC_URL is not set: tokens "
-            f"and links name {settings.public_origin}, and hosts that are not allowed get 421.",
+            f"and links name {settings.public_base}, and hosts that are not allowed get 421.",
             "Set GATELODGE_PUBLIC_URL to the address that people type, such as "
             "https://id.example.com.",
         )

@@ -78,7 +78,7 @@ async def delete(visit: Visit) -> Response:
         caller.user, caller.session.id, visit.form["password"], visit.origin
     )
     visit.ask(TokenDelivery).clear_cookies(visit.request.scope)
-    return visit.go("/", done="account-deleted")
+    return visit.go_home(done="account-deleted")
 
 
 @door.post("/account/sign-out", rule=SIGNED_IN, fields=(_SESSION,))

@@ -18,13 +18,14 @@ ALIASES: Mapping[str, str] = {
 """The page that is meant, by the address that was asked for."""
 
 
-def meant_by(request: Request) -> str | None:
+def meant_by(request: Request, base: str) -> str | None:
     """Return the address of the page that this GET request probably means, or None.
 
     The address is one of our own, so nobody can make it lead to another site.
 
     Args:
         request: a request whose path no route has.
+        base: the path of the public address.
     """
     if request.scope["method"] != "GET":
         return None
@@ -37,5 +38,5 @@ def meant_by(request: Request) -> str | None:
     page = ALIASES.get(path, path)
     if page not in pages and page not in ALIASES.values():
         return None
-    query = request.url.query
+    page, query = f"{base}{page}", request.url.query
     return f"{page}?{query}" if query else page

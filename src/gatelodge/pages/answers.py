@@ -45,7 +45,8 @@ async def answer_http_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
     refusal = _REFUSALS.get(error.status_code, InternalError)()
-    meant = meant_by(request) if isinstance(refusal, NoSuchRoute) else None
+    base = service_of(request, Pages).site.path
+    meant = meant_by(request, base) if isinstance(refusal, NoSuchRoute) else None
     if meant is not None and wants_page(request):
         return RedirectResponse(meant, 302, headers={"Vary": "Accept"})
     response = await answer_refusal(request, refusal)

@@ -43,6 +43,9 @@ _NEEDS_SIGN_IN = (NoToken, InvalidToken, ExpiredToken, ConflictingTokens)
 _CORRECTABLE = (400, 401, 409, 429)
 """The statuses of refusals after which the reader may correct the form and post it again."""
 
+_IN_PATHS = "/:@!$&'()*+,;=~"
+"""What may stand in a path as it is (RFC 3986, section 3.3), besides letters, digits, `-._`."""
+
 _SHOWN_AS_PAGE = (*_NEEDS_SIGN_IN, Forbidden, CrossSiteRequest, InvalidRequest)
 
 
@@ -83,7 +86,11 @@ class Visit:
     @property
     def languages(self) -> list[LanguageLink]:
         """The languages to choose from; empty if the operator chose one for everybody."""
-        return [] if self.pages.site.language else language_links(self.request, self.language)
+        return (
+            []
+            if self.pages.site.language
+            else language_links(self.request, self.language, self.pages.site.path)
+        )
 
     def open_what_was_carried(self) -> None:
         """Take over the notice or the refused form that the last answer left for this page."""
@@ -126,17 +133,36 @@ class Visit:
         asked = self.form.values.get("next") or self.request.query_params.get("next", "")
         return checked(asked, self.pages.site.origins)
 
-    def go(self, address: str, *, done: str = "") -> Response:
-        """Return a redirect to another page: 303, so that the browser does not post again.
+    def go(self, page: str, *, done: str = "") -> Response:
+        """Return a redirect to another page of ours.
+
+        The status is 303, so that the browser does not post again.
 
         Args:
-            address: the address of the page.
+            page: the path of the page as its route names it, and a query if there is one.
             done: the key of a notice in `NOTICES` that the page then shows once; empty: none.
         """
         if done:
-            path = address.partition("?")[0]
+            path = page.partition("?")[0]
             self.ask(Carrier).carry(self.request, path, Carried(notice=done))
-        return RedirectResponse(address, 303)
+        return RedirectResponse(f"{self.pages.site.path}{page}", 303)
+
+    def go_on(self, *, otherwise: str = "", done: str = "") -> Response:
+        """Return a redirect to where the reader was going (`next`).
+
+        Args:
+            otherwise: the path of our page where the reader was going nowhere else; empty: the
+                start page.
+            done: the key of a notice that this page then shows once. It is not shown elsewhere.
+        """
+        if self.next:
+            return RedirectResponse(self.next, 303)
+        return self.go(otherwise, done=done) if otherwise else self.go_home(done=done)
+
+    def go_home(self, *, done: str = "") -> Response:
+        """Return a redirect to the start page; it shows the notice if it is ours."""
+        site = self.pages.site
+        return RedirectResponse(site.home, 303) if site.embedded else self.go("/", done=done)
 
     def page(self, template: str, **context: Any) -> Response:
         """Return a page as the answer; `context` are the values for the template."""
@@ -358,8 +384,9 @@ async def _show_form(visit: Visit, again: View, status: int, headers: dict[str, 
 
 def _return_path(request: Request) -> str:
     """Return the path to return to after sign-in: this page, or the page of the posted form."""
-    path, query = request.url.path, request.url.query
+    own, query = request.scope["path"], request.url.query
+    path = f"{service_of(request, Pages).site.path}{quote(own, safe=_IN_PATHS)}"
     if request.method in SAFE_METHODS:
         return f"{path}?{query}" if query else path
     pages = {route.path for route in request.app.state.routes if route.method == "GET"}
-    return path if path in pages else "/account"
+    return path if own in pages else f"{service_of(request, Pages).site.path}/account"

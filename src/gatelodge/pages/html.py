@@ -85,6 +85,9 @@ class Site:
 
     Attributes:
         name: the name of the site.
+        path: the path of the public address, which all links begin with; usually empty.
+        home: the address of the start page: the server's own, or that of the application.
+        embedded: whether the server is part of an application, which has the start page.
         language: the language of all pages; empty: each reader's own language.
         origins: the origins that a page may redirect to afterwards.
         assets: the files that pages load, by path.
@@ -99,6 +102,9 @@ class Site:
     """
 
     name: str
+    path: str
+    home: str
+    embedded: bool
     language: str
     origins: frozenset[str]
     assets: Mapping[str, Asset]
@@ -112,8 +118,13 @@ class Site:
     hints: Hints
 
     @classmethod
-    def of(cls, settings: Settings) -> Self:
+    def of(cls, settings: Settings, home: str | None = None) -> Self:
         """Return the site for these settings.
+
+        Args:
+            settings: the settings.
+            home: the address of the start page of the application that the server is part of; None:
+                the server has its own.
 
         Raises:
             ConfigurationError: the logo cannot be used; the message says why.
@@ -123,11 +134,14 @@ class Site:
         assets = (_style(palette), _logo_asset(logo or _own_logo(palette)), *_reference())
         return cls(
             name=settings.site_name,
+            path=settings.public_path,
+            home=f"{settings.public_path}/" if home is None else home,
+            embedded=home is not None,
             language=settings.language,
             origins=frozenset({settings.public_origin, *settings.known_origins}),
             assets={asset.path: asset for asset in assets},
-            icon=assets[1].url,
-            logo=assets[1].url if logo else "",
+            icon=f"{settings.public_path}{assets[1].url}",
+            logo=f"{settings.public_path}{assets[1].url}" if logo else "",
             script=Markup((STATIC / "page.js").read_text().strip()),  # noqa: S704 - our own file
             password_minimum=settings.password_minimum,
             sign_up_open=settings.sign_up == "open",
@@ -143,7 +157,7 @@ class Site:
     @property
     def style(self) -> str:
         """The URL of the stylesheet."""
-        return self.assets["/static/style.css"].url
+        return f"{self.path}{self.assets['/static/style.css'].url}"
 
 
 class Pages:

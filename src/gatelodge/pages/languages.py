@@ -35,10 +35,16 @@ class LanguageLink:
     current: bool
 
 
-def language_links(request: Request, current: Language) -> list[LanguageLink]:
-    """Return a link for each language that there is."""
+def language_links(request: Request, current: Language, path: str) -> list[LanguageLink]:
+    """Return a link for each language that there is.
+
+    Args:
+        request: the request for the page.
+        current: the language of the page.
+        path: the path of the public address.
+    """
     return [
-        LanguageLink(tag, name, _address(request, tag), tag == current.locale.language)
+        LanguageLink(tag, name, _address(request, tag, path), tag == current.locale.language)
         for tag, name in _NAMES.items()
     ]
 
@@ -57,7 +63,7 @@ def chosen_language(request: Request, site: Site) -> str:
     return kept if kept in READERS else ""
 
 
-def _address(request: Request, tag: str) -> str:
+def _address(request: Request, tag: str, path: str) -> str:
     """Return the address of the requested page in another language, else of the start page."""
     url = request.url.include_query_params(language=tag)
-    return checked(f"{url.path}?{url.query}") or f"/?language={tag}"
+    return checked(f"{path}{url.path}?{url.query}") or f"{path}/?language={tag}"

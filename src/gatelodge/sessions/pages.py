@@ -23,7 +23,7 @@ async def show_sign_out(visit: Visit) -> Response:
     if visit.principal is None:
         sealed = visit.request.query_params.get("done", "")
         carried = visit.ask(Carrier).unseal(AFTER_SIGN_OUT, sealed)
-        return visit.go("/", done=carried.notice if carried else "")
+        return visit.go_home(done=carried.notice if carried else "")
     return visit.page("sign-out.html")
 
 

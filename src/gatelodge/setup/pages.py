@@ -75,4 +75,5 @@ def _secret(visit: Visit) -> str:
 
 def _cookie(visit: Visit, secret: str) -> Cookie:
     plain = re.sub(r"[^\w-]", "", secret[:64], flags=re.ASCII)
-    return Cookie(COOKIE, plain, LIFE, path="/setup", secure=visit.ask(TokenDelivery).secure)
+    path = f"{visit.pages.site.path}/setup"
+    return Cookie(COOKIE, plain, LIFE, path=path, secure=visit.ask(TokenDelivery).secure)

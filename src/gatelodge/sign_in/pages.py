@@ -33,7 +33,7 @@ _NEW = Field("newPassword", missing=N_("Enter a new password."), secret=True)
 async def show_sign_up(visit: Visit) -> Response:
     """Show the sign-up form. Somebody who is signed in is redirected, unless it was refused."""
     if visit.principal is not None and not visit.form.refused:
-        return visit.go(visit.next or "/account")
+        return visit.go_on(otherwise="/account")
     if not visit.pages.site.sign_up_open:
         raise SignUpClosed
     return visit.page("sign-up.html")
@@ -51,14 +51,14 @@ async def sign_up(visit: Visit) -> Response:
     wanted = NewUser(visit.form["username"], visit.form["email"], visit.form["password"])
     user = await visit.ask(AccountService).sign_up_once(wanted, visit.origin)
     await open_session(visit, user, BY_PASSWORD)
-    return visit.go(visit.next) if visit.next else visit.go("/", done="signed-up")
+    return visit.go_on(done="signed-up")
 
 
 @door.get("/sign-in", rule=ANYBODY)
 async def show_sign_in(visit: Visit) -> Response:
     """Show the sign-in form. Somebody who is signed in is redirected, unless it was refused."""
     if visit.principal is not None and not visit.form.refused:
-        return visit.go(visit.next or "/")
+        return visit.go_on()
     return visit.page("sign-in.html")
 
 
@@ -73,13 +73,13 @@ async def sign_in(visit: Visit) -> Response:
         former=visit.former_token,
     )
     visit.keep(require_signed_in(outcome).tokens)
-    return visit.go(visit.next or "/")
+    return visit.go_on()
 
 
 @door.get("/.well-known/change-password", rule=ANYBODY, same_for_all=True, answers=302)
-async def lead_to_change_password(_visit: Visit) -> Response:
+async def lead_to_change_password(visit: Visit) -> Response:
     """Lead password managers to the page (W3C, "A Well-Known URL for Changing Passwords")."""
-    return RedirectResponse("/account/password", 302)
+    return RedirectResponse(f"{visit.pages.site.path}/account/password", 302)
 
 
 @door.get("/account/password", rule=SIGNED_IN)

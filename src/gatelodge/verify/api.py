@@ -18,6 +18,7 @@ from gatelodge.web.caller import Caller
 from gatelodge.web.cookie_jar import cookie_jar
 from gatelodge.web.described import Description
 from gatelodge.web.door import Door
+from gatelodge.web.public_address import PublicAddress
 from gatelodge.web.return_address import MAX_CHARACTERS, checked
 from gatelodge.web.same_origin import SameOrigin, origin_of_host
 from gatelodge.web.services import Provided, service_of
@@ -43,10 +44,10 @@ def redirect_to_sign_in(request: Request) -> Response | None:
     """Return a redirect to the sign-in page, or None unless the proxy wants one for a browser."""
     if not _wants_redirect(request) or not prefers_page(request.scope["headers"]):
         return None
-    public = service_of(request, SameOrigin).public
-    location = f"{public}{SIGN_IN_PAGE}"
-    if address := return_address(request):
-        shown = address.removeprefix(public) if address.startswith(f"{public}/") else address
+    address = service_of(request, PublicAddress)
+    public, location = address.origin, f"{address.base}{SIGN_IN_PAGE}"
+    if asked := return_address(request):
+        shown = asked.removeprefix(public) if asked.startswith(f"{public}/") else asked
         location += f"?next={quote(shown, safe='')}"
     return RedirectResponse(location, 302)
 

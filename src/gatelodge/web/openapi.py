@@ -11,7 +11,7 @@ from gatelodge.gate.rules import ANYBODY
 from gatelodge.web.cookies import TokenDelivery
 from gatelodge.web.described import Description, Problem
 from gatelodge.web.door import Door
-from gatelodge.web.same_origin import SameOrigin
+from gatelodge.web.public_address import PublicAddress
 from gatelodge.web.services import Services
 
 _DESCRIPTION = """
@@ -95,7 +95,7 @@ def _make_document(api: FastAPI) -> dict[str, Any]:
         description=_in_one_line_each(_DESCRIPTION),
         routes=api.routes,
         tags=[{"name": name, "description": text} for name, text in _TAGS.items()],
-        servers=[{"url": services[SameOrigin].public}],
+        servers=[{"url": services[PublicAddress].base}],
     )
     components = document["components"]
     components["securitySchemes"] = _security_schemes(services[TokenDelivery])

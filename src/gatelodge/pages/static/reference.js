@@ -8,7 +8,7 @@
 
   const show = (spec) => {
     // Requests go to the address of this page: cookies go with them, and no other origin is asked.
-    spec.servers = [{ url: location.origin }];
+    spec.servers = [{ url: location.origin + place.dataset.path }];
     SwaggerUIBundle({
       spec,
       domNode: place,
