@@ -13,6 +13,7 @@ HOUSE = SOURCE / "gatelodge"
 
 HOUSE_LIST = """
     cli
+    fastapi
     serving
     app
     me health transfer doctor
@@ -24,7 +25,7 @@ HOUSE_LIST = """
     accounts gate
     credentials tokens
     audit
-    ids settings strict_json tasks master_key apart
+    ids user settings strict_json tasks master_key apart
     errors clock base64url logs data_folder i18n
     marks quality machine hang_up
 """
@@ -44,7 +45,7 @@ ONLY_WHEN_CHOSEN = {
     "rich",
 }
 DOORS = {"api.py", "pages.py", "asgi.py", "doors.py"}
-WHOLLY_HTTP = {"web", "pages", "verify", "app", "serving"}
+WHOLLY_HTTP = {"web", "pages", "verify", "app", "serving", "fastapi"}
 
 
 def modules() -> list[Path]:

@@ -3,9 +3,10 @@
 import asyncio
 import contextlib
 import copy
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection, Mapping
 from datetime import timedelta
 from functools import cached_property, partial
+from typing import Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from fastapi import FastAPI
@@ -27,6 +28,7 @@ from gatelodge.credentials.service import Passwords
 from gatelodge.data_folder import SECRET_KEY
 from gatelodge.errors import ConfigurationError, Refusal, StoreUnavailable
 from gatelodge.gate.gate import Gate
+from gatelodge.gate.watchers import Watchers
 from gatelodge.health import api as health_api
 from gatelodge.health.metrics import Metrics
 from gatelodge.master_key import MasterKey
@@ -41,6 +43,7 @@ from gatelodge.pages.answers import (
     answer_validation_error,
 )
 from gatelodge.pages.carried import Carrier
+from gatelodge.pages.door import PageDoor
 from gatelodge.pages.html import Pages, Site
 from gatelodge.sessions import api as sessions_api
 from gatelodge.sessions import pages as sessions_pages
@@ -65,12 +68,31 @@ from gatelodge.web import openapi
 from gatelodge.web.admission import Admission
 from gatelodge.web.cookies import TokenDelivery
 from gatelodge.web.cors import Cors
+from gatelodge.web.door import Door
 from gatelodge.web.fast_door import FastDoor, FastRoute
 from gatelodge.web.proxies import TrustedProxies
 from gatelodge.web.public_address import BelowPath, PublicAddress
 from gatelodge.web.same_origin import SameOrigin
 from gatelodge.web.services import Services
 from gatelodge.web.shell import App, Shell
+
+Part: TypeAlias = Literal["api", "pages", "keys", "reference"]
+"""A part of the routes that an application can have inside it."""
+
+PARTS: Mapping[Part, tuple[Door | PageDoor, ...]] = {
+    "api": (sign_in_api.door, sessions_api.door, me_api.door, verify_api.door),
+    "pages": (
+        sign_in_pages.door,
+        sessions_pages.door,
+        me_pages.door,
+        setup_pages.door,
+        static_files.door,
+    ),
+    "keys": (verify_api.keys_door,),
+    "reference": (openapi.door, reference.door),
+}
+"""The doors of each part. What only a server of its own has is missing: the start page, the boards
+and the routes for whoever watches the server."""
 
 DOORS = (
     health_api.door,
@@ -89,6 +111,7 @@ DOORS = (
     reference.door,
     static_files.door,
 )
+"""All doors, in the order in which the OpenAPI document lists their routes."""
 
 AUDIENCE = "gatelodge"
 
@@ -108,12 +131,17 @@ class House:
     Attributes:
         settings: the settings, as read from the environment.
         clock: tells the current time.
+        home: the address of the start page of the application that the house is part of; None: the
+            house is a server of its own.
     """
 
-    def __init__(self, settings: Settings, clock: Clock, *, make_key: bool = True) -> None:
+    def __init__(
+        self, settings: Settings, clock: Clock, *, make_key: bool = True, home: str | None = None
+    ) -> None:
         """Remember what everything else is made of."""
         self.settings = settings
         self.clock = clock
+        self.home = home
         self._make_key = make_key
 
     # The master key, the database and the audit log
@@ -233,6 +261,11 @@ class House:
         """Answers who makes a request, and whether they may make it."""
         return Gate(self.access_tokens, self.lookup, self.stores.feed, self.clock)
 
+    @cached_property
+    def watchers(self) -> Watchers:
+        """Those who wait for a change of a user, such as open WebSockets."""
+        return Watchers(self.stores.feed)
+
     # sign_in/, setup/
 
     @cached_property
@@ -295,7 +328,7 @@ class House:
     @cached_property
     def pages(self) -> Pages:
         """Renders pages."""
-        return Pages(Site.of(self.settings), self.settings.templates_dir)
+        return Pages(Site.of(self.settings, self.home), self.settings.templates_dir)
 
     @cached_property
     def carrier(self) -> Carrier:
@@ -350,7 +383,6 @@ class House:
     @contextlib.asynccontextmanager
     async def serve(self) -> AsyncIterator["House"]:
         """Open the house, and run the server's background tasks until the context ends."""
-        end_with_parent()
         async with self.open(patient=True), self._follow_changes():
             chores = [
                 asyncio.create_task(self.signing_keys.keep_in_step()),
@@ -368,6 +400,7 @@ class House:
 
         def forget(changed: str | None) -> None:
             self.gate.memory.forget(changed)
+            self.watchers.notify(changed)
             if changed is None or changed.startswith(f"{KEY_PREFIX}_"):
                 self.signing_keys.ring.invalidate()
                 reloading.append(start(self.signing_keys.ring.refresh))
@@ -378,6 +411,7 @@ class House:
         try:
             yield
         finally:
+            await self.watchers.close()
             await self.stores.feed.leave()
             await end(*reloading)
 
@@ -385,18 +419,26 @@ class House:
 _SERVICES = tuple(name for name, made in vars(House).items() if isinstance(made, cached_property))
 
 
-def build(settings: Settings, clock: Clock | None = None, *, make_key: bool = True) -> House:
+def build(
+    settings: Settings,
+    clock: Clock | None = None,
+    *,
+    make_key: bool = True,
+    home: str | None = None,
+) -> House:
     """Return the house that these settings describe; nothing is opened yet.
 
     Args:
         settings: what the operator decided.
         clock: what time it is; by default the machine's.
         make_key: whether a secret key file is made where there is none.
+        home: the address of the start page of the application that the house is part of; None: the
+            house is a server of its own.
 
     Raises:
         ConfigurationError: the secret key or another setting cannot be used.
     """
-    house = House(settings, clock or SystemClock(), make_key=make_key)
+    house = House(settings, clock or SystemClock(), make_key=make_key, home=home)
     house.services()  # workers share what is made before they begin
     return house
 
@@ -433,12 +475,13 @@ def create_app(house: House) -> App:
     )
     door = FastDoor(shell, house.gate, house.delivery.names, fast_routes(shell))
     path = house.public_address.path
-    return BelowPath(door, path, _paths()) if path else door
+    paths = [route.path for each in DOORS for route in each.routes]
+    return BelowPath(door, path, paths) if path else door
 
 
-def _paths() -> list[str]:
-    """Return the paths of all routes."""
-    return [route.path for door in DOORS for route in door.routes]
+def paths_of(parts: Collection[Part]) -> list[str]:
+    """Return the paths of the routes of these parts."""
+    return [route.path for part in parts for door in PARTS[part] for route in door.routes]
 
 
 def fast_routes(shell: Shell) -> dict[str, FastRoute]:
@@ -458,6 +501,7 @@ def create_api(house: House) -> FastAPI:
 
     @contextlib.asynccontextmanager
     async def lifespan(_api: FastAPI) -> AsyncIterator[None]:
+        end_with_parent()
         async with house.serve():
             yield
 

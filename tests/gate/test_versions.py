@@ -1,5 +1,6 @@
 """What memory knows about tokens, their users and sessions, and how it forgets."""
 
+from dataclasses import replace
 from hashlib import sha256
 
 import pytest
@@ -25,7 +26,8 @@ BOB = a_user("bob")
 def a_principal(user: object = ALICE) -> Principal:
     """Return this user, with a new session."""
     assert isinstance(user, type(ALICE))
-    return principal_of(user, a_session(user_id=user.id), Rights(user.roles))
+    principal = principal_of(user, a_session(user_id=user.id), Rights(user.roles))
+    return replace(principal, until=LATER)
 
 
 def a_memory(*principals: Principal) -> Memory:
@@ -44,13 +46,13 @@ def digest_of(principal: Principal) -> bytes:
 def keep(memory: Memory, principal: Principal, version: int | None = None) -> None:
     """Have a principal remembered that was read at this version, by default just now."""
     version = memory.changes if version is None else version
-    memory.keep(digest_of(principal), Known(principal, LATER, version))
+    memory.keep(digest_of(principal), Known(principal, version))
 
 
 def keep_dead(memory: Memory, principal: Principal, version: int | None = None) -> None:
     """Have it remembered that the session has ended."""
     version = memory.changes if version is None else version
-    memory.keep_dead(digest_of(principal), Known(principal, LATER, version))
+    memory.keep_dead(digest_of(principal), Known(principal, version))
 
 
 def found(memory: Memory, *principals: Principal) -> list[Principal | None]:
@@ -292,7 +294,7 @@ def test_no_interleaving_of_reads_and_changes_finds_what_is_older(
 
 def _named(number: int, name: int) -> Principal:
     return Principal(
-        UserId(f"usr_{number}"), str(name), (), frozenset(), SessionId(f"ses_{number}")
+        UserId(f"usr_{number}"), str(name), (), frozenset(), SessionId(f"ses_{number}"), LATER
     )
 
 

@@ -1,4 +1,4 @@
-"""A server below a path: behind a proxy that passes the path on, and behind one that cuts it off."""
+"""A server below a path: proxies pass the path on, or cut it off."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

@@ -1,9 +1,9 @@
 """The one place that answers "who is this, and may they?" for every door."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
-from gatelodge.clock import Clock, to_milliseconds
+from gatelodge.clock import Clock
 from gatelodge.gate.feed import ChangeFeed
 from gatelodge.gate.lookup import Lookup
 from gatelodge.gate.memory import Known, Memory, kept_once
@@ -62,7 +62,7 @@ class Gate:
                 raise InvalidToken
             if (known := self.memory.verified(digest, now)) is not None:  # something changed since
                 named = known.principal.subject, known.principal.session_id
-                return await self._read(digest, *named, known.until, keys, trusted=True)
+                return await self._read(digest, *named, known.principal.until, keys, trusted=True)
         claims = await self.access_tokens.verify(token)
         named, until = (claims.subject, claims.session_id), claims.expires_at * 1000
         return await self._read(digest, *named, until, keys, trusted=self.feed.catch_up())
@@ -77,7 +77,7 @@ class Gate:
         live = await self.lookup.find(user_id, session_id)
         if live is None:
             raise InvalidToken
-        return live.principal
+        return live
 
     def recall(self, token: bytes) -> Principal | None:
         """Return the principal of a token from memory alone, or None if memory does not know."""
@@ -122,13 +122,13 @@ class Gate:
         remember = trusted and keys == self._check_keys()
         if live is None:
             if remember:
-                nobody = Principal(user_id, "", (), frozenset(), session_id)
-                self.memory.keep_dead(digest, Known(nobody, until, version))
+                nobody = Principal(user_id, "", (), frozenset(), session_id, kept_once(until))
+                self.memory.keep_dead(digest, Known(nobody, version))
             raise InvalidToken
+        principal = replace(live, until=kept_once(min(until, live.until)))
         if remember:
-            until = kept_once(min(until, to_milliseconds(live.expires_at)))
-            self.memory.keep(digest, Known(live.principal, until, version))
-        return live.principal
+            self.memory.keep(digest, Known(principal, version))
+        return principal
 
 
 def as_bytes(token: str) -> bytes:

@@ -29,14 +29,13 @@ class Known:
     """What a token stands for. There are very many of them, so it holds no more than it must.
 
     Attributes:
-        principal: who is signed in; of a session that has ended, only the two ids count.
-        until: when the token expires or its session ends, in milliseconds since 1970.
+        principal: who is signed in, and until when; of a session that has ended, only the two ids
+            and the time count.
         version: the number of a change; since then, nothing changed that matters to it.
         used: whether a request found it since it was last passed over to make room.
     """
 
     principal: Principal
-    until: int
     version: int
     used: bool = False
 
@@ -74,7 +73,7 @@ class Memory:
             now: milliseconds since 1970.
         """
         known = self._parts[hash(digest) % _PARTS].get(digest)
-        if known is None or now >= known.until:
+        if known is None or now >= known.principal.until:
             return None
         if known.version != self.changes and not self._is_current(known):
             return None
@@ -84,7 +83,7 @@ class Memory:
     def is_dead(self, digest: bytes, now: int) -> bool:
         """Return whether the token's session is known to have ended."""
         known = self._dead.find(digest)
-        return known is not None and now < known.until and self._is_current(known)
+        return known is not None and now < known.principal.until and self._is_current(known)
 
     def verified(self, digest: bytes, now: int) -> Known | None:
         """Return what is known about a token that has not expired; a change may have made it old.
@@ -92,7 +91,7 @@ class Memory:
         Its signature was checked, and so were the ids in it.
         """
         known = self._parts[hash(digest) % _PARTS].get(digest)
-        return None if known is None or now >= known.until else known
+        return None if known is None or now >= known.principal.until else known
 
     def keep(self, digest: bytes, known: Known) -> None:
         """Remember a token whose session is live."""

@@ -1,6 +1,6 @@
 """The principal of a request."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gatelodge.ids import SessionId, UserId
 
@@ -15,6 +15,11 @@ class Principal:
         roles: the roles that the user holds now; those that the token names are ignored.
         permissions: what these roles permit now; users with the same roles share one object.
         session_id: the session that the token belongs to.
+        until: when the token expires or its session ends, in milliseconds since 1970.
+        name: what to call the user; may be empty.
+        email: the user's e-mail address; may be empty.
+        email_verified: whether the user has shown that the address is theirs.
+        authenticated_at: when the user last proved who they are, in seconds since 1970.
     """
 
     subject: UserId
@@ -22,3 +27,8 @@ class Principal:
     roles: tuple[str, ...]
     permissions: frozenset[str]
     session_id: SessionId
+    until: int = field(default=0, compare=False)  # another one for each token
+    name: str = ""
+    email: str = ""
+    email_verified: bool = False
+    authenticated_at: int = 0

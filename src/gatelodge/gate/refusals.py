@@ -1,5 +1,7 @@
 """The refusals for callers who are not signed in, or lack a role or permission."""
 
+from datetime import timedelta
+
 from gatelodge.errors import NotPermitted, Unauthenticated
 from gatelodge.marks import N_
 
@@ -28,6 +30,24 @@ class Forbidden(NotPermitted):
         """Refuse the user with this id."""
         super().__init__()
         self.caller = caller
+
+
+class ReauthenticationRequired(Unauthenticated):
+    """The caller is signed in, and must show once more who they are (RFC 9470, section 3).
+
+    Attributes:
+        members: `max_age`, how many seconds ago the last proof may be, at most.
+    """
+
+    code = "insufficient_user_authentication"
+    default = "Sign in again to do this."
+    sentence = N_("This needs a newer sign-in. Please sign out, and sign in again.")
+    oauth_error = "insufficient_user_authentication"
+
+    def __init__(self, fresh: timedelta) -> None:
+        """Refuse; the last proof may be no older than this."""
+        super().__init__()
+        self.members = {"max_age": int(fresh.total_seconds())}
 
 
 class AdminRequired(Forbidden):

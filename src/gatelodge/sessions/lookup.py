@@ -4,8 +4,7 @@ import functools
 from dataclasses import dataclass
 
 from gatelodge.accounts.store import Rights, User
-from gatelodge.clock import Clock
-from gatelodge.gate.lookup import LiveSession
+from gatelodge.clock import Clock, to_milliseconds
 from gatelodge.gate.principal import Principal
 from gatelodge.ids import SessionId, UserId
 from gatelodge.sessions.store import Session, SessionStore
@@ -27,15 +26,15 @@ class SessionLookup:
     sessions: SessionStore
     clock: Clock
 
-    async def find(self, user_id: UserId, session_id: SessionId) -> LiveSession | None:
-        """Return the session and its user's principal, or None if the session is not live."""
+    async def find(self, user_id: UserId, session_id: SessionId) -> Principal | None:
+        """Return the principal of a session's user, or None if the session is not live."""
         found = await self.sessions.find_with_rights(session_id)
         if found is None:
             return None
         session, user, rights = found
         if user.id != user_id or not session.is_live(user, self.clock.now()):
             return None
-        return LiveSession(principal_of(user, session, rights), session.expires_at)
+        return principal_of(user, session, rights)
 
     async def records_of(self, principal: Principal) -> Records:
         """Return the current records of a principal.
@@ -61,6 +60,11 @@ def principal_of(user: User, session: Session, rights: Rights) -> Principal:
         rights.roles,
         rights.permissions,
         session.id,
+        until=to_milliseconds(session.expires_at),
+        name=user.name,
+        email=user.email,
+        email_verified=user.email_verified_at is not None,
+        authenticated_at=to_milliseconds(session.authenticated_at) // 1000,
     )
 
 

@@ -39,12 +39,18 @@ class SetupService:
     accounts: AccountService
     clock: Clock
 
-    async def invite(self) -> str | None:
+    async def invite(self, *, unless_within: timedelta = timedelta(0)) -> str | None:
         """Return a new secret for the setup link, or None if there is an administrator.
 
         Older secrets stop working.
+
+        Args:
+            unless_within: how young the newest secret must be so that there is no other one.
         """
         if await self.accounts.has_admin():
+            return None
+        newest = await self.tokens.find("setup", NO_SUBJECT)
+        if newest and self.clock.now() - (newest.expires_at - LIFE) < unless_within:
             return None
         secret, token = new_token("setup", NO_SUBJECT, self.clock.now(), LIFE)
         await self.tokens.put(token)

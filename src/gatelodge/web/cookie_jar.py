@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 SameSite = Literal["lax", "strict", "none"]
 
-_JAR = "gatelodge.cookie_jar"
+JAR = "gatelodge.cookie_jar"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,5 +80,5 @@ class CookieJar:
 
 def cookie_jar(scope: MutableMapping[str, Any]) -> CookieJar:
     """Return the cookie jar of a request's answer; it is the same for each call."""
-    jar: CookieJar = scope.setdefault(_JAR, CookieJar())
+    jar: CookieJar = scope.setdefault(JAR, CookieJar())
     return jar

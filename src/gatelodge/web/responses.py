@@ -59,7 +59,9 @@ def refusal_headers(refusal: Refusal) -> dict[str, str]:
     """
     headers = {}
     if refusal.oauth_error:
-        headers["WWW-Authenticate"] = f'{_CHALLENGE}, error="{refusal.oauth_error}"'
+        age = refusal.members.get("max_age")  # RFC 9470, section 3
+        most = "" if age is None else f', max_age="{age}"'
+        headers["WWW-Authenticate"] = f'{_CHALLENGE}, error="{refusal.oauth_error}"{most}'
     elif status_of(type(refusal)) == 401:
         headers["WWW-Authenticate"] = _CHALLENGE
     if refusal.retry_after is not None:

@@ -1,0 +1,37 @@
+"""Gatelodge inside a FastAPI application.
+
+`Gatelodge` (`application.py`) is made once, and installed. Its `lifespan` builds the house and
+opens it (`embedded.py`). `install` brings the routes of the house into the application
+(`routes.py`), and puts a `Doorman` around all routes (`middleware.py`). A route asks for the user
+by a dependency (`dependencies.py`). The dependency asks the `Source` (`source.py`), which answers
+from the memory of the gate. If only the refresh cookie is left, it is traded, and the doorman sets
+the new cookies. `User.watch` (`watch.py`) ends what stays open when its user may not be there any
+more.
+"""
+
+from gatelodge.fastapi.application import Gatelodge
+from gatelodge.fastapi.dependencies import (
+    CurrentUser,
+    MaybeUser,
+    current_user,
+    maybe_user,
+    public,
+    require,
+)
+from gatelodge.fastapi.refusals import NotAdmitted, WebSocketNotAdmitted
+from gatelodge.fastapi.user import User
+from gatelodge.fastapi.watch import Watch
+
+__all__ = [
+    "CurrentUser",
+    "Gatelodge",
+    "MaybeUser",
+    "NotAdmitted",
+    "User",
+    "Watch",
+    "WebSocketNotAdmitted",
+    "current_user",
+    "maybe_user",
+    "public",
+    "require",
+]

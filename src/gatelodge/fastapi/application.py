@@ -1,0 +1,117 @@
+"""`Gatelodge`: what an application makes one of, and installs."""
+
+import contextlib
+import difflib
+from collections.abc import AsyncIterator, Collection
+from typing import Any
+
+from fastapi import FastAPI
+
+from gatelodge.app import PARTS, Part, paths_of
+from gatelodge.clock import Clock
+from gatelodge.fastapi.dependencies import require
+from gatelodge.fastapi.embedded import Embedded
+from gatelodge.fastapi.middleware import Doorman
+from gatelodge.fastapi.openapi import complete_document
+from gatelodge.fastapi.routes import HouseRoutes
+from gatelodge.settings import Settings
+
+_WELL_KNOWN = "/.well-known/change-password"
+"""It is asked for below the origin, wherever the pages are."""
+
+
+class Gatelodge:
+    """Sign-up, sign-in, sessions and roles for a FastAPI application.
+
+    ::
+
+        auth = Gatelodge()
+        app = FastAPI(lifespan=auth.lifespan)
+        auth.install(app)
+    """
+
+    user = staticmethod(require)
+    """Makes a dependency with conditions: `Editor = Annotated[User, auth.user(role="editor")]`."""
+
+    def __init__(self, *, home: str = "/", clock: Clock | None = None, **settings: Any) -> None:
+        """Remember the settings. Nothing is read, made or opened before the lifespan begins.
+
+        Args:
+            home: the address of the application's start page, where people go after sign-in.
+            clock: what time it is; by default the machine's clock. For tests.
+            settings: settings by the names in docs/settings.md, in lower case and without the
+                prefix: `public_url="https://example.com"`. They replace those of the environment.
+
+        Raises:
+            TypeError: there is no setting of this name.
+        """
+        for name in settings:
+            if name not in Settings.model_fields:
+                near = difflib.get_close_matches(name, Settings.model_fields, n=1)
+                hint = f" Is {near[0]} meant?" if near else ""
+                raise TypeError(f"Gatelodge has no setting {name}.{hint}")
+        self._source = Embedded(settings, home, clock)
+        self._installed: HouseRoutes | None = None
+
+    @contextlib.asynccontextmanager
+    async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
+        """Run Gatelodge as long as the application runs.
+
+        An application with a lifespan of its own enters it there: `async with auth.lifespan(app):`.
+
+        Raises:
+            RuntimeError: `install` was not called, or a route of the application is one of ours.
+            ConfigurationError: a setting, the secret key or the database cannot be used.
+        """
+        if self._installed is None:
+            raise RuntimeError("Call auth.install(app) before the application starts.")
+        _refuse_same_paths(app, self._installed)
+        async with self._source.run():
+            yield
+
+    def install(
+        self, app: FastAPI, prefix: str = "", *, parts: Collection[Part] = tuple(PARTS)
+    ) -> None:
+        """Bring the routes of Gatelodge into an application, and let its routes ask for the user.
+
+        Args:
+            app: the application.
+            prefix: the path below which the routes of Gatelodge are, such as `/auth`.
+            parts: what is installed: the JSON API (`api`), the `pages`, the public `keys`, and the
+                `reference` of the API.
+
+        Raises:
+            RuntimeError: this Gatelodge, or another one, is installed already.
+            ValueError: the prefix is no path, or there is no such part.
+        """
+        if prefix and (not prefix.startswith("/") or prefix.endswith("/")):
+            raise ValueError(f'The prefix {prefix!r} must be a path such as "/auth".')
+        if unknown := set(parts) - set(PARTS):
+            raise ValueError(f"There is no part {unknown.pop()!r}; there are {', '.join(PARTS)}.")
+        if self._installed is not None:
+            raise RuntimeError(
+                "This Gatelodge is installed already. Make one for each application."
+            )
+        if any(isinstance(route, HouseRoutes) for route in app.router.routes):
+            raise RuntimeError("Another Gatelodge is installed in this application already.")
+        self._source.prefix = prefix
+        outside = [_WELL_KNOWN] if prefix and "pages" in parts else []
+        self._installed = HouseRoutes(self._source, paths_of(parts), prefix, outside)
+        app.router.routes.insert(0, self._installed)
+        app.add_middleware(Doorman, source=self._source)
+        complete_document(app, lambda: self._source.cookie)
+
+
+def _refuse_same_paths(app: FastAPI, ours: HouseRoutes) -> None:
+    """Refuse a route of the application that nobody could reach.
+
+    Raises:
+        RuntimeError: there is one.
+    """
+    for route in app.routes:
+        path = getattr(route, "path", None)
+        if path in ours.paths and route is not ours:
+            raise RuntimeError(
+                f"The application has a route {path}, and so has Gatelodge. Give one of them "
+                'another path: auth.install(app, prefix="/auth"), for example.'
+            )

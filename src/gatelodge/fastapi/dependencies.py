@@ -1,0 +1,205 @@
+"""The dependencies that guard the routes of an application.
+
+Each is an object that FastAPI calls. It also puts the ways to authenticate into the application's
+OpenAPI document. `routes check` reads from it who may call a route.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import Annotated, Any, TypeAlias
+
+from fastapi import Depends
+from fastapi.openapi.models import HTTPBearer
+from fastapi.security.base import SecurityBase
+from starlette.requests import HTTPConnection
+
+from gatelodge.errors import Refusal
+from gatelodge.fastapi.refusals import NotAdmitted, WebSocketNotAdmitted
+from gatelodge.fastapi.source import Asked
+from gatelodge.fastapi.user import User
+from gatelodge.gate.refusals import Forbidden, NoToken, ReauthenticationRequired
+from gatelodge.gate.rules import ANYBODY, SIGNED_IN, Rule
+from gatelodge.tokens.refusals import ExpiredToken, InvalidToken
+from gatelodge.web.accept import prefers_page
+from gatelodge.web.refusals import ConflictingTokens
+
+Names: TypeAlias = str | Enum | Iterable[str | Enum]
+"""A role or a permission, or several of which one is enough: as text or as members of an enum."""
+
+SCHEME = "gatelodge"
+"""The name of the security scheme in the OpenAPI document, for routes that require somebody."""
+
+OPTIONAL_SCHEME = "gatelodge-optional"
+"""The name of the security scheme for routes that anybody may call; it is put right later."""
+
+
+_SIGNED_OUT = (NoToken, InvalidToken, ExpiredToken, ConflictingTokens)
+
+
+class _Guard(SecurityBase):
+    """A dependency that knows who may call the routes that have it.
+
+    Attributes:
+        rule: who may call.
+    """
+
+    rule: Rule
+
+    def __init__(self, scheme: str = SCHEME) -> None:
+        """Name the security scheme."""
+        self.model = HTTPBearer(bearerFormat="JWT", description="The `accessToken` of a sign-in.")
+        self.scheme_name = scheme
+
+
+class SignedIn(_Guard):
+    """The dependency behind `CurrentUser`: the user who makes the request."""
+
+    rule = SIGNED_IN
+
+    async def __call__(self, connection: HTTPConnection) -> User:
+        """Return the user.
+
+        Raises:
+            NotAdmitted: nobody is signed in, or nobody can say now who it is.
+        """
+        try:
+            user = await Asked.of(connection).source.find(connection)
+            if user is None:
+                raise NoToken
+        except Refusal as refusal:
+            raise _refused(connection, refusal) from refusal
+        return user
+
+
+class Anybody(_Guard):
+    """The dependency behind `MaybeUser`: the user who makes the request, or None."""
+
+    rule = ANYBODY
+
+    def __init__(self) -> None:
+        """Name the security scheme."""
+        super().__init__(OPTIONAL_SCHEME)
+
+    async def __call__(self, connection: HTTPConnection) -> User | None:
+        """Return the user, or None if nobody is signed in.
+
+        Raises:
+            NotAdmitted: nobody can say now who it is, or a page of another site sent the request.
+        """
+        try:
+            return await Asked.of(connection).source.find(connection)
+        except (InvalidToken, ExpiredToken, ConflictingTokens):
+            return None
+        except Refusal as refusal:
+            raise _refused(connection, refusal) from refusal
+
+
+class Public:
+    """The dependency behind `public`: it declares that anybody may call, and asks nothing."""
+
+    rule = ANYBODY
+
+    async def __call__(self) -> None:
+        """Do nothing."""
+
+
+current_user = SignedIn()
+"""The dependency behind `CurrentUser`; tests may replace it in `app.dependency_overrides`."""
+
+maybe_user = Anybody()
+"""The dependency behind `MaybeUser`; tests may replace it in `app.dependency_overrides`."""
+
+CurrentUser = Annotated[User, Depends(current_user)]
+"""The user who makes the request. A request of nobody is refused with 401."""
+
+MaybeUser = Annotated[User | None, Depends(maybe_user)]
+"""The user who makes the request, or None. It declares that anybody may call the route."""
+
+public = Depends(Public())
+"""Declares that anybody may call a route: `dependencies=[public]`."""
+
+
+class Requirement(_Guard):
+    """The dependency behind `require` and `Gatelodge.user`: a user who meets conditions."""
+
+    def __init__(self, rule: Rule, fresh: timedelta | None) -> None:
+        """Require this rule, and a proof of who it is that is no older than `fresh`."""
+        super().__init__()
+        self.rule = rule
+        self.fresh = fresh
+
+    async def __call__(self, connection: HTTPConnection, user: CurrentUser) -> User:
+        """Return the user.
+
+        Raises:
+            NotAdmitted: the user lacks a role or permission, or has to sign in again.
+        """
+        if not self.rule.permits(user.roles, user.permissions):
+            raise _refused(connection, Forbidden(caller=user.subject))
+        if self.fresh is not None:
+            source = Asked.of(connection).source
+            if not _is_fresh(user.authenticated_at, source.clock.now(), self.fresh):
+                raise _refused(connection, ReauthenticationRequired(self.fresh))
+        Asked.of(connection).rules.append(self.rule)
+        return user
+
+
+def require(
+    *,
+    role: Names = (),
+    permission: Names = (),
+    fresh: timedelta | None = None,
+) -> Any:
+    """Return a dependency that admits only users who meet all of these conditions.
+
+    It guards a route (`dependencies=[require(role="editor")]`), and it gives the user to a route
+    (`Editor = Annotated[User, require(role="editor")]`).
+
+    Args:
+        role: the role that the user must hold; of several, one is enough.
+        permission: the permission that the user must have; of several, one is enough.
+        fresh: how long ago the user may have proved who they are, at most.
+
+    Raises:
+        ValueError: there is no condition, or a name is empty.
+    """
+    roles, permissions = _names(role), _names(permission)
+    if not roles and not permissions and fresh is None:
+        raise ValueError("require() needs a condition; CurrentUser admits everybody signed in.")
+    rule = Rule(_shown(roles, permissions), any_of=roles, permissions=permissions)
+    return Depends(Requirement(rule, fresh))
+
+
+def _names(given: Names) -> tuple[str, ...]:
+    """Return the names as text."""
+    several = [given] if isinstance(given, str | Enum) else list(given)
+    names = tuple(str(each.value) if isinstance(each, Enum) else each for each in several)
+    if not all(names):
+        raise ValueError("The name of a role or permission is empty.")
+    return names
+
+
+def _shown(roles: tuple[str, ...], permissions: tuple[str, ...]) -> str:
+    """Return the conditions in words, for lists of routes."""
+    parts = [f"role {' or '.join(roles)}"] if roles else []
+    parts += [" or ".join(permissions)] if permissions else []
+    return " and ".join(parts) or SIGNED_IN.name
+
+
+def _is_fresh(authenticated_at: datetime | None, now: datetime, most: timedelta) -> bool:
+    return authenticated_at is not None and now - authenticated_at <= most
+
+
+def _refused(connection: HTTPConnection, refusal: Refusal) -> Exception:
+    """Return the exception that answers a refusal, as the request was made."""
+    if connection.scope["type"] == "websocket":
+        return WebSocketNotAdmitted(refusal)
+    if isinstance(refusal, _SIGNED_OUT) and _wants_page(connection):
+        return NotAdmitted(refusal, sign_in_at=Asked.of(connection).source.sign_in_page(connection))
+    return NotAdmitted(refusal)
+
+
+def _wants_page(connection: HTTPConnection) -> bool:
+    scope = connection.scope
+    return scope["method"] in {"GET", "HEAD"} and prefers_page(scope["headers"])

@@ -1,0 +1,243 @@
+"""The house in the process of an application."""
+
+import asyncio
+import contextlib
+import functools
+import logging
+import secrets
+import sys
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+from urllib.parse import quote
+
+from starlette.requests import HTTPConnection, Request
+from starlette.websockets import WebSocket
+from typing_extensions import override
+
+from gatelodge.app import House, build, create_app
+from gatelodge.clock import Clock, from_milliseconds
+from gatelodge.data_folder import keep_private
+from gatelodge.errors import Refusal
+from gatelodge.fastapi.source import SUBPROTOCOL, Asked, Source
+from gatelodge.fastapi.user import User
+from gatelodge.fastapi.watch import SIGNED_OUT, Watch
+from gatelodge.gate.principal import Principal
+from gatelodge.settings import Settings, read_settings
+from gatelodge.web.cookies import read_cookies
+from gatelodge.web.same_origin import SAFE_METHODS
+from gatelodge.web.shell import REQUEST_ID, App, Headers, Scope
+
+USUAL_PORT = 8000
+"""The port of uvicorn, for the public address where no setting tells it."""
+
+TOGETHER = timedelta(seconds=10)
+"""Processes that start within this time belong to one start of the application."""
+
+_NOT_RUNNING = (
+    "Gatelodge has not been started. Pass it to the application: "
+    "FastAPI(lifespan=auth.lifespan), or `async with auth.lifespan(app):` in your own lifespan."
+)
+
+
+class Embedded(Source):
+    """Answers from the house in this process: from memory, and never stale."""
+
+    def __init__(self, given: dict[str, Any], home: str, clock: Clock | None) -> None:
+        """Remember the settings; nothing is read or opened yet.
+
+        Args:
+            given: settings by field name, in place of those of the environment.
+            home: the address of the application's start page.
+            clock: what time it is; None: the machine's clock.
+        """
+        self._given = given
+        self._home = home
+        self._clock = clock
+        self._house: House | None = None
+        self._app: App | None = None
+        self.prefix = ""
+
+    @property
+    def house(self) -> House:
+        """The house.
+
+        Raises:
+            RuntimeError: the lifespan has not begun.
+        """
+        if self._house is None:
+            raise RuntimeError(_NOT_RUNNING)
+        return self._house
+
+    @property
+    @override
+    def app(self) -> App:
+        if self._app is None:
+            raise RuntimeError(_NOT_RUNNING)
+        return self._app
+
+    @property
+    def cookie(self) -> str:
+        """The name of the cookie that carries the access token; before the start, the usual one."""
+        return "gatelodge-access" if self._house is None else self._house.delivery.access_cookie
+
+    @property
+    @override
+    def clock(self) -> Clock:
+        return self.house.clock
+
+    @contextlib.asynccontextmanager
+    async def run(self) -> AsyncIterator[House]:
+        """Open the database, and answer until the context ends.
+
+        Raises:
+            ConfigurationError: a setting, the secret key or the database cannot be used.
+        """
+        house = await asyncio.to_thread(self._prepare)
+        with house.stores.database.hold():
+            async with house.serve():
+                await _invite(house)
+                self._house, self._app = house, create_app(house)
+                self._cookies = house.delivery.names
+                try:
+                    yield house
+                finally:
+                    self._house = self._app = None
+
+    def _prepare(self) -> House:
+        settings = self._settings()
+        house = build(settings, self._clock, home=self._home)
+        house.stores.database.migrate()
+        if warning := keep_private(settings.data_dir):
+            logging.getLogger("gatelodge").warning("%s", warning)
+        return house
+
+    def _settings(self) -> Settings:
+        settings = read_settings(**self._given)
+        if not settings.public_url and "port" not in settings.model_fields_set:
+            settings = settings.model_copy(update={"port": USUAL_PORT})
+        public_url = f"{settings.public_base}{self.prefix}"
+        return settings.model_copy(update={"public_url": public_url})
+
+    @override
+    async def find(self, connection: HTTPConnection) -> User | None:
+        house = self.house
+        token = _token_in(connection.scope, self._cookies)
+        principal = house.gate.recall(token) if token else None
+        if principal is None:
+            principal = await self._resolve(connection)
+        return None if principal is None else self._user_of(principal, connection)
+
+    @override
+    def sign_in_page(self, connection: HTTPConnection) -> str:
+        settings = self.house.settings
+        outside = settings.public_path.removesuffix(self.prefix)
+        path = connection.scope["path"]
+        if outside and not path.startswith(f"{outside}/"):
+            path = f"{outside}{path}"  # a proxy cut it off
+        query = connection.scope["query_string"].decode("latin-1")
+        here = quote(f"{path}?{query}" if query else path, safe="/")
+        return f"{settings.public_path}/sign-in?next={here}"
+
+    async def _resolve(self, connection: HTTPConnection) -> Principal | None:
+        """Return who makes a request, with all that admission does for our own routes."""
+        scope = connection.scope
+        scope.setdefault(REQUEST_ID, f"req_{secrets.token_hex(16)}")
+        if scope["type"] == "websocket":
+            scope = _as_change(scope, connection)
+        return await self.house.admission.resolve(Request(scope))
+
+    def _user_of(self, principal: Principal, connection: HTTPConnection) -> User:
+        return User(
+            principal.subject,
+            principal.username,
+            principal.name,
+            principal.email or None,
+            principal.email_verified,
+            _set_of(principal.roles),
+            principal.permissions,
+            from_milliseconds(principal.until),
+            principal.session_id,
+            from_milliseconds(principal.authenticated_at * 1000),
+            functools.partial(self._watch, principal, connection),
+        )
+
+    def _watch(self, principal: Principal, connection: HTTPConnection) -> Watch:
+        house, rules = self.house, Asked.of(connection).rules
+
+        async def still_admitted() -> bool:
+            found = await house.lookup.find(principal.subject, principal.session_id)
+            return found is not None and all(
+                rule.permits(found.roles, found.permissions) for rule in rules
+            )
+
+        async def close() -> None:
+            if isinstance(connection, WebSocket):
+                await connection.close(SIGNED_OUT)
+
+        return Watch(
+            principal, house.watchers, house.clock, still_admitted=still_admitted, close=close
+        )
+
+
+def _token_in(scope: Scope, cookies: tuple[bytes, bytes]) -> bytes | None:
+    """Return the access token of a usual request; None: admission must look at the request.
+
+    Args:
+        scope: the ASGI scope of the request.
+        cookies: the names of the cookies.
+    """
+    bearer = cookie = None
+    for name, value in scope["headers"]:
+        if name == b"authorization":
+            if bearer is not None or value[:7].lower() != b"bearer ":
+                return None
+            bearer = value[7:]
+        elif name == b"cookie":
+            if cookie is not None:
+                return None
+            cookie = value
+        elif name == b"x-access-token":
+            return None
+    if bearer is not None or cookie is None or scope.get("method") not in SAFE_METHODS:
+        return bearer
+    try:
+        return read_cookies([cookie], cookies).get(cookies[0])
+    except Refusal:
+        return None
+
+
+def _as_change(scope: Scope, connection: HTTPConnection) -> Scope:
+    """Return the scope of a WebSocket as that of a request that changes something.
+
+    A page of any site may open a WebSocket, and the browser sends cookies with it. So a cookie
+    counts only if the page is one of ours (RFC 6455, section 10.2).
+    """
+    headers: Headers = list(scope["headers"])
+    offered = scope.get("subprotocols", [])
+    if len(offered) == 2 and offered[0] == SUBPROTOCOL:
+        Asked.of(connection).by_subprotocol = True
+        headers.append((b"authorization", b"Bearer " + offered[1].encode("latin-1", "replace")))
+    return {**scope, "type": "http", "method": "POST", "headers": headers}
+
+
+@functools.lru_cache(maxsize=1024)
+def _set_of(roles: tuple[str, ...]) -> frozenset[str]:
+    """Return the same set for all users who hold the same roles."""
+    return frozenset(roles)
+
+
+async def _invite(house: House) -> None:
+    """Print the link that makes the first administrator, if there is none yet.
+
+    Of several processes that start together, one prints it: a newer link ends the older one.
+    """
+    secret = await house.setup.invite(unless_within=TOGETHER)
+    if secret is not None:
+        link = f"{house.settings.public_base}/setup?token={secret}"
+        with contextlib.suppress(OSError):
+            print(  # noqa: T201 - never in a log
+                f"Gatelodge has no administrator yet. This link makes one:\n  {link}",
+                file=sys.stderr,
+                flush=True,
+            )

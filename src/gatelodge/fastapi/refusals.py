@@ -1,0 +1,43 @@
+"""What a route of the application answers to a caller who may not use it."""
+
+from fastapi import HTTPException
+from starlette.exceptions import WebSocketException
+
+from gatelodge.errors import Refusal
+from gatelodge.web.responses import refusal_headers, status_of
+
+NOT_ADMITTED = 1008
+"""The code of a WebSocket that is refused (RFC 6455, section 7.4.1); browsers see a failure."""
+
+
+class NotAdmitted(HTTPException):
+    """A caller may not use a route of the application.
+
+    An exception handler of the application for `HTTPException` gives it the application's own form.
+    Without one, the body is `{"detail": {"code": ..., "message": ...}}`.
+
+    Attributes:
+        refusal: why.
+    """
+
+    def __init__(self, refusal: Refusal, *, sign_in_at: str = "") -> None:
+        """Refuse; lead a browser to the sign-in page at this address, if there is one."""
+        headers, status = refusal_headers(refusal), status_of(type(refusal))
+        if sign_in_at:
+            headers, status = {"Location": sign_in_at, "Vary": "Accept"}, 303
+        detail = {"code": refusal.code, "message": refusal.message, **refusal.members}
+        super().__init__(status, detail, {**headers, "Cache-Control": "no-store"})
+        self.refusal = refusal
+
+
+class WebSocketNotAdmitted(WebSocketException):
+    """A caller may not open a WebSocket of the application.
+
+    Attributes:
+        refusal: why.
+    """
+
+    def __init__(self, refusal: Refusal) -> None:
+        """Refuse."""
+        super().__init__(NOT_ADMITTED, refusal.code)
+        self.refusal = refusal

@@ -1,0 +1,78 @@
+"""Where the application learns who makes a request: from the house in it, or from a server."""
+
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from starlette.requests import HTTPConnection
+
+from gatelodge.clock import Clock
+from gatelodge.fastapi.user import User
+from gatelodge.gate.rules import Rule
+from gatelodge.web.shell import App
+
+ASKED = "gatelodge.asked_here"
+"""The key of the `Asked` of a request in its ASGI scope."""
+
+SUBPROTOCOL = "bearer"
+"""The subprotocol of a WebSocket whose second one is an access token."""
+
+
+class Source(Protocol):
+    """Tells who makes a request of the application."""
+
+    @property
+    def app(self) -> App:
+        """What answers these routes.
+
+        Raises:
+            RuntimeError: the lifespan has not begun.
+        """
+
+    def run(self) -> AbstractAsyncContextManager[Any]:
+        """Answer requests until the context ends."""
+
+    @property
+    def clock(self) -> Clock:
+        """What time it is."""
+
+    async def find(self, connection: HTTPConnection) -> User | None:
+        """Return who makes a request, or None if it carries no token.
+
+        Raises:
+            Refusal: the token is not good, or nobody can say now whether it is.
+            RuntimeError: the lifespan has not begun.
+        """
+
+    def sign_in_page(self, connection: HTTPConnection) -> str:
+        """Return the address of the sign-in page, from where one comes back; empty: none."""
+
+
+@dataclass(eq=False, slots=True)
+class Asked:
+    """What the dependencies of one request know of it. Mounted applications share it.
+
+    Attributes:
+        source: tells who makes the request.
+        rules: the rules that the request was admitted by, for `User.watch`.
+        by_subprotocol: whether the token of a WebSocket came as a subprotocol.
+    """
+
+    source: Source
+    rules: list[Rule] = field(default_factory=list)
+    by_subprotocol: bool = False
+
+    @classmethod
+    def of(cls, connection: HTTPConnection) -> "Asked":
+        """Return what is known of a request.
+
+        Raises:
+            RuntimeError: Gatelodge is not installed in the application.
+        """
+        found: Asked | None = connection.scope.get(ASKED)
+        if found is None:
+            raise RuntimeError(
+                "This route asks for the user, but Gatelodge is not installed in the application. "
+                "Call auth.install(app) after app = FastAPI(...)."
+            )
+        return found
