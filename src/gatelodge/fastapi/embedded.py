@@ -165,19 +165,18 @@ class Embedded(Source):
     def _watch(self, principal: Principal, connection: HTTPConnection) -> Watch:
         house, rules = self.house, Asked.of(connection).rules
 
-        async def still_admitted() -> bool:
+        async def look_up() -> Principal | None:
             found = await house.lookup.find(principal.subject, principal.session_id)
-            return found is not None and all(
-                rule.permits(found.roles, found.permissions) for rule in rules
-            )
+            if found is None:
+                return None
+            kept = all(rule.permits(found.roles, found.permissions) for rule in rules)
+            return found if kept else None
 
         async def close() -> None:
             if isinstance(connection, WebSocket):
                 await connection.close(SIGNED_OUT)
 
-        return Watch(
-            principal, house.watchers, house.clock, still_admitted=still_admitted, close=close
-        )
+        return Watch(principal, house.watchers, house.clock, look_up=look_up, close=close)
 
 
 def _token_in(scope: Scope, cookies: tuple[bytes, bytes]) -> bytes | None:

@@ -19,6 +19,8 @@ PATIENCE_SECONDS = 5.0
 """How long a block goes on after a change while the database cannot say whether it may."""
 
 _RETRY_SECONDS = 0.25
+_SHORTEST_SECONDS = 0.05
+_LONGEST_SECONDS = 3600.0
 
 
 class Watch:
@@ -34,7 +36,7 @@ class Watch:
         watchers: Watchers,
         clock: Clock,
         *,
-        still_admitted: Callable[[], Awaitable[bool]],
+        look_up: Callable[[], Awaitable[Principal | None]],
         close: Callable[[], Awaitable[None]],
     ) -> None:
         """Prepare the context.
@@ -43,14 +45,14 @@ class Watch:
             principal: whose request it is.
             watchers: tells when something about them may have changed.
             clock: tells when the session has expired.
-            still_admitted: asks the store whether the request would be admitted now.
+            look_up: asks the store who is signed in now; None: the request would be refused.
             close: closes the connection.
         """
         self.ended = False
         self._principal = principal
         self._watchers = watchers
         self._clock = clock
-        self._still_admitted = still_admitted
+        self._look_up = look_up
         self._close = close
 
     async def __aenter__(self) -> Self:
@@ -79,30 +81,27 @@ class Watch:
     async def _keep_watch(self) -> None:
         """End the block when the user may not be here any more."""
         with self._watchers.waiting(self._principal) as changed:
-            while await self._may_stay():
+            while (now := await self._found()) is not None:
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(self._seconds_left()):
+                    async with asyncio.timeout(self._seconds_left(now)):
                         await changed.wait()
                 changed.clear()
         self.ended = True
         self._block.cancel()
 
-    async def _may_stay(self) -> bool:
+    async def _found(self) -> Principal | None:
         """Ask the store; while it does not answer, ask again, until the patience is over."""
         loop = asyncio.get_running_loop()
         patient_until = loop.time() + PATIENCE_SECONDS
         while True:
             try:
-                return await self._still_admitted()
+                return await self._look_up()
             except StoreUnavailable:
                 if loop.time() >= patient_until:
-                    return False
+                    return None
             await asyncio.sleep(_RETRY_SECONDS)
 
-    def _seconds_left(self) -> float:
+    def _seconds_left(self, now: Principal) -> float:
         """Return how long the session lasts at most, but no more than an hour."""
-        return min(3600.0, max(0.05, (self._ends_at - self._clock.milliseconds()) / 1000))
-
-    @property
-    def _ends_at(self) -> int:
-        return self._principal.until
+        left = (now.until - self._clock.milliseconds()) / 1000
+        return min(_LONGEST_SECONDS, max(_SHORTEST_SECONDS, left))

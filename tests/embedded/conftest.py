@@ -1,0 +1,14 @@
+"""Fixtures for the tests of applications with the house inside."""
+
+from pathlib import Path
+
+import pytest
+
+from gatelodge.fastapi import Gatelodge
+from tests.support.clock import FakeClock
+
+
+@pytest.fixture
+def auth(tmp_path: Path, clock: FakeClock) -> Gatelodge:
+    """Return a Gatelodge that keeps its data in a folder of the test."""
+    return Gatelodge(data_dir=tmp_path / "data", clock=clock)
