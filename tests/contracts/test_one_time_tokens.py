@@ -29,6 +29,22 @@ async def test_a_new_token_voids_the_one_before(stores: Stores) -> None:
     assert await stores.one_time_tokens.consume("reset", "usr_ann", newer.digest, NOON)
 
 
+async def test_a_token_may_be_stored_only_where_there_is_no_younger_one(stores: Stores) -> None:
+    put, end = stores.one_time_tokens.put, TOKEN.expires_at
+    others = [replace(TOKEN, digest=digest_of(f"secret {number}")) for number in range(20)]
+
+    outcomes = await asyncio.gather(*(put(each, unless_after=NOON) for each in others))
+
+    assert outcomes.count(True) == 1
+    stored = others[outcomes.index(True)]
+    assert await stores.one_time_tokens.find("reset", "usr_ann") == stored
+    assert not await put(TOKEN, unless_after=end - A_MINUTE / 60)
+    assert await put(TOKEN, unless_after=end)
+    assert await put(replace(stored, subject="usr_bob"), unless_after=NOON)
+    assert await put(stored)
+    assert await stores.one_time_tokens.find("reset", "usr_ann") == stored
+
+
 async def test_of_many_who_consume_a_token_together_one_does(stores: Stores) -> None:
     await stores.one_time_tokens.put(TOKEN)
 

@@ -40,8 +40,18 @@ class OneTimeToken:
 class OneTimeTokenStore(Protocol):
     """The stored tokens. Every method is atomic; changes are durable when it returns."""
 
-    async def put(self, token: OneTimeToken) -> None:
-        """Store a token; it replaces the token with the same purpose and subject."""
+    async def put(self, token: OneTimeToken, *, unless_after: datetime | None = None) -> bool:
+        """Store a token; it replaces the token with the same purpose and subject.
+
+        Args:
+            token: the token.
+            unless_after: nothing is stored if there is such a token that expires after this
+                instant. None: the token is always stored.
+
+        Returns:
+            Whether the token was stored: of many callers at once, with one instant between the
+            expiry of the stored token and theirs, exactly one gets True.
+        """
 
     async def find(self, purpose: Purpose, subject: str) -> OneTimeToken | None:
         """Return the token of this purpose and subject, even if expired, or None."""

@@ -49,12 +49,11 @@ class SetupService:
         """
         if await self.accounts.has_admin():
             return None
-        newest = await self.tokens.find("setup", NO_SUBJECT)
-        if newest and self.clock.now() - (newest.expires_at - LIFE) < unless_within:
-            return None
-        secret, token = new_token("setup", NO_SUBJECT, self.clock.now(), LIFE)
-        await self.tokens.put(token)
-        return secret
+        now = self.clock.now()
+        secret, token = new_token("setup", NO_SUBJECT, now, LIFE)
+        newest_allowed = now + LIFE - unless_within if unless_within else None
+        stored = await self.tokens.put(token, unless_after=newest_allowed)
+        return secret if stored else None
 
     async def check(self, secret: str) -> OneTimeToken:
         """Return the record of a valid secret, without using it up.

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.errors import DuplicateKeyError
 from typing_extensions import override
 
 from gatelodge.credentials.one_time_tokens import OneTimeToken, OneTimeTokenStore, Purpose, key_of
@@ -19,10 +20,16 @@ class MongoOneTimeTokens(OneTimeTokenStore):
     database: MongoDatabase
 
     @override
-    async def put(self, token: OneTimeToken) -> None:
-        place = {"_id": {"$eq": token.key}}
+    async def put(self, token: OneTimeToken, *, unless_after: datetime | None = None) -> bool:
+        place: Document = {"_id": {"$eq": token.key}}
+        if unless_after is not None:
+            place["expires_at"] = {"$lte": unless_after}
         with writing():
-            await self._tokens.replace_one(place, to_document(token, key="key"), upsert=True)
+            try:
+                await self._tokens.replace_one(place, to_document(token, key="key"), upsert=True)
+            except DuplicateKeyError:  # there is one that expires later
+                return False
+        return True
 
     @override
     async def find(self, purpose: Purpose, subject: str) -> OneTimeToken | None:

@@ -19,7 +19,7 @@ class SqlOneTimeTokens(OneTimeTokenStore):
         self._database = database
 
     @override
-    async def put(self, token: OneTimeToken) -> None:
+    async def put(self, token: OneTimeToken, *, unless_after: datetime | None = None) -> bool:
         values = {
             "key": token.key,
             "purpose": token.purpose,
@@ -27,7 +27,12 @@ class SqlOneTimeTokens(OneTimeTokenStore):
             "digest": token.digest,
             "expires_at": token.expires_at,
         }
-        await self._database.write(lambda connection: connection.execute(_PUT, values).rowcount)
+        if unless_after is not None:
+            values["latest"] = unless_after
+        put = _PUT if unless_after is None else _PUT_UNLESS_AFTER
+        return await self._database.write(
+            lambda connection: connection.execute(put, values).rowcount == 1
+        )
 
     @override
     async def find(self, purpose: Purpose, subject: str) -> OneTimeToken | None:
@@ -47,9 +52,12 @@ class SqlOneTimeTokens(OneTimeTokenStore):
 
 _columns = one_time_tokens.c
 _insert = insert(one_time_tokens)
-_PUT = _insert.on_conflict_do_update(
+_NEW = {"digest": _insert.excluded.digest, "expires_at": _insert.excluded.expires_at}
+_PUT = _insert.on_conflict_do_update(index_elements=[_columns.key], set_=_NEW)
+_PUT_UNLESS_AFTER = _insert.on_conflict_do_update(
     index_elements=[_columns.key],
-    set_={"digest": _insert.excluded.digest, "expires_at": _insert.excluded.expires_at},
+    set_=_NEW,
+    where=_columns.expires_at <= bindparam("latest", type_=_columns.expires_at.type),
 )
 _BY_KEY = select(_columns.purpose, _columns.subject, _columns.digest, _columns.expires_at).where(
     _columns.key == bindparam("token_key")
