@@ -18,6 +18,7 @@ from bench.measures import (
     checks,
     connections,
     cpu,
+    embedded,
     growth,
     latency,
     memory,
@@ -69,6 +70,13 @@ MEASURES = {
         "and the static answer that sends the same bytes as the board. The servers have answered "
         "the same requests before, so Gatelodge knows the callers from memory. One more server "
         "counts how often such a check reads the database.",
+    ),
+    "embedded": Measure(
+        embedded,
+        "A FastAPI application with Gatelodge inside has the same route without a guard, with "
+        "`CurrentUser`, and with `require`. It runs on Granian, on one core. The load comes from "
+        "another core, 32 requests at a time, and the routes take turns. Gatelodge knows the "
+        "caller from memory. If `make bench-peers` has installed it, fastapi-users does the same.",
     ),
     "cpu": Measure(
         cpu,

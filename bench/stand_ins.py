@@ -10,6 +10,7 @@ import sys
 from dataclasses import replace
 
 from sqlalchemy import Engine, event
+from starlette.responses import PlainTextResponse
 from typing_extensions import override
 
 from gatelodge.app import House, build, create_app
@@ -82,7 +83,33 @@ def telling() -> App:
     return create_app(house.replaced(passwords=passwords, sign_in=sign_in))
 
 
-NAMES = ("bare", "limit", "fastapi", "database", "counted", "telling")
+def embedded() -> App:
+    """Return a FastAPI application that has Gatelodge inside, with and without guards."""
+    from fastapi import FastAPI  # noqa: PLC0415 - the other applications need none of this
+
+    from gatelodge.fastapi import CurrentUser, Gatelodge, require  # noqa: PLC0415
+
+    auth = Gatelodge()
+    app = FastAPI(lifespan=auth.lifespan)
+    auth.install(app)
+
+    @app.get("/healthz")
+    @app.get("/bare")
+    async def bare() -> PlainTextResponse:
+        return PlainTextResponse("User Content.")
+
+    @app.get("/user")
+    async def user(_user: CurrentUser) -> PlainTextResponse:
+        return PlainTextResponse("User Content.")
+
+    @app.get("/role", dependencies=[require(role="user")])
+    async def role() -> PlainTextResponse:
+        return PlainTextResponse("User Content.")
+
+    return app
+
+
+NAMES = ("bare", "limit", "fastapi", "database", "counted", "telling", "embedded")
 
 
 class _NoDummy(PasswordHasher):

@@ -39,7 +39,7 @@ class _Peer:
     sign_in: str
 
 
-class _FastApiUsers(Server):
+class FastApiUsers(Server):
     """`bench.peers.with_fastapi_users` in its own virtual environment."""
 
     @property
@@ -88,7 +88,7 @@ class _Figures:
 def _all(folder: Path) -> Iterator[list[_Peer]]:
     with ExitStack() as stack:
         gatelodge = stack.enter_context(Gatelodge(folder / "gatelodge"))
-        library = stack.enter_context(_FastApiUsers(folder / "fastapi-users"))
+        library = stack.enter_context(FastApiUsers(folder / "fastapi-users"))
         pocketbase = stack.enter_context(_PocketBase(folder / "pocketbase"))
         library.post("/register", {"email": EMAIL, "password": PASSWORD}, expect=201)
         yield [

@@ -121,6 +121,11 @@ async def healthz(_request: Request) -> PlainTextResponse:
     return PlainTextResponse("ok")
 
 
+@app.get("/bare")
+async def bare() -> PlainTextResponse:
+    return PlainTextResponse("User Content.")
+
+
 @app.get("/check/jwt")
 async def check_jwt(_user: Annotated[User, Depends(by_jwt)]) -> PlainTextResponse:
     return PlainTextResponse("User Content.")

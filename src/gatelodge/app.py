@@ -254,7 +254,7 @@ class House:
     @cached_property
     def lookup(self) -> SessionLookup:
         """What the gate asks when its memory has no answer."""
-        return SessionLookup(self.stores.sessions, self.clock)
+        return SessionLookup(self.stores.sessions, self.clock, with_profile=self.home is not None)
 
     @cached_property
     def gate(self) -> Gate:

@@ -218,7 +218,7 @@ async def test_an_error_in_the_block_is_raised(site: Running) -> None:
 
 async def test_a_user_of_a_test_watches_nothing() -> None:
     user = User("usr_1", "ann", "", None, False, frozenset(), frozenset(), NOON, "ses_1")
-    with pytest.raises(RuntimeError, match="belongs to no request"):
+    with pytest.raises(RuntimeError, match="No request has asked"):
         user.watch()
 
 

@@ -63,8 +63,12 @@ class SignedIn(_Guard):
         Raises:
             NotAdmitted: nobody is signed in, or nobody can say now who it is.
         """
+        source = Asked.of(connection).source
+        user = source.recall(connection)
+        if user is not None:
+            return user
         try:
-            user = await Asked.of(connection).source.find(connection)
+            user = await source.find(connection)
             if user is None:
                 raise NoToken
         except Refusal as refusal:
@@ -87,8 +91,9 @@ class Anybody(_Guard):
         Raises:
             NotAdmitted: nobody can say now who it is, or a page of another site sent the request.
         """
+        source = Asked.of(connection).source
         try:
-            return await Asked.of(connection).source.find(connection)
+            return source.recall(connection) or await source.find(connection)
         except (InvalidToken, ExpiredToken, ConflictingTokens):
             return None
         except Refusal as refusal:

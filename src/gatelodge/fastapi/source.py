@@ -7,12 +7,10 @@ from typing import Any, Protocol
 from starlette.requests import HTTPConnection
 
 from gatelodge.clock import Clock
-from gatelodge.fastapi.user import User
+from gatelodge.fastapi.user import ASKED, User
+from gatelodge.fastapi.watch import Watch
 from gatelodge.gate.rules import Rule
 from gatelodge.web.shell import App
-
-ASKED = "gatelodge.asked_here"
-"""The key of the `Asked` of a request in its ASGI scope."""
 
 SUBPROTOCOL = "bearer"
 """The subprotocol of a WebSocket whose second one is an access token."""
@@ -36,6 +34,13 @@ class Source(Protocol):
     def clock(self) -> Clock:
         """What time it is."""
 
+    def recall(self, connection: HTTPConnection) -> User | None:
+        """Return who makes a request, from memory alone; None: `find` must tell.
+
+        Raises:
+            RuntimeError: the lifespan has not begun.
+        """
+
     async def find(self, connection: HTTPConnection) -> User | None:
         """Return who makes a request, or None if it carries no token.
 
@@ -43,6 +48,9 @@ class Source(Protocol):
             Refusal: the token is not good, or nobody can say now whether it is.
             RuntimeError: the lifespan has not begun.
         """
+
+    def watch(self, user: User, connection: HTTPConnection) -> Watch:
+        """Return a context that ends when the user may not use this connection any more."""
 
     def sign_in_page(self, connection: HTTPConnection) -> str:
         """Return the address of the sign-in page, from where one comes back; empty: none."""

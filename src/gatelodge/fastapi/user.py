@@ -1,8 +1,10 @@
 """The user of a request of the application, and what keeps an open connection theirs."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from contextvars import ContextVar
+from dataclasses import dataclass
 from datetime import datetime
+
+from starlette.requests import HTTPConnection
 
 from gatelodge import user
 from gatelodge.fastapi.watch import Watch
@@ -17,7 +19,6 @@ class User(user.User):
     """
 
     authenticated_at: datetime | None = None
-    _watch: Callable[[], Watch] | None = field(default=None, repr=False, compare=False)
 
     def watch(self) -> Watch:
         """Return a context that ends as soon as this request would be refused.
@@ -33,8 +34,17 @@ class User(user.User):
         with code 4401 first. `Watch.ended` tells whether the block was ended in this way.
 
         Raises:
-            RuntimeError: the user was made by a test, and belongs to no request.
+            RuntimeError: no request has asked for a user here: a test has replaced the dependency.
         """
-        if self._watch is None:
-            raise RuntimeError("This user belongs to no request, so there is nothing to watch.")
-        return self._watch()
+        connection = CONNECTION.get(None)
+        if connection is None:
+            raise RuntimeError("No request has asked for a user, so there is nothing to watch.")
+        watch: Watch = connection.scope[ASKED].source.watch(self, connection)
+        return watch
+
+
+CONNECTION: ContextVar[HTTPConnection] = ContextVar("gatelodge.connection")
+"""The request that is handled, once it has asked for its user."""
+
+ASKED = "gatelodge.asked_here"
+"""The key in the ASGI scope of what `source.py` knows of a request."""

@@ -32,7 +32,8 @@ class Watch:
 
     def __init__(
         self,
-        principal: Principal,
+        subject: str,
+        session_id: str,
         watchers: Watchers,
         clock: Clock,
         *,
@@ -42,14 +43,15 @@ class Watch:
         """Prepare the context.
 
         Args:
-            principal: whose request it is.
+            subject: whose request it is.
+            session_id: the session of the request.
             watchers: tells when something about them may have changed.
             clock: tells when the session has expired.
             look_up: asks the store who is signed in now; None: the request would be refused.
             close: closes the connection.
         """
         self.ended = False
-        self._principal = principal
+        self._ids = subject, session_id
         self._watchers = watchers
         self._clock = clock
         self._look_up = look_up
@@ -80,7 +82,7 @@ class Watch:
 
     async def _keep_watch(self) -> None:
         """End the block when the user may not be here any more."""
-        with self._watchers.waiting(self._principal) as changed:
+        with self._watchers.waiting(*self._ids) as changed:
             while (now := await self._found()) is not None:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(self._seconds_left(now)):

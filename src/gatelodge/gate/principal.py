@@ -16,8 +16,8 @@ class Principal:
         permissions: what these roles permit now; users with the same roles share one object.
         session_id: the session that the token belongs to.
         until: when the token expires or its session ends, in milliseconds since 1970.
-        name: what to call the user; may be empty.
-        email: the user's e-mail address; may be empty.
+        name: what to call the user; empty if there is none, or in a server of its own.
+        email: the user's e-mail address; empty if there is none, or in a server of its own.
         email_verified: whether the user has shown that the address is theirs.
         authenticated_at: when the user last proved who they are, in seconds since 1970.
     """

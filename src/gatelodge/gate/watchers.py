@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from gatelodge.gate.feed import ChangeFeed
-from gatelodge.gate.principal import Principal
 from gatelodge.ids import ROLE_PREFIX
 from gatelodge.tasks import end
 
@@ -43,10 +42,13 @@ class Watchers:
             each.set()
 
     @contextlib.contextmanager
-    def waiting(self, principal: Principal) -> Iterator[asyncio.Event]:
-        """Yield an event that is set whenever something about this principal may have changed."""
+    def waiting(self, *ids: str) -> Iterator[asyncio.Event]:
+        """Yield an event that is set whenever something about a principal may have changed.
+
+        Args:
+            ids: the ids of the user and the session.
+        """
         event = asyncio.Event()
-        ids = (principal.subject, principal.session_id)
         for each in ids:
             self._by_id.setdefault(each, set()).add(event)
         self._everybody.add(event)

@@ -1,7 +1,7 @@
 """The gate's port `Lookup`: read from the store who is signed in by a session."""
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gatelodge.accounts.store import Rights, User
 from gatelodge.clock import Clock, to_milliseconds
@@ -21,10 +21,18 @@ class Records:
 
 @dataclass(frozen=True, slots=True)
 class SessionLookup:
-    """Implements `Lookup` with the sessions and users of a store."""
+    """Implements `Lookup` with the sessions and users of a store.
+
+    Attributes:
+        sessions: the sessions.
+        clock: tells the current time.
+        with_profile: whether principals know name and e-mail address. An application asks for them
+            at every request. A server of its own does not, and saves the memory.
+    """
 
     sessions: SessionStore
     clock: Clock
+    with_profile: bool = False
 
     async def find(self, user_id: UserId, session_id: SessionId) -> Principal | None:
         """Return the principal of a session's user, or None if the session is not live."""
@@ -34,7 +42,8 @@ class SessionLookup:
         session, user, rights = found
         if user.id != user_id or not session.is_live(user, self.clock.now()):
             return None
-        return principal_of(user, session, rights)
+        principal = principal_of(user, session, rights)
+        return _with_profile(principal, user) if self.with_profile else principal
 
     async def records_of(self, principal: Principal) -> Records:
         """Return the current records of a principal.
@@ -61,10 +70,16 @@ def principal_of(user: User, session: Session, rights: Rights) -> Principal:
         rights.permissions,
         session.id,
         until=to_milliseconds(session.expires_at),
+        authenticated_at=to_milliseconds(session.authenticated_at) // 1000,
+    )
+
+
+def _with_profile(principal: Principal, user: User) -> Principal:
+    return replace(
+        principal,
         name=user.name,
         email=user.email,
         email_verified=user.email_verified_at is not None,
-        authenticated_at=to_milliseconds(session.authenticated_at) // 1000,
     )
 
 
