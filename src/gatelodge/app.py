@@ -62,6 +62,7 @@ from gatelodge.sign_in.service import SignInService
 from gatelodge.stores import Stores, open_stores
 from gatelodge.tasks import end, end_with_parent, repeat, start
 from gatelodge.tokens.access import AccessTokens
+from gatelodge.tokens.claims import AUDIENCE
 from gatelodge.tokens.keys import KEY_PREFIX, SigningKeys
 from gatelodge.verify import api as verify_api
 from gatelodge.web import openapi
@@ -112,8 +113,6 @@ DOORS = (
     static_files.door,
 )
 """All doors, in the order in which the OpenAPI document lists their routes."""
-
-AUDIENCE = "gatelodge"
 
 TUTORIAL_PROGRAMS = frozenset({"/api/auth/signup", "/api/auth/signin", "/api/auth/signout"})
 """Where the tutorial's profile takes programs with a cookie jar, which say no `Origin`."""

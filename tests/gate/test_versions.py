@@ -11,8 +11,8 @@ from gatelodge.accounts.store import Rights
 from gatelodge.clock import to_milliseconds
 from gatelodge.gate.memory import MAX_CHANGES, MAX_DEAD, MAX_TOKENS, Known, Memory
 from gatelodge.gate.principal import Principal
-from gatelodge.gate.recent import Recent
 from gatelodge.ids import SessionId, UserId, role_id
+from gatelodge.recent import Recent
 from gatelodge.sessions.lookup import principal_of
 from tests.contracts.builders import NOON, a_session, a_user
 

@@ -15,9 +15,10 @@ from gatelodge.audit import COMMAND, AuditLog
 from gatelodge.ids import SessionId, UserId
 from gatelodge.master_key import MasterKey
 from gatelodge.stores import open_stores
-from gatelodge.tokens.access import POLICY, AccessTokens, Claims
+from gatelodge.tokens.access import AccessTokens
+from gatelodge.tokens.claims import LEEWAY, POLICY, Claims
 from gatelodge.tokens.jws import verify_jws
-from gatelodge.tokens.keys import LEEWAY, PUBLISH_LEAD, SigningKeys
+from gatelodge.tokens.keys import PUBLISH_LEAD, SigningKeys
 from gatelodge.tokens.refusals import ExpiredToken, InvalidToken
 from tests.support.clock import NOON, FakeClock
 from tests.support.databases import migrated

@@ -15,8 +15,9 @@ from gatelodge.base64url import encode_base64url
 from gatelodge.errors import ConfigurationError, StoreUnavailable
 from gatelodge.master_key import MasterKey
 from gatelodge.stores import Stores, open_stores
+from gatelodge.tokens.claims import LEEWAY
 from gatelodge.tokens.jwk import InvalidKey, public_jwk, read_jwk
-from gatelodge.tokens.keys import LEEWAY, PUBLISH_LEAD, SIGNING_KEY_LIFE, SigningKeys
+from gatelodge.tokens.keys import PUBLISH_LEAD, SIGNING_KEY_LIFE, SigningKeys
 from gatelodge.tokens.refusals import NoSuchKey
 from gatelodge.tokens.store import SigningKey, SigningKeyStore
 from tests.contracts.builders import an_event

@@ -4,8 +4,9 @@ The list is in the library's package, so nothing is asked of the network.
 """
 
 from functools import cache
-from ipaddress import ip_address
 from urllib.parse import urlsplit
+
+from gatelodge.hosts import is_address, is_loopback
 
 
 @cache
@@ -29,24 +30,8 @@ def site_of(origin: str) -> tuple[str, str]:
     """
     parts = urlsplit(origin)
     host = parts.hostname or ""
-    if _is_address(host) or "." not in host:
+    if is_address(host) or "." not in host:
         return parts.scheme, host
     if is_loopback(host):
         return parts.scheme, ".".join(host.split(".")[-2:])
     return parts.scheme, _registered_part(host) or host
-
-
-def is_loopback(host: str) -> bool:
-    """Say whether a host name or an address is this machine itself."""
-    name = host.strip("[]")
-    if _is_address(name):
-        return ip_address(name).is_loopback
-    return name == "localhost" or name.endswith(".localhost")
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True

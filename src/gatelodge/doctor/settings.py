@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping
 from ipaddress import ip_network
 from urllib.parse import parse_qs, urlsplit
 
-from gatelodge.doctor.domains import is_loopback, is_public_suffix, site_of
+from gatelodge.doctor.domains import is_public_suffix, site_of
 from gatelodge.doctor.findings import Finding
+from gatelodge.hosts import is_loopback
 from gatelodge.settings import Settings, warn_of_unknown
 
 NIST_MINIMUM = 15

@@ -4,8 +4,8 @@ import functools
 from dataclasses import dataclass, field
 
 from gatelodge.gate.principal import Principal
-from gatelodge.gate.recent import Recent
 from gatelodge.ids import ROLE_PREFIX
+from gatelodge.recent import Recent
 
 MAX_TOKENS = 100_000
 """How many verified tokens are remembered (security.md, section 3)."""

@@ -19,6 +19,7 @@ from gatelodge.errors import AlreadyExists, ConfigurationError, StoreUnavailable
 from gatelodge.ids import new_id
 from gatelodge.master_key import MasterKey
 from gatelodge.tasks import repeat
+from gatelodge.tokens.claims import LEEWAY
 from gatelodge.tokens.jwk import EDDSA, VerificationKey
 from gatelodge.tokens.key_ring import SEAL_PURPOSE, KeyRing, tolerating_unread_keys
 from gatelodge.tokens.refusals import NoSuchKey
@@ -34,7 +35,6 @@ PUBLISH_LEAD = JWKS_MAX_AGE + timedelta(seconds=5)
 After this time, all cached copies of the JWKS without the key have expired, and all servers have
 read the key."""
 
-LEEWAY = timedelta(seconds=30)
 SIGNING_KEY_LIFE = timedelta(days=90)
 
 _CHECK_INTERVAL = timedelta(seconds=10)

@@ -13,8 +13,8 @@ from gatelodge.errors import Refusal
 from gatelodge.gate.gate import Gate
 from gatelodge.gate.identity import identity_headers, rule_asked_for
 from gatelodge.gate.principal import Principal
-from gatelodge.gate.recent import Recent
 from gatelodge.gate.rules import SIGNED_IN, Rule
+from gatelodge.recent import Recent
 from gatelodge.web.admission import ask
 from gatelodge.web.cookies import read_cookies
 from gatelodge.web.shell import Headers, Message, Receive, Scope, Send, Shell
