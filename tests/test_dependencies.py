@@ -25,10 +25,8 @@ FLOORS = {
         "2.8",
         "older ones do not close after a length beside chunks (RFC 9112, 6.3); and CVE-2026-42544",
     ),
-    "idna": (
-        "3.18",
-        "httpx2 of the tests asks for it; before 3.15, CVE-2026-45409: quadratic time",
-    ),
+    "httpx2": ("2.16", RAN),
+    "idna": ("3.18", "httpx2 asks for it; before 3.15, CVE-2026-45409: quadratic time"),
     "jinja2": ("3.1.6", "CVE-2025-27516: a template leaves its sandbox"),
     "markupsafe": ("3.0", RAN),
     "prometheus-client": ("0.23.1", "older ones write another version of the format than we name"),

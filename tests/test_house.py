@@ -23,6 +23,7 @@ HOUSE_LIST = """
     pages verify
     web
     accounts gate
+    client
     credentials tokens
     audit
     ids user settings strict_json tasks master_key apart
@@ -37,6 +38,7 @@ WEB_FRAMEWORKS = {"fastapi", "starlette", "granian"}
 DRIVERS = {"sqlalchemy", "sqlite3", "alembic", "pymongo", "bson"}
 ONLY_WHEN_CHOSEN = {
     "alembic",
+    "httpx2",
     "mako",
     "prometheus_client",
     "publicsuffixlist",

@@ -14,18 +14,20 @@ from typing import Any
 import pytest
 
 from tests.support import vectors
-from tests.support.jose import Jwk, accepts, ed25519_signer, kid_named_by
+from tests.support.jose import Accepts, Jwk, accepts, client_accepts, ed25519_signer, kid_named_by
 from tests.support.malformed import GOOD, MALFORMED
 
 TOTALS = {"signature": 401, "key": 26, "crypto": 83}
 
+either = pytest.mark.parametrize("accepts", [accepts, client_accepts])
 every_file = pytest.mark.parametrize("kind", TOTALS)
 Count = Callable[[str, object], None]
 
 
+@either
 @every_file
 async def test_only_valid_vectors_of_ed25519_are_accepted(
-    kind: str, record_property: Count
+    kind: str, accepts: Accepts, record_property: Count
 ) -> None:
     algorithms: Counter[str] = Counter()
     for vector, keys in read(kind):
@@ -39,13 +41,16 @@ async def test_only_valid_vectors_of_ed25519_are_accepted(
     others = ", ".join(f"{count} {name}" for name, count in algorithms.most_common())
     record_property(
         vectors.COUNTED,
-        f"wycheproof, json_web_{kind}: {TOTALS[kind]} ran; {read_here} use Ed25519, the only "
-        f"algorithm that is read; none of these was accepted: {others}",
+        f"wycheproof, json_web_{kind}, {accepts.__name__}: {TOTALS[kind]} ran; {read_here} use "
+        f"Ed25519, the only algorithm that is read; none of these was accepted: {others}",
     )
 
 
+@either
 @every_file
-async def test_no_vector_is_accepted_by_a_verifier_that_holds_a_key_of_ours(kind: str) -> None:
+async def test_no_vector_is_accepted_by_a_verifier_that_holds_a_key_of_ours(
+    kind: str, accepts: Accepts
+) -> None:
     for vector, keys in read(kind):
         text = text_of(vector)
         ours = ed25519_signer().jwk | {"kid": kid_named_by(text)}
@@ -53,8 +58,11 @@ async def test_no_vector_is_accepted_by_a_verifier_that_holds_a_key_of_ours(kind
         assert not await accepts(text, *keys, ours), vector
 
 
+@either
 @every_file
-async def test_no_vector_is_accepted_because_its_key_claims_our_algorithm(kind: str) -> None:
+async def test_no_vector_is_accepted_because_its_key_claims_our_algorithm(
+    kind: str, accepts: Accepts
+) -> None:
     for vector, keys in read(kind):
         for claims in ({"alg": "EdDSA"}, {"alg": "EdDSA", "kty": "OKP", "crv": "Ed25519"}):
             lying = [key | claims for key in keys if key.get("crv") != "Ed25519"]

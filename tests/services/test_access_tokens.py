@@ -1,17 +1,22 @@
-"""Access tokens: what they say, when they end, and what is refused as one."""
+"""Access tokens: what they say, when they end, and what is refused as one.
+
+The server and an application's `Verifier` refuse the same texts: `verify` is either.
+"""
 
 import base64
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from gatelodge.audit import COMMAND, AuditLog
+from gatelodge.client import Verifier
 from gatelodge.ids import SessionId, UserId
 from gatelodge.master_key import MasterKey
 from gatelodge.stores import open_stores
@@ -22,6 +27,7 @@ from gatelodge.tokens.keys import PUBLISH_LEAD, SigningKeys
 from gatelodge.tokens.refusals import ExpiredToken, InvalidToken
 from tests.support.clock import NOON, FakeClock
 from tests.support.databases import migrated
+from tests.support.issuer import publishing
 
 ISSUER = "https://login.example.com"
 LIFE = timedelta(minutes=10)
@@ -50,6 +56,24 @@ def issue(tokens: AccessTokens) -> str:
     return tokens.issue(
         subject=UserId("usr_1"), session_id=SessionId("ses_1"), roles=("user", "moderator")
     )
+
+
+Verify = Callable[[str], Awaitable[object]]
+
+
+@pytest.fixture(params=["server", "client"])
+async def verify(
+    tokens: AccessTokens, clock: FakeClock, request: pytest.FixtureRequest
+) -> AsyncIterator[Verify]:
+    """Yield what checks a token: the server, or an application that fetched the public keys."""
+    if request.param == "server":
+        yield tokens.verify
+        return
+    keys = {"keys": await tokens.keys.ring.published(trusted=True)}
+    transport = httpx2.ASGITransport(publishing(keys))
+    verifier = Verifier(ISSUER, freshness=None, audience=ISSUER, transport=transport, clock=clock)
+    async with verifier:
+        yield verifier.check
 
 
 Forge = Callable[..., str]
@@ -221,19 +245,19 @@ async def test_tokens_of_a_dropped_key_end_with_it(tokens: AccessTokens) -> None
     ],
 )
 async def test_a_claim_that_is_missing_or_not_exactly_right_is_refused(
-    tokens: AccessTokens, forge: Forge, claims: dict[str, Any]
+    tokens: AccessTokens, verify: Verify, forge: Forge, claims: dict[str, Any]
 ) -> None:
     with pytest.raises(InvalidToken):
-        await tokens.verify(forge(**claims))
+        await verify(forge(**claims))
 
 
 async def test_what_the_leeway_forgives_and_what_nobody_knows_is_taken(
-    tokens: AccessTokens, forge: Forge
+    tokens: AccessTokens, verify: Verify, forge: Forge
 ) -> None:
     soon = int((NOON + LEEWAY).timestamp())
 
-    await tokens.verify(forge(iat=soon, nbf=soon))
-    await tokens.verify(forge(jti="another", auth_time=1, scope="read"))
+    await verify(forge(iat=soon, nbf=soon))
+    await verify(forge(jti="another", auth_time=1, scope="read"))
 
 
 @pytest.mark.parametrize(
@@ -277,15 +301,15 @@ async def test_what_the_leeway_forgives_and_what_nobody_knows_is_taken(
     ids=repr,
 )
 async def test_a_header_that_is_not_exactly_ours_is_refused_though_our_key_signed_it(
-    tokens: AccessTokens, forge: Forge, header: dict[str, Any]
+    tokens: AccessTokens, verify: Verify, forge: Forge, header: dict[str, Any]
 ) -> None:
     with pytest.raises(InvalidToken):
-        await tokens.verify(forge(header=header))
+        await verify(forge(header=header))
 
 
 @pytest.mark.parametrize("kid", ["", "../key", "key 1", "k" * 65, "key_1\n", "key_\u0661"])
 async def test_a_kid_that_no_key_of_ours_could_have_is_never_looked_up(
-    tokens: AccessTokens, forge: Forge, kid: str
+    tokens: AccessTokens, verify: Verify, forge: Forge, kid: str
 ) -> None:
     asked = []
 
@@ -313,17 +337,17 @@ async def test_a_kid_that_no_key_of_ours_could_have_is_never_looked_up(
     ],
 )
 async def test_json_that_two_readers_could_read_differently_is_refused(
-    tokens: AccessTokens, old: bytes, new: bytes
+    tokens: AccessTokens, verify: Verify, old: bytes, new: bytes
 ) -> None:
     good = [json.dumps(json.loads(part)).encode() for part in parts(issue(tokens))[:2]]
-    await tokens.verify(sign(tokens, *good))
+    await verify(sign(tokens, *good))
 
     for position in range(2):
         bad = [*good]
         bad[position] = good[position].replace(old, new, 1)
         if bad != good:
             with pytest.raises(InvalidToken):
-                await tokens.verify(sign(tokens, *bad))
+                await verify(sign(tokens, *bad))
 
 
 @pytest.mark.parametrize(
@@ -331,14 +355,14 @@ async def test_json_that_two_readers_could_read_differently_is_refused(
     [b"", b"null", b"[]", b'"text"', b"1", b"[" * 2900, b'{"a":' * 580, b"9" * 2900, b"\x00"],
 )
 async def test_a_payload_that_is_no_object_is_refused_however_deep(
-    tokens: AccessTokens, payload: bytes
+    tokens: AccessTokens, verify: Verify, payload: bytes
 ) -> None:
     header = parts(issue(tokens))[0]
 
     with pytest.raises(InvalidToken):
-        await tokens.verify(sign(tokens, header, payload))
+        await verify(sign(tokens, header, payload))
     with pytest.raises(InvalidToken):
-        await tokens.verify(sign(tokens, payload, b"{}"))
+        await verify(sign(tokens, payload, b"{}"))
 
 
 DAMAGE: dict[str, Callable[[str], str]] = {
@@ -366,13 +390,15 @@ DAMAGE: dict[str, Callable[[str], str]] = {
 
 @pytest.mark.parametrize("damage", DAMAGE)
 async def test_a_text_that_is_not_the_one_way_to_write_a_token_is_refused(
-    tokens: AccessTokens, damage: str
+    tokens: AccessTokens, verify: Verify, damage: str
 ) -> None:
     with pytest.raises(InvalidToken):
-        await tokens.verify(DAMAGE[damage](issue(tokens)))
+        await verify(DAMAGE[damage](issue(tokens)))
 
 
-async def test_stray_bits_in_the_last_character_are_refused(tokens: AccessTokens) -> None:
+async def test_stray_bits_in_the_last_character_are_refused(
+    tokens: AccessTokens, verify: Verify
+) -> None:
     """A signature has 64 bytes, so four bits of its last base64url character mean nothing."""
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
     token = issue(tokens)
@@ -382,39 +408,41 @@ async def test_stray_bits_in_the_last_character_are_refused(tokens: AccessTokens
 
     for twin in twins:
         with pytest.raises(InvalidToken):
-            await tokens.verify(twin)
+            await verify(twin)
 
 
-async def test_every_changed_character_is_noticed(tokens: AccessTokens) -> None:
+async def test_every_changed_character_is_noticed(tokens: AccessTokens, verify: Verify) -> None:
     token = issue(tokens)
     for position in range(0, len(token), 7):
         other = "A" if token[position] != "A" else "B"
         with pytest.raises(InvalidToken):
-            await tokens.verify(token[:position] + other + token[position + 1 :])
+            await verify(token[:position] + other + token[position + 1 :])
 
 
 async def test_a_token_longer_than_4096_bytes_is_refused_though_our_key_signed_it(
-    tokens: AccessTokens, forge: Forge
+    tokens: AccessTokens, verify: Verify, forge: Forge
 ) -> None:
     spare = 4096 - len(forge(padding=""))
     longest = forge(padding="x" * (spare * 3 // 4 - 2))
     assert 4090 <= len(longest) <= 4096
 
-    await tokens.verify(longest)
+    await verify(longest)
     with pytest.raises(InvalidToken):
-        await tokens.verify(forge(padding="x" * (spare * 3 // 4 + 2)))
+        await verify(forge(padding="x" * (spare * 3 // 4 + 2)))
 
 
-async def test_a_token_signed_by_anyone_else_is_refused(tokens: AccessTokens) -> None:
+async def test_a_token_signed_by_anyone_else_is_refused(
+    tokens: AccessTokens, verify: Verify
+) -> None:
     header, claims, _ = parts(issue(tokens))
     stranger = Ed25519PrivateKey.generate()
     message = f"{base64url(header)}.{base64url(claims)}"
 
     with pytest.raises(InvalidToken):
-        await tokens.verify(f"{message}.{base64url(stranger.sign(message.encode()))}")
+        await verify(f"{message}.{base64url(stranger.sign(message.encode()))}")
 
 
-async def test_the_public_key_is_no_shared_secret(tokens: AccessTokens) -> None:
+async def test_the_public_key_is_no_shared_secret(tokens: AccessTokens, verify: Verify) -> None:
     """The classic confusion: HS256 under the public key that everybody knows."""
     (entry,) = await tokens.keys.ring.published(trusted=True)
     _, claims, _ = parts(issue(tokens))
@@ -428,11 +456,11 @@ async def test_the_public_key_is_no_shared_secret(tokens: AccessTokens) -> None:
     )
 
     with pytest.raises(InvalidToken):
-        await tokens.verify(confused)
+        await verify(confused)
 
 
 async def test_an_expired_token_that_is_wrong_in_another_way_is_only_invalid(
-    tokens: AccessTokens, forge: Forge, clock: FakeClock
+    tokens: AccessTokens, verify: Verify, forge: Forge, clock: FakeClock
 ) -> None:
     stranger, expired = forge(aud="https://other.example.com"), forge()
     content, _, signature = expired.rpartition(".")
@@ -440,7 +468,7 @@ async def test_an_expired_token_that_is_wrong_in_another_way_is_only_invalid(
     clock.advance(LIFE)
 
     with pytest.raises(ExpiredToken):
-        await tokens.verify(expired)
+        await verify(expired)
     for wrong in (stranger, damaged):
         with pytest.raises(InvalidToken):
-            await tokens.verify(wrong)
+            await verify(wrong)

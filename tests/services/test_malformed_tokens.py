@@ -9,13 +9,23 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 
 from gatelodge.base64url import decode_base64url
-from tests.support.jose import accepts, ed25519_signer, kid_named_by, rsa_private_key
+from tests.support.jose import (
+    Accepts,
+    accepts,
+    client_accepts,
+    ed25519_signer,
+    kid_named_by,
+    rsa_private_key,
+)
 from tests.support.malformed import GOOD, MALFORMED
 from tests.support.rsa_padding import pkcs1_token
 
+either = pytest.mark.parametrize("accepts", [accepts, client_accepts])
 
+
+@either
 @pytest.mark.parametrize("name", GOOD)
-async def test_a_good_token_is_accepted(name: str) -> None:
+async def test_a_good_token_is_accepted(name: str, accepts: Accepts) -> None:
     attempts = list(GOOD[name].make())
 
     assert attempts
@@ -23,8 +33,9 @@ async def test_a_good_token_is_accepted(name: str) -> None:
         assert await accepts(text, jwk), text
 
 
+@either
 @pytest.mark.parametrize("name", MALFORMED)
-async def test_a_malformed_token_is_refused(name: str) -> None:
+async def test_a_malformed_token_is_refused(name: str, accepts: Accepts) -> None:
     """One verifier has the key of the token. Another verifier also has our key."""
     attempts = list(MALFORMED[name].make())
 

@@ -1,8 +1,9 @@
 """JOSE keys and tokens as others write them, made with the cryptography package alone.
 
-`accepts` is the one way in which these tests, and those with published vectors, present a token:
-`read_jwk` reads the verifier's key, then `verify_jws` reads the token, as for access tokens. Only
-the policy is wider than the server's: no `typ`, and kids with characters that ours never have.
+These tests, and those with published vectors, present a token in two ways. `accepts` does as the
+server: `read_jwk` reads the verifier's key, then `verify_jws` reads the token. `client_accepts`
+does as an application beside it: its `Verifier` fetches a set of keys first. Only the policy is
+wider than for access tokens: no `typ`, and kids with characters that ours never have.
 """
 
 import base64
@@ -10,21 +11,25 @@ import hashlib
 import hmac
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+import httpx2
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
+from gatelodge.client import IssuerUnavailable, Verifier
 from gatelodge.tokens.jwk import InvalidKey, VerificationKey, read_jwk
 from gatelodge.tokens.jws import JwsPolicy, verify_jws
 from gatelodge.tokens.refusals import InvalidToken
+from tests.support.issuer import publishing
 
 POLICY = JwsPolicy(kid=re.compile(r"[!-~]{1,64}"), typ=None)
 KID = "key_1"
+ISSUER = "https://id.example.com"
 SHA = {"256": hashes.SHA256(), "384": hashes.SHA384(), "512": hashes.SHA512()}
 ELLIPTIC_CURVES = {"256": ec.SECP256R1(), "384": ec.SECP384R1(), "512": ec.SECP521R1()}
 OTHER_ALGORITHMS = [
@@ -33,6 +38,7 @@ OTHER_ALGORITHMS = [
 ]
 
 Jwk = dict[str, Any]
+Accepts = Callable[..., Awaitable[bool]]
 
 
 async def accepts(text: str, *jwks: object) -> bool:
@@ -53,6 +59,23 @@ async def accepts(text: str, *jwks: object) -> bool:
     except InvalidToken:
         return False
     return True
+
+
+async def client_accepts(text: str, *jwks: object) -> bool:
+    """Return whether an application accepts the token; its issuer publishes these keys."""
+    transport = httpx2.ASGITransport(publishing({"keys": jwks}))
+    async with Verifier(ISSUER, freshness=None, transport=transport) as verifier:
+        try:
+            await verifier.check(text)
+        except (InvalidToken, IssuerUnavailable):
+            pass
+        else:
+            raise AssertionError(f"no access token, and yet it was taken for one: {text}")
+        try:
+            await verify_jws(text, verifier._keys.find, policy=POLICY)
+        except (InvalidToken, IssuerUnavailable):
+            return False
+        return True
 
 
 def kid_named_by(text: object) -> str:

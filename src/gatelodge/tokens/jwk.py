@@ -16,7 +16,7 @@ EDDSA = "EdDSA"
 
 _FORM = {"kty": "OKP", "crv": "Ed25519", "alg": EDDSA}
 _OPERATIONS = (["verify"], ["sign", "verify"])
-_PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
+PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 
 
 class InvalidKey(ValueError):
@@ -72,7 +72,7 @@ def read_jwk(jwk: object) -> VerificationKey:
     if any(jwk.get(member) != value for member, value in _FORM.items()):
         raise InvalidKey("kty, crv and alg do not name Ed25519")
     _check_purpose(jwk)
-    if _PRIVATE_MEMBERS.intersection(jwk):
+    if PRIVATE_MEMBERS.intersection(jwk):
         raise InvalidKey("the key comes with its private part")
     return VerificationKey(_text(jwk, "kid"), EDDSA, _public_key(_text(jwk, "x")))
 

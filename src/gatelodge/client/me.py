@@ -1,0 +1,100 @@
+"""What the server says about whoever is signed in (`GET /api/auth/me`), read strictly."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from gatelodge import strict_json
+from gatelodge.client.issuer import Issuer
+from gatelodge.client.refusals import IssuerUnavailable
+from gatelodge.clock import from_milliseconds
+from gatelodge.tokens.claims import Claims
+from gatelodge.user import User
+
+PATH = "/api/auth/me"
+
+
+async def ask_server(issuer: Issuer, token: str, claims: Claims) -> User | None:
+    """Return who is signed in by a token at this moment, or None if nobody is any more.
+
+    Args:
+        issuer: the server.
+        token: an access token that was verified.
+        claims: what the token says.
+
+    Raises:
+        IssuerUnavailable: there is no answer that says yes or no.
+    """
+    reply = await issuer.get(PATH, token=token)
+    if reply.status == 401:
+        return None
+    try:
+        return read_me(reply.content(), claims)
+    except (ValueError, KeyError, TypeError) as error:
+        raise IssuerUnavailable(retry_after=1) from error
+
+
+def read_me(raw: bytes, claims: Claims) -> User:
+    """Return the user that an answer describes. Members that are not known here are ignored.
+
+    Raises:
+        ValueError: the answer is malformed, or about somebody else.
+        KeyError: something is missing.
+        TypeError: the answer is no JSON object.
+    """
+    me = strict_json.parse(raw)
+    session = me["session"]
+    if (me["id"], session["id"]) != (claims.subject, claims.session_id):
+        raise ValueError("the answer is about somebody else")
+    return User(
+        subject=claims.subject,
+        username=_text(me["username"]),
+        name=_text(me["name"]),
+        email=None if me["email"] is None else _text(me["email"]),
+        email_verified=_flag(me["emailVerified"]),
+        roles=_texts(me["roles"]),
+        permissions=_texts(me["permissions"]),
+        expires_at=min(_instant(session["expiresAt"]), expires_at(claims)),
+        session_id=claims.session_id,
+    )
+
+
+def user_of(claims: Claims) -> User:
+    """Return what a token alone says about its user."""
+    return User(
+        subject=claims.subject,
+        username="",
+        name="",
+        email=None,
+        email_verified=False,
+        roles=frozenset(claims.roles),
+        permissions=frozenset(),
+        expires_at=expires_at(claims),
+        session_id=claims.session_id,
+    )
+
+
+def expires_at(claims: Claims) -> datetime:
+    """Return when a token expires."""
+    return from_milliseconds(claims.expires_at * 1000)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError("not text")  # noqa: TRY004 - one error for all that is malformed
+    return value
+
+
+def _texts(value: Any) -> frozenset[str]:
+    if not isinstance(value, list):
+        raise ValueError("not a list")  # noqa: TRY004
+    return frozenset(map(_text, value))
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("neither true nor false")  # noqa: TRY004
+    return value
+
+
+def _instant(value: Any) -> datetime:
+    return datetime.fromisoformat(_text(value)).astimezone(UTC)
