@@ -11,6 +11,7 @@ import pytest
 from gatelodge.client import IssuerUnavailable, NotSignedIn, Verifier
 from gatelodge.client.issuer import MAX_ANSWER
 from tests.client.conftest import Key
+from tests.client.test_verifier import silent
 from tests.support.clock import FakeClock
 from tests.support.issuer import KEYS, LittleServer, Write
 from tests.support.jose import signer
@@ -165,6 +166,25 @@ async def test_a_token_that_was_seen_before_ends_with_its_key(
         await verifier.check(seen)
 
 
+async def test_a_key_that_went_unnoticed_by_busy_callers_is_gone_for_the_next(
+    issuer: LittleServer, verifier: Verifier, key: Key, token: Token, clock: FakeClock
+) -> None:
+    """The keys were fetched in the background; the token is in memory."""
+    issuer.publish(key.jwk)
+    seen = token()
+    await verifier.check(seen)
+    issuer.publish(Key("key_2").jwk)
+
+    clock.advance(4 * MINUTE)
+    await verifier.check(seen)
+    load = verifier._keys._loads.find(KEYS)
+    assert load is not None
+    await load.outcome()
+
+    with pytest.raises(NotSignedIn):
+        await verifier.check(seen)
+
+
 async def test_another_key_under_the_same_kid_ends_the_tokens_of_the_first(
     issuer: LittleServer, verifier: Verifier, key: Key, token: Token, clock: FakeClock
 ) -> None:
@@ -291,13 +311,6 @@ async def drip_headers(writer: asyncio.StreamWriter) -> None:
         writer.write(b"A: b\r\n")
         await writer.drain()
         await asyncio.sleep(0.01)
-
-
-async def silent(writer: asyncio.StreamWriter) -> None:
-    """Write nothing, for ever."""
-    while not writer.is_closing():
-        await asyncio.sleep(0.01)
-        writer.write(b"")
 
 
 async def endless(writer: asyncio.StreamWriter) -> None:

@@ -12,9 +12,9 @@ import pytest
 
 from gatelodge.client import IssuerUnavailable, NotSignedIn, SyncVerifier
 from tests.client.conftest import Key
-from tests.client.test_verifier import GOOD
+from tests.client.test_verifier import GOOD, silent
 from tests.support.clock import FakeClock
-from tests.support.issuer import KEYS, ME, LittleServer, Write
+from tests.support.issuer import KEYS, ME, LittleServer
 from tests.support.server import Server
 
 SECOND = timedelta(seconds=1)
@@ -96,12 +96,6 @@ async def test_whoever_waits_while_it_is_closed_is_told(
     with pytest.raises(IssuerUnavailable):
         await waiting
 
-
-async def _silent(writer: asyncio.StreamWriter) -> None:
-    await writer.wait_closed()
-
-
-silent: Write = _silent
 
 FORKED = """
 import os, sys, time

@@ -13,14 +13,16 @@ import pytest
 from gatelodge.app import House, create_app
 from gatelodge.audit import COMMAND
 from gatelodge.client import IssuerUnavailable, NotSignedIn, Refusal, User, Verifier
+from gatelodge.client.flights import Flights
 from gatelodge.client.memory import MAX_TOKENS, Known, Memory
 from gatelodge.client.verifier import DEFAULT_FRESHNESS
 from gatelodge.ids import SessionId, UserId
+from gatelodge.tasks import end
 from gatelodge.tokens.claims import Claims
 from gatelodge.tokens.jwk import VerificationKey
 from tests.client.conftest import Key
 from tests.support.clock import FakeClock
-from tests.support.issuer import KEYS, ME, LittleServer
+from tests.support.issuer import KEYS, ME, LittleServer, answer
 from tests.support.people import Person, signed_in
 
 SECOND = timedelta(seconds=1)
@@ -402,6 +404,52 @@ async def test_while_the_server_is_away_nobody_is_let_in_once_the_answer_is_old(
     await near.check(token)
 
 
+async def test_while_the_server_says_nothing_one_caller_a_second_waits_for_it(
+    issuer: LittleServer,
+    near: Verifier,
+    key: Key,
+    clock: FakeClock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    issuer.say(ME, httpx2.Response(200, json=GOOD).content)
+    await near.check(key.sign(issuer.address, clock))
+    monkeypatch.setattr("gatelodge.client.issuer.MAX_SECONDS", 0.2)
+    issuer.answers[ME] = silent
+    issuer.asked.clear()
+
+    for _ in range(50):
+        await refused(near, key.sign(issuer.address, clock), IssuerUnavailable)
+    assert issuer.asked == [ME]
+    clock.advance(SECOND)
+    await refused(near, key.sign(issuer.address, clock), IssuerUnavailable)
+    assert issuer.asked == [ME] * 2
+
+
+async def test_a_connection_that_was_lost_is_tried_once_more(
+    issuer: LittleServer, near: Verifier, key: Key, clock: FakeClock
+) -> None:
+    """A server that restarts closes the connections that it kept."""
+    good = answer(httpx2.Response(200, json=GOOD).content)
+    lost = 1
+
+    async def write(writer: asyncio.StreamWriter) -> None:
+        if issuer.asked.count(ME) > lost:
+            await good(writer)
+
+    issuer.answers[ME] = write
+    await near.check(key.sign(issuer.address, clock))
+    assert issuer.asked == [KEYS, ME, ME]
+
+    lost = 5
+    await refused(near, key.sign(issuer.address, clock), IssuerUnavailable)
+    assert issuer.asked == [KEYS] + [ME] * 4
+
+
+async def silent(writer: asyncio.StreamWriter) -> None:
+    """Write nothing, for ever."""
+    await asyncio.Event().wait()
+
+
 async def test_a_cookie_of_the_server_is_not_sent_with_somebody_elses_token(
     issuer: LittleServer, near: Verifier, key: Key, clock: FakeClock
 ) -> None:
@@ -500,3 +548,27 @@ def test_one_verifier_serves_one_event_loop_after_the_other(clock: FakeClock) ->
     assert [asyncio.run(run()) for _ in range(4)] == ["ann"] * 4
     assert server.asked.count(ME) == 4
     assert len(verifiers) == 1
+
+
+def test_work_of_an_event_loop_that_was_left_is_not_waited_for_in_the_next() -> None:
+    """As in tests that give each test an event loop, and end it without waiting."""
+    flights: Flights[bool] = Flights()
+    left = asyncio.new_event_loop()
+
+    async def begin() -> None:
+        for key in ("one", "other"):
+            flights.start(key, asyncio.Event().wait, 0)
+
+    async def done() -> bool:
+        return True
+
+    async def go_on() -> None:
+        assert flights.find("one") is None
+        assert await flights.start("other", done, 0).outcome()
+        assert flights.find("one") is None
+
+    left.run_until_complete(begin())
+    asyncio.run(go_on())
+
+    left.run_until_complete(end(*asyncio.all_tasks(left)))
+    left.close()

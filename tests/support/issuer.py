@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from gatelodge.tasks import end
+
 Write = Callable[[asyncio.StreamWriter], Awaitable[None]]
 Application = Callable[[Any, Any, Any], Awaitable[None]]
 
@@ -43,6 +45,7 @@ class LittleServer:
     headers: list[str] = field(default_factory=list)
     is_asked: asyncio.Event = field(default_factory=asyncio.Event)
     _server: asyncio.Server | None = None
+    _serving: set[asyncio.Task[None]] = field(default_factory=set)
 
     @property
     def address(self) -> str:
@@ -59,15 +62,21 @@ class LittleServer:
 
     async def start(self) -> None:
         """Listen, on the same port as before."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
-        """Stop listening, as a server that is away."""
+        """Stop listening, as a server that is away, and hang up on whoever waits."""
         if self._server is not None:
             self._server.close()
+            await end(*self._serving)
             await self._server.wait_closed()
             self._server = None
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(self._serve(reader, writer))
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

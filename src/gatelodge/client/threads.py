@@ -136,9 +136,9 @@ class SyncVerifier:
 
 
 async def _end(verifier: Verifier) -> None:
-    """Close the verifier, and end every check that still waits."""
-    await verifier.aclose()
+    """End every check that still waits, and close the verifier."""
     await end(*(asyncio.all_tasks() - {asyncio.current_task()}))
+    await verifier.aclose()
 
 
 _verifiers: "weakref.WeakSet[SyncVerifier]" = weakref.WeakSet()
