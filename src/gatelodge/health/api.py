@@ -10,8 +10,8 @@ from gatelodge.errors import NoSuchRoute
 from gatelodge.gate.rules import ANYBODY
 from gatelodge.health.metrics import Metrics
 from gatelodge.stores import Stores
+from gatelodge.web.bearer import token_in
 from gatelodge.web.bodies import Answer
-from gatelodge.web.caller import token_in
 from gatelodge.web.described import Description
 from gatelodge.web.door import Door
 from gatelodge.web.refusals import ConflictingTokens

@@ -26,8 +26,9 @@ from gatelodge.sessions.service import SessionService, SignedIn
 from gatelodge.sessions.store import Session
 from gatelodge.sessions.tutorial import TutorialRefresh
 from gatelodge.tokens.refusals import ExpiredToken, InvalidToken
+from gatelodge.web.bearer import token_in
 from gatelodge.web.bodies import Answer, Message, Request
-from gatelodge.web.caller import From, token_in
+from gatelodge.web.caller import From
 from gatelodge.web.cookies import Delivering, TokenDelivery
 from gatelodge.web.described import Description
 from gatelodge.web.door import Door

@@ -11,7 +11,8 @@ from gatelodge.gate.principal import Principal
 from gatelodge.gate.rules import Rule
 from gatelodge.tokens.pair import Renewed
 from gatelodge.tokens.refusals import ExpiredToken, InvalidToken
-from gatelodge.web.caller import origin_of, token_in
+from gatelodge.web.bearer import token_in
+from gatelodge.web.caller import origin_of
 from gatelodge.web.cookies import TokenDelivery
 from gatelodge.web.refusals import ConflictingTokens
 from gatelodge.web.same_origin import SAFE_METHODS, SameOrigin

@@ -1,6 +1,5 @@
-"""What a request tells about its caller: its origin, and the token in its headers."""
+"""What a request tells about its caller, and the dependencies that give it to a route."""
 
-from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import Depends
@@ -8,8 +7,7 @@ from starlette.requests import Request
 
 from gatelodge.audit import MAX_TEXT, Origin
 from gatelodge.gate.principal import Principal
-from gatelodge.web.refusals import ConflictingTokens
-from gatelodge.web.shell import REQUEST_ID, Headers, Scope
+from gatelodge.web.shell import REQUEST_ID, Scope
 
 
 def origin_of(request: Request) -> Origin:
@@ -26,40 +24,6 @@ def origin_of_scope(scope: Scope) -> Origin:
         user_agent=agent.decode("latin-1")[:MAX_TEXT],
         request_id=scope[REQUEST_ID],
     )
-
-
-def token_in(headers: Headers) -> str | None:
-    """Return the access token in the headers, or None.
-
-    The token is in `Authorization: Bearer …` or in `x-access-token`. An empty header counts as no
-    token: the tutorial's clients send it when nobody is signed in.
-
-    Raises:
-        ConflictingTokens: the headers carry two different tokens, or a header is malformed (RFC
-            6750, section 3.1).
-    """
-    bearer = _only([value for name, value in headers if name == b"authorization"])
-    plain = _only([value for name, value in headers if name == b"x-access-token"])
-    tokens = {token for token in (_bearer_token(bearer), plain) if token}
-    if len(tokens) > 1:
-        raise ConflictingTokens
-    return tokens.pop() if tokens else None
-
-
-def _only(values: Sequence[bytes]) -> str:
-    if len(values) > 1:
-        raise ConflictingTokens
-    return values[0].decode("latin-1").strip() if values else ""
-
-
-def _bearer_token(header: str) -> str:
-    scheme, _, token = header.partition(" ")
-    if scheme.lower() != "bearer":
-        return ""
-    token = token.strip()
-    if not token or " " in token:
-        raise ConflictingTokens
-    return token
 
 
 async def _origin(request: Request) -> Origin:
