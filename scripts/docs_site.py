@@ -22,6 +22,7 @@ BESIDE_DOCS = {
     "CONTRIBUTING.md": None,
     "SECURITY.md": None,
     "CHANGELOG.md": None,
+    "examples/flask/README.md": None,
     "examples/worker/README.md": None,
     "LICENSE": "LICENSE.txt",  # a name that a web server knows the type of
     "src/gatelodge/pages/static/logo.svg": None,

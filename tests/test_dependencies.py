@@ -45,6 +45,8 @@ FLOORS = {
     "typing-extensions": ("4.14.1", "the lowest that the lowest pydantic takes"),
 }
 ONLY_FOR_TYPES = {"_typeshed"}
+OF_THE_APPLICATION = {"flask", "werkzeug"}
+"""What a module is for: whoever imports the module has them."""
 
 
 def imported() -> set[str]:
@@ -53,7 +55,11 @@ def imported() -> set[str]:
     owners = packages_distributions()
     return {
         re.sub("[-_.]+", "-", owners[top][0]).lower()
-        for top in tops - set(sys.stdlib_module_names) - ONLY_FOR_TYPES - {"gatelodge"}
+        for top in tops
+        - set(sys.stdlib_module_names)
+        - ONLY_FOR_TYPES
+        - OF_THE_APPLICATION
+        - {"gatelodge"}
     }
 
 

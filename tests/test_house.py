@@ -13,7 +13,7 @@ HOUSE = SOURCE / "gatelodge"
 
 HOUSE_LIST = """
     cli
-    fastapi
+    fastapi flask
     serving
     app
     me health transfer doctor
@@ -47,7 +47,7 @@ ONLY_WHEN_CHOSEN = {
     "rich",
 }
 DOORS = {"api.py", "pages.py", "asgi.py", "doors.py"}
-WHOLLY_HTTP = {"web", "pages", "verify", "app", "serving", "fastapi"}
+WHOLLY_HTTP = {"web", "pages", "verify", "app", "serving", "fastapi", "flask"}
 
 
 def modules() -> list[Path]:

@@ -39,6 +39,6 @@ def outcome(job: dict[str, str], user: User) -> dict[str, object]:
 
 if __name__ == "__main__":
     # Without `freshness`, the server is asked for its public keys, and for nothing else.
-    with SyncVerifier(os.environ["GATELODGE_ISSUER"], freshness=None) as verifier:
+    with SyncVerifier(os.environ["ISSUER"], freshness=None) as verifier:
         for done in work(sys.stdin, verifier):
             print(json.dumps(done), flush=True)

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import pytest
 
 from tests.support import run
+from tests.support.examples import plain_environment, sign_in
 from tests.support.server import Server
 
 WORKER = Path(__file__).parents[2] / "examples" / "worker" / "worker.py"
@@ -19,10 +19,10 @@ WORKER = Path(__file__).parents[2] / "examples" / "worker" / "worker.py"
 class Worker:
     """The worker in a process of its own."""
 
-    def __init__(self, issuer: str, folder: Path) -> None:
+    def __init__(self, issuer: str) -> None:
         self.process = subprocess.Popen(
             [sys.executable, WORKER],
-            env={**run_environment(folder), "GATELODGE_ISSUER": issuer},
+            env={**plain_environment(), "ISSUER": issuer},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -45,32 +45,13 @@ class Worker:
         return self.process.returncode
 
 
-def run_environment(folder: Path) -> dict[str, str]:
-    """Return the environment of the server without its settings."""
-    return {
-        name: value
-        for name, value in Server(folder).environment.items()
-        if not name.startswith("GATELODGE_")
-    }
-
-
 @pytest.fixture
-def worker(server: Server, tmp_path: Path) -> Iterator[Worker]:
+def worker(server: Server) -> Iterator[Worker]:
     """Return a worker beside the server."""
-    worker = Worker(f"http://localhost:{server.port}", tmp_path)
+    worker = Worker(f"http://localhost:{server.port}")
     yield worker
     if worker.process.returncode is None:
         worker.end()
-
-
-def sign_in(server: Server, name: str, *roles: str) -> dict[str, str]:
-    """Return the answer to the sign-in of a new user."""
-    person = {"username": name, "password": "correct horse battery"}
-    httpx2.post(f"{server.url}/api/auth/signup", json=person | {"email": f"{name}@example.com"})
-    for role in roles:
-        assert server.command("user", "grant", name, role).returncode == 0
-    answer: dict[str, str] = httpx2.post(f"{server.url}/api/auth/signin", json=person).json()
-    return answer
 
 
 def test_it_does_what_each_may_and_goes_on_while_the_server_is_away(

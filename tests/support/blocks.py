@@ -26,7 +26,9 @@ LANGUAGES = frozenset((*RUN, *SHOWN, "console", "html", "javascript", "mermaid",
 
 _FENCE = re.compile(r"^```(?P<language>\S*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 _SETTINGS = re.compile(r"^<!-- settings:(?P<settings>[^>]*)-->$", re.MULTILINE)
-_QUOTED = re.compile(r"(?:#|<!--) (?P<file>(?:src|tests)/\S+)(?: -->)?\n(?P<lines>.*)", re.DOTALL)
+_QUOTED = re.compile(
+    r"(?:#|<!--) (?P<file>(?:examples|src|tests)/\S+)(?: -->)?\n(?P<lines>.*)", re.DOTALL
+)
 _LEFT_OUT = re.compile(r"^…\n", re.MULTILINE)
 _PAGE_SECONDS = 300
 
