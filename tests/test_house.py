@@ -151,6 +151,17 @@ def test_nobody_asks_which_store_it_is() -> None:
             assert ".sql import" not in code, module
 
 
+@pytest.mark.parametrize("room", ["gatelodge.client", "gatelodge.user"])
+def test_an_application_beside_the_server_imports_nothing_of_it(room: str) -> None:
+    """A worker that checks tokens must not pay for a web framework and a database."""
+    program = f"import sys, {room}; print(*{{name.partition('.')[0] for name in sys.modules}})"
+    done = subprocess.run(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, check=True
+    )
+
+    assert set(done.stdout.split()) & (WEB_FRAMEWORKS | DRIVERS | {"pydantic", "jwt"}) == set()
+
+
 def test_a_server_has_imported_only_what_was_chosen(tmp_path: Path) -> None:
     """Modules that only some servers or commands need must not cost every server memory or time."""
     program = """

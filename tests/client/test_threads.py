@@ -80,6 +80,29 @@ def running() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name == "gatelodge-verifier"]
 
 
+async def test_where_no_thread_runs_a_check_does_not_wait_for_ever(
+    issuer: LittleServer,
+    verifier: SyncVerifier,
+    key: Key,
+    clock: FakeClock,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """As under uWSGI without `enable-threads`; here the thread is busy."""
+    token, release = key.sign(issuer.address, clock), threading.Event()
+    await asyncio.to_thread(verifier.check, token)
+    assert verifier._loop is not None
+    verifier._loop.call_soon_threadsafe(release.wait)
+    monkeypatch.setattr("gatelodge.client.threads.MAX_WAIT_SECONDS", 0.1)
+    clock.advance(SECOND)
+
+    with pytest.raises(IssuerUnavailable):
+        await asyncio.to_thread(verifier.check, token)
+
+    release.set()
+    assert "does the web server allow threads?" in caplog.text
+
+
 async def test_whoever_waits_while_it_is_closed_is_told(
     issuer: LittleServer, verifier: SyncVerifier, key: Key, clock: FakeClock
 ) -> None:

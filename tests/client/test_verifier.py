@@ -326,6 +326,8 @@ BAD: dict[str, bytes] = {
             ("id", ["usr_1"]),
             ("session", {"id": "ses_2", "expiresAt": "2026-05-05T12:00:00Z"}),
             ("session", {"id": "ses_1", "expiresAt": 7}),
+            ("session", {"id": "ses_1", "expiresAt": "2026-05-05T12:00:00"}),
+            ("session", {"id": "ses_1", "expiresAt": "0001-01-01T00:00:00+23:00"}),
             ("session", {"id": "ses_1", "expiresAt": "soon"}),
             ("session", "ses_1"),
             ("username", None),
@@ -402,6 +404,30 @@ async def test_while_the_server_is_away_nobody_is_let_in_once_the_answer_is_old(
     await issuer.start()
     clock.advance(SECOND)
     await near.check(token)
+
+
+async def test_the_log_says_what_went_wrong(
+    issuer: LittleServer,
+    near: Verifier,
+    key: Key,
+    clock: FakeClock,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    token = key.sign(issuer.address, clock)
+    issuer.say(ME, b"", status=500)
+    await refused(near, token, IssuerUnavailable)
+    issuer.say(ME, b" " * 70_000)
+    await refused(near, token, IssuerUnavailable)
+    await issuer.stop()
+    for _ in range(9):
+        await refused(near, token, IssuerUnavailable)
+
+    me = f"{issuer.address}{ME}"
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
+        f"An answer of {me}: the answer has the status 500",
+        f"An answer of {me} is too long.",
+        f"No answer from {me}: All connection attempts failed",
+    ]
 
 
 async def test_while_the_server_says_nothing_one_caller_a_second_waits_for_it(

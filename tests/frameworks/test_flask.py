@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from enum import StrEnum
@@ -253,3 +255,12 @@ def test_the_issuer_may_stand_in_the_configuration() -> None:
     Gatelodge().init_app(app)
 
     assert isinstance(app.extensions["gatelodge"], SyncVerifier)
+
+
+def test_it_brings_no_other_framework_along() -> None:
+    program = "import sys, gatelodge.flask; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, check=True
+    )
+
+    assert {"fastapi", "pydantic", "sqlalchemy", "granian"} & set(done.stdout.split()) == set()

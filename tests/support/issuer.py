@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -37,6 +38,7 @@ class LittleServer:
         asked: the paths that were asked for.
         headers: the headers of each of these requests, as they came.
         is_asked: set when a request has come.
+        tls: the certificate that it shows; None: it speaks plain HTTP.
     """
 
     port: int = 0
@@ -44,13 +46,14 @@ class LittleServer:
     asked: list[str] = field(default_factory=list)
     headers: list[str] = field(default_factory=list)
     is_asked: asyncio.Event = field(default_factory=asyncio.Event)
+    tls: ssl.SSLContext | None = None
     _server: asyncio.Server | None = None
     _serving: set[asyncio.Task[None]] = field(default_factory=set)
 
     @property
     def address(self) -> str:
         """The issuer's address."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'http' if self.tls is None else 'https'}://127.0.0.1:{self.port}"
 
     def publish(self, *jwks: object, cache: str = "public, max-age=300") -> None:
         """Answer with these keys from now on."""
@@ -62,7 +65,9 @@ class LittleServer:
 
     async def start(self) -> None:
         """Listen, on the same port as before."""
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
+        self._server = await asyncio.start_server(
+            self._accept, "127.0.0.1", self.port, ssl=self.tls
+        )
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:

@@ -1,6 +1,7 @@
 """The way to the issuer: short and quick answers from its own address, and nothing else."""
 
 import asyncio
+import logging
 import re
 import ssl
 from dataclasses import dataclass
@@ -25,6 +26,9 @@ _LOST = (httpx2.RemoteProtocolError, httpx2.ReadError, httpx2.WriteError)
 """A kept connection that the server closed at this moment; a new one may work."""
 
 _MAX_AGE = re.compile(r"(?:^|[\s,])max-age=(\d{1,9})(?=$|[\s,])", re.IGNORECASE)
+
+
+_log = logging.getLogger("gatelodge.client")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +99,11 @@ class Issuer:
         try:
             async with asyncio.timeout(MAX_SECONDS):
                 return await self._get_again_if_lost(path, token)
-        except (TimeoutError, httpx2.ConnectError) as error:
-            self._silent_until = self._clock.milliseconds() + PAUSE_MS
-            raise IssuerUnavailable(retry_after=1) from error
-        except httpx2.HTTPError as error:
+        except (TimeoutError, httpx2.HTTPError) as error:
+            if isinstance(error, TimeoutError | httpx2.ConnectError):
+                self._silent_until = self._clock.milliseconds() + PAUSE_MS
+            reason = str(error) or type(error).__name__
+            _log.warning("No answer from %s%s: %s", self.address, path, reason)
             raise IssuerUnavailable(retry_after=1) from error
 
     async def aclose(self) -> None:
@@ -121,6 +126,7 @@ class Issuer:
             async for chunk in response.aiter_raw():  # unpacked, it could be of any length
                 body += chunk
                 if len(body) > MAX_ANSWER:
+                    _log.warning("An answer of %s%s is too long.", self.address, path)
                     raise IssuerUnavailable(retry_after=1)
         max_age = _MAX_AGE.search(response.headers.get("Cache-Control", ""))
         kept = timedelta(seconds=int(max_age[1])) if max_age else None

@@ -117,9 +117,6 @@ class KeySet:
         try:
             await self._fetch(began_at)
             failed = False
-        except IssuerUnavailable as error:
-            _log.warning("The keys of %s: %s", self._issuer.address, error.__cause__ or error)
-            raise
         finally:
             self._settle(failed=failed)
 
@@ -128,6 +125,7 @@ class KeySet:
         try:
             keys = read_key_set(reply.content())
         except ValueError as error:
+            _log.warning("The keys of %s: %s", self._issuer.address, error)
             raise IssuerUnavailable(retry_after=1) from error
         if keys != self._keys:
             self._keys = keys

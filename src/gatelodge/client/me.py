@@ -1,5 +1,6 @@
 """What the server says about whoever is signed in (`GET /api/auth/me`), read strictly."""
 
+import logging
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,6 +12,8 @@ from gatelodge.tokens.claims import Claims
 from gatelodge.user import User
 
 PATH = "/api/auth/me"
+
+_log = logging.getLogger("gatelodge.client")
 
 
 async def ask_server(issuer: Issuer, token: str, claims: Claims) -> User | None:
@@ -29,7 +32,8 @@ async def ask_server(issuer: Issuer, token: str, claims: Claims) -> User | None:
         return None
     try:
         return read_me(reply.content(), claims)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
+        _log.warning("An answer of %s%s: %s", issuer.address, PATH, error)
         raise IssuerUnavailable(retry_after=1) from error
 
 
@@ -40,6 +44,7 @@ def read_me(raw: bytes, claims: Claims) -> User:
         ValueError: the answer is malformed, or about somebody else.
         KeyError: something is missing.
         TypeError: the answer is no JSON object.
+        OverflowError: a time is out of range.
     """
     me = strict_json.parse(raw)
     session = me["session"]
@@ -97,4 +102,7 @@ def _flag(value: Any) -> bool:
 
 
 def _instant(value: Any) -> datetime:
-    return datetime.fromisoformat(_text(value)).astimezone(UTC)
+    instant = datetime.fromisoformat(_text(value))
+    if instant.tzinfo is None:
+        raise ValueError("a time without a zone")
+    return instant.astimezone(UTC)

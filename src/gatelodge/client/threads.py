@@ -1,6 +1,7 @@
 """`SyncVerifier`: who is signed in by an access token, for applications with threads."""
 
 import asyncio
+import logging
 import os
 import ssl
 import threading
@@ -13,12 +14,18 @@ from typing import Self
 
 import httpx2
 
+from gatelodge.client.issuer import MAX_SECONDS
 from gatelodge.client.refusals import IssuerUnavailable
 from gatelodge.client.verifier import DEFAULT_FRESHNESS, Verifier
 from gatelodge.clock import Clock
 from gatelodge.tasks import end
 from gatelodge.tokens.claims import AUDIENCE, USUAL_MAX_LIFE
 from gatelodge.user import User
+
+MAX_WAIT_SECONDS = 4 * MAX_SECONDS
+"""More than keys and one question can take. Some web servers let no thread run but their own."""
+
+_log = logging.getLogger("gatelodge.client")
 
 
 class SyncVerifier:
@@ -84,9 +91,15 @@ class SyncVerifier:
             checking = self._verifier.check(token)
             outcome = asyncio.run_coroutine_threadsafe(checking, self._running_loop())
         try:
-            return outcome.result()
+            return outcome.result(MAX_WAIT_SECONDS)
         except CancelledError:
-            raise IssuerUnavailable from None  # closed meanwhile
+            raise IssuerUnavailable(retry_after=1) from None  # closed meanwhile
+        except TimeoutError:
+            outcome.cancel()
+            _log.warning(
+                "The thread of the verifier does not run: does the web server allow threads?"
+            )
+            raise IssuerUnavailable(retry_after=1) from None
 
     def close(self) -> None:
         """Close all connections, and end the thread. A later check starts a new one."""
