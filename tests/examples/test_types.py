@@ -1,0 +1,26 @@
+"""The examples are typed as strictly as the code of a careful reader."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = sorted((ROOT / "examples").glob("*/*.py"))
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_mypy_takes_every_example(example: Path) -> None:
+    path = os.pathsep.join([str(ROOT / "src"), os.environ.get("MYPYPATH", "")])
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--config-file", "", example],
+        env=os.environ | {"MYPYPATH": path},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
