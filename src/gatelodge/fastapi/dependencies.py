@@ -4,10 +4,8 @@ Each is an object that FastAPI calls. It also puts the ways to authenticate into
 OpenAPI document. `routes check` reads from it who may call a route.
 """
 
-from collections.abc import Iterable
 from datetime import datetime, timedelta
-from enum import Enum
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any
 
 from fastapi import Depends
 from fastapi.openapi.models import HTTPBearer
@@ -18,14 +16,12 @@ from gatelodge.errors import Refusal
 from gatelodge.fastapi.refusals import NotAdmitted, WebSocketNotAdmitted
 from gatelodge.fastapi.source import Asked
 from gatelodge.fastapi.user import User
+from gatelodge.gate.conditions import Names, rule_for
 from gatelodge.gate.refusals import Forbidden, NoToken, ReauthenticationRequired
 from gatelodge.gate.rules import ANYBODY, SIGNED_IN, Rule
 from gatelodge.tokens.refusals import ExpiredToken, InvalidToken
 from gatelodge.web.accept import prefers_page
 from gatelodge.web.refusals import ConflictingTokens
-
-Names: TypeAlias = str | Enum | Iterable[str | Enum]
-"""A role or a permission, or several of which one is enough: as text or as members of an enum."""
 
 SCHEME = "gatelodge"
 """The name of the security scheme in the OpenAPI document, for routes that require somebody."""
@@ -169,27 +165,10 @@ def require(
     Raises:
         ValueError: there is no condition, or a name is empty.
     """
-    roles, permissions = _names(role), _names(permission)
-    if not roles and not permissions and fresh is None:
+    rule = rule_for(role, permission)
+    if not rule.can_lack and fresh is None:
         raise ValueError("require() needs a condition; CurrentUser admits everybody signed in.")
-    rule = Rule(_shown(roles, permissions), any_of=roles, permissions=permissions)
     return Depends(Requirement(rule, fresh))
-
-
-def _names(given: Names) -> tuple[str, ...]:
-    """Return the names as text."""
-    several = [given] if isinstance(given, str | Enum) else list(given)
-    names = tuple(str(each.value) if isinstance(each, Enum) else each for each in several)
-    if not all(names):
-        raise ValueError("The name of a role or permission is empty.")
-    return names
-
-
-def _shown(roles: tuple[str, ...], permissions: tuple[str, ...]) -> str:
-    """Return the conditions in words, for lists of routes."""
-    parts = [f"role {' or '.join(roles)}"] if roles else []
-    parts += [" or ".join(permissions)] if permissions else []
-    return " and ".join(parts) or SIGNED_IN.name
 
 
 def _is_fresh(authenticated_at: datetime | None, now: datetime, most: timedelta) -> bool:
