@@ -45,14 +45,15 @@ def address(documentation: Path) -> Iterator[str]:
 
 def test_every_page_of_the_repository_is_on_the_site(documentation: Path) -> None:
     pages = [Path(name) for name in PARTS if name.endswith(".md")]
-    pages += [page.relative_to(ROOT) for page in (ROOT / "docs").rglob("*.md")]
+    for folder in ("docs", "examples"):
+        pages += [page.relative_to(ROOT) for page in (ROOT / folder).rglob("*.md")]
 
     assert [page for page in pages if not (documentation / _built_name(page)).is_file()] == []
 
 
 def test_a_link_that_leads_nowhere_fails_the_build(tmp_path: Path) -> None:
     copy = tmp_path / "copy"
-    for folder in ("docs", "scripts", "src/gatelodge/pages/static"):
+    for folder in ("docs", "examples", "scripts", "src/gatelodge/pages/static"):
         shutil.copytree(ROOT / folder, copy / folder)
     for name in PARTS:
         shutil.copy(ROOT / name, copy / name)
