@@ -28,7 +28,7 @@ HOUSE_LIST = """
     audit
     ids user settings strict_json tasks master_key apart
     errors clock base64url logs data_folder i18n
-    marks quality machine hang_up hosts recent
+    marks quality machine hang_up hosts recent verdicts
 """
 """The rooms, the highest first. An import goes to a lower line, or stays in its room."""
 

@@ -1,8 +1,9 @@
 """The settings, as one frozen `Settings`. Every field has a line in `docs/settings.md`."""
 
 import difflib
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from ipaddress import ip_address, ip_network
 from pathlib import Path
@@ -17,13 +18,16 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from gatelodge import machine
 from gatelodge.data_folder import DATABASE
 from gatelodge.errors import ConfigurationError
+from gatelodge.verdicts import sentence, subject_of, verdict_on, written
 
 MIN_TOKEN = 16
+_MAX_TOKEN_LIFE = timedelta(minutes=15)
 USUAL_PORT = 8080
 _HOW_TO_MAKE_ONE = 'Make one with: python -c "import secrets; print(secrets.token_urlsafe(32))"'
 
@@ -46,7 +50,7 @@ def _duration(value: object) -> object:
         return value
     match = _DURATION.fullmatch(value.strip())
     if match is None:
-        raise ValueError("write a duration as a number and s, m, h or d, such as 10m")
+        raise ValueError("must be a number and s, m, h or d, such as 10m.")
     return timedelta(**{_UNITS[match[2] or "s"]: int(match[1])})
 
 
@@ -61,20 +65,20 @@ def _web_origin(value: str) -> str:
     """Return the origin as browsers write it, without a default port (RFC 6454, section 6.2)."""
     match = _ORIGIN.fullmatch(value.lower())
     if match is None or int(match["port"] or 0) > 65535:
-        raise ValueError("write it as http://host, http://host:port or https://host")
+        raise ValueError("must be written as http://host, http://host:port or https://host.")
     scheme, host, port = match.groups()
     if host.startswith("["):
         try:
             host = f"[{ip_address(host[1:-1]).compressed}]"
         except ValueError:
-            raise ValueError("the address in brackets is no IPv6 address") from None
+            raise ValueError("must have an IPv6 address in the brackets.") from None
     is_default = port in {None, _DEFAULT_PORTS[scheme]}
     return f"{scheme}://{host}" if is_default else f"{scheme}://{host}:{port}"
 
 
-def _page_origins(values: tuple[str, ...]) -> tuple[str, ...]:
-    """Return exact origins of web pages or apps; `*` and `null` are refused."""
-    return tuple(_app_origin(value) or _web_origin(value) for value in values)
+def _page_origin(value: str) -> str:
+    """Return the exact origin of web pages or of an app; `*` and `null` are refused."""
+    return _app_origin(value) or _web_origin(value)
 
 
 def _app_origin(value: str) -> str:
@@ -89,32 +93,37 @@ def _public_address(value: str) -> str:
     host, slash, path = rest.partition("/")
     path = f"{slash}{path}"
     if {".", ".."} & set(path.split("/")) or not _PLAIN_PATH.fullmatch(path):
-        raise ValueError("write its path without escapes, dots and empty parts, such as /auth")
+        raise ValueError("must have a path without escapes, dots and empty parts, such as /auth.")
     return f"{_web_origin(f'{scheme}{separator}{host}')}{path}" if value else ""
 
 
-def _networks(values: tuple[str, ...]) -> tuple[str, ...]:
-    for value in values:
-        try:
-            ip_network(value)
-        except ValueError:
-            raise ValueError(
-                f"write {value} as an address such as 10.0.0.7, or a network such as 10.0.0.0/8"
-            ) from None
-    return values
+def _network(value: str) -> str:
+    try:
+        ip_network(value)
+    except ValueError:
+        raise ValueError(
+            "must be an address such as 10.0.0.7, or a network such as 10.0.0.0/8."
+        ) from None
+    return value
 
 
 def _colour(value: str) -> str:
     digits = value.strip().lower()
     if not re.fullmatch(r"#(?:[0-9a-f]{3}|[0-9a-f]{6})", digits):
-        raise ValueError("write it as #rgb or #rrggbb")
+        raise ValueError("must be written as #rgb or #rrggbb.")
     return digits if len(digits) == 7 else "#" + "".join(2 * digit for digit in digits[1:])
+
+
+def _start_of_names(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,40}", value):
+        raise ValueError("must be 1 to 40 letters a to z, digits, hyphens and underscores.")
+    return value
 
 
 def _secret_or_nothing(value: SecretStr) -> SecretStr:
     """Refuse a secret that is too short (security.md, section 12)."""
     if 0 < len(value.get_secret_value()) < MIN_TOKEN:
-        raise ValueError(f"it is shorter than {MIN_TOKEN} characters. {_HOW_TO_MAKE_ONE}")
+        raise ValueError(f"must have at least {MIN_TOKEN} characters. {_HOW_TO_MAKE_ONE}")
     return value
 
 
@@ -145,7 +154,7 @@ def _host(value: str) -> str:
             name = None
         return f"[{ip_address(name or '').compressed}]" if name and ":" in name else _name(name)
     except ValueError:
-        raise ValueError(f"write {value} as a host, such as id.example.com") from None
+        raise ValueError("must be a host, such as id.example.com, or * for any.") from None
 
 
 def _name(name: str | None) -> str:
@@ -153,10 +162,6 @@ def _name(name: str | None) -> str:
     if not re.fullmatch(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*", plain):
         raise ValueError("no host")
     return plain
-
-
-def _hosts(values: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(_host(value) for value in values)
 
 
 _SECRETS = frozenset({"secret_key", "metrics_token", "database"})
@@ -186,13 +191,26 @@ _OF_KUBERNETES = re.compile(
 _OF_KUBERNETES_VALUE = re.compile(r"(?:tcp|udp|sctp)://")
 
 _MAX_NAMED = 10
+_TOGETHER = "together"
+"""The name of the error of settings that do not fit together."""
+
+_OPTIONS = frozenset({"host", "port", "workers", "profile", "database", "data_dir"})
+"""The settings that commands take as options too."""
 
 Hsts = Literal["off", "host", "subdomains"]
 """What browsers shall reach over TLS only, once they have seen this server: nothing, its host, or
 also every host below it (RFC 6797)."""
 
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
-Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_list)]
+Hosts = Annotated[
+    tuple[Annotated[str, AfterValidator(_host)], ...], NoDecode, BeforeValidator(_list)
+]
+Origins = Annotated[
+    tuple[Annotated[str, AfterValidator(_page_origin)], ...], NoDecode, BeforeValidator(_list)
+]
+Networks = Annotated[
+    tuple[Annotated[str, AfterValidator(_network)], ...], NoDecode, BeforeValidator(_list)
+]
 
 
 TUTORIAL_ORIGINS = (
@@ -220,17 +238,17 @@ class Settings(BaseSettings):
     port: int = Field(default=USUAL_PORT, ge=0, le=65535)
     workers: int = Field(default=1, ge=1, le=256)
     public_url: Annotated[str, AfterValidator(_public_address)] = ""
-    allowed_hosts: Annotated[Words, AfterValidator(_hosts)] = ()
+    allowed_hosts: Hosts = ()
 
     access_token_life: Duration = Field(
         default=timedelta(minutes=10), ge=timedelta(seconds=1), le=timedelta(days=1)
     )
     delivery: Literal["bearer", "cookie"] = "bearer"
-    cookie_name: str = Field(default="gatelodge", pattern=r"^[A-Za-z0-9_-]{1,40}$")
+    cookie_name: Annotated[str, AfterValidator(_start_of_names)] = "gatelodge"
     cookie_domain: str = ""
     cookie_same_site: Literal["lax", "strict", "none"] = "lax"
     hsts: Hsts = "host"
-    cors_origins: Annotated[Words, AfterValidator(_page_origins)] = ()
+    cors_origins: Origins = ()
     profile: Literal["standard", "tutorial"] = "standard"
 
     session_life: Duration = Field(
@@ -255,7 +273,7 @@ class Settings(BaseSettings):
     sign_in_tries_per_address: int = Field(default=10, ge=0, le=1_000_000)
     sign_in_tries_in_all: int = Field(default=1000, ge=0, le=1_000_000)
     sign_ups_per_address: int = Field(default=20, ge=0, le=1_000_000)
-    trusted_proxies: Annotated[Words, AfterValidator(_networks)] = ()
+    trusted_proxies: Networks = ()
 
     site_name: str = Field(default="Gatelodge", min_length=1, max_length=40)
     logo: Path | None = None
@@ -279,30 +297,30 @@ class Settings(BaseSettings):
         return {name: value for name, value in kept.items() if value != ""}
 
     @model_validator(mode="after")
-    def _tokens_are_short_lived(self) -> Self:
-        """Refuse access tokens that live longer than 15 minutes (security.md, section 3)."""
-        if not self.tutorial and self.access_token_life > timedelta(minutes=15):
-            raise ValueError(
-                "GATELODGE_ACCESS_TOKEN_LIFE: 15 minutes at most, but for the tutorial profile"
-            )
+    def _fit_together(self) -> Self:
+        """Refuse settings that cannot work together."""
+        faults = [*self._faults_of_tokens(), *self._faults_of_cookies()]
+        if faults:
+            raise PydanticCustomError(_TOGETHER, "they do not fit together", {"faults": faults})
         return self
 
-    @model_validator(mode="after")
-    def _cookies_can_work(self) -> Self:
-        """Refuse cookie settings with which browsers would drop the cookies."""
-        host = urlsplit(self.public_origin).hostname or ""
+    def _faults_of_tokens(self) -> Iterator[tuple[str, str]]:
+        """Yield why access tokens may not live so long (security.md, section 3)."""
+        if not self.tutorial and self.access_token_life > _MAX_TOKEN_LIFE:
+            yield (
+                "access_token_life",
+                f"must be at most {written(_MAX_TOKEN_LIFE)}, but for GATELODGE_PROFILE=tutorial.",
+            )
+
+    def _faults_of_cookies(self) -> Iterator[tuple[str, str]]:
+        """Yield why browsers would drop the cookies."""
         if self.cookie_same_site == "none" and not self.secure:
-            raise ValueError(
-                "GATELODGE_COOKIE_SAME_SITE: browsers drop SameSite=None cookies without TLS; "
-                "set GATELODGE_PUBLIC_URL to https://…"
-            )
-        domain = self.cookie_domain
-        if domain and not _takes_cookies_for(domain, host):
-            raise ValueError(
-                f"GATELODGE_COOKIE_DOMAIN: browsers drop cookies for {domain!r} from {host!r}; "
-                "name a parent of the host in GATELODGE_PUBLIC_URL, without a leading dot"
-            )
-        return self
+            verdict = "cannot be 'none' without TLS, because browsers drop such cookies."
+            yield "cookie_same_site", f"{verdict} Set GATELODGE_PUBLIC_URL to https://…."
+        host = urlsplit(self.public_origin).hostname or ""
+        if self.cookie_domain and not _takes_cookies_for(self.cookie_domain, host):
+            verdict = f"must be a parent of {host}, the host in GATELODGE_PUBLIC_URL, without a dot"
+            yield "cookie_domain", f"{verdict} before it. Browsers drop cookies of other domains."
 
     @property
     def database_address(self) -> str:
@@ -404,13 +422,14 @@ def read_settings(**overrides: Any) -> Settings:
         overrides: values by field name; a value other than None replaces the environment's.
 
     Raises:
-        ConfigurationError: a setting has a value that is not allowed; the message names it.
+        ConfigurationError: settings have values that are not allowed; the message has a line for
+            each of them.
     """
     given = {name: value for name, value in overrides.items() if value is not None}
     try:
         return Settings(**given)
     except ValidationError as error:
-        raise ConfigurationError(_explain(error)) from None
+        raise ConfigurationError(_explain(error, set(given))) from None
 
 
 def warn_of_unknown(environment: Mapping[str, str]) -> str | None:
@@ -450,11 +469,52 @@ def _printable(name: str) -> str:
     return ascii(name)[1:-1][:64]
 
 
-def _explain(error: ValidationError) -> str:
-    """Return what is wrong, without the values, because a value may be a secret."""
+def _explain(error: ValidationError, overridden: set[str]) -> str:
+    """Return what is wrong, a line for each fault, as the operator named the settings.
+
+    Values are not shown, because a value may be a secret.
+    """
     lines = []
-    for problem in error.errors(include_input=False, include_url=False):
-        reason = problem["msg"].removeprefix("Value error, ")
-        name = f"{PREFIX}{str(problem['loc'][0]).upper()}: " if problem["loc"] else ""
-        lines.append(f"{name}{reason}")
+    for fault in error.errors(include_input=False, include_url=False):
+        if fault["type"] == _TOGETHER:
+            lines += [
+                f"{_as_written(field, overridden)} {verdict}"
+                for field, verdict in fault["ctx"]["faults"]
+            ]
+            continue
+        field, *inside = fault["loc"]
+        name = _as_written(str(field), overridden)
+        if fault["type"] == "value_error":
+            verdict = str(fault["ctx"]["error"])
+        else:
+            limits = _limits_of(str(field))
+            verdict = verdict_on({**fault, "ctx": fault.get("ctx", {}) | limits})
+            verdict += _accepted(limits)
+        lines.append(sentence(subject_of(name, inside), verdict) if inside else f"{name} {verdict}")
     return "\n".join(lines)
+
+
+def _as_written(field: str, overridden: set[str]) -> str:
+    """Return the name of a setting as the operator wrote it: an option, or a variable."""
+    if field in overridden & _OPTIONS:
+        return f"--{field.replace('_', '-')}"
+    usual = f"{PREFIX}{field.upper()}"
+    return next((name for name in os.environ if name.upper() == usual), usual)
+
+
+def _limits_of(field: str) -> dict[str, Any]:
+    """Return the least and the greatest value of a setting, by the names that Pydantic uses."""
+    return {
+        name: getattr(each, name)
+        for each in Settings.model_fields[field].metadata
+        for name in ("ge", "le")
+        if hasattr(each, name)
+    }
+
+
+def _accepted(limits: Mapping[str, Any]) -> str:
+    """Return a sentence that names the range of a setting; empty if it has none."""
+    if not limits:
+        return ""
+    to = f" to {written(limits['le'])}" if "le" in limits else " or more"
+    return f" Accepted: {written(limits['ge'])}{to}."

@@ -192,3 +192,23 @@ def test_a_mongodb_that_does_not_answer_costs_no_more_than_ten_seconds(
             assert done.stderr.count("\n") == 1
             assert took < MOST_SECONDS
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "sentence"),
+    [
+        ("serve --port abc", 4, "--port must be a whole number. Accepted: 0 to 65535."),
+        ("serve --workers -1", 4, "--workers must be at least 1. Accepted: 1 to 256."),
+        ("user list --limit abc", 2, "it must be a whole number from 1 to 1000000000."),
+        ("user list --limit 0", 2, "it must be a whole number from 1 to 1000000000."),
+        ("user list --limit 99999999999999999999", 2, "it must be a whole number from 1"),
+    ],
+)
+def test_a_wrong_option_is_told_in_our_words(
+    here: dict[str, str], arguments: str, code: int, sentence: str
+) -> None:
+    done = run_command(*arguments.split(), environment=here)
+
+    assert done.returncode == code
+    assert sentence in done.stderr
+    assert "Input" not in done.stderr

@@ -108,7 +108,7 @@ def test_settings_that_are_none_end_the_doctor_as_they_end_the_start(tmp_path: P
     done = run(environment(tmp_path, {"port": "http"}))
 
     assert done.returncode == 4
-    assert done.stderr.startswith("GATELODGE_PORT: ")
+    assert done.stderr.startswith("GATELODGE_PORT must be ")
 
 
 # The start

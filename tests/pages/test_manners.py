@@ -369,7 +369,7 @@ def test_a_logo_that_cannot_be_used_stops_the_start(
 
 @pytest.mark.parametrize("colour", ["red", "#12", "#12345g", "#123456;}", "url(x)", "none"])
 def test_an_accent_that_is_no_colour_is_refused(colour: str) -> None:
-    with pytest.raises(ValueError, match="write it as #rgb"):
+    with pytest.raises(ValueError, match="must be written as #rgb"):
         Settings(accent_color=colour)
 
 

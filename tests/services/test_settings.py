@@ -66,8 +66,93 @@ def test_what_is_no_value_of_its_kind_is_refused_by_the_name_of_the_setting(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     monkeypatch.setenv(f"GATELODGE_{name}", value)
-    with pytest.raises(ConfigurationError, match=f"GATELODGE_{name}: "):
+    with pytest.raises(ConfigurationError, match=f"GATELODGE_{name} must "):
         read_settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("PORT", "abc", "must be a whole number. Accepted: 0 to 65535."),
+        ("PORT", "-1", "must be at least 0. Accepted: 0 to 65535."),
+        ("PORT", "65536", "must be at most 65535. Accepted: 0 to 65535."),
+        ("PORT", "80.5", "must be a whole number. Accepted: 0 to 65535."),
+        ("PORT", "9" * 5000, "has too many digits. Accepted: 0 to 65535."),
+        ("WORKERS", "0", "must be at least 1. Accepted: 1 to 256."),
+        ("SIGN_UP", "maybe", "must be 'open' or 'closed'."),
+        ("LANGUAGE", "fr", "must be '', 'en' or 'de'."),
+        ("SESSION_IDLE", "soon", "must be a number and s, m, h or d, such as 10m."),
+        ("SESSION_IDLE", "-5m", "must be a number and s, m, h or d, such as 10m."),
+        ("SESSION_IDLE", "31d", "must be at most 30d. Accepted: 1m to 30d."),
+        ("REFRESH_GRACE", "90s", "must be at most 1m. Accepted: 0s to 1m."),
+        ("SIGNING_KEY_LIFE", "90m", "must be at least 1d. Accepted: 1d or more."),
+        ("SITE_NAME", "s" * 41, "must have at most 40 characters."),
+        ("SITE_NAME", "\udcff", "must be a text in UTF-8."),
+        (
+            "COOKIE_NAME",
+            "a b",
+            "must be 1 to 40 letters a to z, digits, hyphens and underscores.",
+        ),
+        ("ACCENT_COLOR", "red", "must be written as #rgb or #rrggbb."),
+        ("ACCESS_TOKEN_LIFE", "1h", "must be at most 15m, but for GATELODGE_PROFILE=tutorial."),
+    ],
+)
+def test_a_wrong_value_is_told_with_the_name_of_the_setting_and_what_is_accepted(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, sentence: str
+) -> None:
+    monkeypatch.setenv(f"GATELODGE_{name}", value)
+    with pytest.raises(ConfigurationError) as raised:
+        read_settings()
+    assert str(raised.value) == f"GATELODGE_{name} {sentence}"
+
+
+def test_each_wrong_value_has_a_line_that_names_it_as_the_operator_did(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("gatelodge_sign_up", "maybe")
+    monkeypatch.setenv("GATELODGE_DELIVERY", "hunter2")
+    monkeypatch.setenv("GATELODGE_CORS_ORIGINS", "https://a.example, *, null")
+    monkeypatch.setenv("GATELODGE_TRUSTED_PROXIES", "10.0.0.7/33")
+
+    with pytest.raises(ConfigurationError) as raised:
+        read_settings(port="http", profile="tutor")
+
+    networks = (
+        "Entry 1 of GATELODGE_TRUSTED_PROXIES must be an address such as 10.0.0.7, or a network "
+        "such as 10.0.0.0/8."
+    )
+    assert str(raised.value).splitlines() == [
+        "--port must be a whole number. Accepted: 0 to 65535.",
+        "GATELODGE_DELIVERY must be 'bearer' or 'cookie'.",
+        *(
+            f"Entry {number} of GATELODGE_CORS_ORIGINS must be written as http://host, "
+            "http://host:port or https://host."
+            for number in (2, 3)
+        ),
+        "--profile must be 'standard' or 'tutorial'.",
+        "gatelodge_sign_up must be 'open' or 'closed'.",
+        networks,
+    ]
+
+
+def test_settings_that_do_not_fit_together_are_told_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in {
+        "ACCESS_TOKEN_LIFE": "1h",
+        "COOKIE_SAME_SITE": "none",
+        "COOKIE_DOMAIN": "other.example",
+    }.items():
+        monkeypatch.setenv(f"GATELODGE_{name}", value)
+
+    with pytest.raises(ConfigurationError) as raised:
+        read_settings()
+
+    assert [line.split()[0] for line in str(raised.value).splitlines()] == [
+        "GATELODGE_ACCESS_TOKEN_LIFE",
+        "GATELODGE_COOKIE_SAME_SITE",
+        "GATELODGE_COOKIE_DOMAIN",
+    ]
 
 
 def test_what_kubernetes_sets_by_itself_is_no_setting(monkeypatch: pytest.MonkeyPatch) -> None:

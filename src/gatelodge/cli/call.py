@@ -151,6 +151,8 @@ _MAX_NAMED = 20
 _WIDTH = 200
 """The width of a table that is not printed to a terminal."""
 
+_MAX_LIMIT = 1_000_000_000
+
 
 def with_usual_options(command: Callable[..., None]) -> Callable[..., None]:
     """Return a function for Typer that has the command's own options and the common ones.
@@ -173,6 +175,21 @@ def with_usual_options(command: Callable[..., None]) -> Callable[..., None]:
     called.__name__, called.__doc__ = command.__name__, command.__doc__
     called.__signature__ = Signature([*wanted, *usual])  # type: ignore[attr-defined]
     return called
+
+
+def limit_of(text: str) -> int:
+    """Read a number of things from the command line.
+
+    Raises:
+        BadParameter: it is no whole number, or out of range.
+    """
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if not 1 <= number <= _MAX_LIMIT:
+        raise typer.BadParameter(f"it must be a whole number from 1 to {_MAX_LIMIT}.")
+    return number
 
 
 def instant(at: datetime | None) -> str | None:

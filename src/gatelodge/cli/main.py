@@ -56,9 +56,11 @@ def before_the_command(
 @app.command()
 def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on. [GATELODGE_HOST]")] = None,
-    port: Annotated[int | None, typer.Option(help="Port to listen on. [GATELODGE_PORT]")] = None,
+    port: Annotated[  # a text, so that `read_settings` says what is wrong with it
+        str | None, typer.Option(metavar="<int>", help="Port to listen on. [GATELODGE_PORT]")
+    ] = None,
     workers: Annotated[
-        int | None, typer.Option(help="Worker processes. [GATELODGE_WORKERS]")
+        str | None, typer.Option(metavar="<int>", help="Worker processes. [GATELODGE_WORKERS]")
     ] = None,
     profile: Annotated[
         str | None,

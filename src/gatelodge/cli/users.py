@@ -10,7 +10,7 @@ import typer
 
 from gatelodge.accounts.refusals import NoSuchUser
 from gatelodge.audit import COMMAND
-from gatelodge.cli.call import Call, instant, plain, with_usual_options
+from gatelodge.cli.call import Call, instant, limit_of, plain, with_usual_options
 from gatelodge.errors import ConfigurationError
 
 if TYPE_CHECKING:  # see `call.py`
@@ -67,7 +67,10 @@ def user_create(
 @with_usual_options
 def user_list(
     call: Call,
-    limit: Annotated[int, typer.Option(min=1, help="The maximum number of users.")] = 1000,
+    limit: Annotated[
+        int,
+        typer.Option(parser=limit_of, metavar="<int>", help="The maximum number of users."),
+    ] = 1000,
 ) -> None:
     """List users, the oldest first."""
     users = call.in_house(lambda house: house.accounts.list_users(after=None, limit=limit))

@@ -22,12 +22,12 @@ from gatelodge.errors import (
 from gatelodge.gate.refusals import NoToken
 from gatelodge.gate.rules import Rule
 from gatelodge.tokens.refusals import ExpiredToken, InvalidToken
+from gatelodge.verdicts import MAX_NAME
 from gatelodge.web import forms
 from gatelodge.web.admission import Admission
 from gatelodge.web.bodies import read_json
 from gatelodge.web.cookies import TokenDelivery
 from gatelodge.web.described import Description, described, refused
-from gatelodge.web.invalid import MAX_NAME
 from gatelodge.web.refusals import (
     BodyTooLarge,
     BodyTooSlow,

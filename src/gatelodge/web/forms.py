@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl
 from starlette.requests import Request
 
 from gatelodge.errors import InvalidRequest
-from gatelodge.web.invalid import MAX_NAME
+from gatelodge.verdicts import MAX_NAME
 from gatelodge.web.refusals import UnsupportedMediaType
 from gatelodge.web.shell import Message
 
