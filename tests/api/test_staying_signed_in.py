@@ -331,6 +331,9 @@ async def test_changing_the_password_ends_every_other_session(
     change = {"currentPassword": "not it at all", "newPassword": "an even better horse"}
     response = await client.post("/api/auth/password", json=change, headers=ann.headers)
     assert code_of(response) == (400, "current_password_wrong")
+    both = change | {"newPassword": "12345678"}
+    response = await client.post("/api/auth/password", json=both, headers=ann.headers)
+    assert code_of(response) == (400, "current_password_wrong")
     change["currentPassword"] = PASSWORD
     weak = change | {"newPassword": "12345678"}
     response = await client.post("/api/auth/password", json=weak, headers=ann.headers)

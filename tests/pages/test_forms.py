@@ -406,6 +406,35 @@ async def test_what_is_missing_hides_nothing_that_is_wrong(
     assert (page.status, page.focused) == (400, "username")
 
 
+@pytest.mark.usefixtures("ann")
+async def test_a_new_password_that_cannot_be_used_is_told_beside_a_wrong_current_one(
+    reader: Reader,
+) -> None:
+    """Each such try counts as a wrong password; what is wrong with the new one costs none."""
+    for _ in range(10):
+        page = await reader.send("/account/password", currentPassword=OTHER, newPassword="short")
+        assert (page.status, page.focused) == (400, "currentPassword")
+        assert page.problem("currentPassword") == "That is not your current password."
+        assert page.problem("newPassword") == "Use at least 8 characters."
+    page = await reader.send("/account/password", currentPassword=PASSWORD, newPassword="short")
+    assert page.status == 429
+    assert "too many tries" in page.alert
+    assert page.problem("newPassword") == "Use at least 8 characters."
+
+
+@pytest.mark.usefixtures("ann")
+async def test_a_new_password_that_cannot_be_used_costs_no_try(reader: Reader) -> None:
+    for _ in range(11):
+        page = await reader.send("/account/password", currentPassword=PASSWORD, newPassword="short")
+        assert page.status == 400
+        assert not page.problem("currentPassword")
+        page = await reader.send("/account/password", currentPassword="", newPassword="short")
+        assert page.problem("currentPassword") == "Enter your current password."
+        assert page.problem("newPassword") == "Use at least 8 characters."
+    page = await reader.send("/account/password", currentPassword=PASSWORD, newPassword=OTHER)
+    assert page.path == "/account"
+
+
 async def test_a_program_is_told_of_the_first_mistake(client: httpx2.AsyncClient) -> None:
     """In the order of the contract: username, address, password."""
     body = {"username": "x!", "email": "nope", "password": "abc"}

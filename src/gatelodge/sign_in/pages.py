@@ -1,10 +1,14 @@
 """The pages for sign-up, sign-in, and changing the password."""
 
+from collections.abc import Iterator
+
 from starlette.responses import RedirectResponse, Response
 
 from gatelodge.accounts.refusals import SignUpClosed
 from gatelodge.accounts.service import AccountService, NewUser
 from gatelodge.credentials.methods import BY_PASSWORD
+from gatelodge.credentials.service import Passwords
+from gatelodge.errors import Refusal
 from gatelodge.gate.rules import ANYBODY, SIGNED_IN
 from gatelodge.marks import N_
 from gatelodge.pages.door import PageDoor, Visit
@@ -88,11 +92,21 @@ async def show_change_password(visit: Visit) -> Response:
     return visit.page("password.html")
 
 
+def _faults_of_new_password(visit: Visit) -> Iterator[Refusal]:
+    """Yield what is wrong with the new password, for a form that lacks the current one."""
+    context = (visit.caller.username,)
+    try:
+        visit.ask(Passwords).check_new(visit.form[_NEW.name], context=context, field=_NEW.name)
+    except Refusal as refusal:
+        yield refusal
+
+
 @door.post(
     "/account/password",
     rule=SIGNED_IN,
     fields=(FOR_PASSWORD_MANAGERS, _CURRENT, _NEW),
     again=show_change_password,
+    faults=_faults_of_new_password,
 )
 async def change_password(visit: Visit) -> Response:
     """Change the password. This browser gets a new session; all other sessions end."""

@@ -14,10 +14,12 @@ from gatelodge.credentials.methods import BY_PASSWORD
 from gatelodge.credentials.refusals import (
     HashingBusy,
     HashingUnavailable,
+    RejectedPassword,
     TooManyAttempts,
     WrongPassword,
 )
 from gatelodge.credentials.service import Passwords
+from gatelodge.errors import Refusal
 from gatelodge.sessions.lookup import Records
 from gatelodge.sessions.service import SessionService, SignedIn
 from gatelodge.sign_in.challenges import Challenge
@@ -83,6 +85,10 @@ class SignInService:
     ) -> SignedIn:
         """Change the password. All other sessions of the user end.
 
+        The current password is checked and counted even if the new one cannot be used: whoever is
+        told of a wrong one is told of both (`others`). A guess at the current one costs a try
+        either way.
+
         Args:
             caller: the user, and the session of the request.
             current: the current password as typed.
@@ -97,17 +103,40 @@ class SignInService:
             HashingBusy: too many passwords wait to be hashed.
         """
         user = caller.user
+        fault = self._fault_of_new(user, new)
+        try:
+            await self._require_password(caller, current, origin)
+        except Refusal as refusal:
+            refusal.others = (fault,) if fault else ()
+            raise
+        if fault:
+            raise fault
+        self.passwords.check_other(new, current, field="newPassword")
+        hashed = await self.passwords.hash(new)
+        await self.attempts.forgive(user.username_key)  # they were for the old one
+        return await self._put_password(caller, hashed, origin)
+
+    def _fault_of_new(self, user: User, new: str) -> RejectedPassword | None:
+        """Return why the user cannot have this new password, or None. It needs no hash."""
+        try:
+            self.passwords.check_new(new, context=(user.username, user.email), field="newPassword")
+        except RejectedPassword as fault:
+            return fault
+        return None
+
+    async def _require_password(self, caller: Records, current: str, origin: Origin) -> None:
+        """Check the current password of a user who is signed in.
+
+        Raises:
+            WrongPassword, TooManyAttempts, HashingBusy: as for `change_password`.
+        """
+        user = caller.user
         counted = self.attempts.by_user(user.id, caller.session.id, origin)
         if not await self.passwords.verify(
             user.password_hash, current, counted, field="currentPassword"
         ):
             self.audit.note("password.change_refused", Actor(user.id, origin), outcome="failure")
             raise WrongPassword(field="currentPassword")
-        self.passwords.check_new(new, context=(user.username, user.email), field="newPassword")
-        self.passwords.check_other(new, current, field="newPassword")
-        hashed = await self.passwords.hash(new)
-        await self.attempts.forgive(user.username_key)  # they were for the old one
-        return await self._put_password(caller, hashed, origin)
 
     async def _put_password(self, caller: Records, hashed: str, origin: Origin) -> SignedIn:
         """Store the new hash and end all other sessions, in one write.
