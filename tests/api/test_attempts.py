@@ -113,6 +113,63 @@ async def test_a_name_that_nobody_has_is_refused_like_any_other(
     assert shape_of(known) == shape_of(unknown)
 
 
+@pytest.mark.parametrize("typed", ["ann@example.com", " Ann@EXAMPLE.com ", "ANN@example.com\n"])
+async def test_one_signs_in_by_username_or_by_address(
+    client: httpx2.AsyncClient, house: House, typed: str
+) -> None:
+    await signed_in_by_the_door(client, house, "ann")
+    await signed_in_by_the_door(client, house, "bob")
+
+    for name in (typed, "ann"):
+        answer = await sign_in(client, name)
+        assert (answer.status_code, answer.json()["username"]) == (200, "ann")
+
+
+async def test_two_names_of_a_user_have_one_count(
+    client: httpx2.AsyncClient, house: House, clock: FakeClock
+) -> None:
+    """A success by one of them, an operator and a new password clear it for both."""
+    ann = await signed_in_by_the_door(client, house, "ann")
+    assert await guess(client, "ann@example.com", 5) == [401] * 5
+    assert await guess(client, "ann", 6) == [401] * 5 + [429]
+    assert await guess(client, "Ann@Example.COM", 1) == [429]
+
+    clock.advance(timedelta(seconds=30))
+    assert (await sign_in(client, "ann@example.com")).status_code == 200
+    assert await guess(client, "ann", 11) == [401] * 10 + [429]
+    user = await house.accounts.get_by_username("ann")
+    assert await house.sign_in.forgive(user, COMMAND)
+    assert (await sign_in(client, "ann@example.com")).status_code == 200
+    assert ann.answer["email"] == "ann@example.com"
+
+
+@pytest.mark.parametrize("unknown", ["nobody@example.com", "ann@", "@", "ann@@example.com"])
+async def test_an_address_that_nobody_has_is_refused_like_any_other(
+    client: httpx2.AsyncClient, house: House, unknown: str
+) -> None:
+    """Also one that is no address; and each has a count of its own."""
+    await signed_in_by_the_door(client, house, "ann")
+    assert await guess(client, "ann@example.com", 10) == [401] * 10
+    assert await guess(client, unknown.upper(), 10) == [401] * 10
+    known = await sign_in(client, "ann@example.com", WRONG)
+    other = await sign_in(client, unknown, WRONG)
+
+    assert wait_of(known) == wait_of(other)
+    assert shape_of(known) == shape_of(other)
+
+
+async def test_a_text_of_any_kind_in_place_of_an_address_is_refused(
+    client: httpx2.AsyncClient,
+) -> None:
+    for typed in (
+        "@" * 1024,
+        "a" * 500 + "@example.com",
+        "ann@\u202eexample.com",
+        "\uff20",
+    ):
+        assert (await sign_in(client, typed)).status_code == 401
+
+
 def shape_of(response: httpx2.Response) -> tuple[object, ...]:
     """Return the headers and the body of an answer without the request's id."""
     headers = {name: value for name, value in response.headers.items() if name != "x-request-id"}

@@ -116,9 +116,9 @@ async def test_an_empty_form_says_all_that_is_missing(
         ("/sign-up", {"password": "short"}, 400, "password", "Use at least 8 characters."),
         ("/sign-up", {"password": "password"}, 400, "password", "That password is one of the most"),
         ("/sign-up", {"password": "bob@example.com"}, 400, "password", "That password is easy"),
-        ("/sign-in", {"password": "wrong"}, 401, "password", "That username and password do not"),
+        ("/sign-in", {"password": "wrong"}, 401, "password", "That name and password do not"),
         ("/sign-in", {"password": "x" * 300}, 400, "password", "Use at most 256 characters"),
-        ("/sign-in", {"username": "nobody"}, 401, "password", "That username and password do not"),
+        ("/sign-in", {"username": "nobody"}, 401, "password", "That name and password do not"),
         (
             "/account/password",
             {"currentPassword": "wrong"},

@@ -180,6 +180,18 @@ async def test_a_visit_goes_on_when_the_access_token_has_run_out(
         assert (await reader.open(path)).heading == heading
 
 
+async def test_somebody_signs_in_by_address(reader: Reader) -> None:
+    await reader.sign_up("ann")
+    await reader.send("/sign-out")
+    page = await reader.open("/sign-in")
+    assert "Username or e-mail address" in page.text
+    assert 'name="username" type="text" value="" autocomplete="username"' in page.response.text
+
+    page = await reader.fill_in("/sign-in", username=" Ann@Example.com ", password=PASSWORD)
+
+    assert (page.path, page.heading) == ("/", "Hello, ann")
+
+
 async def test_who_is_signed_in_needs_no_sign_in_page(reader: Reader) -> None:
     await reader.sign_up("ann")
 

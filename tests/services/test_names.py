@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatelodge.accounts.names import check_email, check_username, username_key
+from gatelodge.accounts.names import check_email, check_username, email_key, username_key
 from gatelodge.accounts.refusals import InvalidEmail, InvalidUsername
 from gatelodge.app import DOORS, House
 from gatelodge.pages.aliases import ALIASES
@@ -240,3 +240,16 @@ def test_an_address_is_taken_or_refused_and_taken_again_unchanged(text: str) -> 
 
     assert check_email(email) == (email, key)
     assert check_email(key)[1] == key
+    assert email_key(text) == key
+
+
+@given(st.text())
+def test_what_is_no_address_has_a_key_that_no_address_has(text: str) -> None:
+    try:
+        check_email(text)
+    except InvalidEmail:
+        assert email_key(text).startswith(" ")
+        assert len(email_key(text)) < 1000
+        email_key(text).encode()
+        with pytest.raises(InvalidEmail):
+            check_email(email_key(text))

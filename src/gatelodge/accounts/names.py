@@ -198,6 +198,18 @@ def check_email(text: str) -> tuple[str, str]:
     return email, unicodedata.normalize("NFC", email.lower())
 
 
+def email_key(text: str) -> str:
+    """Return the key by which an e-mail address is compared.
+
+    Every text has a key. The key of a text that is no address begins with a space, which no
+    address contains.
+    """
+    try:
+        return check_email(text)[1]
+    except InvalidEmail:
+        return f" {username_key(text)}"
+
+
 def _has_invisible(text: str) -> bool:
     """Return whether a text has spaces, control, bidi or zero-width characters, or surrogates."""
     return any(unicodedata.category(character) in _INVISIBLE for character in text)

@@ -50,9 +50,11 @@ class SignUpRequest(Request):
 
 
 class SignInRequest(Request):
-    """A username and a password."""
+    """A username or an e-mail address, and a password."""
 
-    username: Identifier = Field(max_length=1024, examples=["ann"])
+    username: Identifier = Field(
+        max_length=1024, examples=["ann"], description="The username, or the e-mail address."
+    )
     password: str = Field(max_length=1024, examples=["correct horse battery"])
     delivery: Delivery | None = Field(
         default=None,

@@ -28,7 +28,7 @@ from gatelodge.sign_in.service import SignInService
 
 door = PageDoor()
 
-_USERNAME = Field("username", missing=N_("Enter your username."), trimmed=True)
+_USERNAME = Field("username", missing=N_("Enter your username or e-mail address."), trimmed=True)
 _CURRENT = Field("currentPassword", missing=N_("Enter your current password."), secret=True)
 _NEW = Field("newPassword", missing=N_("Enter a new password."), secret=True)
 

@@ -14,7 +14,7 @@ class InvalidCredentials(Unauthenticated):
 
     code = "invalid_credentials"
     default = "Invalid username or password!"
-    sentence = N_("That username and password do not match.")
+    sentence = N_("That name and password do not match.")
     members = _NO_TOKEN
     form_field = "password"
 

@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
-from gatelodge.accounts.names import username_key
+from gatelodge.accounts.names import email_key, username_key
 from gatelodge.accounts.store import User, UserStore
 from gatelodge.audit import Actor, AuditLog, Origin, nobody_known
 from gatelodge.clock import Clock
@@ -61,7 +61,7 @@ class SignInService:
         """Open a session for the user with this name and password, or ask for one more proof.
 
         Args:
-            username: the username as typed.
+            username: the username or the e-mail address, as typed.
             password: the password as typed.
             delivery: how the tokens are delivered.
             origin: where the request came from.
@@ -179,23 +179,36 @@ class SignInService:
     async def authenticate(
         self, username: str, password: str, origin: Origin, *, former: str | None = None
     ) -> User:
-        """Return the enabled user with this name and password.
+        """Return the enabled user with this username or e-mail address, and this password.
 
         Raises:
             InvalidCredentials: there is none.
             TooManyAttempts: too many tries have failed, for this name or from this address.
             HashingBusy: too many passwords wait to be hashed.
         """
-        key = username_key(username)
         step = _FAILURES_EVERY_SECONDS * self.passwords.hasher.relative_cost
         async with _failures_on_a_grid(step):
-            user = await self.users.find_by_username(key)
+            key, user = await self._find_by_typed(username)
             right = await self._is_right(key, user, password, origin, former)
             if not right or user is None:
                 self._note_failure(key, user, origin)
                 raise InvalidCredentials
         await self._bring_hash_up_to_date(user, password)
         return user
+
+    async def _find_by_typed(self, typed: str) -> tuple[str, User | None]:
+        """Return the name that a try counts for, and the user, or None.
+
+        Both names of a user count for the username, so that two names do not allow twice the tries.
+        The database is read once, whether or not there is such a user.
+        """
+        if "@" in typed:  # no username contains one
+            key = email_key(typed)
+            user = await self.users.find_by_email(key)
+        else:
+            key = username_key(typed)
+            user = await self.users.find_by_username(key)
+        return user.username_key if user else key, user
 
     async def forgive(self, user: User, by: Actor) -> bool:
         """Delete the failed tries for a user's name, which unlocks it. True if there were any."""
