@@ -170,7 +170,10 @@ def silent() -> Iterator[str]:
 def test_a_mongodb_that_does_not_answer_costs_no_more_than_ten_seconds(
     tmp_path: Path, silent: str
 ) -> None:
-    """Neither the commands that look for a database, nor those that make one."""
+    """Neither the commands that look for a database, nor those that make one, nor the server.
+
+    The server makes the secret key; the commands make nothing.
+    """
     closed = "mongodb://127.0.0.1:1,127.0.0.1:2/shop?replicaSet=rs0"
     wanted = [
         (closed, "user list"),
@@ -178,20 +181,21 @@ def test_a_mongodb_that_does_not_answer_costs_no_more_than_ten_seconds(
         (silent, "user list"),
         (silent, "migrate"),
     ]
+    servers = [(closed, "serve --port 0"), (silent, "serve --port 0")]
 
     def run(each: tuple[str, str]) -> tuple[float, subprocess.CompletedProcess[str]]:
         began = time.monotonic()
-        where = environment(tmp_path, {"database": each[0]})
+        where = environment(tmp_path / each[1].split()[0], {"database": each[0]})
         done = run_command(*each[1].split(), environment=where, typed=PASSWORD)
         return time.monotonic() - began, done
 
     with ThreadPoolExecutor(2) as pool:
-        for took, done in pool.map(run, wanted):
+        for took, done in pool.map(run, wanted + servers):
             assert (done.returncode, done.stdout) == (UNAVAILABLE, ""), done.stderr
             assert done.stderr.startswith("MongoDB cannot be reached: ")
             assert done.stderr.count("\n") == 1
             assert took < MOST_SECONDS
-    assert list(tmp_path.iterdir()) == []
+    assert [each.name for each in tmp_path.iterdir()] == ["serve"]
 
 
 @pytest.mark.parametrize(

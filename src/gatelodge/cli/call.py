@@ -80,7 +80,7 @@ class Call:
         set_up_logs("warning")
         database = open_stores(settings.database_address).database
         if makes:
-            database.exists()  # unlike `migrate`, it waits for no MongoDB that cannot be reached
+            database.exists()  # unlike `migrate`, it waits for no primary of MongoDB
         else:
             self.require_database(settings)
         with database.hold():

@@ -91,7 +91,7 @@ def migrate(call: Call) -> None:
     from gatelodge.stores import open_stores  # noqa: PLC0415 - see `call.py`
 
     database = open_stores(call.settings().database_address).database
-    database.exists()  # unlike `migrate`, it does not wait for a MongoDB that cannot be reached
+    database.exists()  # unlike `migrate`, it waits for no primary of MongoDB
     with database.hold():
         steps = database.migrate()
     call.say({"steps": steps}, "\n".join(steps) or "Nothing to do.")

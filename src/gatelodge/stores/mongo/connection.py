@@ -56,6 +56,9 @@ _CLOCK_SKEW = timedelta(seconds=30)
 """Servers run on several machines; the same leeway as for tokens (security.md, section 3)."""
 
 _ELECTION_SECONDS = 30
+_UNREACHABLE_SECONDS = 6
+"""How long a migration waits for any node to answer; the process takes a while to start, too."""
+
 _CHORES_EVERY = timedelta(minutes=5)
 _NAMESPACE_EXISTS = 48
 
@@ -177,10 +180,11 @@ class MongoDatabase(Database):
     def migrate(self) -> list[str]:
         """Create the missing collections and indexes; return a line for each.
 
-        While a replica set elects its primary, this waits up to 30 seconds.
+        While a replica set elects its primary, this waits up to 30 seconds. If no node answers at
+        all, it gives up within ten: then an election is not what it waits for.
 
         Raises:
-            StoreUnavailable: no primary was found in time.
+            StoreUnavailable: no node answered, or no primary was found in time.
             ConfigurationError: the address is wrong, the server refuses the user, or the database
                 belongs to another program. Then nothing in it is changed.
         """
@@ -243,15 +247,31 @@ def _options(address: str) -> dict[str, Any]:
 
 
 def _migrate_patiently(database: SyncDatabase[Document]) -> list[str]:
-    deadline = time.monotonic() + _ELECTION_SECONDS
+    began = time.monotonic()
     while True:
         try:
             _is_ours(database)
             return _make_collections(database) + _make_indexes(database)
-        except ConnectionFailure:
-            if time.monotonic() > deadline:
+        except ConnectionFailure as error:
+            if not _any_node_answers(database, began + _UNREACHABLE_SECONDS):
                 raise
+            if time.monotonic() > began + _ELECTION_SECONDS:
+                raise StoreUnavailable(
+                    f"MongoDB answers, but had no primary for {_ELECTION_SECONDS} seconds.",
+                    retry_after=RETRY_AFTER,
+                ) from error
             time.sleep(0.2)
+
+
+def _any_node_answers(database: SyncDatabase[Document], deadline: float) -> bool:
+    """Return whether the driver's monitors reach a node, at the latest at the deadline."""
+    while True:
+        nodes = database.client.topology_description.server_descriptions().values()
+        if any(node.server_type_name != "Unknown" for node in nodes):
+            return True
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.2)
 
 
 def _is_ours(database: SyncDatabase[Document]) -> bool:
