@@ -19,6 +19,13 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from gatelodge.audit import COMMAND, AuditLog, Event
+from gatelodge.clock import SystemClock
+from gatelodge.master_key import MasterKey
+from gatelodge.stores import Stores, open_stores
+from gatelodge.stores.sql.copies import SqlCopies
+from gatelodge.transfer.refusals import FileTaken
+from gatelodge.transfer.service import back_up
 from tests.support.databases import migrated
 from tests.support.mongod import wait_until
 from tests.support.people import PASSWORD
@@ -26,6 +33,7 @@ from tests.support.server import GATELODGE, Server, environment, run_command
 
 REFUSED = 3
 NOT_CONFIGURED = 4
+UNAVAILABLE = 5
 BEFORE = Path(__file__).parents[1] / "upgrades" / "before_0005"
 ANOTHER_KEY = "Qm8ZrTx0aWfYbN5uLhJ7pGcE2sVo9Xi1BtRyKdPz"
 
@@ -192,6 +200,102 @@ def test_a_backup_that_cannot_be_written_leaves_no_file(place: Place) -> None:
     assert done.returncode == NOT_CONFIGURED, done.stderr
     assert "could not be copied" in done.stderr
     assert [each.name for each in place.folder.iterdir()] == ["data"]
+
+
+def test_a_backup_that_is_killed_leaves_no_file_of_that_name(place: Place) -> None:
+    """Whoever looks for the newest backup would take it for one."""
+    with contextlib.closing(sqlite3.connect(place.database)) as opened:
+        opened.execute("CREATE TABLE much (data)")
+        opened.execute("INSERT INTO much VALUES (zeroblob(100000000))")
+        opened.commit()
+    file = place.folder / "cut.backup"
+    command = [GATELODGE, "backup", file, "--with-secret-key"]
+    with subprocess.Popen(command, env=place.environment) as process:
+        wait_until(lambda: list(place.folder.glob("cut.backup.*.part")), "no draft", 30)
+        process.kill()
+
+    left = [each.name for each in place.folder.iterdir() if each.name != "data"]
+    assert left
+    assert all(".part" in name for name in left)
+    assert place("backup", file).returncode == 0
+    assert sound(file)
+
+
+@pytest.mark.parametrize("taken", ["x", "x.key"])
+def test_of_two_backups_of_one_name_one_is_made(place: Place, taken: str) -> None:
+    """Somebody else takes the name while the copy is written."""
+    stores = open_stores(str(place.database))
+    file = place.folder / "x"
+
+    class Slow(SqlCopies):
+        def write(self, file: Path) -> None:
+            super().write(file)
+            (place.folder / taken).write_text("mine")
+
+    copies = Slow(place.database, "9999")
+    key = MasterKey.from_file(place.key)
+    with pytest.raises(FileTaken, match=f"There is {place.folder / taken} already"):
+        back_up(copies, file, key, an_event(stores))
+
+    assert (place.folder / taken).read_text() == "mine"
+    assert {each.name for each in place.folder.iterdir()} == {"data", taken}
+
+
+def test_a_backup_needs_no_hard_links(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """FAT and some network disks have none."""
+    stores = open_stores(str(place.database))
+
+    def refuse(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "link", refuse)
+    back_up(stores.database.copies, place.folder / "x", None, an_event(stores))
+    assert sound(place.folder / "x")
+    with pytest.raises(FileTaken):
+        back_up(stores.database.copies, place.folder / "x", None, an_event(stores))
+    assert {each.name for each in place.folder.iterdir()} == {"data", "x"}
+
+
+def an_event(stores: Stores) -> Event:
+    return AuditLog(stores.events, SystemClock()).event("database.backed_up", COMMAND)
+
+
+def test_the_database_tells_of_its_backups_and_of_the_restore(place: Place) -> None:
+    """Each in the database in which an auditor looks for it."""
+    file = place.folder / "x"
+    assert place("backup", file, "--with-secret-key").returncode == 0
+    made = {"file": str(file), "secret_key": "yes"}
+    assert newest_event(place.database) == ("database.backed_up", "command", "success", made)
+    assert newest_event(file)[3] != made
+
+    assert place("restore", file).returncode == 0
+    restored = ("database.restored", "command", "success", {"file": str(file)})
+    assert newest_event(place.database) == restored
+    assert newest_event(file)[0] != "database.restored"
+    assert place.names() == {"ann"}
+
+
+def newest_event(database: Path) -> tuple[str, str, str, dict[str, str]]:
+    with contextlib.closing(sqlite3.connect(database)) as opened:
+        query = "SELECT name, actor, outcome, detail FROM events ORDER BY id DESC LIMIT 1"
+        name, actor, outcome, detail = opened.execute(query).fetchone()
+    return name, actor, outcome, json.loads(detail)
+
+
+def test_a_backup_whose_event_cannot_be_kept_says_so_and_stays(place: Place) -> None:
+    with contextlib.closing(sqlite3.connect(place.database)) as opened:
+        opened.execute(
+            "CREATE TRIGGER no BEFORE INSERT ON events BEGIN SELECT raise(ABORT, 'full'); END"
+        )
+        opened.commit()
+
+    done = place("backup", place.folder / "x")
+
+    assert (done.returncode, done.stdout) == (UNAVAILABLE, "")
+    assert done.stderr == (
+        f"The database is in {place.folder / 'x'}. The event could not be stored: full.\n"
+    )
+    assert sound(place.folder / "x")
 
 
 def test_a_damaged_database_makes_no_backup(place: Place) -> None:
@@ -400,6 +504,9 @@ def test_a_backup_of_a_version_before_is_restored(tmp_path: Path) -> None:
     done = place("restore", file)
 
     assert done.returncode == 0, done.stderr
+    with contextlib.closing(sqlite3.connect(place.database)) as opened:
+        (told_of,) = opened.execute("SELECT count(*) FROM events WHERE name LIKE '%.restored'")
+    assert told_of == (1,)
     assert {"ann", "bob", "frank"} <= place.names()
 
 

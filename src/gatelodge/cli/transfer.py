@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gatelodge.audit import COMMAND, MAX_TEXT, AuditLog
 from gatelodge.cli.call import Call, with_usual_options
+from gatelodge.clock import SystemClock
 from gatelodge.data_folder import SECRET_KEY
 from gatelodge.errors import ConfigurationError
 from gatelodge.settings import Settings
@@ -32,10 +34,15 @@ def backup(
     from gatelodge.transfer.service import back_up, key_file_of  # noqa: PLC0415 - see `call.py`
 
     settings = call.settings()
-    copies = open_stores(settings.database_address).database.copies
+    stores = open_stores(settings.database_address)
+    copies = stores.database.copies
     call.require_database(settings)
     key = read_master_key(settings, make=False) if with_secret_key else None
-    back_up(copies, file, key)
+    detail = {"file": _printable(file), "secret_key": "yes" if key else "no"}
+    event = AuditLog(stores.events, SystemClock()).event(
+        "database.backed_up", COMMAND, detail=detail
+    )
+    back_up(copies, file, key, event)
     shown = {"file": str(file), "secret_key": str(key_file_of(file)) if key else None}
     call.say(shown, f"The database is in {file}.")
     if key:
@@ -71,19 +78,27 @@ def restore(
 
 def _restore(settings: Settings, file: Path, *, with_secret_key: bool) -> "Restored":
     from gatelodge.app import read_master_key  # noqa: PLC0415 - see `call.py`
-    from gatelodge.clock import SystemClock  # noqa: PLC0415 - see `call.py`
     from gatelodge.stores import open_stores  # noqa: PLC0415 - see `call.py`
     from gatelodge.transfer import service  # noqa: PLC0415 - see `call.py`
 
-    copies = open_stores(settings.database_address).database.copies
-    place, now = settings.data_dir / SECRET_KEY, SystemClock().now()
+    stores = open_stores(settings.database_address)
+    copies = stores.database.copies
+    event = AuditLog(stores.events, SystemClock()).event(
+        "database.restored", COMMAND, detail={"file": _printable(file)}
+    )
+    place = settings.data_dir / SECRET_KEY
     is_set = settings.secret_key is not None or settings.secret_key_file is not None
     if with_secret_key and not is_set:
-        return service.restore_with_key(copies, file, place, now)
+        return service.restore_with_key(copies, file, place, event)
     key = read_master_key(settings, make=False) if is_set or place.exists() else None
     if with_secret_key and key is not None:
         _check_same(key, service.read_key_of(file))
-    return service.restore(copies, file, key, now)
+    return service.restore(copies, file, key, event)
+
+
+def _printable(file: Path) -> str:
+    """Return the path as an event can keep it; names of files may be no UTF-8."""
+    return str(file).encode("utf-8", "backslashreplace").decode()[:MAX_TEXT]
 
 
 def _check_same(set_here: "MasterKey", in_backup: "MasterKey") -> None:

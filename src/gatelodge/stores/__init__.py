@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from gatelodge.accounts.store import RoleStore, UserStore
-from gatelodge.audit import EventStore
+from gatelodge.audit import Event, EventStore
 from gatelodge.credentials.one_time_tokens import OneTimeTokenStore
 from gatelodge.credentials.store import AttemptStore
 from gatelodge.errors import ConfigurationError
@@ -75,7 +75,14 @@ class Copies(Protocol):
             NotABackup: the database is damaged.
         """
 
-    def replacing(self, file: Path, at: datetime) -> AbstractContextManager[Replacement]:
+    def record(self, event: Event) -> None:
+        """Store an event in the database, of whatever version it is; it is durable then.
+
+        Raises:
+            StoreUnavailable: it could not be stored.
+        """
+
+    def replacing(self, file: Path, event: Event) -> AbstractContextManager[Replacement]:
         """Check a copy, and put it in place of the database when the context ends.
 
         Until then, and if the context ends with an exception, the database stays as it is.
@@ -83,7 +90,7 @@ class Copies(Protocol):
 
         Args:
             file: the copy; it stays where it is.
-            at: the current time.
+            event: what happens; it is stored in the new database before that takes its place.
 
         Raises:
             NotABackup: the file is no sound copy of a database of this or an older version.

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from gatelodge.audit import Event
 from gatelodge.data_folder import flush
-from gatelodge.errors import ConfigurationError
+from gatelodge.errors import ConfigurationError, OutcomeUnknown, StoreUnavailable
 from gatelodge.master_key import MasterKey
 from gatelodge.stores import Copies, Replacement
 from gatelodge.stores.refusals import NotABackup
@@ -38,39 +39,49 @@ def key_file_of(file: Path) -> Path:
     return file.with_name(f"{file.name}.key")
 
 
-def back_up(copies: Copies, file: Path, key: MasterKey | None) -> None:
+def back_up(copies: Copies, file: Path, key: MasterKey | None, event: Event) -> None:
     """Write a checked backup into a new file, which only this user can read.
 
     Args:
         copies: of the database.
-        file: the new file. It appears complete, or stays empty if the process is killed.
+        file: the new file. It appears complete: a process that is killed leaves drafts at most,
+            under other names.
         key: the secret key, to put it into a file beside the backup; None: it is not written.
+        event: of the backup; it is stored in the database when the file is complete.
 
     Raises:
         FileTaken: there is such a file, or a file of that key.
         ConfigurationError: the database cannot be read, or the file cannot be written.
+        OutcomeUnknown: the file is complete, but the event could not be stored.
     """
     with _errors_of(file), contextlib.ExitStack() as stack:
-        draft = stack.enter_context(_new_file(file))
-        drafts = [(draft, file)]
-        if key is not None:
-            draft_of_key = stack.enter_context(_new_file(key_file_of(file)))
-            _write_key(key, draft_of_key)
-            drafts.append((draft_of_key, key_file_of(file)))
+        draft = stack.enter_context(_draft_of(file))
+        draft_of_key = stack.enter_context(_draft_of(key_file_of(file))) if key else None
         copies.write(draft)
-        for written, name in drafts:
-            written.replace(name)
+        if key and draft_of_key:
+            _write_key(key, draft_of_key)
+            _publish(draft_of_key, key_file_of(file))
+        try:
+            _publish(draft, file)
+        except BaseException:
+            if key:
+                key_file_of(file).unlink()
+            raise
         flush(file.parent)
+    try:
+        copies.record(event)
+    except StoreUnavailable as error:
+        raise OutcomeUnknown(f"The database is in {file}. {error.message}") from error
 
 
-def restore(copies: Copies, file: Path, key: MasterKey | None, at: datetime) -> Restored:
+def restore(copies: Copies, file: Path, key: MasterKey | None, event: Event) -> Restored:
     """Put a backup in place of the database. The files of before are moved aside.
 
     Args:
         copies: of the database.
         file: the backup.
         key: the secret key that servers will have; None: there is none yet.
-        at: the current time.
+        event: of the restore; it is stored in the restored database.
 
     Raises:
         NotABackup: the file is no sound backup.
@@ -78,20 +89,20 @@ def restore(copies: Copies, file: Path, key: MasterKey | None, at: datetime) -> 
         DatabaseInUse: a server, a command or another program uses the database.
         ConfigurationError: the database belongs to another program, or cannot be replaced.
     """
-    with copies.replacing(file, at) as replacement:
+    with copies.replacing(file, event) as replacement:
         if key is not None:
             _check_fits(key, replacement)
     return Restored(replacement.set_aside, key_is_known=key is not None)
 
 
-def restore_with_key(copies: Copies, file: Path, place: Path, at: datetime) -> Restored:
+def restore_with_key(copies: Copies, file: Path, place: Path, event: Event) -> Restored:
     """Put a backup in place of the database, and the secret key beside it in its place.
 
     Args:
         copies: of the database.
         file: the backup.
         place: the secret key file. A file that is there is moved aside.
-        at: the current time.
+        event: of the restore; it is stored in the restored database.
 
     Raises:
         Refusal, ConfigurationError: as for `restore`.
@@ -102,9 +113,9 @@ def restore_with_key(copies: Copies, file: Path, place: Path, at: datetime) -> R
     with _errors_of(place), contextlib.ExitStack() as stack:
         stack.callback(draft.unlink, missing_ok=True)
         key.save(draft)
-        with copies.replacing(file, at) as replacement:
+        with copies.replacing(file, event) as replacement:
             _check_fits(key, replacement)
-        moved = _put_in_place(draft, place, at)
+        moved = _put_in_place(draft, place, event.at)
     return Restored([*replacement.set_aside, *moved], key_is_known=True)
 
 
@@ -149,32 +160,41 @@ def _put_in_place(draft: Path, place: Path, at: datetime) -> list[Path]:
 
 
 @contextmanager
-def _new_file(file: Path) -> Iterator[Path]:
-    """Reserve the name of a new file; yield an empty draft beside it, which may replace the file.
-
-    If the context ends with an exception, both are removed.
+def _draft_of(file: Path) -> Iterator[Path]:
+    """Yield an empty draft beside a new file; it is gone when the context ends.
 
     Raises:
         FileTaken: there is such a file.
     """
-    draft = file.with_name(f"{file.name}.{secrets.token_hex(8)}")
-    _make_empty(file)
+    if os.path.lexists(file):
+        raise _taken(file)
+    draft = file.with_name(f"{file.name}.{secrets.token_hex(8)}.part")
     try:
-        _make_empty(draft)
+        os.close(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _PRIVATE))
         yield draft
-    except BaseException:
-        file.unlink(missing_ok=True)
-        raise
     finally:
         for beside in ("", "-journal", "-wal", "-shm"):
             draft.with_name(draft.name + beside).unlink(missing_ok=True)
 
 
-def _make_empty(file: Path) -> None:
+def _publish(draft: Path, file: Path) -> None:
+    """Give a complete draft its final name, which nobody else has taken.
+
+    Raises:
+        FileTaken: somebody has.
+    """
     try:
-        os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _PRIVATE))
+        os.link(draft, file)
     except FileExistsError:
-        raise FileTaken(f"There is {file} already. Name a new file.") from None
+        raise _taken(file) from None
+    except OSError:  # no hard links on this disk
+        if os.path.lexists(file):
+            raise _taken(file) from None
+        draft.rename(file)
+
+
+def _taken(file: Path) -> FileTaken:
+    return FileTaken(f"There is {file} already. Name a new file.")
 
 
 def _write_key(key: MasterKey, draft: Path) -> None:

@@ -2,20 +2,23 @@
 
 import contextlib
 import fcntl
+import json
 import os
 import secrets
 import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
 from typing_extensions import override
 
+from gatelodge.audit import Event
+from gatelodge.clock import to_milliseconds
 from gatelodge.data_folder import flush
-from gatelodge.errors import ConfigurationError
+from gatelodge.errors import ConfigurationError, StoreUnavailable
 from gatelodge.stores import Copies, Replacement
 from gatelodge.stores.refusals import DatabaseInUse, NotABackup
 from gatelodge.stores.sql.files import (
@@ -61,8 +64,16 @@ class SqlCopies(Copies):
             raise ConfigurationError(f"the database could not be copied: {error}") from error
 
     @override
+    def record(self, event: Event) -> None:
+        try:
+            with opened(self.path) as database:
+                _put_event(database, event)
+        except sqlite3.Error as error:
+            raise StoreUnavailable(f"The event could not be stored: {error}.") from error
+
+    @override
     @contextmanager
-    def replacing(self, file: Path, at: datetime) -> Iterator[Replacement]:
+    def replacing(self, file: Path, event: Event) -> Iterator[Replacement]:
         _check_is_one_file(file, self.path)
         if belongs_to_another(self.path):
             raise ConfigurationError(
@@ -75,8 +86,10 @@ class SqlCopies(Copies):
             replacement = Replacement(_sealed_keys(staged, file, self.newest))
             with _alone(self.path):
                 yield replacement
-                replacement.set_aside = _swap(staged, self.path, at)
-        except OSError as error:
+                with opened(staged) as database:
+                    _put_event(database, event)
+                replacement.set_aside = _swap(staged, self.path, event.at)
+        except (OSError, sqlite3.Error) as error:
             raise ConfigurationError(f"the database could not be replaced: {error}") from error
         finally:
             for beside in (*BESIDE, "-journal"):
@@ -171,6 +184,19 @@ def _check(copy: sqlite3.Connection, newest: str) -> None:
     (revision,) = copy.execute("SELECT max(version_num) FROM alembic_version").fetchone()
     if not revision or revision > newest:  # they are numbers of four digits
         raise NotABackup("The file was made by a newer version of Gatelodge: upgrade first.")
+
+
+def _put_event(database: sqlite3.Connection, event: Event) -> None:
+    """Store an event in a database of this or an older version, whose events have fewer columns."""
+    values = asdict(event)
+    values |= {"at": to_milliseconds(event.at), "detail": json.dumps(dict(event.detail))}
+    there = [name for (name,) in database.execute("SELECT name FROM pragma_table_info('events')")]
+    names = [name for name in there if name in values]
+    database.execute(
+        f"INSERT INTO events ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})",  # noqa: S608 - names of our own columns
+        [values[name] for name in names],
+    )
+    database.commit()
 
 
 def _check_is_one_file(file: Path, path: Path) -> None:
