@@ -213,6 +213,17 @@ def test_head_is_answered_like_get_without_a_body(server: Server) -> None:
 # Host and target
 
 
+@pytest.mark.parametrize("host", [b"", b"Host: \r\n", b"Host: 10.0.0.7\r\n"])
+def test_a_health_check_by_http_1_0_needs_no_host(server: Server, host: bytes) -> None:
+    """As load balancers send it. Pages need one: they are of one host."""
+    for path in (b"/healthz", b"/readyz"):
+        heard = say(server, b"GET " + path + b" HTTP/1.0\r\n" + host + b"\r\n")
+        assert heard.text.startswith(b"HTTP/1.0 200 OK\r\n"), heard
+    assert b" 400 " in say(server, b"GET /healthz HTTP/1.1\r\n\r\n").text
+    page = say(server, b"GET / HTTP/1.0\r\n" + host + b"\r\n").text.partition(b"\r\n")[0]
+    assert page.split()[1] == (b"421" if b"7" in host else b"400")
+
+
 def test_no_host_and_two_are_refused(server: Server) -> None:
     """RFC 9112, section 3.2. Granian passes an empty `Host` on when a request has none."""
     line = b"GET /api/test/all HTTP/1.1\r\n"

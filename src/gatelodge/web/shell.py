@@ -49,6 +49,9 @@ _IDS_PER_BATCH = 256
 _PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
 """Asked by address, by whatever runs the server; the last one answers nobody without its token."""
 
+_HTTP_1_0 = ("1.0", "1")
+"""HTTP/1.0, as the ASGI specification says and as Granian says."""
+
 API_HEADERS: dict[bytes, bytes] = {
     b"cache-control": b"no-store",
     b"x-content-type-options": b"nosniff",
@@ -159,7 +162,7 @@ class Shell:
         _check_lengths(headers)
         named = [value for name, value in headers if name == b"host"]
         is_probe = scope["path"] in _PROBES
-        if is_probe and scope.get("http_version") == "1.0" and named in ([], [b""]):
+        if is_probe and scope.get("http_version") in _HTTP_1_0 and named in ([], [b""]):
             return  # HTTP/1.0 has no Host header
         if len(named) != 1 or not named[0]:  # Granian hands over an empty one where there is none
             raise InvalidRequest("The request names no host, or more than one.")
