@@ -120,6 +120,12 @@ def _start_of_names(value: str) -> str:
     return value
 
 
+def _folder(value: Path) -> Path:
+    if os.path.lexists(value) and not os.path.isdir(value):  # noqa: PTH112 - it never raises
+        raise ValueError("must be a folder, but there is a file of that name.")
+    return value
+
+
 def _secret_or_nothing(value: SecretStr) -> SecretStr:
     """Refuse a secret that is too short (security.md, section 12)."""
     if 0 < len(value.get_secret_value()) < MIN_TOKEN:
@@ -229,7 +235,7 @@ class Settings(BaseSettings):
         env_prefix=PREFIX, frozen=True, extra="ignore", env_ignore_empty=True
     )
 
-    data_dir: Path = Path("gatelodge-data")
+    data_dir: Annotated[Path, AfterValidator(_folder)] = Path("gatelodge-data")
     database: str = Field(default="", repr=False)  # it may hold a password
     secret_key: SecretStr | None = None
     secret_key_file: Path | None = None

@@ -136,6 +136,7 @@ async def test_a_database_can_be_started_again(address: str) -> None:
         "mongodb://ann:s3/cr3t@127.0.0.1/x",
         "mongodb://ann:s3@cr3t@127.0.0.1/x",
         "mongodb://ann:s3%zzcr3t@127.0.0.1:port/x",
+        "mongodb://ann:s3?cr3t=1@127.0.0.1/x",
     ],
 )
 def test_an_address_that_is_none_is_explained_without_its_password(wrong: str) -> None:
@@ -150,13 +151,48 @@ def test_an_address_that_is_none_is_explained_without_its_password(wrong: str) -
 def test_an_address_where_nobody_listens_is_told_in_one_sentence(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(connection, "_ELECTION_SECONDS", 0.3)
+    monkeypatch.setattr(connection, "_UNREACHABLE_SECONDS", 0.3)
     address = f"mongodb://ann:s3cr3t@127.0.0.1:{free_port()}/x?serverSelectionTimeoutMS=100"
     for ask in (MongoDatabase(address).migrate, MongoDatabase(address).exists):
         with pytest.raises(StoreUnavailable, match="MongoDB cannot be reached") as refusal:
             ask()
         assert "s3cr3t" not in refusal.value.message
         assert len(refusal.value.message) <= 300
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ("serverSelectionTimeoutMS=abc", "serverSelectionTimeoutMS"),
+        ("replicaSet=rs0&repliaSet=rs1", "repliaSet"),
+        ("tls=maybe", "tls"),
+        ("useNewUrlParser=true", "useNewUrlParser"),
+        ("authSource=", "authSource"),
+    ],
+)
+def test_a_wrong_option_of_the_address_is_named_without_its_value(
+    recwarn: pytest.WarningsRecorder, options: str, named: str
+) -> None:
+    """The driver would warn, and go on without it."""
+    database = MongoDatabase(f"mongodb://ann:s3cr3t@127.0.0.1:1/x?{options}")
+    for ask in (database.migrate, database.exists):
+        with pytest.raises(ConfigurationError) as refusal:
+            ask()
+        assert str(refusal.value) == (
+            f"GATELODGE_DATABASE: MongoDB knows no option {named}, or not with this value. "
+            "Correct it, or remove it."
+        )
+    assert not recwarn.list
+
+
+def test_a_name_that_no_name_server_knows_is_unreachable() -> None:
+    for ask in (
+        MongoDatabase("mongodb+srv://gatelodge.invalid/x").migrate,
+        MongoDatabase("mongodb+srv://ann:s3cr3t@gatelodge.invalid/x").exists,
+    ):
+        with pytest.raises(StoreUnavailable, match="no name server knows") as refusal:
+            ask()
+        assert "s3cr3t" not in refusal.value.message
 
 
 async def test_the_database_of_another_program_is_left_alone(mongodb_address: str) -> None:

@@ -1,5 +1,7 @@
 """Settings: what was meant counts, and a value that is none ends the start with one sentence."""
 
+from pathlib import Path
+
 import pytest
 
 from gatelodge.errors import ConfigurationError
@@ -104,6 +106,18 @@ def test_a_wrong_value_is_told_with_the_name_of_the_setting_and_what_is_accepted
     with pytest.raises(ConfigurationError) as raised:
         read_settings()
     assert str(raised.value) == f"GATELODGE_{name} {sentence}"
+
+
+def test_a_data_folder_that_is_a_file_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "data"
+    file.write_text("mine")
+    for named in (file, tmp_path / "link"):
+        if named != file:
+            named.symlink_to(tmp_path / "nowhere")
+        with pytest.raises(ConfigurationError) as raised:
+            read_settings(data_dir=named)
+        assert str(raised.value) == "--data-dir must be a folder, but there is a file of that name."
+    assert read_settings(data_dir=tmp_path / "new").data_dir == tmp_path / "new"
 
 
 def test_each_wrong_value_has_a_line_that_names_it_as_the_operator_did(

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -15,13 +16,15 @@ from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import CollectionInvalid, ConnectionFailure, OperationFailure, PyMongoError
 from pymongo.synchronous.database import Database as SyncDatabase
+from pymongo.uri_parser import split_options
 from typing_extensions import override
 
 from gatelodge.errors import ConfigurationError, StoreUnavailable
 from gatelodge.stores import Copies, Database, DatabaseState
-from gatelodge.stores.mongo.failures import RETRY_AFTER, reading, reason_of
+from gatelodge.stores.mongo.failures import RETRY_AFTER, is_of_name_servers, reading, reason_of
 from gatelodge.stores.mongo.records import Document
 from gatelodge.tasks import Work, end, repeat
+from gatelodge.verdicts import MAX_NAME
 
 DEFAULT_NAME = "gatelodge"
 
@@ -199,6 +202,9 @@ class MongoDatabase(Database):
             message = f"MongoDB cannot be reached: {reason_of(error)}"
             raise StoreUnavailable(message, retry_after=RETRY_AFTER) from error
         except (PyMongoError, ValueError) as error:  # ValueError: the address is malformed
+            if is_of_name_servers(error):
+                message = "MongoDB cannot be reached: no name server knows GATELODGE_DATABASE."
+                raise StoreUnavailable(message, retry_after=RETRY_AFTER) from error
             raise ConfigurationError(f"MongoDB cannot be used: {reason_of(error)}") from None
 
     @override
@@ -241,9 +247,37 @@ def _nobody_listens(_changed: str) -> None:
 
 
 def _options(address: str) -> dict[str, Any]:
-    given = {name.lower() for name in parse_qs(urlsplit(address).query, keep_blank_values=True)}
+    """Return the options beside those of the address.
+
+    Raises:
+        ConfigurationError: the address has an option that MongoDB's driver does not know, or with a
+            value that it would ignore.
+        ValueError: the address is malformed.
+    """
+    parts = urlsplit(address)
+    if "@" in parts.query and not parts.path:
+        raise ValueError("a password with a question mark")
+    _check_options(parts.query)
+    given = {name.lower() for name in parse_qs(parts.query, keep_blank_values=True)}
     patience = {name: value for name, value in _PATIENCE.items() if name.lower() not in given}
     return _SAFETY | patience
+
+
+def _check_options(query: str) -> None:
+    """Refuse a wrong option. The driver only warns, in words for programmers, and goes on without.
+
+    Raises:
+        ConfigurationError: an option is wrong; its value is not shown.
+    """
+    for option in filter(None, re.split("[&;]", query)):
+        try:
+            split_options(option, validate=True, warn=False)
+        except (PyMongoError, ValueError, TypeError):
+            name = ascii(option.partition("=")[0])[1:-1][:MAX_NAME]
+            raise ConfigurationError(
+                f"GATELODGE_DATABASE: MongoDB knows no option {name}, or not with this value. "
+                "Correct it, or remove it."
+            ) from None
 
 
 def _migrate_patiently(database: SyncDatabase[Document]) -> list[str]:

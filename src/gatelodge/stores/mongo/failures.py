@@ -109,6 +109,11 @@ def _is_passing(error: PyMongoError) -> bool:
     return isinstance(error, ConnectionFailure)
 
 
+def is_of_name_servers(error: Exception) -> bool:
+    """Say whether the name of a `mongodb+srv` address could not be looked up."""
+    return type(error.__cause__).__module__.startswith("dns.")
+
+
 def reason_of(error: Exception) -> str:
     """Return in a sentence why MongoDB cannot be used; it contains no part of the address."""
     if isinstance(error, ConnectionFailure):
