@@ -145,7 +145,21 @@ def _trimmed(name: str, value: object) -> object:
         return text
     if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":  # `docker --env-file` keeps them
         text = text[1:-1].strip()
+    if name == "database":
+        return _database(text)
     return text.lower() if name in _WORDS else text
+
+
+def _database(text: str) -> str:
+    """Return the address of a database with its scheme in lower case, or a path without `~`."""
+    if scheme := _DATABASE_SCHEME.match(text):
+        return scheme[0].lower() + text[scheme.end() :]
+    return os.path.expanduser(text)  # noqa: PTH111 - it never raises
+
+
+def _path(value: Path) -> Path:
+    """Return a path without `~`: files with variables have no shell that replaces it."""
+    return Path(os.path.expanduser(value))  # noqa: PTH111 - it never raises
 
 
 def _host(value: str) -> str:
@@ -170,7 +184,9 @@ def _name(name: str | None) -> str:
     return plain
 
 
-_SECRETS = frozenset({"secret_key", "metrics_token", "database"})
+_DATABASE_SCHEME = re.compile(r"(?:mongodb(?:\+srv)?|sqlite)://", re.IGNORECASE)
+
+_SECRETS = frozenset({"secret_key", "metrics_token"})
 _WORDS = frozenset(
     {
         "cookie_same_site",
@@ -207,6 +223,7 @@ Hsts = Literal["off", "host", "subdomains"]
 """What browsers shall reach over TLS only, once they have seen this server: nothing, its host, or
 also every host below it (RFC 6797)."""
 
+FilePath = Annotated[Path, AfterValidator(_path)]
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 Hosts = Annotated[
     tuple[Annotated[str, AfterValidator(_host)], ...], NoDecode, BeforeValidator(_list)
@@ -235,10 +252,10 @@ class Settings(BaseSettings):
         env_prefix=PREFIX, frozen=True, extra="ignore", env_ignore_empty=True
     )
 
-    data_dir: Annotated[Path, AfterValidator(_folder)] = Path("gatelodge-data")
+    data_dir: Annotated[FilePath, AfterValidator(_folder)] = Path("gatelodge-data")
     database: str = Field(default="", repr=False)  # it may hold a password
     secret_key: SecretStr | None = None
-    secret_key_file: Path | None = None
+    secret_key_file: FilePath | None = None
 
     host: str = "127.0.0.1"
     port: int = Field(default=USUAL_PORT, ge=0, le=65535)
@@ -282,9 +299,9 @@ class Settings(BaseSettings):
     trusted_proxies: Networks = ()
 
     site_name: str = Field(default="Gatelodge", min_length=1, max_length=40)
-    logo: Path | None = None
+    logo: FilePath | None = None
     accent_color: Annotated[str, AfterValidator(_colour)] = "#0b6e4f"
-    templates_dir: Path | None = None
+    templates_dir: FilePath | None = None
     language: Literal["", "en", "de"] = ""
 
     metrics_token: Annotated[SecretStr, AfterValidator(_secret_or_nothing)] = SecretStr("")

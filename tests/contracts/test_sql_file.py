@@ -78,6 +78,19 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     assert path.read_text().startswith("Dear Sir")
 
 
+def test_what_is_no_file_is_refused_and_keeps_its_mode(tmp_path: Path) -> None:
+    """A device is for everybody; closed to others, it stops programs that are not ours."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    path.chmod(0o666)
+    database = SqlDatabase(path)
+    for ask in (database.exists, database.migrate, lambda: database.hold().__enter__()):
+        with pytest.raises(ConfigurationError, match="is a device or the like"):
+            ask()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o666
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_a_file_that_others_may_read_is_closed_to_them(tmp_path: Path) -> None:
     """So are the files that a crash left beside it. Such files may come from a backup."""
     path = tmp_path / "g.db"
@@ -198,7 +211,17 @@ def test_to_look_for_a_database_makes_none(tmp_path: Path) -> None:
     assert SqlDatabase(path).exists()
 
 
-@pytest.mark.parametrize("address", ["postgresql://a:b@h/d", "mysql+pymysql://h/d", "redis://h"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "postgresql://a:b@h/d",
+        "mysql+pymysql://h/d",
+        "redis://h",
+        "file:g.db",
+        "sqlite:g",
+        ":memory:",
+    ],
+)
 def test_the_address_of_another_kind_of_database_is_refused(address: str) -> None:
     """Its password is not repeated."""
     with pytest.raises(ConfigurationError, match="no database that Gatelodge knows") as refusal:

@@ -22,6 +22,13 @@ from gatelodge.settings import Settings, read_settings, warn_of_unknown
         ("PUBLIC_URL", "http://[FD00:0:0::7]:8080", "public_url", "http://[fd00::7]:8080"),
         ("PUBLIC_URL", "HTTPS://Example.com/Auth/", "public_url", "https://example.com/Auth"),
         ("ALLOWED_HOSTS", "https://A.example:443/, b.example.", "allowed_hosts", None),
+        ("DATABASE", '"mongodb://db.example/x"', "database", "mongodb://db.example/x"),
+        ("DATABASE", "MongoDB+SRV://db.example/X\r\n", "database", "mongodb+srv://db.example/X"),
+        ("DATABASE", "'Data/my file.db'", "database", "Data/my file.db"),
+        ("DATABASE", "~/x.db", "database", str(Path.home() / "x.db")),
+        ("DATABASE", "SQLITE:///X.db", "database", "sqlite:///X.db"),
+        ("DATA_DIR", "~/data", "data_dir", Path.home() / "data"),
+        ("SECRET_KEY_FILE", "'~/key'", "secret_key_file", Path.home() / "key"),
         ("CORS_ORIGINS", "capacitor://localhost, TAURI://localhost", "cors_origins", None),
     ],
 )

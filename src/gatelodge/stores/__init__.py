@@ -208,13 +208,14 @@ def open_stores(database: str) -> Stores:
     path = database.removeprefix("sqlite:///")
     if scheme := _SCHEME.match(path):
         raise ConfigurationError(
-            f"GATELODGE_DATABASE: {scheme[1]}://… is no database that Gatelodge knows. Write "
-            "mongodb://…, or the path of an SQLite file."
+            f"GATELODGE_DATABASE: {scheme[0]}… is no database that Gatelodge knows. Write "
+            "mongodb://…, or the path of an SQLite file (as ./… if it has a colon)."
         )
     return sql_stores(path)
 
 
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):/")
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:(?://)?|:[a-z]*")
+"""How an address begins, such as `postgresql://` and `file:`, and the `:memory:` of SQLite."""
 
 
 __all__ = ["Copies", "Database", "DatabaseState", "Replacement", "Stores", "open_stores"]

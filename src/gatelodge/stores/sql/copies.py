@@ -108,7 +108,9 @@ def hold(path: Path) -> Iterator[None]:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = _open_lock(path)
     except OSError as error:
-        raise ConfigurationError(f"cannot open the lock file {path}{_LOCK}: {error}") from error
+        raise ConfigurationError(
+            f"cannot open the lock file {path}{_LOCK}: {error.strerror}."
+        ) from error
     try:
         if not _locked(descriptor, fcntl.LOCK_SH):
             raise ConfigurationError(

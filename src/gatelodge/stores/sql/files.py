@@ -44,7 +44,7 @@ def is_ours(path: Path) -> bool:
     """Return whether the file is a database of Gatelodge; False if it is missing or empty.
 
     Raises:
-        ConfigurationError: it is a folder, is not a database, or belongs to another program.
+        ConfigurationError: it is a folder or a device, is no database, or is of another program.
     """
     if path.is_dir():
         raise ConfigurationError(
@@ -52,7 +52,13 @@ def is_ours(path: Path) -> bool:
             "folder by --data-dir (GATELODGE_DATA_DIR)."
         )
     try:
-        if not path.exists() or path.stat().st_size == 0:
+        if not path.exists():
+            return False
+        if not path.is_file():
+            raise ConfigurationError(
+                f"GATELODGE_DATABASE: {path} is a device or the like. Name the database file."
+            )
+        if path.stat().st_size == 0:
             return False
         _check_log_belongs(path)
         with opened(path) as connection:
