@@ -216,9 +216,6 @@ _MAX_NAMED = 10
 _TOGETHER = "together"
 """The name of the error of settings that do not fit together."""
 
-_OPTIONS = frozenset({"host", "port", "workers", "profile", "database", "data_dir"})
-"""The settings that commands take as options too."""
-
 Hsts = Literal["off", "host", "subdomains"]
 """What browsers shall reach over TLS only, once they have seen this server: nothing, its host, or
 also every host below it (RFC 6797)."""
@@ -438,21 +435,27 @@ def _takes_cookies_for(domain: str, host: str) -> bool:
     return "." in domain and not is_address and f".{host}".endswith(f".{domain}")
 
 
-def read_settings(**overrides: Any) -> Settings:
+def read_settings(options: Mapping[str, Any] | None = None, **overrides: Any) -> Settings:
     """Return the settings from the environment.
 
     Args:
-        overrides: values by field name; a value other than None replaces the environment's.
+        options: values of the command line, by field name; a value other than None replaces the
+            environment's.
+        overrides: the same for the arguments of a program.
 
     Raises:
         ConfigurationError: settings have values that are not allowed; the message has a line for
             each of them.
     """
     given = {name: value for name, value in overrides.items() if value is not None}
+    names = {name: name for name in given}
+    for name, value in (options or {}).items():
+        if value is not None:
+            given[name], names[name] = value, f"--{name.replace('_', '-')}"
     try:
         return Settings(**given)
     except ValidationError as error:
-        raise ConfigurationError(_explain(error, set(given))) from None
+        raise ConfigurationError(_explain(error, names)) from None
 
 
 def warn_of_unknown(environment: Mapping[str, str]) -> str | None:
@@ -492,21 +495,25 @@ def _printable(name: str) -> str:
     return ascii(name)[1:-1][:64]
 
 
-def _explain(error: ValidationError, overridden: set[str]) -> str:
+def _explain(error: ValidationError, names: Mapping[str, str]) -> str:
     """Return what is wrong, a line for each fault, as the operator named the settings.
 
     Values are not shown, because a value may be a secret.
+
+    Args:
+        error: what Pydantic found.
+        names: the names of the settings that are not from the environment, by field name.
     """
     lines = []
     for fault in error.errors(include_input=False, include_url=False):
         if fault["type"] == _TOGETHER:
             lines += [
-                f"{_as_written(field, overridden)} {verdict}"
+                f"{_as_written(field, names)} {verdict}"
                 for field, verdict in fault["ctx"]["faults"]
             ]
             continue
         field, *inside = fault["loc"]
-        name = _as_written(str(field), overridden)
+        name = _as_written(str(field), names)
         if fault["type"] == "value_error":
             verdict = str(fault["ctx"]["error"])
         else:
@@ -517,10 +524,10 @@ def _explain(error: ValidationError, overridden: set[str]) -> str:
     return "\n".join(lines)
 
 
-def _as_written(field: str, overridden: set[str]) -> str:
-    """Return the name of a setting as the operator wrote it: an option, or a variable."""
-    if field in overridden & _OPTIONS:
-        return f"--{field.replace('_', '-')}"
+def _as_written(field: str, names: Mapping[str, str]) -> str:
+    """Return the name of a setting as the operator wrote it: an option, argument or variable."""
+    if field in names:
+        return names[field]
     usual = f"{PREFIX}{field.upper()}"
     return next((name for name in os.environ if name.upper() == usual), usual)
 

@@ -430,7 +430,7 @@ async def test_signing_out_by_cookie(ann: Browser, clock: FakeClock) -> None:
 def test_settings_that_cannot_work_are_refused_at_start(given: dict[str, str], named: str) -> None:
     """The error names the setting. Otherwise the server would start, and nobody could sign in."""
     with pytest.raises(
-        ConfigurationError, match=rf"^(Entry \d of )?GATELODGE_{named} (must be|cannot be) "
+        ConfigurationError, match=rf"^(Entry \d of )?{named.lower()} (must be|cannot be) "
     ):
         read_settings(**given)
 

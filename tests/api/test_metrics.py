@@ -43,7 +43,7 @@ def test_a_token_that_could_be_guessed_is_refused_at_the_start() -> None:
     with pytest.raises(ConfigurationError) as caught:
         read_settings(metrics_token=TOKEN[:15])
     assert str(caught.value).startswith(
-        "GATELODGE_METRICS_TOKEN must have at least 16 characters. Make one with: python -c"
+        "metrics_token must have at least 16 characters. Make one with: python -c"
     )
     assert TOKEN[:15] not in str(caught.value)
     assert read_settings(metrics_token="").metrics_token.get_secret_value() == ""

@@ -122,7 +122,7 @@ def test_a_data_folder_that_is_a_file_is_told(tmp_path: Path) -> None:
         if named != file:
             named.symlink_to(tmp_path / "nowhere")
         with pytest.raises(ConfigurationError) as raised:
-            read_settings(data_dir=named)
+            read_settings({"data_dir": named, "host": None})
         assert str(raised.value) == "--data-dir must be a folder, but there is a file of that name."
     assert read_settings(data_dir=tmp_path / "new").data_dir == tmp_path / "new"
 
@@ -136,7 +136,7 @@ def test_each_wrong_value_has_a_line_that_names_it_as_the_operator_did(
     monkeypatch.setenv("GATELODGE_TRUSTED_PROXIES", "10.0.0.7/33")
 
     with pytest.raises(ConfigurationError) as raised:
-        read_settings(port="http", profile="tutor")
+        read_settings({"port": "http", "profile": "tutor"}, hsts="on")
 
     networks = (
         "Entry 1 of GATELODGE_TRUSTED_PROXIES must be an address such as 10.0.0.7, or a network "
@@ -145,6 +145,7 @@ def test_each_wrong_value_has_a_line_that_names_it_as_the_operator_did(
     assert str(raised.value).splitlines() == [
         "--port must be a whole number. Accepted: 0 to 65535.",
         "GATELODGE_DELIVERY must be 'bearer' or 'cookie'.",
+        "hsts must be 'off', 'host' or 'subdomains'.",
         *(
             f"Entry {number} of GATELODGE_CORS_ORIGINS must be written as http://host, "
             "http://host:port or https://host."

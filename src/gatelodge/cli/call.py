@@ -58,7 +58,7 @@ class Call:
         Raises:
             ConfigurationError: a setting has a value that is not allowed.
         """
-        return read_settings(database=self.database, data_dir=self.data_dir)
+        return read_settings({"database": self.database, "data_dir": self.data_dir})
 
     def in_house(
         self, work: "Callable[[House], Coroutine[Any, Any, T]]", *, makes: bool = False

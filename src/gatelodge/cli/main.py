@@ -73,14 +73,15 @@ def serve(
     gc.disable()  # nearly nothing of what is loaded now is ever garbage; `run_server` enables it
     from gatelodge.serving import run_server  # noqa: PLC0415 - see `call.py`
 
-    settings = read_settings(
-        host=host,
-        port=port,
-        workers=workers,
-        profile=profile,
-        database=database,
-        data_dir=data_dir,
-    )
+    options = {
+        "host": host,
+        "port": port,
+        "workers": workers,
+        "profile": profile,
+        "database": database,
+        "data_dir": data_dir,
+    }
+    settings = read_settings(options)
     run_server(settings, command=_called_as(sys.argv[0]))
 
 
