@@ -38,6 +38,14 @@ default, the multiple grows with the cost, so that a hash takes a small part of 
 """
 
 
+_AWAKE_SECONDS = 0.005
+"""How long before its answer a failure wakes up for the first time.
+
+How fast a process wakes depends on what it did before its sleep. So each failure sleeps twice, the
+second time for the same short while.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class SignInService:
     """Signs users in by their password."""
@@ -292,5 +300,7 @@ async def _failures_on_a_grid(step: float) -> AsyncIterator[None]:
     try:
         yield
     except (InvalidCredentials, TooManyAttempts):
-        await asyncio.sleep((began - loop.time()) % step)
+        leaves_at = loop.time() + (began - loop.time()) % step
+        await asyncio.sleep(max(0.0, leaves_at - loop.time() - _AWAKE_SECONDS))
+        await asyncio.sleep(max(0.0, leaves_at - loop.time()))
         raise
