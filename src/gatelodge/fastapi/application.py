@@ -3,16 +3,19 @@
 import contextlib
 import difflib
 from collections.abc import AsyncIterator, Collection
+from datetime import timedelta
 from typing import Any
 
 from fastapi import FastAPI
 
 from gatelodge.app import PARTS, Part, paths_of
+from gatelodge.client.verifier import DEFAULT_FRESHNESS
 from gatelodge.clock import Clock
 from gatelodge.fastapi.dependencies import require
 from gatelodge.fastapi.embedded import Embedded
 from gatelodge.fastapi.middleware import Doorman
 from gatelodge.fastapi.openapi import complete_document
+from gatelodge.fastapi.remote import Remote
 from gatelodge.fastapi.routes import HouseRoutes
 from gatelodge.settings import Settings
 
@@ -33,25 +36,46 @@ class Gatelodge:
     user = staticmethod(require)
     """Makes a dependency with conditions: `Editor = Annotated[User, auth.user(role="editor")]`."""
 
-    def __init__(self, *, home: str = "/", clock: Clock | None = None, **settings: Any) -> None:
+    def __init__(
+        self,
+        issuer: str | None = None,
+        /,
+        *,
+        freshness: timedelta = DEFAULT_FRESHNESS,
+        home: str = "/",
+        clock: Clock | None = None,
+        **settings: Any,
+    ) -> None:
         """Remember the settings. Nothing is read, made or opened before the lifespan begins.
 
         Args:
+            issuer: the address of a Gatelodge server beside the application; without it, Gatelodge
+                runs in the application.
+            freshness: how long an answer of that server counts, at most. 0 asks for each request.
             home: the address of the application's start page, where people go after sign-in.
             clock: what time it is; by default the machine's clock. For tests.
             settings: settings by the names in docs/settings.md, in lower case and without the
                 prefix: `public_url="https://example.com"`. They replace those of the environment.
 
         Raises:
-            TypeError: there is no setting of this name.
+            TypeError: there is no setting of this name, or the server beside has its own.
+            ValueError: the address of the server is none of https.
         """
+        self._source: Embedded | Remote
+        self._installed: HouseRoutes | None = None
+        if issuer is not None:
+            if settings:
+                raise TypeError(
+                    f"The server at {issuer} has its own settings: {', '.join(settings)}."
+                )
+            self._source = Remote(issuer, freshness, clock)
+            return
         for name in settings:
             if name not in Settings.model_fields:
                 near = difflib.get_close_matches(name, Settings.model_fields, n=1)
                 hint = f" Is {near[0]} meant?" if near else ""
                 raise TypeError(f"Gatelodge has no setting {name}.{hint}")
         self._source = Embedded(settings, home, clock)
-        self._installed: HouseRoutes | None = None
 
     @contextlib.asynccontextmanager
     async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
@@ -76,7 +100,8 @@ class Gatelodge:
 
         Args:
             app: the application.
-            prefix: the path below which the routes of Gatelodge are, such as `/auth`.
+            prefix: the path below which the routes of Gatelodge are, such as `/auth`. A server
+                beside the application has its own routes: then nothing is installed but the guards.
             parts: what is installed: the JSON API (`api`), the `pages`, the public `keys`, and the
                 `reference` of the API.
 
@@ -94,12 +119,18 @@ class Gatelodge:
             )
         if any(isinstance(route, HouseRoutes) for route in app.router.routes):
             raise RuntimeError("Another Gatelodge is installed in this application already.")
-        self._source.prefix = prefix
-        outside = [_WELL_KNOWN] if prefix and "pages" in parts else []
-        self._installed = HouseRoutes(self._source, paths_of(parts), prefix, outside)
+        self._installed = self._routes(prefix, parts)
         app.router.routes.insert(0, self._installed)
         app.add_middleware(Doorman, source=self._source)
         complete_document(app, lambda: self._source.cookie)
+
+    def _routes(self, prefix: str, parts: Collection[Part]) -> HouseRoutes:
+        """Return the routes that are installed: none of a server beside the application."""
+        if isinstance(self._source, Remote):
+            return HouseRoutes(self._source, [], "")
+        self._source.prefix = prefix
+        outside = [_WELL_KNOWN] if prefix and "pages" in parts else []
+        return HouseRoutes(self._source, paths_of(parts), prefix, outside)
 
 
 def _refuse_same_paths(app: FastAPI, ours: HouseRoutes) -> None:

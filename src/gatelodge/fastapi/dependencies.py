@@ -140,6 +140,11 @@ class Requirement(_Guard):
             raise _refused(connection, Forbidden(caller=user.subject))
         if self.fresh is not None:
             source = Asked.of(connection).source
+            if user.authenticated_at is None:
+                raise RuntimeError(
+                    "require(fresh=...) needs Gatelodge in the application: a server beside it "
+                    "does not tell when the user last signed in."
+                )
             if not _is_fresh(user.authenticated_at, source.clock.now(), self.fresh):
                 raise _refused(connection, ReauthenticationRequired(self.fresh))
         Asked.of(connection).rules.append(self.rule)
@@ -171,8 +176,8 @@ def require(
     return Depends(Requirement(rule, fresh))
 
 
-def _is_fresh(authenticated_at: datetime | None, now: datetime, most: timedelta) -> bool:
-    return authenticated_at is not None and now - authenticated_at <= most
+def _is_fresh(authenticated_at: datetime, now: datetime, most: timedelta) -> bool:
+    return now - authenticated_at <= most
 
 
 def _refused(connection: HTTPConnection, refusal: Refusal) -> Exception:

@@ -11,16 +11,22 @@ from typing import Any
 from urllib.parse import quote
 
 from starlette.requests import HTTPConnection, Request
-from starlette.websockets import WebSocket
 from typing_extensions import override
 
 from gatelodge.app import House, build, create_app
 from gatelodge.clock import Clock, from_milliseconds
 from gatelodge.data_folder import keep_private
 from gatelodge.errors import Refusal
-from gatelodge.fastapi.source import SUBPROTOCOL, Asked, Source
+from gatelodge.fastapi.source import (
+    NOT_RUNNING,
+    Asked,
+    Source,
+    closing,
+    offered_token,
+    permitted,
+)
 from gatelodge.fastapi.user import CONNECTION, User
-from gatelodge.fastapi.watch import SIGNED_OUT, Watch
+from gatelodge.fastapi.watch import Watch
 from gatelodge.gate.principal import Principal
 from gatelodge.ids import SessionId, UserId
 from gatelodge.settings import Settings, read_settings
@@ -36,11 +42,6 @@ MAX_USERS = 4096
 
 TOGETHER = timedelta(seconds=10)
 """Processes that start within this time belong to one start of the application."""
-
-_NOT_RUNNING = (
-    "Gatelodge has not been started. Pass it to the application: "
-    "FastAPI(lifespan=auth.lifespan), or `async with auth.lifespan(app):` in your own lifespan."
-)
 
 
 class Embedded(Source):
@@ -71,18 +72,19 @@ class Embedded(Source):
             RuntimeError: the lifespan has not begun.
         """
         if self._house is None:
-            raise RuntimeError(_NOT_RUNNING)
+            raise RuntimeError(NOT_RUNNING)
         return self._house
 
     @property
     @override
     def app(self) -> App:
         if self._app is None:
-            raise RuntimeError(_NOT_RUNNING)
+            raise RuntimeError(NOT_RUNNING)
         return self._app
 
     @property
-    def cookie(self) -> str:
+    @override
+    def cookie(self) -> str | None:
         """The name of the cookie that carries the access token; before the start, the usual one."""
         return "gatelodge-access" if self._house is None else self._house.delivery.access_cookie
 
@@ -171,16 +173,9 @@ class Embedded(Source):
     def watch(self, user: User, connection: HTTPConnection) -> Watch:
         house, rules = self.house, Asked.of(connection).rules
 
-        async def look_up() -> Principal | None:
+        async def look_up() -> int | None:
             found = await house.lookup.find(UserId(user.subject), SessionId(user.session_id))
-            if found is None:
-                return None
-            kept = all(rule.permits(found.roles, found.permissions) for rule in rules)
-            return found if kept else None
-
-        async def close() -> None:
-            if isinstance(connection, WebSocket):
-                await connection.close(SIGNED_OUT)
+            return found.until if found and permitted(rules, found) else None
 
         return Watch(
             user.subject,
@@ -188,7 +183,7 @@ class Embedded(Source):
             house.watchers,
             house.clock,
             look_up=look_up,
-            close=close,
+            close=closing(connection),
         )
 
 
@@ -241,10 +236,8 @@ def _as_change(scope: Scope, connection: HTTPConnection) -> Scope:
     counts only if the page is one of ours (RFC 6455, section 10.2).
     """
     headers: Headers = list(scope["headers"])
-    offered = scope.get("subprotocols", [])
-    if len(offered) == 2 and offered[0] == SUBPROTOCOL:
-        Asked.of(connection).by_subprotocol = True
-        headers.append((b"authorization", b"Bearer " + offered[1].encode("latin-1", "replace")))
+    if (token := offered_token(connection)) is not None:
+        headers.append((b"authorization", b"Bearer " + token.encode("latin-1", "replace")))
     return {**scope, "type": "http", "method": "POST", "headers": headers}
 
 

@@ -1,19 +1,29 @@
 """Where the application learns who makes a request: from the house in it, or from a server."""
 
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from starlette.requests import HTTPConnection
+from starlette.websockets import WebSocket
 
+from gatelodge import user
 from gatelodge.clock import Clock
 from gatelodge.fastapi.user import ASKED, User
-from gatelodge.fastapi.watch import Watch
+from gatelodge.fastapi.watch import SIGNED_OUT, Watch
+from gatelodge.gate.principal import Principal
 from gatelodge.gate.rules import Rule
 from gatelodge.web.shell import App
 
 SUBPROTOCOL = "bearer"
 """The subprotocol of a WebSocket whose second one is an access token."""
+
+
+NOT_RUNNING = (
+    "Gatelodge has not been started. Pass it to the application: "
+    "FastAPI(lifespan=auth.lifespan), or `async with auth.lifespan(app):` in your own lifespan."
+)
 
 
 class Source(Protocol):
@@ -29,6 +39,10 @@ class Source(Protocol):
 
     def run(self) -> AbstractAsyncContextManager[Any]:
         """Answer requests until the context ends."""
+
+    @property
+    def cookie(self) -> str | None:
+        """The name of the cookie that carries the access token; None: cookies do not count."""
 
     @property
     def clock(self) -> Clock:
@@ -54,6 +68,31 @@ class Source(Protocol):
 
     def sign_in_page(self, connection: HTTPConnection) -> str:
         """Return the address of the sign-in page, from where one comes back; empty: none."""
+
+
+def offered_token(connection: HTTPConnection) -> str | None:
+    """Return the token that a WebSocket offers as its second subprotocol, or None."""
+    offered = connection.scope.get("subprotocols", [])
+    if len(offered) != 2 or offered[0] != SUBPROTOCOL:
+        return None
+    Asked.of(connection).by_subprotocol = True
+    token: str = offered[1]
+    return token
+
+
+def permitted(rules: Iterable[Rule], held: user.User | Principal) -> bool:
+    """Say whether all of these rules admit somebody with these roles and permissions."""
+    return all(rule.permits(held.roles, held.permissions) for rule in rules)
+
+
+def closing(connection: HTTPConnection) -> Callable[[], Awaitable[None]]:
+    """Return what closes a WebSocket whose user may not use it any more."""
+
+    async def close() -> None:
+        if isinstance(connection, WebSocket):
+            await connection.close(SIGNED_OUT)
+
+    return close
 
 
 @dataclass(eq=False, slots=True)

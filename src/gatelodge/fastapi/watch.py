@@ -3,13 +3,12 @@
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from gatelodge.clock import Clock
-from gatelodge.errors import StoreUnavailable
-from gatelodge.gate.principal import Principal
-from gatelodge.gate.watchers import Watchers
+from gatelodge.errors import Unavailable
 from gatelodge.tasks import end
 
 SIGNED_OUT = 4401
@@ -23,6 +22,13 @@ _SHORTEST_SECONDS = 0.05
 _LONGEST_SECONDS = 3600.0
 
 
+class Waiting(Protocol):
+    """Tells when something about a user may have changed; see `gate/watchers.py`."""
+
+    def waiting(self, *ids: str) -> AbstractContextManager[asyncio.Event]:
+        """Return a context with an event that is set when these may have changed."""
+
+
 class Watch:
     """A context that is ended as soon as its user may not be here any more; see `User.watch`.
 
@@ -34,11 +40,12 @@ class Watch:
         self,
         subject: str,
         session_id: str,
-        watchers: Watchers,
+        watchers: Waiting,
         clock: Clock,
         *,
-        look_up: Callable[[], Awaitable[Principal | None]],
+        look_up: Callable[[], Awaitable[int | None]],
         close: Callable[[], Awaitable[None]],
+        ask_every: float = _LONGEST_SECONDS,
     ) -> None:
         """Prepare the context.
 
@@ -47,8 +54,10 @@ class Watch:
             session_id: the session of the request.
             watchers: tells when something about them may have changed.
             clock: tells when the session has expired.
-            look_up: asks the store who is signed in now; None: the request would be refused.
+            look_up: asks until when the request may stay open, in milliseconds since 1970; None:
+                it would be refused now.
             close: closes the connection.
+            ask_every: how many seconds pass at most until it is asked again without a change.
         """
         self.ended = False
         self._ids = subject, session_id
@@ -56,6 +65,7 @@ class Watch:
         self._clock = clock
         self._look_up = look_up
         self._close = close
+        self._ask_every = ask_every
 
     async def __aenter__(self) -> Self:
         """Begin to watch. What changed since the request was admitted counts too."""
@@ -83,27 +93,27 @@ class Watch:
     async def _keep_watch(self) -> None:
         """End the block when the user may not be here any more."""
         with self._watchers.waiting(*self._ids) as changed:
-            while (now := await self._found()) is not None:
+            while (until := await self._until()) is not None:
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(self._seconds_left(now)):
+                    async with asyncio.timeout(self._seconds_left(until)):
                         await changed.wait()
                 changed.clear()
         self.ended = True
         self._block.cancel()
 
-    async def _found(self) -> Principal | None:
-        """Ask the store; while it does not answer, ask again, until the patience is over."""
+    async def _until(self) -> int | None:
+        """Ask; while nobody answers, ask again, until the patience is over."""
         loop = asyncio.get_running_loop()
         patient_until = loop.time() + PATIENCE_SECONDS
         while True:
             try:
                 return await self._look_up()
-            except StoreUnavailable:
+            except Unavailable:
                 if loop.time() >= patient_until:
                     return None
             await asyncio.sleep(_RETRY_SECONDS)
 
-    def _seconds_left(self, now: Principal) -> float:
-        """Return how long the session lasts at most, but no more than an hour."""
-        left = (now.until - self._clock.milliseconds()) / 1000
-        return min(_LONGEST_SECONDS, max(_SHORTEST_SECONDS, left))
+    def _seconds_left(self, until: int) -> float:
+        """Return how long to wait for a change before it is asked again."""
+        left = (until - self._clock.milliseconds()) / 1000
+        return min(self._ask_every, max(_SHORTEST_SECONDS, left))

@@ -1,0 +1,120 @@
+"""An application beside a Gatelodge server: one argument is all that differs."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import httpx2
+import pytest
+from fastapi import FastAPI, WebSocket
+
+from gatelodge.fastapi import CurrentUser, Gatelodge, MaybeUser, require
+from tests.embedded.applications import Running, Socket, running
+from tests.support.people import PASSWORD
+from tests.support.server import Server
+
+
+@pytest.fixture
+async def site(server: Server) -> AsyncIterator[Running]:
+    """Yield an application that asks the server at every request."""
+    auth = Gatelodge(f"http://localhost:{server.port}", freshness=timedelta(0))
+    app = FastAPI(lifespan=auth.lifespan)
+    auth.install(app)
+
+    @app.get("/me")
+    async def show(user: CurrentUser) -> list[str | None]:
+        return [user.username, user.email, *sorted(user.roles)]
+
+    @app.get("/greeting")
+    async def greet(user: MaybeUser) -> str:
+        return user.username if user else "nobody"
+
+    @app.delete("/notes", dependencies=[require(role="moderator")])
+    async def delete() -> None: ...
+
+    @app.get("/bank", dependencies=[require(fresh=timedelta(minutes=5))])
+    async def bank() -> None: ...
+
+    @app.websocket("/live")
+    async def live(websocket: WebSocket, user: CurrentUser) -> None:
+        await websocket.accept()
+        async with user.watch():
+            await websocket.send_text(user.username)
+            await websocket.receive_text()
+
+    async with running(app, auth) as site:
+        yield site
+
+
+async def newcomer(server: Server) -> dict[str, str]:
+    """Sign up and in at the server, and return the header with the token."""
+    body = {"username": "ann", "password": PASSWORD}
+    async with httpx2.AsyncClient(base_url=server.url) as client:
+        await client.post("/api/auth/signup", json=body | {"email": "ann@example.com"})
+        token = (await client.post("/api/auth/signin", json=body)).json()["accessToken"]
+    return {"Authorization": f"Bearer {token}"}
+
+
+async def sign_out(server: Server, headers: dict[str, str]) -> None:
+    async with httpx2.AsyncClient(base_url=server.url) as client:
+        assert (await client.post("/api/auth/signout", json={}, headers=headers)).is_success
+
+
+async def test_the_server_says_who_it_is(site: Running, server: Server) -> None:
+    assert (await site.client.get("/me")).status_code == 401
+    headers = await newcomer(server)
+    assert (await site.client.get("/me", headers=headers)).json() == [
+        *("ann", "ann@example.com", "user"),
+    ]
+    assert (await site.client.get("/greeting", headers=headers)).json() == "ann"
+    assert (await site.client.get("/greeting")).json() == "nobody"
+    assert (await site.client.delete("/notes", headers=headers)).status_code == 403
+    await asyncio.to_thread(server.command, "user", "grant", "ann", "moderator")
+    assert (await site.client.delete("/notes", headers=headers)).status_code == 200
+    forged = {"Authorization": "Bearer a.b.c"}
+    assert (await site.client.get("/me", headers=forged)).status_code == 401
+    page = await site.client.get("/me", headers={"Accept": "text/html"})
+    assert page.status_code == 401  # there is no sign-in page here
+    assert (await site.client.get("/sign-in")).status_code == 404
+
+    await sign_out(server, headers)
+    assert (await site.client.get("/me", headers=headers)).status_code == 401
+    assert (await site.client.get("/greeting", headers=headers)).json() == "nobody"
+
+
+async def test_while_the_server_is_away_nobody_is_admitted(site: Running, server: Server) -> None:
+    headers = await newcomer(server)
+    assert (await site.client.get("/me", headers=headers)).status_code == 200
+    await asyncio.to_thread(server.stop)
+    for path in ("/me", "/greeting"):
+        answer = await site.client.get(path, headers=headers)
+        assert answer.status_code == 503
+        assert int(answer.headers["retry-after"]) > 0
+
+
+async def test_a_websocket_ends_when_the_server_says_so(site: Running, server: Server) -> None:
+    headers = await newcomer(server)
+    token = headers["Authorization"].removeprefix("Bearer ")
+    async with Socket(site.app, "/live", subprotocols=("bearer", token)) as socket:
+        assert await socket.hear() == "ann"
+        await sign_out(server, headers)
+        assert await socket.hear() is None
+        assert socket.code == 4401
+
+
+async def test_what_the_server_does_not_tell_is_said(site: Running, server: Server) -> None:
+    headers = await newcomer(server)
+    with pytest.raises(RuntimeError, match="needs Gatelodge in the application"):
+        await site.client.get("/bank", headers=headers)
+    document = (await site.client.get("/openapi.json")).json()
+    assert document["paths"]["/me"]["get"]["security"] == [{"gatelodge": []}]
+    assert list(document["components"]["securitySchemes"]) == ["gatelodge"]
+
+
+def test_wrong_arguments_are_refused() -> None:
+    with pytest.raises(TypeError, match="has its own settings: public_url"):
+        Gatelodge("https://id.example.com", public_url="https://example.com")
+    with pytest.raises(ValueError, match="https"):
+        Gatelodge("http://id.example.com")
+    with pytest.raises(ValueError, match="freshness"):
+        Gatelodge("https://id.example.com", freshness=timedelta(seconds=-1))
