@@ -36,7 +36,7 @@ class Event:
         at: when the event happened.
         name: what happened, such as `session.opened`.
         actor: who did it: a user's id, `command` for the command line, `server` for the server
-            itself, or None if that is not known.
+            itself, `application` for the code of an application, or None if that is not known.
         target: the id of the user or thing that it was done to, or None.
         outcome: how it ended.
         address: the network address that the request came from.
@@ -90,8 +90,8 @@ class Actor:
     """Who does something, and where the request comes from.
 
     Attributes:
-        name: a user's id, `command` for the command line, `server` for the server itself, or None
-            if that is not known.
+        name: a user's id, `command` for the command line, `server` for the server itself,
+            `application` for the code of an application, or None if that is not known.
         origin: where the request comes from.
     """
 
@@ -100,6 +100,7 @@ class Actor:
 
 
 COMMAND = Actor("command", Origin(user_agent="gatelodge command"))
+APPLICATION = Actor("application", Origin(user_agent="gatelodge in an application"))
 SERVER = Actor("server", Origin(user_agent="gatelodge server"))
 
 

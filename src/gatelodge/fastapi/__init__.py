@@ -18,16 +18,20 @@ from gatelodge.fastapi.dependencies import (
     public,
     require,
 )
-from gatelodge.fastapi.refusals import NotAdmitted, WebSocketNotAdmitted
+from gatelodge.fastapi.refusals import NotAdmitted, Refused, WebSocketNotAdmitted
 from gatelodge.fastapi.user import User
+from gatelodge.fastapi.users import Account, Users
 from gatelodge.fastapi.watch import Watch
 
 __all__ = [
+    "Account",
     "CurrentUser",
     "Gatelodge",
     "MaybeUser",
     "NotAdmitted",
+    "Refused",
     "User",
+    "Users",
     "Watch",
     "WebSocketNotAdmitted",
     "current_user",

@@ -17,6 +17,7 @@ from gatelodge.fastapi.middleware import Doorman
 from gatelodge.fastapi.openapi import complete_document
 from gatelodge.fastapi.remote import Remote
 from gatelodge.fastapi.routes import HouseRoutes
+from gatelodge.fastapi.users import Users
 from gatelodge.settings import Settings
 
 _WELL_KNOWN = "/.well-known/change-password"
@@ -76,6 +77,18 @@ class Gatelodge:
                 hint = f" Is {near[0]} meant?" if near else ""
                 raise TypeError(f"Gatelodge has no setting {name}.{hint}")
         self._source = Embedded(settings, home, clock)
+
+    @property
+    def users(self) -> Users:
+        """The users: to find, make and change them from the code of the application.
+
+        Raises:
+            TypeError: Gatelodge is a server beside the application, which has the users.
+        """
+        source = self._source
+        if isinstance(source, Remote):
+            raise TypeError("The users are in the server beside the application; see its API.")
+        return Users(lambda: source.house)
 
     @contextlib.asynccontextmanager
     async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:

@@ -10,8 +10,8 @@ NOT_ADMITTED = 1008
 """The code of a WebSocket that is refused (RFC 6455, section 7.4.1); browsers see a failure."""
 
 
-class NotAdmitted(HTTPException):
-    """A caller may not use a route of the application.
+class Refused(HTTPException):
+    """Gatelodge refuses what a route of the application asks for.
 
     An exception handler of the application for `HTTPException` gives it the application's own form.
     Without one, the body is `{"detail": {"code": ..., "message": ...}}`.
@@ -20,14 +20,27 @@ class NotAdmitted(HTTPException):
         refusal: why.
     """
 
+    def __init__(self, refusal: Refusal) -> None:
+        """Refuse."""
+        detail = {"code": refusal.code, "message": refusal.message, **refusal.members}
+        headers = {**refusal_headers(refusal), "Cache-Control": "no-store"}
+        super().__init__(status_of(type(refusal)), detail, headers)
+        self.refusal = refusal
+
+
+class NotAdmitted(Refused):
+    """A caller may not use a route of the application."""
+
     def __init__(self, refusal: Refusal, *, sign_in_at: str = "") -> None:
         """Refuse; lead a browser to the sign-in page at this address, if there is one."""
-        headers, status = refusal_headers(refusal), status_of(type(refusal))
+        super().__init__(refusal)
         if sign_in_at:
-            headers, status = {"Location": sign_in_at, "Vary": "Accept"}, 303
-        detail = {"code": refusal.code, "message": refusal.message, **refusal.members}
-        super().__init__(status, detail, {**headers, "Cache-Control": "no-store"})
-        self.refusal = refusal
+            self.status_code = 303
+            self.headers = {
+                "Location": sign_in_at,
+                "Vary": "Accept",
+                "Cache-Control": "no-store",
+            }
 
 
 class WebSocketNotAdmitted(WebSocketException):

@@ -27,9 +27,14 @@ def rule_for(role: Names = (), permission: Names = ()) -> Rule:
     return Rule(name, any_of=roles, permissions=permissions)
 
 
+def text_of(name: str | Enum) -> str:
+    """Return the name of a role or permission as text."""
+    return str(name.value) if isinstance(name, Enum) else name
+
+
 def _texts(given: Names) -> tuple[str, ...]:
     several = [given] if isinstance(given, str | Enum) else list(given)
-    names = tuple(str(each.value) if isinstance(each, Enum) else each for each in several)
+    names = tuple(text_of(each) for each in several)
     if not all(names):
         raise ValueError("The name of a role or permission is empty.")
     return names
