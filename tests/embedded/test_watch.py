@@ -10,7 +10,14 @@ from fastapi import FastAPI, WebSocket
 from starlette.responses import StreamingResponse
 
 from gatelodge.audit import COMMAND, Actor
-from gatelodge.fastapi import CurrentUser, Gatelodge, User, require
+from gatelodge.fastapi import (
+    CurrentUser,
+    Gatelodge,
+    User,
+    admit_by_message,
+    public,
+    require,
+)
 from tests.contracts.builders import NOON
 from tests.embedded.applications import BASE, Running, Socket, cookie_of, running
 from tests.gate.houses import Device, houses, new_device
@@ -39,6 +46,15 @@ async def site(auth: Gatelodge) -> AsyncIterator[Running]:
     @app.websocket("/moderators", dependencies=[require(role="moderator")])
     async def moderators(websocket: WebSocket, user: CurrentUser) -> None:
         await echo(websocket, user)
+
+    @app.websocket("/later", dependencies=[public])
+    async def later(websocket: WebSocket) -> None:
+        user = await admit_by_message(
+            websocket, role=("user", "moderator"), within=timedelta(seconds=1)
+        )
+        async with user.watch():
+            await websocket.send_text(user.username)
+            await websocket.receive_text()
 
     async def echo(websocket: WebSocket, user: User) -> None:
         await websocket.accept()
@@ -83,6 +99,35 @@ async def test_who_lacks_the_role_opens_none(site: Running) -> None:
     device = await new_device(site.house)
     async with Socket(site.app, "/moderators", device.headers) as socket:
         assert (socket.accepted, socket.code) == (None, 1008)
+
+
+async def test_the_first_message_may_be_the_token(site: Running) -> None:
+    device = await new_device(site.house)
+    async with Socket(site.app, "/later") as socket:
+        assert socket.accepted
+        await socket.say(device.token)
+        assert await socket.hear() == device.user.username
+        await sign_out(site, device)
+        assert await socket.hear() is None
+        assert socket.code == 4401
+
+
+@pytest.mark.parametrize("said", ["no.such.token", "x" * 20_000, "", None])
+async def test_another_first_message_opens_nothing(site: Running, said: str | None) -> None:
+    async with Socket(site.app, "/later") as socket:
+        if said is not None:
+            await socket.say(said)
+        assert await socket.hear() is None
+        assert socket.code == 4401
+
+
+async def test_a_first_message_of_somebody_without_the_role(site: Running) -> None:
+    device = await new_device(site.house)
+    await site.house.accounts.withdraw(device.user, "user", COMMAND)
+    async with Socket(site.app, "/later") as socket:
+        await socket.say(device.token)
+        assert await socket.hear() is None
+        assert socket.code == 4403
 
 
 # How one ends

@@ -18,6 +18,7 @@ from gatelodge.fastapi.dependencies import (
     public,
     require,
 )
+from gatelodge.fastapi.first_message import admit_by_message
 from gatelodge.fastapi.refusals import NotAdmitted, Refused, WebSocketNotAdmitted
 from gatelodge.fastapi.user import User
 from gatelodge.fastapi.users import Account, Users
@@ -34,6 +35,7 @@ __all__ = [
     "Users",
     "Watch",
     "WebSocketNotAdmitted",
+    "admit_by_message",
     "current_user",
     "maybe_user",
     "public",

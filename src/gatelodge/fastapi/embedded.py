@@ -157,6 +157,10 @@ class Embedded(Source):
             scope = _as_change(scope, connection)
         return await self.house.admission.resolve(Request(scope))
 
+    @override
+    async def find_by_token(self, token: str, connection: HTTPConnection) -> User:
+        return self._user_of(await self.house.gate.authenticate(token), connection)
+
     def _user_of(self, principal: Principal, connection: HTTPConnection) -> User:
         """Return the user of a principal; memory has one principal for each token."""
         CONNECTION.set(connection)

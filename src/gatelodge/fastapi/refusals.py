@@ -50,7 +50,7 @@ class WebSocketNotAdmitted(WebSocketException):
         refusal: why.
     """
 
-    def __init__(self, refusal: Refusal) -> None:
-        """Refuse."""
-        super().__init__(NOT_ADMITTED, refusal.code)
+    def __init__(self, refusal: Refusal, code: int = NOT_ADMITTED) -> None:
+        """Refuse, and close the WebSocket with this code."""
+        super().__init__(code, refusal.code)
         self.refusal = refusal

@@ -100,6 +100,10 @@ class Remote(Source):
         token = offered_token(connection) or token_in(connection.scope["headers"])
         if token is None:
             return None
+        return await self.find_by_token(token, connection)
+
+    @override
+    async def find_by_token(self, token: str, connection: HTTPConnection) -> User:
         return _as_user(await self._verifier.check(token), connection)
 
     @override
@@ -108,8 +112,8 @@ class Remote(Source):
 
     @override
     def watch(self, user: User, connection: HTTPConnection) -> Watch:
-        rules = Asked.of(connection).rules
-        token = offered_token(connection) or token_in(connection.scope["headers"]) or ""
+        asked = Asked.of(connection)
+        rules, token = asked.rules, asked.token or token_in(connection.scope["headers"]) or ""
 
         async def look_up() -> int | None:
             try:

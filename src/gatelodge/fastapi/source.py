@@ -63,6 +63,14 @@ class Source(Protocol):
             RuntimeError: the lifespan has not begun.
         """
 
+    async def find_by_token(self, token: str, connection: HTTPConnection) -> User:
+        """Return whom an access token belongs to that came in another way than a header.
+
+        Raises:
+            Refusal: the token is not good, or nobody can say now whether it is.
+            RuntimeError: the lifespan has not begun.
+        """
+
     def watch(self, user: User, connection: HTTPConnection) -> Watch:
         """Return a context that ends when the user may not use this connection any more."""
 
@@ -75,9 +83,9 @@ def offered_token(connection: HTTPConnection) -> str | None:
     offered = connection.scope.get("subprotocols", [])
     if len(offered) != 2 or offered[0] != SUBPROTOCOL:
         return None
-    Asked.of(connection).by_subprotocol = True
-    token: str = offered[1]
-    return token
+    asked = Asked.of(connection)
+    asked.by_subprotocol, asked.token = True, offered[1]
+    return asked.token
 
 
 def permitted(rules: Iterable[Rule], held: user.User | Principal) -> bool:
@@ -103,11 +111,13 @@ class Asked:
         source: tells who makes the request.
         rules: the rules that the request was admitted by, for `User.watch`.
         by_subprotocol: whether the token of a WebSocket came as a subprotocol.
+        token: the token of a WebSocket that came as a subprotocol or as its first message.
     """
 
     source: Source
     rules: list[Rule] = field(default_factory=list)
     by_subprotocol: bool = False
+    token: str | None = field(default=None, repr=False)
 
     @classmethod
     def of(cls, connection: HTTPConnection) -> "Asked":

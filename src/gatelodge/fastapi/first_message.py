@@ -1,0 +1,82 @@
+"""Admits a WebSocket by its first message, for clients that can send neither header nor cookie."""
+
+import asyncio
+from datetime import timedelta
+
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from gatelodge.errors import Refusal, Unauthenticated, Unavailable
+from gatelodge.fastapi.refusals import WebSocketNotAdmitted
+from gatelodge.fastapi.source import Asked
+from gatelodge.fastapi.user import User
+from gatelodge.fastapi.watch import SIGNED_OUT
+from gatelodge.gate.conditions import Names, rule_for
+from gatelodge.gate.refusals import Forbidden, NoToken
+from gatelodge.tokens.jws import MAX_TOKEN
+from gatelodge.tokens.refusals import InvalidToken
+
+FORBIDDEN = 4403
+"""The code with which a WebSocket of somebody without a required role is closed."""
+
+TRY_AGAIN_LATER = 1013
+"""The code where nobody can say who it is (IANA, WebSocket Close Code Number Registry)."""
+
+MAX_WAIT = timedelta(seconds=10)
+"""How long a client may take to send its token."""
+
+
+async def admit_by_message(
+    websocket: WebSocket,
+    *,
+    role: Names = (),
+    permission: Names = (),
+    within: timedelta = MAX_WAIT,
+) -> User:
+    """Accept a WebSocket, and return the user whose access token is its first message.
+
+    The message is the token as text, and nothing else. A client that sends none, or none that is
+    good, is disconnected with code 4401; one whose user lacks a role or permission with code 4403.
+
+    Args:
+        websocket: the WebSocket, not accepted yet.
+        role: the role that the user must hold; of several, one is enough.
+        permission: the permission that the user must have; of several, one is enough.
+        within: how long the client may take.
+
+    Raises:
+        WebSocketNotAdmitted: nobody is admitted; FastAPI then closes the WebSocket.
+        WebSocketDisconnect: the client has gone.
+    """
+    asked, rule = Asked.of(websocket), rule_for(role, permission)
+    await websocket.accept()
+    try:
+        asked.token = await _first_message(websocket, within)
+        user = await asked.source.find_by_token(asked.token, websocket)
+        if not rule.permits(user.roles, user.permissions):
+            raise Forbidden(caller=user.subject)
+    except Refusal as refusal:
+        raise WebSocketNotAdmitted(refusal, _code_of(refusal)) from refusal
+    asked.rules.append(rule)
+    return user
+
+
+async def _first_message(websocket: WebSocket, within: timedelta) -> str:
+    try:
+        async with asyncio.timeout(within.total_seconds()):
+            message = await websocket.receive()
+    except TimeoutError:
+        raise NoToken from None
+    if message["type"] == "websocket.disconnect":
+        raise WebSocketDisconnect(message.get("code", 1006))
+    token = message.get("text") or ""
+    if not token:
+        raise NoToken
+    if len(token) > MAX_TOKEN:
+        raise InvalidToken
+    return token.strip()
+
+
+def _code_of(refusal: Refusal) -> int:
+    if isinstance(refusal, Unavailable):
+        return TRY_AGAIN_LATER
+    return SIGNED_OUT if isinstance(refusal, Unauthenticated) else FORBIDDEN
