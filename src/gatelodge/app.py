@@ -272,6 +272,7 @@ class House:
         """Signs users in."""
         return SignInService(
             self.stores.users,
+            self.accounts,
             self.passwords,
             self.sessions,
             self.audit,

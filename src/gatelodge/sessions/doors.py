@@ -9,6 +9,7 @@ from starlette.responses import Response
 from gatelodge.accounts.service import AccountService
 from gatelodge.accounts.store import User
 from gatelodge.credentials.methods import Methods
+from gatelodge.errors import after_a_change
 from gatelodge.pages.carried import Carried, Carrier
 from gatelodge.pages.door import Visit
 from gatelodge.sessions.lookup import Records, SessionLookup
@@ -41,11 +42,22 @@ async def records_of(visit: Visit) -> Records:
 
 
 async def open_session(visit: Visit, user: User, methods: Methods) -> None:
-    """Sign a user in with cookies, after the user proved by these methods who they are."""
+    """Sign a user in with cookies, after the user was stored and proved who they are.
+
+    Args:
+        visit: the request.
+        user: the user as stored.
+        methods: how the user proved it.
+
+    Raises:
+        InvalidToken: the user was disabled, deleted or signed out everywhere meanwhile.
+        OutcomeUnknown: the database did not answer; the user is stored.
+    """
     sessions = visit.ask(SessionService)
-    signed_in = await sessions.open(
-        user, methods, "cookie", visit.origin, former=visit.former_token
-    )
+    with after_a_change():
+        signed_in = await sessions.open(
+            user, methods, "cookie", visit.origin, former=visit.former_token
+        )
     visit.keep(signed_in.tokens)
 
 

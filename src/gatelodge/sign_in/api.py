@@ -47,6 +47,11 @@ class SignUpRequest(Request):
     email: Identifier = Field(max_length=320, examples=["ann@example.com"])
     password: str = Field(max_length=1024, examples=["correct horse battery"])
     roles: list[Annotated[str, Field(max_length=64)]] | None = Field(default=None, max_length=16)
+    delivery: Delivery | None = Field(
+        default=None,
+        description="Open a session too. `bearer`: tokens in the answer. `cookie`: in HttpOnly "
+        "cookies only.",
+    )
 
 
 class SignInRequest(Request):
@@ -111,17 +116,32 @@ class PasswordAnswer(Answer):
         SignUpClosed,
         TooManyAttempts,
         HashingBusy,
+        InvalidCredentials,
     ),
+    response_model_exclude_none=True,
 )
-async def sign_up(body: SignUpRequest, accounts: Accounts, origin: From) -> Message:
+async def sign_up(
+    request: HttpRequest,
+    body: SignUpRequest,
+    accounts: Accounts,
+    service: SignIn,
+    handing: Delivering,
+    origin: From,
+) -> Message | SignInAnswer:
     """Create a user, with the role `user`. Other roles are refused.
 
     `username` has 3 to 32 characters: letters a to z, digits, `.`, `-` and `_`. Names that differ
     only in upper and lower case are the same name. `password` is at most 256 characters long.
+
+    With `delivery`, the new user is signed in: the answer is that of `POST /api/auth/signin`.
     """
     wanted = NewUser(body.username, body.email, body.password, body.roles or ())
-    await accounts.sign_up(wanted, origin)
-    return Message(message="User was registered successfully!")
+    if body.delivery is None:
+        await accounts.sign_up(wanted, origin)
+        return Message(message="User was registered successfully!")
+    former = handing.former_token(request.scope["headers"], body.delivery)
+    signed_in = await service.sign_up(wanted, body.delivery, origin, former=former)
+    return _signed_in(request, handing, signed_in)
 
 
 @door.post(
@@ -157,15 +177,7 @@ async def sign_in(
     delivery = body.delivery or handing.default
     former = handing.former_token(request.scope["headers"], delivery)
     outcome = await service.sign_in(body.username, body.password, delivery, origin, former=former)
-    signed_in = require_signed_in(outcome)
-    user = signed_in.user
-    return SignInAnswer(
-        id=user.id,
-        username=user.username,
-        email=user.email,
-        roles=[f"ROLE_{role.upper()}" for role in user.roles],
-        **_tokens(request, handing, signed_in),
-    )
+    return _signed_in(request, handing, require_signed_in(outcome))
 
 
 @door.post(
@@ -209,6 +221,18 @@ async def change_password(
     )
     return PasswordAnswer(
         message="The password was changed. Every other session has ended.",
+        **_tokens(request, handing, signed_in),
+    )
+
+
+def _signed_in(request: HttpRequest, handing: TokenDelivery, signed_in: SignedIn) -> SignInAnswer:
+    """Return the answer to somebody who is signed in, and set the cookies if they are used."""
+    user = signed_in.user
+    return SignInAnswer(
+        id=user.id,
+        username=user.username,
+        email=user.email,
+        roles=[f"ROLE_{role.upper()}" for role in user.roles],
         **_tokens(request, handing, signed_in),
     )
 

@@ -5,8 +5,7 @@ from collections.abc import Iterator
 from starlette.responses import RedirectResponse, Response
 
 from gatelodge.accounts.refusals import SignUpClosed
-from gatelodge.accounts.service import AccountService, NewUser
-from gatelodge.credentials.methods import BY_PASSWORD
+from gatelodge.accounts.service import NewUser
 from gatelodge.credentials.service import Passwords
 from gatelodge.errors import Refusal
 from gatelodge.gate.rules import ANYBODY, SIGNED_IN
@@ -22,7 +21,7 @@ from gatelodge.pages.fields import (
     faults_of_new_user,
 )
 from gatelodge.pages.forms import Field
-from gatelodge.sessions.doors import open_session, records_of
+from gatelodge.sessions.doors import records_of
 from gatelodge.sign_in.challenges import require_signed_in
 from gatelodge.sign_in.service import SignInService
 
@@ -53,8 +52,10 @@ async def show_sign_up(visit: Visit) -> Response:
 async def sign_up(visit: Visit) -> Response:
     """Create a user, and sign them in."""
     wanted = NewUser(visit.form["username"], visit.form["email"], visit.form["password"])
-    user = await visit.ask(AccountService).sign_up_once(wanted, visit.origin)
-    await open_session(visit, user, BY_PASSWORD)
+    signed_in = await visit.ask(SignInService).sign_up(
+        wanted, "cookie", visit.origin, former=visit.former_token, once=True
+    )
+    visit.keep(signed_in.tokens)
     return visit.go_on(done="signed-up")
 
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
 from gatelodge.accounts.names import email_key, username_key
+from gatelodge.accounts.service import AccountService, NewUser
 from gatelodge.accounts.store import User, UserStore
 from gatelodge.audit import Actor, AuditLog, Origin, nobody_known
 from gatelodge.clock import Clock
@@ -19,7 +20,7 @@ from gatelodge.credentials.refusals import (
     WrongPassword,
 )
 from gatelodge.credentials.service import Passwords
-from gatelodge.errors import Refusal
+from gatelodge.errors import Refusal, after_a_change
 from gatelodge.sessions.lookup import Records
 from gatelodge.sessions.service import SessionService, SignedIn
 from gatelodge.sign_in.challenges import Challenge
@@ -48,9 +49,10 @@ second time for the same short while.
 
 @dataclass(frozen=True, slots=True)
 class SignInService:
-    """Signs users in by their password."""
+    """Signs users up, and in by their password."""
 
     users: UserStore
+    accounts: AccountService
     passwords: Passwords
     sessions: SessionService
     audit: AuditLog
@@ -86,6 +88,39 @@ class SignInService:
         try:
             return await self.sessions.open(user, BY_PASSWORD, delivery, origin, former=former)
         except InvalidToken as changed:  # the user was disabled or deleted meanwhile, for example
+            raise InvalidCredentials from changed
+
+    async def sign_up(
+        self,
+        wanted: NewUser,
+        delivery: Delivery,
+        origin: Origin,
+        *,
+        former: str | None = None,
+        once: bool = False,
+    ) -> SignedIn:
+        """Create a user who signs up, and open a session for the user as stored.
+
+        Args:
+            wanted: the values for the user.
+            delivery: how the tokens are delivered.
+            origin: where the request came from.
+            former: a refresh token of the session that the new one replaces (ASVS 7.2.4), or None.
+            once: whether a form that was sent a moment ago opens a session for the user that it
+                created, instead of being refused.
+
+        Raises:
+            Refusal: as for `AccountService.sign_up`; nobody was created.
+            OutcomeUnknown: the user may have been created, and a session may have been opened.
+            InvalidCredentials: the new user was disabled, deleted or signed out everywhere at the
+                same moment.
+        """
+        create = self.accounts.sign_up_once if once else self.accounts.sign_up
+        user = await create(wanted, origin)
+        try:
+            with after_a_change():
+                return await self.sessions.open(user, BY_PASSWORD, delivery, origin, former=former)
+        except InvalidToken as changed:
             raise InvalidCredentials from changed
 
     async def change_password(
