@@ -60,6 +60,9 @@ ACTS: dict[str, Act] = {
     "change the password": lambda stores, world, event: stores.users.change_password(
         world.user, "new", event, continued=world.session.id
     ),
+    "rename": lambda stores, world, event: stores.users.rename(
+        world.user, event, name="Ada L.", username="Renamed", username_key="renamed"
+    ),
     "set the password": lambda stores, world, event: stores.users.set_password(
         world.user.id, "new", event
     ),

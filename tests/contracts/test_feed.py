@@ -137,6 +137,9 @@ OF_THE_USER: dict[str, Change] = {
         user, "$argon2id$new", an_event(), continued=session.id
     ),
     "raise_epoch": lambda stores, user, _: stores.users.raise_epoch(user.id, an_event()),
+    "rename": lambda stores, user, _: stores.users.rename(
+        user, an_event(), name=user.name, username="Renamed", username_key="renamed"
+    ),
     "remove": lambda stores, user, _: stores.users.remove(user.id, an_event()),
 }
 

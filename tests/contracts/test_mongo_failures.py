@@ -45,6 +45,9 @@ WRITES: dict[str, Verb] = {
     "users.change_password": lambda stores: stores.users.change_password(
         a_user(), "new", an_event(), continued=None
     ),
+    "users.rename": lambda stores: stores.users.rename(
+        a_user("Ada"), an_event(), name="Ada L.", username="ADA", username_key="ada"
+    ),
     "users.grant": lambda stores: stores.users.grant(a_user().id, "admin", an_event()),
     "users.withdraw_from": lambda stores: stores.users.withdraw_from([a_user().id], "admin"),
     "roles.add": lambda stores: stores.roles.add(Role("editor", ""), an_event()),

@@ -297,11 +297,155 @@ async def test_an_id_can_be_used_once_only(users: MongoUsers) -> None:
     await users.add(a_user("Other"), an_event())
 
 
+# Renaming
+
+
+async def to(users: MongoUsers, user: User, username: str) -> User | None:
+    """Rename the user."""
+    return await users.rename(
+        user, an_event(), name="", username=username, username_key=username.lower()
+    )
+
+
+async def claims_of(database: MongoDatabase) -> dict[str, Any]:
+    """Return whose each name is, and check that each claim is settled."""
+    claims = await documents(database, "names")
+    assert [each for each in claims if "unsettled_at" in each] == []
+    return {claim["_id"]: claim["user_id"] for claim in claims}
+
+
+async def test_a_renamed_user_has_two_claims(users: MongoUsers, database: MongoDatabase) -> None:
+    ada = a_user("Ada")
+    await users.add(ada, an_event())
+
+    await to(users, ada, "Countess")
+
+    names = {"email:ada@example.org": ada.id, "username:countess": ada.id}
+    assert await claims_of(database) == names
+
+
+CUTS = {
+    "before anything": ("insert", "names", 0, False),
+    "after the claim": ("update", "names", 0, False),
+    "before it is decided": ("findAndModify", "users", 0, False),
+    "before the names are tidied": ("delete", "names", 0, True),
+    "before the new name is settled": ("update", "names", 1, True),
+}
+"""Where a renaming dies: the command, its collection, how many go before, and how it ends."""
+
+
+@pytest.mark.parametrize("cut", CUTS.values(), ids=CUTS)
+async def test_a_renaming_that_died_is_tidied_by_the_sweep(
+    users: MongoUsers,
+    database: MongoDatabase,
+    address: str,
+    clock: FakeClock,
+    cut: tuple[str, str, int, bool],
+) -> None:
+    """It has happened or not; either way the user has two claims, and no other name is taken."""
+    command, collection, skipped, renamed = cut
+    ada = a_user("Ada")
+    await users.add(ada, an_event())
+    mode: Any = {"skip": skipped} if skipped else "alwaysOn"
+    fault = failing(address, command, collection=collection, mode=mode, closeConnection=True)
+    with fault, suppress(OutcomeUnknown, StoreUnavailable):
+        await to(users, ada, "Countess")
+
+    has, has_not = ("countess", "ada") if renamed else ("ada", "countess")
+    found = await users.find(ada.id)
+    assert await users.find_by_username(has) == found
+    assert await users.find_by_username(has_not) is None
+    clock.advance(LATER)
+    await users.sweep_names()
+
+    names = {"email:ada@example.org": ada.id, f"username:{has}": ada.id}
+    assert await claims_of(database) == names
+    await users.add(a_user(has_not, email_key="new@example.org"), an_event())
+
+
+async def test_after_a_renaming_that_died_the_user_may_try_again_at_once(
+    users: MongoUsers, database: MongoDatabase, address: str
+) -> None:
+    """The claim that it left is the user's own. Another user has to wait for the sweep."""
+    ada = a_user("Ada")
+    await users.add(ada, an_event())
+    with (
+        failing(address, "findAndModify", collection="users", closeConnection=True),
+        pytest.raises(OutcomeUnknown),
+    ):
+        await to(users, ada, "Countess")
+
+    with pytest.raises(AlreadyExists, match="username"):
+        await users.add(a_user("Countess"), an_event())
+    assert await to(users, ada, "Countess")
+
+    names = {"email:ada@example.org": ada.id, "username:countess": ada.id}
+    assert await claims_of(database) == names
+
+
+async def test_a_renaming_that_slept_too_long_is_refused(
+    users: MongoUsers, database: MongoDatabase, address: str, clock: FakeClock
+) -> None:
+    """It wakes up behind somebody who took the name over, and leaves it alone."""
+    ada, successor = a_user("Ada"), a_user("Countess")
+    await users.add(ada, an_event())
+    sleep = {"blockConnection": True, "blockTimeMS": 1000}
+    with failing(address, "findAndModify", collection="users", mode={"times": 1}, **sleep) as fault:
+        sleeping = asyncio.create_task(to(users, ada, "Countess"))
+        await fault.met()
+        clock.advance(LATER)
+        await users.add(successor, an_event())
+        assert await sleeping is None
+
+    assert await users.find_by_username("countess") == successor
+    assert await users.find_by_username("ada") == ada
+    assert await claims_of(database) == {
+        "email:ada@example.org": ada.id,
+        "email:countess@example.org": successor.id,
+        "username:ada": ada.id,
+        "username:countess": successor.id,
+    }
+
+
+async def test_a_user_who_is_deleted_while_they_are_renamed_leaves_no_name(
+    users: MongoUsers, database: MongoDatabase, address: str
+) -> None:
+    ada = a_user("Ada")
+    await users.add(ada, an_event())
+    sleep = {"blockConnection": True, "blockTimeMS": 500}
+    with failing(address, "update", collection="names", mode={"times": 1}, **sleep) as fault:
+        renaming = asyncio.create_task(to(users, ada, "Countess"))
+        await fault.met()
+        assert await users.remove(ada.id, an_event())
+        assert await renaming is None
+
+    assert await claims_of(database) == {}
+    for name in ("Ada", "Countess"):
+        await users.add(a_user(name), an_event())
+
+
+async def test_a_user_who_was_renamed_after_they_were_read_leaves_no_name(
+    users: MongoUsers, database: MongoDatabase, address: str
+) -> None:
+    """The deletion frees the names that the user has when it is decided."""
+    ada = a_user("Ada")
+    await users.add(ada, an_event())
+    sleep = {"blockConnection": True, "blockTimeMS": 500}
+    with failing(address, "findAndModify", collection="users", mode={"times": 1}, **sleep) as fault:
+        removing = asyncio.create_task(users.remove(ada.id, an_event()))
+        await fault.met()
+        assert await to(users, ada, "Countess")
+        assert await removing
+
+    assert await claims_of(database) == {}
+    assert await documents(database, "users") == []
+
+
 @pytest.mark.parametrize("seed", range(2))
 async def test_whoever_dies_and_whenever_names_stay_unique_and_are_never_lost(
     users: MongoUsers, database: MongoDatabase, address: str, clock: FakeClock, seed: int
 ) -> None:
-    """Sign-ups, removals and sweeps are cut off at random, by us and by the database."""
+    """Sign-ups, renamings, removals and sweeps are cut off at random, by us and the database."""
     chance = random.Random(seed)
     for how in ({"closeConnection": True}, {"writeConcernError": {"code": 64, "errmsg": "lost"}}):
         commands = ("insert", "update", "delete", "findAndModify")
@@ -335,8 +479,12 @@ async def one_of_many(users: MongoUsers, chance: random.Random) -> None:
     with suppress(AlreadyExists, OutcomeUnknown, StoreUnavailable):
         if chance.random() < 0.6:
             await users.add(someone(chance), an_event())
-        elif chance.random() < 0.5:
+        elif chance.random() < 0.3:
             await users.sweep_names()
+        elif chance.random() < 0.6:
+            found = await users.find_by_username(f"name{chance.randrange(8)}")
+            if found is not None:
+                await to(users, found, f"Name{chance.randrange(8)}")
         else:
             found = await users.find_by_username(f"name{chance.randrange(8)}")
             if found is not None:

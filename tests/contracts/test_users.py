@@ -250,6 +250,153 @@ async def test_a_first_password_can_be_set(stores: Stores) -> None:
     assert changed == replace(user, password_hash="first", epoch=1)
 
 
+async def test_a_renamed_user_is_found_by_the_new_name_only(stores: Stores) -> None:
+    ada = a_user("Ada", name="Ada")
+    await stores.users.add(ada, an_event())
+    await stores.users.add(a_user("Bob"), an_event())
+
+    renamed = await to(stores, ada, "Countess", name="Ada, Countess of Lovelace")
+
+    assert renamed == replace(
+        ada, name="Ada, Countess of Lovelace", username="Countess", username_key="countess"
+    )
+    assert await stores.users.find(ada.id) == renamed
+    assert await stores.users.find_by_username("countess") == renamed
+    assert await stores.users.find_by_email(ada.email_key) == renamed
+    assert await stores.users.find_by_username("ada") is None
+
+
+async def test_the_former_username_is_free(stores: Stores) -> None:
+    ada = a_user("Ada")
+    await stores.users.add(ada, an_event())
+    assert await to(stores, ada, "Countess")
+
+    successor = a_user("Ada", email_key="other@example.org")
+    await stores.users.add(successor, an_event())
+
+    assert await stores.users.find_by_username("ada") == successor
+
+
+async def test_a_username_can_be_taken_again_and_again(stores: Stores) -> None:
+    ada = a_user("Ada")
+    await stores.users.add(ada, an_event())
+    for username in ("Countess", "Ada", "Countess", "COUNTESS", "Ada"):
+        renamed = await to(stores, ada, username)
+        assert renamed is not None
+        ada = renamed
+
+    assert await stores.users.find_by_username("ada") == ada
+    assert await stores.users.find_by_username("countess") is None
+    assert await stores.users.remove(ada.id, an_event())
+    await stores.users.add(a_user("Ada"), an_event())
+    await stores.users.add(a_user("Countess"), an_event())
+
+
+async def test_the_name_alone_or_the_spelling_can_be_changed(stores: Stores) -> None:
+    ada = a_user("Ada")
+    await stores.users.add(ada, an_event())
+
+    named = await to(stores, ada, "Ada", name="Ada L.")
+    assert named == replace(ada, name="Ada L.")
+    spelt = await to(stores, named, "ADA", name="")
+
+    assert spelt == replace(ada, username="ADA")
+    assert await stores.users.find_by_username("ada") == spelt
+
+
+async def test_a_taken_username_is_no_new_one(stores: Stores) -> None:
+    ada, bob = a_user("Ada"), a_user("Bob")
+    for user in (ada, bob):
+        await stores.users.add(user, an_event())
+    events = await event_ids(stores)
+
+    assert await refused_field(to(stores, ada, "BOB", name="Bob")) == "username"
+
+    assert await stores.users.find_by_username("ada") == ada
+    assert await stores.users.find_by_username("bob") == bob
+    assert await event_ids(stores) == events
+    assert await to(stores, ada, "Countess")
+
+
+@pytest.mark.parametrize(
+    "meanwhile",
+    [
+        lambda users, user: users.raise_epoch(user.id, an_event()),
+        lambda users, user: users.disable(user.id, NOON, an_event()),
+        lambda users, user: users.remove(user.id, an_event()),
+        lambda users, user: users.rename(
+            user, an_event(), name="A", username=user.username, username_key=user.username_key
+        ),
+        lambda users, user: users.rename(
+            user, an_event(), name=user.name, username="Else", username_key="else"
+        ),
+    ],
+    ids=["sign out everywhere", "disable", "delete", "another name", "another username"],
+)
+@pytest.mark.parametrize("username", ["Ada", "Countess"])
+async def test_a_user_is_renamed_only_as_it_was_read(
+    stores: Stores, meanwhile: Callable[[UserStore, User], Awaitable[object]], username: str
+) -> None:
+    user = a_user("Ada")
+    await stores.users.add(user, an_event())
+    await meanwhile(stores.users, user)
+    before, events = await stores.users.find(user.id), await event_ids(stores)
+
+    assert await to(stores, user, username, name="Ada L.") is None
+
+    assert await stores.users.find(user.id) == before
+    assert await event_ids(stores) == events
+    if username == "Countess":
+        await stores.users.add(a_user("Countess"), an_event())
+
+
+async def test_of_many_that_want_one_username_exactly_one_gets_it(stores: Stores) -> None:
+    """By a sign-up or by a change: the others keep what they had."""
+    there = [a_user() for _ in range(10)]
+    await asyncio.gather(*(stores.users.add(each, an_event()) for each in there))
+    new = [a_user("Wanted", email_key=f"{n}@example.org") for n in range(10)]
+
+    outcomes = await asyncio.gather(
+        *(to(stores, each, "Wanted") for each in there),
+        *(stores.users.add(each, an_event()) for each in new),
+        return_exceptions=True,
+    )
+
+    refused = [each for each in outcomes if isinstance(each, AlreadyExists)]
+    assert [each.field for each in refused] == ["username"] * 19
+    winner = [*there, *new][next(n for n, each in enumerate(outcomes) if each not in refused)]
+    found = await stores.users.find_by_username("wanted")
+    assert found is not None
+    assert found.id == winner.id
+    for each in set(there) - {winner}:
+        assert await stores.users.find_by_username(each.username_key) == each
+
+
+async def test_of_many_changes_of_one_user_one_wins(stores: Stores) -> None:
+    """Names that it did not get are free afterwards."""
+    ada = a_user("Ada")
+    await stores.users.add(ada, an_event())
+
+    outcomes = await asyncio.gather(*(to(stores, ada, f"Name{n}") for n in range(10)))
+
+    [won] = [each for each in outcomes if each is not None]
+    assert await stores.users.find(ada.id) == won
+    for n in range(10):
+        name = f"name{n}"
+        if name != won.username_key:
+            assert await stores.users.find_by_username(name) is None
+            await stores.users.add(a_user(f"Name{n}"), an_event())
+    assert await stores.users.find_by_username(won.username_key) == won
+
+
+async def to(stores: Stores, user: User | None, username: str, *, name: str = "") -> User | None:
+    """Rename the user."""
+    assert user is not None
+    return await stores.users.rename(
+        user, an_event(), name=name, username=username, username_key=username.lower()
+    )
+
+
 async def test_of_many_password_changes_at_once_one_wins(stores: Stores) -> None:
     user = a_user(password_hash="old")
     await stores.users.add(user, an_event())

@@ -94,6 +94,18 @@ async def sign_in(house: House, device: Device) -> None:
         await house.stores.sessions.open(session, an_event())
 
 
+async def rename(house: House, device: Device) -> None:
+    """Give the user another username, or the first one again."""
+    user = await house.stores.users.find(device.user.id)
+    if user is None:
+        return
+    first = device.user.username
+    username = f"{first}x" if user.username == first else first
+    await house.stores.users.rename(
+        user, an_event(), name=user.name, username=username, username_key=username
+    )
+
+
 KEEPER = "keeper"
 """A role that comes and goes; people go on holding its name."""
 
@@ -138,6 +150,7 @@ CHANGES: dict[str, Change] = {
         d.session.id, house.clock.now(), "x", an_event()
     ),
     "change password": change_password,
+    "rename": rename,
     "sign in": sign_in,
     "rotate": lambda house, d: house.stores.sessions.rotate(d.session.id, 0, house.clock.now),
 }

@@ -155,6 +155,26 @@ class UserStore(Protocol):
         True if the user exists; a disabled user stays disabled.
         """
 
+    async def rename(
+        self, user: User, event: Event, *, name: str, username: str, username_key: str
+    ) -> User | None:
+        """Replace the name and the username; the former username is free again.
+
+        Return the changed user. None if the name, the username or the epoch is not as in `user` any
+        more, or if the user is disabled or deleted: then nothing changes. Of several callers with
+        the same username key, exactly one succeeds.
+
+        Args:
+            user: the user as read before.
+            event: stored with the change.
+            name: the new name for display.
+            username: the new username as typed.
+            username_key: its key.
+
+        Raises:
+            AlreadyExists: the username is taken (`field` is `username`); nothing was changed.
+        """
+
     async def grant(self, user_id: UserId, role: str, event: Event) -> bool:
         """Grant a role. True if the user exists and did not hold it before."""
 

@@ -30,14 +30,33 @@ the sign-up happened, and a claim is released only if it did not:
 - Two sweeps run together: both use the same void document. Both delete a claim by its name *and*
   user id, so neither can delete a newer claim of the same name.
 
+A change of the username has two more claims to think of, the new one and the former one. It is
+decided in one document as well. Each user's document has a number, the *turn* (missing: 0):
+
+1. `users`: read the turn.
+2. `names`: insert the claim of the new name, with the turn and `unsettled_at`. If the user has such
+   a claim already, of an earlier change, write the turn and `unsettled_at` into it.
+3. `names`: write both into the claim of the former name, too. It stays the user's.
+4. `users`: change the username, if the turn is still the one that was read, and raise the turn.
+   This write decides.
+5. `names`: delete the claim of the former name, and remove `unsettled_at` from that of the new one.
+
+Whoever finds such a claim unsettled after a minute raises the turn of its user first. From then on,
+step 4 of a change that paused is refused. The answer shows which name the user has now: its claim
+is settled, and any other one is deleted. A claim is settled or deleted only if its turn is lower
+than the turn just written. So a later change of the same user, which has written its own turn into
+the claim, keeps it.
+
 A deletion is decided in one document, too: the user's document is replaced by a void one, which
 lists the claims to release, and has the event of the deletion in its outbox. Then the event is
 delivered, the sessions of the user and the claims are deleted, then the void document. If the
 server dies in between, the sweep finds the list and does the rest. Each of these steps may be done
 twice.
 
-Always true: **a user who exists has both claims.** Claims are deleted only if the user's document
-is void, and no claim is made for an id after its step 1. No clock decides this: `unsettled_at` only
+Always true: **a user who exists has both claims.** A claim is deleted only if the user's document
+is void, or if it says that the user has another name, and that write refuses each change that began
+before. A look-up by name compares the name in the user's document: a claim may be there before its
+user has the name, and after. No clock decides this: `unsettled_at` only
 tells the sweep which claims to check. It leaves claims alone for a minute, as long as the driver
 may try an insert, so that slow sign-ups succeed.
 
@@ -49,6 +68,7 @@ Another sign-up with this username is refused in that moment.
 """
 
 import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -66,6 +86,9 @@ from gatelodge.stores.mongo.failures import duplicate_at, reading, writing
 from gatelodge.stores.mongo.outbox import FIELD as OUTBOX
 from gatelodge.stores.mongo.outbox import Outbox
 from gatelodge.stores.mongo.records import Document, to_document
+
+TURN = "turn"
+"""The field of a user, and of a claim, that numbers the changes of the username."""
 
 UNSETTLED_FOR = timedelta(seconds=60)
 
@@ -113,6 +136,51 @@ class Names:
         """Release both names of a user who was not inserted. If this fails, the sweep does it."""
         await self._release_if_possible(user.id, _claim_ids(user))
 
+    async def exchange(
+        self, user: User, key: str, condition: Document, update: Document
+    ) -> Document | None:
+        """Make a change that gives the user the username with this key.
+
+        Return the changed document, or None if the user does not match; then nothing was changed.
+
+        Args:
+            user: the user as read before.
+            key: the key of the new username; it may be that of the present one.
+            condition: what the user's document must match, besides being a user.
+            update: the change; it sets the username.
+
+        Raises:
+            AlreadyExists: the username is taken.
+            StoreUnavailable: nothing was changed.
+            OutcomeUnknown: the change may have been made; if so, the sweep releases the former
+                name.
+        """
+        if key == user.username_key:
+            return await self._decide(user.id, condition, update)
+        turn = await self._turn_of(user.id)
+        if turn is None:
+            return None
+        former, wanted = f"username:{user.username_key}", f"username:{key}"
+        in_turn = condition | {TURN: turn or {"$in": [0, None]}}
+        try:
+            await self._claim_another(user.id, wanted, turn)
+            await self._write_turn(user.id, former, turn)
+            changed = await self._decide(user.id, in_turn, update | {"$inc": {TURN: 1}})
+        except StoreUnavailable:
+            await self._resolve_if_possible(user.id, [former, wanted])
+            raise
+        if changed is None:
+            await self._resolve_if_possible(user.id, [former, wanted])
+            return None
+        with contextlib.suppress(OutcomeUnknown, StoreUnavailable):
+            await self._change(
+                [
+                    DeleteOne(_claim_of(user.id, former) | _before(turn + 1)),
+                    UpdateOne(_claim_of(user.id, wanted) | _before(turn + 1), _SETTLE),
+                ]
+            )
+        return changed
+
     async def let_go(self, user: User, event: Event, condition: Document) -> bool:
         """Make the user void, and release both names. True if the user existed.
 
@@ -129,20 +197,20 @@ class Names:
         waiting = {"$ifNull": [f"${OUTBOX}", []]}
         leaving = {
             "void_since": {"$literal": self.clock.now()},
-            "leaving": {"$literal": _claim_ids(user)},
+            "leaving": [{"$concat": [f"{each}:", f"${each}_key"]} for each in _FIELDS],
             OUTBOX: {"$concatArrays": [waiting, {"$literal": [to_document(event)]}]},
         }
         with writing():
             before = await self._users.find_one_and_update(
                 {"_id": {"$eq": user.id}} | NOT_VOID | condition,
                 [{"$replaceWith": {"_id": "$_id"} | leaving}],
-                projection=[OUTBOX],
+                projection=[OUTBOX, *(f"{each}_key" for each in _FIELDS)],
             )
         if before is None:
             return False
         with after_a_change():
             events = [*before.get(OUTBOX, []), to_document(event)]
-            await self._finish_leaving(user.id, _claim_ids(user), events)
+            await self._finish_leaving(user.id, _names_in(before), events)
         return True
 
     async def sweep(self) -> int:
@@ -182,12 +250,69 @@ class Names:
         return sum([await self._resolve(claim["_id"], claim["user_id"]) for claim in claims])
 
     async def _resolve(self, name: str, user_id: str) -> bool:
-        """Release a name unless its user exists; return whether it was released."""
+        """Release a name unless its user exists and has it; return whether it was released."""
         if await self._make_void(user_id):
             await self._release(user_id, [name])
             return True
-        await self._settle(user_id, [name])
-        return False
+        with writing():
+            user = await self._users.find_one_and_update(
+                {"_id": {"$eq": user_id}} | NOT_VOID,
+                {"$inc": {TURN: 1}},
+                projection=[TURN, *(f"{each}_key" for each in _FIELDS)],
+                return_document=ReturnDocument.AFTER,
+            )
+        if user is None:  # deleted meanwhile; the next sweep finds the void document
+            return False
+        claim = _claim_of(user_id, name) | _before(user[TURN])
+        has_it = name in _names_in(user)
+        await self._change([UpdateOne(claim, _SETTLE) if has_it else DeleteOne(claim)])
+        return not has_it
+
+    async def _turn_of(self, user_id: UserId) -> int | None:
+        """Return the turn of a user, or None if there is no such user."""
+        with reading():
+            found = await self._users.find_one({"_id": {"$eq": user_id}} | NOT_VOID, [TURN])
+        return None if found is None else found.get(TURN, 0)
+
+    async def _claim_another(self, user_id: UserId, name: str, turn: int) -> None:
+        """Claim one more name for a user who exists.
+
+        Raises:
+            AlreadyExists: another user has it.
+        """
+        claim = {"_id": name, "user_id": user_id, "unsettled_at": self.clock.now(), TURN: turn}
+        for _ in range(2):
+            with contextlib.suppress(AlreadyExists), writing():
+                await self._names.insert_one(claim)
+                return
+            if await self._write_turn(user_id, name, turn):
+                return
+            await self._free_orphans([name])
+        raise AlreadyExists("username")
+
+    async def _write_turn(self, user_id: UserId, name: str, turn: int) -> bool:
+        """Mark a claim of this user as unsettled since this turn. True if the user has it."""
+        with writing():
+            result = await self._names.update_one(
+                _claim_of(user_id, name),
+                {"$set": {"unsettled_at": self.clock.now()}, "$max": {TURN: turn}},
+            )
+        return result.matched_count == 1
+
+    async def _decide(
+        self, user_id: UserId, condition: Document, update: Document
+    ) -> Document | None:
+        with writing():
+            return await self._users.find_one_and_update(
+                {"_id": {"$eq": user_id}} | NOT_VOID | condition,
+                update,
+                return_document=ReturnDocument.AFTER,
+            )
+
+    async def _resolve_if_possible(self, user_id: UserId, names: list[str]) -> None:
+        with contextlib.suppress(OutcomeUnknown, StoreUnavailable):
+            for name in names:
+                await self._resolve(name, user_id)
 
     async def _make_void(self, user_id: str) -> bool:
         """Insert a void document if the user id has no document. True if it is void now."""
@@ -218,7 +343,7 @@ class Names:
     async def _settle(self, user_id: str, names: list[str]) -> None:
         await self._change([UpdateOne(_claim_of(user_id, name), _SETTLE) for name in names])
 
-    async def _change(self, writes: list[DeleteOne] | list[UpdateOne]) -> None:
+    async def _change(self, writes: Sequence[DeleteOne | UpdateOne]) -> None:
         if writes:
             with writing():
                 await self._names.bulk_write(writes)
@@ -234,6 +359,16 @@ class Names:
 
 def _claim_ids(user: User) -> list[str]:
     return [f"username:{user.username_key}", f"email:{user.email_key}"]
+
+
+def _names_in(document: Document) -> list[str]:
+    """Return the ids of the claims for the names in a user's document."""
+    return [f"{each}:{document[f'{each}_key']}" for each in _FIELDS]
+
+
+def _before(turn: int) -> Document:
+    """Match the claims of turns before this one."""
+    return {TURN: {"$not": {"$gte": turn}}}
 
 
 def _claim_of(user_id: str, name: str) -> Document:

@@ -105,6 +105,25 @@ class MongoUsers(UserStore):
         )
 
     @override
+    async def rename(
+        self, user: User, event: Event, *, name: str, username: str, username_key: str
+    ) -> User | None:
+        as_read = {
+            "name": {"$in": [user.name] if user.name else ["", None]},  # old records have none
+            "username": {"$eq": user.username},
+            "epoch": user.epoch,
+            "disabled_at": None,
+        }
+        changed = {"name": name, "username": username, "username_key": username_key}
+        update = with_event({"$set": changed}, event)
+        with self.database.announcing(user.id):
+            document = await self.names.exchange(user, username_key, as_read, update)
+        if document is None:
+            return None
+        await self.outbox.deliver("users", user.id, event)
+        return _user(document)
+
+    @override
     async def grant(self, user_id: UserId, role: str, event: Event) -> bool:
         return await self._change_openly(
             user_id, {"roles": {"$ne": role}}, {"$push": {"roles": role}}, event
@@ -198,7 +217,12 @@ class MongoUsers(UserStore):
 
     async def _find_by_name(self, field: str, key: str) -> User | None:
         # A name that nobody has costs two reads too: time must not tell which names exist.
-        return await self.find(await self.names.find(field, key) or _NOBODY)
+        user = await self.find(await self.names.find(field, key) or _NOBODY)
+        if user is None:
+            return None
+        # A claim may be there before its user has the name, and after.
+        has = user.username_key if field == "username" else user.email_key
+        return user if has == key else None
 
     async def _change_openly(
         self,

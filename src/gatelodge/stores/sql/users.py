@@ -105,6 +105,36 @@ class SqlUsers(UserStore):
         return await self._change(change, event)
 
     @override
+    async def rename(
+        self, user: User, event: Event, *, name: str, username: str, username_key: str
+    ) -> User | None:
+        change = (
+            update(users)
+            .where(
+                users.c.id == user.id,
+                users.c.name == user.name,
+                users.c.username == user.username,
+                users.c.epoch == user.epoch,
+                users.c.disabled_at.is_(None),
+            )
+            .values(name=name, username=username, username_key=username_key)
+        )
+
+        def unit(connection: Connection) -> User | None:
+            try:
+                changed = connection.execute(change).rowcount == 1
+            except IntegrityError as error:
+                if connection.execute(_BY_USERNAME, {"value": username_key}).first() is None:
+                    raise
+                raise AlreadyExists("username") from error
+            if not changed:
+                return None
+            put_event(connection, event)
+            return _find(connection, _BY_ID, user.id)
+
+        return await self._database.write(unit)
+
+    @override
     async def grant(self, user_id: UserId, role: str, event: Event) -> bool:
         held_by_somebody = select(users.c.id, bindparam("role", role)).where(users.c.id == user_id)
         return await self._change(
