@@ -224,6 +224,7 @@ class House:
             self.audit,
             self.clock,
             sign_up_open=self.settings.sign_up == "open",
+            username_change=self.settings.username_change == "on",
         )
 
     @cached_property

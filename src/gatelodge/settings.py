@@ -198,6 +198,7 @@ _WORDS = frozenset(
         "log_level",
         "profile",
         "sign_up",
+        "username_change",
     }
 )
 
@@ -283,6 +284,7 @@ class Settings(BaseSettings):
     signing_key_life: Duration = Field(default=timedelta(days=90), ge=timedelta(days=1))
 
     sign_up: Literal["open", "closed"] = "open"
+    username_change: Literal["off", "on"] = "off"
     password_minimum: int = Field(default=8, ge=8, le=64)
     hash_threads: int = Field(default=0, ge=0, le=1024)
     hash_queue: int = Field(default=64, ge=1, le=64)

@@ -18,7 +18,7 @@ class User:
 
     Attributes:
         subject: the user's id, which never changes and is never used again.
-        username: the username as typed at sign-up.
+        username: the username as typed by the user, who may change it where a setting allows that.
         name: what to call the user; may be empty.
         email: the user's e-mail address; None: the user has none, or it is not known here.
         email_verified: whether the user has shown that the address is theirs.

@@ -35,6 +35,8 @@ ROUTES = (
     *OPEN_ROUTES,
     ("POST", "/api/auth/password"),
     ("DELETE", "/api/auth/sessions/ses_other"),
+    ("PATCH", "/api/auth/me"),
+    ("DELETE", "/api/auth/me"),
 )
 BODIES: dict[str, tuple[dict[str, str], bytes]] = {
     "nothing": ({}, b""),

@@ -204,6 +204,7 @@ def test_every_page_can_be_used_and_looks_well(
     for path, name in (
         ("/", "home-signed-in"),
         ("/account", "account"),
+        ("/account/profile", "profile"),
         ("/account/password", "password"),
         ("/account/delete", "delete"),
         ("/boards/user", "board"),
@@ -360,12 +361,50 @@ def test_nothing_scrolls_sideways_with_long_names(
         ann.sign_up(name)
         for role in ("moderator", "admin"):
             server.command("user", "grant", name, role)
+        ann.open("/account/profile")
+        ann.send(name="W" * 100)
+        ann.sees("Your account", "/account")
         for path in ("/", "/account", "/account/password", "/boards/user", "/sign-out", "/nowhere"):
             ann.open(path)
             assert ann.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
             menu = ann.page.locator("details.menu")
             menu.locator("summary").click()
             assert ann.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
+
+
+@pytest.mark.parametrize("scripts", [True, False], ids=["with scripts", "without scripts"])
+def test_somebody_is_called_something_else(
+    visitor: Callable[..., Visitor], tmp_path: Path, scripts: bool
+) -> None:
+    """Where usernames may be changed: every mistake beside its field, then the notice, once."""
+    with Server(tmp_path, username_change="on") as server:
+        ann = visitor(java_script_enabled=scripts)
+        ann.server = server
+        ann.sign_up("ann")
+        ann.open("/account")
+        ann.page.locator("main").get_by_role("link", name="Edit profile").click()
+        ann.sees("Edit profile", "/account/profile")
+        expect(ann.page.locator("#username")).to_have_value("ann")
+        ann.send(name="Ann of Green Gables", username="anna")
+        expect(ann.page.locator("#password-problem")).to_contain_text("Enter your password")
+        expect(ann.page.locator("#password")).to_be_focused()
+        expect(ann.page.locator("#name")).to_have_value("Ann of Green Gables")
+        if scripts:
+            look(ann, "profile-refused")
+        ann.send(password="wrong horse battery")
+        expect(ann.page.locator("#password-problem")).to_contain_text("not your current password")
+        ann.send(password=PASSWORD)
+        ann.sees("Your account", "/account")
+        expect(ann.page.get_by_role("status")).to_have_text("Your profile is saved.")
+        expect(ann.page.locator(".facts")).to_contain_text("Ann of Green Gables")
+        expect(ann.page.locator("details.menu summary")).to_contain_text("anna")
+        if scripts:
+            look(ann, "account-renamed")
+        ann.page.reload()
+        expect(ann.page.get_by_role("status")).to_have_count(0)
+        ann.sign_out()
+        ann.sign_in("anna")
+        ann.sees("Hello, anna", "/")
 
 
 def test_without_scripts_nothing_is_offered_that_needs_them(

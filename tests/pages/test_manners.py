@@ -20,7 +20,10 @@ from tests.support.databases import migrated
 from tests.support.people import PASSWORD
 
 PUBLIC = ["/", "/sign-in", "/sign-up", "/setup", "/nowhere"]
-OWN = ["/account", "/account/password", "/account/delete", "/boards/user", "/sign-out"]
+OWN = [
+    *("/account", "/account/profile", "/account/password", "/account/delete"),
+    *("/boards/user", "/sign-out"),
+]
 REFUSED = ["/boards/mod", "/boards/admin"]
 MAX_PAGE = 60 * 1024
 SWAGGER_UI = STATIC / "swagger-ui"

@@ -23,7 +23,11 @@ async def test_every_page_is_valid(reader: Reader, house: House, tmp_path: Path)
     pages += [await reader.open(f"/setup?token={await house.setup.invite()}")]
     pages += [await reader.send("/sign-up"), await reader.send("/sign-in", username="<'\">")]
     pages += [await reader.sign_up("ann"), await reader.send("/account/delete")]
-    for path in ("/account", "/account/password", "/boards/user", "/boards/mod", "/sign-out"):
+    pages += [await reader.send("/account/profile", name="x" * 101)]
+    await reader.send("/account/profile", name="Ann <b>")
+    for path in ("/account", "/account/profile", "/account/password"):
+        pages += [await reader.open(path)]
+    for path in ("/boards/user", "/boards/mod", "/sign-out"):
         pages += [await reader.open(path)]
     files = []
     for number, page in enumerate(pages):

@@ -9,8 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatelodge.accounts.names import check_email, check_username, email_key, username_key
-from gatelodge.accounts.refusals import InvalidEmail, InvalidUsername
+from gatelodge.accounts.names import (
+    MAX_NAME,
+    check_email,
+    check_name,
+    check_username,
+    email_key,
+    username_key,
+)
+from gatelodge.accounts.refusals import InvalidEmail, InvalidName, InvalidUsername
 from gatelodge.app import DOORS, House
 from gatelodge.pages.aliases import ALIASES
 from tests.support.people import Person, new_user
@@ -253,3 +260,65 @@ def test_what_is_no_address_has_a_key_that_no_address_has(text: str) -> None:
         email_key(text).encode()
         with pytest.raises(InvalidEmail):
             check_email(email_key(text))
+
+
+# What somebody is called
+
+
+@pytest.mark.parametrize(
+    ("typed", "stored"),
+    [
+        ("", ""),
+        (" \t\u00a0\n", ""),
+        ("  Ann ", "Ann"),
+        ("Anne\u0301", "Ann\u00e9"),
+        ("O’Brien-Smith, Dr. <Ann>", "O’Brien-Smith, Dr. <Ann>"),
+        ("Đặng Thị Ánh", "Đặng Thị Ánh"),
+        ("王小明", "王小明"),
+        ("نیم\u200cفاصله", "نیم\u200cفاصله"),  # Persian needs the joiner
+        ("Ann 👩\u200d🚀", "Ann 👩\u200d🚀"),
+        ("x" * MAX_NAME, "x" * MAX_NAME),
+        ("e\u0301" * MAX_NAME, "\u00e9" * MAX_NAME),
+    ],
+)
+def test_a_name_is_trimmed_and_stored_in_nfc(typed: str, stored: str) -> None:
+    assert check_name(typed) == stored
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x" * (MAX_NAME + 1),
+        "x" * 1_000_000,
+        "a\u0000b",
+        "a\nb",
+        "a\u0085b",
+        "a\u200bb",
+        "a\ufeffb",
+        "a\u00adb",
+        "a\u2028b",
+        "a\ud800b",
+        "a\ue000b",
+        "\u200d",
+        "\u200c \u200d",
+        *(f"a{mark}b" for mark in "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e"),
+        *(f"a{mark}b" for mark in "\u2066\u2067\u2068\u2069"),
+    ],
+    ids=ascii,
+)
+def test_what_cannot_be_shown_as_a_name_is_refused(text: str) -> None:
+    with pytest.raises(InvalidName) as refusal:
+        check_name(text)
+
+    assert refusal.value.field == "name"
+
+
+@given(ANYTHING)
+def test_a_name_is_taken_or_refused_and_taken_again_unchanged(text: str) -> None:
+    try:
+        name = check_name(text)
+    except InvalidName:
+        return
+
+    assert check_name(name) == name
+    assert name.encode().decode() == name.strip() == name

@@ -35,11 +35,12 @@ ANSWER_TO_THE_TRIAL: dict[tuple[str, str], int] = {
     ("POST", "/api/auth/refresh"): 401,
     ("POST", "/api/auth/refreshtoken"): 403,
     ("DELETE", "/api/auth/sessions/{session_id}"): 404,
+    ("DELETE", "/api/auth/me"): 415,
 }
 """What a route answers to whoever may call it, where that is not 200.
 
-The trial is the body `{}` for POST and an unknown id in the path: with them these routes find
-something missing. Metrics are not there until a token for them is configured.
+The trial is the body `{}` for POST and PATCH, and an unknown id in the path: with them these routes
+find something missing. Metrics are not there until a token for them is configured.
 """
 
 AccessTable = dict[tuple[str, str], dict[str, int]]

@@ -5,7 +5,7 @@ import unicodedata
 
 import idna
 
-from gatelodge.accounts.refusals import InvalidEmail, InvalidUsername
+from gatelodge.accounts.refusals import InvalidEmail, InvalidName, InvalidUsername
 
 MIN_USERNAME, MAX_USERNAME = 3, 32
 USERNAME_LETTERS = r"[a-z0-9][a-z0-9._-]*"
@@ -17,6 +17,8 @@ NAME_LETTERS = (
     "A username is made of letters a to z, digits, dots, hyphens and underscores, "
     "and starts with a letter or a digit."
 )
+
+MAX_NAME = 100
 
 # Names that people would take for the operator, or for the server itself. The mailboxes that mean
 # the operator are those of RFC 2142.
@@ -90,6 +92,7 @@ _ROUTES = frozenset(
         "openapi",
         "openapi.json",
         "password",
+        "profile",
         "readyz",
         "refresh",
         "refreshtoken",
@@ -121,6 +124,8 @@ _ENCODED = "xn--"
 _PLAIN_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _DOTS = re.compile("[.\u3002\uff0e\uff61]")  # UTS 46, section 2.3: what people type for a dot
 _INVISIBLE = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp", "Zs"))
+_NOT_IN_NAMES = _INVISIBLE - {"Zs"} | {"Co"}
+_JOINERS = "\u200c\u200d"  # Persian, Indic scripts and emoji are written with them
 
 # The Dot-string of RFC 5321, 4.1.2, with the letters of RFC 6531. Quoted local parts are refused:
 # hardly anybody has one, and header injection needs their quotes, commas and brackets.
@@ -174,6 +179,24 @@ def _username_problem(text: str, key: str) -> str | None:
     if len(key) < MIN_USERNAME or _USERNAME_KEY.fullmatch(key) is None:
         return NAME_LETTERS
     return None
+
+
+def check_name(text: str) -> str:
+    """Check what somebody wants to be called; return it as it is stored.
+
+    It is trimmed, and stored in NFC. An empty name is allowed.
+
+    Raises:
+        InvalidName: the name is too long, or has control, bidi or invisible characters.
+    """
+    if len(text) > 4 * MAX_NAME:  # normalising takes quadratic time on hostile text
+        raise InvalidName(field="name")
+    name = unicodedata.normalize("NFC", text).strip()
+    seen = name.translate(dict.fromkeys(map(ord, _JOINERS)))
+    hidden = any(unicodedata.category(character) in _NOT_IN_NAMES for character in seen)
+    if len(name) > MAX_NAME or hidden or (name and not seen.strip()):
+        raise InvalidName(field="name")
+    return name
 
 
 def check_email(text: str) -> tuple[str, str]:

@@ -27,6 +27,22 @@ class InvalidUsername(Invalid):
     default = "That username cannot be used."
 
 
+class InvalidName(Invalid):
+    """The text cannot be shown as somebody's name."""
+
+    code = "name_invalid"
+    default = "A name has at most 100 characters, and no control or invisible characters."
+    sentence = N_("A name has at most 100 characters, and no control or invisible characters.")
+
+
+class UsernameFixed(NotPermitted):
+    """The operator lets nobody change their username."""
+
+    code = "username_fixed"
+    default = "Usernames cannot be changed here."
+    sentence = N_("Usernames cannot be changed here.")
+
+
 class InvalidEmail(Invalid):
     """The text is not an e-mail address."""
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
-from gatelodge.accounts.names import check_email, check_username, username_key
+from gatelodge.accounts.names import check_email, check_name, check_username, username_key
 from gatelodge.accounts.refusals import (
     EmailTaken,
     LastAdmin,
@@ -13,6 +13,7 @@ from gatelodge.accounts.refusals import (
     RoleNotGrantable,
     SignUpClosed,
     UnknownRole,
+    UsernameFixed,
     UsernameTaken,
 )
 from gatelodge.accounts.roles import ADMIN, BUILT_IN, SEEDED_ROLES, USER
@@ -22,8 +23,10 @@ from gatelodge.clock import Clock
 from gatelodge.credentials.attempts import AttemptGuard
 from gatelodge.credentials.refusals import WrongPassword
 from gatelodge.credentials.service import Passwords
-from gatelodge.errors import AlreadyExists, LastHolder, Refusal, after_a_change
+from gatelodge.errors import AlreadyExists, InvalidRequest, LastHolder, Refusal, after_a_change
 from gatelodge.ids import USER_PREFIX, SessionId, UserId, new_id
+from gatelodge.marks import N_
+from gatelodge.tokens.refusals import InvalidToken
 
 SENT_TWICE_WITHIN = timedelta(minutes=2)
 """How long after a sign-up the same form counts as the same sign-up, sent twice."""
@@ -40,6 +43,21 @@ class NewUser:
 
 
 @dataclass(frozen=True, slots=True)
+class NewNames:
+    """What a user wants to be called, as typed. Nothing is checked yet.
+
+    Attributes:
+        name: the name for display; empty: none; None: as it is.
+        username: the username; None: as it is.
+        password: the user's password, which another username needs; None: not given.
+    """
+
+    name: str | None = None
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class AccountService:
     """Creates, changes and deletes users."""
 
@@ -50,6 +68,7 @@ class AccountService:
     audit: AuditLog
     clock: Clock
     sign_up_open: bool = True
+    username_change: bool = False
 
     async def sign_up(self, wanted: NewUser, origin: Origin) -> User:
         """Create a user who signs up. The only role that they may ask for is `user`.
@@ -221,6 +240,85 @@ class AccountService:
                 event, self.users.remove(user.id, event, unless_last=ADMIN)
             )
 
+    async def rename_own(
+        self, user: User, session_id: SessionId, wanted: NewNames, origin: Origin
+    ) -> User:
+        """Change what the user who asks for it is called; return the user as stored.
+
+        Another username needs the password (ASVS 7.5.1), and counts as a sign-up from this address:
+        the answer shows which usernames are taken.
+
+        Args:
+            user: who asks.
+            session_id: the session of the request; wrong passwords are counted for it.
+            wanted: the new names.
+            origin: where the request came from.
+
+        Raises:
+            InvalidName, InvalidUsername: a name breaks the rules.
+            UsernameFixed: usernames cannot be changed here.
+            InvalidRequest: the password is missing.
+            WrongPassword: the password is wrong.
+            TooManyAttempts: too many tries have failed in this session, or too many sign-ups came
+                from this address.
+            UsernameTaken: another user has the username.
+            InvalidToken: the user was disabled, deleted or signed out everywhere meanwhile.
+            HashingBusy: too many passwords wait to be hashed.
+        """
+        _check_names(user, wanted)
+        by = Actor(user.id, origin)
+        if wanted.username is not None and wanted.username != user.username:
+            await self._allow_username(user, session_id, wanted.username, wanted.password, by)
+        while True:
+            changed = await self._rename(user, wanted, by)
+            if changed is not None:
+                return changed
+            now = await self.users.find(user.id)
+            if now is None or now.disabled_at is not None or now.epoch != user.epoch:
+                raise InvalidToken
+            user = now
+
+    async def _allow_username(
+        self, user: User, session_id: SessionId, username: str, password: str | None, by: Actor
+    ) -> None:
+        """Refuse another username of a user, or forget the failures of whoever had it before."""
+        if not self.username_change:
+            raise UsernameFixed
+        if not password:
+            raise InvalidRequest(
+                N_("Enter your password to change your username."), field="password"
+            )
+        counted = self.attempts.by_user(user.id, session_id, by.origin)
+        if not await self.passwords.verify(user.password_hash, password, counted):
+            self.audit.note("user.rename_refused", by, outcome="failure")
+            raise WrongPassword(field="password")
+        key = username_key(username)
+        if key == user.username_key:
+            return
+        await self.attempts.count_sign_up(by.origin)
+        if await self.users.find_by_username(key):
+            raise UsernameTaken(field="username")
+        await self.attempts.forgive(key)
+
+    async def _rename(self, user: User, wanted: NewNames, by: Actor) -> User | None:
+        """Store the names that differ. None if the user is not as it was read any more."""
+        name = user.name if wanted.name is None else check_name(wanted.name)
+        username = user.username if wanted.username is None else wanted.username
+        if (name, username) == (user.name, user.username):
+            return user
+        detail = {"changed": "name" if name != user.name else ""}
+        if username != user.username:
+            detail["changed"] = f"{detail['changed']} username".strip()
+            detail |= {"username": username, "former": user.username}
+        event = self.audit.event("user.renamed", by, target=user.id, detail=detail)
+        change = self.users.rename(
+            user, event, name=name, username=username, username_key=username_key(username)
+        )
+        try:
+            return await self.audit.logged(event, change)
+        except AlreadyExists as taken:
+            raise UsernameTaken(field="username") from taken
+
     async def delete_own(
         self, user: User, session_id: SessionId, password: str, origin: Origin
     ) -> None:
@@ -357,6 +455,25 @@ def _last_admin_stays() -> Iterator[None]:
         yield
     except LastHolder as error:
         raise LastAdmin from error
+
+
+def _check_names(user: User, wanted: NewNames) -> None:
+    """Check both names.
+
+    A user may keep a reserved username that the operator gave them, in another spelling too.
+
+    Raises:
+        InvalidName, InvalidUsername: the first rule that is broken; `others` has the other refusal.
+    """
+    name, username = wanted.name or "", wanted.username
+    faults = [_fault_of(lambda: check_name(name))]
+    if username is not None and username != user.username:
+        kept = username_key(username) == user.username_key
+        faults.append(_fault_of(lambda: check_username(username, reserved_allowed=kept)))
+    found = [fault for fault in faults if fault is not None]
+    if found:
+        found[0].others = tuple(found[1:])
+        raise found[0]
 
 
 def _unknown(role: str) -> UnknownRole:

@@ -11,7 +11,7 @@ class Principal:
 
     Attributes:
         subject: the user's id.
-        username: the username as typed at sign-up.
+        username: the username as typed by the user.
         roles: the roles that the user holds now; those that the token names are ignored.
         permissions: what these roles permit now; users with the same roles share one object.
         session_id: the session that the token belongs to.

@@ -1,13 +1,28 @@
-"""The JSON route of the caller's own account: who am I."""
+"""The JSON routes of the caller's own account: who am I, another name, and its deletion."""
 
 from datetime import datetime
 
 from pydantic import Field
+from starlette.requests import Request as HttpRequest
+from starlette.responses import Response
 
+from gatelodge.accounts.refusals import (
+    InvalidName,
+    InvalidUsername,
+    LastAdmin,
+    UsernameFixed,
+    UsernameTaken,
+)
+from gatelodge.accounts.service import NewNames
+from gatelodge.accounts.store import User
+from gatelodge.credentials.refusals import HashingBusy, TooManyAttempts, WrongPassword
+from gatelodge.gate.principal import Principal
 from gatelodge.gate.rules import SIGNED_IN
-from gatelodge.sessions.doors import CallerRecords
-from gatelodge.web.bodies import Answer
-from gatelodge.web.caller import Caller
+from gatelodge.sessions.doors import Accounts, CallerRecords
+from gatelodge.sessions.store import Session
+from gatelodge.web.bodies import Answer, Identifier, Message, Request
+from gatelodge.web.caller import Caller, From
+from gatelodge.web.cookies import Delivering
 from gatelodge.web.described import Description
 from gatelodge.web.door import Door
 
@@ -35,34 +50,116 @@ class Me(Answer):
     session: OwnSession
 
 
-@door.get(
-    "/me",
-    rule=SIGNED_IN,
-    told=Description(
-        "Who am I?",
-        gives={
-            "id": "usr_06f4h2k9c0q1v8d3n5b7t2m4s6r8p0a1e3gi",
-            "username": "ann",
-            "name": "",
-            "email": "ann@example.com",
-            "emailVerified": False,
-            "roles": ["user"],
-            "permissions": ["account:manage"],
-            "session": {
-                "id": "ses_06f4h2k9c0q1v8d3n5b7t2m4s6r8p0a1e3gi",
-                "createdAt": "2026-01-31T12:00:00Z",
-                "expiresAt": "2026-03-02T12:00:00Z",
-            },
-        },
-    ),
-)
+class NamesRequest(Request):
+    """What the caller wants to be called. What is not given stays as it is."""
+
+    name: Identifier | None = Field(
+        default=None, max_length=256, examples=["Ann Example"], description="Empty: no name."
+    )
+    username: Identifier | None = Field(default=None, max_length=256, examples=["ann"])
+    password: str | None = Field(
+        default=None, max_length=1024, description="The current one; another username needs it."
+    )
+
+
+class DeletionRequest(Request):
+    """The password, once more."""
+
+    password: str = Field(max_length=1024)
+
+
+_EXAMPLE = {
+    "id": "usr_06f4h2k9c0q1v8d3n5b7t2m4s6r8p0a1e3gi",
+    "username": "ann",
+    "name": "",
+    "email": "ann@example.com",
+    "emailVerified": False,
+    "roles": ["user"],
+    "permissions": ["account:manage"],
+    "session": {
+        "id": "ses_06f4h2k9c0q1v8d3n5b7t2m4s6r8p0a1e3gi",
+        "createdAt": "2026-01-31T12:00:00Z",
+        "expiresAt": "2026-03-02T12:00:00Z",
+    },
+}
+
+
+@door.get("/me", rule=SIGNED_IN, told=Description("Who am I?", gives=_EXAMPLE))
 async def me(records: CallerRecords, caller: Caller) -> Me:
     """Return who the caller is, and what they may do.
 
     The answer comes from the user's record as it is now, not from the token. Roles have their
     plain names here: `user`, not `ROLE_USER`.
     """
-    user, session = records.user, records.session
+    return _shown(records.user, records.session, caller)
+
+
+@door.patch(
+    "/me",
+    rule=SIGNED_IN,
+    told=Description(
+        "Change my name",
+        takes={"name": "Ann Example"},
+        gives=_EXAMPLE | {"name": "Ann Example"},
+    ),
+    refuses=(
+        InvalidName,
+        InvalidUsername,
+        UsernameFixed,
+        WrongPassword,
+        UsernameTaken,
+        TooManyAttempts,
+        HashingBusy,
+    ),
+)
+async def rename(
+    body: NamesRequest, records: CallerRecords, caller: Caller, accounts: Accounts, origin: From
+) -> Me:
+    """Change what the caller is called, and return the caller as `GET` does.
+
+    `name` has at most 100 characters, and may be empty. Another `username` needs `password`, and
+    a server that allows it (`GATELODGE_USERNAME_CHANGE=on`). The former username is free again.
+    """
+    wanted = NewNames(body.name, body.username, body.password)
+    user = await accounts.rename_own(records.user, records.session.id, wanted, origin)
+    return _shown(user, records.session, caller)
+
+
+@door.delete(
+    "/me",
+    rule=SIGNED_IN,
+    told=Description(
+        "Delete my account",
+        takes={"password": "correct horse battery"},
+        gives={"message": "Your account was deleted."},
+    ),
+    refuses=(
+        WrongPassword,
+        LastAdmin,
+        TooManyAttempts,
+        HashingBusy,
+    ),
+)
+async def delete(
+    request: HttpRequest,
+    body: DeletionRequest,
+    records: CallerRecords,
+    accounts: Accounts,
+    delivery: Delivering,
+    origin: From,
+    response: Response,
+) -> Message:
+    """Delete the caller and all their sessions, and clear the cookies.
+
+    The username and the e-mail address are free again. The last administrator cannot be deleted.
+    """
+    await accounts.delete_own(records.user, records.session.id, body.password, origin)
+    delivery.clear_cookies(request.scope)
+    response.headers["Clear-Site-Data"] = '"cookies", "storage"'  # ASVS 14.3.1
+    return Message(message="Your account was deleted.")
+
+
+def _shown(user: User, session: Session, caller: Principal) -> Me:
     return Me(
         id=user.id,
         username=user.username,

@@ -1,11 +1,11 @@
-"""The pages of the user's own account: profile, devices, sign-out and deletion."""
+"""The pages of the user's own account: profile, names, devices, sign-out and deletion."""
 
 from dataclasses import dataclass
 from datetime import datetime
 
 from starlette.responses import Response
 
-from gatelodge.accounts.service import AccountService
+from gatelodge.accounts.service import AccountService, NewNames
 from gatelodge.gate.rules import SIGNED_IN
 from gatelodge.ids import SessionId
 from gatelodge.marks import N_
@@ -14,7 +14,7 @@ from gatelodge.pages.fields import (
     FOR_PASSWORD_MANAGERS,
     PASSWORD,
 )
-from gatelodge.pages.forms import Field
+from gatelodge.pages.forms import Field, Form
 from gatelodge.sessions.devices import DeviceKind, device_kind, device_name
 from gatelodge.sessions.doors import records_of, signed_out
 from gatelodge.sessions.refusals import NoSuchSession
@@ -24,6 +24,9 @@ from gatelodge.web.cookies import TokenDelivery
 
 door = PageDoor()
 
+_NAME = Field("name", trimmed=True)
+_USERNAME = Field("username", trimmed=True)
+_PASSWORD = Field("password", secret=True)
 _SESSION = Field("session", missing=N_("Choose a device."))
 _MAX_DEVICES = 50
 
@@ -57,6 +60,27 @@ async def show_account(visit: Visit) -> Response:
         more=len(found) > _MAX_DEVICES,
         now=visit.ask(TokenDelivery).clock.now(),
     )
+
+
+@door.get("/account/profile", rule=SIGNED_IN)
+async def show_profile(visit: Visit) -> Response:
+    """Show the form for the name, and for the username if it may be changed."""
+    if not visit.form.refused:
+        user = (await records_of(visit)).user
+        visit.form = Form({"name": user.name, "username": user.username})
+    return visit.page("profile.html")
+
+
+@door.post(
+    "/account/profile", rule=SIGNED_IN, fields=(_NAME, _USERNAME, _PASSWORD), again=show_profile
+)
+async def save_profile(visit: Visit) -> Response:
+    """Change what the user is called. A form without a username leaves it as it is."""
+    caller, form = await records_of(visit), visit.form
+    asked = visit.pages.site.username_change or form["username"]
+    wanted = NewNames(form["name"], form["username"] if asked else None, form["password"])
+    await visit.ask(AccountService).rename_own(caller.user, caller.session.id, wanted, visit.origin)
+    return visit.go("/account", done="profile-saved")
 
 
 @door.get("/account/delete", rule=SIGNED_IN)

@@ -96,6 +96,7 @@ class Site:
         script: the JavaScript that every page contains.
         password_minimum: the minimum number of characters of a new password.
         sign_up_open: whether people can make themselves an account.
+        username_change: whether users may change their usernames.
         secure: whether users reach the server over TLS.
         cookies: the pattern of the names of the pages' own cookies.
         hints: the rules that the script checks as one types.
@@ -113,6 +114,7 @@ class Site:
     script: Markup
     password_minimum: int
     sign_up_open: bool
+    username_change: bool
     secure: bool
     cookies: str
     hints: Hints
@@ -145,6 +147,7 @@ class Site:
             script=Markup((STATIC / "page.js").read_text().strip()),  # noqa: S704 - our own file
             password_minimum=settings.password_minimum,
             sign_up_open=settings.sign_up == "open",
+            username_change=settings.username_change == "on",
             secure=settings.secure,
             cookies=_cookie_names(settings),
             hints=hints_of(settings.password_minimum),

@@ -14,6 +14,7 @@ NOTICES: Mapping[str, str] = {
     "account-deleted": N_("Your account is deleted."),
     "device-signed-out": N_("That device is signed out."),
     "password-changed": N_("Your password is changed. Every other device is signed out."),
+    "profile-saved": N_("Your profile is saved."),
     "signed-out": N_("You are signed out."),
     "signed-out-everywhere": N_("You are signed out on every device."),
     "was-signed-out": N_("You were signed out. Please sign in again."),

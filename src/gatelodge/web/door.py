@@ -129,6 +129,10 @@ class Door:
         """Add a POST route; see `route`."""
         return self.route("POST", path, rule=rule, **options)
 
+    def patch(self, path: str, *, rule: Rule, **options: Any) -> Callable[[Endpoint], Endpoint]:
+        """Add a PATCH route; see `route`."""
+        return self.route("PATCH", path, rule=rule, **options)
+
     def delete(self, path: str, *, rule: Rule, **options: Any) -> Callable[[Endpoint], Endpoint]:
         """Add a DELETE route; see `route`."""
         return self.route("DELETE", path, rule=rule, **options)
