@@ -140,6 +140,9 @@ OF_THE_USER: dict[str, Change] = {
     "rename": lambda stores, user, _: stores.users.rename(
         user, an_event(), name=user.name, username="Renamed", username_key="renamed"
     ),
+    "name": lambda stores, user, _: stores.users.rename(
+        user, an_event(), name="Ann", username=user.username, username_key=user.username_key
+    ),
     "remove": lambda stores, user, _: stores.users.remove(user.id, an_event()),
 }
 

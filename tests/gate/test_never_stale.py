@@ -106,6 +106,20 @@ async def rename(house: House, device: Device) -> None:
     )
 
 
+async def name(house: House, device: Device) -> None:
+    """Call the user something else, or nothing."""
+    user = await house.stores.users.find(device.user.id)
+    if user is None:
+        return
+    await house.stores.users.rename(
+        user,
+        an_event(),
+        name="" if user.name else "Ann",
+        username=user.username,
+        username_key=user.username_key,
+    )
+
+
 KEEPER = "keeper"
 """A role that comes and goes; people go on holding its name."""
 
@@ -150,6 +164,7 @@ CHANGES: dict[str, Change] = {
         d.session.id, house.clock.now(), "x", an_event()
     ),
     "change password": change_password,
+    "name": name,
     "rename": rename,
     "sign in": sign_in,
     "rotate": lambda house, d: house.stores.sessions.rotate(d.session.id, 0, house.clock.now),

@@ -31,7 +31,7 @@ _NO_STREAM_RETRY_AFTER = timedelta(seconds=30)
 
 # Fields that no token check depends on. Sign-ins and rotations change them very often.
 _BENIGN = (
-    *("password_hash", "email_verified_at", "last_sign_in_at"),
+    *("password_hash", "last_sign_in_at"),
     *("generation", "rotated_at", "last_used_at"),
     *("description", "outbox", "stepping_down", "token_life", "turn"),
 )
