@@ -51,9 +51,22 @@ class Visit:
         for username, password in (("ann", OTHER), (MISTYPED, PASSWORD), (PASSWORD, "")):
             attempt = {"username": username, "password": password}
             assert self.post("signin", attempt).status_code == 401
+        eve = {"username": "eve", "email": "eve@example.com", "password": PASSWORD}
+        answer = self.post("signup", eve | {"delivery": "bearer"}).json()
+        self.secrets |= {answer["accessToken"], answer["refreshToken"]}
+        self.rename_and_delete(answer["accessToken"])
         answer = self.post("signin", {"username": "ann", "password": PASSWORD}).json()
         self.tokens = (answer["accessToken"], answer["refreshToken"])
         self.secrets |= set(self.tokens)
+
+    def rename_and_delete(self, token: str) -> None:
+        """Change the username, and delete the account, with a wrong password and the right one."""
+        headers = {"Authorization": f"Bearer {token}"}
+        for method, asked in (("PATCH", {"username": "evelyn"}), ("DELETE", {})):
+            for password, status in ((OTHER, 400), (PASSWORD, 200)):
+                body = asked | {"password": password}
+                answer = self.client.request(method, "/api/auth/me", json=body, headers=headers)
+                assert self.noted(answer).status_code == status
 
     def use_tokens(self) -> None:
         """Send good and bad tokens in every place where a caller might put one."""
@@ -116,7 +129,7 @@ class Visit:
 @pytest.fixture
 def visit(tmp_path: Path) -> Visit:
     """Return all requests, after the server has stopped. Its log level was `debug`."""
-    with Server(tmp_path, log_level="debug") as server:
+    with Server(tmp_path, log_level="debug", username_change="on") as server:
         visit = Visit(server)
         visit.make()
     return visit
@@ -158,7 +171,7 @@ def test_the_log_tells_what_happened_to_whom(visit: Visit) -> None:
     named: Callable[[str], list[Any]] = lambda name: [  # noqa: E731
         entry for entry in entries if entry["event"] == name
     ]
-    (signed_up,), (opened,) = named("user.signed_up"), named("session.opened")
+    (signed_up, _), (_, opened) = named("user.signed_up"), named("session.opened")
     assert signed_up["target"] == opened["actor"]
     assert signed_up["target"].startswith("usr_")
     failed = named("sign_in.failed")

@@ -84,6 +84,11 @@ async def test_people_come_back_to_where_they_were_going(reader: Reader) -> None
     )
     assert (back.path, back.heading) == (f"{PATH}/account", "Your account")
 
+    saved = await reader.send(f"{PATH}/account/profile", name="Ann of Green Gables")
+    assert (saved.path, saved.notice) == (f"{PATH}/account", "Your profile is saved.")
+    refused = await reader.send(f"{PATH}/account/profile", name="x" * 101)
+    assert refused.path == f"{PATH}/account/profile"
+
     deleted = await reader.send(f"{PATH}/account/delete", password=PASSWORD)
     assert (deleted.path, deleted.notice) == (f"{PATH}/", "Your account is deleted.")
 

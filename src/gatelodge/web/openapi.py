@@ -52,7 +52,7 @@ refused, and so are keys and parameters that are given twice.
 
 After too many failed sign-ins for one name, or from one address, the answer is 429
 `too_many_attempts`, with the seconds to wait in `Retry-After`. It is the same for names that do not
-exist. Sign-ups from one address are limited too.
+exist. Sign-ups and changes of usernames from one address are limited too.
 """
 
 _TAGS = {
