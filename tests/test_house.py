@@ -13,6 +13,7 @@ HOUSE = SOURCE / "gatelodge"
 
 HOUSE_LIST = """
     cli
+    routes
     fastapi flask
     serving
     app
@@ -47,7 +48,7 @@ ONLY_WHEN_CHOSEN = {
     "rich",
 }
 DOORS = {"api.py", "pages.py", "asgi.py", "doors.py"}
-WHOLLY_HTTP = {"web", "pages", "verify", "app", "serving", "fastapi", "flask"}
+WHOLLY_HTTP = {"web", "pages", "verify", "app", "serving", "fastapi", "flask", "routes"}
 
 
 def modules() -> list[Path]:

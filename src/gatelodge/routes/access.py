@@ -1,0 +1,122 @@
+"""Who may call a route, from all guards that it has."""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from gatelodge.gate.rules import Rule
+
+Names = frozenset[str]
+"""Roles or permissions, of which one is enough."""
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What a caller must meet: all of it, as several guards of a route are all asked.
+
+    Attributes:
+        public: whether anybody may call; then the rest is empty.
+        roles: the caller holds at least one role of each of these sets.
+        permissions: the caller has at least one permission of each of these sets.
+        fresh: how long ago the caller may have proved who they are, at most; None: as long as the
+            session lasts.
+    """
+
+    public: bool = False
+    roles: frozenset[Names] = frozenset()
+    permissions: frozenset[Names] = frozenset()
+    fresh: timedelta | None = None
+
+    @classmethod
+    def of(cls, rules: Iterable[tuple[Rule, timedelta | None]]) -> "Access | None":
+        """Return what several rules require together; None if there is no rule.
+
+        Args:
+            rules: each rule, and how old a proof of who the caller is may be.
+        """
+        every = list(rules)
+        asking = [(rule, fresh) for rule, fresh in every if not rule.public]
+        if not asking:
+            return cls(public=True) if every else None
+        return cls(
+            roles=_narrowest(rule.any_of for rule, _ in asking),
+            permissions=_narrowest(rule.permissions for rule, _ in asking),
+            fresh=min((fresh for _, fresh in asking if fresh is not None), default=None),
+        )
+
+    @classmethod
+    def from_json(cls, value: Any) -> "Access | None":
+        """Return what `as_json` wrote.
+
+        Raises:
+            KeyError, TypeError: it did not write this.
+        """
+        if value is None:
+            return None
+        seconds = value["fresh_seconds"]
+        return cls(
+            public=value["public"],
+            roles=frozenset(frozenset(names) for names in value["roles"]),
+            permissions=frozenset(frozenset(names) for names in value["permissions"]),
+            fresh=None if seconds is None else timedelta(seconds=seconds),
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as JSON has it."""
+        return {
+            "public": self.public,
+            "roles": _sorted(self.roles),
+            "permissions": _sorted(self.permissions),
+            "fresh_seconds": None if self.fresh is None else self.fresh.total_seconds(),
+        }
+
+    @property
+    def words(self) -> str:
+        """It in words."""
+        if self.public:
+            return "anybody"
+        parts = [f"role {' or '.join(names)}" for names in _sorted(self.roles)]
+        parts += [" or ".join(names) for names in _sorted(self.permissions)]
+        if self.fresh is not None:
+            parts.append(f"signed in within {_duration(self.fresh)}")
+        return " and ".join(parts) or "signed in"
+
+    def admits(self, roles: Collection[str], permissions: Collection[str]) -> bool:
+        """Say whether somebody who is signed in, and has just proved it, may call."""
+        return self.public or (
+            all(not names.isdisjoint(roles) for names in self.roles)
+            and all(not names.isdisjoint(permissions) for names in self.permissions)
+        )
+
+    def implies(self, other: "Access") -> bool:
+        """Say whether everybody whom this admits is admitted by the other one too."""
+        if other.public or self.public:
+            return other.public
+        if other.fresh is not None and (self.fresh is None or self.fresh > other.fresh):
+            return False
+        return _covers(self.roles, other.roles) and _covers(self.permissions, other.permissions)
+
+
+def _narrowest(given: Iterable[Iterable[str]]) -> frozenset[Names]:
+    """Return the sets that say something: without those that a narrower one makes true."""
+    sets = {frozenset(names) for names in given} - {frozenset()}
+    return frozenset(names for names in sets if not any(other < names for other in sets))
+
+
+def _covers(asked: frozenset[Names], wanted: frozenset[Names]) -> bool:
+    """Say whether whoever meets what is asked meets what is wanted."""
+    return all(any(names <= each for names in asked) for each in wanted)
+
+
+def _sorted(sets: frozenset[Names]) -> list[list[str]]:
+    return sorted(sorted(names) for names in sets)
+
+
+def _duration(value: timedelta) -> str:
+    seconds = int(value.total_seconds())
+    for unit, size in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        if seconds and seconds % size == 0:
+            count = seconds // size
+            return f"{count} {unit}{'' if count == 1 else 's'}"
+    return f"{seconds} seconds"

@@ -1,0 +1,74 @@
+"""Finds the guards of a route among all dependencies that FastAPI solves for it."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeAlias
+
+from fastapi.dependencies.models import Dependant
+from fastapi.dependencies.utils import get_dependant
+
+from gatelodge.gate.rules import Rule
+from gatelodge.routes.access import Access
+
+Overrides: TypeAlias = Mapping[Callable[..., Any], Callable[..., Any]]
+"""`app.dependency_overrides`: what is called instead of a dependency."""
+
+
+@dataclass(frozen=True, slots=True)
+class Guards:
+    """The guards of a route.
+
+    Attributes:
+        declared: what they require, as the route declares them; None: it has none.
+        overridden: the names of the guards that `dependency_overrides` take out.
+    """
+
+    declared: Access | None = None
+    overridden: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, dependant: Dependant | None, overrides: Overrides) -> "Guards":
+        """Return the guards among the dependencies of a route, and of these.
+
+        Args:
+            dependant: what FastAPI solves for a request; it holds the dependencies of the
+                application, of the routers, and of the route.
+            overrides: what replaces dependencies.
+        """
+        if dependant is None:
+            return cls()
+        declared = list(_found(dependant, {}, ()))
+        asked = {id(guard) for guard in _found(dependant, overrides, ())} if overrides else set()
+        lost = [guard for guard in declared if overrides and id(guard) not in asked]
+        rules = [(guard.rule, _fresh(guard)) for guard in declared]
+        return cls(Access.of(rules), tuple(dict.fromkeys(_words(guard) for guard in lost)))
+
+
+UNGUARDED = Guards()
+"""No guards: nobody says who may call."""
+
+
+def _found(dependant: Dependant, overrides: Overrides, above: tuple[Any, ...]) -> Iterator[Any]:
+    """Yield every guard below a dependant, as FastAPI would call them."""
+    for below in dependant.dependencies:
+        call = below.call
+        if call is not None and call in overrides:
+            call = overrides[call]
+            below = get_dependant(path=below.path or "", call=call)  # noqa: PLW2901
+        if call in above:  # an override that needs what it replaces: FastAPI never ends
+            continue
+        if isinstance(getattr(call, "rule", None), Rule):
+            yield call
+        yield from _found(below, overrides, (*above, call))
+
+
+def _fresh(guard: Any) -> timedelta | None:
+    fresh: timedelta | None = getattr(guard, "fresh", None)
+    return fresh
+
+
+def _words(guard: Any) -> str:
+    access = Access.of([(guard.rule, _fresh(guard))])
+    assert access is not None, "there is a rule"  # noqa: S101
+    return access.words

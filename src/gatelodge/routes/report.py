@@ -1,0 +1,220 @@
+"""What `routes check` says of each route: who may call it, and what is wrong with that."""
+
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+from starlette.routing import Match
+
+from gatelodge.errors import ConfigurationError
+from gatelodge.routes.access import Access
+from gatelodge.routes.samples import samples_of, usual_values, without_names
+from gatelodge.routes.tree import ANY, WEBSOCKET, Entry, Kind, Leaf, Level, Way, leads, walk
+from gatelodge.web.shell import Scope
+
+NOBODY_SAYS = "nobody says who may call it"
+
+_USUAL_HOST = "host.invalid"
+_SOME_METHODS = ("GET", "POST", "PUT", "DELETE", "PROPFIND")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Line:
+    """What is said of one method of a route, or of a WebSocket.
+
+    Attributes:
+        method: the HTTP method; `WS` for a WebSocket, `ANY` for all methods.
+        path: the path.
+        host: the host; empty: every one.
+        where: the module and the name of the function that answers.
+        kind: what it is.
+        access: who may call; None: nobody says so.
+        problem: what is wrong; empty: nothing.
+        unreached: what answers in its place, if no request reaches it; else empty.
+        samples: requests that reach it, as paths.
+    """
+
+    method: str
+    path: str
+    host: str
+    where: str
+    kind: Kind
+    access: Access | None
+    problem: str = ""
+    unreached: str = ""
+    samples: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What tells the route from others, whatever its parameters are called."""
+        return self.method, self.host, without_names(self.path)
+
+    @property
+    def shown_path(self) -> str:
+        """The path, with the host if there is one."""
+        return f"{self.host}{self.path}" or "/"
+
+    @property
+    def words(self) -> str:
+        """Who may call, in words."""
+        if self.problem:
+            return self.problem
+        rule = NOBODY_SAYS if self.access is None else self.access.words
+        if self.kind == "documentation":
+            rule = f"{rule} (FastAPI's documentation)"
+        return f"{rule}; never reached: {self.unreached}" if self.unreached else rule
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as JSON has it."""
+        return {
+            "method": self.method,
+            "path": self.path,
+            "host": self.host or None,
+            "rule": self.words,
+            "access": None if self.access is None else self.access.as_json(),
+            "kind": self.kind,
+            "reached": not self.unreached,
+            "problem": self.problem or None,
+            "where": self.where,
+        }
+
+
+def examine(app: Any, *, public: Collection[str] = ()) -> list[Line]:
+    """Return a line for each route, method and WebSocket of an application, in order.
+
+    Args:
+        app: the application.
+        public: paths that anybody may call, for what can have no dependency, such as mounted static
+            files: as `routes check` shows them, or with `*` for any text.
+
+    Raises:
+        ConfigurationError: the application is of no known kind, or such a path fits no route that
+            nobody else says who may call.
+    """
+    level = walk(app)
+    if level is None:
+        kind = type(app).__name__
+        raise ConfigurationError(f"A {kind} is no application of FastAPI or Starlette.")
+    unused = set(public)
+    lines = [_line(level, way, leaf, public, unused) for way, leaf in level.every()]
+    if unused:
+        named = ", ".join(sorted(unused))
+        raise ConfigurationError(f"No route that has no rule fits the public path {named}.")
+    return lines
+
+
+def problems_of(lines: Iterable[Line]) -> list[Line]:
+    """Return the lines with something wrong."""
+    return [line for line in lines if line.problem]
+
+
+def _line(level: Level, way: Way, leaf: Leaf, public: Collection[str], unused: set[str]) -> Line:
+    access = _access_of(leaf, public)
+    if leaf.access is None and access is not None:
+        unused -= {each for each in unused if _fits(leaf, each)}
+    samples, instead = _tried(level, way, leaf)
+    unreached = problem = ""
+    if samples or instead is _UNKNOWN:
+        problem = _problem(leaf, access)
+    else:
+        other = _leaf_of(instead, leaf.method)
+        unreached = "nothing answers there" if other is None else f"{_named(other)} answers instead"
+        problem = _problem_of_unreached(access, other, public)
+    return Line(
+        leaf.method,
+        leaf.path or "/",
+        leaf.host,
+        leaf.where,
+        leaf.kind,
+        access,
+        problem,
+        unreached,
+        samples,
+    )
+
+
+def _access_of(leaf: Leaf, public: Collection[str]) -> Access | None:
+    if leaf.access is None and any(_fits(leaf, each) for each in public):
+        return Access(public=True)
+    return leaf.access
+
+
+def _fits(leaf: Leaf, public: str) -> bool:
+    path = leaf.path or "/"
+    return public == path or ("*" in public and fnmatchcase(path, public))
+
+
+def _tried(level: Level, way: Way, leaf: Leaf) -> tuple[tuple[str, ...], Entry | None]:
+    """Return the requests that reach a route, as paths; and what answers one that does not.
+
+    What answers is `_UNKNOWN` if no request could be made that the route would match.
+    """
+    reaching: list[str] = []
+    instead: Entry | None = _UNKNOWN
+    for path, scope in _requests(leaf):
+        if not leads(way, scope):
+            continue
+        answering = level.answering(scope)
+        if answering is way[-1]:
+            reaching.append(path)
+        elif instead is _UNKNOWN:
+            instead = answering
+    return tuple(dict.fromkeys(reaching)), instead
+
+
+_UNKNOWN = Entry(lambda _scope: (Match.NONE, {}))
+
+
+def _requests(leaf: Leaf) -> Iterator[tuple[str, Scope]]:
+    """Yield requests for a route: the path, and the scope."""
+    methods = _SOME_METHODS if leaf.method == ANY else (leaf.method,)
+    hosts = list(samples_of(leaf.host)) if leaf.host else [_USUAL_HOST]
+    for path in samples_of(leaf.path or "/", usual_values(leaf.annotations)):
+        for host in hosts:
+            for method in methods:
+                yield path, _scope(method, path, host)
+
+
+def _scope(method: str, path: str, host: str) -> Scope:
+    common: Scope = {
+        "path": path,
+        "raw_path": path.encode(),
+        "root_path": "",
+        "query_string": b"",
+        "headers": [(b"host", host.encode())],
+    }
+    if method == WEBSOCKET:
+        return {"type": "websocket", "scheme": "ws", "subprotocols": [], **common}
+    return {"type": "http", "scheme": "http", "method": method, **common}
+
+
+def _problem(leaf: Leaf, access: Access | None) -> str:
+    """Return what is wrong with a route that requests reach."""
+    if leaf.guards.overridden:
+        return f"the guard is overridden: {', '.join(leaf.guards.overridden)}"
+    return NOBODY_SAYS if access is None else ""
+
+
+def _problem_of_unreached(
+    access: Access | None, other: Leaf | None, public: Collection[str]
+) -> str:
+    """Return what is wrong when another route answers: whether that admits more callers."""
+    if access is None or other is None:
+        return ""
+    given = _access_of(other, public)
+    if given is not None and given.implies(access):
+        return ""
+    who = NOBODY_SAYS if given is None else f"it admits {given.words}"
+    return f"{access.words}, but never reached: {_named(other)} answers instead, and {who}"
+
+
+def _leaf_of(entry: Entry | None, method: str) -> Leaf | None:
+    """Return the leaf of an entry that answers a method."""
+    leaves = () if entry is None else entry.leaves
+    fitting = [leaf for leaf in leaves if leaf.method in {method, ANY}]
+    return next(iter(fitting or leaves), None)
+
+
+def _named(leaf: Leaf) -> str:
+    return f"{leaf.method} {leaf.path or '/'} ({leaf.where})"
