@@ -1,6 +1,8 @@
 """`gatelodge routes` as people and their build servers call it."""
 
 import json
+import os
+import pty
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,6 +11,7 @@ import pytest
 
 from tests.support.server import GATELODGE, environment
 
+REFUSED = 3
 NOT_CONFIGURED = 4
 
 NOTES = """
@@ -211,3 +214,63 @@ def test_an_application_that_cannot_be_imported_ends_with_4(folder: Path) -> Non
 
     assert (done.returncode, done.stdout) == (NOT_CONFIGURED, "")
     assert done.stderr == f"There is no module missing in {folder} or on the Python path.\n"
+
+
+# Proofs
+
+
+def test_a_proof_without_a_yes_calls_nothing(folder: Path) -> None:
+    (folder / "notes.py").write_text("raise AssertionError\n")
+
+    done = routes(folder, "prove", "notes:app")
+
+    assert (done.returncode, done.stdout) == (REFUSED, "")
+    assert "is real" in done.stderr
+    assert done.stderr.endswith("Say --yes if that is what you want.\n")
+
+
+def test_a_proof_in_a_terminal_asks(folder: Path) -> None:
+    ours, theirs = pty.openpty()
+    try:
+        os.write(ours, b"n\n")
+        done = subprocess.run(
+            [GATELODGE, "routes", "prove", "notes:app"],
+            cwd=folder,
+            env=environment(folder, {}),
+            stdin=theirs,
+            capture_output=True,
+            timeout=120,
+            check=False,
+        )
+    finally:
+        os.close(ours)
+        os.close(theirs)
+
+    assert (done.returncode, done.stdout.strip()) == (REFUSED, b"")
+    assert b"Call the routes? [y/N]" in done.stderr
+
+
+def test_a_proof_names_a_route_that_does_not_keep_its_rule(folder: Path) -> None:
+    lie = "\nfrom gatelodge.fastapi import current_user\n"
+    lie += "app.dependency_overrides[current_user] = lambda: None\n"
+    (folder / "notes.py").write_text(NOTES + lie)
+
+    done = routes(folder, "prove", "notes:app", "--yes", "--skip", "/notes/*")
+
+    refused = "nobody, somebody signed out, somebody disabled, a refresh token"
+    assert done.returncode == 1
+    assert done.stdout.splitlines() == [
+        "GET /notes (signed in): the guard is overridden: signed in.",
+        f"GET /notes (signed in): admits {refused} (200), whom its rule refuses.",
+        "DELETE /notes/{id} (role moderator): the guard is overridden: signed in.",
+        "6 calls of 1 route, 1 skipped: 2 do not keep a rule.",
+    ]
+    assert not (folder / "data").exists()
+
+
+def test_a_proof_of_an_application_that_keeps_its_rules_ends_with_0(folder: Path) -> None:
+    done = routes(folder, "prove", "notes:create_app()", "--yes", "--json")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout) == {"routes": 2, "calls": 14, "skipped": 0, "findings": []}
+    assert [file.name for file in folder.iterdir()] == ["notes.py"]

@@ -1,5 +1,7 @@
 """The commands that show and prove who may call the routes of an application."""
 
+import json
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,6 +11,7 @@ import typer
 from gatelodge.cli.call import AsJson, Call
 
 if TYPE_CHECKING:  # see `call.py`
+    from gatelodge.routes.prove import Proof
     from gatelodge.routes.report import Line
 
 app = typer.Typer(
@@ -32,6 +35,11 @@ Public = Annotated[
 ]
 
 _WITH_PROBLEMS = 1
+_REFUSED = 3
+_WARNING = (
+    "This starts {} and calls every route of it, as if people did: what the routes do to your own "
+    "databases, or send to others, is real. Only the database of Gatelodge is a temporary one."
+)
 _COLUMNS = {"method": "Method", "path": "Path", "rule": "Who may call", "where": "Where"}
 _CHANGES = {
     "change": "Change",
@@ -77,6 +85,65 @@ def routes_check(
         print(_summary(lines, len(problems)))
     if problems or weaker:
         raise typer.Exit(_WITH_PROBLEMS)
+
+
+@app.command("prove")
+def routes_prove(
+    application: Application,
+    factory: Factory = False,
+    public: Public = None,
+    skip: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PATH", help="Do not call this path, such as `/payments/*`; may be repeated."
+        ),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Call the routes without asking.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Call each route as every kind of caller. Exit with 1 if one does not keep its rule."""
+    import asyncio  # noqa: PLC0415 - see `call.py`
+
+    from gatelodge.logs import set_up_logs  # noqa: PLC0415 - see `call.py`
+    from gatelodge.routes.importing import import_application  # noqa: PLC0415 - see `call.py`
+    from gatelodge.routes.prove import prove  # noqa: PLC0415 - see `call.py`
+
+    if not yes:
+        _ask(application)
+    set_up_logs("error")
+    found = import_application(application, factory=factory)
+    proof = asyncio.run(prove(found, public=public or (), skip=skip or ()))
+    rows = [each.as_json() for each in proof.findings]
+    if as_json:
+        counts = {"routes": proof.routes, "calls": proof.calls, "skipped": proof.skipped}
+        print(json.dumps({**counts, "findings": rows}, indent=2))
+    else:
+        for each in proof.findings:
+            rule = each.line.access.words if each.line.access is not None else "no rule"
+            print(f"{each.line.method} {each.line.shown_path} ({rule}): {each.problem}.")
+        print(_summary_of(proof))
+    if proof.findings:
+        raise typer.Exit(_WITH_PROBLEMS)
+
+
+def _ask(application: str) -> None:
+    """Ask whether to call the routes; without a terminal, refuse."""
+    print(_WARNING.format(application), file=sys.stderr)
+    if not sys.stdin.isatty():
+        print("Say --yes if that is what you want.", file=sys.stderr)
+        raise typer.Exit(_REFUSED)
+    if not typer.confirm("Call the routes?", err=True):
+        raise typer.Exit(_REFUSED)
+
+
+def _summary_of(proof: "Proof") -> str:
+    made = f"{proof.calls} calls of {proof.routes} {'route' if proof.routes == 1 else 'routes'}"
+    if proof.skipped:
+        made += f", {proof.skipped} skipped"
+    if not proof.findings:
+        return f"{made}: each keeps its rule."
+    count = len({(each.line.method, each.line.shown_path) for each in proof.findings})
+    return f"{made}: {count} {'does' if count == 1 else 'do'} not keep a rule."
 
 
 def _rows(lines: "list[Line]", call: Call) -> list[dict[str, Any]]:

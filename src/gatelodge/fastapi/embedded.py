@@ -5,7 +5,7 @@ import contextlib
 import logging
 import secrets
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
@@ -111,6 +111,20 @@ class Embedded(Source):
                 finally:
                     self._house = self._app = None
                     self._users.clear()
+
+    @contextlib.contextmanager
+    def elsewhere(self, settings: Mapping[str, Any]) -> Iterator[None]:
+        """Use these settings first, until the context ends: for a start beside a new database.
+
+        Args:
+            settings: settings by field name.
+        """
+        given = self._given
+        self._given = {**given, **settings}
+        try:
+            yield
+        finally:
+            self._given = given
 
     def _prepare(self) -> House:
         settings = self._settings()

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 from fastapi.dependencies.models import Dependant
 from fastapi.dependencies.utils import get_dependant
 
-from gatelodge.gate.rules import Rule
+from gatelodge.gate.rules import SIGNED_IN, Rule
 from gatelodge.routes.access import Access
 
 Overrides: TypeAlias = Mapping[Callable[..., Any], Callable[..., Any]]
@@ -42,7 +42,10 @@ class Guards:
         asked = {id(guard) for guard in _found(dependant, overrides, ())} if overrides else set()
         lost = [guard for guard in declared if overrides and id(guard) not in asked]
         rules = [(guard.rule, _fresh(guard)) for guard in declared]
-        return cls(Access.of(rules), tuple(dict.fromkeys(_words(guard) for guard in lost)))
+        names = dict.fromkeys(_words(guard) for guard in lost)
+        if len(names) > 1:  # every other guard asks for the user too
+            names.pop(SIGNED_IN.name, None)
+        return cls(Access.of(rules), tuple(names))
 
 
 UNGUARDED = Guards()
