@@ -107,7 +107,7 @@ def test_the_table_for_documentation_is_markdown(folder: Path) -> None:
 
 
 def test_json_tells_programs_all_of_it(folder: Path) -> None:
-    (folder / "notes.py").write_text(NOTES + HOLE)
+    (folder / "notes.py").write_text(f"print('a word of my own')\n{NOTES}{HOLE}")
 
     rows = json.loads(routes(folder, "check", "notes:app", "--json").stdout)
 

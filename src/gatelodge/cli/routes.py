@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -69,7 +70,9 @@ def routes_check(
     from gatelodge.routes.importing import import_application  # noqa: PLC0415 - see `call.py`
     from gatelodge.routes.report import examine, problems_of  # noqa: PLC0415 - see `call.py`
 
-    lines = examine(import_application(application, factory=factory), public=public or ())
+    with redirect_stdout(sys.stderr):  # what the application prints is no part of the result
+        found = import_application(application, factory=factory)
+    lines = examine(found, public=public or ())
     problems = problems_of(lines)
     call = Call(None, None, as_json)
     weaker = False
@@ -111,8 +114,9 @@ def routes_prove(
     if not yes:
         _ask(application)
     set_up_logs("error")
-    found = import_application(application, factory=factory)
-    proof = asyncio.run(prove(found, public=public or (), skip=skip or ()))
+    with redirect_stdout(sys.stderr):  # what the application prints is no part of the result
+        found = import_application(application, factory=factory)
+        proof = asyncio.run(prove(found, public=public or (), skip=skip or ()))
     rows = [each.as_json() for each in proof.findings]
     if as_json:
         counts = {"routes": proof.routes, "calls": proof.calls, "skipped": proof.skipped}

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from gatelodge.errors import ConfigurationError
-from gatelodge.routes.tree import ANY, WEBSOCKET
+from gatelodge.routes.tree import WEBSOCKET
 from gatelodge.tasks import end
 from gatelodge.web.shell import App, Headers, Message, Scope
 
@@ -156,8 +156,7 @@ class Running:
             return {**scope, "type": "websocket", "scheme": scheme, "subprotocols": []}
         if method in _WITH_BODY:
             headers += [(b"content-type", b"application/json"), (b"content-length", b"2")]
-        called = "GET" if method == ANY else method
-        return {**scope, "type": "http", "method": called, "scheme": self._origin.scheme}
+        return {**scope, "type": "http", "method": method, "scheme": self._origin.scheme}
 
 
 def _messages(method: str) -> list[Message]:

@@ -173,7 +173,7 @@ class _Stage:
         """Call a route as everybody, and return what is wrong, a sentence each."""
         access = line.access
         assert access is not None, "only routes with a rule are called"  # noqa: S101
-        if not line.samples:
+        if line.sample is None:
             return ["it was not called: no path was found that it answers"]
         wrong: dict[str, list[str]] = {}
         for caller in self.cast.callers:
@@ -199,9 +199,9 @@ class _Stage:
         if caller.name not in self._tokens:
             self._tokens[caller.name] = await caller.token(self.house)
         self.calls += 1
+        method, path = line.sample or ("GET", "/")
         host = next(samples_of(line.host)) if line.host else ""
-        token = self._tokens[caller.name]
-        return await self.running.call(line.method, line.samples[0], token=token, host=host)
+        return await self.running.call(method, path, token=self._tokens[caller.name], host=host)
 
     def _impossible(self, access: Access) -> Iterator[str]:
         """Yield why nobody can meet a rule: a name that no role or permission can have."""

@@ -32,7 +32,7 @@ class Line:
         access: who may call; None: nobody says so.
         problem: what is wrong; empty: nothing.
         unreached: what answers in its place, if no request reaches it; else empty.
-        samples: requests that reach it, as paths.
+        sample: a request that reaches it: the method and the path; None: none was found.
     """
 
     method: str
@@ -43,7 +43,7 @@ class Line:
     access: Access | None
     problem: str = ""
     unreached: str = ""
-    samples: tuple[str, ...] = ()
+    sample: tuple[str, str] | None = None
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -113,9 +113,9 @@ def _line(level: Level, way: Way, leaf: Leaf, public: Collection[str], unused: s
     access = _access_of(leaf, public)
     if leaf.access is None and access is not None:
         unused -= {each for each in unused if _fits(leaf, each)}
-    samples, instead = _tried(level, way, leaf)
+    sample, instead = _tried(level, way, leaf)
     unreached = problem = ""
-    if samples or instead is _UNKNOWN:
+    if sample is not None or instead is _UNKNOWN:
         problem = _problem(leaf, access)
     else:
         other = _leaf_of(instead, leaf.method)
@@ -130,7 +130,7 @@ def _line(level: Level, way: Way, leaf: Leaf, public: Collection[str], unused: s
         access,
         problem,
         unreached,
-        samples,
+        sample,
     )
 
 
@@ -145,35 +145,35 @@ def _fits(leaf: Leaf, public: str) -> bool:
     return public == path or ("*" in public and fnmatchcase(path, public))
 
 
-def _tried(level: Level, way: Way, leaf: Leaf) -> tuple[tuple[str, ...], Entry | None]:
-    """Return the requests that reach a route, as paths; and what answers one that does not.
+def _tried(level: Level, way: Way, leaf: Leaf) -> tuple[tuple[str, str] | None, Entry | None]:
+    """Return a request that reaches a route, and what answers one that does not.
 
-    What answers is `_UNKNOWN` if no request could be made that the route would match.
+    The request is None if none does. What answers is `_UNKNOWN` if no request could be made that
+    the route would match.
     """
-    reaching: list[str] = []
     instead: Entry | None = _UNKNOWN
-    for path, scope in _requests(leaf):
+    for method, path, scope in _requests(leaf):
         if not leads(way, scope):
             continue
         answering = level.answering(scope)
         if answering is way[-1]:
-            reaching.append(path)
-        elif instead is _UNKNOWN:
+            return (method, path), None
+        if instead is _UNKNOWN:
             instead = answering
-    return tuple(dict.fromkeys(reaching)), instead
+    return None, instead
 
 
 _UNKNOWN = Entry(lambda _scope: (Match.NONE, {}))
 
 
-def _requests(leaf: Leaf) -> Iterator[tuple[str, Scope]]:
-    """Yield requests for a route: the path, and the scope."""
+def _requests(leaf: Leaf) -> Iterator[tuple[str, str, Scope]]:
+    """Yield requests for a route: the method, the path, and the scope."""
     methods = _SOME_METHODS if leaf.method == ANY else (leaf.method,)
     hosts = list(samples_of(leaf.host)) if leaf.host else [_USUAL_HOST]
     for path in samples_of(leaf.path or "/", usual_values(leaf.annotations)):
         for host in hosts:
             for method in methods:
-                yield path, _scope(method, path, host)
+                yield method, path, _scope(method, path, host)
 
 
 def _scope(method: str, path: str, host: str) -> Scope:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
@@ -241,24 +241,22 @@ def _of_house(house: HouseRoutes, place: _Place) -> Iterator[Leaf]:
 
 def _frontends(router: Any, place: _Place) -> Iterator[Entry]:
     """Yield an entry for each `app.frontend()`, that of the longest path first."""
-    found: list[tuple[str, Entry]] = []
-    for group in _late_routes(router):
+    found: list[tuple[int, Entry]] = []
+    for group in getattr(router, "_iter_low_priority_routes", tuple)():
         original = getattr(group, "original_route", group)
         prefix = getattr(group, "frontend_prefix", "")
-        guards = Guards.of(group.dependant, _overrides(group))
-        for route in original.routes:
+        guards = Guards.of(getattr(group, "dependant", None), _overrides(group))
+        for route in getattr(original, "routes", ()):
             path = prefix + (route.path if route.path != "/" else "") or "/"
             whole = f"{place.path}{path.rstrip('/')}{_REST}"
             leaves = [Leaf(each, whole, place.host, "frontend", "files", guards) for each in _READ]
-            found.append((path, Entry(_with_path(route, path), tuple(leaves))))
-    found.sort(key=lambda each: 0 if each[0] == "/" else -len(each[0]))
+            longest_first = 0 if path == "/" else -len(path)
+            found.append((longest_first, Entry(_with_path(route, path), tuple(leaves))))
+        if not hasattr(original, "routes"):
+            leaf = Leaf(ANY, place.path + _REST, place.host, _name(type(original)), "unknown")
+            found.append((0, Entry(group.matches, (leaf,))))
+    found.sort(key=lambda each: each[0])
     yield from (entry for _, entry in found)
-
-
-def _late_routes(router: Any) -> Iterable[Any]:
-    """Return the groups of frontends, of a version of FastAPI that has them."""
-    groups: Callable[[], Iterable[Any]] | None = getattr(router, "_iter_low_priority_routes", None)
-    return () if groups is None else (each for each in groups() if hasattr(each, "dependant"))
 
 
 def _with_path(route: Any, path: str) -> Callable[[Scope], tuple[Match, Scope]]:
