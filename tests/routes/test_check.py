@@ -18,7 +18,16 @@ from starlette.routing import Host, Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 
 from gatelodge.errors import ConfigurationError
-from gatelodge.fastapi import CurrentUser, Gatelodge, MaybeUser, User, current_user, public, require
+from gatelodge.fastapi import (
+    CurrentUser,
+    Gatelodge,
+    MaybeUser,
+    User,
+    current_user,
+    maybe_user,
+    public,
+    require,
+)
 from gatelodge.routes import assert_guarded
 from gatelodge.routes.report import Line, examine, problems_of
 
@@ -393,6 +402,38 @@ def test_all_holes_together_are_found(tmp_path: Path) -> None:
 
 
 # What is no hole
+
+
+def test_overrides_that_leave_the_guards_are_no_problem() -> None:
+    async def database() -> str:
+        return "real"
+
+    async def other(user: Editor, db: Annotated[str, Depends(database)]) -> None: ...
+
+    async def chief(user: Editor, db: Annotated[str, Depends(database)]) -> None: ...
+
+    app = FastAPI(openapi_url=None)
+    app.get("/a", dependencies=[Depends(chief), Depends(database)])(answer)
+    app.get("/b")(_hello)
+    app.dependency_overrides |= {database: lambda: "fake", chief: other, maybe_user: lambda: None}
+
+    assert_guarded(app)
+
+
+async def _hello(user: MaybeUser) -> None: ...
+
+
+def test_overrides_count_only_for_the_application_that_has_them() -> None:
+    """FastAPI does not pass them on to an application that is mounted."""
+    below = FastAPI(openapi_url=None)
+    below.get("/a", dependencies=[SIGNED_IN])(answer)
+    app = FastAPI(openapi_url=None)
+    app.mount("/below", below)
+    app.dependency_overrides[current_user] = answer
+
+    assert_guarded(app)
+    below.dependency_overrides[current_user] = answer
+    assert named(app) == {"GET /below/a"}
 
 
 def test_a_route_that_nobody_can_reach_is_no_hole() -> None:

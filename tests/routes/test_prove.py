@@ -24,7 +24,7 @@ from gatelodge.audit import COMMAND
 from gatelodge.errors import ConfigurationError
 from gatelodge.fastapi import CurrentUser, Gatelodge, MaybeUser, User, current_user, public, require
 from gatelodge.fastapi.dependencies import SignedIn
-from gatelodge.routes import calls
+from gatelodge.routes import assert_guarded, calls
 from gatelodge.routes.prove import Proof, prove
 
 EDITOR = require(role="editor")
@@ -364,6 +364,16 @@ async def test_an_application_without_gatelodge_is_refused() -> None:
     for each in (app, Starlette(routes=[Mount("/", application()[0])])):
         with pytest.raises(ConfigurationError, match="No Gatelodge is installed"):
             await prove(each)
+
+
+async def test_an_application_with_a_server_beside_it_is_refused() -> None:
+    app = FastAPI(openapi_url=None)
+    Gatelodge("https://id.example.com").install(app)
+    app.get("/me", dependencies=[SIGNED_IN])(answer)
+
+    assert_guarded(app)
+    with pytest.raises(ConfigurationError, match="asks a Gatelodge server beside it"):
+        await prove(app)
 
 
 async def test_an_application_that_does_not_start_is_explained() -> None:

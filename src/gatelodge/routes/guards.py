@@ -39,8 +39,8 @@ class Guards:
         if dependant is None:
             return cls()
         declared = list(_found(dependant, {}, ()))
-        asked = {id(guard) for guard in _found(dependant, overrides, ())} if overrides else set()
-        lost = [guard for guard in declared if overrides and id(guard) not in asked]
+        asked = {id(guard) for guard in _found(dependant, overrides, ())}
+        lost = [guard for guard in declared if id(guard) not in asked and not guard.rule.public]
         rules = [(guard.rule, _fresh(guard)) for guard in declared]
         names = dict.fromkeys(_words(guard) for guard in lost)
         if len(names) > 1:  # every other guard asks for the user too

@@ -114,6 +114,11 @@ def _source_of(app: Any) -> Embedded:
         source = middleware.kwargs.get("source")
         if middleware.cls is Doorman and isinstance(source, Embedded):
             return source
+        if middleware.cls is Doorman:
+            raise ConfigurationError(
+                "The application asks a Gatelodge server beside it. Prove it with Gatelodge "
+                "inside: make it with Gatelodge(), without the address of the server."
+            )
     raise ConfigurationError(
         "No Gatelodge is installed in the application. Call auth.install(app) after "
         "app = FastAPI(...)."
