@@ -1,24 +1,31 @@
 """Install a wheel as a stranger would, and start it: python scripts/try_wheel.py WHEEL.
 
 A new virtual environment, an empty folder, nothing of this checkout and no setting of its
-environment: what works here works after `pip install gatelodge`.
+environment: what works here works after `pip install gatelodge`. Then the tests of an application
+with Gatelodge inside run in a folder of their own, with the pytest plugin of the wheel.
 """
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
 import tempfile
 import time
+import tomllib
 from http.client import HTTPConnection
 from pathlib import Path
 
 PAGES = ("/healthz", "/", "/sign-in", "/.well-known/jwks.json", "/static/logo", "/api/docs")
 START_SECONDS = 60
 
+ROOT = Path(__file__).parents[1]
+PROJECT = ROOT / "tests" / "testing" / "project"
+TESTS_NEED = ("httpx2", "pytest", "pytest-asyncio", "pytest-xdist")
+
 
 def main(wheel: Path) -> None:
-    """Install, ask the version, serve, and read what only files of the wheel can answer."""
+    """Install, ask the version, serve, read what only files of the wheel can answer, and test."""
     with tempfile.TemporaryDirectory() as scratch:
         home = Path(scratch)
         run([sys.executable, "-m", "venv", home / "venv"], cwd=home)
@@ -28,6 +35,18 @@ def main(wheel: Path) -> None:
         empty.mkdir()
         print(run([python, "-m", "gatelodge", "--version"], cwd=empty).strip())
         serve(python, empty)
+        test_application(python, home / "project")
+
+
+def test_application(python: Path, folder: Path) -> None:
+    """Run the tests of an application, with the plugin that pytest finds by itself."""
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
+    needed = [one for one in groups["test"] if one.rpartition(">=")[0] in TESTS_NEED]
+    run([python, "-m", "pip", "install", "--quiet", *needed], cwd=folder.parent)
+    shutil.copytree(PROJECT, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    for arguments in ([], ["-n", "2"]):
+        command = [python, "-m", "pytest", "-q", *arguments]
+        subprocess.run(command, cwd=folder, env=environment(), check=True)
 
 
 def serve(python: Path, folder: Path) -> None:

@@ -16,6 +16,7 @@ from tests.test_house import imports_of, modules
 RAN = "no published hole; the lowest version that `make test-lowest` ran with"
 FLOORS = {
     "alembic": ("1.16", RAN),
+    "anyio": ("4.10", RAN),
     "argon2-cffi": ("25.1", RAN),
     "babel": ("2.17", RAN),
     "bcrypt": ("5.0", "older ones cut a password after 72 bytes, and say nothing"),
@@ -45,7 +46,7 @@ FLOORS = {
     "typing-extensions": ("4.14.1", "the lowest that the lowest pydantic takes"),
 }
 ONLY_FOR_TYPES = {"_typeshed"}
-OF_THE_APPLICATION = {"flask", "werkzeug"}
+OF_THE_APPLICATION = {"flask", "pytest", "werkzeug"}
 """What a module is for: whoever imports the module has them."""
 
 

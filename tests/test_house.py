@@ -13,7 +13,7 @@ HOUSE = SOURCE / "gatelodge"
 
 HOUSE_LIST = """
     cli
-    routes
+    routes testing
     fastapi flask
     serving
     app
@@ -48,7 +48,17 @@ ONLY_WHEN_CHOSEN = {
     "rich",
 }
 DOORS = {"api.py", "pages.py", "asgi.py", "doors.py"}
-WHOLLY_HTTP = {"web", "pages", "verify", "app", "serving", "fastapi", "flask", "routes"}
+WHOLLY_HTTP = {
+    "web",
+    "pages",
+    "verify",
+    "app",
+    "serving",
+    "fastapi",
+    "flask",
+    "routes",
+    "testing",
+}
 
 
 def modules() -> list[Path]:

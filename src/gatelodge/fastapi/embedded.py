@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import os
 import secrets
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -58,6 +59,7 @@ class Embedded(Source):
         self._given = given
         self._home = home
         self._clock = clock
+        self._in_tests: Mapping[str, Any] | None = None
         self._house: House | None = None
         self._app: App | None = None
         self._cookies = b"", b""
@@ -83,6 +85,11 @@ class Embedded(Source):
         return self._app
 
     @property
+    def is_running(self) -> bool:
+        """Whether the lifespan has begun, and has not ended."""
+        return self._house is not None
+
+    @property
     @override
     def cookie(self) -> str | None:
         """The name of the cookie that carries the access token; before the start, the usual one."""
@@ -103,7 +110,8 @@ class Embedded(Source):
         house = await asyncio.to_thread(self._prepare)
         with house.stores.database.hold():
             async with house.serve():
-                await _invite(house)
+                if self._in_tests is None:
+                    await _invite(house)
                 self._house, self._app = house, create_app(house)
                 self._cookies = house.delivery.names
                 try:
@@ -126,6 +134,38 @@ class Embedded(Source):
         finally:
             self._given = given
 
+    @contextlib.contextmanager
+    def in_tests(self, settings: Mapping[str, Any], clock: Clock) -> Iterator[House]:
+        """Use other settings and another clock, until the context ends.
+
+        It is for `gatelodge.testing`. No setting is checked, so that a test can have a database in
+        a temporary folder, and hashes that cost nothing.
+
+        Args:
+            settings: what replaces the settings of the application, by the names of the fields.
+            clock: what time it is.
+
+        Yields:
+            A house with the same settings, which nobody has opened. Both can be open at the same
+            time, like those of two processes.
+
+        Raises:
+            RuntimeError: no test runs, or the application runs already.
+            ConfigurationError: a setting of the application cannot be used.
+        """
+        _refuse_outside_tests()
+        if self.is_running:
+            raise RuntimeError(
+                "The application runs already, with its own database. A fixture that starts the "
+                "application must ask for the fixture `gatelodge` first."
+            )
+        before = self._clock, self._in_tests
+        self._clock, self._in_tests = clock, settings
+        try:
+            yield build(self._settings(), clock, home=self._home)
+        finally:
+            self._clock, self._in_tests = before
+
     def _prepare(self) -> House:
         settings = self._settings()
         house = build(settings, self._clock, home=self._home)
@@ -136,6 +176,8 @@ class Embedded(Source):
 
     def _settings(self) -> Settings:
         settings = read_settings(**self._given)
+        if self._in_tests is not None:
+            settings = settings.model_copy(update=self._in_tests)
         if not settings.public_url and "port" not in settings.model_fields_set:
             settings = settings.model_copy(update={"port": USUAL_PORT})
         public_url = f"{settings.public_base}{self.prefix}"
@@ -181,7 +223,7 @@ class Embedded(Source):
         known = self._users.get(id(principal))
         if known is not None and known[0] is principal:
             return known[1]
-        user = _as_user(principal)
+        user = user_of(principal)
         if len(self._users) >= MAX_USERS:
             self._users.clear()
         self._users[id(principal)] = principal, user
@@ -205,7 +247,8 @@ class Embedded(Source):
         )
 
 
-def _as_user(principal: Principal) -> User:
+def user_of(principal: Principal) -> User:
+    """Return a principal as the routes of the application see it."""
     return User(
         subject=principal.subject,
         username=principal.username,
@@ -257,6 +300,16 @@ def _as_change(scope: Scope, connection: HTTPConnection) -> Scope:
     if (token := offered_token(connection)) is not None:
         headers.append((b"authorization", b"Bearer " + token.encode("latin-1", "replace")))
     return {**scope, "type": "http", "method": "POST", "headers": headers}
+
+
+def _refuse_outside_tests() -> None:
+    """Refuse what would make a server unsafe.
+
+    Raises:
+        RuntimeError: pytest runs no test in this process.
+    """
+    if "pytest" not in sys.modules or "PYTEST_CURRENT_TEST" not in os.environ:
+        raise RuntimeError("gatelodge.testing works only while pytest runs a test.")
 
 
 async def _invite(house: House) -> None:

@@ -31,6 +31,7 @@ class HouseRoutes(BaseRoute):
     paths only. Everything else belongs to the application.
 
     Attributes:
+        source: its `app` answers the requests.
         prefix: the path below which the routes are; usually empty.
     """
 
@@ -47,7 +48,7 @@ class HouseRoutes(BaseRoute):
         """
         self.prefix = prefix
         self.paths = frozenset([*(prefix + path for path in paths), *outside])
-        self._source = source
+        self.source = source
         self._exact = frozenset(path for path in self.paths if "{" not in path)
         self._patterns = [compile_path(path)[0] for path in self.paths - self._exact]
 
@@ -64,4 +65,4 @@ class HouseRoutes(BaseRoute):
         """Answer a request: with a scope of its own, which nobody else writes to."""
         path = get_route_path(scope).removeprefix(self.prefix)
         inner = {name: scope[name] for name in _KEPT if name in scope}
-        await self._source.app({**inner, "path": path, "root_path": ""}, receive, send)
+        await self.source.app({**inner, "path": path, "root_path": ""}, receive, send)

@@ -22,7 +22,8 @@ SUBPROTOCOL = "bearer"
 
 NOT_RUNNING = (
     "Gatelodge has not been started. Pass it to the application: "
-    "FastAPI(lifespan=auth.lifespan), or `async with auth.lifespan(app):` in your own lifespan."
+    "FastAPI(lifespan=auth.lifespan), or `async with auth.lifespan(app):` in your own lifespan. "
+    "A test client runs the lifespan inside `with TestClient(app) as client:` only."
 )
 
 

@@ -20,7 +20,7 @@ def rule_for(role: Names = (), permission: Names = ()) -> Rule:
     Raises:
         ValueError: a name is empty.
     """
-    roles, permissions = _texts(role), _texts(permission)
+    roles, permissions = names_of(role), names_of(permission)
     parts = [f"role {' or '.join(roles)}"] if roles else []
     parts += [" or ".join(permissions)] if permissions else []
     name = " and ".join(parts) or SIGNED_IN.name
@@ -32,7 +32,12 @@ def text_of(name: str | Enum) -> str:
     return str(name.value) if isinstance(name, Enum) else name
 
 
-def _texts(given: Names) -> tuple[str, ...]:
+def names_of(given: Names) -> tuple[str, ...]:
+    """Return the names as text.
+
+    Raises:
+        ValueError: a name is empty.
+    """
     several = [given] if isinstance(given, str | Enum) else list(given)
     names = tuple(text_of(each) for each in several)
     if not all(names):

@@ -1,0 +1,223 @@
+"""What the fixtures of the plugin are."""
+
+import functools
+import itertools
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias
+
+from anyio.from_thread import BlockingPortal
+from fastapi import FastAPI
+
+from gatelodge.accounts.service import NewUser
+from gatelodge.fastapi.user import User
+from gatelodge.gate.conditions import Names, names_of
+from gatelodge.testing.apps import source_of
+from gatelodge.testing.clients import Client, Running, UserClient
+from gatelodge.testing.clock import StillClock
+from gatelodge.testing.staff import FreshDatabase, Staff
+
+PASSWORD = "correct horse battery"  # noqa: S105 - of users in tests
+
+Who: TypeAlias = UserClient | User | str
+"""A user: a client that `as_user` returned, a user that a route got, or the subject."""
+
+
+class AsUser(Protocol):
+    """The fixture `as_user`."""
+
+    def __call__(
+        self,
+        role: Names = (),
+        *,
+        permissions: Names = (),
+        username: str | None = None,
+        name: str = "",
+        email: str | None = None,
+        email_verified: bool = True,
+        password: str = PASSWORD,
+        cookies: bool = False,
+    ) -> UserClient:
+        """Make a user, sign them in, and return their client; see `GatelodgeFixture.as_user`."""
+
+
+class Travel(Protocol):
+    """The fixture `travel`."""
+
+    def __call__(
+        self, *, seconds: float = 0, minutes: float = 0, hours: float = 0, days: float = 0
+    ) -> datetime:
+        """Move the clock on, and return the new time; see `GatelodgeFixture.travel`."""
+
+
+class GatelodgeFixture:
+    """The fixture `gatelodge`: users, sessions and time of the application under test.
+
+    What a method changes counts from the next request on, as in use.
+
+    Attributes:
+        app: the application.
+    """
+
+    def __init__(
+        self,
+        app: FastAPI,
+        staff: Staff,
+        clock: StillClock,
+        portal: BlockingPortal,
+        running: Running,
+    ) -> None:
+        """Use what `opened` has made."""
+        self.app = app
+        self._staff = staff
+        self._clock = clock
+        self._portal = portal
+        self._running = running
+        self._numbers = itertools.count(1)
+
+    @classmethod
+    @contextmanager
+    def opened(
+        cls, app: FastAPI, fresh: FreshDatabase, folder: Path, portal: BlockingPortal
+    ) -> "Iterator[GatelodgeFixture]":
+        """Point the Gatelodge of an application at a new database, until the context ends.
+
+        Args:
+            app: the application.
+            fresh: what the database begins with.
+            folder: where it is; the folder is deleted afterwards.
+            portal: runs what the methods do.
+
+        Raises:
+            RuntimeError: no test runs, or the application runs already.
+            UnusableApp: no Gatelodge is installed in the application.
+        """
+        source, clock = source_of(app), StillClock()
+        running = Running(app, source)
+        with (
+            fresh.copied(folder),
+            source.in_tests(fresh.settings_in(folder), clock) as house,
+            portal.wrap_async_context_manager(house.open()),
+        ):
+            try:
+                yield cls(app, Staff(house), clock, portal, running)
+            finally:
+                running.stop()
+
+    def as_user(
+        self,
+        role: Names = (),
+        *,
+        permissions: Names = (),
+        username: str | None = None,
+        name: str = "",
+        email: str | None = None,
+        email_verified: bool = True,
+        password: str = PASSWORD,
+        cookies: bool = False,
+    ) -> UserClient:
+        """Make a user, sign them in, and return their client.
+
+        Args:
+            role: a role that the user holds besides `user`, or several; as text or as members of an
+                enum. A role that does not exist is made, with the `permissions`.
+            permissions: what the user may do, even if none of their roles permits it.
+            username: the username; by default `user-1`, `user-2` and so on.
+            name: what to call the user.
+            email: the e-mail address; by default made of the username, at example.com.
+            email_verified: whether the user has shown that the address is theirs.
+            password: the password.
+            cookies: whether the client is a browser, which is signed in by cookies and sends
+                requests from a page of the application. By default it sends the bearer header.
+
+        Raises:
+            Refusal: a value is refused as it would be at a sign-up, or the username is taken.
+        """
+        username = username or f"user-{next(self._numbers)}"
+        wanted = NewUser(username, email or f"{username}@example.com", password, names_of(role))
+        made = self._do(
+            self._staff.make, wanted, names_of(permissions), name, email_verified=email_verified
+        )
+        client = self.sign_in(made.id, cookies=cookies)
+        client.password = password
+        return client
+
+    def sign_in(self, user: Who, *, cookies: bool = False) -> UserClient:
+        """Sign a user in once more, as on another device, and return the client.
+
+        Raises:
+            NoSuchUser: there is no such user.
+            ValueError: the user is disabled.
+        """
+        delivery = self._staff.house.delivery
+        done = self._do(self._staff.sign_in, _subject(user), "cookie" if cookies else "bearer")
+        return UserClient(
+            self._running,
+            done.user,
+            password=user.password if isinstance(user, UserClient) else "",
+            access_token=done.tokens.access_token,
+            refresh_token=done.tokens.refresh_token,
+            cookies=(delivery.access_cookie, delivery.refresh_cookie) if cookies else None,
+        )
+
+    def signed_out(self) -> Client:
+        """Return a client that nobody is signed in with."""
+        return Client(self._running)
+
+    def revoke(self, user: Who) -> None:
+        """End all sessions of a user: the next request is refused."""
+        self._do(self._staff.revoke, _subject(user))
+
+    def disable(self, user: Who) -> None:
+        """Disable a user: their sessions end, and they cannot sign in."""
+        self._do(self._staff.disable, _subject(user))
+
+    def enable(self, user: Who) -> None:
+        """Enable a user again; they have to sign in again."""
+        self._do(self._staff.enable, _subject(user))
+
+    def delete(self, user: Who) -> None:
+        """Delete a user."""
+        self._do(self._staff.delete, _subject(user))
+
+    def grant(self, user: Who, role: Names) -> None:
+        """Grant a role to a user, or several. A role that does not exist is made."""
+        for name in names_of(role):
+            self._do(self._staff.grant, _subject(user), name)
+
+    def take(self, user: Who, role: Names) -> None:
+        """Take a role from a user, or several."""
+        for name in names_of(role):
+            self._do(self._staff.take, _subject(user), name)
+
+    @property
+    def now(self) -> datetime:
+        """The time that Gatelodge believes it is. It stands still until `travel`."""
+        return self._clock.now()
+
+    def travel(
+        self, *, seconds: float = 0, minutes: float = 0, hours: float = 0, days: float = 0
+    ) -> datetime:
+        """Move the clock of Gatelodge on, and return the new time.
+
+        Access tokens expire after 10 minutes, sessions after 14 days without use and after 30 days
+        at the latest, unless the settings of the application say otherwise.
+
+        Raises:
+            ValueError: the time would go back.
+        """
+        by = timedelta(seconds=seconds, minutes=minutes, hours=hours, days=days)
+        return self._clock.travel(by)
+
+    def _do(self, act: "Callable[..., Awaitable[Any]]", *given: Any, **named: Any) -> Any:
+        """Run an act of the staff to its end."""
+        return self._portal.call(functools.partial(act, *given, **named))
+
+
+def _subject(user: Who) -> str:
+    """Return the id of a user."""
+    if isinstance(user, UserClient):
+        return user.user.subject
+    return user.subject if isinstance(user, User) else user
