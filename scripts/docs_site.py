@@ -23,6 +23,7 @@ BESIDE_DOCS = {
     "SECURITY.md": None,
     "CHANGELOG.md": None,
     "examples/flask/README.md": None,
+    "examples/notes/README.md": None,
     "examples/worker/README.md": None,
     "LICENSE": "LICENSE.txt",  # a name that a web server knows the type of
     "src/gatelodge/pages/static/logo.svg": None,
