@@ -18,7 +18,6 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from gatelodge import machine
@@ -214,9 +213,6 @@ _OF_KUBERNETES = re.compile(
 _OF_KUBERNETES_VALUE = re.compile(r"(?:tcp|udp|sctp)://")
 
 _MAX_NAMED = 10
-_TOGETHER = "together"
-"""The name of the error of settings that do not fit together."""
-
 Hsts = Literal["off", "host", "subdomains"]
 """What browsers shall reach over TLS only, once they have seen this server: nothing, its host, or
 also every host below it (RFC 6797)."""
@@ -241,6 +237,14 @@ TUTORIAL_ORIGINS = (
     "http://localhost:5173",
 )
 """The origins of the tutorial's front ends."""
+
+
+class _DoNotFitError(ValueError):
+    """Settings do not fit together; `faults` are field names, and what is wrong with each."""
+
+    def __init__(self, faults: list[tuple[str, str]]) -> None:
+        super().__init__("the settings do not fit together")
+        self.faults = faults
 
 
 class Settings(BaseSettings):
@@ -323,7 +327,7 @@ class Settings(BaseSettings):
         """Refuse settings that cannot work together."""
         faults = [*self._faults_of_tokens(), *self._faults_of_cookies()]
         if faults:
-            raise PydanticCustomError(_TOGETHER, "they do not fit together", {"faults": faults})
+            raise _DoNotFitError(faults)
         return self
 
     def _faults_of_tokens(self) -> Iterator[tuple[str, str]]:
@@ -508,10 +512,10 @@ def _explain(error: ValidationError, names: Mapping[str, str]) -> str:
     """
     lines = []
     for fault in error.errors(include_input=False, include_url=False):
-        if fault["type"] == _TOGETHER:
+        together = fault.get("ctx", {}).get("error")
+        if isinstance(together, _DoNotFitError):
             lines += [
-                f"{_as_written(field, names)} {verdict}"
-                for field, verdict in fault["ctx"]["faults"]
+                f"{_as_written(field, names)} {verdict}" for field, verdict in together.faults
             ]
             continue
         field, *inside = fault["loc"]
