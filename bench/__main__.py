@@ -28,6 +28,7 @@ from bench.measures import (
     sign_ins,
     start_up,
     timing,
+    watch,
 )
 from bench.page import PEERS, Measured, write_page
 from bench.report import Row, heading, table
@@ -77,6 +78,14 @@ MEASURES = {
         "`CurrentUser`, and with `require`. It runs on Granian, on one core. The load comes from "
         "another core, 32 requests at a time, and the routes take turns. Gatelodge knows the "
         "caller from memory. If `make bench-peers` has installed it, fastapi-users does the same.",
+    ),
+    "watch": Measure(
+        watch,
+        "The application runs on uvicorn: with two workers on one SQLite file, then as two nodes "
+        "over a MongoDB replica set of one member. A WebSocket is open, and its user signs out at "
+        "one of the workers, or at the other node. The time runs from the acknowledged sign-out "
+        "until the WebSocket is closed. Requests after a sign-out come over connections of their "
+        "own, so each worker gets some.",
     ),
     "cpu": Measure(
         cpu,

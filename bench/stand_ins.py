@@ -85,7 +85,7 @@ def telling() -> App:
 
 def embedded() -> App:
     """Return a FastAPI application that has Gatelodge inside, with and without guards."""
-    from fastapi import FastAPI  # noqa: PLC0415 - the other applications need none of this
+    from fastapi import FastAPI, WebSocket  # noqa: PLC0415 - only this one needs them
 
     from gatelodge.fastapi import CurrentUser, Gatelodge, require  # noqa: PLC0415
 
@@ -101,6 +101,13 @@ def embedded() -> App:
     @app.get("/user")
     async def user(_user: CurrentUser) -> PlainTextResponse:
         return PlainTextResponse("User Content.")
+
+    @app.websocket("/live")
+    async def live(websocket: WebSocket, user: CurrentUser) -> None:
+        await websocket.accept()
+        async with user.watch():
+            async for text in websocket.iter_text():
+                await websocket.send_text(text)
 
     @app.get("/role", dependencies=[require(role="user")])
     async def role() -> PlainTextResponse:

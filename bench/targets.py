@@ -101,6 +101,27 @@ TARGETS = (
         )
     ),
     Target(
+        "CPU time of `CurrentUser` in an application, beyond the same route without it",
+        "application, CurrentUser, beyond no guard",
+        15,
+        "≤ 15 µs",
+        "a FastAPI that resolves a dependency in less time: one that does nothing takes most of it",
+    ),
+    Target(
+        "p99 of the time until a WebSocket is closed after a sign-out, two workers",
+        "WebSocket closed, two workers, p99",
+        50,
+        "≤ 50 ms",
+        "asking the feed more often than every 20 ms in `gate/watchers.py`",
+    ),
+    Target(
+        "p99 of the time until a WebSocket is closed after a sign-out at another MongoDB node",
+        "WebSocket closed, another node, p99",
+        1000,
+        "≤ 1 s",
+        "a shorter way from the change stream to `gate/watchers.py`",
+    ),
+    Target(
         "p99 of a token check beside 9,500 slow and idle connections",
         "board beside slow connections, p99",
         50,

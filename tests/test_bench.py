@@ -88,6 +88,22 @@ ROWS = {
         "refused at once, SQLite, two workers",
         *(f"{what}, {figure}" for what in ENDED for figure in ("p50", "p99", "maximum")),
     ],
+    "embedded": [
+        "application, no guard",
+        *(
+            f"application, {guard}{figure}"
+            for guard in ("CurrentUser", "require(role=...)")
+            for figure in ("", ", beyond no guard")
+        ),
+    ],
+    "watch": [
+        "refused at once, application, two workers",
+        *(
+            f"WebSocket closed, {where}, {figure}"
+            for where in ("two workers", "another node")
+            for figure in ("p50", "p99")
+        ),
+    ],
     "start-up": ["start-up", "start-up, first"],
     "timing": [
         f"{pair}, {store}"
@@ -112,7 +128,7 @@ ROWS = {
         "growth by both",
     ],
 }
-NEED_MONGOD = {"rotation", "revocation", "timing"}
+NEED_MONGOD = {"rotation", "watch", "revocation", "timing"}
 
 
 def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
