@@ -5,7 +5,8 @@ opens it (`embedded.py`). `install` brings the routes of the house into the appl
 (`routes.py`), and puts a `Doorman` around all routes (`middleware.py`). A route asks for the user
 by a dependency (`dependencies.py`). The dependency asks the `Source` (`source.py`), which answers
 from the memory of the gate. If only the refresh cookie is left, it is traded, and the doorman sets
-the new cookies. `User.watch` (`watch.py`) ends what stays open when its user may not be there any
+the new cookies. `local_user` (`local_users.py`) gives the user's row in the application's own
+database. `User.watch` (`watch.py`) ends what stays open when its user may not be there any
 more.
 """
 
@@ -19,6 +20,7 @@ from gatelodge.fastapi.dependencies import (
     require,
 )
 from gatelodge.fastapi.first_message import admit_by_message
+from gatelodge.fastapi.local_users import local_user
 from gatelodge.fastapi.refusals import NotAdmitted, Refused, WebSocketNotAdmitted
 from gatelodge.fastapi.user import User
 from gatelodge.fastapi.users import Account, Users
@@ -37,6 +39,7 @@ __all__ = [
     "WebSocketNotAdmitted",
     "admit_by_message",
     "current_user",
+    "local_user",
     "maybe_user",
     "public",
     "require",
