@@ -1,27 +1,22 @@
 """`Gatelodge`: what an application makes one of, and installs."""
 
 import contextlib
-import difflib
 from collections.abc import AsyncIterator, Collection
 from datetime import timedelta
 from typing import Any
 
 from fastapi import FastAPI
 
-from gatelodge.app import PARTS, Part, paths_of
+from gatelodge.app import PARTS, Part
 from gatelodge.client.verifier import DEFAULT_FRESHNESS
 from gatelodge.clock import Clock
 from gatelodge.fastapi.dependencies import require
-from gatelodge.fastapi.embedded import Embedded
 from gatelodge.fastapi.middleware import Doorman
 from gatelodge.fastapi.openapi import complete_document
 from gatelodge.fastapi.remote import Remote
 from gatelodge.fastapi.routes import HouseRoutes
+from gatelodge.fastapi.sources import routes_for, source_for
 from gatelodge.fastapi.users import Users
-from gatelodge.settings import Settings
-
-_WELL_KNOWN = "/.well-known/change-password"
-"""It is asked for below the origin, wherever the pages are."""
 
 
 class Gatelodge:
@@ -62,21 +57,8 @@ class Gatelodge:
             TypeError: there is no setting of this name, or the server beside has its own.
             ValueError: the address of the server is none of https.
         """
-        self._source: Embedded | Remote
+        self._source = source_for(issuer, freshness, home, clock, settings)
         self._installed: HouseRoutes | None = None
-        if issuer is not None:
-            if settings:
-                raise TypeError(
-                    f"The server at {issuer} has its own settings: {', '.join(settings)}."
-                )
-            self._source = Remote(issuer, freshness, clock)
-            return
-        for name in settings:
-            if name not in Settings.model_fields:
-                near = difflib.get_close_matches(name, Settings.model_fields, n=1)
-                hint = f" Is {near[0]} meant?" if near else ""
-                raise TypeError(f"Gatelodge has no setting {name}.{hint}")
-        self._source = Embedded(settings, home, clock)
 
     @property
     def users(self) -> Users:
@@ -122,28 +104,16 @@ class Gatelodge:
             RuntimeError: this Gatelodge, or another one, is installed already.
             ValueError: the prefix is no path, or there is no such part.
         """
-        if prefix and (not prefix.startswith("/") or prefix.endswith("/")):
-            raise ValueError(f'The prefix {prefix!r} must be a path such as "/auth".')
-        if unknown := set(parts) - set(PARTS):
-            raise ValueError(f"There is no part {unknown.pop()!r}; there are {', '.join(PARTS)}.")
         if self._installed is not None:
             raise RuntimeError(
                 "This Gatelodge is installed already. Make one for each application."
             )
         if any(isinstance(route, HouseRoutes) for route in app.router.routes):
             raise RuntimeError("Another Gatelodge is installed in this application already.")
-        self._installed = self._routes(prefix, parts)
+        self._installed = routes_for(self._source, prefix, parts)
         app.router.routes.insert(0, self._installed)
         app.add_middleware(Doorman, source=self._source)
         complete_document(app, lambda: self._source.cookie)
-
-    def _routes(self, prefix: str, parts: Collection[Part]) -> HouseRoutes:
-        """Return the routes that are installed: none of a server beside the application."""
-        if isinstance(self._source, Remote):
-            return HouseRoutes(self._source, [], "")
-        self._source.prefix = prefix
-        outside = [_WELL_KNOWN] if prefix and "pages" in parts else []
-        return HouseRoutes(self._source, paths_of(parts), prefix, outside)
 
 
 def _refuse_same_paths(app: FastAPI, ours: HouseRoutes) -> None:

@@ -20,7 +20,6 @@ from gatelodge.gate.conditions import Names, rule_for
 from gatelodge.gate.refusals import Forbidden, NoToken, ReauthenticationRequired
 from gatelodge.gate.rules import ANYBODY, SIGNED_IN, Rule
 from gatelodge.tokens.refusals import ExpiredToken, InvalidToken
-from gatelodge.web.accept import prefers_page
 from gatelodge.web.refusals import ConflictingTokens
 
 SCHEME = "gatelodge"
@@ -28,9 +27,6 @@ SCHEME = "gatelodge"
 
 OPTIONAL_SCHEME = "gatelodge-optional"
 """The name of the security scheme for routes that anybody may call; it is put right later."""
-
-
-_SIGNED_OUT = (NoToken, InvalidToken, ExpiredToken, ConflictingTokens)
 
 
 class _Guard(SecurityBase):
@@ -184,11 +180,5 @@ def _refused(connection: HTTPConnection, refusal: Refusal) -> Exception:
     """Return the exception that answers a refusal, as the request was made."""
     if connection.scope["type"] == "websocket":
         return WebSocketNotAdmitted(refusal)
-    if isinstance(refusal, _SIGNED_OUT) and _wants_page(connection):
-        return NotAdmitted(refusal, sign_in_at=Asked.of(connection).source.sign_in_page(connection))
-    return NotAdmitted(refusal)
-
-
-def _wants_page(connection: HTTPConnection) -> bool:
-    scope = connection.scope
-    return scope["method"] in {"GET", "HEAD"} and prefers_page(scope["headers"])
+    source = Asked.of(connection).source
+    return NotAdmitted(refusal, sign_in_at=source.sign_in_for(connection, refusal))

@@ -1,0 +1,58 @@
+"""Makes the source of an application, and the routes that come with it, from what was written."""
+
+import difflib
+from collections.abc import Collection, Mapping
+from datetime import timedelta
+from typing import Any
+
+from gatelodge.app import PARTS, Part, paths_of
+from gatelodge.clock import Clock
+from gatelodge.fastapi.embedded import Embedded
+from gatelodge.fastapi.remote import Remote
+from gatelodge.fastapi.routes import HouseRoutes
+from gatelodge.settings import Settings
+
+_WELL_KNOWN = "/.well-known/change-password"
+"""It is asked for below the origin, wherever the pages are."""
+
+
+def source_for(
+    issuer: str | None,
+    freshness: timedelta,
+    home: str,
+    clock: Clock | None,
+    settings: Mapping[str, Any],
+) -> Embedded | Remote:
+    """Return the source: the server at an address, or without one the house in this process.
+
+    Raises:
+        TypeError: there is no setting of this name, or the server beside has its own.
+        ValueError: the address of the server is none of https.
+    """
+    if issuer is not None:
+        if settings:
+            raise TypeError(f"The server at {issuer} has its own settings: {', '.join(settings)}.")
+        return Remote(issuer, freshness, clock)
+    for name in settings:
+        if name not in Settings.model_fields:
+            near = difflib.get_close_matches(name, Settings.model_fields, n=1)
+            hint = f" Is {near[0]} meant?" if near else ""
+            raise TypeError(f"Gatelodge has no setting {name}.{hint}")
+    return Embedded(dict(settings), home, clock)
+
+
+def routes_for(source: Embedded | Remote, prefix: str, parts: Collection[Part]) -> HouseRoutes:
+    """Return the routes that come with a source: none of a server beside the application.
+
+    Raises:
+        ValueError: the prefix is no path, or there is no such part.
+    """
+    if prefix and (not prefix.startswith("/") or prefix.endswith("/")):
+        raise ValueError(f'The prefix {prefix!r} must be a path such as "/auth".')
+    if unknown := set(parts) - set(PARTS):
+        raise ValueError(f"There is no part {unknown.pop()!r}; there are {', '.join(PARTS)}.")
+    if isinstance(source, Remote):
+        return HouseRoutes(source, [], "")
+    source.prefix = prefix
+    outside = [_WELL_KNOWN] if prefix and "pages" in parts else []
+    return HouseRoutes(source, paths_of(parts), prefix, outside)
