@@ -13,7 +13,7 @@ HOUSE = SOURCE / "gatelodge"
 
 HOUSE_LIST = """
     cli
-    routes testing
+    routes testing asgi
     fastapi flask
     serving
     app
@@ -57,6 +57,7 @@ WHOLLY_HTTP = {
     "verify",
     "app",
     "serving",
+    "asgi",
     "fastapi",
     "flask",
     "routes",
