@@ -22,6 +22,7 @@ BESIDE_DOCS = {
     "CONTRIBUTING.md": None,
     "SECURITY.md": None,
     "CHANGELOG.md": None,
+    "examples/django/README.md": None,
     "examples/flask/README.md": None,
     "examples/notes/README.md": None,
     "examples/worker/README.md": None,

@@ -46,7 +46,7 @@ FLOORS = {
     "typing-extensions": ("4.14.1", "the lowest that the lowest pydantic takes"),
 }
 ONLY_FOR_TYPES = {"_typeshed"}
-OF_THE_APPLICATION = {"flask", "pytest", "werkzeug"}
+OF_THE_APPLICATION = {"asgiref", "django", "flask", "pytest", "werkzeug"}
 """What a module is for: whoever imports the module has them."""
 
 

@@ -14,7 +14,7 @@ HOUSE = SOURCE / "gatelodge"
 HOUSE_LIST = """
     cli
     routes testing asgi
-    fastapi flask
+    fastapi flask django
     serving
     app
     me health transfer doctor
@@ -60,6 +60,7 @@ WHOLLY_HTTP = {
     "asgi",
     "fastapi",
     "flask",
+    "django",
     "routes",
     "testing",
 }
