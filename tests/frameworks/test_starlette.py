@@ -22,6 +22,7 @@ from starlette.websockets import WebSocket
 
 from gatelodge.app import House
 from gatelodge.asgi import GatelodgeMiddleware, public, require, signed_in, user_of
+from gatelodge.asgi.rules import Rules
 from gatelodge.audit import COMMAND
 from gatelodge.web.shell import App, Message
 from tests.client.conftest import Key
@@ -287,6 +288,26 @@ async def test_what_is_not_declared_may_be_public(tmp_path: Path, clock: FakeClo
             assert socket.accepted is not None
         async with Socket(app, "/live") as socket:
             assert socket.accepted is None
+
+
+def answer_of(routes: dict[str, Any], method: str, path: str) -> str:
+    """Return the name of the rule that holds for a request."""
+    scope = {"type": "http", "method": method, "path": path}
+    (found,) = Rules(routes, "signed in").conditions(scope)
+    return found.rule.name
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PATCH"])
+def test_the_first_line_that_fits_decides(method: str) -> None:
+    admin = require(role="admin")
+    routes = {"* /x": admin, f"{method} /{{rest:path}}": public, f"{method} /x": public}
+    assert answer_of(routes, method, "/x") == "role admin"
+    assert answer_of(routes, method, "/y") == "anybody"
+    assert answer_of({f"{method} /x": public, "* /x": admin}, method, "/x") == "anybody"
+    assert answer_of({f"{method} /x": public, "* /x": admin}, "DELETE", "/x") == "role admin"
+    assert answer_of(routes, method.lower(), "/y") == "anybody"
+    for other in (method, "WEBSOCKET"):
+        assert answer_of({"WEBSOCKET /x": public}, other, "/x") == "signed in"
 
 
 async def test_below_a_path_the_routes_are_those_of_the_application(

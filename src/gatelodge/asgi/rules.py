@@ -1,7 +1,7 @@
 """Declared routes: exact path templates and methods, each with the condition for callers."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal, TypeAlias
@@ -73,9 +73,18 @@ class _Route:
     plain: re.Pattern[str]
     condition: Condition
 
+    def takes(self, method: str) -> bool:
+        """Say whether the declaration holds for a method."""
+        others = {"HEAD": {"GET", ANY_METHOD}, WEBSOCKET: set[str]()}.get(method, {ANY_METHOD})
+        return self.method == method or self.method in others
+
 
 class Rules:
-    """The declared routes of an application, in the order in which they were declared."""
+    """The declared routes of an application, in the order in which they were declared.
+
+    Attributes:
+        need_proof: whether a route asks for a fresh proof of who it is.
+    """
 
     def __init__(self, routes: Mapping[str, Condition], default: Default) -> None:
         """Read the routes: `{"DELETE /notes/{number:int}": require(role="moderator")}`.
@@ -88,11 +97,12 @@ class Rules:
             raise ValueError('default= is "public" or "signed in": what holds for other routes.')
         self._default = public if default == "public" else signed_in
         self._routes = [_read(route, condition) for route, condition in routes.items()]
-
-    @property
-    def need_proof(self) -> bool:
-        """Whether a route asks for a fresh proof of who it is."""
-        return any(route.condition.fresh is not None for route in self._routes)
+        self._of: dict[str, list[_Route]] = {
+            method: [route for route in self._routes if route.takes(method)]
+            for method in {"HEAD", *(route.method for route in self._routes)}
+        }
+        self.need_proof = any(route.condition.fresh is not None for route in self._routes)
+        self._are_plain = all(route.exact == route.plain for route in self._routes)
 
     def conditions(self, scope: Scope) -> set[Condition]:
         """Return the conditions for a request, of which all must be met.
@@ -100,28 +110,28 @@ class Rules:
         Frameworks differ in how they read a path: some cut off the slash at its end, or take
         several slashes for one. A request must be admitted by the route of each reading.
         """
-        method = WEBSOCKET if scope["type"] == "websocket" else scope["method"]
+        method = WEBSOCKET if scope["type"] == "websocket" else _method_of(scope)
         path = get_route_path(scope)
         cut = scope["path"].removeprefix(scope.get("root_path", ""))
+        readings = {_plain(path), _plain(cut)}
+        if self._are_plain:
+            readings.discard(path)  # it is read the same in both ways
         found = {self._find(method, path, exact=True)}
-        return found | {self._find(method, _plain(each), exact=False) for each in {path, cut}}
+        return found | {self._find(method, each, exact=False) for each in readings}
 
     def _find(self, method: str, path: str, *, exact: bool) -> Condition:
-        for named in _names_of(method):
-            for route in self._routes:
-                pattern = route.exact if exact else route.plain
-                if route.method == named and pattern.match(path):
-                    return route.condition
+        of_any_method = () if method == WEBSOCKET else self._of.get(ANY_METHOD, ())
+        for route in self._of.get(method, of_any_method):
+            pattern = route.exact if exact else route.plain
+            if pattern.match(path):
+                return route.condition
         return self._default
 
 
-def _names_of(method: str) -> Iterator[str]:
-    """Yield the methods whose declaration holds for a request, the nearest first."""
-    yield method
-    if method == "HEAD":
-        yield "GET"
-    if method != WEBSOCKET:
-        yield ANY_METHOD
+def _method_of(scope: Scope) -> str:
+    """Return the method of an HTTP request; one that is called as a WebSocket is like any other."""
+    method: str = scope["method"].upper()
+    return ANY_METHOD if method == WEBSOCKET else method
 
 
 def _read(route: str, condition: Condition) -> _Route:
