@@ -13,7 +13,7 @@ from uuid import UUID
 from sqlalchemy import UniqueConstraint, Uuid, select
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import Mapper, Session, class_mapper
+from sqlalchemy.orm import Mapper, Session, class_mapper, scoped_session
 from sqlalchemy.orm.exc import StaleDataError
 from sqlalchemy.schema import Column
 
@@ -68,20 +68,21 @@ class LocalUsers(Generic[M, U]):
         self._fill = fill
         self._identify = _identify(_unique_column(self._mapper, key), model)
 
-    def keep(self, session: Session, user: U) -> M:
+    def keep(self, session: Session | scoped_session[Any], user: U) -> M:
         """Return the row of a user, as it is now.
 
         Raises:
             IntegrityError: the row breaks another constraint of the table.
             ValueError: `fill` has returned something that is not an attribute of the class.
         """
+        own: Session = session() if isinstance(session, scoped_session) else session
         wanted = self._wanted(user)
         identity = self._identify(user)
-        if _is_idle(session):
-            with _not_expiring(session):
-                return self._keep_alone(session, identity, wanted)
-        with session.no_autoflush:
-            return self._keep_among(session, identity, wanted)
+        if _is_idle(own):
+            with _not_expiring(own):
+                return self._keep_alone(own, identity, wanted)
+        with own.no_autoflush:
+            return self._keep_among(own, identity, wanted)
 
     async def keep_async(self, session: AsyncSession, user: U) -> M:
         """Return the row of a user, as it is now: `keep` for an `AsyncSession`."""

@@ -20,6 +20,8 @@ from sqlalchemy.orm import (
     Session,
     mapped_column,
     relationship,
+    scoped_session,
+    sessionmaker,
     validates,
 )
 from sqlmodel import Field, SQLModel
@@ -179,6 +181,14 @@ def test_the_type_of_the_column_decides_what_the_key_is(engine: Engine) -> None:
         session.commit()
         assert PEOPLE.keep(session, ANN).gatelodge_id == ANN.subject
         assert PEOPLE.keep(session, ANN).id == 2
+
+
+def test_a_session_of_a_thread_does_too(engine: Engine) -> None:
+    """Flask-SQLAlchemy has such a one."""
+    session = scoped_session(sessionmaker(engine))
+    assert ACCOUNTS.keep(session, ANN).username == "ann"
+    session.remove()
+    assert stored(engine) == ["ann"]
 
 
 def test_sqlmodel_keeps_its_own_defaults(engine: Engine) -> None:
