@@ -7,17 +7,19 @@ SQLAlchemy 2 and SQLModel, with a `Session` or an `AsyncSession`. It touches thi
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 from uuid import UUID
 
 from sqlalchemy import UniqueConstraint, Uuid, select
 from sqlalchemy.exc import IntegrityError, OperationalError
-from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapper, Session, class_mapper, scoped_session
 from sqlalchemy.orm.exc import StaleDataError
 from sqlalchemy.schema import Column
 
 from gatelodge.user import User
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncSession  # needs greenlet, which few applications have
 
 M = TypeVar("M")
 U = TypeVar("U", bound=User)
@@ -84,7 +86,7 @@ class LocalUsers(Generic[M, U]):
         with own.no_autoflush:
             return self._keep_among(own, identity, wanted)
 
-    async def keep_async(self, session: AsyncSession, user: U) -> M:
+    async def keep_async(self, session: "AsyncSession", user: U) -> M:
         """Return the row of a user, as it is now: `keep` for an `AsyncSession`."""
         return await session.run_sync(self.keep, user)
 
@@ -170,7 +172,7 @@ class LocalUsers(Generic[M, U]):
 
 def is_async(session: object) -> bool:
     """Say whether a session is for `keep_async`."""
-    return isinstance(session, AsyncSession)
+    return hasattr(session, "run_sync")
 
 
 def _is_idle(session: Session) -> bool:
