@@ -22,6 +22,12 @@ IPHONE = (
     "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 "
     "(KHTML, like Gecko) Version/17.5 Mobile/15E148 Safari/604.1"
 )
+SMALL_TARGETS = """() => [...document.querySelectorAll("a:not(.skip), button, input, summary")]
+    .filter((each) => each.checkVisibility())
+    .map((each) => [each.outerHTML, each.getBoundingClientRect()])
+    .filter(([, { width, height }]) => Math.min(width, height) < 44)
+    .map(([html, { width, height }]) => `${html}: ${width} by ${height}`)"""
+"""What is too small for a finger (WCAG 2.2, criterion 2.5.5)."""
 
 
 @dataclass
@@ -358,6 +364,9 @@ def test_nothing_scrolls_sideways_with_long_names(
     with Server(tmp_path, site_name=long) as server:
         ann = visitor(viewport={"width": 320, "height": 640})
         ann.server = server
+        ann.open("/")
+        site = ann.page.locator(".bar .brand span").last
+        assert site.evaluate("each => each.clientWidth") > 200  # the links are on the page
         ann.sign_up(name)
         for role in ("moderator", "admin"):
             server.command("user", "grant", name, role)
@@ -370,6 +379,7 @@ def test_nothing_scrolls_sideways_with_long_names(
             menu = ann.page.locator("details.menu")
             menu.locator("summary").click()
             assert ann.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
+            expect(menu.locator(".sheet p")).to_have_text(f"You are signed in as {name}.")
 
 
 @pytest.mark.parametrize("scripts", [True, False], ids=["with scripts", "without scripts"])
@@ -478,6 +488,7 @@ def look(visitor: Visitor, name: str) -> None:
     page = visitor.page
     page.set_viewport_size({"width": 320, "height": 640})
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
+    assert page.evaluate(SMALL_TARGETS) == [], name
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)
         violations = Axe().run(page).response["violations"]
