@@ -133,5 +133,9 @@ def test_every_accent_can_be_read(accent: str) -> None:
     palette = Palette.of(accent)
 
     assert contrast(palette.on_accent, palette.accent) >= READABLE
-    assert contrast(palette.light, LIGHT_GROUND) >= READABLE
-    assert contrast(palette.dark, DARK_GROUND) >= READABLE
+    for ground in (LIGHT_GROUND, palette.soft_light):
+        assert contrast(palette.light, ground) >= READABLE
+    for ground in (DARK_GROUND, palette.soft_dark):
+        assert contrast(palette.dark, ground) >= READABLE
+    for ink, ground in (("#17201c", palette.soft_light), ("#e9eeeb", palette.soft_dark)):
+        assert contrast(ink, ground) >= READABLE  # notices
