@@ -338,6 +338,12 @@ def test_the_menu_opens_and_closes(visitor: Callable[..., Visitor], scripts: boo
         ann.page.keyboard.press("Enter")
         ann.page.locator("h1").click()
         expect(button).to_be_hidden()
+        ann.page.locator("summary").press("Enter")
+        for _ in ("Your account", "Change password", "Sign out"):
+            ann.page.keyboard.press("Tab")
+            expect(button).to_be_visible()
+        ann.page.keyboard.press("Tab")
+        expect(button).to_be_hidden()
 
 
 def test_while_a_form_is_sent_its_button_says_so(visitor: Callable[..., Visitor]) -> None:

@@ -75,6 +75,9 @@ document.querySelector(".side [aria-current]")?.scrollIntoView({ block: "nearest
 
 for (const menu of all("details.menu")) {
   addEventListener("click", (event) => menu.contains(event.target) || (menu.open = false));
+  menu.addEventListener("focusout", ({ relatedTarget: next }) => {
+    if (next && !menu.contains(next)) menu.open = false; // it would cover what has the focus
+  });
   menu.addEventListener("keydown", (event) => {
     if (event.key !== "Escape") return;
     menu.open = false;
