@@ -420,7 +420,7 @@ def test_somebody_is_called_something_else(
         expect(ann.page.get_by_role("status")).to_have_count(0)
         ann.sign_out()
         ann.sign_in("anna")
-        ann.sees("Hello, anna", "/")
+        ann.sees("Hello, Ann of Green Gables", "/")
 
 
 def test_without_scripts_nothing_is_offered_that_needs_them(

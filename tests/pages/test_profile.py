@@ -34,9 +34,11 @@ async def test_somebody_says_what_to_call_them(reader: Reader, house: House, ann
     assert (saved.path, saved.notice) == ("/account", "Your profile is saved.")
     assert "Name Ann <b>of</b> Green Gables" in saved.text
     assert (await reader.open("/account")).notice == ""
+    assert "Hello, Ann <b>of</b> Green Gables" in (await reader.open("/")).text
     assert (await reader.open(PATH)).form(PATH) == {"name": "Ann <b>of</b> Green Gables"}
     assert (await reader.fill_in(PATH, name="")).notice == "Your profile is saved."
     assert await names_of(house, ann) == ("", "ann")
+    assert "Hello, ann" in (await reader.open("/")).text
 
 
 async def test_a_form_that_is_saved_leads_on_by_a_redirect(reader: Reader, ann: User) -> None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from starlette.responses import JSONResponse, Response
 
+from gatelodge.accounts.refusals import NoSuchUser
 from gatelodge.accounts.service import AccountService
 from gatelodge.boards.refusals import ModeratorRequired
 from gatelodge.errors import StoreUnavailable
@@ -71,8 +72,23 @@ async def home(visit: Visit) -> Response:
     roles, permissions = (caller.roles, caller.permissions) if caller else ((), ())
     boards = [each for each in BOARDS if each.rule.permits(roles, permissions)]
     return visit.page(
-        "home.html", boards=boards, no_administrator=await _lacks_administrator(visit)
+        "home.html",
+        boards=boards,
+        name=await _name_of_caller(visit),
+        no_administrator=await _lacks_administrator(visit),
     )
+
+
+async def _name_of_caller(visit: Visit) -> str:
+    """Return what to call whoever is signed in; empty if nobody is."""
+    caller = visit.principal
+    if caller is None:
+        return ""
+    try:
+        user = await visit.ask(AccountService).get_by_username(caller.username)
+    except (NoSuchUser, StoreUnavailable):  # the start page needs no database
+        return caller.username
+    return user.name or caller.username
 
 
 async def _lacks_administrator(visit: Visit) -> bool:
