@@ -480,6 +480,12 @@ def create_app(house: House) -> App:
     return BelowPath(door, path, paths) if path else door
 
 
+def doors_of(house: House) -> list[Door | PageDoor]:
+    """Return the doors of a house: in an application, those that can be installed."""
+    inside = [door for doors in PARTS.values() for door in doors]
+    return [door for door in DOORS if house.home is None or door in inside]
+
+
 def paths_of(parts: Collection[Part]) -> list[str]:
     """Return the paths of the routes of these parts."""
     return [route.path for part in parts for door in PARTS[part] for route in door.routes]
@@ -516,9 +522,10 @@ def create_api(house: House) -> FastAPI:
         redirect_slashes=False,
     )
     api.state.services = house.services()
-    for door in DOORS:
+    doors = doors_of(house)
+    for door in doors:
         api.router.routes.extend(door.router.routes)  # flat: `include_router` nests them
-    api.state.routes = [route for door in DOORS for route in door.routes]
+    api.state.routes = [route for door in doors for route in door.routes]
     api.add_exception_handler(Refusal, answer_refusal)
     api.add_exception_handler(RequestValidationError, answer_validation_error)
     api.add_exception_handler(HTTPException, answer_http_error)

@@ -262,6 +262,10 @@ async def test_the_document_tells_how_to_authenticate(site: Running) -> None:
     assert paths["/greeting"]["get"]["security"] == [*either, {}]
     assert "security" not in paths["/"]["get"]
     assert not any(path.startswith("/api/auth") for path in paths)
+    ours = (await site.client.get("/api/openapi.json")).json()["paths"]
+    assert {path.split("/")[2] for path in ours if path.startswith("/api/")} == {
+        *("auth", "openapi.json"),
+    }
 
 
 async def test_sub_applications_routers_streams_and_tasks(auth: Gatelodge) -> None:
