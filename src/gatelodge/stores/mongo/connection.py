@@ -4,7 +4,7 @@ import asyncio
 import random
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -15,6 +15,7 @@ from pymongo import AsyncMongoClient, MongoClient
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import CollectionInvalid, ConnectionFailure, OperationFailure, PyMongoError
+from pymongo.read_concern import ReadConcern
 from pymongo.synchronous.database import Database as SyncDatabase
 from pymongo.uri_parser import split_options
 from typing_extensions import override
@@ -58,6 +59,7 @@ _PATIENCE: dict[str, Any] = {
 _CLOCK_SKEW = timedelta(seconds=30)
 """Servers run on several machines; the same leeway as for tokens (security.md, section 3)."""
 
+_LINEARIZABLE_MILLISECONDS = 3_000
 _ELECTION_SECONDS = 30
 _UNREACHABLE_SECONDS = 6
 """How long a migration waits for any node to answer; the process takes a while to start, too."""
@@ -118,6 +120,7 @@ class MongoDatabase(Database):
         self._chores: list[Work] = []
         self._working: list[asyncio.Task[None]] = []
         self._listener: Callable[[str], None] = _nobody_listens
+        self._settled: frozenset[tuple[object, object]] | None = None
 
     @property
     def client(self) -> AsyncMongoClient[Document]:
@@ -134,6 +137,46 @@ class MongoDatabase(Database):
     def collection(self, name: str) -> AsyncCollection[Document]:
         """Return a collection, for use after `start`."""
         return self.database[name]
+
+    async def settled(self, read: Callable[[], Awaitable[T]]) -> T:
+        """Return what a read finds that sees every acknowledged change.
+
+        A node that has just become the primary has all these changes, and does not know yet that a
+        majority has them: majority reads may return what was there before. It knows from its first
+        confirmed write on. One linearizable read waits until then. So there is one for each primary
+        that has confirmed no write of ours yet, and the read is repeated after it.
+        Source: MongoDB Manual, "Read Concern linearizable".
+
+        Args:
+            read: reads from the primary, by a majority.
+
+        Raises:
+            StoreUnavailable: there is no primary, or it does not answer.
+        """
+        found = await read()
+        while self._settled != (term := self._term()):
+            with reading():
+                await (
+                    self.collection("sessions")
+                    .with_options(read_concern=ReadConcern("linearizable"))
+                    .find_one({"_id": ""}, max_time_ms=_LINEARIZABLE_MILLISECONDS)
+                )
+            self._settled = term
+            found = await read()
+        return found
+
+    @contextmanager
+    def confirming(self) -> Iterator[None]:
+        """Note that a majority has confirmed a write; then `settled` has nothing to wait for."""
+        before = self._term()
+        yield
+        if before and before == self._term():
+            self._settled = before
+
+    def _term(self) -> frozenset[tuple[object, object]]:
+        """Return which node is the primary, and by which election."""
+        nodes = self.client.topology_description.server_descriptions().values()
+        return frozenset((node.address, node.election_id) for node in nodes if node.is_writable)
 
     def repeat(self, chore: Work) -> None:
         """Run a chore about every five minutes, between `start` and `stop`."""

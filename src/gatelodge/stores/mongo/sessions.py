@@ -40,7 +40,7 @@ class MongoSessions(SessionStore):
         The epoch decides: if the user has changed, the session is stored, but not live. Nobody has
         its tokens yet, so it is deleted again, and its event with it.
         """
-        with writing():
+        with self.database.confirming(), writing():
             await self._sessions.insert_one(inserted_with(to_document(session), event))
         with after_a_change():
             if not await self.users.record_sign_in(session):
@@ -56,24 +56,33 @@ class MongoSessions(SessionStore):
 
     @override
     async def find(self, session_id: SessionId) -> Session | None:
+        return await self.database.settled(lambda: self._find(session_id))
+
+    async def _find(self, session_id: SessionId) -> Session | None:
         with reading():
             document = await self._sessions.find_one({"_id": {"$eq": session_id}})
         return None if document is None else _session(document)
 
     @override
     async def find_with_user(self, session_id: SessionId) -> tuple[Session, User] | None:
-        session = await self.find(session_id)
+        return await self.database.settled(lambda: self._find_with_user(session_id))
+
+    async def _find_with_user(self, session_id: SessionId) -> tuple[Session, User] | None:
+        session = await self._find(session_id)
         user = None if session is None else await self.users.find(session.user_id)
         return None if session is None or user is None else (session, user)
 
     @override
     async def find_with_rights(self, session_id: SessionId) -> tuple[Session, User, Rights] | None:
+        return await self.database.settled(lambda: self._find_with_rights(session_id))
+
+    async def _find_with_rights(self, session_id: SessionId) -> tuple[Session, User, Rights] | None:
         """Return the session, its user and the user's rights.
 
         MongoDB cannot read two collections at one instant. So the user is read again after the
         roles. If the user's roles are still the same, the user held them when they were read.
         """
-        found = await self.find_with_user(session_id)
+        found = await self._find_with_user(session_id)
         while found is not None:
             session, user = found
             rights = Rights.of(user.roles, await self.roles.find_all(user.roles))
