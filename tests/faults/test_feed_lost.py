@@ -345,6 +345,9 @@ async def test_a_change_that_is_under_way_when_a_stream_opens_is_told(
     devices = [await new_device(house, None, "admin"), await new_device(house)]
     tokens = [device.token for device in devices]
     other = build(house.settings)
+    await other.stores.database.start()  # the first read from a primary waits for a majority
+    await other.stores.sessions.find(devices[0].session.id)
+    await other.stores.database.stop()
     with three.held_back():
         changing = asyncio.gather(
             house.stores.users.withdraw(devices[0].user.id, "admin", an_event()),
