@@ -206,6 +206,18 @@ async def test_what_changed_before_the_watch_began_counts(site: Running) -> None
     assert answer.json() == "ended: True"
 
 
+async def test_it_ends_if_nobody_can_watch_any_more(site: Running) -> None:
+    """An error that nobody foresaw must not leave the block open for ever."""
+    device = await new_device(site.house)
+    async with Socket(site.app, "/live", device.headers) as socket:
+        assert await socket.hear() == device.user.username
+        site.house.__dict__["lookup"] = None
+        await site.house.accounts.grant(device.user, "moderator", COMMAND)
+        assert await socket.hear() is None
+        assert socket.code == 4401
+    assert await site.app.state.ended.get() is True
+
+
 async def test_a_stream_of_events_ends(site: Running) -> None:
     device = await new_device(site.house)
     waiting = asyncio.Event()

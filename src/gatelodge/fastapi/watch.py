@@ -9,7 +9,7 @@ from typing import Protocol, Self
 
 from gatelodge.clock import Clock
 from gatelodge.errors import Unavailable
-from gatelodge.tasks import end
+from gatelodge.tasks import attempt, end
 
 SIGNED_OUT = 4401
 """The code with which a WebSocket of somebody who may not use it any more is closed."""
@@ -72,7 +72,7 @@ class Watch:
         task = asyncio.current_task()
         assert task is not None, "a coroutine runs in a task"  # noqa: S101
         self._block, self._cancelled_before = task, task.cancelling()
-        self._guard = asyncio.create_task(self._keep_watch())
+        self._guard = asyncio.create_task(self._end_block())
         return self
 
     async def __aexit__(
@@ -90,16 +90,20 @@ class Watch:
         cancelled = kind is not None and issubclass(kind, asyncio.CancelledError)
         return cancelled and self._block.uncancel() <= self._cancelled_before
 
+    async def _end_block(self) -> None:
+        """End the block when the user may not be here any more, or nobody watches any more."""
+        await attempt(self._keep_watch)
+        self.ended = True
+        self._block.cancel()
+
     async def _keep_watch(self) -> None:
-        """End the block when the user may not be here any more."""
+        """Return when the user may not be here any more."""
         with self._watchers.waiting(*self._ids) as changed:
             while (until := await self._until()) is not None:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(self._seconds_left(until)):
                         await changed.wait()
                 changed.clear()
-        self.ended = True
-        self._block.cancel()
 
     async def _until(self) -> int | None:
         """Ask; while nobody answers, ask again, until the patience is over."""

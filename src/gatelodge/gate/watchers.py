@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from gatelodge.gate.feed import ChangeFeed
 from gatelodge.ids import ROLE_PREFIX
-from gatelodge.tasks import end
+from gatelodge.tasks import end, start
 
 LOOK_EVERY_SECONDS = 0.02
 """How often the feed is asked while somebody waits. Requests ask it too, if there are any."""
@@ -53,7 +53,7 @@ class Watchers:
             self._by_id.setdefault(each, set()).add(event)
         self._everybody.add(event)
         if self._looking is None or self._looking.done():
-            self._looking = asyncio.create_task(self._look())
+            self._looking = start(self._look)
         try:
             yield event
         finally:
