@@ -47,3 +47,32 @@ def serving(
         process.terminate()
         process.communicate(timeout=30)
         run.forget(process.pid)
+
+
+def as_(person: dict[str, str]) -> dict[str, str]:
+    """Return the header of somebody who is signed in."""
+    return {"Authorization": f"Bearer {person['accessToken']}"}
+
+
+def each_sees_their_own_notes(server: Server, notes: httpx2.Client) -> None:
+    """Let two people use an example of notes, of which only moderators delete any.
+
+    Args:
+        server: the server beside the example.
+        notes: a client of the example.
+    """
+    ann, mia = sign_in(server, "ann"), sign_in(server, "mia", "moderator")
+
+    assert notes.get("/notes").status_code == 401
+    added = notes.post("/notes", json={"text": "milk"}, headers=as_(ann))
+    assert (added.status_code, added.json()) == (201, {"id": 1, "text": "milk"})
+    assert notes.get("/notes", headers=as_(ann)).json() == [{"id": 1, "text": "milk"}]
+    assert notes.get("/notes", headers=as_(mia)).json() == []
+
+    assert notes.delete("/notes/1", headers=as_(ann)).json()["code"] == "forbidden"
+    assert notes.delete("/notes/1", headers=as_(mia)).status_code == 204
+    assert notes.get("/notes", headers=as_(ann)).json() == []
+
+    again = sign_in(server, "ann")
+    httpx2.post(f"{server.url}/api/auth/signout", headers=as_(again)).raise_for_status()
+    assert notes.get("/notes", headers=as_(again)).json()["code"] == "token_invalid"
