@@ -476,7 +476,7 @@ def create_app(house: House) -> App:
     )
     door = FastDoor(shell, house.gate, house.delivery.names, fast_routes(shell))
     path = house.public_address.path
-    paths = [route.path for each in DOORS for route in each.routes]
+    paths = [route.path for each in doors_of(house) for route in each.routes]
     return BelowPath(door, path, paths) if path else door
 
 

@@ -27,10 +27,9 @@ from gatelodge.client.verifier import DEFAULT_FRESHNESS
 from gatelodge.gate.conditions import Names, rule_for
 from gatelodge.gate.refusals import Forbidden, NoToken
 from gatelodge.gate.rules import Rule
-from gatelodge.tokens.refusals import ExpiredToken, InvalidToken
 from gatelodge.web.bearer import token_in
-from gatelodge.web.refusals import ConflictingTokens
-from gatelodge.web.responses import refusal_headers, status_of
+from gatelodge.web.refusals import NOBODY_SIGNED_IN
+from gatelodge.web.responses import plain_answer
 
 __all__ = [
     "Forbidden",
@@ -279,7 +278,7 @@ class _Found:
         """
         try:
             return self.get()
-        except (NoToken, InvalidToken, ExpiredToken, ConflictingTokens):
+        except NOBODY_SIGNED_IN:
             return Nobody()
 
     def install(self, request: Any) -> None:
@@ -351,9 +350,7 @@ def _found_of(request: HttpRequest) -> _Found:
 
 
 def _admit(request: HttpRequest, rule: Rule) -> None:
-    user = current_user(request)
-    if not rule.permits(user.roles, user.permissions):
-        raise Forbidden(caller=user.subject)
+    rule.check(current_user(request))
 
 
 @cache
@@ -397,6 +394,5 @@ def _check_order(middleware: type) -> None:
 
 
 def _answer(refusal: Refusal) -> JsonResponse:
-    body = {"code": refusal.code, "message": refusal.message, **refusal.members}
-    headers = {**refusal_headers(refusal), "Cache-Control": "no-store"}
-    return JsonResponse(body, status=status_of(type(refusal)), headers=headers)
+    status, body, headers = plain_answer(refusal)
+    return JsonResponse(body, status=status, headers=headers)

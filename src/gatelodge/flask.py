@@ -22,10 +22,9 @@ from gatelodge.client.verifier import DEFAULT_FRESHNESS
 from gatelodge.gate.conditions import Names, rule_for
 from gatelodge.gate.refusals import Forbidden, NoToken
 from gatelodge.gate.rules import Rule
-from gatelodge.tokens.refusals import ExpiredToken, InvalidToken
 from gatelodge.web.bearer import token_in
-from gatelodge.web.refusals import ConflictingTokens
-from gatelodge.web.responses import refusal_headers, status_of
+from gatelodge.web.refusals import NOBODY_SIGNED_IN
+from gatelodge.web.responses import plain_answer
 
 __all__ = [
     "Forbidden",
@@ -138,7 +137,7 @@ def maybe_user() -> User | None:
     """
     try:
         return _find_user()
-    except (InvalidToken, ExpiredToken, ConflictingTokens):
+    except NOBODY_SIGNED_IN:
         return None
 
 
@@ -177,9 +176,7 @@ def _verifier() -> SyncVerifier:
 
 
 def _admit(rule: Rule) -> None:
-    user = _current_user()
-    if not rule.permits(user.roles, user.permissions):
-        raise Forbidden(caller=user.subject)
+    rule.check(_current_user())
 
 
 _guarded: WeakSet[Callable[..., object]] = WeakSet()
@@ -200,7 +197,8 @@ def _check_order() -> None:
 
 
 def _answer(refusal: Refusal) -> Response:
-    answer = jsonify({"code": refusal.code, "message": refusal.message, **refusal.members})
-    answer.status_code = status_of(type(refusal))
-    answer.headers.update({**refusal_headers(refusal), "Cache-Control": "no-store"})
+    status, body, headers = plain_answer(refusal)
+    answer = jsonify(body)
+    answer.status_code = status
+    answer.headers.update(headers)
     return answer

@@ -9,8 +9,9 @@ Below: `fastapi/`, which has the sources, the routes of the house, and the doorm
 """
 
 from gatelodge.asgi.middleware import GatelodgeMiddleware, user_of
-from gatelodge.asgi.rules import Condition, public, require, signed_in
+from gatelodge.asgi.rules import public, require, signed_in
 from gatelodge.fastapi.user import User
+from gatelodge.gate.conditions import Condition
 
 __all__ = [
     "Condition",

@@ -1,6 +1,6 @@
 """The middleware: it says who makes a request, and lets in whoever may."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.websockets import WebSocket
 
 from gatelodge.app import PARTS, Part
-from gatelodge.asgi.rules import Condition, Default, Rules
+from gatelodge.asgi.rules import Default, Rules
 from gatelodge.client.verifier import DEFAULT_FRESHNESS
 from gatelodge.clock import Clock
 from gatelodge.errors import Refusal
@@ -20,8 +20,9 @@ from gatelodge.fastapi.remote import Remote
 from gatelodge.fastapi.source import Asked
 from gatelodge.fastapi.sources import routes_for, source_for
 from gatelodge.fastapi.user import User
-from gatelodge.gate.refusals import Forbidden, NoToken, ReauthenticationRequired
-from gatelodge.web.responses import refusal_headers, status_of
+from gatelodge.gate.conditions import Condition
+from gatelodge.gate.refusals import NoToken
+from gatelodge.web.responses import plain_answer
 from gatelodge.web.shell import App, Message, Receive, Scope, Send
 
 USER = "gatelodge.user_here"
@@ -128,7 +129,8 @@ class GatelodgeMiddleware:
         user = self._source.recall(connection) or await self._source.find(connection)
         if user is None:
             raise NoToken
-        self._check(user, conditions)
+        for each in conditions:
+            each.check(user, self._source.clock)
         Asked.of(connection).rules.extend(each.rule for each in conditions)
         return user
 
@@ -138,16 +140,6 @@ class GatelodgeMiddleware:
             return self._source.recall(connection) or await self._source.find(connection)
         except Refusal:
             return None
-
-    def _check(self, user: User, conditions: Iterable[Condition]) -> None:
-        for each in conditions:
-            if not each.rule.permits(user.roles, user.permissions):
-                raise Forbidden(caller=user.subject)
-            if each.fresh is None:
-                continue
-            proved_at = user.authenticated_at
-            if proved_at is None or self._source.clock.now() - proved_at > each.fresh:
-                raise ReauthenticationRequired(each.fresh)
 
     async def _run(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run Gatelodge around the lifespan of the application."""
@@ -208,9 +200,8 @@ def _answer(refusal: Refusal, leads_to: str) -> Response:
     if leads_to:
         headers = {"Location": leads_to, "Vary": "Accept", "Cache-Control": "no-store"}
         return Response(status_code=303, headers=headers)
-    body = {"code": refusal.code, "message": refusal.message, **refusal.members}
-    headers = {**refusal_headers(refusal), "Cache-Control": "no-store"}
-    return JSONResponse(body, status_of(type(refusal)), headers)
+    status, body, headers = plain_answer(refusal)
+    return JSONResponse(body, status, headers)
 
 
 def user_of(scope: Mapping[str, Any]) -> User | None:

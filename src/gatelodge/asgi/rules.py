@@ -10,8 +10,8 @@ from starlette._utils import get_route_path
 from starlette.convertors import CONVERTOR_TYPES
 from starlette.routing import compile_path
 
-from gatelodge.gate.conditions import Names, rule_for
-from gatelodge.gate.rules import ANYBODY, SIGNED_IN, Rule
+from gatelodge.gate.conditions import Condition, Names, condition_for
+from gatelodge.gate.rules import ANYBODY, SIGNED_IN
 from gatelodge.web.shell import Scope
 
 Default: TypeAlias = Literal["public", "signed in"]
@@ -23,19 +23,6 @@ ANY_METHOD = "*"
 
 _METHOD = re.compile(r"[A-Z]+|\*")
 _SLASHES = re.compile("/{2,}")
-
-
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """Who may call a route.
-
-    Attributes:
-        rule: the role and permission that are required.
-        fresh: how long ago the user may have proved who they are, at most; None: any time.
-    """
-
-    rule: Rule
-    fresh: timedelta | None = None
 
 
 public = Condition(ANYBODY)
@@ -60,10 +47,7 @@ def require(
     Raises:
         ValueError: there is no condition, or a name is empty.
     """
-    rule = rule_for(role, permission)
-    if not rule.can_lack and fresh is None:
-        raise ValueError("require() needs a condition; signed_in admits everybody signed in.")
-    return Condition(rule, fresh)
+    return condition_for(role, permission, fresh, otherwise="signed_in")
 
 
 @dataclass(frozen=True, slots=True)

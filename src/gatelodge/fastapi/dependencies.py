@@ -4,7 +4,7 @@ Each is an object that FastAPI calls. It also puts the ways to authenticate into
 OpenAPI document. `routes check` reads from it who may call a route.
 """
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Annotated, Any
 
 from fastapi import Depends
@@ -16,11 +16,10 @@ from gatelodge.errors import Refusal
 from gatelodge.fastapi.refusals import NotAdmitted, WebSocketNotAdmitted
 from gatelodge.fastapi.source import Asked
 from gatelodge.fastapi.user import User
-from gatelodge.gate.conditions import Names, rule_for
-from gatelodge.gate.refusals import Forbidden, NoToken, ReauthenticationRequired
-from gatelodge.gate.rules import ANYBODY, SIGNED_IN, Rule
-from gatelodge.tokens.refusals import ExpiredToken, InvalidToken
-from gatelodge.web.refusals import ConflictingTokens
+from gatelodge.gate.conditions import Condition, Names, condition_for
+from gatelodge.gate.refusals import NoToken
+from gatelodge.gate.rules import ANYBODY, SIGNED_IN
+from gatelodge.web.refusals import NOBODY_SIGNED_IN
 
 SCHEME = "gatelodge"
 """The name of the security scheme in the OpenAPI document, for routes that require somebody."""
@@ -33,10 +32,10 @@ class _Guard(SecurityBase):
     """A dependency that knows who may call the routes that have it.
 
     Attributes:
-        rule: who may call.
+        condition: who may call.
     """
 
-    rule: Rule
+    condition: Condition
 
     def __init__(self, scheme: str = SCHEME) -> None:
         """Name the security scheme."""
@@ -47,7 +46,7 @@ class _Guard(SecurityBase):
 class SignedIn(_Guard):
     """The dependency behind `CurrentUser`: the user who makes the request."""
 
-    rule = SIGNED_IN
+    condition = Condition(SIGNED_IN)
 
     async def __call__(self, connection: HTTPConnection) -> User:
         """Return the user.
@@ -71,7 +70,7 @@ class SignedIn(_Guard):
 class Anybody(_Guard):
     """The dependency behind `MaybeUser`: the user who makes the request, or None."""
 
-    rule = ANYBODY
+    condition = Condition(ANYBODY)
 
     def __init__(self) -> None:
         """Name the security scheme."""
@@ -86,7 +85,7 @@ class Anybody(_Guard):
         source = Asked.of(connection).source
         try:
             return source.recall(connection) or await source.find(connection)
-        except (InvalidToken, ExpiredToken, ConflictingTokens):
+        except NOBODY_SIGNED_IN:
             return None
         except Refusal as refusal:
             raise _refused(connection, refusal) from refusal
@@ -95,7 +94,7 @@ class Anybody(_Guard):
 class Public:
     """The dependency behind `public`: it declares that anybody may call, and asks nothing."""
 
-    rule = ANYBODY
+    condition = Condition(ANYBODY)
 
     async def __call__(self) -> None:
         """Do nothing."""
@@ -120,11 +119,10 @@ public = Depends(Public())
 class Requirement(_Guard):
     """The dependency behind `require` and `Gatelodge.user`: a user who meets conditions."""
 
-    def __init__(self, rule: Rule, fresh: timedelta | None) -> None:
-        """Require this rule, and a proof of who it is that is no older than `fresh`."""
+    def __init__(self, condition: Condition) -> None:
+        """Require this condition."""
         super().__init__()
-        self.rule = rule
-        self.fresh = fresh
+        self.condition = condition
 
     async def __call__(self, connection: HTTPConnection, user: CurrentUser) -> User:
         """Return the user.
@@ -132,18 +130,12 @@ class Requirement(_Guard):
         Raises:
             NotAdmitted: the user lacks a role or permission, or has to sign in again.
         """
-        if not self.rule.permits(user.roles, user.permissions):
-            raise _refused(connection, Forbidden(caller=user.subject))
-        if self.fresh is not None:
-            source = Asked.of(connection).source
-            if user.authenticated_at is None:
-                raise RuntimeError(
-                    "require(fresh=...) needs Gatelodge in the application: a server beside it "
-                    "does not tell when the user last signed in."
-                )
-            if not _is_fresh(user.authenticated_at, source.clock.now(), self.fresh):
-                raise _refused(connection, ReauthenticationRequired(self.fresh))
-        Asked.of(connection).rules.append(self.rule)
+        asked = Asked.of(connection)
+        try:
+            self.condition.check(user, asked.source.clock)
+        except Refusal as refusal:
+            raise _refused(connection, refusal) from refusal
+        asked.rules.append(self.condition.rule)
         return user
 
 
@@ -166,14 +158,7 @@ def require(
     Raises:
         ValueError: there is no condition, or a name is empty.
     """
-    rule = rule_for(role, permission)
-    if not rule.can_lack and fresh is None:
-        raise ValueError("require() needs a condition; CurrentUser admits everybody signed in.")
-    return Depends(Requirement(rule, fresh))
-
-
-def _is_fresh(authenticated_at: datetime, now: datetime, most: timedelta) -> bool:
-    return now - authenticated_at <= most
+    return Depends(Requirement(condition_for(role, permission, fresh, otherwise="CurrentUser")))
 
 
 def _refused(connection: HTTPConnection, refusal: Refusal) -> Exception:

@@ -11,7 +11,7 @@ from gatelodge.fastapi.source import Asked
 from gatelodge.fastapi.user import User
 from gatelodge.fastapi.watch import SIGNED_OUT
 from gatelodge.gate.conditions import Names, rule_for
-from gatelodge.gate.refusals import Forbidden, NoToken
+from gatelodge.gate.refusals import NoToken
 from gatelodge.tokens.jws import MAX_TOKEN
 from gatelodge.tokens.refusals import InvalidToken
 
@@ -52,8 +52,7 @@ async def admit_by_message(
     try:
         asked.token = await _first_message(websocket, within)
         user = await asked.source.find_by_token(asked.token, websocket)
-        if not rule.permits(user.roles, user.permissions):
-            raise Forbidden(caller=user.subject)
+        rule.check(user)
     except Refusal as refusal:
         raise WebSocketNotAdmitted(refusal, _code_of(refusal)) from refusal
     asked.rules.append(rule)

@@ -4,7 +4,7 @@ from fastapi import HTTPException
 from starlette.exceptions import WebSocketException
 
 from gatelodge.errors import Refusal
-from gatelodge.web.responses import refusal_headers, status_of
+from gatelodge.web.responses import plain_answer
 
 NOT_ADMITTED = 1008
 """The code of a WebSocket that is refused (RFC 6455, section 7.4.1); browsers see a failure."""
@@ -22,9 +22,7 @@ class Refused(HTTPException):
 
     def __init__(self, refusal: Refusal) -> None:
         """Refuse."""
-        detail = {"code": refusal.code, "message": refusal.message, **refusal.members}
-        headers = {**refusal_headers(refusal), "Cache-Control": "no-store"}
-        super().__init__(status_of(type(refusal)), detail, headers)
+        super().__init__(*plain_answer(refusal))
         self.refusal = refusal
 
 

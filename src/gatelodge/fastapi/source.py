@@ -14,11 +14,9 @@ from gatelodge.errors import Refusal
 from gatelodge.fastapi.user import ASKED, User
 from gatelodge.fastapi.watch import SIGNED_OUT, Watch
 from gatelodge.gate.principal import Principal
-from gatelodge.gate.refusals import NoToken
 from gatelodge.gate.rules import Rule
-from gatelodge.tokens.refusals import ExpiredToken, InvalidToken
 from gatelodge.web.accept import prefers_page
-from gatelodge.web.refusals import ConflictingTokens
+from gatelodge.web.refusals import NOBODY_SIGNED_IN
 from gatelodge.web.shell import App
 
 SUBPROTOCOL = "bearer"
@@ -30,9 +28,6 @@ NOT_RUNNING = (
     "FastAPI(lifespan=auth.lifespan), or `async with auth.lifespan(app):` in your own lifespan. "
     "A test client runs the lifespan inside `with TestClient(app) as client:` only."
 )
-
-
-_SIGNED_OUT = (NoToken, InvalidToken, ExpiredToken, ConflictingTokens)
 
 
 class Source(Protocol):
@@ -90,7 +85,7 @@ class Source(Protocol):
         """Return where a refused request is led, if it is one for a page; empty: nowhere."""
         scope = connection.scope
         is_for_page = scope["method"] in {"GET", "HEAD"} and prefers_page(scope["headers"])
-        leads = is_for_page and isinstance(refusal, _SIGNED_OUT)
+        leads = is_for_page and isinstance(refusal, NOBODY_SIGNED_IN)
         return self.sign_in_page(connection) if leads else ""
 
 

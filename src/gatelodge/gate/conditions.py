@@ -1,13 +1,77 @@
-"""Conditions of an application's routes: the roles and permissions that they require."""
+"""Conditions of an application's routes: roles, permissions, and how fresh a sign-in must be."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from enum import Enum
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
-from gatelodge.gate.rules import SIGNED_IN, Rule
+from gatelodge.clock import Clock
+from gatelodge.gate.refusals import ReauthenticationRequired
+from gatelodge.gate.rules import SIGNED_IN, Holder, Rule
 
 Names: TypeAlias = str | Enum | Iterable[str | Enum]
 """A role or a permission, or several of which one is enough: as text or as members of an enum."""
+
+
+class Caller(Holder, Protocol):
+    """Somebody who is signed in, and may be known to have proved it lately."""
+
+    @property
+    def authenticated_at(self) -> datetime | None:
+        """When the user last proved who they are; None: it is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """Who may call a route.
+
+    Attributes:
+        rule: the role and permission that are required.
+        fresh: how long ago the user may have proved who they are, at most; None: any time.
+    """
+
+    rule: Rule
+    fresh: timedelta | None = None
+
+    def check(self, caller: Caller, clock: Clock) -> None:
+        """Refuse somebody who does not meet the condition.
+
+        Raises:
+            Forbidden: a required role or permission is missing.
+            ReauthenticationRequired: the last proof is too old.
+            RuntimeError: a proof is asked for, and nobody knows when there was one.
+        """
+        self.rule.check(caller)
+        if self.fresh is None:
+            return
+        if caller.authenticated_at is None:
+            raise RuntimeError(
+                "require(fresh=...) needs Gatelodge in the application: a server beside it "
+                "does not tell when the user last signed in."
+            )
+        if clock.now() - caller.authenticated_at > self.fresh:
+            raise ReauthenticationRequired(self.fresh)
+
+
+def condition_for(
+    role: Names, permission: Names, fresh: timedelta | None, *, otherwise: str
+) -> Condition:
+    """Return the condition of a `require`, which must ask for something.
+
+    Args:
+        role: as for `rule_for`.
+        permission: as for `rule_for`.
+        fresh: how long ago the user may have proved who they are, at most; None: any time.
+        otherwise: what admits everybody who is signed in, for the message.
+
+    Raises:
+        ValueError: there is no condition, or a name is empty.
+    """
+    rule = rule_for(role, permission)
+    if not rule.can_lack and fresh is None:
+        raise ValueError(f"require() needs a condition; {otherwise} admits everybody signed in.")
+    return Condition(rule, fresh)
 
 
 def rule_for(role: Names = (), permission: Names = ()) -> Rule:

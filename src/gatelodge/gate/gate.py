@@ -40,8 +40,7 @@ class Gate:
         Raises:
             Refusal: `rule.lacking`, without a role or permission that the rule requires.
         """
-        if not rule.permits(principal.roles, principal.permissions):
-            raise rule.lacking(caller=principal.subject)
+        rule.check(principal)
         return principal
 
     async def authenticate(self, token: str) -> Principal:

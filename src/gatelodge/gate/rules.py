@@ -2,9 +2,26 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Protocol
 
 from gatelodge.errors import Refusal
 from gatelodge.gate.refusals import Forbidden, NoToken
+
+
+class Holder(Protocol):
+    """Somebody who is signed in, with what a rule asks about."""
+
+    @property
+    def subject(self) -> str:
+        """The user's id."""
+
+    @property
+    def roles(self) -> Collection[str]:
+        """The roles that the user holds."""
+
+    @property
+    def permissions(self) -> Collection[str]:
+        """What these roles permit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +57,15 @@ class Rule:
         if self.any_of and not any(role in roles for role in self.any_of):
             return False
         return not self.permissions or any(each in permissions for each in self.permissions)
+
+    def check(self, caller: Holder) -> None:
+        """Refuse somebody whom the rule does not admit.
+
+        Raises:
+            Forbidden: `lacking`: a required role or permission is missing.
+        """
+        if not self.permits(caller.roles, caller.permissions):
+            raise self.lacking(caller=caller.subject)
 
 
 ANYBODY = Rule("anybody", public=True)

@@ -13,7 +13,7 @@ from starlette.routing import compile_path
 from gatelodge.audit import Actor, Origin
 from gatelodge.errors import InvalidRequest, Refusal
 from gatelodge.gate.principal import Principal
-from gatelodge.gate.refusals import Forbidden, NoToken
+from gatelodge.gate.refusals import Forbidden
 from gatelodge.gate.rules import Rule
 from gatelodge.i18n import Language, language_for
 from gatelodge.pages.carried import Carried, Carrier
@@ -22,14 +22,13 @@ from gatelodge.pages.html import Pages
 from gatelodge.pages.languages import LanguageLink, chosen_language, language_links
 from gatelodge.pages.wording import NOTICES, sentence_of, title_of
 from gatelodge.tokens.pair import TokenPair
-from gatelodge.tokens.refusals import ExpiredToken, InvalidToken
 from gatelodge.web import forms
 from gatelodge.web.accept import prefers_page
 from gatelodge.web.admission import Admission
 from gatelodge.web.caller import origin_of
 from gatelodge.web.cookies import TokenDelivery
 from gatelodge.web.door import Declared, check_query
-from gatelodge.web.refusals import ConflictingTokens, CrossSiteRequest
+from gatelodge.web.refusals import NOBODY_SIGNED_IN, CrossSiteRequest
 from gatelodge.web.responses import refusal_headers, refusal_response, status_of
 from gatelodge.web.return_address import checked, origin_in
 from gatelodge.web.same_origin import SAFE_METHODS
@@ -39,14 +38,13 @@ from gatelodge.web.shell import REQUEST_ID, Scope
 T = TypeVar("T")
 
 _FOR_PROGRAMS = ("/api/", "/.well-known/")
-_NEEDS_SIGN_IN = (NoToken, InvalidToken, ExpiredToken, ConflictingTokens)
 _CORRECTABLE = (400, 401, 409, 429)
 """The statuses of refusals after which the reader may correct the form and post it again."""
 
 _IN_PATHS = "/:@!$&'()*+,;=~"
 """What may stand in a path as it is (RFC 3986, section 3.3), besides letters, digits, `-._`."""
 
-_SHOWN_AS_PAGE = (*_NEEDS_SIGN_IN, Forbidden, CrossSiteRequest, InvalidRequest)
+_SHOWN_AS_PAGE = (*NOBODY_SIGNED_IN, Forbidden, CrossSiteRequest, InvalidRequest)
 
 
 @dataclass(slots=True)
@@ -290,7 +288,7 @@ def wants_page(request: Request) -> bool:
 async def refusal_page(request: Request, refusal: Refusal) -> Response:
     """Return the page of a refusal, or a redirect to the sign-in page if that is needed."""
     visit = Visit.of(request, service_of(request, Pages))
-    if isinstance(refusal, _NEEDS_SIGN_IN):
+    if isinstance(refusal, NOBODY_SIGNED_IN):
         # A form was open, so its page was seen by somebody who was signed in.
         done = "" if request.method in SAFE_METHODS else "was-signed-out"
         return visit.go(f"/sign-in?next={quote(_return_path(request), safe='/')}", done=done)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from gatelodge.gate.rules import Rule
+from gatelodge.gate.conditions import Condition
 
 Names = frozenset[str]
 """Roles or permissions, of which one is enough."""
@@ -29,20 +29,16 @@ class Access:
     fresh: timedelta | None = None
 
     @classmethod
-    def of(cls, rules: Iterable[tuple[Rule, timedelta | None]]) -> "Access | None":
-        """Return what several rules require together; None if there is no rule.
-
-        Args:
-            rules: each rule, and how old a proof of who the caller is may be.
-        """
-        every = list(rules)
-        asking = [(rule, fresh) for rule, fresh in every if not rule.public]
+    def of(cls, conditions: Iterable[Condition]) -> "Access | None":
+        """Return what several conditions require together; None if there is none."""
+        every = list(conditions)
+        asking = [each for each in every if not each.rule.public]
         if not asking:
             return cls(public=True) if every else None
         return cls(
-            roles=_narrowest(rule.any_of for rule, _ in asking),
-            permissions=_narrowest(rule.permissions for rule, _ in asking),
-            fresh=min((fresh for _, fresh in asking if fresh is not None), default=None),
+            roles=_narrowest(each.rule.any_of for each in asking),
+            permissions=_narrowest(each.rule.permissions for each in asking),
+            fresh=min((each.fresh for each in asking if each.fresh is not None), default=None),
         )
 
     @classmethod

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any, TypeAlias
 
 from fastapi.dependencies.models import Dependant
 from fastapi.dependencies.utils import get_dependant
 
-from gatelodge.gate.rules import SIGNED_IN, Rule
+from gatelodge.gate.conditions import Condition
+from gatelodge.gate.rules import SIGNED_IN
 from gatelodge.routes.access import Access
 
 Overrides: TypeAlias = Mapping[Callable[..., Any], Callable[..., Any]]
@@ -40,12 +40,11 @@ class Guards:
             return cls()
         declared = list(_found(dependant, {}, ()))
         asked = {id(guard) for guard in _found(dependant, overrides, ())}
-        lost = [guard for guard in declared if id(guard) not in asked and not guard.rule.public]
-        rules = [(guard.rule, _fresh(guard)) for guard in declared]
-        names = dict.fromkeys(_words(guard) for guard in lost)
+        lost = [guard.condition for guard in declared if id(guard) not in asked]
+        names = dict.fromkeys(_words(each) for each in lost if not each.rule.public)
         if len(names) > 1:  # every other guard asks for the user too
             names.pop(SIGNED_IN.name, None)
-        return cls(Access.of(rules), tuple(names))
+        return cls(Access.of(guard.condition for guard in declared), tuple(names))
 
 
 UNGUARDED = Guards()
@@ -61,17 +60,12 @@ def _found(dependant: Dependant, overrides: Overrides, above: tuple[Any, ...]) -
             below = get_dependant(path=below.path or "", call=call)  # noqa: PLW2901
         if call in above:  # an override that needs what it replaces: FastAPI never ends
             continue
-        if isinstance(getattr(call, "rule", None), Rule):
+        if isinstance(getattr(call, "condition", None), Condition):
             yield call
         yield from _found(below, overrides, (*above, call))
 
 
-def _fresh(guard: Any) -> timedelta | None:
-    fresh: timedelta | None = getattr(guard, "fresh", None)
-    return fresh
-
-
-def _words(guard: Any) -> str:
-    access = Access.of([(guard.rule, _fresh(guard))])
+def _words(condition: Condition) -> str:
+    access = Access.of([condition])
     assert access is not None, "there is a rule"  # noqa: S101
     return access.words

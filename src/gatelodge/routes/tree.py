@@ -14,6 +14,7 @@ from starlette.staticfiles import StaticFiles
 
 from gatelodge.app import DOORS
 from gatelodge.fastapi.routes import HouseRoutes
+from gatelodge.gate.conditions import Condition
 from gatelodge.routes.access import Access
 from gatelodge.routes.guards import UNGUARDED, Guards, Overrides
 from gatelodge.web.shell import Scope
@@ -234,7 +235,7 @@ def _of_house(house: HouseRoutes, place: _Place) -> Iterator[Leaf]:
     """Yield a leaf for each route of Gatelodge that the application has."""
     for route in (route for door in DOORS for route in door.routes):
         for path in sorted({house.prefix + route.path, route.path} & house.paths):
-            guards = Guards(Access.of([(route.rule, None)]))
+            guards = Guards(Access.of([Condition(route.rule)]))
             whole = place.path + path
             yield Leaf(route.method, whole, place.host, "gatelodge", "gatelodge", guards)
 

@@ -122,8 +122,7 @@ async def verify(
             status_code=307, headers={"Location": return_address(request, MAX_TARGET_BYTES)}
         )
     rule = rule_of(asked.role or (), asked.permission or ())
-    if not rule.permits(caller.roles, caller.permissions):
-        raise Forbidden(caller=caller.subject)
+    rule.check(caller)
     response = Response()
     # Bytes, as in the fast door: the shown username may contain characters other than ASCII.
     response.raw_headers = [*identity_headers(caller), *response.raw_headers]

@@ -14,7 +14,7 @@ from gatelodge.tokens.refusals import ExpiredToken, InvalidToken
 from gatelodge.web.bearer import token_in
 from gatelodge.web.caller import origin_of
 from gatelodge.web.cookies import TokenDelivery
-from gatelodge.web.refusals import ConflictingTokens
+from gatelodge.web.refusals import NOBODY_SIGNED_IN
 from gatelodge.web.same_origin import SAFE_METHODS, SameOrigin
 from gatelodge.web.shell import Scope
 
@@ -98,7 +98,7 @@ class Admission:
         """Return who makes the request, or None if nobody is signed in; the route is public."""
         try:
             return await self.resolve(request)
-        except (InvalidToken, ExpiredToken, ConflictingTokens):
+        except NOBODY_SIGNED_IN:
             return None
 
     async def resolve(self, request: Request, *, renew: bool = True) -> Principal | None:

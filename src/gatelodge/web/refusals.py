@@ -1,7 +1,9 @@
 """The refusals of HTTP: requests that are malformed, too large, or from another site."""
 
 from gatelodge.errors import Failed, Invalid, NotPermitted, Refusal
+from gatelodge.gate.refusals import NoToken
 from gatelodge.marks import N_
+from gatelodge.tokens.refusals import ExpiredToken, InvalidToken
 
 
 class UnsupportedMediaType(Refusal):
@@ -69,6 +71,10 @@ class ConflictingTokens(Invalid):
     default = "The request carries two different access tokens, or a malformed one."
     sentence = N_("The browser sent two different sign-ins. Please sign in again.")
     oauth_error = "invalid_request"
+
+
+NOBODY_SIGNED_IN = (NoToken, InvalidToken, ExpiredToken, ConflictingTokens)
+"""The refusals that say of a request that nobody is signed in by it."""
 
 
 class CrossSiteRequest(NotPermitted):

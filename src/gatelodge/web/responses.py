@@ -52,6 +52,13 @@ def refusal_body(refusal: Refusal, request_id: str) -> dict[str, Any]:
     return {**body, **refusal.members, "request_id": request_id}
 
 
+def plain_answer(refusal: Refusal) -> tuple[int, dict[str, Any], dict[str, str]]:
+    """Return status, JSON body and headers with which an application answers a refusal."""
+    body = {"code": refusal.code, "message": refusal.message, **refusal.members}
+    headers = {**refusal_headers(refusal), "Cache-Control": "no-store"}
+    return status_of(type(refusal)), body, headers
+
+
 def refusal_headers(refusal: Refusal) -> dict[str, str]:
     """Return the headers of a refusal: `Retry-After`, and for tokens `WWW-Authenticate`.
 
