@@ -24,7 +24,7 @@ from gatelodge.stores.mongo.outbox import Outbox
 from tests.contracts.builders import A_MINUTE, NOON, a_session, a_user, an_event
 from tests.contracts.failpoints import failing
 from tests.support.clock import FakeClock
-from tests.support.mongod import wait_until
+from tests.support.mongod import connections_of, wait_until
 
 pytestmark = [
     pytest.mark.usefixtures("lost_sockets"),
@@ -506,15 +506,13 @@ async def nothing_is_under_way(database: MongoDatabase, address: str) -> None:
     await database.stop()
     gc.collect()  # the driver leaves it some sockets, see `lost_sockets`
     name = urlsplit(address).path.removeprefix("/")
-    every_connection = {"$currentOp": {"allUsers": True, "idleConnections": True}}
     observer = MongoClient[dict[str, Any]](address, appname="observer", w="majority")
     with observer as client:
         idle_since = time.monotonic()
 
         def is_let_go() -> bool:
             nonlocal idle_since
-            asked = client.admin.aggregate([every_connection, {"$match": {"appName": name}}])
-            connections = list(asked)
+            connections = connections_of(client, name)
             if any(each["active"] for each in connections):
                 idle_since = time.monotonic()
             return not connections or time.monotonic() - idle_since > 1

@@ -86,14 +86,19 @@ def wait_until_gone(address: str, app_name: str) -> None:
     finished when it has let go of every connection, and what it did is seen by majority reads from
     the next confirmed write on.
     """
-    every = {"$currentOp": {"allUsers": True, "idleConnections": True}}
     with MongoClient[dict[str, Any]](address, appname="observer", w="majority") as client:
 
         def is_gone() -> bool:
-            return not list(client.admin.aggregate([every, {"$match": {"appName": app_name}}]))
+            return not connections_of(client, app_name)
 
         wait_until(is_gone, f"a connection of {app_name} is still there")
         client.get_default_database().observed.insert_one({})
+
+
+def connections_of(client: MongoClient[dict[str, Any]], app_name: str) -> list[dict[str, Any]]:
+    """Return what the server says of each connection of the clients of this name, idle ones too."""
+    every = {"$currentOp": {"allUsers": True, "idleConnections": True}}
+    return list(client.admin.aggregate([every, {"$match": {"appName": app_name}}]))
 
 
 class Mongod:

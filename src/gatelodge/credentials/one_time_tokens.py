@@ -49,8 +49,8 @@ class OneTimeTokenStore(Protocol):
                 instant. None: the token is always stored.
 
         Returns:
-            Whether the token was stored: of many callers at once, with one instant between the
-            expiry of the stored token and theirs, exactly one gets True.
+            Whether the token was stored. If many callers come at once with tokens that expire
+            after `unless_after`, exactly one gets True.
         """
 
     async def find(self, purpose: Purpose, subject: str) -> OneTimeToken | None:

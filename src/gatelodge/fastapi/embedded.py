@@ -122,7 +122,7 @@ class Embedded(Source):
 
     @contextlib.contextmanager
     def elsewhere(self, settings: Mapping[str, Any]) -> Iterator[None]:
-        """Use these settings first, until the context ends: for a start beside a new database.
+        """Replace settings until the context ends, for a start with another database.
 
         Args:
             settings: settings by field name.
