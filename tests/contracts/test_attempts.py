@@ -44,6 +44,20 @@ async def test_failures_add_up_until_one_has_to_wait(stores: Stores) -> None:
     assert expected.blocked_until == NOON + timedelta(seconds=4 + 120)
 
 
+@pytest.mark.parametrize("behind", [timedelta(milliseconds=1), timedelta(seconds=12)])
+async def test_a_clock_that_is_behind_finds_nothing_blocked(
+    stores: Stores, behind: timedelta
+) -> None:
+    """Two processes try a new name at once, and then one fails."""
+    reserve, before = stores.attempts.reserve, NOON - behind
+    assert await reserve(Reservation("account:ann"), THREE, NOON) is None
+    assert await reserve(Reservation("account:ann"), THREE, before) is None
+
+    failed = await stores.attempts.count_failure("account:bob", THREE, NOON)
+    assert failed.wait_at(THREE, before) == timedelta(0)
+    assert await reserve(Reservation("account:bob"), THREE, before) is None
+
+
 async def test_of_many_who_fail_together_each_is_counted(stores: Stores) -> None:
     counted = await asyncio.gather(
         *(stores.attempts.count_failure("address:203.0.113.7", THREE, NOON) for _ in range(30))

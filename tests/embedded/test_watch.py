@@ -184,7 +184,7 @@ async def test_it_goes_on_through_changes_that_do_not_matter(site: Running) -> N
 
 
 async def test_it_ends_with_the_session_by_time(site: Running) -> None:
-    device = await new_device(site.house, life=timedelta(milliseconds=300))
+    device = await new_device(site.house, life=timedelta(seconds=3))
     async with Socket(site.app, "/live", device.headers) as socket:
         assert await socket.hear() == device.user.username
         assert await socket.hear() is None

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Protocol
 
 from gatelodge.audit import Event
+from gatelodge.clock import from_milliseconds
 
 LAPSES_AFTER = timedelta(seconds=60)
 """How long a reservation holds if nobody ends it, because its process has died.
@@ -19,6 +20,13 @@ KEPT_FOR_EACH = timedelta(days=1)
 """How long each failure in a row keeps the record."""
 
 KEPT_AT_MOST = timedelta(days=30)
+
+LONG_AGO = from_milliseconds(0)
+"""An instant before all others: a key that is not blocked was blocked until then.
+
+The time of the failure would not do. Another process may have read its clock a moment before, or
+have a clock that is behind, and would find the key blocked.
+"""
 
 _NO_WAIT = timedelta(0)
 
@@ -116,7 +124,7 @@ def after_failure(before: Attempts | None, key: str, limit: Limit, at: datetime)
     failures = 1 + (before.failures_at(at) if before else 0)
     streak = 1 + (before.streak if before else 0)
     until = before.until if before and failures > 1 else at + limit.period
-    blocked_until = before.blocked_until if before else at
+    blocked_until = before.blocked_until if before else LONG_AGO
     if limit.first_wait is None and failures >= limit.tries:
         blocked_until = until
     if wait := limit.wait_after(failures):

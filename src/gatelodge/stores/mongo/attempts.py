@@ -16,11 +16,11 @@ from pymongo.asynchronous.collection import AsyncCollection
 from typing_extensions import override
 
 from gatelodge.audit import Event
-from gatelodge.clock import from_milliseconds
 from gatelodge.credentials.store import (
     KEPT_AT_MOST,
     KEPT_FOR_EACH,
     LAPSES_AFTER,
+    LONG_AGO,
     MAX_DOUBLINGS,
     Attempts,
     AttemptStore,
@@ -158,7 +158,7 @@ def _counting(limit: Limit, at: datetime, ended: Reservation | None) -> list[Doc
         {
             "$set": {
                 "until": {"$cond": [{"$gt": ["$failures", 1]}, "$until", at + limit.period]},
-                "blocked_until": {"$cond": [{"$eq": ["$streak", 1]}, at, "$blocked_until"]},
+                "blocked_until": {"$cond": [{"$eq": ["$streak", 1]}, LONG_AGO, "$blocked_until"]},
                 "open": _without(ended) if ended else "$open",
             }
         },
@@ -200,12 +200,9 @@ def _forgetting() -> list[Document]:
     The document then stays until the last reservation ends or lapses.
     """
     return [
-        {"$set": {"failures": 0, "streak": 0, "until": _LONG_AGO, "blocked_until": _LONG_AGO}},
-        {"$set": {"forget_at": {"$ifNull": [{"$max": "$open.lapses_at"}, _LONG_AGO]}}},
+        {"$set": {"failures": 0, "streak": 0, "until": LONG_AGO, "blocked_until": LONG_AGO}},
+        {"$set": {"forget_at": {"$ifNull": [{"$max": "$open.lapses_at"}, LONG_AGO]}}},
     ]
-
-
-_LONG_AGO = from_milliseconds(0)
 
 
 def _with_defaults(at: datetime) -> Document:
@@ -214,7 +211,7 @@ def _with_defaults(at: datetime) -> Document:
         "failures": 0,
         "streak": 0,
         "until": at,
-        "blocked_until": at,
+        "blocked_until": LONG_AGO,
         "forget_at": at,
         "open": [],
     }
