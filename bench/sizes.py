@@ -30,6 +30,7 @@ class Sizes:
         seen: how many users the gate lets in.
         revocations: how many changes of each kind other processes must hear of.
         pairs: how many answers of two kinds are compared.
+        failures: after how many failed sign-ins the name that is blocked was blocked.
         connections: how many slow and idle connections are open at a time.
     """
 
@@ -52,6 +53,7 @@ class Sizes:
     seen: int
     revocations: int
     pairs: int
+    failures: int
     connections: int
 
 
@@ -75,6 +77,7 @@ FULL = Sizes(
     seen=200_000,
     revocations=200,
     pairs=1_000,
+    failures=100,
     connections=9_500,
 )
 QUICK = Sizes(
@@ -97,5 +100,6 @@ QUICK = Sizes(
     seen=100,
     revocations=5,
     pairs=2,
+    failures=5,
     connections=50,
 )

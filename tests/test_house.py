@@ -17,6 +17,7 @@ HOUSE_LIST = """
     fastapi flask django
     serving
     app
+    foundation
     me health transfer doctor
     stores
     sign_in setup
@@ -177,6 +178,29 @@ def test_an_application_beside_the_server_imports_nothing_of_it(room: str) -> No
     )
 
     assert set(done.stdout.split()) & (WEB_FRAMEWORKS | DRIVERS | {"pydantic", "jwt"}) == set()
+
+
+def test_a_command_imports_no_web_framework(tmp_path: Path) -> None:
+    """Who runs a command waits for what it imports, and no command needs routes."""
+    program = """
+import sys
+from gatelodge.cli.main import app
+
+user = ["ada", "ada@example.com", "--password-stdin", "--data-dir", sys.argv[1]]
+app(["user", "create", *user], standalone_mode=False)
+print(*{name.partition(".")[0] for name in sys.modules})
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)],
+        input="correct horse battery\n",
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+
+    imported = set(done.stdout.split())
+    assert "sqlalchemy" in imported
+    assert imported & (WEB_FRAMEWORKS | {"jinja2", "prometheus_client", "pymongo"}) == set()
 
 
 def test_a_server_has_imported_only_what_was_chosen(tmp_path: Path) -> None:

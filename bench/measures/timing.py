@@ -26,11 +26,9 @@ from bench.server import GATELODGE, Gatelodge, Server, StandIn
 from bench.sizes import Sizes
 
 PEOPLE = 12
-"""Names of each kind, at most. They take turns, because a name is blocked after 100 failures."""
+"""Names of each kind, at most. They take turns, because failures block a name."""
 
 _WRONG = "not the password at all"
-_FAILURES_TO_BLOCK = 100
-_NO_LIMITS = {"sign_in_tries_per_account": "100", "sign_in_tries_in_all": "0"}
 _RAISED = {"hash_memory": str(2 * 19456)}
 
 Request: TypeAlias = Callable[[str], tuple[str, str, str]]
@@ -42,10 +40,10 @@ Ask: TypeAlias = Callable[[str], tuple[int, float]]
 
 def measure(sizes: Sizes, folder: Path) -> list[Row]:
     """Return A for each pair of kinds, on SQLite and on MongoDB."""
-    rows = _Store("SQLite", folder / "sqlite", {}).rows(sizes.pairs)
+    rows = _Store("SQLite", folder / "sqlite", {}).rows(sizes)
     with Mongod(folder / "mongod") as mongod:
         store = _Store("MongoDB", folder / "mongodb", {"database": mongod.url})
-        return rows + store.rows(sizes.pairs)
+        return rows + store.rows(sizes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +88,14 @@ class _Store:
     folder: Path
     settings: dict[str, str]
 
-    def rows(self, pairs: int) -> list[Row]:
+    def rows(self, sizes: Sizes) -> list[Row]:
         """Measure every pair of kinds."""
-        given = self.settings | _NO_LIMITS
+        pairs = sizes.pairs
+        limits = {"sign_in_tries_per_account": str(sizes.failures), "sign_in_tries_in_all": "0"}
+        given = self.settings | limits
         with Gatelodge(self.folder, **given) as server:
             _make_users(server, min(PEOPLE, pairs))
-            _block(server)
+            _block(server, sizes.failures)
             rows = [self._row(server, _sign_in, pair, pairs) for pair in _SIGN_IN]
             rows += [self._row(server, _set_up, pair, pairs) for pair in _SETUP]
         with Gatelodge(self.folder, **given, **_RAISED) as server:
@@ -150,12 +150,12 @@ def _command(server: Server, *arguments: str) -> None:
     )
 
 
-def _block(server: Server) -> None:
+def _block(server: Server, failures: int) -> None:
     """Let two names fail until only an operator unblocks them."""
 
     def fail(name: str) -> None:
         with _client(server, _sign_in) as ask:
-            for _ in range(_FAILURES_TO_BLOCK):
+            for _ in range(failures):
                 ask(name)
 
     with ThreadPoolExecutor() as threads:

@@ -122,14 +122,14 @@ async def test_other_kinds_of_token_are_not_taken(client: httpx2.AsyncClient, ho
         assert response.status_code == (401 if wrong is None else 400)
 
 
-async def test_ten_thousand_refreshes_leave_one_record(
+async def test_thousands_of_refreshes_leave_one_record(
     client: httpx2.AsyncClient, house: House, clock: FakeClock
 ) -> None:
     """There is still one session, and no trade adds an event."""
     ann = await signed_in(client, house, "ann")
     before = await house.stores.events.list_events(before=None, limit=200)
     token = str(ann.answer["refreshToken"])
-    for _ in range(10_000):  # the service is faster than the door, and does the same
+    for _ in range(2_000):  # the service is faster than the door, and does the same
         token = (await house.sessions.refresh(token, COMMAND.origin)).tokens.refresh_token
     assert (await refresh(client, token)).status_code == 200
     me = (await ann.get("/api/auth/me")).json()

@@ -53,15 +53,15 @@ async def test_a_rotation_moves_the_session_on(stores: Stores) -> None:
     assert await stores.sessions.find(session.id) == moved
 
 
-async def test_thousands_of_rotations_leave_one_record(stores: Stores) -> None:
+async def test_a_thousand_rotations_leave_one_record(stores: Stores) -> None:
     """Rotations add no record and no event."""
     session = a_session(generation=0)
     await stores.sessions.add(session)
 
-    for generation in range(3_000):
+    for generation in range(1_000):
         assert await stores.sessions.rotate(session.id, generation, lambda: NOON)
 
-    moved = replace(session, generation=3_000, rotated_at=NOON)
+    moved = replace(session, generation=1_000, rotated_at=NOON)
     assert await stores.sessions.find(session.id) == moved
     assert await stores.sessions.remove_ended(NOON + timedelta(days=365)) == 1
     assert await stores.events.list_events(before=None, limit=1) == []

@@ -16,7 +16,7 @@ from tests.contracts.builders import an_event
 from tests.gate.houses import Device, asked, houses, new_device
 
 BAD_TOKENS = 50_000
-USERS = 12_000
+USERS = MAX_DEAD + 1_000
 AT_ONCE = 500
 
 

@@ -177,7 +177,7 @@ together = st.lists(st.one_of(change, check), min_size=2, max_size=4)
 steps = st.lists(st.one_of(change, check, check, together), min_size=5, max_size=25)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(steps=steps)
 def test_any_interleaving_of_changes_and_checks_gives_the_answers_of_the_database(
     neighbours: Neighbours, steps: list[Any]

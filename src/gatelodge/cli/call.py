@@ -16,7 +16,7 @@ from gatelodge.errors import NotFound
 from gatelodge.settings import Settings, read_settings
 
 if TYPE_CHECKING:  # commands import what they need themselves, so that each starts fast
-    from gatelodge.app import House
+    from gatelodge.foundation import Foundation
 
 T = TypeVar("T")
 
@@ -61,7 +61,7 @@ class Call:
         return read_settings({"database": self.database, "data_dir": self.data_dir})
 
     def in_house(
-        self, work: "Callable[[House], Coroutine[Any, Any, T]]", *, makes: bool = False
+        self, work: "Callable[[Foundation], Coroutine[Any, Any, T]]", *, makes: bool = False
     ) -> T:
         """Run some work in an open house, beside whatever server runs on the same database.
 
@@ -72,7 +72,7 @@ class Call:
         Raises:
             NoDatabase: there is none, and `makes` is False: nothing is made.
         """
-        from gatelodge.app import build  # noqa: PLC0415 - see `call.py`
+        from gatelodge.foundation import Foundation  # noqa: PLC0415 - see `call.py`
         from gatelodge.logs import set_up_logs  # noqa: PLC0415 - see `call.py`
         from gatelodge.stores import open_stores  # noqa: PLC0415 - see `call.py`
 
@@ -84,7 +84,7 @@ class Call:
         else:
             self.require_database(settings)
         with database.hold():
-            house = build(settings, make_key=makes)
+            house = Foundation(settings, make_key=makes).made()
             house.stores.database.migrate()
 
             async def run() -> T:
@@ -134,7 +134,9 @@ class Call:
         Console(width=width).print(table)
 
 
-async def _naming_roles(house: "House", work: "Callable[[House], Coroutine[Any, Any, T]]") -> T:
+async def _naming_roles(
+    house: "Foundation", work: "Callable[[Foundation], Coroutine[Any, Any, T]]"
+) -> T:
     """Run the work. If it is refused because there is no such role, say which roles there are."""
     from gatelodge.accounts.refusals import NoSuchRole, UnknownRole  # noqa: PLC0415 - see above
 

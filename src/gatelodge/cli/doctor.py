@@ -33,10 +33,10 @@ def doctor(call: Call) -> None:
 
 def _examine(call: Call) -> "list[Finding]":
     from gatelodge import machine  # noqa: PLC0415 - see `call.py`
-    from gatelodge.app import read_master_key  # noqa: PLC0415 - see `call.py`
     from gatelodge.clock import SystemClock  # noqa: PLC0415 - see `call.py`
     from gatelodge.doctor import service  # noqa: PLC0415 - see `call.py`
     from gatelodge.doctor.findings import worst_first  # noqa: PLC0415 - see `call.py`
+    from gatelodge.foundation import read_master_key  # noqa: PLC0415 - see `call.py`
     from gatelodge.logs import set_up_logs  # noqa: PLC0415 - see `call.py`
     from gatelodge.serving import raise_open_files_limit  # noqa: PLC0415 - see `call.py`
     from gatelodge.stores import open_stores  # noqa: PLC0415 - see `call.py`

@@ -12,7 +12,7 @@ if TYPE_CHECKING:  # see `call.py`
     from collections.abc import Callable, Coroutine
 
     from gatelodge.accounts.store import Role
-    from gatelodge.app import House
+    from gatelodge.foundation import Foundation
 
 app = typer.Typer(help="Make roles, and change what they permit.", no_args_is_help=True)
 
@@ -109,7 +109,7 @@ def role_delete(
 ) -> None:
     """Delete a role for ever. Takes effect on the next request of its holders."""
 
-    async def work(house: "House") -> int:
+    async def work(house: "Foundation") -> int:
         if take_from_all:
             return await house.roles.delete_and_take(role, COMMAND, _show_progress)
         await house.roles.delete(role, COMMAND)
@@ -125,14 +125,14 @@ def role_delete(
 def _change(
     call: Call,
     name: str,
-    make: "Callable[[House], Coroutine[Any, Any, bool]]",
+    make: "Callable[[Foundation], Coroutine[Any, Any, bool]]",
     *,
     done: str,
     undone: str,
 ) -> None:
     """Change a role, and print `done` if something changed, else `undone`."""
 
-    async def work(house: "House") -> "tuple[Role, bool]":
+    async def work(house: "Foundation") -> "tuple[Role, bool]":
         changed = await make(house)
         return await house.roles.get(name), changed
 

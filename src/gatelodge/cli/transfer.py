@@ -29,7 +29,7 @@ def backup(
     with_secret_key: WithSecretKey = False,
 ) -> None:
     """Write a complete, checked copy of the SQLite database. Servers may go on running."""
-    from gatelodge.app import read_master_key  # noqa: PLC0415 - see `call.py`
+    from gatelodge.foundation import read_master_key  # noqa: PLC0415 - see `call.py`
     from gatelodge.stores import open_stores  # noqa: PLC0415 - see `call.py`
     from gatelodge.transfer.service import back_up, key_file_of  # noqa: PLC0415 - see `call.py`
 
@@ -77,7 +77,7 @@ def restore(
 
 
 def _restore(settings: Settings, file: Path, *, with_secret_key: bool) -> "Restored":
-    from gatelodge.app import read_master_key  # noqa: PLC0415 - see `call.py`
+    from gatelodge.foundation import read_master_key  # noqa: PLC0415 - see `call.py`
     from gatelodge.stores import open_stores  # noqa: PLC0415 - see `call.py`
     from gatelodge.transfer import service  # noqa: PLC0415 - see `call.py`
 

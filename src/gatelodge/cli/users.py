@@ -15,7 +15,7 @@ from gatelodge.errors import ConfigurationError
 
 if TYPE_CHECKING:  # see `call.py`
     from gatelodge.accounts.store import User
-    from gatelodge.app import House
+    from gatelodge.foundation import Foundation
 
 app = typer.Typer(help="Make users, and change their roles and state.", no_args_is_help=True)
 
@@ -162,7 +162,7 @@ def user_password(
     made = secrets.token_urlsafe(_GENERATED_BYTES) if generate else None
     password = made or _read_password(stdin, option="--stdin or --generate")
 
-    async def work(house: "House") -> "User":
+    async def work(house: "Foundation") -> "User":
         user = await house.accounts.get_by_username(username)
         if not await house.accounts.set_password(user, password, COMMAND):
             raise NoSuchUser
@@ -244,7 +244,7 @@ def user_sign_out(call: Call, username: Username) -> None:
 def user_delete(call: Call, username: Username) -> None:
     """Delete a user for ever. The username and e-mail address become free."""
 
-    async def work(house: "House") -> "User":
+    async def work(house: "Foundation") -> "User":
         user = await house.accounts.get_by_username(username)
         await house.accounts.delete(user, COMMAND)
         return user
@@ -256,14 +256,14 @@ def user_delete(call: Call, username: Username) -> None:
 def _change(
     call: Call,
     username: str,
-    make: "Callable[[House, User], Coroutine[Any, Any, bool]]",
+    make: "Callable[[Foundation, User], Coroutine[Any, Any, bool]]",
     *,
     done: str,
     undone: str,
 ) -> None:
     """Change a user, and print `done` if something changed, else `undone`."""
 
-    async def work(house: "House") -> "tuple[User, bool]":
+    async def work(house: "Foundation") -> "tuple[User, bool]":
         user = await house.accounts.get_by_username(username)
         changed = await make(house, user)
         return await house.accounts.get_by_username(username), changed

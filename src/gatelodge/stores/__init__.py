@@ -7,8 +7,8 @@ durable, and turns driver errors into `AlreadyExists`, `StoreUnavailable` or `Ou
 `open_stores` chooses the adapter by the address of the database, and imports only that one. The
 adapters do not import each other.
 
-Above: `app.py`, which passes the ports to the services; `health/` and `cli/`, for the state of
-the database and its migration.
+Above: `foundation.py`, which passes the ports to the services; `health/` and `cli/`, for the state
+of the database and its migration.
 Below: the rooms that define the ports: `accounts/`, `sessions/`, `credentials/`, `tokens/`,
 `gate/` and `audit.py`.
 """

@@ -1,0 +1,324 @@
+"""The services below the routes, built in one visible list: settings, stores, services, gate."""
+
+import asyncio
+import contextlib
+import copy
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from functools import cached_property
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from gatelodge.accounts.roles import RoleService
+from gatelodge.accounts.service import AccountService
+from gatelodge.audit import AuditLog
+from gatelodge.clock import Clock, SystemClock
+from gatelodge.credentials.attempts import AttemptGuard, AttemptLimits
+from gatelodge.credentials.hashing_pool import HashingPool
+from gatelodge.credentials.passwords import PasswordHasher
+from gatelodge.credentials.service import Passwords
+from gatelodge.data_folder import SECRET_KEY
+from gatelodge.errors import ConfigurationError, StoreUnavailable
+from gatelodge.gate.gate import Gate
+from gatelodge.gate.watchers import Watchers
+from gatelodge.master_key import MasterKey
+from gatelodge.sessions.lookup import SessionLookup
+from gatelodge.sessions.refresh_tokens import RefreshTokens
+from gatelodge.sessions.service import SessionLimits, SessionService
+from gatelodge.sessions.tutorial import TutorialRefresh
+from gatelodge.settings import Settings
+from gatelodge.setup.service import SetupService
+from gatelodge.sign_in.service import SignInService
+from gatelodge.stores import Stores, open_stores
+from gatelodge.tasks import end, repeat, start
+from gatelodge.tokens.access import AccessTokens
+from gatelodge.tokens.claims import AUDIENCE
+from gatelodge.tokens.keys import KEY_PREFIX, SigningKeys
+
+SWEEP_EVERY = timedelta(hours=1)
+"""How often records that are not needed any more are deleted."""
+
+
+class Foundation:
+    """The services that need no routes, connected to each other; commands work with them alone.
+
+    Each service is named once, in the property that makes it. `made` makes all of them. Nothing is
+    opened before `open` or `serve`.
+
+    Attributes:
+        settings: the settings, as read from the environment.
+        clock: tells the current time.
+        home: the address of the start page of the application that the house is part of; None: the
+            house is a server of its own.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock | None = None,
+        *,
+        make_key: bool = True,
+        home: str | None = None,
+    ) -> None:
+        """Remember what everything else is made of.
+
+        Args:
+            settings: what the operator decided.
+            clock: what time it is; by default the machine's.
+            make_key: whether a secret key file is made where there is none.
+            home: see the attributes.
+        """
+        self.settings = settings
+        self.clock = clock or SystemClock()
+        self.home = home
+        self._make_key = make_key
+
+    # The master key, the database and the audit log
+
+    @cached_property
+    def master_key(self) -> MasterKey:
+        """The key that other keys are derived from."""
+        return read_master_key(self.settings, make=self._make_key)
+
+    @cached_property
+    def stores(self) -> Stores:
+        """All ports, for the one database."""
+        return open_stores(self.settings.database_address)
+
+    @cached_property
+    def audit(self) -> AuditLog:
+        """The audit log."""
+        return AuditLog(self.stores.events, self.clock)
+
+    # credentials/
+
+    @cached_property
+    def hashing_pool(self) -> HashingPool:
+        """The threads that hash passwords."""
+        return HashingPool(self.settings.hash_threads_per_worker, self.settings.hash_queue)
+
+    @cached_property
+    def attempts(self) -> AttemptGuard:
+        """The limits on failed tries."""
+        limits = AttemptLimits.of(
+            account=self.settings.sign_in_tries_per_account,
+            address=self.settings.sign_in_tries_per_address,
+            everybody=self.settings.sign_in_tries_in_all,
+            sign_ups=self.settings.sign_ups_per_address,
+        )
+        key = self.master_key.derive("log-names")
+        return AttemptGuard(self.stores.attempts, self.audit, self.clock, limits, key)
+
+    @cached_property
+    def passwords(self) -> Passwords:
+        """The password rules and password hashing."""
+        return Passwords(
+            PasswordHasher(self.settings.hash_memory, self.settings.hash_passes),
+            self.hashing_pool,
+            self.attempts,
+            self.settings.password_minimum,
+            (self.settings.site_name, urlsplit(self.settings.public_origin).hostname or ""),
+        )
+
+    # tokens/
+
+    @cached_property
+    def signing_keys(self) -> SigningKeys:
+        """The keys that sign access tokens."""
+        return SigningKeys(
+            self.stores.signing_keys,
+            self.master_key,
+            self.audit,
+            self.clock,
+            self.settings.access_token_life,
+            self.settings.signing_key_life,
+        )
+
+    @cached_property
+    def access_tokens(self) -> AccessTokens:
+        """Issues and verifies access tokens."""
+        life, issuer = self.settings.access_token_life, self.settings.public_base
+        return AccessTokens(self.signing_keys, self.clock, issuer, AUDIENCE, life)
+
+    # accounts/, gate/, sessions/
+
+    @cached_property
+    def accounts(self) -> AccountService:
+        """Users and their roles."""
+        stores, guard = self.stores, self.attempts
+        return AccountService(
+            stores.users,
+            stores.roles,
+            self.passwords,
+            guard,
+            self.audit,
+            self.clock,
+            sign_up_open=self.settings.sign_up == "open",
+            username_change=self.settings.username_change == "on",
+        )
+
+    @cached_property
+    def roles(self) -> RoleService:
+        """Roles, and what they permit."""
+        return RoleService(self.stores.roles, self.stores.users, self.audit)
+
+    @cached_property
+    def sessions(self) -> SessionService:
+        """Opens, refreshes and ends sessions."""
+        settings = self.settings
+        return SessionService(
+            self.stores.sessions,
+            self.stores.users,
+            RefreshTokens(self.master_key.derive("refresh-tokens")),
+            self.access_tokens,
+            self.audit,
+            self.clock,
+            SessionLimits(
+                settings.session_life,
+                settings.session_idle,
+                settings.refresh_grace,
+                self.stores.database.clock_skew,
+            ),
+        )
+
+    @cached_property
+    def lookup(self) -> SessionLookup:
+        """What the gate asks when its memory has no answer."""
+        return SessionLookup(self.stores.sessions, self.clock, with_profile=self.home is not None)
+
+    @cached_property
+    def gate(self) -> Gate:
+        """Answers who makes a request, and whether they may make it."""
+        return Gate(self.access_tokens, self.lookup, self.stores.feed, self.clock)
+
+    @cached_property
+    def watchers(self) -> Watchers:
+        """Those who wait for a change of a user, such as open WebSockets."""
+        return Watchers(self.stores.feed)
+
+    # sign_in/, setup/
+
+    @cached_property
+    def sign_in(self) -> SignInService:
+        """Signs users in."""
+        return SignInService(
+            self.stores.users,
+            self.accounts,
+            self.passwords,
+            self.sessions,
+            self.audit,
+            self.attempts,
+            self.clock,
+        )
+
+    @cached_property
+    def tutorial(self) -> TutorialRefresh:
+        """The refresh route of the tutorial."""
+        return TutorialRefresh(self.sessions, keeps_token=self.settings.tutorial)
+
+    @cached_property
+    def setup(self) -> SetupService:
+        """The setup link, which makes the first administrator."""
+        return SetupService(self.stores.one_time_tokens, self.accounts, self.clock)
+
+    # All of them
+
+    def services(self) -> dict[type, Any]:
+        """Return every service by its type, as doors ask for them.
+
+        Raises:
+            ConfigurationError: the secret key or another setting cannot be used.
+        """
+        kinds = reversed(type(self).__mro__)
+        properties = [each for kind in kinds for each in vars(kind).items()]
+        names = [name for name, made in properties if isinstance(made, cached_property)]
+        return {type(service): service for service in (getattr(self, name) for name in names)}
+
+    def made(self) -> Self:
+        """Make every service now, and return the house; see `services`."""
+        self.services()
+        return self
+
+    def replaced(self, **services: object) -> Self:
+        """Return a copy with these services replaced.
+
+        Services that were already made keep the old services inside.
+        """
+        other = copy.copy(self)
+        vars(other).update(services)
+        return other
+
+    @contextlib.asynccontextmanager
+    async def open(self, *, patient: bool = False) -> AsyncIterator[Self]:
+        """Open the stores and read the keys; close the stores when the context ends.
+
+        Args:
+            patient: whether to succeed even if the database cannot be reached. `keep_in_step`
+                then reads the keys later.
+
+        Raises:
+            StoreUnavailable: the database cannot be reached, and `patient` is false.
+        """
+        await self.stores.database.start()
+        try:
+            try:
+                await self.roles.seed()
+                await self.signing_keys.ensure()
+            except StoreUnavailable:
+                if not patient:
+                    raise
+            yield self
+        finally:
+            await self.signing_keys.ring.close()
+            await self.hashing_pool.close()
+            await self.stores.database.stop()
+
+    @contextlib.asynccontextmanager
+    async def serve(self) -> AsyncIterator[Self]:
+        """Open the house, and run the server's background tasks until the context ends."""
+        async with self.open(patient=True), self._follow_changes():
+            chores = [
+                asyncio.create_task(self.signing_keys.keep_in_step()),
+                asyncio.create_task(repeat(self.sessions.sweep, SWEEP_EVERY)),
+                asyncio.create_task(repeat(self.attempts.sweep, SWEEP_EVERY)),
+            ]
+            try:
+                yield self
+            finally:
+                await end(*chores)
+
+    @contextlib.asynccontextmanager
+    async def _follow_changes(self) -> AsyncIterator[None]:
+        """Pass changes from the feed to the gate and the signing keys, until the context ends."""
+
+        def forget(changed: str | None) -> None:
+            self.gate.memory.forget(changed)
+            self.watchers.notify(changed)
+            if changed is None or changed.startswith(f"{KEY_PREFIX}_"):
+                self.signing_keys.ring.invalidate()
+                reloading.append(start(self.signing_keys.ring.refresh))
+                reloading[:] = [task for task in reloading if not task.done()]
+
+        reloading: list[asyncio.Task[None]] = []
+        await self.stores.feed.follow(forget)
+        try:
+            yield
+        finally:
+            await self.watchers.close()
+            await self.stores.feed.leave()
+            await end(*reloading)
+
+
+def read_master_key(settings: Settings, *, make: bool = True) -> MasterKey:
+    """Return the key that the settings hold or name; by default a file beside the data.
+
+    Raises:
+        ConfigurationError: it is unfit, others may read it, or there is none and `make` is False.
+    """
+    if settings.secret_key is not None:
+        return MasterKey.from_text(settings.secret_key.get_secret_value())
+    named = settings.secret_key_file
+    file = named or settings.data_dir / SECRET_KEY
+    if (named or not make) and not file.exists():  # a misspelt name must not make a new key
+        raise ConfigurationError(f"The secret key file {file} does not exist.")
+    return MasterKey.from_file(file)
