@@ -26,8 +26,8 @@ HOUSE_LIST = """
     web
     accounts gate
     client
-    credentials tokens
-    audit local_users
+    credentials tokens subscriptions
+    audit local_users notification
     ids user settings strict_json tasks master_key apart
     errors clock base64url logs data_folder i18n
     marks quality machine hang_up hosts recent verdicts

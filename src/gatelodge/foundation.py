@@ -30,6 +30,7 @@ from gatelodge.settings import Settings
 from gatelodge.setup.service import SetupService
 from gatelodge.sign_in.service import SignInService
 from gatelodge.stores import Stores, open_stores
+from gatelodge.subscriptions.service import SubscriptionService
 from gatelodge.tasks import end, repeat, start
 from gatelodge.tokens.access import AccessTokens
 from gatelodge.tokens.claims import AUDIENCE
@@ -196,6 +197,13 @@ class Foundation:
         """Those who wait for a change of a user, such as open WebSockets."""
         return Watchers(self.stores.feed)
 
+    # subscriptions/
+
+    @cached_property
+    def subscriptions(self) -> SubscriptionService:
+        """Tells functions of an application what has happened."""
+        return SubscriptionService(self.stores.subscriptions, self.audit, self.clock)
+
     # sign_in/, setup/
 
     @cached_property
@@ -281,6 +289,7 @@ class Foundation:
                 asyncio.create_task(self.signing_keys.keep_in_step()),
                 asyncio.create_task(repeat(self.sessions.sweep, SWEEP_EVERY)),
                 asyncio.create_task(repeat(self.attempts.sweep, SWEEP_EVERY)),
+                asyncio.create_task(repeat(self.subscriptions.sweep, SWEEP_EVERY)),
             ]
             try:
                 yield self

@@ -6,8 +6,8 @@ opens it (`embedded.py`). `install` brings the routes of the house into the appl
 by a dependency (`dependencies.py`). The dependency asks the `Source` (`source.py`), which answers
 from the memory of the gate. If only the refresh cookie is left, it is traded, and the doorman sets
 the new cookies. `local_user` (`local_users.py`) gives the user's row in the application's own
-database. `User.watch` (`watch.py`) ends what stays open when its user may not be there any
-more.
+database. `Gatelodge.on` (`handlers.py`) tells functions of the application what has happened.
+`User.watch` (`watch.py`) ends what stays open when its user may not be there any more.
 """
 
 from gatelodge.fastapi.application import Gatelodge
@@ -25,6 +25,7 @@ from gatelodge.fastapi.refusals import NotAdmitted, Refused, WebSocketNotAdmitte
 from gatelodge.fastapi.user import User
 from gatelodge.fastapi.users import Account, Users
 from gatelodge.fastapi.watch import Watch
+from gatelodge.notification import Notification
 
 __all__ = [
     "Account",
@@ -32,6 +33,7 @@ __all__ = [
     "Gatelodge",
     "MaybeUser",
     "NotAdmitted",
+    "Notification",
     "Refused",
     "User",
     "Users",

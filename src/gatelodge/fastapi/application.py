@@ -1,7 +1,8 @@
 """`Gatelodge`: what an application makes one of, and installs."""
 
 import contextlib
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ from gatelodge.app import PARTS, Part
 from gatelodge.client.verifier import DEFAULT_FRESHNESS
 from gatelodge.clock import Clock
 from gatelodge.fastapi.dependencies import require
+from gatelodge.fastapi.handlers import F, Handlers
 from gatelodge.fastapi.middleware import Doorman
 from gatelodge.fastapi.openapi import complete_document
 from gatelodge.fastapi.remote import Remote
@@ -59,6 +61,7 @@ class Gatelodge:
         """
         self._source = source_for(issuer, freshness, home, clock, settings)
         self._installed: HouseRoutes | None = None
+        self._handlers = Handlers()
 
     @property
     def users(self) -> Users:
@@ -71,6 +74,36 @@ class Gatelodge:
         if isinstance(source, Remote):
             raise TypeError("The users are in the server beside the application; see its API.")
         return Users(lambda: source.house)
+
+    def on(self, *events: str) -> Callable[[F], F]:
+        """Tell a function what has happened, at least once, after it is stored for good.
+
+        ::
+
+            @auth.on("user.deleted")
+            async def forget(what: Notification) -> None: ...
+
+        Of all processes of the application, one tells it. The function may come later again with
+        the same `id`: so what it does should do no harm a second time. If it raises an exception or
+        takes longer than a minute, it is told again, after waits that grow, for a day. It is known
+        by its module and name; under another name it hears only of what happens from then on.
+
+        Args:
+            events: names from docs/events.md, such as `user.deleted`.
+
+        Raises:
+            TypeError: Gatelodge is a server beside the application, or no event is named.
+            ValueError: there is no such event, or another function has the same name.
+            RuntimeError: the application runs already.
+        """
+        if isinstance(self._source, Remote):
+            raise TypeError("Events are told where Gatelodge runs in the application.")
+
+        def add(function: F) -> F:
+            self._handlers.add(function, events)
+            return function
+
+        return add
 
     @contextlib.asynccontextmanager
     async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
@@ -85,8 +118,16 @@ class Gatelodge:
         if self._installed is None:
             raise RuntimeError("Call auth.install(app) before the application starts.")
         _refuse_same_paths(app, self._installed)
-        async with self._source.run():
+        self._handlers.closed = True
+        async with self._source.run(), self._telling():
             yield
+
+    def _telling(self) -> AbstractAsyncContextManager[None]:
+        """Return a context in which the functions are told what has happened."""
+        handlers, source = self._handlers, self._source
+        if isinstance(source, Remote) or not handlers.functions:
+            return contextlib.nullcontext()
+        return source.house.subscriptions.telling(handlers.functions, handlers.events)
 
     def install(
         self, app: FastAPI, prefix: str = "", *, parts: Collection[Part] = tuple(PARTS)

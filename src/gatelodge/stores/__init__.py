@@ -10,7 +10,7 @@ adapters do not import each other.
 Above: `foundation.py`, which passes the ports to the services; `health/` and `cli/`, for the state
 of the database and its migration.
 Below: the rooms that define the ports: `accounts/`, `sessions/`, `credentials/`, `tokens/`,
-`gate/` and `audit.py`.
+`subscriptions/`, `gate/` and `audit.py`.
 """
 
 import re
@@ -28,6 +28,7 @@ from gatelodge.credentials.store import AttemptStore
 from gatelodge.errors import ConfigurationError
 from gatelodge.gate.feed import ChangeFeed
 from gatelodge.sessions.store import SessionStore
+from gatelodge.subscriptions.store import SubscriptionStore
 from gatelodge.tokens.store import SigningKeyStore
 
 
@@ -186,6 +187,7 @@ class Stores:
     events: EventStore
     one_time_tokens: OneTimeTokenStore
     attempts: AttemptStore
+    subscriptions: SubscriptionStore
     feed: ChangeFeed
 
 

@@ -18,6 +18,7 @@ from gatelodge.stores.mongo.outbox import Outbox
 from gatelodge.stores.mongo.roles import MongoRoles
 from gatelodge.stores.mongo.sessions import MongoSessions
 from gatelodge.stores.mongo.signing_keys import MongoSigningKeys
+from gatelodge.stores.mongo.subscriptions import MongoSubscriptions
 from gatelodge.stores.mongo.users import MongoUsers
 
 
@@ -43,6 +44,7 @@ def mongo_stores(address: str) -> Stores:
         events=MongoEvents(database),
         one_time_tokens=MongoOneTimeTokens(database),
         attempts=MongoAttempts(database, outbox),
+        subscriptions=MongoSubscriptions(database),
         feed=MongoChangeFeed(database),
     )
 

@@ -91,6 +91,8 @@ _COLLECTIONS = (
     "one_time_tokens",
     "attempts",
     "queues",
+    "subscriptions",
+    "messages",
 )
 
 WITH_EVENTS = ("users", "sessions", "roles", "signing_keys", "attempts")
@@ -107,6 +109,8 @@ _INDEXES = (
     _Index("sessions", ("expires_at",)),
     _Index("sessions", ("revoked_at",), sparse=True),
     _Index("attempts", ("forget_at",)),
+    _Index("subscriptions", ("events",)),
+    _Index("messages", ("subscription", "due_at")),
 )
 
 

@@ -1,4 +1,4 @@
-"""Events in MongoDB."""
+"""Events in MongoDB, and the messages for whoever has subscribed to them."""
 
 import contextlib
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from gatelodge.audit import Event, EventStore
 from gatelodge.errors import AlreadyExists
 from gatelodge.stores.mongo.connection import MongoDatabase
 from gatelodge.stores.mongo.failures import reading, writing
-from gatelodge.stores.mongo.records import to_document, to_record
+from gatelodge.stores.mongo.records import Document, to_document, to_record
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +20,7 @@ class MongoEvents(EventStore):
 
     @override
     async def add(self, event: Event) -> None:
-        with contextlib.suppress(AlreadyExists), writing():
-            await self.database.collection("events").insert_one(to_document(event))
+        await put_event(self.database, to_document(event))
 
     @override
     async def list_events(self, *, before: str | None, limit: int) -> list[Event]:
@@ -29,3 +28,39 @@ class MongoEvents(EventStore):
         with reading():
             found = self.database.collection("events").find(query).sort("_id", -1).limit(limit)
             return [to_record(Event, document) async for document in found]
+
+
+async def put_event(database: MongoDatabase, event: Document) -> None:
+    """Store an event. Before that, store a message for each subscription to its name.
+
+    Nothing happens if the event is stored already, except that a message may come a second time.
+
+    Args:
+        database: where to store them.
+        event: the document of the event.
+
+    Raises:
+        StoreUnavailable, OutcomeUnknown: not all of it was stored; it can be done again.
+    """
+    with reading():
+        found = database.collection("subscriptions").find(
+            {"events": {"$eq": event["name"]}}, projection=["_id"]
+        )
+        names = [each["_id"] async for each in found]
+    for name in names:
+        message = {
+            "_id": key_of_message(event["_id"], name),
+            "subscription": name,
+            "event": event,
+            "due_at": event["at"],
+            "tries": 0,
+        }
+        with contextlib.suppress(AlreadyExists), writing():
+            await database.collection("messages").insert_one(message)
+    with contextlib.suppress(AlreadyExists), writing():
+        await database.collection("events").insert_one(event)
+
+
+def key_of_message(event_id: str, subscription: str) -> str:
+    """Return the `_id` of the message of an event for a subscription."""
+    return f"{event_id}:{subscription}"

@@ -15,8 +15,9 @@ from typing import Any
 from pymongo.asynchronous.collection import AsyncCollection
 
 from gatelodge.audit import Event
-from gatelodge.errors import AlreadyExists, OutcomeUnknown, StoreUnavailable
+from gatelodge.errors import OutcomeUnknown, StoreUnavailable
 from gatelodge.stores.mongo.connection import WITH_EVENTS, MongoDatabase
+from gatelodge.stores.mongo.events import put_event
 from gatelodge.stores.mongo.failures import reading, writing
 from gatelodge.stores.mongo.records import Document, to_document
 
@@ -70,8 +71,7 @@ class Outbox:
             StoreUnavailable, OutcomeUnknown: the sweep tries again.
         """
         for event in events:
-            with contextlib.suppress(AlreadyExists), writing():
-                await self.database.collection("events").insert_one(event)
+            await put_event(self.database, event)
         with writing():
             await self.database.collection(collection).update_one(
                 {"_id": {"$eq": key}} | _WAITS,

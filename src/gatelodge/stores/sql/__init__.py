@@ -11,6 +11,7 @@ from gatelodge.stores.sql.one_time_tokens import SqlOneTimeTokens
 from gatelodge.stores.sql.roles import SqlRoles
 from gatelodge.stores.sql.sessions import SqlSessions
 from gatelodge.stores.sql.signing_keys import SqlSigningKeys
+from gatelodge.stores.sql.subscriptions import SqlSubscriptions
 from gatelodge.stores.sql.users import SqlUsers
 
 
@@ -26,5 +27,6 @@ def sql_stores(path: str) -> Stores:
         events=SqlEvents(database),
         one_time_tokens=SqlOneTimeTokens(database),
         attempts=SqlAttempts(database),
+        subscriptions=SqlSubscriptions(database),
         feed=SqlChangeFeed(database),
     )

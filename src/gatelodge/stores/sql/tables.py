@@ -193,3 +193,24 @@ reservations = Table(
     Column("lapses_at", Instant, nullable=False),
     sqlite_with_rowid=False,
 )
+
+subscriptions = Table(
+    "subscriptions",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("events", Words, nullable=False),
+    Column("seen_at", Instant, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+messages = Table(
+    "messages",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    Column("event_id", Text, nullable=False),
+    Column("subscription", Text, nullable=False),
+    Column("due_at", Instant, nullable=False),
+    Column("tries", Integer, nullable=False, server_default=text("0")),
+    UniqueConstraint("event_id", "subscription", name="uq_messages_event_id_subscription"),
+    Index("ix_messages_due", "subscription", "due_at"),
+)

@@ -1,0 +1,123 @@
+"""Subscriptions and messages in SQLite. A trigger on the events makes the messages."""
+
+from collections.abc import Collection
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, delete, func, select, update
+from sqlalchemy.dialects.sqlite import insert
+from typing_extensions import override
+
+from gatelodge.audit import Event
+from gatelodge.stores.sql.database import SqlDatabase
+from gatelodge.stores.sql.tables import events, messages, subscriptions
+from gatelodge.subscriptions.store import Message, Subscription, SubscriptionStore
+
+
+class SqlSubscriptions(SubscriptionStore):
+    """The subscriptions in one SQLite file."""
+
+    def __init__(self, database: SqlDatabase) -> None:
+        """Use this database."""
+        self._database = database
+
+    @override
+    async def put(self, subscription: Subscription) -> None:
+        values = {
+            "name": subscription.name,
+            "events": subscription.events,
+            "seen_at": subscription.seen_at,
+        }
+        await self._database.write(lambda connection: connection.execute(_PUT, values))
+
+    @override
+    async def list_subscriptions(self) -> list[Subscription]:
+        rows = await self._database.scan(lambda connection: connection.execute(_ALL).all())
+        return [Subscription(*row) for row in rows]
+
+    @override
+    async def remove_unseen(self, before: datetime) -> list[str]:
+        def remove(connection: Connection) -> list[str]:
+            gone = list(connection.execute(_REMOVE_UNSEEN, {"latest": before}).scalars())
+            if gone:
+                connection.execute(delete(messages).where(_waiting.subscription.in_(gone)))
+            return gone
+
+        return await self._database.write(remove)
+
+    @override
+    async def claim(self, names: Collection[str], now: datetime, until: datetime) -> Message | None:
+        due = (
+            select(messages.c.number, messages.c.subscription, messages.c.tries, *events.columns)
+            .join(events, events.c.id == messages.c.event_id)
+            .where(messages.c.subscription.in_(list(names)), messages.c.due_at <= now)
+            .order_by(messages.c.due_at, messages.c.number)
+            .limit(1)
+        )
+        if await self._database.read(lambda connection: connection.execute(due).first()) is None:
+            return None  # nobody waits for the writer to hear that
+
+        def claim(connection: Connection) -> Message | None:
+            row = connection.execute(due).first()
+            if row is None:
+                return None
+            number, subscription, tries, *values = row
+            connection.execute(_CLAIM, {"of": number, "until": until})
+            event = Event(**dict(zip(_EVENT, values, strict=True)))
+            return Message(subscription, event, until, tries + 1)
+
+        return await self._database.write(claim)
+
+    @override
+    async def finish(self, message: Message) -> bool:
+        return await self._change(_FINISH, _claimed_by(message))
+
+    @override
+    async def postpone(self, message: Message, until: datetime) -> bool:
+        return await self._change(_POSTPONE, _claimed_by(message) | {"until": until})
+
+    @override
+    async def count_waiting(self, name: str) -> int:
+        count = select(func.count()).where(messages.c.subscription == name)
+        return await self._database.scan(lambda connection: connection.execute(count).scalar_one())
+
+    async def _change(self, statement: Any, values: dict[str, Any]) -> bool:
+        return await self._database.write(
+            lambda connection: connection.execute(statement, values).rowcount == 1
+        )
+
+
+def _claimed_by(message: Message) -> dict[str, Any]:
+    return {
+        "of_event": message.event.id,
+        "of_subscription": message.subscription,
+        "claimed": message.due_at,
+    }
+
+
+_waiting = messages.c
+_EVENT = [column.name for column in events.columns]
+_insert = insert(subscriptions)
+_PUT = _insert.on_conflict_do_update(
+    index_elements=[subscriptions.c.name],
+    set_={"events": _insert.excluded.events, "seen_at": _insert.excluded.seen_at},
+)
+_ALL = select(*subscriptions.columns).order_by(subscriptions.c.name)
+_REMOVE_UNSEEN = (
+    delete(subscriptions)
+    .where(subscriptions.c.seen_at < bindparam("latest", type_=subscriptions.c.seen_at.type))
+    .returning(subscriptions.c.name)
+)
+_UNTIL = bindparam("until", type_=_waiting.due_at.type)
+_OURS = (
+    _waiting.event_id == bindparam("of_event"),
+    _waiting.subscription == bindparam("of_subscription"),
+    _waiting.due_at == bindparam("claimed", type_=_waiting.due_at.type),
+)
+_CLAIM = (
+    update(messages)
+    .where(_waiting.number == bindparam("of"))
+    .values(due_at=_UNTIL, tries=_waiting.tries + 1)
+)
+_FINISH = delete(messages).where(*_OURS)
+_POSTPONE = update(messages).where(*_OURS).values(due_at=_UNTIL)

@@ -1,0 +1,182 @@
+"""Tells functions of an application what has happened."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TypeAlias
+
+from gatelodge.audit import SERVER, AuditLog, Event
+from gatelodge.clock import Clock
+from gatelodge.notification import Notification
+from gatelodge.subscriptions.store import Message, Subscription, SubscriptionStore
+from gatelodge.tasks import attempt, end, repeat
+
+Handler: TypeAlias = Callable[[Notification], Awaitable[object]]
+"""A function that is told of an event. If it raises an exception, it is told again later."""
+
+TOLD = frozenset(
+    {
+        "attempts.forgiven",
+        "database.restored",
+        "password.changed",
+        "refresh_token.reused",
+        "role.created",
+        "role.deleted",
+        "role.described",
+        "role.forbidden",
+        "role.granted",
+        "role.permitted",
+        "role.taken_from_all",
+        "role.withdrawn",
+        "session.ended",
+        "session.ended_everywhere",
+        "session.opened",
+        "signing_key.added",
+        "signing_key.retired",
+        "user.created",
+        "user.deleted",
+        "user.disabled",
+        "user.enabled",
+        "user.renamed",
+        "user.signed_up",
+        "user.unlocked",
+    }
+)
+"""The names of the events that one can subscribe to."""
+
+WAITS = tuple(
+    timedelta(seconds=seconds)
+    for seconds in (5, 30, 120, 600, 1_800, 3_600, 7_200, 14_400, 28_800, 30_000)
+)
+"""The waits after each failure, a day in all. A message that fails once more is given up."""
+
+HANDLER_TIME = timedelta(seconds=60)
+"""How long a function may take."""
+
+CLAIM = timedelta(seconds=90)
+"""How long a claim holds: longer than a function may take. Whoever dies meanwhile lets go of it."""
+
+LOOKS_EVERY = timedelta(seconds=1)
+SEEN_EVERY = timedelta(minutes=1)
+FORGOTTEN_AFTER = timedelta(days=7)
+"""How long messages wait for a function that no process has any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionService:
+    """Tells functions of an application what has happened, each event at least once.
+
+    Attributes:
+        store: the subscriptions and messages.
+        audit: records what is given up.
+        clock: what time it is.
+    """
+
+    store: SubscriptionStore
+    audit: AuditLog
+    clock: Clock
+
+    async def subscribe(self, events: Mapping[str, tuple[str, ...]]) -> None:
+        """Subscribe, or say that the functions are still there.
+
+        Args:
+            events: the names of the events, by the name of each function.
+        """
+        at = self.clock.now()
+        for name, wanted in events.items():
+            await self.store.put(Subscription(name, wanted, at))
+
+    @contextlib.asynccontextmanager
+    async def telling(
+        self, handlers: Mapping[str, Handler], events: Mapping[str, tuple[str, ...]]
+    ) -> AsyncIterator[None]:
+        """Subscribe, and tell the functions until the context ends; a failure is logged.
+
+        Args:
+            handlers: the functions by their names.
+            events: the names of the events, by the name of each function.
+        """
+
+        async def subscribe() -> None:
+            await self.subscribe(events)
+
+        async def tell() -> None:
+            while await self.tell_next(handlers):
+                pass
+
+        await attempt(subscribe)
+        tasks = [
+            asyncio.create_task(repeat(subscribe, SEEN_EVERY)),
+            asyncio.create_task(repeat(tell, LOOKS_EVERY, at_once=True)),
+        ]
+        try:
+            yield
+        finally:
+            await end(*tasks)
+
+    async def tell_next(self, handlers: Mapping[str, Handler]) -> bool:
+        """Tell a function what it is to be told next. False if nothing is due.
+
+        Args:
+            handlers: the functions by their names.
+
+        Raises:
+            StoreUnavailable, OutcomeUnknown: the database does not answer; the message comes again.
+        """
+        now = self.clock.now()
+        message = await self.store.claim(handlers.keys(), now, now + CLAIM)
+        if message is None:
+            return False
+        try:
+            async with asyncio.timeout(HANDLER_TIME.total_seconds()):
+                await handlers[message.subscription](_notification(message.event))
+        except asyncio.CancelledError:  # the process ends: another one may have it at once
+            await self.store.postpone(message, self.clock.now())
+            raise
+        except Exception as error:  # noqa: BLE001 - logged in full, and told again
+            await self._failed(message, error)
+        else:
+            await self.store.finish(message)
+        return True
+
+    async def sweep(self) -> int:
+        """Remove subscriptions that no process asks for any more; return how many."""
+        names = await self.store.remove_unseen(self.clock.now() - FORGOTTEN_AFTER)
+        for name in names:
+            await self.audit.record(self.audit.event("subscription.removed", SERVER, target=name))
+        return len(names)
+
+    async def _failed(self, message: Message, error: Exception) -> None:
+        details = {
+            "subscription": message.subscription,
+            "told": message.event.name,
+            "id": message.event.id,
+            "tries": message.tries,
+        }
+        logging.getLogger("gatelodge").warning(
+            "message.failed", extra={"details": details}, exc_info=error
+        )
+        if message.tries <= len(WAITS):
+            wait = WAITS[message.tries - 1]
+            await self.store.postpone(message, self.clock.now() + wait)
+            return
+        facts = {"subscription": message.subscription, "told": message.event.name}
+        given_up = self.audit.event(
+            "message.given_up", SERVER, target=message.event.id, outcome="failure", detail=facts
+        )
+        await self.audit.record(given_up)
+        await self.store.finish(message)
+
+
+def _notification(event: Event) -> Notification:
+    return Notification(
+        id=event.id,
+        name=event.name,
+        at=event.at,
+        subject=event.target,
+        actor=event.actor,
+        detail=event.detail,
+    )

@@ -1,0 +1,142 @@
+"""What every store promises about subscriptions and messages."""
+
+import asyncio
+from collections import Counter
+from dataclasses import replace
+
+from gatelodge.audit import Event
+from gatelodge.stores import Stores
+from gatelodge.subscriptions.store import Message, Subscription
+from tests.contracts.builders import A_MINUTE, NOON, a_user, an_event
+
+FORGET = Subscription("shop.forget", ("user.deleted", "user.disabled"), NOON)
+GREET = Subscription("shop.greet", ("user.signed_up",), NOON)
+LATER = NOON + A_MINUTE
+
+
+async def claimed(stores: Stores, *names: str) -> Message | None:
+    """Claim a message at a minute past noon, for a minute."""
+    return await stores.subscriptions.claim(names, LATER, LATER + A_MINUTE)
+
+
+async def told(stores: Stores, *names: str) -> list[Event]:
+    """Claim and finish all messages of these subscriptions, and return their events."""
+    events = []
+    while message := await claimed(stores, *names):
+        events.append(message.event)
+        assert await stores.subscriptions.finish(message)
+    return events
+
+
+async def test_a_subscription_comes_back_as_it_was_kept(stores: Stores) -> None:
+    newer = replace(FORGET, events=("user.deleted",), seen_at=LATER)
+    for each in (GREET, FORGET, newer):
+        await stores.subscriptions.put(each)
+
+    assert await stores.subscriptions.list_subscriptions() == [newer, GREET]
+
+
+async def test_who_has_subscribed_is_told_of_what_happens_from_then_on(stores: Stores) -> None:
+    await stores.events.add(an_event(name="user.deleted"))
+    await stores.subscriptions.put(FORGET)
+    await stores.subscriptions.put(GREET)
+    detail = {"reason": "“odd”\n text"}
+    happened = [
+        an_event(name=name, at=NOON + number * A_MINUTE / 10, detail=detail)
+        for number, name in enumerate(["user.deleted", "role.granted", "user.disabled"])
+    ]
+    for each in happened:
+        await stores.events.add(each)
+
+    assert await claimed(stores, GREET.name) is None
+    assert await told(stores, FORGET.name, GREET.name) == [happened[0], happened[2]]
+    assert await claimed(stores, FORGET.name) is None
+
+
+async def test_a_change_and_the_message_of_its_event_come_together(stores: Stores) -> None:
+    """The message is there when the change is answered."""
+    await stores.subscriptions.put(GREET)
+    user, event = a_user(), an_event(name="user.signed_up")
+    await stores.users.add(user, event)
+
+    assert await told(stores, GREET.name) == [event]
+
+
+async def test_each_subscription_has_a_message_of_its_own(stores: Stores) -> None:
+    other = replace(FORGET, name="shop.count")
+    await stores.subscriptions.put(FORGET)
+    await stores.subscriptions.put(other)
+    event = an_event(name="user.deleted")
+    await stores.events.add(event)
+
+    assert await told(stores, FORGET.name) == [event]
+    assert await stores.subscriptions.count_waiting(FORGET.name) == 0
+    assert await stores.subscriptions.count_waiting(other.name) == 1
+    assert await told(stores, other.name) == [event]
+
+
+async def test_an_event_that_is_stored_twice_is_told_once(stores: Stores) -> None:
+    await stores.subscriptions.put(FORGET)
+    event = an_event(name="user.deleted")
+    await asyncio.gather(*(stores.events.add(event) for _ in range(10)))
+
+    assert await stores.subscriptions.count_waiting(FORGET.name) == 1
+
+
+async def test_nobody_else_gets_a_message_until_the_claim_ends(stores: Stores) -> None:
+    await stores.subscriptions.put(FORGET)
+    event = an_event(name="user.deleted")
+    await stores.events.add(event)
+    claim, until = stores.subscriptions.claim, LATER + A_MINUTE
+
+    first = await claim([FORGET.name], LATER, until)
+
+    assert first == Message(FORGET.name, event, until, 1)
+    assert await claim([FORGET.name], until - A_MINUTE / 60, until + A_MINUTE) is None
+    second = await claim([FORGET.name], until, until + A_MINUTE)
+    assert second == Message(FORGET.name, event, until + A_MINUTE, 2)
+    assert not await stores.subscriptions.finish(first)
+    assert not await stores.subscriptions.postpone(first, NOON)
+    assert await stores.subscriptions.count_waiting(FORGET.name) == 1
+    assert await stores.subscriptions.finish(second)
+    assert await stores.subscriptions.count_waiting(FORGET.name) == 0
+
+
+async def test_a_message_that_is_postponed_lets_others_go_first(stores: Stores) -> None:
+    await stores.subscriptions.put(FORGET)
+    events = [an_event(name="user.deleted", at=NOON + n * A_MINUTE / 10) for n in range(2)]
+    for each in events:
+        await stores.events.add(each)
+    first = await claimed(stores, FORGET.name)
+    assert first is not None
+    assert await stores.subscriptions.postpone(first, LATER)
+
+    assert await told(stores, FORGET.name) == events[::-1]
+
+
+async def test_of_many_who_claim_together_each_gets_another_message(stores: Stores) -> None:
+    await stores.subscriptions.put(FORGET)
+    for _ in range(10):
+        await stores.events.add(an_event(name="user.deleted"))
+
+    messages = await asyncio.gather(*(claimed(stores, FORGET.name) for _ in range(30)))
+
+    ids = Counter(each.event.id for each in messages if each)
+    assert len(ids) == 10
+    assert set(ids.values()) == {1}
+
+
+async def test_whoever_is_not_seen_is_forgotten_with_their_messages(stores: Stores) -> None:
+    seen = replace(GREET, seen_at=LATER)
+    for each in (FORGET, seen):
+        await stores.subscriptions.put(each)
+    for name in ("user.deleted", "user.signed_up"):
+        await stores.events.add(an_event(name=name))
+
+    assert await stores.subscriptions.remove_unseen(NOON) == []
+    assert await stores.subscriptions.remove_unseen(LATER) == [FORGET.name]
+    assert await stores.subscriptions.list_subscriptions() == [seen]
+    assert await stores.subscriptions.count_waiting(FORGET.name) == 0
+    assert await stores.subscriptions.count_waiting(GREET.name) == 1
+    await stores.events.add(an_event(name="user.deleted"))
+    assert await stores.subscriptions.count_waiting(FORGET.name) == 0

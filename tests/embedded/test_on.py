@@ -1,0 +1,88 @@
+"""`auth.on`: functions of the application are told what has happened."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from fastapi import FastAPI
+
+from gatelodge.audit import COMMAND
+from gatelodge.fastapi import Gatelodge, Notification
+from tests.embedded.applications import running
+from tests.gate.houses import new_device
+from tests.support.people import PASSWORD
+
+PATIENCE_SECONDS = 20
+
+
+def application(auth: Gatelodge) -> FastAPI:
+    """Return an application with Gatelodge inside."""
+    app = FastAPI(lifespan=auth.lifespan)
+    auth.install(app)
+    return app
+
+
+async def test_a_function_is_told_of_what_it_asked_for(auth: Gatelodge) -> None:
+    heard: asyncio.Queue[Notification] = asyncio.Queue()
+
+    @auth.on("user.created", "user.deleted")
+    async def follow(what: Notification) -> None:
+        await heard.put(what)
+
+    async with running(application(auth), auth), asyncio.timeout(PATIENCE_SECONDS):
+        ann = await auth.users.create("ann", "ann@example.com", PASSWORD)
+        await auth.users.disable(ann.subject)
+        await auth.users.delete(ann.subject)
+        told = [await heard.get(), await heard.get()]
+    assert [(each.name, each.subject) for each in told] == [
+        ("user.created", ann.subject),
+        ("user.deleted", ann.subject),
+    ]
+    assert {each.uuid for each in told} == {ann.uuid}
+    assert {each.actor for each in told} == {"application"}
+    assert told[0].detail == {"roles": "user"}
+
+
+async def test_what_happened_while_the_application_was_down_is_told_at_its_start(
+    tmp_path: Path,
+) -> None:
+    """A command of the operator may have done it. Functions that are not async may hear of it."""
+    heard: asyncio.Queue[Notification] = asyncio.Queue()
+    loop = asyncio.get_running_loop()
+
+    def forget(what: Notification) -> None:
+        loop.call_soon_threadsafe(heard.put_nowait, what)
+
+    def new() -> Gatelodge:
+        auth = Gatelodge(data_dir=tmp_path / "data")
+        auth.on("user.deleted")(forget)
+        return auth
+
+    auth = new()
+    async with running(application(auth), auth) as site:
+        device = await new_device(site.house)
+        house = site.house
+    async with house.open():
+        assert await house.accounts.delete(device.user, COMMAND)
+    assert heard.empty()
+    auth = new()
+    async with running(application(auth), auth), asyncio.timeout(PATIENCE_SECONDS):
+        what = await heard.get()
+    assert (what.subject, what.actor) == (device.user.id, "command")
+
+
+async def test_wrong_use_says_what_to_do(auth: Gatelodge) -> None:
+    async def forget(_what: Notification) -> None: ...
+
+    with pytest.raises(ValueError, match=r"no event 'user\.delete' .* Is user\.deleted meant\?"):
+        auth.on("user.delete")(forget)
+    with pytest.raises(TypeError, match="Name at least one event"):
+        auth.on()(forget)
+    auth.on("user.deleted")(forget)
+    with pytest.raises(ValueError, match="two functions"):
+        auth.on("user.disabled")(forget)
+    with pytest.raises(TypeError, match="where Gatelodge runs in the application"):
+        Gatelodge("https://id.example.com").on("user.deleted")
+    async with running(application(auth), auth):
+        with pytest.raises(RuntimeError, match="before the application starts"):
+            auth.on("user.enabled")(lambda _what: None)
