@@ -24,7 +24,7 @@ _GUARDED = {
 def measure(sizes: Sizes, folder: Path) -> list[Row]:
     """Return the CPU time of a route with and without a guard, and what the guard adds.
 
-    If the peers are installed, the same is measured of fastapi-users.
+    If the peers are installed, the same is measured of fastapi-users and fastapi-fullauth.
     """
     with StandIn(folder / "embedded", "embedded") as server, Generator({LOAD_CORE}) as generator:
         token = let_in(server, 1)[0]
@@ -33,11 +33,13 @@ def measure(sizes: Sizes, folder: Path) -> list[Row]:
         rows = _compare(sizes, generator, server, requests, BARE)
         if (peers.ENVIRONMENT / "python").exists():
             with peers.FastApiUsers(folder / "fastapi-users") as other:
-                rows += _of_peer(sizes, generator, other)
+                rows += _of_fastapi_users(sizes, generator, other)
+            with peers.FastApiFullAuth(folder / "fastapi-fullauth") as other:
+                rows += _of_fastapi_fullauth(sizes, generator, other)
     return rows
 
 
-def _of_peer(sizes: Sizes, generator: Generator, server: Server) -> list[Row]:
+def _of_fastapi_users(sizes: Sizes, generator: Generator, server: Server) -> list[Row]:
     server.post("/register", {"email": peers.EMAIL, "password": peers.PASSWORD}, expect=201)
     fields = {"username": peers.EMAIL, "password": peers.PASSWORD}
     bare = "fastapi-users, no guard"
@@ -45,6 +47,15 @@ def _of_peer(sizes: Sizes, generator: Generator, server: Server) -> list[Row]:
     for strategy in ("jwt", "database"):
         token = server.post_form(f"/{strategy}/login", fields)["access_token"]
         requests[f"fastapi-users, {strategy} strategy"] = get(f"/check/{strategy}", token)
+    return _compare(sizes, generator, server, requests, bare)
+
+
+def _of_fastapi_fullauth(sizes: Sizes, generator: Generator, server: Server) -> list[Row]:
+    who = {"email": peers.EMAIL, "password": peers.PASSWORD}
+    server.post("/api/v1/auth/register", who, expect=202)
+    token = server.post("/api/v1/auth/login", who)["access_token"]
+    bare = "fastapi-fullauth, no guard"
+    requests = {bare: get("/bare", ""), "fastapi-fullauth, CurrentUser": get("/check", token)}
     return _compare(sizes, generator, server, requests, bare)
 
 

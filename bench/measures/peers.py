@@ -39,15 +39,29 @@ class _Peer:
     sign_in: str
 
 
-class FastApiUsers(Server):
-    """`bench.peers.with_fastapi_users` in its own virtual environment."""
+class Application(Server):
+    """A program of `bench/peers`, in the virtual environment of the peers."""
+
+    program = ""
 
     @property
     def command(self) -> list[str]:
         """The command that starts the server."""
-        program = Path(__file__).parent.parent / "peers" / "with_fastapi_users.py"
+        program = Path(__file__).parent.parent / "peers" / self.program
         file = self.folder / "users.db"
         return [str(ENVIRONMENT / "python"), str(program), str(file), str(self.port)]
+
+
+class FastApiUsers(Application):
+    """An application with fastapi-users."""
+
+    program = "with_fastapi_users.py"
+
+
+class FastApiFullAuth(Application):
+    """An application with fastapi-fullauth."""
+
+    program = "with_fastapi_fullauth.py"
 
 
 class _PocketBase(Server):

@@ -6,13 +6,11 @@ Granian with the settings of `gatelodge serve`. A password hash costs the same a
 
 import contextlib
 import os
-import sys
 import uuid
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, Request
+from fastapi import Depends, FastAPI
 from fastapi.responses import PlainTextResponse
 from fastapi_users import BaseUserManager, FastAPIUsers, UUIDIDMixin, schemas
 from fastapi_users.authentication import AuthenticationBackend, BearerTransport, JWTStrategy
@@ -23,16 +21,12 @@ from fastapi_users_db_sqlalchemy.access_token import (
     SQLAlchemyAccessTokenDatabase,
     SQLAlchemyBaseAccessTokenTableUUID,
 )
-from granian.constants import HTTPModes, Interfaces, Loops
-from granian.log import LogLevels
-from granian.server import MPServer
+from plain import FILE, SECRET, add_bare_routes, content, serve
 from pwdlib import PasswordHash
 from pwdlib.hashers.argon2 import Argon2Hasher
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
 
-FILE = "PEER_DATABASE"
-SECRET = "a secret for the benchmark alone, 0123456789"
 LIFE_SECONDS = 3600
 _HASHES = PasswordHash((Argon2Hasher(time_cost=2, memory_cost=19456, parallelism=1),))
 
@@ -116,38 +110,18 @@ app.include_router(library.get_auth_router(database), prefix="/database")
 app.include_router(library.get_register_router(UserRead, UserCreate))
 
 
-@app.get("/healthz")
-async def healthz(_request: Request) -> PlainTextResponse:
-    return PlainTextResponse("ok")
-
-
-@app.get("/bare")
-async def bare() -> PlainTextResponse:
-    return PlainTextResponse("User Content.")
+add_bare_routes(app)
 
 
 @app.get("/check/jwt")
 async def check_jwt(_user: Annotated[User, Depends(by_jwt)]) -> PlainTextResponse:
-    return PlainTextResponse("User Content.")
+    return content()
 
 
 @app.get("/check/database")
 async def check_database(_user: Annotated[User, Depends(by_database)]) -> PlainTextResponse:
-    return PlainTextResponse("User Content.")
+    return content()
 
 
 if __name__ == "__main__":
-    os.environ[FILE] = sys.argv[1]
-    sys.path.insert(0, str(Path(__file__).parent))
-    MPServer(
-        "with_fastapi_users:app",
-        address="127.0.0.1",
-        port=int(sys.argv[2]),
-        interface=Interfaces.ASGI,
-        workers=1,
-        loop=Loops.uvloop,
-        http=HTTPModes.auto,
-        websockets=False,
-        backlog=1024,
-        log_level=LogLevels.warning,
-    ).serve()
+    serve(__file__)
