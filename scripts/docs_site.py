@@ -24,8 +24,10 @@ BESIDE_DOCS = {
     "CHANGELOG.md": None,
     "examples/django/README.md": None,
     "examples/flask/README.md": None,
+    "examples/moving/README.md": None,
     "examples/notes/README.md": None,
     "examples/worker/README.md": None,
+    "llms.txt": None,
     "LICENSE": "LICENSE.txt",  # a name that a web server knows the type of
     "src/gatelodge/pages/static/logo.svg": None,
 }

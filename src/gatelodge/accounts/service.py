@@ -34,12 +34,23 @@ SENT_TWICE_WITHIN = timedelta(minutes=2)
 
 @dataclass(frozen=True, slots=True)
 class NewUser:
-    """The values for a new user, as typed. Nothing is checked yet."""
+    """The values for a new user, as typed. Nothing is checked yet.
+
+    Attributes:
+        username: the username.
+        email: the e-mail address.
+        password: the password; empty if there is a hash.
+        roles: the roles.
+        password_hash: a hash that was made elsewhere, in place of the password.
+        email_verified: whether the user has shown elsewhere that the address is theirs.
+    """
 
     username: str
     email: str
-    password: str
+    password: str = field(repr=False)
     roles: Sequence[str] = ()
+    password_hash: str | None = field(default=None, repr=False)
+    email_verified: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +135,8 @@ class AccountService:
         user = self._checked(wanted, reserved_allowed=True)
         await self._refuse_taken(user)
         await self._refuse_unknown(user.roles)
+        if wanted.password_hash is not None:
+            return replace(user, password_hash=wanted.password_hash)
         return replace(user, password_hash=await self.passwords.hash(wanted.password))
 
     async def add(self, user: User, event: str, by: Actor) -> User:
@@ -379,13 +392,13 @@ class AccountService:
             InvalidUsername, InvalidEmail, RejectedPassword: the first rule that is broken. Its
                 attribute `others` has the refusals of the other values.
         """
-        name, context = wanted.username, (wanted.username, wanted.email)
+        name = wanted.username
         faults = [
             fault
             for fault in (
                 _fault_of(lambda: check_username(name, reserved_allowed=reserved_allowed)),
                 _fault_of(lambda: check_email(wanted.email)),
-                _fault_of(lambda: self.passwords.check_new(wanted.password, context=context)),
+                _fault_of(lambda: self._check_password(wanted)),
             )
             if fault is not None
         ]
@@ -403,7 +416,16 @@ class AccountService:
             password_hash=None,
             roles=tuple(dict.fromkeys(wanted.roles)) or (USER,),
             created_at=at,
+            email_verified_at=at if wanted.email_verified else None,
         )
+
+    def _check_password(self, wanted: NewUser) -> None:
+        """Refuse a new password that breaks the rules, or a hash that cannot be checked."""
+        if wanted.password_hash is not None:
+            self.passwords.check_hash(wanted.password_hash)
+        else:
+            context = (wanted.username, wanted.email)
+            self.passwords.check_new(wanted.password, context=context)
 
     async def _refuse_taken(self, user: User) -> None:
         """Refuse a taken name before the password is hashed, which saves work.

@@ -256,6 +256,10 @@ class PasswordHasher:
         _argon2id_matches(self._dummy_hash(), secret)
         return False
 
+    def accepts(self, stored: str) -> bool:
+        """Say whether `verify` can check a password against a hash that was made elsewhere."""
+        return _is_affordable_argon2id(stored) or _is_affordable_bcrypt(stored)
+
     def needs_rehash(self, stored: str) -> bool:
         """Say whether a stored hash is weaker than new ones, so that sign-in must replace it."""
         match = _ARGON2ID.fullmatch(stored)

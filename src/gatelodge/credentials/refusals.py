@@ -11,6 +11,16 @@ class RejectedPassword(Invalid):
     default = "That password cannot be used."
 
 
+class UnusablePasswordHash(Invalid):
+    """A password hash that was made elsewhere cannot be checked here."""
+
+    code = "password_hash_unusable"
+    default = (
+        "A password hash is argon2id (a PHC string, at most 256 MiB, 10 passes and 8 lanes), or "
+        "bcrypt with a cost of 10 to 14."
+    )
+
+
 class WrongPassword(Invalid):
     """The current password, which some changes ask for, is wrong."""
 

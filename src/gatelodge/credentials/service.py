@@ -11,6 +11,7 @@ from gatelodge.credentials.passwords import (
     check_other_password,
     check_presented_password,
 )
+from gatelodge.credentials.refusals import UnusablePasswordHash
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,19 @@ class Passwords:
             RejectedPassword: both are the same password.
         """
         check_other_password(new, current, field=field)
+
+    def check_hash(self, stored: str, *, field: str = "password_hash") -> None:
+        """Refuse a hash that was made elsewhere, and that nobody could sign in with.
+
+        Args:
+            stored: argon2id as a PHC string, or bcrypt.
+            field: what to name in the refusal.
+
+        Raises:
+            UnusablePasswordHash: it is of another kind, too weak, or too expensive to check.
+        """
+        if not self.hasher.accepts(stored):
+            raise UnusablePasswordHash(field=field)
 
     async def hash(self, password: str) -> str:
         """Return the hash of a password, as a PHC string; `check_new` comes first.

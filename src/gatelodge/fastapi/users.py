@@ -92,18 +92,34 @@ class Users:
         self,
         username: str,
         email: str,
-        password: str,
+        password: str | None = None,
         *,
+        password_hash: str | None = None,
+        email_verified: bool = False,
         roles: Iterable[str | Enum] = (),
         by: user.User | None = None,
     ) -> Account:
         """Make a user. They hold the role `user`, and these roles.
 
+        Args:
+            username: the username.
+            email: the e-mail address.
+            password: the password.
+            password_hash: in place of the password, the hash that another login has stored:
+                argon2id as a PHC string, or bcrypt. The next sign-in replaces it by one of ours.
+            email_verified: whether the user has shown elsewhere that the address is theirs.
+            roles: further roles.
+            by: who makes the user; None: the code of the application.
+
         Raises:
-            Refused: a name is taken, or breaks a rule; the password breaks one; no such role.
+            TypeError: there is neither a password nor a hash, or both.
+            Refused: a name is taken, or breaks a rule; the password breaks one; the hash is of
+                another kind; there is no such role.
         """
+        if (password is None) == (password_hash is None):
+            raise TypeError("Give either a password or a password_hash.")
         held = (USER, *(text_of(role) for role in roles if text_of(role) != USER))
-        wanted = NewUser(username, email, password, held)
+        wanted = NewUser(username, email, password or "", held, password_hash, email_verified)
         with _refusing():
             return _account(await self._get().accounts.create(wanted, _actor(by)))
 
