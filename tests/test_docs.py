@@ -498,6 +498,20 @@ def test_every_page_is_linked_from_the_index_of_its_folder() -> None:
         assert [_name(page) for page in pages if page not in linked] == []
 
 
+def test_the_summary_for_language_models_has_every_page_and_the_lines_of_the_readme() -> None:
+    """Source of its form: https://llmstxt.org."""
+    summary = ROOT / "llms.txt"
+    linked = {_target(summary, link) for link in _links(summary)}
+    pages = [page for page in PAGES if page.parent in (DOCS, DOCS / "guides")]
+    pages += (ROOT / "examples").glob("*/README.md")
+    code = re.search(r"```python\n(.*?)```", _text(summary), re.DOTALL)
+
+    assert [page for page in pages if page not in linked and page != DOCS / "README.md"] == []
+    assert [page for page in linked if not page.is_file()] == []
+    assert code is not None
+    assert code[1] in _text(ROOT / "README.md")
+
+
 def test_every_page_that_the_code_points_to_exists() -> None:
     sources = [*(ROOT / "src").rglob("*.py"), *(ROOT / "tests").rglob("*.py")]
     named = {name for file in sources for name in re.findall(r"docs/[\w/.-]+\.md", _text(file))}

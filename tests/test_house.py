@@ -24,12 +24,12 @@ HOUSE_LIST = """
     sessions boards
     pages verify
     web
-    accounts gate
+    accounts gate subscriptions
     client
-    credentials tokens subscriptions
+    credentials tokens
     audit local_users notification
     ids user settings strict_json tasks master_key apart
-    errors clock base64url logs data_folder i18n
+    errors clock webhook_signature base64url logs data_folder i18n
     marks quality machine hang_up hosts recent verdicts
 """
 """The rooms, the highest first. An import goes to a lower line, or stays in its room."""

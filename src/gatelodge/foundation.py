@@ -31,6 +31,7 @@ from gatelodge.setup.service import SetupService
 from gatelodge.sign_in.service import SignInService
 from gatelodge.stores import Stores, open_stores
 from gatelodge.subscriptions.service import SubscriptionService
+from gatelodge.subscriptions.webhooks import WebhookService
 from gatelodge.tasks import end, repeat, start
 from gatelodge.tokens.access import AccessTokens
 from gatelodge.tokens.claims import AUDIENCE
@@ -204,6 +205,11 @@ class Foundation:
         """Tells functions of an application what has happened."""
         return SubscriptionService(self.stores.subscriptions, self.audit, self.clock)
 
+    @cached_property
+    def webhooks(self) -> WebhookService:
+        """Tells applications beside the server what has happened."""
+        return WebhookService(self.subscriptions, self.master_key, self.audit, self.clock)
+
     # sign_in/, setup/
 
     @cached_property
@@ -284,7 +290,7 @@ class Foundation:
     @contextlib.asynccontextmanager
     async def serve(self) -> AsyncIterator[Self]:
         """Open the house, and run the server's background tasks until the context ends."""
-        async with self.open(patient=True), self._follow_changes():
+        async with self.open(patient=True), self._follow_changes(), self.webhooks.sending():
             chores = [
                 asyncio.create_task(self.signing_keys.keep_in_step()),
                 asyncio.create_task(repeat(self.sessions.sweep, SWEEP_EVERY)),

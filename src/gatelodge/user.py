@@ -26,6 +26,7 @@ class User:
         permissions: what these roles permit.
         expires_at: when the access token expires, or the session if it ends before.
         session_id: the session that the access token belongs to.
+        authenticated_at: when the user last proved who they are; None: it is not known here.
     """
 
     subject: str
@@ -37,6 +38,7 @@ class User:
     permissions: frozenset[str]
     expires_at: datetime
     session_id: str
+    authenticated_at: datetime | None = None
 
     @property
     def uuid(self) -> UUID:

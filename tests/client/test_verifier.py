@@ -104,6 +104,7 @@ async def test_a_token_tells_who_is_signed_in_and_what_they_may_do_now(
         permissions=frozenset(me["permissions"]),
         expires_at=user.expires_at,
         session_id=me["session"]["id"],
+        authenticated_at=house.clock.now(),
     )
     assert user.permissions
     assert user.expires_at == house.clock.now() + house.settings.access_token_life
@@ -114,9 +115,8 @@ async def test_offline_a_user_has_what_the_token_says_and_nothing_else(
 ) -> None:
     fresh, user = await beside().check(ann.token), await beside(None).check(ann.token)
 
-    assert user == replace(
-        fresh, username="", email=None, email_verified=False, permissions=frozenset()
-    )
+    unknown = {"email": None, "email_verified": False, "authenticated_at": None}
+    assert user == replace(fresh, username="", permissions=frozenset(), **unknown)
     assert user.uuid == fresh.uuid
     assert transport.asked == [KEYS, ME, KEYS]
 
@@ -297,6 +297,11 @@ async def test_forged_tokens_never_reach_the_server(
 # The server is away, or answers nonsense
 
 
+SESSION: dict[str, object] = {
+    "id": "ses_1",
+    "expiresAt": "2026-05-05T12:00:00Z",
+    "authenticatedAt": "2026-05-04T12:00:00Z",
+}
 GOOD = {
     "id": "usr_1",
     "username": "ann",
@@ -305,7 +310,7 @@ GOOD = {
     "emailVerified": True,
     "roles": ["user"],
     "permissions": [],
-    "session": {"id": "ses_1", "expiresAt": "2026-05-05T12:00:00Z"},
+    "session": SESSION,
 }
 BAD: dict[str, bytes] = {
     "nothing": b"",
@@ -324,11 +329,12 @@ BAD: dict[str, bytes] = {
         for name, value in [
             ("id", "usr_2"),
             ("id", ["usr_1"]),
-            ("session", {"id": "ses_2", "expiresAt": "2026-05-05T12:00:00Z"}),
-            ("session", {"id": "ses_1", "expiresAt": 7}),
-            ("session", {"id": "ses_1", "expiresAt": "2026-05-05T12:00:00"}),
-            ("session", {"id": "ses_1", "expiresAt": "0001-01-01T00:00:00+23:00"}),
-            ("session", {"id": "ses_1", "expiresAt": "soon"}),
+            ("session", SESSION | {"id": "ses_2"}),
+            ("session", SESSION | {"expiresAt": 7}),
+            ("session", SESSION | {"expiresAt": "2026-05-05T12:00:00"}),
+            ("session", SESSION | {"expiresAt": "0001-01-01T00:00:00+23:00"}),
+            ("session", SESSION | {"expiresAt": "soon"}),
+            ("session", SESSION | {"authenticatedAt": None}),
             ("session", "ses_1"),
             ("username", None),
             ("name", 7),

@@ -126,17 +126,50 @@ async def test_of_many_who_claim_together_each_gets_another_message(stores: Stor
     assert set(ids.values()) == {1}
 
 
-async def test_whoever_is_not_seen_is_forgotten_with_their_messages(stores: Stores) -> None:
+async def test_whoever_is_not_seen_is_removed_with_their_messages(stores: Stores) -> None:
     seen = replace(GREET, seen_at=LATER)
     for each in (FORGET, seen):
         await stores.subscriptions.put(each)
     for name in ("user.deleted", "user.signed_up"):
         await stores.events.add(an_event(name=name))
+    removed = an_event(name="subscription.removed")
+    remove = stores.subscriptions.remove
 
-    assert await stores.subscriptions.remove_unseen(NOON) == []
-    assert await stores.subscriptions.remove_unseen(LATER) == [FORGET.name]
+    assert not await remove(FORGET.name, removed, unseen_since=NOON)
+    assert not await remove(seen.name, removed, unseen_since=LATER)
+    assert removed not in await stores.events.list_events(before=None, limit=9)
+    assert await remove(FORGET.name, removed, unseen_since=LATER)
+    assert not await remove(FORGET.name, an_event(), unseen_since=LATER)
+    assert removed in await stores.events.list_events(before=None, limit=9)
     assert await stores.subscriptions.list_subscriptions() == [seen]
     assert await stores.subscriptions.count_waiting(FORGET.name) == 0
     assert await stores.subscriptions.count_waiting(GREET.name) == 1
     await stores.events.add(an_event(name="user.deleted"))
     assert await stores.subscriptions.count_waiting(FORGET.name) == 0
+
+
+async def test_a_webhook_is_added_and_removed_with_its_event(stores: Stores) -> None:
+    webhook = replace(FORGET, name="shop", url="https://shop.example/hook", sealed_secret=b"\x00")
+    added, removed = an_event(name="webhook.added"), an_event(name="webhook.removed")
+    await stores.subscriptions.put(webhook, added)
+    assert await stores.subscriptions.list_subscriptions() == [webhook]
+    assert await stores.subscriptions.remove(webhook.name, removed)
+
+    assert await stores.subscriptions.list_subscriptions() == []
+    listed = await stores.events.list_events(before=None, limit=9)
+    assert {each.id for each in listed} == {added.id, removed.id}
+    await stores.subscriptions.put(replace(FORGET, name="shop"))
+    assert await stores.subscriptions.list_subscriptions() == [replace(FORGET, name="shop")]
+
+
+async def test_of_many_who_remove_a_subscription_together_one_does(stores: Stores) -> None:
+    await stores.subscriptions.put(FORGET)
+    events = [an_event(name="subscription.removed") for _ in range(20)]
+
+    outcomes = await asyncio.gather(
+        *(stores.subscriptions.remove(FORGET.name, event) for event in events)
+    )
+
+    assert outcomes.count(True) == 1
+    listed = await stores.events.list_events(before=None, limit=30)
+    assert [each.id for each in listed] == [events[outcomes.index(True)].id]

@@ -1,6 +1,8 @@
 """`auth.on`: functions of the application are told what has happened."""
 
 import asyncio
+import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ from fastapi import FastAPI
 
 from gatelodge.audit import COMMAND
 from gatelodge.fastapi import Gatelodge, Notification
+from gatelodge.webhook_signature import new_secret, signed_headers
 from tests.embedded.applications import running
 from tests.gate.houses import new_device
 from tests.support.people import PASSWORD
@@ -81,8 +84,49 @@ async def test_wrong_use_says_what_to_do(auth: Gatelodge) -> None:
     auth.on("user.deleted")(forget)
     with pytest.raises(ValueError, match="two functions"):
         auth.on("user.disabled")(forget)
-    with pytest.raises(TypeError, match="where Gatelodge runs in the application"):
+    with pytest.raises(TypeError, match="gatelodge webhook add"):
         Gatelodge("https://id.example.com").on("user.deleted")
+    with pytest.raises(TypeError, match="told without webhooks"):
+        Gatelodge(webhook_secret=new_secret())
+    with pytest.raises(ValueError, match="A webhook secret is"):
+        Gatelodge("https://id.example.com", webhook_secret="secret")
     async with running(application(auth), auth):
         with pytest.raises(RuntimeError, match="before the application starts"):
             auth.on("user.enabled")(lambda _what: None)
+
+
+async def test_an_application_beside_the_server_takes_its_webhooks() -> None:
+    """Whatever it cannot take, it refuses; what it cannot do now is sent again."""
+    heard: list[Notification] = []
+    secret, path = new_secret(), "/id/gatelodge/webhook"
+    auth = Gatelodge("https://id.example.com", webhook_secret=secret)
+    app = FastAPI(lifespan=auth.lifespan)
+    auth.install(app, prefix="/id")
+
+    @auth.on("user.deleted", "user.disabled")
+    async def forget(what: Notification) -> None:
+        heard.append(what)
+
+    @auth.on("user.disabled")
+    def fail(_what: Notification) -> None:
+        raise ConnectionError
+
+    async with running(app, auth) as site:
+
+        async def tell(name: str, **changed: str) -> int:
+            told = {"type": name, "timestamp": "2026-03-01T12:00:00Z", "data": {"subject": "usr_a"}}
+            body = json.dumps(told).encode()
+            headers = signed_headers(secret, "evt_1", datetime.now(UTC), body) | changed
+            return (await site.client.post(path, content=body, headers=headers)).status_code
+
+        assert await tell("user.deleted") == 204
+        assert await tell("user.enabled") == 204
+        assert await tell("user.disabled") == 500
+        assert await tell("user.deleted", **{"webhook-signature": "v1,forged"}) == 400
+        assert (await site.client.post(path)).status_code == 400
+        assert (await site.client.get(path)).status_code == 405
+        assert (await site.client.post(path, content=b"x" * 65_537)).status_code == 413
+    assert [(each.name, each.subject) for each in heard] == [
+        ("user.deleted", "usr_a"),
+        ("user.disabled", "usr_a"),
+    ]

@@ -1,16 +1,20 @@
 """An application beside a Gatelodge server: one argument is all that differs."""
 
 import asyncio
+import contextlib
+import json
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import httpx2
 import pytest
+import uvicorn
 from fastapi import FastAPI, WebSocket
 
-from gatelodge.fastapi import CurrentUser, Gatelodge, MaybeUser, require
+from gatelodge.fastapi import CurrentUser, Gatelodge, MaybeUser, Notification, require
 from tests.embedded.applications import Running, Socket, running
 from tests.support.people import PASSWORD
+from tests.support.run import free_port
 from tests.support.server import Server
 
 
@@ -34,6 +38,9 @@ async def site(server: Server) -> AsyncIterator[Running]:
 
     @app.get("/bank", dependencies=[require(fresh=timedelta(minutes=5))])
     async def bank() -> None: ...
+
+    @app.get("/vault", dependencies=[require(fresh=timedelta())])
+    async def vault() -> None: ...
 
     @app.websocket("/live")
     async def live(websocket: WebSocket, user: CurrentUser) -> None:
@@ -102,10 +109,15 @@ async def test_a_websocket_ends_when_the_server_says_so(site: Running, server: S
         assert socket.code == 4401
 
 
-async def test_what_the_server_does_not_tell_is_said(site: Running, server: Server) -> None:
+async def test_a_route_may_ask_for_a_fresh_proof(site: Running, server: Server) -> None:
     headers = await newcomer(server)
-    with pytest.raises(RuntimeError, match="needs Gatelodge in the application"):
-        await site.client.get("/bank", headers=headers)
+    assert (await site.client.get("/bank", headers=headers)).status_code == 200
+    answer = await site.client.get("/vault", headers=headers)
+    assert answer.status_code == 401
+    assert answer.json()["detail"]["code"] == "insufficient_user_authentication"
+
+
+async def test_the_document_tells_of_the_header_and_of_no_cookie(site: Running) -> None:
     document = (await site.client.get("/openapi.json")).json()
     assert document["paths"]["/me"]["get"]["security"] == [{"gatelodge": []}]
     assert list(document["components"]["securitySchemes"]) == ["gatelodge"]
@@ -118,3 +130,48 @@ def test_wrong_arguments_are_refused() -> None:
         Gatelodge("http://id.example.com")
     with pytest.raises(ValueError, match="freshness"):
         Gatelodge("https://id.example.com", freshness=timedelta(seconds=-1))
+
+
+async def test_the_server_tells_functions_of_the_application_by_a_webhook(server: Server) -> None:
+    """From the command that adds it to the function, with a real server at both ends."""
+    heard: asyncio.Queue[Notification] = asyncio.Queue()
+    port = free_port()
+    url = f"http://127.0.0.1:{port}/gatelodge/webhook"
+    added = await asyncio.to_thread(
+        server.command, *("webhook", "add", "shop", url, "--event", "user.deleted", "--json")
+    )
+    secret = json.loads(added.stdout)["secret"]
+    auth = Gatelodge(f"http://localhost:{server.port}", webhook_secret=secret)
+    app = FastAPI(lifespan=auth.lifespan)
+    auth.install(app)
+
+    @auth.on("user.deleted")
+    async def forget(what: Notification) -> None:
+        await heard.put(what)
+
+    @app.get("/me")
+    async def show(user: CurrentUser) -> str:
+        return str(user.uuid)
+
+    config = uvicorn.Config(app, port=port, log_config=None)
+    beside = uvicorn.Server(config)
+    serving = asyncio.create_task(beside.serve())
+    try:
+        headers = await newcomer(server)
+        async with asyncio.timeout(30):
+            async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+                me = await answered(client, headers)
+            await asyncio.to_thread(server.command, "user", "delete", "ann")
+            what = await heard.get()
+    finally:
+        beside.should_exit = True
+        await serving
+    assert (what.name, str(what.uuid)) == ("user.deleted", me)
+
+
+async def answered(client: httpx2.AsyncClient, headers: dict[str, str]) -> str:
+    """Return who one is, as soon as the application answers."""
+    while True:
+        with contextlib.suppress(httpx2.ConnectError):
+            return str((await client.get("/me", headers=headers)).json())
+        await asyncio.sleep(0.05)

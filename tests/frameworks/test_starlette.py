@@ -414,7 +414,6 @@ async def test_a_start_that_fails_is_told_to_the_server(tmp_path: Path) -> None:
         ({"public_ulr": "x"}, TypeError, "Is public_url meant"),
         ({"prefix": "auth"}, ValueError, "must be a path"),
         ({"issuer": "https://id.example.com", "public_url": "x"}, TypeError, "its own settings"),
-        ({"issuer": "https://id.example.com", "routes": RULES}, ValueError, "needs Gatelodge in"),
     ],
 )
 def test_wrong_use_is_refused_when_it_is_written(

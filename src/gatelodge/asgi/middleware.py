@@ -16,7 +16,6 @@ from gatelodge.clock import Clock
 from gatelodge.errors import Refusal
 from gatelodge.fastapi.middleware import Doorman
 from gatelodge.fastapi.refusals import NOT_ADMITTED
-from gatelodge.fastapi.remote import Remote
 from gatelodge.fastapi.source import Asked
 from gatelodge.fastapi.sources import routes_for, source_for
 from gatelodge.fastapi.user import User
@@ -75,11 +74,6 @@ class GatelodgeMiddleware:
         self._source = source_for(issuer, freshness, home, clock, settings)
         self._house = routes_for(self._source, prefix, parts)
         self._rules = Rules(routes or {}, default)
-        if isinstance(self._source, Remote) and self._rules.need_proof:
-            raise ValueError(
-                "require(fresh=...) needs Gatelodge in this process: a server beside it does not "
-                "tell when the user last signed in."
-            )
         self._doorman = Doorman(self._admit, self._source)
         self._runs = False
 

@@ -64,11 +64,7 @@ class _Route:
 
 
 class Rules:
-    """The declared routes of an application, in the order in which they were declared.
-
-    Attributes:
-        need_proof: whether a route asks for a fresh proof of who it is.
-    """
+    """The declared routes of an application, in the order in which they were declared."""
 
     def __init__(self, routes: Mapping[str, Condition], default: Default) -> None:
         """Read the routes: `{"DELETE /notes/{number:int}": require(role="moderator")}`.
@@ -85,7 +81,6 @@ class Rules:
             method: [route for route in self._routes if route.takes(method)]
             for method in {"HEAD", *(route.method for route in self._routes)}
         }
-        self.need_proof = any(route.condition.fresh is not None for route in self._routes)
         self._are_plain = all(route.exact == route.plain for route in self._routes)
 
     def conditions(self, scope: Scope) -> set[Condition]:

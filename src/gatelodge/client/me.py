@@ -60,6 +60,9 @@ def read_me(raw: bytes, claims: Claims) -> User:
         permissions=_texts(me["permissions"]),
         expires_at=min(_instant(session["expiresAt"]), expires_at(claims)),
         session_id=claims.session_id,
+        authenticated_at=(
+            _instant(session["authenticatedAt"]) if "authenticatedAt" in session else None
+        ),
     )
 
 

@@ -1,6 +1,6 @@
-"""The refusal of an application that cannot find out who is signed in."""
+"""The refusals of an application beside a Gatelodge server."""
 
-from gatelodge.errors import Unavailable
+from gatelodge.errors import Invalid, Unavailable
 
 
 class IssuerUnavailable(Unavailable):
@@ -8,3 +8,10 @@ class IssuerUnavailable(Unavailable):
 
     code = "issuer_unavailable"
     default = "Who is signed in cannot be checked at this moment."
+
+
+class InvalidWebhook(Invalid):
+    """The request is no webhook of the server, or it comes too late."""
+
+    code = "webhook_invalid"
+    default = "This is not a webhook of the server."

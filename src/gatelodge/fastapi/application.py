@@ -2,7 +2,6 @@
 
 import contextlib
 from collections.abc import AsyncIterator, Callable, Collection
-from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from typing import Any
 
@@ -12,7 +11,7 @@ from gatelodge.app import PARTS, Part
 from gatelodge.client.verifier import DEFAULT_FRESHNESS
 from gatelodge.clock import Clock
 from gatelodge.fastapi.dependencies import require
-from gatelodge.fastapi.handlers import F, Handlers
+from gatelodge.fastapi.handlers import F
 from gatelodge.fastapi.middleware import Doorman
 from gatelodge.fastapi.openapi import complete_document
 from gatelodge.fastapi.remote import Remote
@@ -42,6 +41,7 @@ class Gatelodge:
         freshness: timedelta = DEFAULT_FRESHNESS,
         home: str = "/",
         clock: Clock | None = None,
+        webhook_secret: str | None = None,
         **settings: Any,
     ) -> None:
         """Remember the settings. Nothing is read, made or opened before the lifespan begins.
@@ -52,16 +52,17 @@ class Gatelodge:
             freshness: how long an answer of that server counts, at most. 0 asks for each request.
             home: the address of the application's start page, where people go after sign-in.
             clock: what time it is; by default the machine's clock. For tests.
+            webhook_secret: what `gatelodge webhook add` printed at the server beside the
+                application, `whsec_…`, so that it can tell the functions of `on` what has happened.
             settings: settings by the names in docs/settings.md, in lower case and without the
                 prefix: `public_url="https://example.com"`. They replace those of the environment.
 
         Raises:
             TypeError: there is no setting of this name, or the server beside has its own.
-            ValueError: the address of the server is none of https.
+            ValueError: the address of the server is none of https, or the secret is none.
         """
-        self._source = source_for(issuer, freshness, home, clock, settings)
+        self._source = source_for(issuer, freshness, home, clock, settings, webhook_secret)
         self._installed: HouseRoutes | None = None
-        self._handlers = Handlers()
 
     @property
     def users(self) -> Users:
@@ -91,16 +92,22 @@ class Gatelodge:
         Args:
             events: names from docs/events.md, such as `user.deleted`.
 
+        With a server beside the application, its webhook tells the functions: `webhook_secret`. All
+        functions that want to hear of an event are told again if one of them fails.
+
         Raises:
-            TypeError: Gatelodge is a server beside the application, or no event is named.
+            TypeError: no event is named, or the server beside has no way to tell.
             ValueError: there is no such event, or another function has the same name.
             RuntimeError: the application runs already.
         """
-        if isinstance(self._source, Remote):
-            raise TypeError("Events are told where Gatelodge runs in the application.")
+        if isinstance(self._source, Remote) and not self._source.paths:
+            raise TypeError(
+                "The server beside the application tells events by a webhook: add one with "
+                "`gatelodge webhook add`, and pass webhook_secret=… here."
+            )
 
         def add(function: F) -> F:
-            self._handlers.add(function, events)
+            self._source.handlers.add(function, events)
             return function
 
         return add
@@ -118,16 +125,8 @@ class Gatelodge:
         if self._installed is None:
             raise RuntimeError("Call auth.install(app) before the application starts.")
         _refuse_same_paths(app, self._installed)
-        self._handlers.closed = True
-        async with self._source.run(), self._telling():
+        async with self._source.run():
             yield
-
-    def _telling(self) -> AbstractAsyncContextManager[None]:
-        """Return a context in which the functions are told what has happened."""
-        handlers, source = self._handlers, self._source
-        if isinstance(source, Remote) or not handlers.functions:
-            return contextlib.nullcontext()
-        return source.house.subscriptions.telling(handlers.functions, handlers.events)
 
     def install(
         self, app: FastAPI, prefix: str = "", *, parts: Collection[Part] = tuple(PARTS)

@@ -7,6 +7,7 @@ import os
 import secrets
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
@@ -18,6 +19,7 @@ from gatelodge.app import House, build, create_app
 from gatelodge.clock import Clock, from_milliseconds
 from gatelodge.data_folder import keep_private
 from gatelodge.errors import Refusal
+from gatelodge.fastapi.handlers import Handlers
 from gatelodge.fastapi.source import (
     NOT_RUNNING,
     Asked,
@@ -64,6 +66,7 @@ class Embedded(Source):
         self._app: App | None = None
         self._cookies = b"", b""
         self._users: dict[int, tuple[Principal, User]] = {}
+        self.handlers = Handlers()
         self.prefix = ""
 
     @property
@@ -109,7 +112,7 @@ class Embedded(Source):
         """
         house = await asyncio.to_thread(self._prepare)
         with house.stores.database.hold():
-            async with house.serve():
+            async with house.serve(), self._telling(house):
                 if self._in_tests is None:
                     await _invite(house)
                 self._house, self._app = house, create_app(house)
@@ -119,6 +122,17 @@ class Embedded(Source):
                 finally:
                     self._house = self._app = None
                     self._users.clear()
+
+    def _telling(self, house: House) -> AbstractAsyncContextManager[None]:
+        """Return a context in which functions of the application are told what has happened.
+
+        In tests, `gatelodge.tell()` does it.
+        """
+        handlers = self.handlers
+        handlers.closed = True
+        if self._in_tests is not None or not handlers.functions:
+            return contextlib.nullcontext()
+        return house.subscriptions.telling(handlers.functions, handlers.events)
 
     @contextlib.contextmanager
     def elsewhere(self, settings: Mapping[str, Any]) -> Iterator[None]:

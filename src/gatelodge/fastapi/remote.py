@@ -11,6 +11,7 @@ from typing_extensions import override
 from gatelodge import user
 from gatelodge.client import NotSignedIn, Verifier
 from gatelodge.clock import Clock, SystemClock, to_milliseconds
+from gatelodge.fastapi.handlers import Handlers
 from gatelodge.fastapi.source import (
     NOT_RUNNING,
     Asked,
@@ -21,6 +22,7 @@ from gatelodge.fastapi.source import (
 )
 from gatelodge.fastapi.user import CONNECTION, User
 from gatelodge.fastapi.watch import Watch
+from gatelodge.fastapi.webhook_route import WEBHOOK_PATH, WebhookRoute
 from gatelodge.web.bearer import token_in
 from gatelodge.web.refusals import ConflictingTokens
 from gatelodge.web.shell import App
@@ -35,27 +37,46 @@ class Remote(Source):
     Only tokens in headers count: the cookies of the server belong to its own host.
     """
 
-    def __init__(self, issuer: str, freshness: timedelta, clock: Clock | None) -> None:
+    def __init__(
+        self,
+        issuer: str,
+        freshness: timedelta,
+        clock: Clock | None,
+        webhook_secret: str | None = None,
+    ) -> None:
         """Prepare; nothing is sent before the first token.
 
         Args:
             issuer: the public address of the server.
             freshness: how long an answer of the server counts.
             clock: what time it is; None: the machine's clock.
+            webhook_secret: signs what the server tells; None: it tells nothing.
 
         Raises:
-            ValueError: the address is none of https, or `freshness` is negative.
+            ValueError: the address is none of https, `freshness` is negative, or the webhook secret
+                is none.
         """
         self._clock = clock or SystemClock()
         self._issuer = issuer
         self._freshness = freshness
         self._running: Verifier | None = None
+        self.handlers = Handlers()
+        self._webhook = (
+            None if webhook_secret is None else WebhookRoute(webhook_secret, self.handlers)
+        )
         self._make()  # refuses a wrong address now
 
     @property
     @override
     def app(self) -> App:
-        raise RuntimeError("A server beside the application answers its own routes.")
+        if self._webhook is None:
+            raise RuntimeError("A server beside the application answers its own routes.")
+        return self._webhook
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The paths that the application has for the server."""
+        return () if self._webhook is None else (WEBHOOK_PATH,)
 
     @property
     @override
@@ -71,7 +92,7 @@ class Remote(Source):
     async def run(self) -> AsyncIterator[None]:
         """Answer until the context ends."""
         async with self._make() as verifier:
-            self._running = verifier
+            self._running, self.handlers.closed = verifier, True
             try:
                 yield
             finally:
@@ -154,4 +175,5 @@ def _as_user(found: user.User, connection: HTTPConnection) -> User:
         permissions=found.permissions,
         expires_at=found.expires_at,
         session_id=found.session_id,
+        authenticated_at=found.authenticated_at,
     )

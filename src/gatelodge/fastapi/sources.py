@@ -22,17 +22,20 @@ def source_for(
     home: str,
     clock: Clock | None,
     settings: Mapping[str, Any],
+    webhook_secret: str | None = None,
 ) -> Embedded | Remote:
     """Return the source: the server at an address, or without one the house in this process.
 
     Raises:
         TypeError: there is no setting of this name, or the server beside has its own.
-        ValueError: the address of the server is none of https.
+        ValueError: the address of the server is none of https, or the webhook secret is none.
     """
     if issuer is not None:
         if settings:
             raise TypeError(f"The server at {issuer} has its own settings: {', '.join(settings)}.")
-        return Remote(issuer, freshness, clock)
+        return Remote(issuer, freshness, clock, webhook_secret)
+    if webhook_secret is not None:
+        raise TypeError("Gatelodge runs in the application: functions are told without webhooks.")
     for name in settings:
         if name not in Settings.model_fields:
             near = difflib.get_close_matches(name, Settings.model_fields, n=1)
@@ -42,7 +45,7 @@ def source_for(
 
 
 def routes_for(source: Embedded | Remote, prefix: str, parts: Collection[Part]) -> HouseRoutes:
-    """Return the routes that come with a source: none of a server beside the application.
+    """Return the routes that come with a source: of a server beside the application, its webhook.
 
     Raises:
         ValueError: the prefix is no path, or there is no such part.
@@ -52,7 +55,7 @@ def routes_for(source: Embedded | Remote, prefix: str, parts: Collection[Part]) 
     if unknown := set(parts) - set(PARTS):
         raise ValueError(f"There is no part {unknown.pop()!r}; there are {', '.join(PARTS)}.")
     if isinstance(source, Remote):
-        return HouseRoutes(source, [], "")
+        return HouseRoutes(source, source.paths, prefix)
     source.prefix = prefix
     outside = [_WELL_KNOWN] if prefix and "pages" in parts else []
     return HouseRoutes(source, paths_of(parts), prefix, outside)

@@ -2,7 +2,6 @@
 
 from contextvars import ContextVar
 from dataclasses import dataclass
-from datetime import datetime
 
 from starlette.requests import HTTPConnection
 
@@ -12,13 +11,7 @@ from gatelodge.fastapi.watch import Watch
 
 @dataclass(frozen=True, slots=True)
 class User(user.User):
-    """A user who is signed in, as a route of the application sees them.
-
-    Attributes:
-        authenticated_at: when the user last proved who they are; None: it is not known.
-    """
-
-    authenticated_at: datetime | None = None
+    """A user who is signed in, as a route of the application sees them."""
 
     def watch(self) -> Watch:
         """Return a context that ends as soon as this request would be refused.

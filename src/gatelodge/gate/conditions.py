@@ -47,8 +47,8 @@ class Condition:
             return
         if caller.authenticated_at is None:
             raise RuntimeError(
-                "require(fresh=...) needs Gatelodge in the application: a server beside it "
-                "does not tell when the user last signed in."
+                "require(fresh=...) must know when the user last signed in: ask the server, with "
+                "a freshness."
             )
         if clock.now() - caller.authenticated_at > self.fresh:
             raise ReauthenticationRequired(self.fresh)

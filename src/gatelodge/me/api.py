@@ -35,6 +35,7 @@ class OwnSession(Answer):
     id: str
     created_at: datetime
     expires_at: datetime
+    authenticated_at: datetime = Field(description="When the user last proved who they are.")
 
 
 class Me(Answer):
@@ -80,6 +81,7 @@ _EXAMPLE = {
         "id": "ses_06f4h2k9c0q1v8d3n5b7t2m4s6r8p0a1e3gi",
         "createdAt": "2026-01-31T12:00:00Z",
         "expiresAt": "2026-03-02T12:00:00Z",
+        "authenticatedAt": "2026-03-01T12:00:00Z",
     },
 }
 
@@ -169,6 +171,9 @@ def _shown(user: User, session: Session, caller: Principal) -> Me:
         roles=list(caller.roles),
         permissions=sorted(caller.permissions),
         session=OwnSession(
-            id=session.id, created_at=session.created_at, expires_at=session.expires_at
+            id=session.id,
+            created_at=session.created_at,
+            expires_at=session.expires_at,
+            authenticated_at=session.authenticated_at,
         ),
     )

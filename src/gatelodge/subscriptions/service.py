@@ -6,13 +6,15 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import TypeAlias
 
 from gatelodge.audit import SERVER, AuditLog, Event
 from gatelodge.clock import Clock
+from gatelodge.errors import OutcomeUnknown, Refusal, StoreUnavailable
 from gatelodge.notification import Notification
 from gatelodge.subscriptions.store import Message, Subscription, SubscriptionStore
-from gatelodge.tasks import attempt, end, repeat
+from gatelodge.tasks import attempt, end, repeat, start
 
 Handler: TypeAlias = Callable[[Notification], Awaitable[object]]
 """A function that is told of an event. If it raises an exception, it is told again later."""
@@ -103,19 +105,40 @@ class SubscriptionService:
         async def subscribe() -> None:
             await self.subscribe(events)
 
-        async def tell() -> None:
-            while await self.tell_next(handlers):
-                pass
-
         await attempt(subscribe)
-        tasks = [
-            asyncio.create_task(repeat(subscribe, SEEN_EVERY)),
-            asyncio.create_task(repeat(tell, LOOKS_EVERY, at_once=True)),
-        ]
+        again = asyncio.create_task(repeat(subscribe, SEEN_EVERY))
+        try:
+            async with self.draining(lambda: handlers):
+                yield
+        finally:
+            await end(again)
+
+    @contextlib.asynccontextmanager
+    async def draining(self, handlers: Callable[[], Mapping[str, Handler]]) -> AsyncIterator[None]:
+        """Tell functions until the context ends; a slow one keeps no other one waiting.
+
+        Args:
+            handlers: returns the functions by their names.
+        """
+        working: dict[str, asyncio.Task[None]] = {}
+
+        async def look() -> None:
+            for name, handler in handlers().items():
+                if name not in working or working[name].done():
+                    working[name] = start(partial(self._drain, name, handler))
+
+        looking = asyncio.create_task(repeat(look, LOOKS_EVERY, at_once=True))
         try:
             yield
         finally:
-            await end(*tasks)
+            await end(looking)
+            await end(*working.values())
+
+    async def _drain(self, name: str, handler: Handler) -> None:
+        """Tell a function all that is due. While the database is away, it comes again."""
+        with contextlib.suppress(StoreUnavailable, OutcomeUnknown):
+            while await self.tell_next({name: handler}):
+                pass
 
     async def tell_next(self, handlers: Mapping[str, Handler]) -> bool:
         """Tell a function what it is to be told next. False if nothing is due.
@@ -142,12 +165,30 @@ class SubscriptionService:
             await self.store.finish(message)
         return True
 
+    async def tell_now(self, handlers: Mapping[str, Handler]) -> int:
+        """Tell all that is due now, and raise what a function raises: for tests.
+
+        Returns:
+            How often a function was told.
+        """
+        told = 0
+        now = self.clock.now()
+        while message := await self.store.claim(handlers.keys(), now, now + CLAIM):
+            await handlers[message.subscription](_notification(message.event))
+            await self.store.finish(message)
+            told += 1
+        return told
+
     async def sweep(self) -> int:
-        """Remove subscriptions that no process asks for any more; return how many."""
-        names = await self.store.remove_unseen(self.clock.now() - FORGOTTEN_AFTER)
-        for name in names:
-            await self.audit.record(self.audit.event("subscription.removed", SERVER, target=name))
-        return len(names)
+        """Remove subscriptions of functions that no process has any more; return how many."""
+        since = self.clock.now() - FORGOTTEN_AFTER
+        removed = 0
+        for each in await self.store.list_subscriptions():
+            if each.url is None and each.seen_at < since:
+                event = self.audit.event("subscription.removed", SERVER, target=each.name)
+                removal = self.store.remove(each.name, event, unseen_since=since)
+                removed += await self.audit.logged(event, removal)
+        return removed
 
     async def _failed(self, message: Message, error: Exception) -> None:
         details = {
@@ -155,9 +196,13 @@ class SubscriptionService:
             "told": message.event.name,
             "id": message.event.id,
             "tries": message.tries,
+            "error": str(error) or type(error).__name__,
         }
+        foreseen = isinstance(error, Refusal)
         logging.getLogger("gatelodge").warning(
-            "message.failed", extra={"details": details}, exc_info=error
+            "message.failed",
+            extra={"details": details},
+            exc_info=None if foreseen else error,
         )
         if message.tries <= len(WAITS):
             wait = WAITS[message.tries - 1]

@@ -10,17 +10,22 @@ from gatelodge.audit import Event
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """Events that a function wants to hear of.
+    """Events that a function or a web address wants to hear of.
 
     Attributes:
-        name: the name of the function; each name has one subscription.
+        name: the name of the function or the webhook; each name has one subscription.
         events: the names of the events.
-        seen_at: when a process that has the function was last known to run.
+        seen_at: when a process that has the function was last known to run; when a webhook was
+            added.
+        url: where the webhook is sent; None: the subscription is that of a function.
+        sealed_secret: the secret that signs the webhook, encrypted under the master key.
     """
 
     name: str
     events: tuple[str, ...]
     seen_at: datetime
+    url: str | None = None
+    sealed_secret: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,17 +54,26 @@ class SubscriptionStore(Protocol):
     made twice if a database node or a process fails in between; both are of the same event.
     """
 
-    async def put(self, subscription: Subscription) -> None:
-        """Store a subscription, in place of the one of the same name."""
+    async def put(self, subscription: Subscription, event: Event | None = None) -> None:
+        """Store a subscription, in place of the one of the same name.
+
+        Args:
+            subscription: the subscription.
+            event: the event of the change, if there is one.
+        """
 
     async def list_subscriptions(self) -> list[Subscription]:
         """Return all subscriptions, in the order of their names."""
 
-    async def remove_unseen(self, before: datetime) -> list[str]:
-        """Remove the subscriptions not seen since this instant, with their messages.
+    async def remove(
+        self, name: str, event: Event, *, unseen_since: datetime | None = None
+    ) -> bool:
+        """Remove a subscription with its messages. False if there is none.
 
-        Returns:
-            The names of those that were removed.
+        Args:
+            name: the name of the subscription.
+            event: the event of the change.
+            unseen_since: remove it only if it was not seen since this instant.
         """
 
     async def claim(self, names: Collection[str], now: datetime, until: datetime) -> Message | None:

@@ -101,8 +101,9 @@ class GatelodgeFixture:
             source.in_tests(fresh.settings_in(folder), clock) as house,
             portal.wrap_async_context_manager(house.open()),
         ):
+            portal.call(house.subscriptions.subscribe, source.handlers.events)
             try:
-                yield cls(app, Staff(house), clock, portal, running)
+                yield cls(app, Staff(house, source.handlers), clock, portal, running)
             finally:
                 running.stop()
 
@@ -191,6 +192,15 @@ class GatelodgeFixture:
         """Take a role from a user, or several."""
         for name in names_of(role):
             self._do(self._staff.take, _subject(user), name)
+
+    def tell(self) -> int:
+        """Tell the functions of `auth.on` all that has happened, and return how often one was told.
+
+        In tests nobody else tells them. They run in another thread and event loop than the
+        application. What a function raises is raised here, and it is not told again in this test.
+        """
+        told: int = self._do(self._staff.tell)
+        return told
 
     @property
     def now(self) -> datetime:

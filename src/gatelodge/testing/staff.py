@@ -27,6 +27,7 @@ from gatelodge.audit import COMMAND, Event, Origin
 from gatelodge.credentials.methods import BY_PASSWORD
 from gatelodge.data_folder import DATABASE
 from gatelodge.fastapi.embedded import user_of
+from gatelodge.fastapi.handlers import Handlers
 from gatelodge.fastapi.user import User
 from gatelodge.ids import UserId
 from gatelodge.settings import read_settings
@@ -111,9 +112,19 @@ class SignedIn:
 
 @dataclass(frozen=True, slots=True)
 class Staff:
-    """Makes and changes users in a house that is open in the running event loop."""
+    """Makes and changes users in a house that is open in the running event loop.
+
+    Attributes:
+        house: the house.
+        handlers: the functions of the application that are told what has happened.
+    """
 
     house: House
+    handlers: Handlers = field(default_factory=Handlers)
+
+    async def tell(self) -> int:
+        """Tell the functions what has happened; return how often one was told."""
+        return await self.house.subscriptions.tell_now(self.handlers.functions)
 
     async def make(
         self, wanted: NewUser, permissions: Collection[str], name: str, *, email_verified: bool

@@ -8,7 +8,7 @@ from typing import Annotated, TypedDict
 
 from fastapi import FastAPI, Request, WebSocket
 
-from gatelodge.fastapi import CurrentUser, Gatelodge, MaybeUser, User, require
+from gatelodge.fastapi import CurrentUser, Gatelodge, MaybeUser, Notification, User, require
 
 
 class Role(StrEnum):
@@ -27,6 +27,7 @@ class State(TypedDict):
 auth = Gatelodge(public_url="https://board.example.com", site_name="Noticeboard")
 Editor = Annotated[User, auth.user(role=Role.EDITOR)]
 starts: list[str] = []
+gone: list[str] = []
 
 
 @contextlib.asynccontextmanager
@@ -40,6 +41,14 @@ async def lifespan(app: FastAPI) -> AsyncIterator[State]:
 
 app = FastAPI(lifespan=lifespan)
 auth.install(app)
+
+
+@auth.on("user.deleted")
+def forget(what: Notification) -> None:
+    """Note whose notices are to be forgotten."""
+    if str(what.uuid) in gone:
+        raise ValueError("That user is gone already.")
+    gone.append(str(what.uuid))
 
 
 @app.get("/notices")

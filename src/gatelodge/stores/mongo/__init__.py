@@ -33,7 +33,8 @@ def mongo_stores(address: str) -> Stores:
     names, last_holders = Names(database, clock, outbox), LastHolders(database, clock)
     users = MongoUsers(database, names, outbox, last_holders)
     roles = MongoRoles(database, outbox, clock)
-    for chore in (users.sweep_names, roles.sweep, outbox.sweep):
+    subscriptions = MongoSubscriptions(database, outbox)
+    for chore in (users.sweep_names, roles.sweep, outbox.sweep, subscriptions.sweep):
         database.repeat(chore)
     return Stores(
         database=database,
@@ -44,7 +45,7 @@ def mongo_stores(address: str) -> Stores:
         events=MongoEvents(database),
         one_time_tokens=MongoOneTimeTokens(database),
         attempts=MongoAttempts(database, outbox),
-        subscriptions=MongoSubscriptions(database),
+        subscriptions=subscriptions,
         feed=MongoChangeFeed(database),
     )
 

@@ -95,7 +95,7 @@ _COLLECTIONS = (
     "messages",
 )
 
-WITH_EVENTS = ("users", "sessions", "roles", "signing_keys", "attempts")
+WITH_EVENTS = ("users", "sessions", "roles", "signing_keys", "attempts", "subscriptions")
 """The collections whose documents carry the events of their changes; see `outbox.py`."""
 
 # No index is unique: on a sharded cluster, a unique index must contain the shard key. So every
@@ -110,6 +110,7 @@ _INDEXES = (
     _Index("sessions", ("revoked_at",), sparse=True),
     _Index("attempts", ("forget_at",)),
     _Index("subscriptions", ("events",)),
+    _Index("subscriptions", ("removed",), sparse=True),
     _Index("messages", ("subscription", "due_at")),
 )
 

@@ -1,7 +1,8 @@
 """Subscriptions and messages in MongoDB. `events.py` makes the messages."""
 
+import contextlib
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
@@ -10,9 +11,11 @@ from pymongo.asynchronous.collection import AsyncCollection
 from typing_extensions import override
 
 from gatelodge.audit import Event
+from gatelodge.errors import OutcomeUnknown, StoreUnavailable
 from gatelodge.stores.mongo.connection import MongoDatabase
 from gatelodge.stores.mongo.events import key_of_message
 from gatelodge.stores.mongo.failures import reading, writing
+from gatelodge.stores.mongo.outbox import DELIVERED, Outbox, with_event
 from gatelodge.stores.mongo.records import Document, to_document, to_record
 from gatelodge.subscriptions.store import Message, Subscription, SubscriptionStore
 
@@ -25,42 +28,58 @@ class MongoSubscriptions(SubscriptionStore):
     """
 
     database: MongoDatabase
+    outbox: Outbox
 
     @override
-    async def put(self, subscription: Subscription) -> None:
+    async def put(self, subscription: Subscription, event: Event | None = None) -> None:
         document = to_document(subscription, key="name")
+        name = document.pop("_id")
+        absent = {field: "" for field in _OPTIONAL if field not in document}
+        update: Document = {"$set": document, "$unset": absent | {"removed": ""}}
         with writing():
-            await self._subscriptions.replace_one(
-                {"_id": {"$eq": subscription.name}}, document, upsert=True
+            await self._subscriptions.update_one(
+                {"_id": {"$eq": name}},
+                update if event is None else with_event(update, event),
+                upsert=True,
             )
+        if event is not None:
+            await self.outbox.deliver("subscriptions", name, event)
 
     @override
     async def list_subscriptions(self) -> list[Subscription]:
         with reading():
-            found = self._subscriptions.find({}).sort("_id", 1)
+            found = self._subscriptions.find(_THERE).sort("_id", 1)
             return [to_record(Subscription, each, key="name") async for each in found]
 
     @override
-    async def remove_unseen(self, before: datetime) -> list[str]:
-        with reading():
-            found = self._subscriptions.find({"seen_at": {"$lt": before}}, projection=["_id"])
-            unseen = [each["_id"] async for each in found.sort("_id", 1)]
-        removed = [name for name in unseen if await self._remove(name, before)]
-        await self._remove_orphans()
-        return removed
-
-    async def _remove(self, name: str, before: datetime) -> bool:
-        """Remove a subscription, unless it was seen meanwhile."""
+    async def remove(
+        self, name: str, event: Event, *, unseen_since: datetime | None = None
+    ) -> bool:
+        """Mark the subscription as removed, with its event; `sweep` deletes what is left of it."""
+        there: Document = {"_id": {"$eq": name}} | _THERE
+        if unseen_since is not None:
+            there["seen_at"] = {"$lt": unseen_since}
         with writing():
-            gone = await self._subscriptions.delete_one(
-                {"_id": {"$eq": name}, "seen_at": {"$lt": before}}
+            marked = await self._subscriptions.update_one(
+                there, with_event({"$set": {"removed": True, "events": []}}, event)
             )
-        return gone.deleted_count == 1
+        if marked.modified_count == 0:
+            return False
+        await self.outbox.deliver("subscriptions", name, event)
+        with contextlib.suppress(StoreUnavailable, OutcomeUnknown):
+            await self.sweep()
+        return True
 
-    async def _remove_orphans(self) -> None:
-        """Remove the messages of subscriptions that are no more, also those made a moment later."""
+    async def sweep(self) -> None:
+        """Delete what was removed, and all messages of subscriptions that are not there.
+
+        Whoever was storing an event when its subscription was removed may make a message later.
+        """
+        with writing():
+            await self._subscriptions.delete_many({"removed": {"$eq": True}} | DELIVERED)
         with reading():
-            names = await self._subscriptions.distinct("_id")
+            found = self._subscriptions.find(_THERE, projection=["_id"]).sort("_id", 1)
+            names = [each["_id"] async for each in found]
         with writing():
             await self._messages.delete_many({"subscription": {"$nin": names}})
 
@@ -105,6 +124,10 @@ class MongoSubscriptions(SubscriptionStore):
     @property
     def _messages(self) -> AsyncCollection[Document]:
         return self.database.collection("messages")
+
+
+_THERE: Document = {"removed": {"$exists": False}}
+_OPTIONAL = [each.name for each in fields(Subscription) if each.default is None]
 
 
 def _claimed_by(message: Message) -> Document:

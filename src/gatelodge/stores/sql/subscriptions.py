@@ -10,6 +10,7 @@ from typing_extensions import override
 
 from gatelodge.audit import Event
 from gatelodge.stores.sql.database import SqlDatabase
+from gatelodge.stores.sql.events import make
 from gatelodge.stores.sql.tables import events, messages, subscriptions
 from gatelodge.subscriptions.store import Message, Subscription, SubscriptionStore
 
@@ -22,13 +23,9 @@ class SqlSubscriptions(SubscriptionStore):
         self._database = database
 
     @override
-    async def put(self, subscription: Subscription) -> None:
-        values = {
-            "name": subscription.name,
-            "events": subscription.events,
-            "seen_at": subscription.seen_at,
-        }
-        await self._database.write(lambda connection: connection.execute(_PUT, values))
+    async def put(self, subscription: Subscription, event: Event | None = None) -> None:
+        values = {name: getattr(subscription, name) for name in _SUBSCRIPTION}
+        await self._database.write(lambda connection: make(connection, _PUT, event, values))
 
     @override
     async def list_subscriptions(self) -> list[Subscription]:
@@ -36,12 +33,18 @@ class SqlSubscriptions(SubscriptionStore):
         return [Subscription(*row) for row in rows]
 
     @override
-    async def remove_unseen(self, before: datetime) -> list[str]:
-        def remove(connection: Connection) -> list[str]:
-            gone = list(connection.execute(_REMOVE_UNSEEN, {"latest": before}).scalars())
-            if gone:
-                connection.execute(delete(messages).where(_waiting.subscription.in_(gone)))
-            return gone
+    async def remove(
+        self, name: str, event: Event, *, unseen_since: datetime | None = None
+    ) -> bool:
+        change = delete(subscriptions).where(subscriptions.c.name == name)
+        if unseen_since is not None:
+            change = change.where(subscriptions.c.seen_at < unseen_since)
+
+        def remove(connection: Connection) -> bool:
+            removed = make(connection, change, event)
+            if removed:
+                connection.execute(delete(messages).where(_waiting.subscription == name))
+            return removed
 
         return await self._database.write(remove)
 
@@ -98,16 +101,12 @@ def _claimed_by(message: Message) -> dict[str, Any]:
 _waiting = messages.c
 _EVENT = [column.name for column in events.columns]
 _insert = insert(subscriptions)
+_SUBSCRIPTION = [column.name for column in subscriptions.columns]
 _PUT = _insert.on_conflict_do_update(
     index_elements=[subscriptions.c.name],
-    set_={"events": _insert.excluded.events, "seen_at": _insert.excluded.seen_at},
+    set_={name: _insert.excluded[name] for name in _SUBSCRIPTION if name != "name"},
 )
 _ALL = select(*subscriptions.columns).order_by(subscriptions.c.name)
-_REMOVE_UNSEEN = (
-    delete(subscriptions)
-    .where(subscriptions.c.seen_at < bindparam("latest", type_=subscriptions.c.seen_at.type))
-    .returning(subscriptions.c.name)
-)
 _UNTIL = bindparam("until", type_=_waiting.due_at.type)
 _OURS = (
     _waiting.event_id == bindparam("of_event"),

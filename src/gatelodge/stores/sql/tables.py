@@ -200,6 +200,8 @@ subscriptions = Table(
     Column("name", Text, primary_key=True),
     Column("events", Words, nullable=False),
     Column("seen_at", Instant, nullable=False),
+    Column("url", Text),
+    Column("sealed_secret", LargeBinary),
     sqlite_with_rowid=False,
 )
 

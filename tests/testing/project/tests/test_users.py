@@ -4,7 +4,7 @@ import statistics
 import time
 
 import pytest
-from noticeboard import Role
+from noticeboard import Role, gone
 from starlette.websockets import WebSocketDisconnect
 
 from gatelodge.accounts.refusals import NoSuchUser, UsernameTaken
@@ -148,6 +148,21 @@ def test_a_websocket_is_closed_when_its_user_is_signed_out(
 def test_nobody_opens_a_websocket(signed_out: Client) -> None:
     with pytest.raises(WebSocketDisconnect), signed_out.websocket_connect("/live"):
         pass
+
+
+def test_functions_are_told_what_has_happened(as_user: AsUser, gatelodge: GatelodgeFixture) -> None:
+    ada, bob = as_user(), as_user()
+    assert gatelodge.tell() == 0
+
+    gatelodge.delete(ada)
+    assert gatelodge.tell() == 1
+    assert str(ada.user.uuid) in gone
+    assert gatelodge.tell() == 0
+
+    gone.append(str(bob.user.uuid))
+    gatelodge.delete(bob)
+    with pytest.raises(ValueError, match="gone already"):
+        gatelodge.tell()
 
 
 def test_a_name_is_taken_once(as_user: AsUser) -> None:

@@ -1,4 +1,4 @@
-"""Functions of applications are told of events."""
+"""Applications are told of events."""
 
 from alembic import op
 
@@ -9,7 +9,7 @@ down_revision = "0009"
 def upgrade() -> None:
     op.execute(
         "CREATE TABLE subscriptions (name TEXT NOT NULL PRIMARY KEY, events JSON NOT NULL, "
-        "seen_at INTEGER NOT NULL) WITHOUT ROWID"
+        "seen_at INTEGER NOT NULL, url TEXT, sealed_secret BLOB) WITHOUT ROWID"
     )
     op.execute(
         "CREATE TABLE messages (number INTEGER NOT NULL PRIMARY KEY, event_id TEXT NOT NULL, "

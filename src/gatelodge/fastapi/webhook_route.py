@@ -1,0 +1,70 @@
+"""Where the server beside the application tells it what has happened."""
+
+import asyncio
+import logging
+
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+
+from gatelodge.client import InvalidWebhook, read_webhook
+from gatelodge.fastapi.handlers import Handlers
+from gatelodge.web.shell import Receive, Scope, Send
+from gatelodge.webhook_signature import key_of
+
+WEBHOOK_PATH = "/gatelodge/webhook"
+
+MAX_BODY = 64 * 1024
+
+
+class WebhookRoute:
+    """Takes webhooks, and tells the functions of the application.
+
+    It answers 204 when every function was told. Otherwise the server sends the webhook again.
+    """
+
+    def __init__(self, secret: str, handlers: Handlers) -> None:
+        """Check the secret.
+
+        Args:
+            secret: `whsec_…`, as `gatelodge webhook add` prints it.
+            handlers: the functions.
+
+        Raises:
+            ValueError: the secret is none.
+        """
+        key_of(secret)
+        self._secret = secret
+        self._handlers = handlers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        request = Request(scope, receive)
+        response = await self._answer(request)
+        await response(scope, receive, send)
+
+    async def _answer(self, request: Request) -> Response:
+        if request.method != "POST":
+            return PlainTextResponse("Send POST.", 405, {"Allow": "POST"})
+        body = bytearray()
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > MAX_BODY:
+                return PlainTextResponse("That is too long for a webhook.", 413)
+        try:
+            what = read_webhook(self._secret, request.headers, bytes(body))
+        except InvalidWebhook as refusal:
+            return PlainTextResponse(refusal.message, 400)
+        events, functions = self._handlers.events, self._handlers.functions
+        told = [functions[name](what) for name, wanted in events.items() if what.name in wanted]
+        failures = [
+            each
+            for each in await asyncio.gather(*told, return_exceptions=True)
+            if isinstance(each, BaseException)
+        ]
+        for failure in failures:
+            logging.getLogger("gatelodge").warning(
+                "message.failed",
+                extra={"details": {"told": what.name, "id": what.id}},
+                exc_info=failure,
+            )
+        return Response(status_code=500 if failures else 204)
