@@ -1,6 +1,7 @@
 """Keep-alive connections that tell which worker they ended up at."""
 
 import asyncio
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +14,13 @@ class Connection:
 
     Attributes:
         worker: the process at its other end.
+        body: what the last answer held.
     """
 
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
     worker: int = 0
+    body: bytes = b""
 
     @classmethod
     async def open(cls, port: int) -> Self:
@@ -34,14 +37,19 @@ class Connection:
         """Ask, and return the status; the answer is read to its end."""
         return await self.request("GET", path, headers)
 
-    async def request(self, method: str, path: str, headers: Mapping[str, str]) -> int:
-        """Ask without a body, and return the status."""
+    async def request(
+        self, method: str, path: str, headers: Mapping[str, str], json_body: object = None
+    ) -> int:
+        """Ask, with JSON unless it is None, and return the status."""
         lines = [f"{method} {path} HTTP/1.1", "Host: 127.0.0.1"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
-        self.writer.write("\r\n".join([*lines, "", ""]).encode())
+        content = b"" if json_body is None else json.dumps(json_body).encode()
+        if content:
+            lines += ["Content-Type: application/json", f"Content-Length: {len(content)}"]
+        self.writer.write("\r\n".join([*lines, "", ""]).encode() + content)
         head = (await self.reader.readuntil(b"\r\n\r\n")).decode().lower().split("\r\n")
         length = next(line for line in head if line.startswith("content-length:"))
-        await self.reader.readexactly(int(length.partition(":")[2]))
+        self.body = await self.reader.readexactly(int(length.partition(":")[2]))
         return int(head[0].split()[1])
 
     async def close(self) -> None:
