@@ -74,6 +74,20 @@ async def test_what_happened_while_the_application_was_down_is_told_at_its_start
     assert (what.subject, what.actor) == (device.user.id, "command")
 
 
+async def test_nobody_is_told_of_a_start_elsewhere(auth: Gatelodge, tmp_path: Path) -> None:
+    """Such as that of `gatelodge routes prove`, which makes and deletes users of its own."""
+
+    @auth.on("user.created")
+    async def greet(_what: Notification) -> None:
+        raise AssertionError
+
+    app = application(auth)
+    with auth._source.elsewhere({"data_dir": tmp_path / "other"}):
+        async with running(app, auth) as site:
+            await auth.users.create("ann", "ann@example.com", PASSWORD)
+            assert await site.house.stores.subscriptions.list_subscriptions() == []
+
+
 async def test_wrong_use_says_what_to_do(auth: Gatelodge) -> None:
     async def forget(_what: Notification) -> None: ...
 

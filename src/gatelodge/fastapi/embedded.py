@@ -67,6 +67,7 @@ class Embedded(Source):
         self._cookies = b"", b""
         self._users: dict[int, tuple[Principal, User]] = {}
         self.handlers = Handlers()
+        self._tells = True
         self.prefix = ""
 
     @property
@@ -130,7 +131,7 @@ class Embedded(Source):
         """
         handlers = self.handlers
         handlers.closed = True
-        if self._in_tests is not None or not handlers.functions:
+        if not (self._tells and handlers.functions):
             return contextlib.nullcontext()
         return house.subscriptions.telling(handlers.functions, handlers.events)
 
@@ -138,15 +139,17 @@ class Embedded(Source):
     def elsewhere(self, settings: Mapping[str, Any]) -> Iterator[None]:
         """Replace settings until the context ends, for a start with another database.
 
+        Functions of the application are told nothing: what happens there concerns nobody.
+
         Args:
             settings: settings by field name.
         """
-        given = self._given
-        self._given = {**given, **settings}
+        before = self._given, self._tells
+        self._given, self._tells = {**self._given, **settings}, False
         try:
             yield
         finally:
-            self._given = given
+            self._given, self._tells = before
 
     @contextlib.contextmanager
     def in_tests(self, settings: Mapping[str, Any], clock: Clock) -> Iterator[House]:
@@ -173,12 +176,12 @@ class Embedded(Source):
                 "The application runs already, with its own database. A fixture that starts the "
                 "application must ask for the fixture `gatelodge` first."
             )
-        before = self._clock, self._in_tests
-        self._clock, self._in_tests = clock, settings
+        before = self._clock, self._in_tests, self._tells
+        self._clock, self._in_tests, self._tells = clock, settings, False
         try:
             yield build(self._settings(), clock, home=self._home)
         finally:
-            self._clock, self._in_tests = before
+            self._clock, self._in_tests, self._tells = before
 
     def _prepare(self) -> House:
         settings = self._settings()
