@@ -158,7 +158,7 @@ async def test_the_server_tells_functions_of_the_application_by_a_webhook(server
     serving = asyncio.create_task(beside.serve())
     try:
         headers = await newcomer(server)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
                 me = await answered(client, headers)
             await asyncio.to_thread(server.command, "user", "delete", "ann")
