@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 from pymongo import AsyncMongoClient, MongoClient
@@ -17,6 +17,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import CollectionInvalid, ConnectionFailure, OperationFailure, PyMongoError
 from pymongo.read_concern import ReadConcern
 from pymongo.synchronous.database import Database as SyncDatabase
+from pymongo.topology_description import TopologyDescription
 from pymongo.uri_parser import split_options
 from typing_extensions import override
 
@@ -68,6 +69,9 @@ _CHORES_EVERY = timedelta(minutes=5)
 _NAMESPACE_EXISTS = 48
 
 T = TypeVar("T")
+
+Term: TypeAlias = frozenset[tuple[object, object]]
+"""The nodes that take writes, each with the election that made it the primary."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +129,9 @@ class MongoDatabase(Database):
         self._chores: list[Work] = []
         self._working: list[asyncio.Task[None]] = []
         self._listener: Callable[[str], None] = _nobody_listens
-        self._settled: frozenset[tuple[object, object]] | None = None
+        self._settled: Term | None = None
+        self._described: TopologyDescription | None = None
+        self._described_term: Term = frozenset()
 
     @property
     def client(self) -> AsyncMongoClient[Document]:
@@ -178,10 +184,19 @@ class MongoDatabase(Database):
         if before and before == self._term():
             self._settled = before
 
-    def _term(self) -> frozenset[tuple[object, object]]:
-        """Return which node is the primary, and by which election."""
-        nodes = self.client.topology_description.server_descriptions().values()
-        return frozenset((node.address, node.election_id) for node in nodes if node.is_writable)
+    def _term(self) -> Term:
+        """Return which node is the primary, and by which election.
+
+        The driver makes a new description whenever it hears of a node, twice a second.
+        """
+        described = self.client.topology_description
+        if described is not self._described:
+            nodes = described.server_descriptions().values()
+            self._described_term = frozenset(
+                (node.address, node.election_id) for node in nodes if node.is_writable
+            )
+            self._described = described
+        return self._described_term
 
     def repeat(self, chore: Work) -> None:
         """Run a chore about every five minutes, between `start` and `stop`."""
