@@ -28,8 +28,9 @@ def measure(sizes: Sizes, folder: Path) -> list[Row]:
     """
     with StandIn(folder / "embedded", "embedded") as server, Generator({LOAD_CORE}) as generator:
         token = let_in(server, 1)[0]
-        requests = {BARE: get("/bare", token)}
-        requests |= {name: get(path, token) for name, path in _GUARDED.items()}
+        bare = [get(path, token) for path in ("/bare", "/bare-last")]  # around those with guards
+        requests = {BARE: bare}
+        requests |= {name: [get(path, token)] for name, path in _GUARDED.items()}
         rows = _compare(sizes, generator, server, requests, BARE)
         if (peers.ENVIRONMENT / "python").exists():
             with peers.FastApiUsers(folder / "fastapi-users") as other:
@@ -43,10 +44,10 @@ def _of_fastapi_users(sizes: Sizes, generator: Generator, server: Server) -> lis
     server.post("/register", {"email": peers.EMAIL, "password": peers.PASSWORD}, expect=201)
     fields = {"username": peers.EMAIL, "password": peers.PASSWORD}
     bare = "fastapi-users, no guard"
-    requests = {bare: get("/bare", "")}
+    requests = {bare: [get("/bare", "")]}
     for strategy in ("jwt", "database"):
         token = server.post_form(f"/{strategy}/login", fields)["access_token"]
-        requests[f"fastapi-users, {strategy} strategy"] = get(f"/check/{strategy}", token)
+        requests[f"fastapi-users, {strategy} strategy"] = [get(f"/check/{strategy}", token)]
     return _compare(sizes, generator, server, requests, bare)
 
 
@@ -55,12 +56,12 @@ def _of_fastapi_fullauth(sizes: Sizes, generator: Generator, server: Server) -> 
     server.post("/api/v1/auth/register", who, expect=202)
     token = server.post("/api/v1/auth/login", who)["access_token"]
     bare = "fastapi-fullauth, no guard"
-    requests = {bare: get("/bare", ""), "fastapi-fullauth, CurrentUser": get("/check", token)}
+    requests = {bare: [get("/bare", "")], "fastapi-fullauth, CurrentUser": [get("/check", token)]}
     return _compare(sizes, generator, server, requests, bare)
 
 
 def _compare(
-    sizes: Sizes, generator: Generator, server: Server, requests: dict[str, str], bare: str
+    sizes: Sizes, generator: Generator, server: Server, requests: dict[str, list[str]], bare: str
 ) -> list[Row]:
     """Measure the requests in short rounds, in an order that changes."""
     server.pin({SERVER_CORE})
@@ -68,7 +69,7 @@ def _compare(
     order = random.Random(1)
     for turn in range(1 + sizes.check_rounds):
         for name in order.sample(list(requests), len(requests)):
-            load = Load(server.port, [requests[name]], AT_A_TIME, max(AT_A_TIME, sizes.checks))
+            load = Load(server.port, requests[name], AT_A_TIME, max(AT_A_TIME, sizes.checks))
             cost = server.cpu_each(generator, load).total
             if turn:  # the first one warms up
                 costs[name].append(cost)
