@@ -42,26 +42,26 @@ class _Peer:
 class Application(Server):
     """A program of `bench/peers`, in the virtual environment of the peers."""
 
-    program = ""
+    module = ""
 
     @property
     def command(self) -> list[str]:
         """The command that starts the server."""
-        program = Path(__file__).parent.parent / "peers" / self.program
+        program = Path(__file__).parent.parent / "peers" / "plain.py"
         file = self.folder / "users.db"
-        return [str(ENVIRONMENT / "python"), str(program), str(file), str(self.port)]
+        return [str(ENVIRONMENT / "python"), str(program), self.module, str(file), str(self.port)]
 
 
 class FastApiUsers(Application):
     """An application with fastapi-users."""
 
-    program = "with_fastapi_users.py"
+    module = "with_fastapi_users"
 
 
 class FastApiFullAuth(Application):
     """An application with fastapi-fullauth."""
 
-    program = "with_fastapi_fullauth.py"
+    module = "with_fastapi_fullauth"
 
 
 class _PocketBase(Server):

@@ -1,4 +1,7 @@
-"""What the applications with other libraries share: bare routes, and how they are served."""
+"""What the applications with other libraries share: bare routes, and how they are served.
+
+The Python of the peers' virtual environment runs it: `plain.py with_fastapi_users FILE PORT`.
+"""
 
 import os
 import sys
@@ -31,20 +34,20 @@ def add_bare_routes(app: FastAPI) -> None:
         return content()
 
 
-def serve(program: str) -> None:
-    """Serve `app` of a program here on Granian, with the settings of `gatelodge serve`.
-
-    The command line has the path of the database and the port.
+def serve(module: str, file: str, port: int) -> None:
+    """Serve `app` of a module here on Granian, with the settings of `gatelodge serve`.
 
     Args:
-        program: the file of the program.
+        module: the name of the module.
+        file: the path of its database.
+        port: where to listen.
     """
-    os.environ[FILE] = sys.argv[1]
-    sys.path.insert(0, str(Path(program).parent))
+    os.environ[FILE] = file
+    sys.path.insert(0, str(Path(__file__).parent))
     MPServer(
-        f"{Path(program).stem}:app",
+        f"{module}:app",
         address="127.0.0.1",
-        port=int(sys.argv[2]),
+        port=port,
         interface=Interfaces.ASGI,
         workers=1,
         loop=Loops.uvloop,
@@ -53,3 +56,7 @@ def serve(program: str) -> None:
         backlog=1024,
         log_level=LogLevels.warning,
     ).serve()
+
+
+if __name__ == "__main__":
+    serve(sys.argv[1], sys.argv[2], int(sys.argv[3]))

@@ -1,6 +1,6 @@
 """An application with fastapi-fullauth, as its quickstart shows, on SQLModel and aiosqlite.
 
-The Python of the peers' virtual environment runs it: `with_fastapi_fullauth.py FILE PORT`.
+`plain.py` serves it.
 """
 
 import contextlib
@@ -13,7 +13,7 @@ from fastapi_fullauth import FullAuth, FullAuthConfig
 from fastapi_fullauth.adapters import SQLModelAdapter
 from fastapi_fullauth.dependencies import CurrentUser
 from fastapi_fullauth.models.sqlmodel import RefreshTokenMixin, UserMixin
-from plain import FILE, SECRET, add_bare_routes, content, serve
+from plain import FILE, SECRET, add_bare_routes, content
 from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 from sqlmodel import Relationship, SQLModel
 
@@ -54,7 +54,3 @@ add_bare_routes(app)
 @app.get("/check")
 async def check(_user: CurrentUser) -> PlainTextResponse:
     return content()
-
-
-if __name__ == "__main__":
-    serve(__file__)

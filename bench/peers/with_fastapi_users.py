@@ -1,7 +1,6 @@
 """An application with fastapi-users, built as its documentation shows, on SQLAlchemy and aiosqlite.
 
-The Python of the peers' virtual environment runs it. `with_fastapi_users.py FILE PORT` serves it on
-Granian with the settings of `gatelodge serve`. A password hash costs the same as in Gatelodge.
+`plain.py` serves it. A password hash costs the same as in Gatelodge.
 """
 
 import contextlib
@@ -21,7 +20,7 @@ from fastapi_users_db_sqlalchemy.access_token import (
     SQLAlchemyAccessTokenDatabase,
     SQLAlchemyBaseAccessTokenTableUUID,
 )
-from plain import FILE, SECRET, add_bare_routes, content, serve
+from plain import FILE, SECRET, add_bare_routes, content
 from pwdlib import PasswordHash
 from pwdlib.hashers.argon2 import Argon2Hasher
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
@@ -121,7 +120,3 @@ async def check_jwt(_user: Annotated[User, Depends(by_jwt)]) -> PlainTextRespons
 @app.get("/check/database")
 async def check_database(_user: Annotated[User, Depends(by_database)]) -> PlainTextResponse:
     return content()
-
-
-if __name__ == "__main__":
-    serve(__file__)
