@@ -30,5 +30,10 @@ class Notification:
 
     @property
     def uuid(self) -> UUID | None:
-        """The subject as a UUID; the same as `User.uuid`. None if there is no subject."""
-        return None if self.subject is None else uuid5(SUBJECT_NAMESPACE, self.subject)
+        """The user as a UUID; the same as `User.uuid`. None if the subject is no user."""
+        if self.subject is None or not self.subject.startswith(_OF_A_USER):
+            return None
+        return uuid5(SUBJECT_NAMESPACE, self.subject)
+
+
+_OF_A_USER = "usr_"

@@ -67,6 +67,8 @@ def test_it_may_come_a_little_late_or_early(moment: timedelta) -> None:
         ({"webhook-signature": ""}, BODY, NOW),
         ({"webhook-signature": "v1,"}, BODY, NOW),
         ({"webhook-signature": "v1,é"}, BODY, NOW),
+        ({"webhook-signature": "v1,\udc80"}, BODY, NOW),
+        ({"webhook-id": "\udc80"}, BODY, NOW),
         ({"webhook-signature": headers()["webhook-signature"].replace("v1,", "v2,")}, BODY, NOW),
         ({}, BODY + b" ", NOW),
         ({}, b"", NOW),

@@ -5,6 +5,7 @@ from collections import Counter
 from dataclasses import replace
 
 from gatelodge.audit import Event
+from gatelodge.errors import AlreadyExists
 from gatelodge.stores import Stores
 from gatelodge.subscriptions.store import Message, Subscription
 from tests.contracts.builders import A_MINUTE, NOON, a_user, an_event
@@ -114,6 +115,19 @@ async def test_a_message_that_is_postponed_lets_others_go_first(stores: Stores) 
     assert await told(stores, FORGET.name) == events[::-1]
 
 
+async def test_claims_and_failures_are_counted_apart(stores: Stores) -> None:
+    await stores.subscriptions.put(FORGET)
+    await stores.events.add(an_event(name="user.deleted"))
+    for failed in (True, False, True):
+        message = await claimed(stores, FORGET.name)
+        assert message is not None
+        assert await stores.subscriptions.postpone(message, LATER, failed=failed)
+
+    message = await claimed(stores, FORGET.name)
+    assert message is not None
+    assert (message.claims, message.failures) == (4, 2)
+
+
 async def test_of_many_who_claim_together_each_gets_another_message(stores: Stores) -> None:
     await stores.subscriptions.put(FORGET)
     for _ in range(10):
@@ -151,15 +165,38 @@ async def test_whoever_is_not_seen_is_removed_with_their_messages(stores: Stores
 async def test_a_webhook_is_added_and_removed_with_its_event(stores: Stores) -> None:
     webhook = replace(FORGET, name="shop", url="https://shop.example/hook", sealed_secret=b"\x00")
     added, removed = an_event(name="webhook.added"), an_event(name="webhook.removed")
-    await stores.subscriptions.put(webhook, added)
+    await stores.subscriptions.add(webhook, added)
     assert await stores.subscriptions.list_subscriptions() == [webhook]
+    assert await stores.subscriptions.find("shop") == webhook
+    assert await stores.subscriptions.find("other") is None
     assert await stores.subscriptions.remove(webhook.name, removed)
 
     assert await stores.subscriptions.list_subscriptions() == []
     listed = await stores.events.list_events(before=None, limit=9)
     assert {each.id for each in listed} == {added.id, removed.id}
-    await stores.subscriptions.put(replace(FORGET, name="shop"))
+    assert await stores.subscriptions.find("shop") is None
+    await stores.subscriptions.add(replace(FORGET, name="shop"), an_event())
     assert await stores.subscriptions.list_subscriptions() == [replace(FORGET, name="shop")]
+
+
+async def test_of_many_who_add_a_subscription_together_one_does(stores: Stores) -> None:
+    async def add(number: int) -> bool:
+        event = an_event(name="webhook.added", detail={"number": str(number)})
+        added = replace(FORGET, url=f"https://shop.example/{number}")
+        try:
+            await stores.subscriptions.add(added, event)
+        except AlreadyExists:
+            return False
+        return True
+
+    for _ in range(2):  # the second time, one was there and is removed
+        outcomes = await asyncio.gather(*(add(number) for number in range(20)))
+        assert outcomes.count(True) == 1
+        (found,) = await stores.subscriptions.list_subscriptions()
+        assert found.url == f"https://shop.example/{outcomes.index(True)}"
+        assert await stores.subscriptions.remove(FORGET.name, an_event(name="webhook.removed"))
+    listed = await stores.events.list_events(before=None, limit=50)
+    assert [each.name for each in listed].count("webhook.added") == 2
 
 
 async def test_of_many_who_remove_a_subscription_together_one_does(stores: Stores) -> None:

@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import threading
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -88,6 +90,49 @@ async def test_nobody_is_told_of_a_start_elsewhere(auth: Gatelodge, tmp_path: Pa
             assert await site.house.stores.subscriptions.list_subscriptions() == []
 
 
+async def test_two_versions_of_an_application_run_side_by_side(tmp_path: Path) -> None:
+    """The old one says that its function is there, and takes nothing from the new one."""
+
+    async def forget(_what: Notification) -> None: ...
+
+    def version(*events: str) -> Gatelodge:
+        auth = Gatelodge(data_dir=tmp_path / "data")
+        auth.on(*events)(forget)
+        return auth
+
+    old, new = version("user.deleted"), version("user.deleted", "user.disabled")
+    async with running(application(new), new) as site:
+        async with running(application(old), old) as beside:
+            await beside.house.subscriptions.subscribe(old._source.handlers.events)
+        found = await site.house.stores.subscriptions.list_subscriptions()
+    assert sorted(event for each in found for event in each.events) == [
+        "user.deleted",
+        "user.disabled",
+    ]
+
+
+async def test_a_function_in_a_thread_is_told_to_its_end(auth: Gatelodge) -> None:
+    """Nobody can stop a thread. The application waits for it, and does not tell it again."""
+    heard: list[str] = []
+    begun, over = threading.Event(), threading.Event()
+
+    @auth.on("user.created")
+    def slow(_what: Notification) -> None:
+        begun.set()
+        over.wait(PATIENCE_SECONDS)
+        heard.append("told")
+
+    async with running(application(auth), auth) as site, asyncio.timeout(PATIENCE_SECONDS):
+        await auth.users.create("ann", "ann@example.com", PASSWORD)
+        await asyncio.to_thread(begun.wait)
+        asyncio.get_running_loop().call_later(0.1, over.set)  # the application is ending by then
+        house = site.house
+    async with house.open():
+        (name,) = auth._source.handlers.functions
+        assert await house.stores.subscriptions.count_waiting(name) == 0
+    assert heard == ["told"]
+
+
 async def test_wrong_use_says_what_to_do(auth: Gatelodge) -> None:
     async def forget(_what: Notification) -> None: ...
 
@@ -97,7 +142,8 @@ async def test_wrong_use_says_what_to_do(auth: Gatelodge) -> None:
         auth.on()(forget)
     auth.on("user.deleted")(forget)
     with pytest.raises(ValueError, match="two functions"):
-        auth.on("user.disabled")(forget)
+        auth.on("user.disabled", "user.deleted")(forget)
+    auth.on("user.deleted")(partial(forget))
     with pytest.raises(TypeError, match="gatelodge webhook add"):
         Gatelodge("https://id.example.com").on("user.deleted")
     with pytest.raises(TypeError, match="told without webhooks"):

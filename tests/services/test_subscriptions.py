@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,13 @@ from gatelodge.app import House
 from gatelodge.audit import COMMAND
 from gatelodge.errors import OutcomeUnknown
 from gatelodge.notification import Notification
-from gatelodge.subscriptions.service import CLAIM, FORGOTTEN_AFTER, TOLD, WAITS
+from gatelodge.subscriptions.service import (
+    CLAIM,
+    FORGOTTEN_AFTER,
+    MAX_CLAIMS,
+    TOLD,
+    WAITS,
+)
 from tests.contracts.builders import a_user, an_event
 from tests.contracts.failpoints import failing
 from tests.gate.houses import houses
@@ -88,23 +95,67 @@ async def test_a_function_that_fails_is_told_again_after_growing_waits(
     assert [each.message for each in caplog.records].count("message.failed") == len(heard)
 
 
-async def test_a_function_that_takes_too_long_is_told_again(
-    pair: list[House], clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+async def test_a_function_that_is_cancelled_by_what_it_awaits_has_failed(
+    pair: list[House], clock: FakeClock
 ) -> None:
-    monkeypatch.setattr("gatelodge.subscriptions.service.HANDLER_TIME", timedelta())
-    ended = []
+    """It waits like any other that fails."""
+    heard: list[str] = []
 
-    async def dawdle(_what: Notification) -> None:
-        try:
-            await asyncio.sleep(60)
-        finally:
-            ended.append(1)
+    async def fail(what: Notification) -> None:
+        heard.append(what.id)
+        raise asyncio.CancelledError
 
     await deleted(pair[0])
-    assert await pair[0].subscriptions.tell_next({NAME: dawdle})
+    assert await pair[0].subscriptions.tell_next({NAME: fail})
+    assert not await pair[0].subscriptions.tell_next({NAME: fail})
     clock.advance(WAITS[0])
-    assert await pair[0].subscriptions.tell_next({NAME: dawdle})
-    assert ended == [1, 1]
+    assert await pair[0].subscriptions.tell_next({NAME: fail})
+    assert len(heard) == 2
+
+
+async def test_a_message_that_kills_whoever_is_told_is_given_up(
+    pair: list[House], clock: FakeClock
+) -> None:
+    """Each process dies, so that none can say that it has failed."""
+    heard: list[str] = []
+
+    async def forget(what: Notification) -> None:
+        heard.append(what.id)
+
+    await deleted(pair[0])
+    for _ in range(MAX_CLAIMS):
+        assert await pair[0].stores.subscriptions.claim([NAME], clock.now(), clock.now() + CLAIM)
+        clock.advance(CLAIM)
+    assert await pair[0].subscriptions.tell_next({NAME: forget})
+    assert heard == []
+    newest = await pair[0].stores.events.list_events(before=None, limit=1)
+    assert newest[0].name == "message.given_up"
+    assert await pair[0].stores.subscriptions.count_waiting(NAME) == 0
+
+
+async def test_a_claim_is_kept_as_long_as_a_function_runs(
+    pair: list[House], clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gatelodge.subscriptions.service.RENEWED_EVERY", timedelta(milliseconds=5))
+    begun, over = asyncio.Event(), asyncio.Event()
+
+    async def dawdle(_what: Notification) -> None:
+        begun.set()
+        await over.wait()
+
+    async def forget(_what: Notification) -> None:
+        raise AssertionError
+
+    await deleted(pair[0])
+    telling = asyncio.create_task(pair[0].subscriptions.tell_next({NAME: dawdle}))
+    await begun.wait()
+    for _ in range(4):
+        clock.advance(CLAIM / 2)
+        await asyncio.sleep(0.2)  # it is renewed meanwhile
+        assert not await pair[1].subscriptions.tell_next({NAME: forget})
+    over.set()
+    assert await telling
+    assert await pair[0].stores.subscriptions.count_waiting(NAME) == 0
 
 
 async def test_what_a_process_was_telling_when_it_died_is_told_by_another(
@@ -189,3 +240,23 @@ async def test_on_mongodb_no_event_is_without_its_message(
         names = [each.name for each in await house.stores.events.list_events(before=None, limit=9)]
         assert "user.deleted" in names
         assert await house.stores.subscriptions.count_waiting(NAME) == 1
+
+
+async def test_on_mongodb_a_sweep_takes_nothing_from_who_has_just_subscribed(
+    mongodb_address: str, tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They subscribe, and something happens, after the sweep has looked who is there."""
+    async with houses(tmp_path, mongodb_address, clock, number=1) as (house,):
+        store: Any = house.stores.subscriptions
+        collection = type(store._messages)
+        delete_many = collection.delete_many
+
+        async def late(self: Any, *given: Any, **named: Any) -> Any:
+            if self.name == "messages":
+                await house.subscriptions.subscribe(EVENTS)
+                await house.stores.events.add(an_event(name="user.deleted"))
+            return await delete_many(self, *given, **named)
+
+        monkeypatch.setattr(collection, "delete_many", late)
+        await store.sweep()
+        assert await store.count_waiting(NAME) == 1

@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -117,6 +118,33 @@ async def test_whoever_was_added_is_told_and_what_it_does_not_take_comes_again(
     assert await house.stores.subscriptions.count_waiting("shop") <= 1
 
 
+async def test_a_webhook_of_the_same_name_goes_to_its_own_address(
+    house: House, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A receiver is replaced while messages wait: the former one is told nothing more."""
+    monkeypatch.setattr("gatelodge.subscriptions.service.LOOKS_EVERY", LITTLE)
+    former = Receiver()
+    async with await asyncio.start_server(former.answer, "127.0.0.1", 0) as server:
+        former.port = server.sockets[0].getsockname()[1]
+        secret = await house.webhooks.add("shop", former.url, ["user.deleted"], COMMAND)
+        async with house.webhooks.sending():
+            await house.stores.events.add(an_event(name="user.deleted"))
+            await former.next(secret)
+            await house.webhooks.remove("shop", COMMAND)
+            secret = await house.webhooks.add("shop", receiver.url, ["user.deleted"], COMMAND)
+            for _ in range(5):
+                await house.stores.events.add(an_event(name="user.deleted"))
+            for _ in range(5):
+                await receiver.next(secret)
+        assert former.heard.empty()
+
+
+async def test_of_two_who_add_one_webhook_one_is_refused(house: House) -> None:
+    add = partial(house.webhooks.add, "shop", "https://shop.example", ["user.deleted"], COMMAND)
+    outcomes = await asyncio.gather(*(add() for _ in range(10)), return_exceptions=True)
+    assert [type(each) for each in outcomes].count(WebhookExists) == 9
+
+
 async def test_a_slow_receiver_keeps_no_other_one_waiting(house: House) -> None:
     heard: asyncio.Queue[bytes] = asyncio.Queue()
 
@@ -195,6 +223,10 @@ async def test_the_secret_is_in_neither_the_database_nor_the_log(
     [
         "http://shop.example/hook",
         "http://192.0.2.7/",
+        "http://127.0.0.2/",
+        "http://x.localhost/",
+        "https://[v1.x]/",
+        "https://shop.example/" + "x" * 2048,
         "ftp://shop.example/",
         "https://",
         "https://ann:secret@shop.example/",

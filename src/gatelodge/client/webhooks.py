@@ -37,11 +37,17 @@ def read_webhook(
 
 def _notification(message_id: str, told: Any) -> Notification:
     data = told["data"]
+    at = datetime.fromisoformat(told["timestamp"])
+    detail = {} if data.get("detail") is None else dict(data["detail"])
+    texts = [told["type"], *detail, *detail.values()]
+    texts += [each for each in (data.get("subject"), data.get("actor")) if each is not None]
+    if at.tzinfo is None or not all(isinstance(each, str) for each in texts):
+        raise ValueError("not what a Gatelodge server tells")
     return Notification(
         id=message_id,
         name=told["type"],
-        at=datetime.fromisoformat(told["timestamp"]),
+        at=at,
         subject=data.get("subject"),
         actor=data.get("actor"),
-        detail=data.get("detail") or {},
+        detail=detail,
     )

@@ -1,25 +1,30 @@
 """Functions of the application that are told what has happened: `auth.on("user.deleted")`."""
 
 import asyncio
-import difflib
+import contextlib
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 from gatelodge.notification import Notification
-from gatelodge.subscriptions.service import TOLD, Handler
+from gatelodge.subscriptions.refusals import UnknownEvent
+from gatelodge.subscriptions.service import HANDLER_TIME, Handler, checked_events
 
 F = TypeVar("F", bound=Callable[[Notification], Any])
 
 
 @dataclass(slots=True)
 class Handlers:
-    """The functions of one application, by the names of their subscriptions.
+    """The functions of one application that are told what has happened.
+
+    Each event of each function is a subscription of its own. So two versions of an application may
+    run side by side, one of which has a function that wants to hear of more.
 
     Attributes:
-        functions: what is called.
-        events: the names of the events that each wants to hear of.
+        functions: what is called, by the name of the subscription.
+        events: the names of the events, by the name of the subscription.
         closed: whether the application runs, so that no function can be added.
     """
 
@@ -27,7 +32,7 @@ class Handlers:
     events: dict[str, tuple[str, ...]] = field(default_factory=dict)
     closed: bool = False
 
-    def add(self, function: Callable[[Notification], Any], events: tuple[str, ...]) -> None:
+    def add(self, function: Callable[[Notification], Any], events: Collection[str]) -> None:
         """Add a function, under its module and its name.
 
         Raises:
@@ -39,26 +44,39 @@ class Handlers:
             raise RuntimeError("Call auth.on(…) before the application starts.")
         if not events:
             raise TypeError('Name at least one event: @auth.on("user.deleted").')
-        for event in events:
-            if event not in TOLD:
-                near = difflib.get_close_matches(event, TOLD, n=1)
-                hint = f" Is {near[0]} meant?" if near else ""
-                raise ValueError(f"There is no event {event!r} to hear of.{hint}")
-        name = f"{function.__module__}.{function.__qualname__}"
-        if name in self.functions:
-            raise ValueError(f"There are two functions {name}. Give one of them another name.")
-        self.functions[name] = _awaited(function)
-        self.events[name] = tuple(sorted(set(events)))
+        named = getattr(function, "__qualname__", type(function).__qualname__)
+        name = f"{getattr(function, '__module__', '')}.{named}"
+        handler = _awaited(function)
+        try:
+            wanted = checked_events(events)
+        except UnknownEvent as unknown:
+            raise ValueError(unknown.message) from None
+        for event in wanted:
+            if f"{name}:{event}" in self.functions:
+                raise ValueError(f"There are two functions {name}. Give one of them another name.")
+            self.functions[f"{name}:{event}"] = handler
+            self.events[f"{name}:{event}"] = (event,)
 
 
 def _awaited(function: Callable[[Notification], Any]) -> Handler:
     """Return the function as one that is awaited; one that is not runs in a thread."""
-    if inspect.iscoroutinefunction(function):
-        return function
+    called = function if inspect.isroutine(function) else getattr(function, "__call__", function)  # noqa: B004
+    if inspect.iscoroutinefunction(called):
 
-    async def in_thread(notification: Notification) -> None:
-        result = await asyncio.to_thread(function, notification)
-        if isinstance(result, Awaitable):  # a method that returns a coroutine
-            await result
+        async def in_time(notification: Notification) -> None:
+            async with asyncio.timeout(HANDLER_TIME.total_seconds()):
+                await function(notification)
 
-    return in_thread
+        return in_time
+    return partial(_in_thread, function)
+
+
+async def _in_thread(function: Callable[[Notification], Any], notification: Notification) -> None:
+    """Call a function in a thread. Nobody can stop a thread, so it is waited for in any case."""
+    running = asyncio.create_task(asyncio.to_thread(function, notification))
+    while not running.done():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait([running])
+    result = running.result()
+    if isinstance(result, Awaitable):  # a function that returns a coroutine
+        await result

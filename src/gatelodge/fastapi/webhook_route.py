@@ -3,7 +3,7 @@
 import asyncio
 import logging
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 
 from gatelodge.client import InvalidWebhook, read_webhook
@@ -38,8 +38,10 @@ class WebhookRoute:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
-        request = Request(scope, receive)
-        response = await self._answer(request)
+        try:
+            response = await self._answer(Request(scope, receive))
+        except ClientDisconnect:  # nobody is there to be answered
+            return
         await response(scope, receive, send)
 
     async def _answer(self, request: Request) -> Response:

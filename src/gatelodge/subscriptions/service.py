@@ -2,9 +2,10 @@
 
 import asyncio
 import contextlib
+import difflib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from typing import TypeAlias
@@ -13,6 +14,7 @@ from gatelodge.audit import SERVER, AuditLog, Event
 from gatelodge.clock import Clock
 from gatelodge.errors import OutcomeUnknown, Refusal, StoreUnavailable
 from gatelodge.notification import Notification
+from gatelodge.subscriptions.refusals import UnknownEvent
 from gatelodge.subscriptions.store import Message, Subscription, SubscriptionStore
 from gatelodge.tasks import attempt, end, repeat, start
 
@@ -56,10 +58,15 @@ WAITS = tuple(
 """The waits after each failure, a day in all. A message that fails once more is given up."""
 
 HANDLER_TIME = timedelta(seconds=60)
-"""How long a function may take."""
+"""How long a function that is awaited may take."""
 
 CLAIM = timedelta(seconds=90)
-"""How long a claim holds: longer than a function may take. Whoever dies meanwhile lets go of it."""
+"""How long a claim holds, unless it is renewed. Whoever dies meanwhile lets go of it."""
+
+RENEWED_EVERY = timedelta(seconds=30)
+
+MAX_CLAIMS = 50
+"""A message that was claimed so often kills whoever is told; it is given up."""
 
 LOOKS_EVERY = timedelta(seconds=1)
 SEEN_EVERY = timedelta(minutes=1)
@@ -101,12 +108,17 @@ class SubscriptionService:
             handlers: the functions by their names.
             events: the names of the events, by the name of each function.
         """
+        done: list[bool] = []
 
         async def subscribe() -> None:
             await self.subscribe(events)
+            done.append(True)
+
+        def pause() -> timedelta:
+            return SEEN_EVERY if done else LOOKS_EVERY
 
         await attempt(subscribe)
-        again = asyncio.create_task(repeat(subscribe, SEEN_EVERY))
+        again = asyncio.create_task(repeat(subscribe, pause))
         try:
             async with self.draining(lambda: handlers):
                 yield
@@ -153,17 +165,37 @@ class SubscriptionService:
         message = await self.store.claim(handlers.keys(), now, now + CLAIM)
         if message is None:
             return False
-        try:
-            async with asyncio.timeout(HANDLER_TIME.total_seconds()):
-                await handlers[message.subscription](_notification(message.event))
-        except asyncio.CancelledError:  # the process ends: another one may have it at once
-            await self.store.postpone(message, self.clock.now())
-            raise
-        except Exception as error:  # noqa: BLE001 - logged in full, and told again
-            await self._failed(message, error)
+        if message.claims > MAX_CLAIMS:
+            await self._give_up(message)
+            return True
+        async with self._renewing(message) as claim:
+            error = await _error_of(handlers[message.subscription], message.event)
+        if error is not None:
+            await self._failed(claim.message, error)
         else:
-            await self.store.finish(message)
+            await self.store.finish(claim.message)
+        _raise_if_cancelled()
         return True
+
+    @contextlib.asynccontextmanager
+    async def _renewing(self, message: Message) -> AsyncIterator["_Claim"]:
+        """Keep a claim as long as the context lasts. If it is cancelled, let go of the message."""
+        claim = _Claim(message)
+
+        async def renew() -> None:
+            until = self.clock.now() + CLAIM
+            if await self.store.postpone(claim.message, until):
+                claim.message = replace(claim.message, due_at=until)
+
+        renewing = asyncio.create_task(repeat(renew, RENEWED_EVERY))
+        try:
+            yield claim
+        except asyncio.CancelledError:  # the process ends: another one may have it at once
+            await end(renewing)
+            await self.store.postpone(claim.message, self.clock.now())
+            raise
+        finally:
+            await end(renewing)
 
     async def tell_now(self, handlers: Mapping[str, Handler]) -> int:
         """Tell all that is due now, and raise what a function raises: for tests.
@@ -174,7 +206,7 @@ class SubscriptionService:
         told = 0
         now = self.clock.now()
         while message := await self.store.claim(handlers.keys(), now, now + CLAIM):
-            await handlers[message.subscription](_notification(message.event))
+            await handlers[message.subscription](notification_of(message.event))
             await self.store.finish(message)
             told += 1
         return told
@@ -190,24 +222,20 @@ class SubscriptionService:
                 removed += await self.audit.logged(event, removal)
         return removed
 
-    async def _failed(self, message: Message, error: Exception) -> None:
-        details = {
-            "subscription": message.subscription,
-            "told": message.event.name,
-            "id": message.event.id,
-            "tries": message.tries,
-            "error": str(error) or type(error).__name__,
-        }
+    async def _failed(self, message: Message, error: BaseException) -> None:
         foreseen = isinstance(error, Refusal)
         logging.getLogger("gatelodge").warning(
             "message.failed",
-            extra={"details": details},
+            extra={"details": _details(message) | {"error": str(error) or type(error).__name__}},
             exc_info=None if foreseen else error,
         )
-        if message.tries <= len(WAITS):
-            wait = WAITS[message.tries - 1]
-            await self.store.postpone(message, self.clock.now() + wait)
+        if message.failures >= len(WAITS):
+            await self._give_up(message)
             return
+        wait = WAITS[message.failures]
+        await self.store.postpone(message, self.clock.now() + wait, failed=True)
+
+    async def _give_up(self, message: Message) -> None:
         facts = {"subscription": message.subscription, "told": message.event.name}
         given_up = self.audit.event(
             "message.given_up", SERVER, target=message.event.id, outcome="failure", detail=facts
@@ -216,7 +244,68 @@ class SubscriptionService:
         await self.store.finish(message)
 
 
-def _notification(event: Event) -> Notification:
+@dataclass
+class _Claim:
+    """A claim that is renewed.
+
+    Attributes:
+        message: the message as it is claimed now.
+    """
+
+    message: Message
+
+
+async def _error_of(handler: Handler, event: Event) -> BaseException | None:
+    """Tell a function, and return what it raised.
+
+    Raises:
+        CancelledError: the running task is cancelled. A function may raise it by itself, too: then
+            it has failed.
+    """
+    try:
+        await handler(notification_of(event))
+    except asyncio.CancelledError as error:
+        _raise_if_cancelled()
+        return error
+    except Exception as error:  # noqa: BLE001 - logged in full, and told again
+        return error
+    return None
+
+
+def _raise_if_cancelled() -> None:
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+
+
+def _details(message: Message) -> dict[str, object]:
+    return {
+        "subscription": message.subscription,
+        "told": message.event.name,
+        "id": message.event.id,
+        "failures": message.failures,
+    }
+
+
+def checked_events(events: Iterable[str]) -> tuple[str, ...]:
+    """Return the names of events in their order, each once.
+
+    Raises:
+        UnknownEvent: there is no such event that one can hear of, or no name at all.
+    """
+    wanted = tuple(sorted(set(events)))
+    for each in wanted:
+        if each not in TOLD:
+            near = difflib.get_close_matches(each, TOLD, n=1)
+            hint = f" Is {near[0]} meant?" if near else ""
+            raise UnknownEvent(f"There is no event {each[:64]!r} to hear of.{hint}", field="event")
+    if not wanted:
+        raise UnknownEvent("Name at least one event.", field="event")
+    return wanted
+
+
+def notification_of(event: Event) -> Notification:
+    """Return an event as an application is told of it."""
     return Notification(
         id=event.id,
         name=event.name,

@@ -37,13 +37,15 @@ class Message:
         event: what happened.
         due_at: from when on the message may be claimed. For whoever has claimed it, this is the end
             of the claim, and tells it from later claims.
-        tries: how often the message was claimed.
+        claims: how often the message was claimed.
+        failures: how often whoever had claimed it has failed.
     """
 
     subscription: str
     event: Event
     due_at: datetime
-    tries: int
+    claims: int
+    failures: int = 0
 
 
 class SubscriptionStore(Protocol):
@@ -54,13 +56,18 @@ class SubscriptionStore(Protocol):
     made twice if a database node or a process fails in between; both are of the same event.
     """
 
-    async def put(self, subscription: Subscription, event: Event | None = None) -> None:
-        """Store a subscription, in place of the one of the same name.
+    async def put(self, subscription: Subscription) -> None:
+        """Store a subscription, in place of the one of the same name."""
 
-        Args:
-            subscription: the subscription.
-            event: the event of the change, if there is one.
+    async def add(self, subscription: Subscription, event: Event) -> None:
+        """Store a subscription of a new name, with the event of the change.
+
+        Raises:
+            AlreadyExists: there is one of this name.
         """
+
+    async def find(self, name: str) -> Subscription | None:
+        """Return the subscription of this name, or None."""
 
     async def list_subscriptions(self) -> list[Subscription]:
         """Return all subscriptions, in the order of their names."""
@@ -91,8 +98,14 @@ class SubscriptionStore(Protocol):
     async def finish(self, message: Message) -> bool:
         """Remove a message that was told. False if the claim had ended, and another one began."""
 
-    async def postpone(self, message: Message, until: datetime) -> bool:
-        """End a claim, and let the message be due at this instant; False as for `finish`."""
+    async def postpone(self, message: Message, until: datetime, *, failed: bool = False) -> bool:
+        """End a claim, and let the message be due at this instant; False as for `finish`.
+
+        Args:
+            message: the message as it was claimed.
+            until: when it is due; the end of a claim that goes on.
+            failed: whether to count a failure.
+        """
 
     async def count_waiting(self, name: str) -> int:
         """Return how many messages a subscription has, due or not."""

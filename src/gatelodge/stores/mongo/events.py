@@ -30,7 +30,9 @@ class MongoEvents(EventStore):
             return [to_record(Event, document) async for document in found]
 
 
-async def put_event(database: MongoDatabase, event: Document) -> None:
+async def put_event(
+    database: MongoDatabase, event: Document, *, perhaps_stored: bool = False
+) -> None:
     """Store an event. Before that, store a message for each subscription to its name.
 
     Nothing happens if the event is stored already, except that a message may come a second time.
@@ -38,11 +40,16 @@ async def put_event(database: MongoDatabase, event: Document) -> None:
     Args:
         database: where to store them.
         event: the document of the event.
+        perhaps_stored: whether to look first if somebody has stored the event by now.
 
     Raises:
         StoreUnavailable, OutcomeUnknown: not all of it was stored; it can be done again.
     """
     with reading():
+        if perhaps_stored and await database.collection("events").find_one(
+            {"_id": {"$eq": event["_id"]}}, projection=["_id"]
+        ):
+            return  # then its messages were stored before it
         found = database.collection("subscriptions").find(
             {"events": {"$eq": event["name"]}}, projection=["_id"]
         )
@@ -53,7 +60,8 @@ async def put_event(database: MongoDatabase, event: Document) -> None:
             "subscription": name,
             "event": event,
             "due_at": event["at"],
-            "tries": 0,
+            "claims": 0,
+            "failures": 0,
         }
         with contextlib.suppress(AlreadyExists), writing():
             await database.collection("messages").insert_one(message)

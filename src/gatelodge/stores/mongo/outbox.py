@@ -64,14 +64,27 @@ class Outbox:
         with contextlib.suppress(StoreUnavailable, OutcomeUnknown):
             await self.deliver_all(collection, key, [to_document(event)])
 
-    async def deliver_all(self, collection: str, key: object, events: Sequence[Document]) -> None:
+    async def deliver_all(
+        self,
+        collection: str,
+        key: object,
+        events: Sequence[Document],
+        *,
+        perhaps_stored: bool = False,
+    ) -> None:
         """Copy these events of a document to `events`, then remove them from its outbox.
+
+        Args:
+            collection: the name of the collection with the document.
+            key: the `_id` of the document.
+            events: the events in its outbox.
+            perhaps_stored: whether somebody else may have copied them by now.
 
         Raises:
             StoreUnavailable, OutcomeUnknown: the sweep tries again.
         """
         for event in events:
-            await put_event(self.database, event)
+            await put_event(self.database, event, perhaps_stored=perhaps_stored)
         with writing():
             await self.database.collection(collection).update_one(
                 {"_id": {"$eq": key}} | _WAITS,
@@ -84,7 +97,7 @@ class Outbox:
         for name in WITH_EVENTS:
             collection = self.database.collection(name)
             for key, events in await _waiting(collection):
-                await self.deliver_all(name, key, events)
+                await self.deliver_all(name, key, events, perhaps_stored=True)
                 delivered += len(events)
         return delivered
 

@@ -31,19 +31,26 @@ class MongoSubscriptions(SubscriptionStore):
     outbox: Outbox
 
     @override
-    async def put(self, subscription: Subscription, event: Event | None = None) -> None:
-        document = to_document(subscription, key="name")
-        name = document.pop("_id")
-        absent = {field: "" for field in _OPTIONAL if field not in document}
-        update: Document = {"$set": document, "$unset": absent | {"removed": ""}}
+    async def put(self, subscription: Subscription) -> None:
         with writing():
             await self._subscriptions.update_one(
-                {"_id": {"$eq": name}},
-                update if event is None else with_event(update, event),
-                upsert=True,
+                {"_id": {"$eq": subscription.name}}, _set_to(subscription), upsert=True
             )
-        if event is not None:
-            await self.outbox.deliver("subscriptions", name, event)
+
+    @override
+    async def add(self, subscription: Subscription, event: Event) -> None:
+        gone: Document = {"_id": {"$eq": subscription.name}, "removed": {"$eq": True}}
+        with writing(unique="name"):
+            await self._subscriptions.update_one(
+                gone, with_event(_set_to(subscription), event), upsert=True
+            )
+        await self.outbox.deliver("subscriptions", subscription.name, event)
+
+    @override
+    async def find(self, name: str) -> Subscription | None:
+        with reading():
+            found = await self._subscriptions.find_one({"_id": {"$eq": name}} | _THERE)
+        return None if found is None else to_record(Subscription, found, key="name")
 
     @override
     async def list_subscriptions(self) -> list[Subscription]:
@@ -74,14 +81,16 @@ class MongoSubscriptions(SubscriptionStore):
         """Delete what was removed, and all messages of subscriptions that are not there.
 
         Whoever was storing an event when its subscription was removed may make a message later.
+        The names in the messages are read first, so that nobody loses those who have come since.
         """
         with writing():
             await self._subscriptions.delete_many({"removed": {"$eq": True}} | DELIVERED)
         with reading():
-            found = self._subscriptions.find(_THERE, projection=["_id"]).sort("_id", 1)
-            names = [each["_id"] async for each in found]
+            named = await self._messages.distinct("subscription")
+            found = self._subscriptions.find({"_id": {"$in": named}} | _THERE, projection=["_id"])
+            gone = set(named) - {each["_id"] async for each in found}
         with writing():
-            await self._messages.delete_many({"subscription": {"$nin": names}})
+            await self._messages.delete_many({"subscription": {"$in": sorted(gone)}})
 
     @override
     async def claim(self, names: Collection[str], now: datetime, until: datetime) -> Message | None:
@@ -92,7 +101,7 @@ class MongoSubscriptions(SubscriptionStore):
         with writing():
             claimed = await self._messages.find_one_and_update(
                 due,
-                {"$set": {"due_at": until}, "$inc": {"tries": 1}},
+                {"$set": {"due_at": until}, "$inc": {"claims": 1}},
                 sort=[("due_at", 1), ("_id", 1)],
                 return_document=ReturnDocument.AFTER,
             )
@@ -105,10 +114,11 @@ class MongoSubscriptions(SubscriptionStore):
         return gone.deleted_count == 1
 
     @override
-    async def postpone(self, message: Message, until: datetime) -> bool:
+    async def postpone(self, message: Message, until: datetime, *, failed: bool = False) -> bool:
         with writing():
             moved = await self._messages.update_one(
-                _claimed_by(message), {"$set": {"due_at": until}}
+                _claimed_by(message),
+                {"$set": {"due_at": until}, "$inc": {"failures": int(failed)}},
             )
         return moved.matched_count == 1
 
@@ -130,6 +140,14 @@ _THERE: Document = {"removed": {"$exists": False}}
 _OPTIONAL = [each.name for each in fields(Subscription) if each.default is None]
 
 
+def _set_to(subscription: Subscription) -> Document:
+    """Return the update that makes a document that of a subscription, removed or not."""
+    document = to_document(subscription, key="name")
+    del document["_id"]
+    absent = {field: "" for field in _OPTIONAL if field not in document}
+    return {"$set": document, "$unset": absent | {"removed": ""}}
+
+
 def _claimed_by(message: Message) -> Document:
     key = key_of_message(message.event.id, message.subscription)
     return {"_id": {"$eq": key}, "due_at": {"$eq": message.due_at}}
@@ -140,5 +158,6 @@ def _to_message(document: Mapping[str, Any]) -> Message:
         subscription=document["subscription"],
         event=to_record(Event, document["event"]),
         due_at=document["due_at"],
-        tries=document["tries"],
+        claims=document["claims"],
+        failures=document["failures"],
     )

@@ -9,6 +9,7 @@ from sqlalchemy.dialects.sqlite import insert
 from typing_extensions import override
 
 from gatelodge.audit import Event
+from gatelodge.errors import AlreadyExists
 from gatelodge.stores.sql.database import SqlDatabase
 from gatelodge.stores.sql.events import make
 from gatelodge.stores.sql.tables import events, messages, subscriptions
@@ -23,9 +24,21 @@ class SqlSubscriptions(SubscriptionStore):
         self._database = database
 
     @override
-    async def put(self, subscription: Subscription, event: Event | None = None) -> None:
-        values = {name: getattr(subscription, name) for name in _SUBSCRIPTION}
-        await self._database.write(lambda connection: make(connection, _PUT, event, values))
+    async def put(self, subscription: Subscription) -> None:
+        values = _values_of(subscription)
+        await self._database.write(lambda connection: connection.execute(_PUT, values))
+
+    @override
+    async def add(self, subscription: Subscription, event: Event) -> None:
+        values = _values_of(subscription)
+        if not await self._database.write(lambda connection: make(connection, _ADD, event, values)):
+            raise AlreadyExists("name")
+
+    @override
+    async def find(self, name: str) -> Subscription | None:
+        query = select(*subscriptions.columns).where(subscriptions.c.name == name)
+        row = await self._database.read(lambda connection: connection.execute(query).first())
+        return None if row is None else Subscription(*row)
 
     @override
     async def list_subscriptions(self) -> list[Subscription]:
@@ -51,7 +64,7 @@ class SqlSubscriptions(SubscriptionStore):
     @override
     async def claim(self, names: Collection[str], now: datetime, until: datetime) -> Message | None:
         due = (
-            select(messages.c.number, messages.c.subscription, messages.c.tries, *events.columns)
+            select(*_CLAIMED, *events.columns)
             .join(events, events.c.id == messages.c.event_id)
             .where(messages.c.subscription.in_(list(names)), messages.c.due_at <= now)
             .order_by(messages.c.due_at, messages.c.number)
@@ -64,10 +77,10 @@ class SqlSubscriptions(SubscriptionStore):
             row = connection.execute(due).first()
             if row is None:
                 return None
-            number, subscription, tries, *values = row
+            number, subscription, claims, failures, *values = row
             connection.execute(_CLAIM, {"of": number, "until": until})
             event = Event(**dict(zip(_EVENT, values, strict=True)))
-            return Message(subscription, event, until, tries + 1)
+            return Message(subscription, event, until, claims + 1, failures)
 
         return await self._database.write(claim)
 
@@ -76,8 +89,9 @@ class SqlSubscriptions(SubscriptionStore):
         return await self._change(_FINISH, _claimed_by(message))
 
     @override
-    async def postpone(self, message: Message, until: datetime) -> bool:
-        return await self._change(_POSTPONE, _claimed_by(message) | {"until": until})
+    async def postpone(self, message: Message, until: datetime, *, failed: bool = False) -> bool:
+        values = _claimed_by(message) | {"until": until, "failed": int(failed)}
+        return await self._change(_POSTPONE, values)
 
     @override
     async def count_waiting(self, name: str) -> int:
@@ -90,6 +104,10 @@ class SqlSubscriptions(SubscriptionStore):
         )
 
 
+def _values_of(subscription: Subscription) -> dict[str, Any]:
+    return {name: getattr(subscription, name) for name in _SUBSCRIPTION}
+
+
 def _claimed_by(message: Message) -> dict[str, Any]:
     return {
         "of_event": message.event.id,
@@ -99,6 +117,7 @@ def _claimed_by(message: Message) -> dict[str, Any]:
 
 
 _waiting = messages.c
+_CLAIMED = (_waiting.number, _waiting.subscription, _waiting.claims, _waiting.failures)
 _EVENT = [column.name for column in events.columns]
 _insert = insert(subscriptions)
 _SUBSCRIPTION = [column.name for column in subscriptions.columns]
@@ -106,6 +125,7 @@ _PUT = _insert.on_conflict_do_update(
     index_elements=[subscriptions.c.name],
     set_={name: _insert.excluded[name] for name in _SUBSCRIPTION if name != "name"},
 )
+_ADD = _insert.on_conflict_do_nothing()
 _ALL = select(*subscriptions.columns).order_by(subscriptions.c.name)
 _UNTIL = bindparam("until", type_=_waiting.due_at.type)
 _OURS = (
@@ -116,7 +136,11 @@ _OURS = (
 _CLAIM = (
     update(messages)
     .where(_waiting.number == bindparam("of"))
-    .values(due_at=_UNTIL, tries=_waiting.tries + 1)
+    .values(due_at=_UNTIL, claims=_waiting.claims + 1)
 )
 _FINISH = delete(messages).where(*_OURS)
-_POSTPONE = update(messages).where(*_OURS).values(due_at=_UNTIL)
+_POSTPONE = (
+    update(messages)
+    .where(*_OURS)
+    .values(due_at=_UNTIL, failures=_waiting.failures + bindparam("failed"))
+)

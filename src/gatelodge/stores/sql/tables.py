@@ -212,7 +212,8 @@ messages = Table(
     Column("event_id", Text, nullable=False),
     Column("subscription", Text, nullable=False),
     Column("due_at", Instant, nullable=False),
-    Column("tries", Integer, nullable=False, server_default=text("0")),
+    Column("claims", Integer, nullable=False, server_default=text("0")),
+    Column("failures", Integer, nullable=False, server_default=text("0")),
     UniqueConstraint("event_id", "subscription", name="uq_messages_event_id_subscription"),
     Index("ix_messages_due", "subscription", "due_at"),
 )

@@ -13,7 +13,8 @@ def upgrade() -> None:
     )
     op.execute(
         "CREATE TABLE messages (number INTEGER NOT NULL PRIMARY KEY, event_id TEXT NOT NULL, "
-        "subscription TEXT NOT NULL, due_at INTEGER NOT NULL, tries INTEGER NOT NULL DEFAULT 0, "
+        "subscription TEXT NOT NULL, due_at INTEGER NOT NULL, claims INTEGER NOT NULL DEFAULT 0, "
+        "failures INTEGER NOT NULL DEFAULT 0, "
         "CONSTRAINT uq_messages_event_id_subscription UNIQUE (event_id, subscription))"
     )
     op.execute("CREATE INDEX ix_messages_due ON messages (subscription, due_at)")
