@@ -6,6 +6,7 @@ from enum import StrEnum
 import pytest
 from fastapi import FastAPI
 
+from gatelodge.credentials.passwords import PasswordHasher
 from gatelodge.fastapi import Account, CurrentUser, Gatelodge, Refused
 from tests.embedded.applications import Running, running
 from tests.gate.houses import new_device
@@ -113,3 +114,22 @@ def test_a_server_beside_has_the_users() -> None:
 async def test_nothing_is_known_before_the_start(auth: Gatelodge) -> None:
     with pytest.raises(RuntimeError, match="has not been started"):
         await auth.users.get("usr_1")
+
+
+async def test_a_user_comes_with_the_hash_of_another_login(site: Running) -> None:
+    users, hashed = site.auth.users, PasswordHasher(8192, 1, 4).hash(PASSWORD)
+    made = await users.create("ann", "ann@example.com", password_hash=hashed, email_verified=True)
+    assert made.email_verified
+    body = {"username": "ann@example.com", "password": PASSWORD}
+    assert (await site.client.post("/api/auth/signin", json=body)).status_code == 200
+    stored = await site.house.accounts.get_by_username("ann")
+    assert stored.password_hash is not None
+    assert stored.password_hash.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+
+    with pytest.raises(Refused) as refused:
+        await users.create("bob", "bob@example.com", password_hash="md5:x")
+    assert refused.value.refusal.code == "password_hash_unusable"
+    for both in ({}, {"password": PASSWORD, "password_hash": hashed}):
+        with pytest.raises(TypeError, match="either a password or a password_hash"):
+            await users.create("bob", "bob@example.com", **both)
+    assert await users.find(username="bob") is None

@@ -88,15 +88,16 @@ def moved(folder: Path) -> dict[UUID, str | None]:
 
 
 def test_customers_move_with_their_passwords_and_keep_their_rows(folder: Path) -> None:
+    tried = run(folder, "move.py", "--try")
+    assert tried.returncode == 1, tried.stderr
+    assert set(moved(folder).values()) == {None}
+    assert not (folder / "gatelodge-data").exists()
     first = run(folder, "move.py")
-    assert first.returncode == 1, first.stderr
-    assert "odd@example.com: A password hash is argon2id" in first.stderr
+    for each in (tried, first):
+        assert each.returncode == 1
+        assert "odd@example.com: A password hash is argon2id" in each.stderr
+        assert each.stderr.count("@example.com") == 1
     assert [key for key, account in moved(folder).items() if account is None] == [ODD]
-    before = moved(folder)
-    with closing(sqlite3.connect(folder / "shop.db")) as database, database:  # as after a crash
-        database.execute("UPDATE customers SET gatelodge_id = NULL WHERE id = ?", (ANN.hex,))
-    assert run(folder, "move.py").returncode == 1
-    assert moved(folder) == before
 
     done = run(folder, "-c", PROGRAM)
     assert done.returncode == 0, done.stderr
@@ -105,3 +106,14 @@ def test_customers_move_with_their_passwords_and_keep_their_rows(folder: Path) -
         *("what bob@example.com ordered", "False"),
     ]
     assert len(moved(folder)) == 5
+
+
+def test_who_was_moving_when_a_run_broke_off_is_named_and_nobody_is_linked(folder: Path) -> None:
+    """An account of that name may be anybody's."""
+    run(folder, "move.py")
+    with closing(sqlite3.connect(folder / "shop.db")) as database, database:
+        database.execute("UPDATE customers SET gatelodge_id = NULL WHERE id = ?", (ANN.hex,))
+    again = run(folder, "move.py")
+    assert again.returncode == 1
+    assert "ann@example.com: Failed! Username is already in use!" in again.stderr
+    assert moved(folder)[ANN] is None

@@ -211,6 +211,34 @@ def test_a_stronger_hash_is_kept() -> None:
     assert PasswordHasher(passes=4).needs_rehash(stored)
 
 
+def test_a_hash_of_another_number_of_lanes_was_made_elsewhere_and_is_replaced() -> None:
+    """Such as those of pwdlib, which fastapi-users stores."""
+    stored = PasswordHasher(memory_kib=65536, passes=3, lanes=4).hash(GOOD)
+
+    assert HASHER.accepts(stored)
+    assert HASHER.verify(stored, GOOD)
+    assert HASHER.needs_rehash(stored)
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        "",
+        GOOD,
+        "$argon2i$v=19$m=65536,t=3,p=4$c2FsdHNhbHQ$" + "A" * 43,
+        "$argon2id$v=19$m=9999999,t=3,p=4$c2FsdHNhbHQ$" + "A" * 43,
+        "$argon2id$v=19$m=65536,t=3,p=4$" + "A" * 13 + "$" + "A" * 43,
+        "$argon2id$v=19$m=65536,t=3,p=4$" + "A" * 22 + "$" + "A" * 41,
+        "$2b$09$" + "." * 53,
+        "$2b$12$" + "a" * 53,
+        "pbkdf2_sha256$1$salt$hash",
+    ],
+)
+def test_a_hash_that_cannot_be_checked_is_not_accepted(stored: str) -> None:
+    assert not HASHER.accepts(stored)
+    assert not HASHER.verify(stored, GOOD)
+
+
 @pytest.mark.parametrize("prefix", ["2a", "2b", "2y"])
 def test_an_imported_bcrypt_hash_is_verified_and_replaced(prefix: str) -> None:
     stored = bcrypt_of(GOOD.encode(), prefix=prefix)

@@ -53,6 +53,6 @@ def webhook_test(call: Call, name: WebhookName) -> None:
 @app.command("remove")
 @with_usual_options
 def webhook_remove(call: Call, name: WebhookName) -> None:
-    """Remove a webhook, and what it was still to be told."""
+    """Remove a webhook, and what it was still to tell."""
     call.in_house(lambda house: house.webhooks.remove(name, COMMAND))
     call.say({"removed": name}, f"{name} is removed.")

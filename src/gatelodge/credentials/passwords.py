@@ -188,7 +188,8 @@ _ARGON2ID = re.compile(
     r"\$m=(?P<memory>[1-9][0-9]{0,6}),t=(?P<passes>[1-9][0-9]?),p=(?P<lanes>[1-9])"
     r"\$(?P<salt>[A-Za-z0-9+/]{11,86})\$(?P<tag>[A-Za-z0-9+/]{22,86})"
 )
-_BCRYPT = re.compile(r"\$2[aby]\$(?P<cost>[0-9]{2})\$[./A-Za-z0-9]{53}")
+_BCRYPT = re.compile(r"\$2[aby]\$(?P<cost>[0-9]{2})\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{31}")
+"""The last digit of the salt has four unused bits, which are zero."""
 
 _SALT_BYTES = 16
 _TAG_BYTES = 32
@@ -238,8 +239,8 @@ class PasswordHasher:
         If `stored` is None, malformed or too expensive, the answer is False after a hash of usual
         cost. So the time does not tell who has an account (OWASP Authentication Cheat Sheet). A
         wrong password for a weaker hash, from before the parameters were raised, takes as long. The
-        exception is an imported bcrypt hash, which takes a different time until it is replaced
-        (see `needs_rehash`).
+        exceptions are bcrypt hashes and stronger ones: they take a different time until they are
+        replaced (see `needs_rehash`).
 
         Args:
             stored: the PHC string or bcrypt hash, or None for a user that does not exist.
@@ -258,14 +259,20 @@ class PasswordHasher:
 
     def accepts(self, stored: str) -> bool:
         """Say whether `verify` can check a password against a hash that was made elsewhere."""
-        return _is_affordable_argon2id(stored) or _is_affordable_bcrypt(stored)
+        match = _ARGON2ID.fullmatch(stored)
+        whole = match is not None and all(len(match[of]) % 4 != 1 for of in ("salt", "tag"))
+        return (whole and _is_affordable_argon2id(stored)) or _is_affordable_bcrypt(stored)
 
     def needs_rehash(self, stored: str) -> bool:
-        """Say whether a stored hash is weaker than new ones, so that sign-in must replace it."""
+        """Say whether a stored hash is weaker than new ones, so that sign-in must replace it.
+
+        One with another number of lanes was made elsewhere, and is replaced too.
+        """
         match = _ARGON2ID.fullmatch(stored)
         return match is None or (
             int(match["memory"]) < self.memory_kib
             or int(match["passes"]) < self.passes
+            or int(match["lanes"]) != self.lanes
             or len(match["salt"]) < _SALT_CHARACTERS
             or len(match["tag"]) < _TAG_CHARACTERS
         )

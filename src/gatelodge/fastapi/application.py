@@ -136,7 +136,8 @@ class Gatelodge:
         Args:
             app: the application.
             prefix: the path below which the routes of Gatelodge are, such as `/auth`. A server
-                beside the application has its own routes: then nothing is installed but the guards.
+                beside the application has its own routes: then nothing is installed but the guards,
+                and the route for its webhook.
             parts: what is installed: the JSON API (`api`), the `pages`, the public `keys`, and the
                 `reference` of the API.
 

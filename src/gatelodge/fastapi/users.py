@@ -106,7 +106,8 @@ class Users:
             email: the e-mail address.
             password: the password.
             password_hash: in place of the password, the hash that another login has stored:
-                argon2id as a PHC string, or bcrypt. The next sign-in replaces it by one of ours.
+                argon2id as a PHC string, or bcrypt. The first sign-in replaces it by one of ours,
+                unless it is stronger.
             email_verified: whether the user has shown elsewhere that the address is theirs.
             roles: further roles.
             by: who makes the user; None: the code of the application.
