@@ -41,6 +41,8 @@ LISTS_EVERY = timedelta(seconds=5)
 ANSWER_SECONDS = 70
 """How long the receiver may take: a function of an application that is told has a minute."""
 
+_BODY_SECONDS = 1
+_MAX_BODY = 64 * 1024
 _PURPOSE = "webhook-secrets"
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 
@@ -197,7 +199,8 @@ class WebhookService:
                 asyncio.timeout(ANSWER_SECONDS),
                 client.stream("POST", webhook.url or "", content=body, headers=headers) as answer,
             ):
-                status = answer.status_code  # its body is not read: it could be of any length
+                status = answer.status_code
+                await _read_to_its_end(answer)
         except (TimeoutError, httpx2.HTTPError, httpx2.InvalidURL) as error:
             reason = str(error) or type(error).__name__
             raise WebhookFailed(f"The webhook {name} was not answered: {reason}") from None
@@ -211,6 +214,19 @@ class WebhookService:
     async def _find(self, name: str) -> Subscription | None:
         found = await self.subscriptions.store.find(name)
         return None if found is None or found.url is None else found
+
+
+async def _read_to_its_end(answer: "httpx2.Response") -> None:
+    """Read a short answer, so that its connection can be used again; leave any other one."""
+    import httpx2  # noqa: PLC0415 - slow, and only servers with webhooks need it
+
+    read = 0
+    with contextlib.suppress(TimeoutError, httpx2.HTTPError):
+        async with asyncio.timeout(_BODY_SECONDS):
+            async for chunk in answer.aiter_raw():
+                read += len(chunk)
+                if read > _MAX_BODY:
+                    return
 
 
 def _new_client() -> "httpx2.AsyncClient":
