@@ -145,7 +145,7 @@ async def sign_out_everywhere_beside_a_change(pair: Pair) -> None:
     ann = await pair.device()
     other = await new_device(pair.house, ann.user)
     change = change_password(ann)
-    statuses = await pair.together(change, sign_out(other, everywhere=True))
+    statuses = await pair.together(change, sign_out(ann, everywhere=True))
     assert statuses in {(200, 200), (401, 200)}
     tokens = [ann.token, other.token]
     tokens += [change.answer["accessToken"]] if statuses[0] == 200 else []
