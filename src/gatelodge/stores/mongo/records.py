@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -42,16 +43,21 @@ def to_record(kind: type[_Record], document: Mapping[str, Any], *, key: str = "i
         document: the document.
         key: the name of the field that is stored as `_id`.
     """
-    values = {
-        field.name: _inward(document[_stored_name(field, key)])
-        for field in fields(kind)
-        if _stored_name(field, key) in document or not _has_default(field)
-    }
+    values = {}
+    for stored, name, has_default in _plan(kind, key):
+        if stored in document or not has_default:
+            value = document[stored]
+            values[name] = tuple(value) if isinstance(value, list) else value
     return kind(**values)
 
 
-def _stored_name(field: Field[Any], key: str) -> str:
-    return "_id" if field.name == key else field.name
+@lru_cache
+def _plan(kind: type, key: str) -> tuple[tuple[str, str, bool], ...]:
+    """Return for each field its name in documents, its name, and whether it has a default."""
+    return tuple(
+        ("_id" if field.name == key else field.name, field.name, _has_default(field))
+        for field in fields(kind)
+    )
 
 
 def _has_default(field: Field[Any]) -> bool:
@@ -62,7 +68,3 @@ def _outward(value: object) -> object:
     if isinstance(value, tuple):
         return list(value)
     return dict(value) if isinstance(value, Mapping) else value
-
-
-def _inward(value: object) -> object:
-    return tuple(value) if isinstance(value, list) else value
