@@ -9,7 +9,7 @@ from gatelodge.client import InvalidWebhook, read_webhook
 from gatelodge.webhook_signature import is_signed, key_of, new_secret, signed_headers
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
-SECRET = new_secret()
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 TOLD = {
     "type": "user.deleted",
     "timestamp": "2026-03-01T11:59:00.123000+00:00",
