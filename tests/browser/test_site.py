@@ -17,7 +17,8 @@ import pytest
 from playwright.sync_api import BrowserContext
 
 ROOT = Path(__file__).parents[2]
-PARTS = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "LICENSE", "mkdocs.yml")
+PAGES = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")
+PARTS = (*PAGES, "LICENSE", "llms.txt", "mkdocs.yml")
 LOADED = {"img": "src", "script": "src", "iframe": "src", "source": "src", "link": "href"}
 """What a browser fetches without being asked, by element."""
 
@@ -44,7 +45,7 @@ def address(documentation: Path) -> Iterator[str]:
 
 
 def test_every_page_of_the_repository_is_on_the_site(documentation: Path) -> None:
-    pages = [Path(name) for name in PARTS if name.endswith(".md")]
+    pages = [Path(name) for name in PAGES]
     for folder in ("docs", "examples"):
         pages += [page.relative_to(ROOT) for page in (ROOT / folder).rglob("*.md")]
 

@@ -116,10 +116,13 @@ class Caller:
 
     @contextlib.asynccontextmanager
     async def calling(self) -> AsyncIterator["Caller"]:
-        """Make requests until the context ends."""
+        """Make requests until the context ends. The first was answered when it begins."""
         async with asyncio.TaskGroup() as requests:
             making = requests.create_task(self._keep_calling(requests))
             try:
+                async with asyncio.timeout(ELECTION_SECONDS):
+                    while not (self.admitted_at or self.refused_at):
+                        await asyncio.sleep(CALL_SECONDS)
                 yield self
             finally:
                 making.cancel()

@@ -26,7 +26,7 @@ from tests.gate.test_next_request import house_of
 from tests.support.server import Server
 from tests.support.wire import Connection, one_connection_to_each_worker
 
-ROUNDS = int(os.environ.get("GATELODGE_ROUNDS", "6"))
+ROUNDS = int(os.environ.get("GATELODGE_ROUNDS", "4"))
 PASSWORD, NEW = "correct horse battery", "eight wild geese at dawn"
 SECRET_KEY = "nuQw1S2yDb4fJk6mZp8rTv0xCe3hLa5g"
 NO_LIMITS = {

@@ -43,7 +43,7 @@ from tests.contracts.failpoints import failing
 from tests.gate.houses import houses
 from tests.support.settings import CHEAP_HASH
 
-ROUNDS = int(os.environ.get("GATELODGE_ROUNDS", "40"))
+ROUNDS = int(os.environ.get("GATELODGE_ROUNDS", "25"))
 AT_ONCE = 6
 PEOPLE = 4
 _NEWEST = 300
