@@ -121,7 +121,7 @@ class Caller:
             making = requests.create_task(self._keep_calling(requests))
             try:
                 async with asyncio.timeout(ELECTION_SECONDS):
-                    while not (self.admitted_at or self.refused_at):
+                    while not (self.admitted_at or self.refused_at):  # noqa: ASYNC110 - as below
                         await asyncio.sleep(CALL_SECONDS)
                 yield self
             finally:
