@@ -75,6 +75,7 @@ class MasterKey:
         try:
             if not path.exists():
                 _make_file(path)
+            _wait_until_written(path)
             return cls.from_text(_read_private_file(path))
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigurationError(f"The secret key file {path} is unusable: {error}") from error
@@ -165,14 +166,17 @@ _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EOPNOTSUP
 
 
 def _make_without_links(path: Path) -> None:
-    """Make the file in its place. Of several processes one makes it, and the others wait for it."""
-    try:
+    """Make the file in its place, unless another process does."""
+    with suppress(FileExistsError):
         _write_private_file(path, secrets.token_urlsafe(_KEY_BYTES) + "\n")
-    except FileExistsError:
-        for _ in range(_LOOKS):
-            if path.stat().st_size > 0:
-                return
-            time.sleep(_BETWEEN_LOOKS_SECONDS)
+
+
+def _wait_until_written(path: Path) -> None:
+    """Return when the file is not empty: on a file system without links, somebody may write it."""
+    for _ in range(_LOOKS):
+        if path.stat().st_size > 0:
+            return
+        time.sleep(_BETWEEN_LOOKS_SECONDS)
 
 
 def _write_private_file(path: Path, text: str) -> None:
