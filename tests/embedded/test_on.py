@@ -184,7 +184,9 @@ async def test_an_application_beside_the_server_takes_its_webhooks() -> None:
         assert await tell("user.disabled") == 500
         assert await tell("user.deleted", **{"webhook-signature": "v1,forged"}) == 400
         assert (await site.client.post(path)).status_code == 400
-        assert (await site.client.get(path)).status_code == 405
+        wrong = await site.client.get(path)
+        assert (wrong.status_code, wrong.headers["allow"]) == (405, "POST")
+        assert wrong.json()["code"] == "method_not_allowed"
         assert (await site.client.post(path, content=b"x" * 65_537)).status_code == 413
     assert [(each.name, each.subject) for each in heard] == [
         ("user.deleted", "usr_a"),

@@ -6,12 +6,12 @@ import re
 import ssl
 from dataclasses import dataclass
 from datetime import timedelta
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from urllib.parse import urlsplit
 
 import httpx2
 
 from gatelodge.client.refusals import IssuerUnavailable
+from gatelodge.client.requests import new_client
 from gatelodge.clock import Clock
 from gatelodge.hosts import is_loopback
 
@@ -119,7 +119,9 @@ class Issuer:
             return await self._get(path, token)
 
     async def _get(self, path: str, token: str | None) -> Reply:
-        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        headers = {"Accept": "application/json"}
+        if token is not None:
+            headers["Authorization"] = f"Bearer {token}"
         request = self._http().stream("GET", self.address + path, headers=headers)
         async with request as response:
             body = bytearray()
@@ -143,11 +145,7 @@ class Issuer:
         """Return a client. A proxy that the environment names is for other machines only."""
         local = self.address.startswith("http:")
         trusting_nobody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if local else None
-        return httpx2.AsyncClient(
-            headers={"Accept": "application/json", "Accept-Encoding": "identity"},
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-            follow_redirects=False,
-            timeout=None,  # `get` limits the time as a whole
+        return new_client(
             verify=self._ssl_context or trusting_nobody or True,
             trust_env=not local and self._transport is None,
             transport=self._transport,

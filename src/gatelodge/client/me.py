@@ -1,11 +1,11 @@
 """What the server says about whoever is signed in (`GET /api/auth/me`), read strictly."""
 
 import logging
-from datetime import UTC, datetime
-from typing import Any
+from datetime import datetime
 
 from gatelodge import strict_json
 from gatelodge.client.issuer import Issuer
+from gatelodge.client.reading import flag, instant, text, texts
 from gatelodge.client.refusals import IssuerUnavailable
 from gatelodge.clock import from_milliseconds
 from gatelodge.tokens.claims import Claims
@@ -52,16 +52,16 @@ def read_me(raw: bytes, claims: Claims) -> User:
         raise ValueError("the answer is about somebody else")
     return User(
         subject=claims.subject,
-        username=_text(me["username"]),
-        name=_text(me["name"]),
-        email=None if me["email"] is None else _text(me["email"]),
-        email_verified=_flag(me["emailVerified"]),
-        roles=_texts(me["roles"]),
-        permissions=_texts(me["permissions"]),
-        expires_at=min(_instant(session["expiresAt"]), expires_at(claims)),
+        username=text(me["username"]),
+        name=text(me["name"]),
+        email=None if me["email"] is None else text(me["email"]),
+        email_verified=flag(me["emailVerified"]),
+        roles=texts(me["roles"]),
+        permissions=texts(me["permissions"]),
+        expires_at=min(instant(session["expiresAt"]), expires_at(claims)),
         session_id=claims.session_id,
         authenticated_at=(
-            _instant(session["authenticatedAt"]) if "authenticatedAt" in session else None
+            instant(session["authenticatedAt"]) if "authenticatedAt" in session else None
         ),
     )
 
@@ -84,28 +84,3 @@ def user_of(claims: Claims) -> User:
 def expires_at(claims: Claims) -> datetime:
     """Return when a token expires."""
     return from_milliseconds(claims.expires_at * 1000)
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise ValueError("not text")  # noqa: TRY004 - one error for all that is malformed
-    return value
-
-
-def _texts(value: Any) -> frozenset[str]:
-    if not isinstance(value, list):
-        raise ValueError("not a list")  # noqa: TRY004
-    return frozenset(map(_text, value))
-
-
-def _flag(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError("neither true nor false")  # noqa: TRY004
-    return value
-
-
-def _instant(value: Any) -> datetime:
-    instant = datetime.fromisoformat(_text(value))
-    if instant.tzinfo is None:
-        raise ValueError("a time without a zone")
-    return instant.astimezone(UTC)

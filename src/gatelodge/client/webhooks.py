@@ -1,10 +1,11 @@
 """Webhooks of a Gatelodge server, for the application that receives them."""
 
-import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from gatelodge import strict_json
+from gatelodge.client.reading import instant, text
 from gatelodge.client.refusals import InvalidWebhook
 from gatelodge.notification import Notification
 from gatelodge.webhook_signature import ID, is_signed
@@ -29,25 +30,20 @@ def read_webhook(
     if not is_signed(secret, lowered, body, now or datetime.now(UTC)):
         raise InvalidWebhook
     try:
-        told = json.loads(body)
-        return _notification(lowered[ID], told)
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        return _notification(lowered[ID], strict_json.parse(body))
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         raise InvalidWebhook from error
 
 
 def _notification(message_id: str, told: Any) -> Notification:
     data = told["data"]
-    at = datetime.fromisoformat(told["timestamp"])
-    detail = {} if data.get("detail") is None else dict(data["detail"])
-    texts = [told["type"], *detail, *detail.values()]
-    texts += [each for each in (data.get("subject"), data.get("actor")) if each is not None]
-    if at.tzinfo is None or not all(isinstance(each, str) for each in texts):
-        raise ValueError("not what a Gatelodge server tells")
+    subject, actor = data.get("subject"), data.get("actor")
+    detail = {} if data.get("detail") is None else data["detail"]
     return Notification(
         id=message_id,
-        name=told["type"],
-        at=at,
-        subject=data.get("subject"),
-        actor=data.get("actor"),
-        detail=detail,
+        name=text(told["type"]),
+        at=instant(told["timestamp"]),
+        subject=None if subject is None else text(subject),
+        actor=None if actor is None else text(actor),
+        detail={name: text(value) for name, value in detail.items()},
     )

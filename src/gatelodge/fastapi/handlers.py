@@ -2,11 +2,12 @@
 
 import asyncio
 import contextlib
-import inspect
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
+
+from starlette._utils import is_async_callable
 
 from gatelodge.notification import Notification
 from gatelodge.subscriptions.refusals import UnknownEvent
@@ -60,8 +61,7 @@ class Handlers:
 
 def _awaited(function: Callable[[Notification], Any]) -> Handler:
     """Return the function as one that is awaited; one that is not runs in a thread."""
-    called = function if inspect.isroutine(function) else getattr(function, "__call__", function)  # noqa: B004
-    if inspect.iscoroutinefunction(called):
+    if is_async_callable(function):
 
         async def in_time(notification: Notification) -> None:
             async with asyncio.timeout(HANDLER_TIME.total_seconds()):

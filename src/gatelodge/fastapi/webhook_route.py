@@ -4,10 +4,13 @@ import asyncio
 import logging
 
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import JSONResponse, Response
 
-from gatelodge.client import InvalidWebhook, read_webhook
+from gatelodge.client import read_webhook
+from gatelodge.errors import Refusal
 from gatelodge.fastapi.handlers import Handlers
+from gatelodge.web.refusals import BodyTooLarge, MethodNotAllowed
+from gatelodge.web.responses import plain_answer
 from gatelodge.web.shell import Receive, Scope, Send
 from gatelodge.webhook_signature import key_of
 
@@ -46,16 +49,11 @@ class WebhookRoute:
 
     async def _answer(self, request: Request) -> Response:
         if request.method != "POST":
-            return PlainTextResponse("Send POST.", 405, {"Allow": "POST"})
-        body = bytearray()
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > MAX_BODY:
-                return PlainTextResponse("That is too long for a webhook.", 413)
+            return _refused(MethodNotAllowed(), Allow="POST")
         try:
-            what = read_webhook(self._secret, request.headers, bytes(body))
-        except InvalidWebhook as refusal:
-            return PlainTextResponse(refusal.message, 400)
+            what = read_webhook(self._secret, request.headers, await _body_of(request))
+        except Refusal as refusal:
+            return _refused(refusal)
         events, functions = self._handlers.events, self._handlers.functions
         told = [functions[name](what) for name, wanted in events.items() if what.name in wanted]
         failures = [
@@ -70,3 +68,22 @@ class WebhookRoute:
                 exc_info=failure,
             )
         return Response(status_code=500 if failures else 204)
+
+
+async def _body_of(request: Request) -> bytes:
+    """Return the body of a request.
+
+    Raises:
+        BodyTooLarge: it is longer than any webhook.
+    """
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY:
+            raise BodyTooLarge
+    return bytes(body)
+
+
+def _refused(refusal: Refusal, **more: str) -> Response:
+    status, body, headers = plain_answer(refusal)
+    return JSONResponse(body, status, headers | more)

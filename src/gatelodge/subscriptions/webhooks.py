@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from gatelodge.audit import Actor, AuditLog
+from gatelodge.audit import EVENT_PREFIX, Actor, AuditLog
 from gatelodge.clock import Clock
 from gatelodge.errors import AlreadyExists, StoreUnavailable
 from gatelodge.ids import new_id
@@ -147,30 +147,34 @@ class WebhookService:
             raise NoSuchWebhook(field="name")
         at = self.clock.now()
         async with _new_client() as client:
-            await self._send(client, found, Notification(new_id("evt", at), PING, at, None, None))
+            await self._send(
+                client, found, Notification(new_id(EVENT_PREFIX, at), PING, at, None, None)
+            )
 
     @contextlib.asynccontextmanager
     async def sending(self) -> AsyncIterator[None]:
         """Send what is due, until the context ends. Failures are logged."""
         handlers: dict[str, Handler] = {}
+        client: httpx2.AsyncClient | None = None
         async with contextlib.AsyncExitStack() as stack:
-            clients: list[httpx2.AsyncClient] = []
 
-            async def send(name: str, what: Notification) -> None:
+            async def send(client: "httpx2.AsyncClient", name: str, what: Notification) -> None:
                 webhook = await self._find(name)  # it may be another one of this name by now
                 if webhook is not None and what.name in webhook.events:
-                    await self._send(clients[0], webhook, what)
+                    await self._send(client, webhook, what)
 
             async def look_for_webhooks() -> None:
+                nonlocal client
                 try:
                     found = await self._all()
                 except StoreUnavailable:
                     return  # it is said elsewhere; those that are known go on
-                if found and not clients:
-                    client = await asyncio.to_thread(_new_client)  # it reads many certificates
-                    clients.append(await stack.enter_async_context(client))
                 handlers.clear()
-                handlers.update({each.name: partial(send, each.name) for each in found})
+                if not found:
+                    return
+                if client is None:  # it reads many certificates
+                    client = await stack.enter_async_context(await asyncio.to_thread(_new_client))
+                handlers.update({each.name: partial(send, client, each.name) for each in found})
 
             looking = asyncio.create_task(repeat(look_for_webhooks, LISTS_EVERY, at_once=True))
             try:
@@ -193,7 +197,7 @@ class WebhookService:
         secret = self.master_key.unseal(_PURPOSE, webhook.sealed_secret or b"", name.encode())
         body = _body_of(what)
         headers = signed_headers(secret.decode(), what.id, self.clock.now(), body)
-        headers["Content-Type"] = "application/json"
+        headers |= {"Content-Type": "application/json", "User-Agent": "Gatelodge"}
         try:
             async with (
                 asyncio.timeout(ANSWER_SECONDS),
@@ -230,15 +234,9 @@ async def _read_to_its_end(answer: "httpx2.Response") -> None:
 
 
 def _new_client() -> "httpx2.AsyncClient":
-    """Return a client that follows no redirect and keeps no cookie."""
-    import httpx2  # noqa: PLC0415 - slow, and only servers with webhooks need it
+    from gatelodge.client.requests import new_client  # noqa: PLC0415 - see above
 
-    return httpx2.AsyncClient(
-        follow_redirects=False,
-        timeout=None,  # the answer as a whole has a limit
-        mounts={f"all://{host}": None for host in _HERE},  # no proxy
-        headers={"User-Agent": "Gatelodge", "Accept-Encoding": "identity"},
-    )
+    return new_client(direct=_HERE)
 
 
 def _body_of(what: Notification) -> bytes:
