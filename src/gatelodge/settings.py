@@ -1,6 +1,5 @@
 """The settings, as one frozen `Settings`. Every field has a line in `docs/settings.md`."""
 
-import difflib
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -23,7 +22,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from gatelodge import machine
 from gatelodge.data_folder import DATABASE
 from gatelodge.errors import ConfigurationError
-from gatelodge.verdicts import sentence, subject_of, verdict_on, written
+from gatelodge.verdicts import nearest, sentence, subject_of, verdict_on, written
 
 MIN_TOKEN = 16
 _MAX_TOKEN_LIFE = timedelta(minutes=15)
@@ -492,9 +491,8 @@ def warn_of_unknown(environment: Mapping[str, str]) -> str | None:
 
 def _nearest(name: str, known: set[str]) -> str:
     """Return a hint at the setting that was probably meant; empty if none is similar."""
-    wanted = name.upper().removeprefix(PREFIX)
-    found = difflib.get_close_matches(wanted, sorted(known), n=1)
-    return f" (is {PREFIX}{found[0]} meant?)" if found else ""
+    near = nearest(name.upper().removeprefix(PREFIX), known)
+    return f" (is {PREFIX}{near} meant?)" if near else ""
 
 
 def _printable(name: str) -> str:

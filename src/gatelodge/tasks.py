@@ -78,12 +78,17 @@ async def attempt(work: Work) -> None:
     try:
         await work()
     except asyncio.CancelledError as error:
-        task = asyncio.current_task()
-        if task is None or task.cancelling():
+        if is_being_cancelled():
             raise
         report(work, error)
     except Exception as error:  # noqa: BLE001 - logged in full
         report(work, error)
+
+
+def is_being_cancelled() -> bool:
+    """Say whether somebody has cancelled the running task, not only something that it waits for."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
 
 
 def report(work: Work, error: BaseException) -> None:

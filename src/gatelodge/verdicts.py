@@ -4,7 +4,8 @@ Pydantic's sentences are for Python programmers ("Input should be a valid dictio
 SignInRequest"), and change with its releases.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import difflib
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -39,6 +40,18 @@ def subject_of(name: str, inside: Sequence[int | str]) -> str:
 def sentence(subject: str, verdict: str) -> str:
     """Return a sentence of a subject and a verdict."""
     return f"{subject[0].upper()}{subject[1:]} {verdict}"
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name that was probably meant; None if none is similar."""
+    found = difflib.get_close_matches(name, sorted(known), n=1)
+    return found[0] if found else None
+
+
+def is_meant(name: str, known: Iterable[str]) -> str:
+    """Return a question after a sentence, ` Is … meant?`; empty if no known name is similar."""
+    near = nearest(name, known)
+    return f" Is {near} meant?" if near else ""
 
 
 def written(limit: object) -> str:

@@ -1,6 +1,5 @@
 """Makes the source of an application, and the routes that come with it, from what was written."""
 
-import difflib
 from collections.abc import Collection, Mapping
 from datetime import timedelta
 from typing import Any
@@ -11,6 +10,7 @@ from gatelodge.fastapi.embedded import Embedded
 from gatelodge.fastapi.remote import Remote
 from gatelodge.fastapi.routes import HouseRoutes
 from gatelodge.settings import Settings
+from gatelodge.verdicts import is_meant
 
 _WELL_KNOWN = "/.well-known/change-password"
 """It is asked for below the origin, wherever the pages are."""
@@ -38,8 +38,7 @@ def source_for(
         raise TypeError("Gatelodge runs in the application: functions are told without webhooks.")
     for name in settings:
         if name not in Settings.model_fields:
-            near = difflib.get_close_matches(name, Settings.model_fields, n=1)
-            hint = f" Is {near[0]} meant?" if near else ""
+            hint = is_meant(name, Settings.model_fields)
             raise TypeError(f"Gatelodge has no setting {name}.{hint}")
     return Embedded(dict(settings), home, clock)
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import difflib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -16,7 +15,8 @@ from gatelodge.errors import OutcomeUnknown, Refusal, StoreUnavailable
 from gatelodge.notification import Notification
 from gatelodge.subscriptions.refusals import UnknownEvent
 from gatelodge.subscriptions.store import Message, Subscription, SubscriptionStore
-from gatelodge.tasks import attempt, end, repeat, start
+from gatelodge.tasks import attempt, end, is_being_cancelled, repeat, start
+from gatelodge.verdicts import MAX_NAME, is_meant
 
 Handler: TypeAlias = Callable[[Notification], Awaitable[object]]
 """A function that is told of an event. If it raises an exception, it is told again later."""
@@ -66,10 +66,12 @@ CLAIM = timedelta(seconds=90)
 RENEWED_EVERY = timedelta(seconds=30)
 
 MAX_CLAIMS = 50
-"""A message that was claimed so often kills whoever is told; it is given up."""
+"""A message that was claimed more often is given up: it seems to kill whatever tells it."""
 
 LOOKS_EVERY = timedelta(seconds=1)
-SEEN_EVERY = timedelta(minutes=1)
+SEEN_EVERY = timedelta(minutes=10)
+"""How often a process says that its functions are still there."""
+
 FORGOTTEN_AFTER = timedelta(days=7)
 """How long messages wait for a function that no process has any more."""
 
@@ -108,14 +110,15 @@ class SubscriptionService:
             handlers: the functions by their names.
             events: the names of the events, by the name of each function.
         """
-        done: list[bool] = []
+        known = False
 
         async def subscribe() -> None:
+            nonlocal known
             await self.subscribe(events)
-            done.append(True)
+            known = True
 
         def pause() -> timedelta:
-            return SEEN_EVERY if done else LOOKS_EVERY
+            return SEEN_EVERY if known else LOOKS_EVERY
 
         await attempt(subscribe)
         again = asyncio.create_task(repeat(subscribe, pause))
@@ -273,8 +276,7 @@ async def _error_of(handler: Handler, event: Event) -> BaseException | None:
 
 
 def _raise_if_cancelled() -> None:
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
+    if is_being_cancelled():
         raise asyncio.CancelledError
 
 
@@ -296,9 +298,8 @@ def checked_events(events: Iterable[str]) -> tuple[str, ...]:
     wanted = tuple(sorted(set(events)))
     for each in wanted:
         if each not in TOLD:
-            near = difflib.get_close_matches(each, TOLD, n=1)
-            hint = f" Is {near[0]} meant?" if near else ""
-            raise UnknownEvent(f"There is no event {each[:64]!r} to hear of.{hint}", field="event")
+            sentence = f"There is no event {each[:MAX_NAME]!r} to hear of."
+            raise UnknownEvent(f"{sentence}{is_meant(each, TOLD)}", field="event")
     if not wanted:
         raise UnknownEvent("Name at least one event.", field="event")
     return wanted
