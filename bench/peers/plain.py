@@ -3,9 +3,12 @@
 The Python of the peers' virtual environment runs it: `plain.py with_fastapi_users FILE PORT`.
 """
 
+import contextlib
 import os
 import sys
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi.responses import PlainTextResponse
@@ -15,6 +18,18 @@ from granian.server import MPServer
 
 FILE = "PEER_DATABASE"
 SECRET = "a secret for the benchmark alone, 0123456789"
+
+
+def making_tables(engine: Any, metadata: Any) -> Callable[[FastAPI], Any]:
+    """Return the lifespan of an application that makes its tables first."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        async with engine.begin() as connection:
+            await connection.run_sync(metadata.create_all)
+        yield
+
+    return lifespan
 
 
 def content() -> PlainTextResponse:

@@ -3,9 +3,7 @@
 `plain.py` serves it.
 """
 
-import contextlib
 import os
-from collections.abc import AsyncIterator
 
 from fastapi import FastAPI
 from fastapi.responses import PlainTextResponse
@@ -13,7 +11,7 @@ from fastapi_fullauth import FullAuth, FullAuthConfig
 from fastapi_fullauth.adapters import SQLModelAdapter
 from fastapi_fullauth.dependencies import CurrentUser
 from fastapi_fullauth.models.sqlmodel import RefreshTokenMixin, UserMixin
-from plain import FILE, SECRET, add_bare_routes, content
+from plain import FILE, SECRET, add_bare_routes, content, making_tables
 from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 from sqlmodel import Relationship, SQLModel
 
@@ -31,14 +29,7 @@ class User(UserMixin, table=True):
 engine = create_async_engine(f"sqlite+aiosqlite:///{os.environ.get(FILE, ':memory:')}")
 
 
-@contextlib.asynccontextmanager
-async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-    async with engine.begin() as connection:
-        await connection.run_sync(SQLModel.metadata.create_all)
-    yield
-
-
-app = FastAPI(lifespan=lifespan)
+app = FastAPI(lifespan=making_tables(engine, SQLModel.metadata))
 library = FullAuth(
     adapter=SQLModelAdapter(
         session_maker=async_sessionmaker(engine, expire_on_commit=False),

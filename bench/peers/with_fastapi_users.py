@@ -3,7 +3,6 @@
 `plain.py` serves it. A password hash costs the same as in Gatelodge.
 """
 
-import contextlib
 import os
 import uuid
 from collections.abc import AsyncIterator
@@ -20,7 +19,7 @@ from fastapi_users_db_sqlalchemy.access_token import (
     SQLAlchemyAccessTokenDatabase,
     SQLAlchemyBaseAccessTokenTableUUID,
 )
-from plain import FILE, SECRET, add_bare_routes, content
+from plain import FILE, SECRET, add_bare_routes, content, making_tables
 from pwdlib import PasswordHash
 from pwdlib.hashers.argon2 import Argon2Hasher
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
@@ -96,14 +95,7 @@ by_jwt = library.current_user(active=True, get_enabled_backends=lambda: [jwt])
 by_database = library.current_user(active=True, get_enabled_backends=lambda: [database])
 
 
-@contextlib.asynccontextmanager
-async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-    async with engine.begin() as connection:
-        await connection.run_sync(Base.metadata.create_all)
-    yield
-
-
-app = FastAPI(lifespan=lifespan)
+app = FastAPI(lifespan=making_tables(engine, Base.metadata))
 app.include_router(library.get_auth_router(jwt), prefix="/jwt")
 app.include_router(library.get_auth_router(database), prefix="/database")
 app.include_router(library.get_register_router(UserRead, UserCreate))
