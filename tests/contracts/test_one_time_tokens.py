@@ -82,3 +82,52 @@ async def test_tokens_put_together_leave_one(stores: Stores) -> None:
     await asyncio.gather(*(stores.one_time_tokens.put(token) for token in tokens))
 
     assert await stores.one_time_tokens.find("reset", "usr_ann") in tokens
+
+
+async def test_all_of_a_token_is_kept(stores: Stores) -> None:
+    whole = replace(
+        TOKEN, life=600, code_digest=bytes(range(32)), letter="ltr_1", facts={"email": "é@x.org"}
+    )
+    await stores.one_time_tokens.put(whole)
+    assert await stores.one_time_tokens.find("reset", "usr_ann") == whole
+
+    await stores.one_time_tokens.put(TOKEN)
+    assert await stores.one_time_tokens.find("reset", "usr_ann") == TOKEN
+
+
+async def test_the_life_of_a_token_begins_once(stores: Stores) -> None:
+    """It begins when its letter was sent, and a letter may be sent twice."""
+    waiting = replace(TOKEN, life=600)
+    begin = stores.one_time_tokens.begin
+    await stores.one_time_tokens.put(waiting)
+
+    outcomes = await asyncio.gather(*(begin(waiting, NOON) for _ in range(10)))
+
+    assert outcomes.count(True) == 1
+    assert not await begin(waiting, NOON + A_MINUTE)
+    begun = replace(waiting, life=None, expires_at=NOON + 10 * A_MINUTE)
+    assert await stores.one_time_tokens.find("reset", "usr_ann") == begun
+
+
+async def test_a_letter_that_is_sent_late_begins_no_newer_token(stores: Stores) -> None:
+    waiting = replace(TOKEN, life=600)
+    newer = replace(waiting, digest=digest_of("newer"))
+    begin = stores.one_time_tokens.begin
+    await stores.one_time_tokens.put(newer)
+
+    assert not await begin(waiting, NOON)
+    assert not await begin(TOKEN, NOON)
+    assert await stores.one_time_tokens.find("reset", "usr_ann") == newer
+
+
+async def test_tokens_that_expired_long_ago_are_deleted(stores: Stores) -> None:
+    for number in range(4):
+        expires_at = NOON + number * A_MINUTE
+        await stores.one_time_tokens.put(
+            replace(TOKEN, subject=f"usr_{number}", expires_at=expires_at)
+        )
+
+    assert await stores.one_time_tokens.sweep(NOON + 3 * A_MINUTE, limit=2) == 2
+    assert await stores.one_time_tokens.sweep(NOON + 3 * A_MINUTE, limit=2) == 1
+    assert await stores.one_time_tokens.find("reset", "usr_3") is not None
+    assert await stores.one_time_tokens.find("reset", "usr_0") is None

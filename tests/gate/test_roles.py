@@ -12,7 +12,8 @@ import httpx2
 import pytest
 
 from gatelodge.accounts.refusals import NoSuchRole, RoleHeld, RoleNameTaken, UnknownRole
-from gatelodge.accounts.roles import HOLDERS_AT_ONCE, RoleService
+from gatelodge.accounts import roles as role_rules
+from gatelodge.accounts.roles import RoleService
 from gatelodge.accounts.service import NewUser
 from gatelodge.accounts.store import Role, User
 from gatelodge.app import House, create_app
@@ -247,6 +248,13 @@ async def test_a_role_that_nobody_holds_is_deleted(pair: list[House]) -> None:
         await pair[0].roles.delete("editor", COMMAND)
 
 
+@pytest.fixture
+def page(monkeypatch: pytest.MonkeyPatch) -> int:
+    """Let a role be taken from few at once, and return from how many."""
+    monkeypatch.setattr(role_rules, "HOLDERS_AT_ONCE", 20)
+    return 20
+
+
 async def test_a_role_that_somebody_holds_is_not_deleted_just_so(pair: list[House]) -> None:
     """A user who is disabled holds it too."""
     [holder] = await crowd_of(pair[0], 1, "editor")
@@ -259,8 +267,8 @@ async def test_a_role_that_somebody_holds_is_not_deleted_just_so(pair: list[Hous
     assert await holders_of(pair[0], "editor") == 1
 
 
-async def test_a_role_is_taken_from_all_in_pages(pair: list[House]) -> None:
-    size = 2 * HOLDERS_AT_ONCE + 7
+async def test_a_role_is_taken_from_all_in_pages(pair: list[House], page: int) -> None:
+    size = 2 * page + 7
     await crowd_of(pair[0], size, "user", "editor")
     [other] = await crowd_of(pair[0], 1, "user", "admin")
     progress: list[int] = []
@@ -268,7 +276,7 @@ async def test_a_role_is_taken_from_all_in_pages(pair: list[House]) -> None:
     taken = await pair[0].roles.delete_and_take("editor", COMMAND, progress.append)
 
     assert taken == size
-    assert progress == [HOLDERS_AT_ONCE, 2 * HOLDERS_AT_ONCE, size]
+    assert progress == [page, 2 * page, size]
     assert await holders_of(pair[0], "editor") == 0
     assert await pair[0].stores.users.find(other.id) == other
     users = await pair[0].stores.users.list_users(after=None, limit=size)
@@ -278,10 +286,10 @@ async def test_a_role_is_taken_from_all_in_pages(pair: list[House]) -> None:
 
 
 async def test_a_deletion_that_dies_on_the_way_gives_nobody_anything_and_is_gone_on_with(
-    pair: list[House],
+    pair: list[House], page: int
 ) -> None:
     device = await new_device(pair[0], None, "editor")
-    await crowd_of(pair[0], HOLDERS_AT_ONCE + 5, "editor")
+    await crowd_of(pair[0], page + 5, "editor")
     users = Held(pair[0].stores.users, "withdraw_from")
     dying = replace(pair[0].roles, users=users)  # type: ignore[arg-type]
     deleting = asyncio.create_task(dying.delete_and_take("editor", COMMAND))
@@ -349,7 +357,7 @@ async def test_grants_beside_a_deletion_leave_nobody_with_a_role_that_is_gone(
 
 async def test_a_role_is_not_deleted_under_whom_it_is_granted_to(pair: list[House]) -> None:
     """Without taking it from all: either somebody holds the role, or it is gone."""
-    for number in range(20):
+    for number in range(10):
         name = f"role-{number}"
         await pair[0].roles.create(name, "", [EDIT], COMMAND)
         [user] = await crowd_of(pair[0], 1)

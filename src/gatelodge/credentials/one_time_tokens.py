@@ -6,11 +6,12 @@ subject has at most one token. A new token replaces the old one, which then no l
 
 import hashlib
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal, Protocol
 
-Purpose = Literal["setup", "verify", "reset"]
+Purpose = Literal["setup", "verify", "reset", "undo", "stop", "invite", "sign_in"]
 
 SECRET_BYTES = 32  # 256 bits (security.md, section 7)
 
@@ -24,12 +25,21 @@ class OneTimeToken:
         subject: the id of the user that the secret is for; empty if it is for no user.
         digest: the SHA-256 of the secret; the secret itself is not stored.
         expires_at: when the secret stops working.
+        life: how many seconds it works from the moment when its letter was sent; None: that moment
+            has come, or there is none.
+        code_digest: the keyed hash of the code that may be typed in place of the link, or None.
+        letter: the id of the letter that it is in, or None.
+        facts: what it was made for, by name, such as the address that is to be verified.
     """
 
     purpose: Purpose
     subject: str
     digest: bytes = field(repr=False)
     expires_at: datetime
+    life: int | None = None
+    code_digest: bytes | None = field(default=None, repr=False)
+    letter: str | None = None
+    facts: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def key(self) -> str:
@@ -61,6 +71,15 @@ class OneTimeTokenStore(Protocol):
 
         Return whether this call deleted it: of many callers at once, exactly one gets True.
         """
+
+    async def begin(self, token: OneTimeToken, at: datetime) -> bool:
+        """Let the life of a token begin, if it has not begun: it expires at `at` and its `life`.
+
+        True if it began now. False if it had begun, or is another one by now.
+        """
+
+    async def sweep(self, expired_before: datetime, *, limit: int) -> int:
+        """Delete up to `limit` tokens that expired before an instant; return how many."""
 
 
 def key_of(purpose: Purpose, subject: str) -> str:

@@ -10,7 +10,7 @@ adapters do not import each other.
 Above: `foundation.py`, which passes the ports to the services; `health/` and `cli/`, for the state
 of the database and its migration.
 Below: the rooms that define the ports: `accounts/`, `sessions/`, `credentials/`, `tokens/`,
-`subscriptions/`, `gate/` and `audit.py`.
+`subscriptions/`, `letters/`, `gate/` and `audit.py`.
 """
 
 import re
@@ -27,6 +27,7 @@ from gatelodge.credentials.one_time_tokens import OneTimeTokenStore
 from gatelodge.credentials.store import AttemptStore
 from gatelodge.errors import ConfigurationError
 from gatelodge.gate.feed import ChangeFeed
+from gatelodge.letters.store import LetterStore
 from gatelodge.sessions.store import SessionStore
 from gatelodge.subscriptions.store import SubscriptionStore
 from gatelodge.tokens.store import SigningKeyStore
@@ -188,6 +189,7 @@ class Stores:
     one_time_tokens: OneTimeTokenStore
     attempts: AttemptStore
     subscriptions: SubscriptionStore
+    letters: LetterStore
     feed: ChangeFeed
 
 

@@ -12,6 +12,7 @@ from gatelodge.stores.mongo.connection import MongoDatabase
 from gatelodge.stores.mongo.events import MongoEvents
 from gatelodge.stores.mongo.feed import MongoChangeFeed
 from gatelodge.stores.mongo.last_holder import LastHolders
+from gatelodge.stores.mongo.letters import MongoLetters
 from gatelodge.stores.mongo.names import Names
 from gatelodge.stores.mongo.one_time_tokens import MongoOneTimeTokens
 from gatelodge.stores.mongo.outbox import Outbox
@@ -46,6 +47,7 @@ def mongo_stores(address: str) -> Stores:
         one_time_tokens=MongoOneTimeTokens(database),
         attempts=MongoAttempts(database, outbox),
         subscriptions=subscriptions,
+        letters=MongoLetters(database),
         feed=MongoChangeFeed(database),
     )
 

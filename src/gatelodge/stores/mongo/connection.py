@@ -97,6 +97,7 @@ _COLLECTIONS = (
     "queues",
     "subscriptions",
     "messages",
+    "letters",
 )
 
 WITH_EVENTS = ("users", "sessions", "roles", "signing_keys", "attempts", "subscriptions")
@@ -116,6 +117,10 @@ _INDEXES = (
     _Index("subscriptions", ("events",)),
     _Index("subscriptions", ("removed",), sparse=True),
     _Index("messages", ("subscription", "due_at")),
+    _Index("one_time_tokens", ("expires_at",)),
+    _Index("letters", ("state", "due_at")),
+    _Index("letters", ("to_key", "created_at")),
+    _Index("letters", ("ended_at",), sparse=True),
 )
 
 

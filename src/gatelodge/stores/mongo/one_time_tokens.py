@@ -1,7 +1,7 @@
 """One-time tokens in MongoDB."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import DuplicateKeyError
@@ -47,6 +47,30 @@ class MongoOneTimeTokens(OneTimeTokenStore):
         with writing():
             result = await self._tokens.delete_one(query)
         return result.deleted_count == 1
+
+    @override
+    async def begin(self, token: OneTimeToken, at: datetime) -> bool:
+        if token.life is None:
+            return False
+        waits: Document = {
+            "_id": {"$eq": token.key},
+            "digest": {"$eq": token.digest},
+            "life": {"$exists": True},
+        }
+        begun = {"expires_at": at + timedelta(seconds=token.life)}
+        with writing():
+            result = await self._tokens.update_one(waits, {"$set": begun, "$unset": {"life": ""}})
+        return result.modified_count == 1
+
+    @override
+    async def sweep(self, expired_before: datetime, *, limit: int) -> int:
+        old: Document = {"expires_at": {"$lt": expired_before}}
+        with reading():
+            found = self._tokens.find(old, projection=["_id"]).limit(limit)
+            ids = [each["_id"] async for each in found]
+        with writing():
+            gone = await self._tokens.delete_many({"_id": {"$in": ids}} | old)
+        return gone.deleted_count
 
     @property
     def _tokens(self) -> AsyncCollection[Document]:

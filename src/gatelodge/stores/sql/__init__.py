@@ -7,6 +7,7 @@ from gatelodge.stores.sql.attempts import SqlAttempts
 from gatelodge.stores.sql.database import SqlDatabase
 from gatelodge.stores.sql.events import SqlEvents
 from gatelodge.stores.sql.feed import SqlChangeFeed
+from gatelodge.stores.sql.letters import SqlLetters
 from gatelodge.stores.sql.one_time_tokens import SqlOneTimeTokens
 from gatelodge.stores.sql.roles import SqlRoles
 from gatelodge.stores.sql.sessions import SqlSessions
@@ -28,5 +29,6 @@ def sql_stores(path: str) -> Stores:
         one_time_tokens=SqlOneTimeTokens(database),
         attempts=SqlAttempts(database),
         subscriptions=SqlSubscriptions(database),
+        letters=SqlLetters(database),
         feed=SqlChangeFeed(database),
     )

@@ -1,8 +1,8 @@
 """One-time tokens in SQLite."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, bindparam, delete, select
+from sqlalchemy import Connection, bindparam, delete, select, update
 from sqlalchemy.dialects.sqlite import insert
 from typing_extensions import override
 
@@ -20,13 +20,7 @@ class SqlOneTimeTokens(OneTimeTokenStore):
 
     @override
     async def put(self, token: OneTimeToken, *, unless_after: datetime | None = None) -> bool:
-        values = {
-            "key": token.key,
-            "purpose": token.purpose,
-            "subject": token.subject,
-            "digest": token.digest,
-            "expires_at": token.expires_at,
-        }
+        values = {name: getattr(token, name) for name in _STORED} | {"facts": dict(token.facts)}
         if unless_after is not None:
             values["latest"] = unless_after
         put = _PUT if unless_after is None else _PUT_UNLESS_AFTER
@@ -49,17 +43,42 @@ class SqlOneTimeTokens(OneTimeTokenStore):
             lambda connection: connection.execute(_CONSUME, values).rowcount == 1
         )
 
+    @override
+    async def begin(self, token: OneTimeToken, at: datetime) -> bool:
+        if token.life is None:
+            return False
+        change = (
+            update(one_time_tokens)
+            .where(
+                _columns.key == token.key,
+                _columns.digest == token.digest,
+                _columns.life.is_not(None),
+            )
+            .values(expires_at=at + timedelta(seconds=token.life), life=None)
+        )
+        return await self._database.write(
+            lambda connection: connection.execute(change).rowcount == 1
+        )
+
+    @override
+    async def sweep(self, expired_before: datetime, *, limit: int) -> int:
+        old = select(_columns.key).where(_columns.expires_at < expired_before).limit(limit)
+        change = delete(one_time_tokens).where(_columns.key.in_(old))
+        return await self._database.write(lambda connection: connection.execute(change).rowcount)
+
 
 _columns = one_time_tokens.c
 _insert = insert(one_time_tokens)
-_NEW = {"digest": _insert.excluded.digest, "expires_at": _insert.excluded.expires_at}
+_STORED = [column.name for column in _columns]
+_KEY = ("key", "purpose", "subject")
+_NEW = {name: _insert.excluded[name] for name in _STORED if name not in _KEY}
 _PUT = _insert.on_conflict_do_update(index_elements=[_columns.key], set_=_NEW)
 _PUT_UNLESS_AFTER = _insert.on_conflict_do_update(
     index_elements=[_columns.key],
     set_=_NEW,
     where=_columns.expires_at <= bindparam("latest", type_=_columns.expires_at.type),
 )
-_BY_KEY = select(_columns.purpose, _columns.subject, _columns.digest, _columns.expires_at).where(
+_BY_KEY = select(*(_columns[name] for name in _STORED if name != "key")).where(
     _columns.key == bindparam("token_key")
 )
 _CONSUME = delete(one_time_tokens).where(

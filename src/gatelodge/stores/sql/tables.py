@@ -4,6 +4,7 @@ from datetime import datetime
 
 from sqlalchemy import (
     JSON,
+    Boolean,
     Column,
     Dialect,
     ForeignKey,
@@ -169,6 +170,11 @@ one_time_tokens = Table(
     Column("subject", Text, nullable=False),
     Column("digest", LargeBinary, nullable=False),
     Column("expires_at", Instant, nullable=False),
+    Column("life", Integer),  # seconds
+    Column("code_digest", LargeBinary),
+    Column("letter", Text),
+    Column("facts", JSON, nullable=False, server_default="{}"),
+    Index("ix_one_time_tokens_expires_at", "expires_at"),
     sqlite_with_rowid=False,
 )
 
@@ -216,4 +222,31 @@ messages = Table(
     Column("failures", Integer, nullable=False, server_default=text("0")),
     UniqueConstraint("event_id", "subscription", name="uq_messages_event_id_subscription"),
     Index("ix_messages_due", "subscription", "due_at"),
+)
+
+letters = Table(
+    "letters",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("to", Text, nullable=False),
+    Column("to_key", Text, nullable=False),
+    Column("message_id", Text, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("due_at", Instant, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("language", Text),
+    Column("subject", Text),
+    Column("sealed_values", LargeBinary),
+    Column("written", Boolean, nullable=False),
+    Column("request_digest", LargeBinary),
+    Column("guesses", Integer, nullable=False),
+    Column("claims", Integer, nullable=False),
+    Column("failures", Integer, nullable=False),
+    Column("ended_at", Instant),
+    Column("error", Text, nullable=False),
+    Index("ix_letters_due", "due_at", "id", sqlite_where=text("state = 'waiting'")),
+    Index("ix_letters_to_key", "to_key", "created_at"),
+    Index("ix_letters_ended_at", "ended_at", sqlite_where=text("ended_at IS NOT NULL")),
+    sqlite_with_rowid=False,
 )

@@ -1,0 +1,136 @@
+"""The record of a letter, and the port of the queue that it waits in."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal, Protocol, TypeAlias
+
+LETTER_PREFIX = "ltr"
+
+LetterState: TypeAlias = Literal["waiting", "sent", "given_up", "dropped"]
+"""`dropped`: nobody is to get it, for example because the address is nobody's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A letter that is to be sent, or was.
+
+    Attributes:
+        id: an id that sorts by time.
+        kind: what the letter is about; also the name of its template.
+        to: the address, as typed.
+        to_key: the key by which addresses are compared.
+        message_id: the `Message-ID` of every try to send it (RFC 5322, section 3.6.4).
+        created_at: when it was asked for.
+        due_at: from when on it may be claimed. For whoever has claimed it, this is the end of the
+            claim, and tells it from later claims.
+        state: whether it still waits, and if not, how it ended.
+        language: the reader's language (BCP 47), or None.
+        subject: the id of the user whom it is about, once that is known.
+        sealed_values: what is written into it, encrypted under the master key. None once it was
+            sent or dropped.
+        written: whether `sealed_values` has all that it needs, links and codes too.
+        request_digest: the SHA-256 of the secret that the browser that asked for it holds, or None.
+        guesses: how many codes were tried with that secret.
+        claims: how often it was claimed.
+        failures: how often whoever had claimed it could not send it.
+        ended_at: when it was sent, given up or dropped.
+        error: why it could not be sent the last time; empty if it never failed.
+    """
+
+    id: str
+    kind: str
+    to: str
+    to_key: str
+    message_id: str
+    created_at: datetime
+    due_at: datetime
+    state: LetterState = "waiting"
+    language: str | None = None
+    subject: str | None = None
+    sealed_values: bytes | None = field(default=None, repr=False)
+    written: bool = False
+    request_digest: bytes | None = field(default=None, repr=False)
+    guesses: int = 0
+    claims: int = 0
+    failures: int = 0
+    ended_at: datetime | None = None
+    error: str = ""
+
+
+class LetterStore(Protocol):
+    """The stored letters. Every method is atomic; changes are durable when it returns."""
+
+    async def add(self, letter: Letter) -> bool:
+        """Store a letter. False, and nothing changes, if there is one of this id."""
+
+    async def find(self, letter_id: str) -> Letter | None:
+        """Return the letter, or None if there is none."""
+
+    async def list_letters(
+        self, *, before: str | None, limit: int, states: Collection[LetterState] = ()
+    ) -> list[Letter]:
+        """Return up to `limit` letters, the newest first.
+
+        Args:
+            before: only ids below this one; None: from the newest.
+            limit: how many at most.
+            states: only letters in one of these states; empty: in any.
+        """
+
+    async def claim(self, now: datetime, until: datetime) -> Letter | None:
+        """Claim the waiting letter that is due longest; nobody else gets it until the claim ends.
+
+        Args:
+            now: the current time.
+            until: when the claim ends, in whole milliseconds; the letter is due again then.
+
+        Returns:
+            The letter as it is claimed, or None if none is due.
+        """
+
+    async def write(self, letter: Letter, *, subject: str | None, sealed_values: bytes) -> bool:
+        """Store what is written into a letter, and whom it is about.
+
+        False if the claim has ended and another one has begun. The same holds for the methods
+        below that take a letter as it was claimed.
+        """
+
+    async def finish(
+        self, letter: Letter, state: LetterState, at: datetime, *, error: str = ""
+    ) -> bool:
+        """End a letter, claimed before. Unless it is given up, what is written in it is erased."""
+
+    async def postpone(
+        self, letter: Letter, until: datetime, *, failed: bool = False, error: str = ""
+    ) -> bool:
+        """End a claim, and let the letter be due at this instant.
+
+        Args:
+            letter: the letter as it was claimed.
+            until: when it is due.
+            failed: whether to count a failure.
+            error: why it failed.
+        """
+
+    async def retry(self, letter_id: str, at: datetime) -> bool:
+        """Let a letter that was given up, or waits, be due at this instant. True if there is one.
+
+        The failures of one that was given up count from 0 again.
+        """
+
+    async def count_guess(self, letter_id: str, limit: int) -> bool:
+        """Count that somebody tried a code. True if there were fewer than `limit` before."""
+
+    async def count_written(self, to_key: str, kinds: Collection[str], since: datetime) -> int:
+        """Return how many letters of these kinds this address was written since an instant."""
+
+    async def count_waiting(self, *, due_by: datetime | None = None) -> int:
+        """Return how many letters wait.
+
+        Args:
+            due_by: only those that have been due since this instant; None: all.
+        """
+
+    async def sweep(self, ended_before: datetime, *, limit: int) -> int:
+        """Delete up to `limit` letters that ended before an instant; return how many."""

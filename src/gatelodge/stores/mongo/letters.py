@@ -1,0 +1,149 @@
+"""Letters in MongoDB."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+
+from pymongo import ReturnDocument
+from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.errors import DuplicateKeyError
+from typing_extensions import override
+
+from gatelodge.letters.store import Letter, LetterState, LetterStore
+from gatelodge.stores.mongo.connection import MongoDatabase
+from gatelodge.stores.mongo.failures import reading, writing
+from gatelodge.stores.mongo.records import Document, to_document, to_record
+
+
+@dataclass(frozen=True, slots=True)
+class MongoLetters(LetterStore):
+    """The letters in MongoDB."""
+
+    database: MongoDatabase
+
+    @override
+    async def add(self, letter: Letter) -> bool:
+        with writing():
+            try:
+                await self._letters.insert_one(to_document(letter))
+            except DuplicateKeyError:
+                return False
+        return True
+
+    @override
+    async def find(self, letter_id: str) -> Letter | None:
+        with reading():
+            found = await self._letters.find_one({"_id": {"$eq": letter_id}})
+        return None if found is None else to_record(Letter, found)
+
+    @override
+    async def list_letters(
+        self, *, before: str | None, limit: int, states: Collection[LetterState] = ()
+    ) -> list[Letter]:
+        query: Document = {} if before is None else {"_id": {"$lt": before}}
+        if states:
+            query["state"] = {"$in": list(states)}
+        with reading():
+            found = self._letters.find(query).sort("_id", -1).limit(limit)
+            return [to_record(Letter, each) async for each in found]
+
+    @override
+    async def claim(self, now: datetime, until: datetime) -> Letter | None:
+        due: Document = {"state": {"$eq": "waiting"}, "due_at": {"$lte": now}}
+        with reading():
+            if await self._letters.find_one(due, projection=["_id"]) is None:
+                return None
+        with writing():
+            claimed = await self._letters.find_one_and_update(
+                due,
+                {"$set": {"due_at": until}, "$inc": {"claims": 1}},
+                sort=[("due_at", 1), ("_id", 1)],
+                return_document=ReturnDocument.AFTER,
+            )
+        return None if claimed is None else to_record(Letter, claimed)
+
+    @override
+    async def write(self, letter: Letter, *, subject: str | None, sealed_values: bytes) -> bool:
+        values: Document = {"sealed_values": sealed_values, "written": True}
+        if subject is not None:
+            values["subject"] = subject
+        return await self._change(_claimed(letter), {"$set": values})
+
+    @override
+    async def finish(
+        self, letter: Letter, state: LetterState, at: datetime, *, error: str = ""
+    ) -> bool:
+        change: Document = {"$set": {"state": state, "ended_at": at, "error": error}}
+        if state != "given_up":
+            change["$unset"] = {"sealed_values": ""}
+        return await self._change(_claimed(letter), change)
+
+    @override
+    async def postpone(
+        self, letter: Letter, until: datetime, *, failed: bool = False, error: str = ""
+    ) -> bool:
+        values: Document = {"due_at": until} | ({"error": error} if failed else {})
+        return await self._change(
+            _claimed(letter), {"$set": values, "$inc": {"failures": int(failed)}}
+        )
+
+    @override
+    async def retry(self, letter_id: str, at: datetime) -> bool:
+        there: Document = {"_id": {"$eq": letter_id}, "state": {"$in": ["waiting", "given_up"]}}
+        given_up: Document = {"$eq": ["$state", "given_up"]}
+        counted = {name: {"$cond": [given_up, 0, f"${name}"]} for name in ("failures", "claims")}
+        return await self._change(
+            there,
+            [{"$set": counted | {"state": "waiting", "due_at": at}}, {"$unset": "ended_at"}],
+        )
+
+    @override
+    async def count_guess(self, letter_id: str, limit: int) -> bool:
+        few: Document = {"_id": {"$eq": letter_id}, "guesses": {"$lt": limit}}
+        return await self._change(few, {"$inc": {"guesses": 1}})
+
+    @override
+    async def count_written(self, to_key: str, kinds: Collection[str], since: datetime) -> int:
+        query: Document = {
+            "to_key": {"$eq": to_key},
+            "created_at": {"$gte": since},
+            "kind": {"$in": list(kinds)},
+            "written": {"$eq": True},
+        }
+        with reading():
+            return await self._letters.count_documents(query)
+
+    @override
+    async def count_waiting(self, *, due_by: datetime | None = None) -> int:
+        query: Document = {"state": {"$eq": "waiting"}}
+        if due_by is not None:
+            query["due_at"] = {"$lte": due_by}
+        with reading():
+            return await self._letters.count_documents(query)
+
+    @override
+    async def sweep(self, ended_before: datetime, *, limit: int) -> int:
+        old: Document = {"ended_at": {"$lt": ended_before}}
+        with reading():
+            found = self._letters.find(old, projection=["_id"]).limit(limit)
+            ids = [each["_id"] async for each in found]
+        with writing():
+            gone = await self._letters.delete_many({"_id": {"$in": ids}} | old)
+        return gone.deleted_count
+
+    async def _change(self, query: Document, change: Document | list[Document]) -> bool:
+        with writing():
+            changed = await self._letters.update_one(query, change)
+        return changed.matched_count == 1
+
+    @property
+    def _letters(self) -> AsyncCollection[Document]:
+        return self.database.collection("letters")
+
+
+def _claimed(letter: Letter) -> Document:
+    return {
+        "_id": {"$eq": letter.id},
+        "state": {"$eq": "waiting"},
+        "due_at": {"$eq": letter.due_at},
+    }

@@ -1,0 +1,246 @@
+"""What every store promises about letters."""
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from gatelodge.ids import new_id
+from gatelodge.letters.store import LETTER_PREFIX, Letter
+from gatelodge.stores import Stores
+from tests.contracts.builders import A_MINUTE, NOON
+
+LATER = NOON + A_MINUTE
+SECOND = timedelta(seconds=1)
+
+
+def a_letter(**changes: Any) -> Letter:
+    """Return a letter to Ann that was asked for at noon."""
+    at = changes.get("created_at", NOON)
+    letter = Letter(
+        id=new_id(LETTER_PREFIX, at),
+        kind="reset-password",
+        to="Ann@example.org",
+        to_key="ann@example.org",
+        message_id="<a@example.org>",
+        created_at=at,
+        due_at=at,
+        language="de",
+        sealed_values=b"\x00sealed",
+        request_digest=bytes(32),
+    )
+    return replace(letter, **changes)
+
+
+async def claimed(stores: Stores) -> Letter | None:
+    """Claim a letter at a minute past noon, for a minute."""
+    return await stores.letters.claim(LATER, LATER + A_MINUTE)
+
+
+async def must_claim(stores: Stores) -> Letter:
+    """Claim a letter that is due."""
+    letter = await claimed(stores)
+    assert letter is not None
+    return letter
+
+
+async def test_a_letter_is_found_as_it_was_stored(stores: Stores) -> None:
+    letter, bare = a_letter(), a_letter(language=None, sealed_values=None, request_digest=None)
+
+    assert await stores.letters.add(letter)
+    assert await stores.letters.add(bare)
+
+    assert await stores.letters.find(letter.id) == letter
+    assert await stores.letters.find(bare.id) == bare
+    assert await stores.letters.find("ltr_none") is None
+
+
+async def test_one_id_is_stored_once(stores: Stores) -> None:
+    letter = a_letter()
+    others = [replace(letter, kind=f"kind {number}") for number in range(10)]
+
+    outcomes = await asyncio.gather(*(stores.letters.add(each) for each in others))
+
+    assert outcomes.count(True) == 1
+    assert await stores.letters.find(letter.id) == others[outcomes.index(True)]
+
+
+async def test_letters_are_listed_from_the_newest(stores: Stores) -> None:
+    letters = [a_letter(created_at=NOON + number * SECOND) for number in range(5)]
+    for each in letters:
+        await stores.letters.add(each)
+    sent = await must_claim(stores)
+    await stores.letters.finish(sent, "sent", LATER)
+
+    listed = await stores.letters.list_letters(before=None, limit=2)
+    rest = await stores.letters.list_letters(before=listed[-1].id, limit=9, states=["waiting"])
+
+    assert [each.id for each in listed] == [each.id for each in letters[:2:-1]]
+    assert [each.id for each in rest] == [letters[2].id, letters[1].id]
+    assert sent.id == letters[0].id
+
+
+async def test_who_claims_first_has_the_letter_until_the_claim_ends(stores: Stores) -> None:
+    await stores.letters.add(a_letter())
+
+    claims = await asyncio.gather(*(claimed(stores) for _ in range(10)))
+
+    assert [each for each in claims if each is not None] == [
+        replace(await must_find(stores), due_at=LATER + A_MINUTE, claims=1)
+    ]
+    assert await stores.letters.claim(LATER + 2 * A_MINUTE, LATER + 3 * A_MINUTE) is not None
+
+
+async def must_find(stores: Stores) -> Letter:
+    """Return the only letter."""
+    (letter,) = await stores.letters.list_letters(before=None, limit=2)
+    return letter
+
+
+async def test_the_letter_that_is_due_longest_comes_first(stores: Stores) -> None:
+    due = [a_letter(due_at=NOON + number * SECOND) for number in (3, 1, 2)]
+    for each in [*due, a_letter(due_at=LATER + SECOND)]:
+        await stores.letters.add(each)
+
+    got = [(await must_claim(stores)).id for _ in due]
+
+    assert got == [due[1].id, due[2].id, due[0].id]
+    assert await claimed(stores) is None
+
+
+async def test_many_claim_each_letter_once(stores: Stores) -> None:
+    letters = [a_letter() for _ in range(30)]
+    for each in letters:
+        await stores.letters.add(each)
+
+    claims = await asyncio.gather(*(claimed(stores) for _ in range(40)))
+    while (more := await claimed(stores)) is not None:
+        claims.append(more)
+
+    got = [each.id for each in claims if each is not None]
+    assert sorted(got) == sorted(each.id for each in letters)
+
+
+async def test_a_letter_that_was_sent_keeps_nothing_that_was_written_in_it(stores: Stores) -> None:
+    await stores.letters.add(a_letter())
+    letter = await must_claim(stores)
+    assert await stores.letters.write(letter, subject="usr_ann", sealed_values=b"code")
+    written = await must_find(stores)
+
+    assert await stores.letters.finish(letter, "sent", LATER)
+
+    assert written == replace(letter, subject="usr_ann", sealed_values=b"code", written=True)
+    assert await must_find(stores) == replace(
+        written, state="sent", ended_at=LATER, sealed_values=None
+    )
+    assert await stores.letters.claim(LATER + 5 * A_MINUTE, LATER + 6 * A_MINUTE) is None
+
+
+async def test_a_letter_may_be_about_nobody(stores: Stores) -> None:
+    await stores.letters.add(a_letter())
+    letter = await must_claim(stores)
+
+    assert await stores.letters.write(letter, subject=None, sealed_values=b"code")
+
+    assert (await must_find(stores)).subject is None
+
+
+async def test_a_letter_that_was_given_up_can_be_sent_after_all(stores: Stores) -> None:
+    await stores.letters.add(a_letter())
+    letter = await must_claim(stores)
+    await stores.letters.postpone(letter, NOON, failed=True, error="down")
+    letter = await must_claim(stores)
+    assert await stores.letters.finish(letter, "given_up", LATER, error="550 no")
+    given_up = await must_find(stores)
+
+    assert await stores.letters.retry(letter.id, LATER)
+
+    assert given_up == replace(letter, state="given_up", ended_at=LATER, error="550 no", failures=1)
+    assert await must_find(stores) == replace(
+        given_up, state="waiting", due_at=LATER, failures=0, claims=0, ended_at=None
+    )
+    again = await must_claim(stores)
+    assert again.sealed_values == letter.sealed_values
+    await stores.letters.finish(again, "sent", LATER)
+    assert not await stores.letters.retry(letter.id, LATER)
+    assert not await stores.letters.retry("ltr_none", LATER)
+
+
+async def test_a_failure_is_counted_and_its_reason_kept(stores: Stores) -> None:
+    await stores.letters.add(a_letter())
+    letter = await must_claim(stores)
+
+    assert await stores.letters.postpone(letter, LATER + SECOND, failed=True, error="451 later")
+
+    later = await must_find(stores)
+    assert later == replace(letter, due_at=LATER + SECOND, failures=1, error="451 later")
+    assert await claimed(stores) is None
+    again = await stores.letters.claim(LATER + SECOND, LATER + A_MINUTE)
+    assert again is not None
+    assert await stores.letters.postpone(again, LATER)
+    assert (await must_find(stores)).error == "451 later"
+
+
+async def test_whose_claim_has_ended_changes_nothing(stores: Stores) -> None:
+    await stores.letters.add(a_letter())
+    old = await must_claim(stores)
+    new = await stores.letters.claim(old.due_at, old.due_at + A_MINUTE)
+
+    assert new is not None
+    assert not await stores.letters.write(old, subject="usr_bob", sealed_values=b"other")
+    assert not await stores.letters.finish(old, "sent", LATER)
+    assert not await stores.letters.postpone(old, NOON, failed=True, error="old")
+    assert await must_find(stores) == new
+
+
+async def test_guesses_are_counted_up_to_a_limit(stores: Stores) -> None:
+    letter = a_letter()
+    await stores.letters.add(letter)
+
+    counted = await asyncio.gather(*(stores.letters.count_guess(letter.id, 5) for _ in range(20)))
+
+    assert counted.count(True) == 5
+    assert not await stores.letters.count_guess("ltr_none", 5)
+
+
+async def test_what_an_address_was_written_lately_is_counted(stores: Stores) -> None:
+    for letter in (
+        a_letter(created_at=NOON - A_MINUTE),
+        a_letter(),
+        a_letter(kind="password-changed"),
+        a_letter(to_key="bob@example.org"),
+    ):
+        await stores.letters.add(letter)
+    while (letter := await claimed(stores)) is not None:
+        await stores.letters.write(letter, subject=None, sealed_values=b"")
+        await stores.letters.finish(letter, "sent", LATER)
+    await stores.letters.add(a_letter())
+
+    count = stores.letters.count_written
+    assert await count("ann@example.org", ["reset-password"], NOON) == 1
+    assert await count("ann@example.org", ["reset-password", "other"], NOON - A_MINUTE) == 2
+    assert await count("eve@example.org", ["reset-password"], NOON - A_MINUTE) == 0
+
+
+async def test_waiting_letters_are_counted(stores: Stores) -> None:
+    for at in (NOON, LATER, LATER + SECOND):
+        await stores.letters.add(a_letter(created_at=at))
+
+    assert await stores.letters.count_waiting() == 3
+    assert await stores.letters.count_waiting(due_by=LATER) == 2
+    await stores.letters.finish(await must_claim(stores), "dropped", LATER)
+    assert await stores.letters.count_waiting() == 2
+
+
+async def test_letters_that_ended_long_ago_are_deleted(stores: Stores) -> None:
+    for number in range(5):
+        await stores.letters.add(a_letter(created_at=NOON + number * SECOND))
+    for number in range(4):
+        await stores.letters.finish(await must_claim(stores), "sent", NOON + number * A_MINUTE)
+    end = NOON + 3 * A_MINUTE
+
+    assert await stores.letters.sweep(end, limit=2) == 2
+    assert await stores.letters.sweep(end, limit=2) == 1
+    assert await stores.letters.sweep(end, limit=2) == 0
+    left = await stores.letters.list_letters(before=None, limit=9)
+    assert [each.state for each in left] == ["waiting", "sent"]
