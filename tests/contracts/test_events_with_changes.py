@@ -63,6 +63,12 @@ ACTS: dict[str, Act] = {
     "rename": lambda stores, world, event: stores.users.rename(
         world.user, event, name="Ada L.", username="Renamed", username_key="renamed"
     ),
+    "reset the password": lambda stores, world, event: stores.users.reset_password(
+        world.user, "new", event, at=NOON
+    ),
+    "change the address": lambda stores, world, event: stores.users.set_email(
+        world.user, event, email="new@x.org", email_key="new@x.org", verified_at=NOON
+    ),
     "set the password": lambda stores, world, event: stores.users.set_password(
         world.user.id, "new", event
     ),

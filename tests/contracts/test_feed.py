@@ -136,6 +136,12 @@ OF_THE_USER: dict[str, Change] = {
     "change_password": lambda stores, user, session: stores.users.change_password(
         user, "$argon2id$new", an_event(), continued=session.id
     ),
+    "reset_password": lambda stores, user, _: stores.users.reset_password(
+        user, "$argon2id$new", an_event(), at=NOON
+    ),
+    "set_email": lambda stores, user, _: stores.users.set_email(
+        user, an_event(), email="new@x.org", email_key="new@x.org", verified_at=NOON
+    ),
     "raise_epoch": lambda stores, user, _: stores.users.raise_epoch(user.id, an_event()),
     "rename": lambda stores, user, _: stores.users.rename(
         user, an_event(), name=user.name, username="Renamed", username_key="renamed"

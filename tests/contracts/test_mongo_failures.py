@@ -48,6 +48,16 @@ WRITES: dict[str, Verb] = {
     "users.rename": lambda stores: stores.users.rename(
         a_user("Ada"), an_event(), name="Ada L.", username="ADA", username_key="ada"
     ),
+    "users.reset_password": lambda stores: stores.users.reset_password(
+        a_user(), "new", an_event(), at=NOON
+    ),
+    "users.set_email": lambda stores: stores.users.set_email(
+        a_user("Ada"),
+        an_event(),
+        email="ada@example.org",
+        email_key="ada@example.org",
+        verified_at=NOON,
+    ),
     "users.grant": lambda stores: stores.users.grant(a_user().id, "admin", an_event()),
     "users.withdraw_from": lambda stores: stores.users.withdraw_from([a_user().id], "admin"),
     "roles.add": lambda stores: stores.roles.add(Role("editor", ""), an_event()),

@@ -363,6 +363,54 @@ async def test_a_renaming_that_died_is_tidied_by_the_sweep(
     await users.add(a_user(has_not, email_key="new@example.org"), an_event())
 
 
+@pytest.mark.parametrize("cut", CUTS.values(), ids=CUTS)
+async def test_a_change_of_the_address_that_died_is_tidied_by_the_sweep(
+    users: MongoUsers,
+    database: MongoDatabase,
+    address: str,
+    clock: FakeClock,
+    cut: tuple[str, str, int, bool],
+) -> None:
+    command, collection, skipped, changed = cut
+    ada = a_user("Ada")
+    await users.add(ada, an_event())
+    mode: Any = {"skip": skipped} if skipped else "alwaysOn"
+    fault = failing(address, command, collection=collection, mode=mode, closeConnection=True)
+    with fault, suppress(OutcomeUnknown, StoreUnavailable):
+        await users.set_email(
+            ada, an_event(), email="new@x.org", email_key="new@x.org", verified_at=NOON
+        )
+
+    has, has_not = ("new@x.org", ada.email_key) if changed else (ada.email_key, "new@x.org")
+    found = await users.find(ada.id)
+    assert await users.find_by_email(has) == found
+    assert await users.find_by_email(has_not) is None
+    clock.advance(LATER)
+    await users.sweep_names()
+
+    assert await claims_of(database) == {f"email:{has}": ada.id, "username:ada": ada.id}
+    await users.add(a_user("Other", email_key=has_not), an_event())
+
+
+async def test_the_username_and_the_address_change_at_once(
+    users: MongoUsers, database: MongoDatabase
+) -> None:
+    """Either may be refused, but no name is lost or held for nothing."""
+    for number in range(10):
+        user = a_user(f"User{number}")
+        await users.add(user, an_event())
+        email = f"new{number}@x.org"
+        await asyncio.gather(
+            to(users, user, f"Renamed{number}"),
+            users.set_email(user, an_event(), email=email, email_key=email, verified_at=NOON),
+        )
+        now = await users.find(user.id)
+        assert now is not None
+        assert (now.username_key, now.email_key) != (user.username_key, user.email_key)
+        held = {name for name, whose in (await claims_of(database)).items() if whose == user.id}
+        assert held == {f"username:{now.username_key}", f"email:{now.email_key}"}
+
+
 async def test_after_a_renaming_that_died_the_user_may_try_again_at_once(
     users: MongoUsers, database: MongoDatabase, address: str
 ) -> None:

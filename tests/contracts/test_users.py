@@ -6,13 +6,13 @@ import subprocess
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
 from gatelodge.accounts.store import User, UserStore
 from gatelodge.errors import AlreadyExists
-from gatelodge.ids import UserId
+from gatelodge.ids import SessionId, UserId
 from gatelodge.stores import Stores
 from tests.contracts.builders import A_MINUTE, NOON, a_session, a_user, an_event
 from tests.contracts.racer import NAMES
@@ -387,6 +387,134 @@ async def test_of_many_changes_of_one_user_one_wins(stores: Stores) -> None:
             assert await stores.users.find_by_username(name) is None
             await stores.users.add(a_user(f"Name{n}"), an_event())
     assert await stores.users.find_by_username(won.username_key) == won
+
+
+async def test_a_password_is_reset_and_the_address_verified(stores: Stores) -> None:
+    ann = a_user(continued=SessionId("ses_1"))
+    ben = a_user(email_verified_at=NOON - A_MINUTE)
+    for each in (ann, ben):
+        await stores.users.add(each, an_event())
+
+    changed = await stores.users.reset_password(ann, "new", an_event(), at=NOON)
+    other = await stores.users.reset_password(ben, "new", an_event(), at=NOON)
+
+    assert changed == replace(
+        ann, password_hash="new", epoch=1, continued=None, email_verified_at=NOON
+    )
+    assert other == replace(ben, password_hash="new", epoch=1)
+    assert await stores.users.find(ann.id) == changed
+
+
+NOT_AS_READ: dict[str, Callable[[UserStore, User], Awaitable[object]]] = {
+    "sign out everywhere": lambda users, user: users.raise_epoch(user.id, an_event()),
+    "disable": lambda users, user: users.disable(user.id, NOON, an_event()),
+    "delete": lambda users, user: users.remove(user.id, an_event()),
+    "another address": lambda users, user: address_of(users, user, "Else@example.org"),
+}
+
+
+@pytest.mark.parametrize("meanwhile", NOT_AS_READ.values(), ids=NOT_AS_READ)
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda users, user: users.reset_password(user, "new", an_event(), at=NOON),
+        lambda users, user: address_of(users, user, "New@example.org"),
+        lambda users, user: address_of(users, user, user.email),
+    ],
+    ids=["reset", "change the address", "verify it"],
+)
+async def test_a_password_and_an_address_are_changed_only_as_they_were_read(
+    stores: Stores,
+    meanwhile: Callable[[UserStore, User], Awaitable[object]],
+    change: Callable[[UserStore, User], Awaitable[User | None]],
+) -> None:
+    user = a_user()
+    await stores.users.add(user, an_event())
+    await meanwhile(stores.users, user)
+    before, events = await stores.users.find(user.id), await event_ids(stores)
+
+    assert await change(stores.users, user) is None
+
+    assert await stores.users.find(user.id) == before
+    assert await event_ids(stores) == events
+    await stores.users.add(a_user(email_key="new@example.org"), an_event())
+
+
+async def test_of_many_resets_of_one_user_one_wins(stores: Stores) -> None:
+    user = a_user()
+    await stores.users.add(user, an_event())
+
+    outcomes = await asyncio.gather(
+        *(stores.users.reset_password(user, f"{n}", an_event(), at=NOON) for n in range(10))
+    )
+
+    [won] = [each for each in outcomes if each is not None]
+    assert await stores.users.find(user.id) == won
+
+
+async def test_a_user_is_found_by_the_new_address_only(stores: Stores) -> None:
+    ada = a_user("Ada", email_verified_at=NOON)
+    await stores.users.add(ada, an_event())
+
+    changed = await address_of(stores.users, ada, "New@example.org", verified_at=None)
+
+    assert changed == replace(
+        ada, email="New@example.org", email_key="new@example.org", email_verified_at=None
+    )
+    assert await stores.users.find_by_email("new@example.org") == changed
+    assert await stores.users.find_by_username("ada") == changed
+    assert await stores.users.find_by_email(ada.email_key) is None
+    await stores.users.add(a_user(email=ada.email, email_key=ada.email_key), an_event())
+
+
+async def test_the_same_address_can_be_verified(stores: Stores) -> None:
+    ada = a_user("Ada")
+    await stores.users.add(ada, an_event())
+
+    assert await address_of(stores.users, ada, ada.email) == replace(ada, email_verified_at=NOON)
+
+
+async def test_a_taken_address_is_no_new_one(stores: Stores) -> None:
+    ada, bob = a_user("Ada"), a_user("Bob")
+    for user in (ada, bob):
+        await stores.users.add(user, an_event())
+    events = await event_ids(stores)
+
+    assert await refused_field(address_of(stores.users, ada, bob.email)) == "email"
+
+    assert await stores.users.find_by_email(ada.email_key) == ada
+    assert await stores.users.find_by_email(bob.email_key) == bob
+    assert await event_ids(stores) == events
+
+
+async def test_of_many_that_want_one_address_exactly_one_gets_it(stores: Stores) -> None:
+    there = [a_user() for _ in range(10)]
+    await asyncio.gather(*(stores.users.add(each, an_event()) for each in there))
+    new = [a_user(email_key="wanted@example.org") for _ in range(10)]
+
+    outcomes = await asyncio.gather(
+        *(address_of(stores.users, each, "Wanted@example.org") for each in there),
+        *(stores.users.add(each, an_event()) for each in new),
+        return_exceptions=True,
+    )
+
+    refused = [each for each in outcomes if isinstance(each, AlreadyExists)]
+    assert [each.field for each in refused] == ["email"] * 19
+    winner = [*there, *new][next(n for n, each in enumerate(outcomes) if each not in refused)]
+    found = await stores.users.find_by_email("wanted@example.org")
+    assert found is not None
+    assert found.id == winner.id
+    for each in set(there) - {winner}:
+        assert await stores.users.find_by_email(each.email_key) == each
+
+
+async def address_of(
+    users: UserStore, user: User, email: str, *, verified_at: datetime | None = NOON
+) -> User | None:
+    """Give the user this address."""
+    return await users.set_email(
+        user, an_event(), email=email, email_key=email.lower(), verified_at=verified_at
+    )
 
 
 async def to(stores: Stores, user: User | None, username: str, *, name: str = "") -> User | None:

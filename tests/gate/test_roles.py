@@ -11,8 +11,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from gatelodge.accounts.refusals import NoSuchRole, RoleHeld, RoleNameTaken, UnknownRole
 from gatelodge.accounts import roles as role_rules
+from gatelodge.accounts.refusals import NoSuchRole, RoleHeld, RoleNameTaken, UnknownRole
 from gatelodge.accounts.roles import RoleService
 from gatelodge.accounts.service import NewUser
 from gatelodge.accounts.store import Role, User

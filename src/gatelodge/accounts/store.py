@@ -175,6 +175,42 @@ class UserStore(Protocol):
             AlreadyExists: the username is taken (`field` is `username`); nothing was changed.
         """
 
+    async def reset_password(
+        self, user: User, new: str, event: Event, *, at: datetime
+    ) -> User | None:
+        """Replace the password hash, raise the epoch, and verify the e-mail address.
+
+        It is for a user who has shown that the address is theirs. Return the changed user. None if
+        the epoch or the address is not as in `user` any more, or if the user is disabled or
+        deleted: then nothing changes.
+
+        Args:
+            user: the user as read before.
+            new: the new hash.
+            event: stored with the change.
+            at: since when the address counts as verified, if it was not.
+        """
+
+    async def set_email(
+        self, user: User, event: Event, *, email: str, email_key: str, verified_at: datetime | None
+    ) -> User | None:
+        """Replace the e-mail address, and when it was verified; the former address is free again.
+
+        Return the changed user. None if the address or the epoch is not as in `user` any more, or
+        if the user is disabled or deleted: then nothing changes. Of several callers with the same
+        e-mail key, exactly one succeeds.
+
+        Args:
+            user: the user as read before.
+            event: stored with the change.
+            email: the address as typed; it may be the present one.
+            email_key: its key.
+            verified_at: when it was verified, or None.
+
+        Raises:
+            AlreadyExists: another user has the address (`field` is `email`); nothing was changed.
+        """
+
     async def grant(self, user_id: UserId, role: str, event: Event) -> bool:
         """Grant a role. True if the user exists and did not hold it before."""
 

@@ -30,14 +30,15 @@ the sign-up happened, and a claim is released only if it did not:
 - Two sweeps run together: both use the same void document. Both delete a claim by its name *and*
   user id, so neither can delete a newer claim of the same name.
 
-A change of the username has two more claims to think of, the new one and the former one. It is
-decided in one document as well. Each user's document has a number, the *turn* (missing: 0):
+A change of the username or the e-mail address has two more claims to think of, the new one and the
+former one. It is decided in one document as well. Each user's document has a number, the *turn*
+(missing: 0):
 
 1. `users`: read the turn.
 2. `names`: insert the claim of the new name, with the turn and `unsettled_at`. If the user has such
    a claim already, of an earlier change, write the turn and `unsettled_at` into it.
 3. `names`: write both into the claim of the former name, too. It stays the user's.
-4. `users`: change the username, if the turn is still the one that was read, and raise the turn.
+4. `users`: change the name, if the turn is still the one that was read, and raise the turn.
    This write decides.
 5. `names`: delete the claim of the former name, and remove `unsettled_at` from that of the new one.
 
@@ -71,6 +72,7 @@ import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Literal, TypeAlias
 
 from pymongo import DeleteOne, ReturnDocument, UpdateOne
 from pymongo.asynchronous.collection import AsyncCollection
@@ -88,14 +90,15 @@ from gatelodge.stores.mongo.outbox import Outbox
 from gatelodge.stores.mongo.records import Document, to_document
 
 TURN = "turn"
-"""The field of a user, and of a claim, that numbers the changes of the username."""
+"""The field of a user, and of a claim, that numbers the changes of its names."""
 
 UNSETTLED_FOR = timedelta(seconds=60)
 
 # Matches the documents that are users, and not the void ones.
 NOT_VOID: Document = {"void_since": None}
 
-_FIELDS = ("username", "email")
+NameField: TypeAlias = Literal["username", "email"]
+_FIELDS: tuple[NameField, ...] = ("username", "email")
 _SETTLE: Document = {"$unset": {"unsettled_at": ""}}
 _SWEEP_LIMIT = 1000
 
@@ -137,33 +140,35 @@ class Names:
         await self._release_if_possible(user.id, _claim_ids(user))
 
     async def exchange(
-        self, user: User, key: str, condition: Document, update: Document
+        self, field: NameField, user: User, key: str, condition: Document, update: Document
     ) -> Document | None:
-        """Make a change that gives the user the username with this key.
+        """Make a change that gives the user the username or the e-mail address with this key.
 
         Return the changed document, or None if the user does not match; then nothing was changed.
 
         Args:
+            field: which of the two is changed.
             user: the user as read before.
-            key: the key of the new username; it may be that of the present one.
+            key: the key of the new name; it may be that of the present one.
             condition: what the user's document must match, besides being a user.
-            update: the change; it sets the username.
+            update: the change; it sets the name.
 
         Raises:
-            AlreadyExists: the username is taken.
+            AlreadyExists: the name is taken.
             StoreUnavailable: nothing was changed.
             OutcomeUnknown: the change may have been made; if so, the sweep releases the former
                 name.
         """
-        if key == user.username_key:
+        present = user.username_key if field == "username" else user.email_key
+        if key == present:
             return await self._decide(user.id, condition, update)
         turn = await self._turn_of(user.id)
         if turn is None:
             return None
-        former, wanted = f"username:{user.username_key}", f"username:{key}"
+        former, wanted = f"{field}:{present}", f"{field}:{key}"
         in_turn = condition | {TURN: turn or {"$in": [0, None]}}
         try:
-            await self._claim_another(user.id, wanted, turn)
+            await self._claim_another(user.id, wanted, turn, field)
             await self._write_turn(user.id, former, turn)
             changed = await self._decide(user.id, in_turn, update | {"$inc": {TURN: 1}})
         except StoreUnavailable:
@@ -274,7 +279,7 @@ class Names:
             found = await self._users.find_one({"_id": {"$eq": user_id}} | NOT_VOID, [TURN])
         return None if found is None else found.get(TURN, 0)
 
-    async def _claim_another(self, user_id: UserId, name: str, turn: int) -> None:
+    async def _claim_another(self, user_id: UserId, name: str, turn: int, field: NameField) -> None:
         """Claim one more name for a user who exists.
 
         Raises:
@@ -288,7 +293,7 @@ class Names:
             if await self._write_turn(user_id, name, turn):
                 return
             await self._free_orphans([name])
-        raise AlreadyExists("username")
+        raise AlreadyExists(field)
 
     async def _write_turn(self, user_id: UserId, name: str, turn: int) -> bool:
         """Mark a claim of this user as unsettled since this turn. True if the user has it."""

@@ -19,7 +19,7 @@ from gatelodge.stores.mongo.failures import reading, writing
 from gatelodge.stores.mongo.last_holder import MARK as STEPPING_DOWN
 from gatelodge.stores.mongo.last_holder import LastHolders
 from gatelodge.stores.mongo.names import NOT_VOID, Names
-from gatelodge.stores.mongo.outbox import Outbox, inserted_with, with_event
+from gatelodge.stores.mongo.outbox import Outbox, also_with, inserted_with, with_event
 from gatelodge.stores.mongo.records import Document, to_document, to_record
 
 _NOBODY = UserId("usr_nobody")
@@ -80,22 +80,10 @@ class MongoUsers(UserStore):
     async def change_password(
         self, user: User, new: str, event: Event, *, continued: SessionId | None
     ) -> User | None:
-        as_read = {
-            "password_hash": {"$eq": user.password_hash},
-            "epoch": user.epoch,
-            "disabled_at": None,
-        }
+        condition = {"password_hash": {"$eq": user.password_hash}} | _as_read(user)
         changed = {"password_hash": new, "continued": continued}
-        with self.database.announcing(user.id), writing():
-            document = await self._users.find_one_and_update(
-                _by_id(user.id) | as_read,
-                with_event({"$set": changed, "$inc": {"epoch": 1}}, event),
-                return_document=ReturnDocument.AFTER,
-            )
-        if document is None:
-            return None
-        await self.outbox.deliver("users", user.id, event)
-        return _user(document)
+        update = with_event({"$set": changed, "$inc": {"epoch": 1}}, event)
+        return await self._change_to(user, condition, update, event)
 
     @override
     async def set_password(self, user_id: UserId, new: str, event: Event) -> bool:
@@ -111,17 +99,41 @@ class MongoUsers(UserStore):
         as_read = {
             "name": {"$in": [user.name] if user.name else ["", None]},  # old records have none
             "username": {"$eq": user.username},
-            "epoch": user.epoch,
-            "disabled_at": None,
-        }
+        } | _as_read(user)
         changed = {"name": name, "username": username, "username_key": username_key}
         update = with_event({"$set": changed}, event)
         with self.database.announcing(user.id):
-            document = await self.names.exchange(user, username_key, as_read, update)
-        if document is None:
-            return None
-        await self.outbox.deliver("users", user.id, event)
-        return _user(document)
+            document = await self.names.exchange("username", user, username_key, as_read, update)
+        return await self._changed(document, event)
+
+    @override
+    async def reset_password(
+        self, user: User, new: str, event: Event, *, at: datetime
+    ) -> User | None:
+        condition = {"email_key": {"$eq": user.email_key}} | _as_read(user)
+        verified: Document = {"$ifNull": ["$email_verified_at", "$verified_at", {"$literal": at}]}
+        changed = {
+            "password_hash": {"$literal": new},
+            "continued": None,
+            "email_verified_at": verified,
+            "epoch": {"$add": ["$epoch", 1]},
+        }
+        return await self._change_to(user, condition, [{"$set": changed}, *also_with(event)], event)
+
+    @override
+    async def set_email(
+        self, user: User, event: Event, *, email: str, email_key: str, verified_at: datetime | None
+    ) -> User | None:
+        as_read = {"email": {"$eq": user.email}} | _as_read(user)
+        changed: Document = {"$set": {"email": email, "email_key": email_key}}
+        if verified_at is None:
+            changed["$unset"] = {"email_verified_at": "", "verified_at": ""}
+        else:
+            changed["$set"]["email_verified_at"] = verified_at
+        update = with_event(changed, event)
+        with self.database.announcing(user.id):
+            document = await self.names.exchange("email", user, email_key, as_read, update)
+        return await self._changed(document, event)
 
     @override
     async def grant(self, user_id: UserId, role: str, event: Event) -> bool:
@@ -243,6 +255,23 @@ class MongoUsers(UserStore):
             await self.outbox.deliver("users", user_id, event)
         return changed
 
+    async def _change_to(
+        self, user: User, condition: Document, update: Document | list[Document], event: Event
+    ) -> User | None:
+        """Make a change that has an event; return the changed user, or None if none matched."""
+        with self.database.announcing(user.id), writing():
+            document = await self._users.find_one_and_update(
+                _by_id(user.id) | condition, update, return_document=ReturnDocument.AFTER
+            )
+        return await self._changed(document, event)
+
+    async def _changed(self, document: Document | None, event: Event) -> User | None:
+        """Deliver the event of a changed document, and return its user; None if there is none."""
+        if document is None:
+            return None
+        await self.outbox.deliver("users", document["_id"], event)
+        return _user(document)
+
     async def _change(self, query: Document, update: Document) -> bool:
         with writing():
             result = await self._users.update_one(query, update)
@@ -251,6 +280,11 @@ class MongoUsers(UserStore):
     @property
     def _users(self) -> AsyncCollection[Document]:
         return self.database.collection("users")
+
+
+def _as_read(user: User) -> Document:
+    """Match an enabled user whose sessions have not ended since."""
+    return {"epoch": user.epoch, "disabled_at": None}
 
 
 def _by_id(user_id: UserId) -> Document:

@@ -2,9 +2,10 @@
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import (
+    ColumnElement,
     Connection,
     Executable,
     Select,
@@ -79,12 +80,7 @@ class SqlUsers(UserStore):
     ) -> User | None:
         change = (
             update(users)
-            .where(
-                users.c.id == user.id,
-                users.c.password_hash.is_not_distinct_from(user.password_hash),
-                users.c.epoch == user.epoch,
-                users.c.disabled_at.is_(None),
-            )
+            .where(users.c.password_hash.is_not_distinct_from(user.password_hash), *_as_read(user))
             .values(password_hash=new, epoch=users.c.epoch + 1, continued=continued)
         )
 
@@ -110,29 +106,42 @@ class SqlUsers(UserStore):
     ) -> User | None:
         change = (
             update(users)
-            .where(
-                users.c.id == user.id,
-                users.c.name == user.name,
-                users.c.username == user.username,
-                users.c.epoch == user.epoch,
-                users.c.disabled_at.is_(None),
-            )
+            .where(users.c.name == user.name, users.c.username == user.username, *_as_read(user))
             .values(name=name, username=username, username_key=username_key)
         )
 
+        return await self._change_name(user, change, event, "username", _BY_USERNAME, username_key)
+
+    @override
+    async def reset_password(
+        self, user: User, new: str, event: Event, *, at: datetime
+    ) -> User | None:
+        verified = func.coalesce(
+            users.c.email_verified_at, bindparam("at", at, users.c.created_at.type)
+        )
+        change = (
+            update(users)
+            .where(users.c.email_key == user.email_key, *_as_read(user))
+            .values(password_hash=new, email_verified_at=verified, **_EVERY_SESSION_ENDS)
+        )
+
         def unit(connection: Connection) -> User | None:
-            try:
-                changed = connection.execute(change).rowcount == 1
-            except IntegrityError as error:
-                if connection.execute(_BY_USERNAME, {"value": username_key}).first() is None:
-                    raise
-                raise AlreadyExists("username") from error
-            if not changed:
+            if not make(connection, change, event):
                 return None
-            put_event(connection, event)
             return _find(connection, _BY_ID, user.id)
 
         return await self._database.write(unit)
+
+    @override
+    async def set_email(
+        self, user: User, event: Event, *, email: str, email_key: str, verified_at: datetime | None
+    ) -> User | None:
+        change = (
+            update(users)
+            .where(users.c.email == user.email, *_as_read(user))
+            .values(email=email, email_key=email_key, email_verified_at=verified_at)
+        )
+        return await self._change_name(user, change, event, "email", _BY_EMAIL, email_key)
 
     @override
     async def grant(self, user_id: UserId, role: str, event: Event) -> bool:
@@ -207,6 +216,43 @@ class SqlUsers(UserStore):
         )
         return await self._database.write(lambda connection: connection.execute(change).rowcount)
 
+    async def _change_name(
+        self,
+        user: User,
+        change: Executable,
+        event: Event,
+        field: Literal["username", "email"],
+        by_key: Select[Any],
+        key: str,
+    ) -> User | None:
+        """Make a change that gives the user another name, which somebody else may have.
+
+        Args:
+            user: the user as read before.
+            change: the change.
+            event: stored with the change.
+            field: which name is changed.
+            by_key: finds the user who has the key.
+            key: the key of the new name.
+
+        Raises:
+            AlreadyExists: another user has it.
+        """
+
+        def unit(connection: Connection) -> User | None:
+            try:
+                changed = connection.execute(change).rowcount == 1
+            except IntegrityError as error:
+                if connection.execute(by_key, {"value": key}).first() is None:
+                    raise
+                raise AlreadyExists(field) from error
+            if not changed:
+                return None
+            put_event(connection, event)
+            return _find(connection, _BY_ID, user.id)
+
+        return await self._database.write(unit)
+
     async def _find_one(self, query: Select[Any], value: str) -> User | None:
         return await self._database.read(lambda connection: _find(connection, query, value))
 
@@ -223,6 +269,11 @@ class SqlUsers(UserStore):
             return make(connection, change, event)
 
         return await self._database.write(unit)
+
+
+def _as_read(user: User) -> tuple[ColumnElement[bool], ...]:
+    """Return the conditions for an enabled user whose sessions have not ended since."""
+    return users.c.id == user.id, users.c.epoch == user.epoch, users.c.disabled_at.is_(None)
 
 
 def _add(connection: Connection, user: User) -> None:
