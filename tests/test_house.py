@@ -25,12 +25,12 @@ HOUSE_LIST = """
     pages verify
     web
     accounts gate subscriptions
-    client
+    client letters
     credentials tokens
     audit local_users notification
     ids user settings strict_json tasks master_key apart
     errors clock webhook_signature base64url logs data_folder i18n
-    marks quality machine hang_up hosts recent verdicts
+    marks quality machine hang_up hosts recent verdicts email_address
 """
 """The rooms, the highest first. An import goes to a lower line, or stays in its room."""
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from gatelodge.accounts import names
 from gatelodge.accounts.refusals import InvalidEmail
 from gatelodge.credentials import passwords
+from gatelodge.email_address import MAX_EMAIL
 from gatelodge.i18n import Language
 
 _ANY = r".*"
@@ -44,7 +45,7 @@ def hints_of(password_minimum: int) -> Hints:
             Hint(names.NAME_SPACES, pattern=r"\S*"),
             Hint(names.NAME_LETTERS, pattern=names.USERNAME_LETTERS),
         ),
-        "email": (Hint(InvalidEmail.sentence, most=names.MAX_EMAIL, pattern=_EMAIL),),
+        "email": (Hint(InvalidEmail.sentence, most=MAX_EMAIL, pattern=_EMAIL),),
         "new-password": (
             Hint(passwords.too_short(password_minimum), least=passwords.at_least(password_minimum)),
             Hint(passwords.TOO_LONG, most=passwords.MAX_CHARACTERS),

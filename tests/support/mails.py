@@ -1,0 +1,21 @@
+"""Letters for tests."""
+
+from typing import Any
+
+from gatelodge.letters.mail import Mail
+from tests.support.clock import NOON
+
+
+def a_mail(**values: Any) -> Mail:
+    """Return a letter to Ann; a test names what matters to it."""
+    usual = {
+        "message_id": "ltr_0mail@id.example.com",
+        "to": "ann@example.com",
+        "subject": "Your code",
+        "text": "Your code is ABCD-EF23.\n\nhttps://id.example.com/verify#token=s3cr3t-of-ann-1\n",
+        "html": "<p>Your code is <b>ABCD-EF23</b>.</p>",
+        "sender": "Example <no-reply@id.example.com>",
+        "language": "en-GB",
+        "at": NOON,
+    }
+    return Mail(**usual | values)
