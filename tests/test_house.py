@@ -21,6 +21,7 @@ HOUSE_LIST = """
     me health transfer doctor
     stores
     sign_in setup
+    proofs
     sessions boards
     pages verify
     web

@@ -31,6 +31,8 @@ from gatelodge.pages.answers import (
 from gatelodge.pages.carried import Carrier
 from gatelodge.pages.door import PageDoor
 from gatelodge.pages.html import Pages, Site
+from gatelodge.proofs import api as proofs_api
+from gatelodge.proofs import pages as proofs_pages
 from gatelodge.sessions import api as sessions_api
 from gatelodge.sessions import pages as sessions_pages
 from gatelodge.sessions.asgi import FastRefresh
@@ -56,9 +58,16 @@ Part: TypeAlias = Literal["api", "pages", "keys", "reference"]
 """A part of the routes that an application can have inside it."""
 
 PARTS: Mapping[Part, tuple[Door | PageDoor, ...]] = {
-    "api": (sign_in_api.door, sessions_api.door, me_api.door, verify_api.door),
+    "api": (
+        sign_in_api.door,
+        proofs_api.door,
+        sessions_api.door,
+        me_api.door,
+        verify_api.door,
+    ),
     "pages": (
         sign_in_pages.door,
+        proofs_pages.door,
         sessions_pages.door,
         me_pages.door,
         setup_pages.door,
@@ -73,6 +82,7 @@ and the routes for whoever watches the server."""
 DOORS = (
     health_api.door,
     sign_in_api.door,
+    proofs_api.door,
     sessions_api.door,
     me_api.door,
     boards_api.door,
@@ -81,6 +91,7 @@ DOORS = (
     openapi.door,
     boards_pages.door,
     sign_in_pages.door,
+    proofs_pages.door,
     sessions_pages.door,
     me_pages.door,
     setup_pages.door,

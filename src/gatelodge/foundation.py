@@ -21,7 +21,14 @@ from gatelodge.data_folder import SECRET_KEY
 from gatelodge.errors import ConfigurationError, StoreUnavailable
 from gatelodge.gate.gate import Gate
 from gatelodge.gate.watchers import Watchers
+from gatelodge.letters.posts import post_of
+from gatelodge.letters.service import Author, LetterService
 from gatelodge.master_key import MasterKey
+from gatelodge.proofs import reset
+from gatelodge.proofs import verification as verification_of
+from gatelodge.proofs.codes import LetterProofs
+from gatelodge.proofs.reset import PasswordReset
+from gatelodge.proofs.verification import AddressVerification
 from gatelodge.sessions.lookup import SessionLookup
 from gatelodge.sessions.refresh_tokens import RefreshTokens
 from gatelodge.sessions.service import SessionLimits, SessionService
@@ -210,6 +217,68 @@ class Foundation:
         """Tells applications beside the server what has happened."""
         return WebhookService(self.subscriptions, self.master_key, self.audit, self.clock)
 
+    # letters/, proofs/
+
+    @cached_property
+    def letters(self) -> LetterService:
+        """Asks for letters, and sends them."""
+        return LetterService(
+            self.stores.letters,
+            self.stores.one_time_tokens,
+            self.master_key,
+            self.audit,
+            self.clock,
+            post_of(self.settings),
+            self.typesetter,
+            self.settings.sender,
+            self.settings.mail_host,
+        )
+
+    @cached_property
+    def letter_proofs(self) -> LetterProofs:
+        """The links and codes in letters."""
+        key = self.master_key.derive("letter-codes")
+        return LetterProofs(self.stores.one_time_tokens, self.letters, key, self.clock)
+
+    @cached_property
+    def password_reset(self) -> PasswordReset:
+        """New passwords for those who have forgotten theirs."""
+        return PasswordReset(
+            self.stores.users,
+            self.passwords,
+            self.attempts,
+            self.letters,
+            self.letter_proofs,
+            self.audit,
+            self.clock,
+            self.settings.public_base,
+        )
+
+    @cached_property
+    def verification(self) -> AddressVerification:
+        """Verifies and changes e-mail addresses."""
+        return AddressVerification(
+            self.stores.users,
+            self.passwords,
+            self.attempts,
+            self.letters,
+            self.letter_proofs,
+            self.audit,
+            self.clock,
+            self.settings.public_base,
+            self.settings.verification,
+        )
+
+    def authors(self) -> dict[str, Author]:
+        """Return who writes the letters, by their kinds."""
+        verification = self.verification
+        return {
+            reset.LETTER: self.password_reset.write,
+            verification_of.VERIFY: verification.write,
+            verification_of.CHANGE: verification.write_change,
+            verification_of.CHANGED: verification.write_changed,
+        }
+
     # sign_in/, setup/
 
     @cached_property
@@ -223,6 +292,7 @@ class Foundation:
             self.audit,
             self.attempts,
             self.clock,
+            self.verification,
         )
 
     @cached_property
@@ -290,17 +360,25 @@ class Foundation:
     @contextlib.asynccontextmanager
     async def serve(self) -> AsyncIterator[Self]:
         """Open the house, and run the server's background tasks until the context ends."""
-        async with self.open(patient=True), self._follow_changes(), self.webhooks.sending():
+        async with self.open(patient=True), self._follow_changes(), self._telling():
             chores = [
                 asyncio.create_task(self.signing_keys.keep_in_step()),
                 asyncio.create_task(repeat(self.sessions.sweep, SWEEP_EVERY)),
                 asyncio.create_task(repeat(self.attempts.sweep, SWEEP_EVERY)),
                 asyncio.create_task(repeat(self.subscriptions.sweep, SWEEP_EVERY)),
+                asyncio.create_task(repeat(self.letters.sweep, SWEEP_EVERY)),
             ]
             try:
                 yield self
             finally:
                 await end(*chores)
+
+    @contextlib.asynccontextmanager
+    async def _telling(self) -> AsyncIterator[None]:
+        """Send webhooks and letters, until the context ends."""
+        self.letters.authors.update(self.authors())
+        async with self.webhooks.sending(), self.letters.sending():
+            yield
 
     @contextlib.asynccontextmanager
     async def _follow_changes(self) -> AsyncIterator[None]:

@@ -13,6 +13,13 @@ from gatelodge.errors import OutcomeUnknown, StoreUnavailable
 
 Work: TypeAlias = Callable[[], Awaitable[object]]
 
+WAITS = tuple(
+    timedelta(seconds=seconds)
+    for seconds in (5, 30, 120, 600, 1_800, 3_600, 7_200, 14_400, 28_800, 30_000)
+)
+"""The waits after each failure of what others must take, a day in all. After one more failure it is
+given up."""
+
 _CANCEL_AGAIN_SECONDS = 0.5
 
 

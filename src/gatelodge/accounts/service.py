@@ -43,6 +43,7 @@ class NewUser:
         roles: the roles.
         password_hash: a hash that was made elsewhere, in place of the password.
         email_verified: whether the user has shown elsewhere that the address is theirs.
+        language: the tag of the user's language, if known.
     """
 
     username: str
@@ -51,6 +52,7 @@ class NewUser:
     roles: Sequence[str] = ()
     password_hash: str | None = field(default=None, repr=False)
     email_verified: bool = False
+    language: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +241,29 @@ class AccountService:
         event = self._change_of(user, "user.enabled", by)
         return await self.audit.logged(event, self.users.enable(user.id, event))
 
+    async def verify_email(self, user: User, by: Actor) -> bool:
+        """Let the address of a user count as verified. True if it did not before.
+
+        Raises:
+            NoSuchUser: the user was deleted, or is disabled.
+        """
+        while user.email_verified_at is None:
+            event = self._change_of(user, "user.email_verified", by)
+            change = self.users.set_email(
+                user,
+                event,
+                email=user.email,
+                email_key=user.email_key,
+                verified_at=self.clock.now(),
+            )
+            if await self.audit.logged(event, change):
+                return True
+            now = await self.users.find(user.id)
+            if now is None or now.disabled_at is not None:
+                raise NoSuchUser
+            user = now
+        return False
+
     async def delete(self, user: User, by: Actor) -> bool:
         """Delete a user and their sessions; both names are free again.
 
@@ -417,6 +442,7 @@ class AccountService:
             roles=tuple(dict.fromkeys(wanted.roles)) or (USER,),
             created_at=at,
             email_verified_at=at if wanted.email_verified else None,
+            language=wanted.language,
         )
 
     def _check_password(self, wanted: NewUser) -> None:

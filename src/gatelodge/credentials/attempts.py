@@ -51,12 +51,14 @@ class AttemptLimits:
         address: failures from one address, for all names.
         everybody: all failures together.
         sign_up: sign-ups from one address; successful ones count too.
+        letter: letters that were asked for from one address.
     """
 
     account: Limit
     address: Limit
     everybody: Limit
     sign_up: Limit
+    letter: Limit
 
     @classmethod
     def of(cls, *, account: int, address: int, everybody: int, sign_ups: int) -> Self:
@@ -67,6 +69,7 @@ class AttemptLimits:
             address=Limit(address, doubles_after=address or 1),
             everybody=Limit(everybody, doubles_after=everybody or 1),
             sign_up=Limit(sign_ups, period=timedelta(hours=1), first_wait=None),
+            letter=Limit(sign_ups, period=timedelta(hours=1), first_wait=None),
         )
 
 
@@ -289,10 +292,22 @@ class AttemptGuard:
         Raises:
             TooManyAttempts: the limit of sign-ups from this address within an hour is reached.
         """
-        place, limit = place_of(origin.address), self.limits.sign_up
+        await self._count("sign-up", self.limits.sign_up, origin)
+
+    async def count_letter(self, origin: Origin) -> None:
+        """Count that somebody asks for a letter, for their address.
+
+        Raises:
+            TooManyAttempts: the limit of letters asked for from this address within an hour is
+                reached. It is that of sign-ups.
+        """
+        await self._count("letter", self.limits.letter, origin)
+
+    async def _count(self, kind: str, limit: Limit, origin: Origin) -> None:
+        place = place_of(origin.address)
         if not place or not limit.tries:
             return
-        wanted = Try([_Counter(f"sign-up:{place}", limit)], origin)
+        wanted = Try([_Counter(f"{kind}:{place}", limit)], origin)
         await self._refuse_blocked(wanted)
         at = self.clock.now()
         kept = await self.store.count_failure(wanted.counted[0].key, limit, at)
@@ -312,7 +327,7 @@ class AttemptGuard:
         For an IPv6 address, those of its /64 network are deleted: they are counted together.
         """
         place = place_of(address)
-        kinds = ("address", "sign-up")
+        kinds = ("address", "sign-up", "letter")
         forgotten = [await self.store.forget(f"{kind}:{place}") for kind in kinds]
         return any(forgotten)
 

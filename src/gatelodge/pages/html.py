@@ -97,6 +97,7 @@ class Site:
         password_minimum: the minimum number of characters of a new password.
         sign_up_open: whether people can make themselves an account.
         username_change: whether users may change their usernames.
+        mail: whether the server sends letters.
         secure: whether users reach the server over TLS.
         cookies: the pattern of the names of the pages' own cookies.
         hints: the rules that the script checks as one types.
@@ -115,6 +116,7 @@ class Site:
     password_minimum: int
     sign_up_open: bool
     username_change: bool
+    mail: bool
     secure: bool
     cookies: str
     hints: Hints
@@ -148,6 +150,7 @@ class Site:
             password_minimum=settings.password_minimum,
             sign_up_open=settings.sign_up == "open",
             username_change=settings.username_change == "on",
+            mail=settings.post != "none",
             secure=settings.secure,
             cookies=_cookie_names(settings),
             hints=hints_of(settings.password_minimum),

@@ -14,11 +14,15 @@ NOTICES: Mapping[str, str] = {
     "account-deleted": N_("Your account is deleted."),
     "device-signed-out": N_("That device is signed out."),
     "password-changed": N_("Your password is changed. Every other device is signed out."),
+    "password-reset": N_("Your password is changed. Sign in with it."),
+    "email-verified": N_("Your e-mail address is verified."),
+    "email-restored": N_("Your account has its former address again. Now set a new password."),
     "profile-saved": N_("Your profile is saved."),
     "signed-out": N_("You are signed out."),
     "signed-out-everywhere": N_("You are signed out on every device."),
     "was-signed-out": N_("You were signed out. Please sign in again."),
     "signed-up": N_("Welcome! Your account is ready."),
+    "signed-up-unverified": N_("Welcome! Verify your e-mail address, then sign in."),
     "admin-made": N_("Welcome! You are the administrator of this site."),
 }
 """The notices at the top of a page, by the key that is carried to it (`carried.py`)."""

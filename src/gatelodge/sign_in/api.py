@@ -22,14 +22,15 @@ from gatelodge.credentials.refusals import (
     WrongPassword,
 )
 from gatelodge.gate.rules import ANYBODY, SIGNED_IN
-from gatelodge.sessions.doors import Accounts, CallerRecords
+from gatelodge.proofs.refusals import EmailNotVerified
+from gatelodge.sessions.doors import CallerRecords
 from gatelodge.sessions.service import SignedIn
 from gatelodge.sign_in.challenges import require_signed_in
 from gatelodge.sign_in.refusals import InvalidCredentials
 from gatelodge.sign_in.service import SignInService
 from gatelodge.tokens.pair import Delivery
 from gatelodge.web.bodies import Answer, Identifier, Message, Request
-from gatelodge.web.caller import From
+from gatelodge.web.caller import From, language_of
 from gatelodge.web.cookies import Delivering, TokenDelivery
 from gatelodge.web.described import Description
 from gatelodge.web.door import Door
@@ -52,6 +53,12 @@ class SignUpRequest(Request):
         description="Open a session too. `bearer`: tokens in the answer. `cookie`: in HttpOnly "
         "cookies only.",
     )
+
+
+class SignUpAnswer(Message):
+    """What was done; also what this program needs for the code in the letter, if one was sent."""
+
+    request: str | None = None
 
 
 class SignInRequest(Request):
@@ -123,25 +130,31 @@ class PasswordAnswer(Answer):
 async def sign_up(
     request: HttpRequest,
     body: SignUpRequest,
-    accounts: Accounts,
     service: SignIn,
     handing: Delivering,
     origin: From,
-) -> Message | SignInAnswer:
+) -> SignUpAnswer | SignInAnswer:
     """Create a user, with the role `user`. Other roles are refused.
 
     `username` has 3 to 32 characters: letters a to z, digits, `.`, `-` and `_`. Names that differ
     only in upper and lower case are the same name. `password` is at most 256 characters long.
 
-    With `delivery`, the new user is signed in: the answer is that of `POST /api/auth/signin`.
+    With `delivery`, the new user is signed in: the answer is that of `POST /api/auth/signin`. On a
+    server where the address must be verified first, nobody is signed in yet. `request` is there if
+    a letter was sent: it works together with the code in it (`POST /api/auth/email/verify`).
     """
-    wanted = NewUser(body.username, body.email, body.password, body.roles or ())
-    if body.delivery is None:
-        await accounts.sign_up(wanted, origin)
-        return Message(message="User was registered successfully!")
-    former = handing.former_token(request.scope["headers"], body.delivery)
-    signed_in = await service.sign_up(wanted, body.delivery, origin, former=former)
-    return _signed_in(request, handing, signed_in)
+    wanted = NewUser(
+        body.username,
+        body.email,
+        body.password,
+        body.roles or (),
+        language=language_of(request),
+    )
+    former = body.delivery and handing.former_token(request.scope["headers"], body.delivery)
+    made = await service.sign_up(wanted, body.delivery, origin, former=former)
+    if made.session is None:
+        return SignUpAnswer(message="User was registered successfully!", request=made.request)
+    return _signed_in(request, handing, made.session)
 
 
 @door.post(
@@ -161,6 +174,7 @@ async def sign_up(
     ),
     refuses=(
         InvalidCredentials,
+        EmailNotVerified,
         TooManyAttempts,
         HashingBusy,
     ),

@@ -21,6 +21,7 @@ from gatelodge.pages.fields import (
     faults_of_new_user,
 )
 from gatelodge.pages.forms import Field
+from gatelodge.proofs.pages import VERIFY_LINK, VERIFY_REQUEST
 from gatelodge.sessions.doors import records_of
 from gatelodge.sign_in.challenges import require_signed_in
 from gatelodge.sign_in.service import SignInService
@@ -51,11 +52,21 @@ async def show_sign_up(visit: Visit) -> Response:
 )
 async def sign_up(visit: Visit) -> Response:
     """Create a user, and sign them in."""
-    wanted = NewUser(visit.form["username"], visit.form["email"], visit.form["password"])
-    signed_in = await visit.ask(SignInService).sign_up(
+    wanted = NewUser(
+        visit.form["username"],
+        visit.form["email"],
+        visit.form["password"],
+        language=visit.language.tag,
+    )
+    made = await visit.ask(SignInService).sign_up(
         wanted, "cookie", visit.origin, former=visit.former_token, once=True
     )
-    visit.keep(signed_in.tokens)
+    if made.request is not None:
+        VERIFY_LINK.forget(visit)
+        VERIFY_REQUEST.keep(visit, made.request)
+    if made.session is None:
+        return visit.go("/verify-email", done="signed-up-unverified")
+    visit.keep(made.session.tokens)
     return visit.go_on(done="signed-up")
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from gatelodge.accounts.names import email_key, username_key
 from gatelodge.accounts.service import AccountService, NewUser
@@ -21,6 +21,8 @@ from gatelodge.credentials.refusals import (
 )
 from gatelodge.credentials.service import Passwords
 from gatelodge.errors import Refusal, after_a_change
+from gatelodge.proofs.refusals import EmailNotVerified
+from gatelodge.proofs.verification import AddressVerification
 from gatelodge.sessions.lookup import Records
 from gatelodge.sessions.service import SessionService, SignedIn
 from gatelodge.sign_in.challenges import Challenge
@@ -48,6 +50,22 @@ second time for the same short while.
 
 
 @dataclass(frozen=True, slots=True)
+class SignedUp:
+    """What a sign-up has led to.
+
+    Attributes:
+        user: the user as stored.
+        session: the session that was opened; None: none was wanted, or the address must be
+            verified first.
+        request: the browser's half of the code in the letter to the address; None: none was sent.
+    """
+
+    user: User
+    session: SignedIn | None
+    request: str | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class SignInService:
     """Signs users up, and in by their password."""
 
@@ -58,6 +76,7 @@ class SignInService:
     audit: AuditLog
     attempts: AttemptGuard
     clock: Clock
+    verification: AddressVerification
 
     async def sign_in(
         self,
@@ -83,8 +102,11 @@ class SignInService:
             TooManyAttempts: too many tries have failed, for this name or from this address. Unknown
                 names are counted too.
             HashingBusy: too many passwords wait to be hashed.
+            EmailNotVerified: the password is right, but the address must be verified first.
         """
         user = await self.authenticate(username, password, origin, former=former)
+        if self.verification.lacks(user):
+            raise EmailNotVerified
         try:
             return await self.sessions.open(user, BY_PASSWORD, delivery, origin, former=former)
         except InvalidToken as changed:  # the user was disabled or deleted meanwhile, for example
@@ -93,17 +115,17 @@ class SignInService:
     async def sign_up(
         self,
         wanted: NewUser,
-        delivery: Delivery,
+        delivery: Delivery | None,
         origin: Origin,
         *,
         former: str | None = None,
         once: bool = False,
-    ) -> SignedIn:
-        """Create a user who signs up, and open a session for the user as stored.
+    ) -> SignedUp:
+        """Create a user who signs up, have the address verified, and open a session.
 
         Args:
             wanted: the values for the user.
-            delivery: how the tokens are delivered.
+            delivery: how the tokens are delivered; None: no session is wanted.
             origin: where the request came from.
             former: a refresh token of the session that the new one replaces (ASVS 7.2.4), or None.
             once: whether a form that was sent a moment ago opens a session for the user that it
@@ -117,11 +139,17 @@ class SignInService:
         """
         create = self.accounts.sign_up_once if once else self.accounts.sign_up
         user = await create(wanted, origin)
+        request = await self.verification.greet(user, wanted.language)
+        if delivery is None or self.verification.lacks(user):
+            return SignedUp(user, None, request)
         try:
             with after_a_change():
-                return await self.sessions.open(user, BY_PASSWORD, delivery, origin, former=former)
+                opened = await self.sessions.open(
+                    user, BY_PASSWORD, delivery, origin, former=former
+                )
         except InvalidToken as changed:
             raise InvalidCredentials from changed
+        return SignedUp(user, opened, request)
 
     async def change_password(
         self, caller: Records, current: str, new: str, origin: Origin

@@ -15,7 +15,7 @@ from gatelodge.errors import OutcomeUnknown, Refusal, StoreUnavailable
 from gatelodge.notification import Notification
 from gatelodge.subscriptions.refusals import UnknownEvent
 from gatelodge.subscriptions.store import Message, Subscription, SubscriptionStore
-from gatelodge.tasks import attempt, end, is_being_cancelled, repeat, start
+from gatelodge.tasks import WAITS, attempt, end, is_being_cancelled, repeat, start
 from gatelodge.verdicts import MAX_NAME, is_meant
 
 Handler: TypeAlias = Callable[[Notification], Awaitable[object]]
@@ -50,12 +50,6 @@ TOLD = frozenset(
     }
 )
 """The names of the events that one can subscribe to."""
-
-WAITS = tuple(
-    timedelta(seconds=seconds)
-    for seconds in (5, 30, 120, 600, 1_800, 3_600, 7_200, 14_400, 28_800, 30_000)
-)
-"""The waits after each failure, a day in all. A message that fails once more is given up."""
 
 HANDLER_TIME = timedelta(seconds=60)
 """How long a function that is awaited may take."""

@@ -7,6 +7,7 @@ from starlette.requests import Request
 
 from gatelodge.audit import MAX_TEXT, Origin
 from gatelodge.gate.principal import Principal
+from gatelodge.i18n import language_for
 from gatelodge.web.shell import REQUEST_ID, Scope
 
 
@@ -24,6 +25,11 @@ def origin_of_scope(scope: Scope) -> Origin:
         user_agent=agent.decode("latin-1")[:MAX_TEXT],
         request_id=scope[REQUEST_ID],
     )
+
+
+def language_of(request: Request) -> str:
+    """Return the tag of the language that the program's user prefers, of those that we have."""
+    return language_for(request.headers.get("accept-language", "")).tag
 
 
 async def _origin(request: Request) -> Origin:

@@ -1,0 +1,402 @@
+"""Asks for letters, and sends those that wait."""
+
+import asyncio
+import contextlib
+import hashlib
+import hmac
+import json
+import logging
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import partial
+from typing import Any, Protocol, TypeAlias
+
+from gatelodge.audit import SERVER, Actor, AuditLog
+from gatelodge.clock import Clock
+from gatelodge.credentials.one_time_tokens import OneTimeTokenStore, Purpose
+from gatelodge.errors import OutcomeUnknown, StoreUnavailable
+from gatelodge.ids import new_id
+from gatelodge.letters.mail import Mail
+from gatelodge.letters.post import (
+    DELIVERS_WITHIN,
+    AnswerLost,
+    Deferred,
+    DeliveryFailed,
+    Post,
+    Undeliverable,
+)
+from gatelodge.letters.refusals import NoMail, NoSuchLetter
+from gatelodge.letters.store import LETTER_PREFIX, Letter, LetterStore
+from gatelodge.master_key import MasterKey
+from gatelodge.tasks import WAITS, end, repeat, start
+
+SENDERS = 8
+"""How many letters a process sends at the same time."""
+
+CLAIM = DELIVERS_WITHIN + timedelta(minutes=1)
+"""How long a claim holds. Whoever dies meanwhile lets go of the letter."""
+
+MAX_CLAIMS = 50
+"""A letter that was claimed more often is given up: it seems to kill whoever sends it."""
+
+LOOKS_EVERY = timedelta(seconds=1)
+STOPS_WITHIN = timedelta(seconds=3)
+"""How long letters that are being sent have when the server stops."""
+
+KEPT = timedelta(days=7)
+"""How long a letter that has ended can be seen."""
+
+_SWEEP_LIMIT = 1000
+_PURPOSE = "letters"
+_SECRET_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What is written into a letter, and to whom.
+
+    Attributes:
+        values: what the template shows, by name.
+        subject: the id of the user whom it is about, or None.
+        to: the address, if it is not the one that was typed.
+        language: the reader's language, if it is known better than when it was asked for.
+        proof: purpose and subject of the one-time token in it, whose life begins when it was sent.
+    """
+
+    values: Mapping[str, str] = field(repr=False)
+    subject: str | None = None
+    to: str | None = None
+    language: str | None = None
+    proof: tuple[Purpose, str] | None = None
+
+
+Author: TypeAlias = Callable[[Letter, Mapping[str, str]], Awaitable[Written | None]]
+"""Writes a letter when it is first sent: gets it and the values that whoever asked for it gave.
+
+It returns None if nobody is to get the letter. It may be called again if the server dies before
+what it wrote is stored.
+"""
+
+
+class Typesetter(Protocol):
+    """Turns values into text."""
+
+    def __call__(
+        self, kind: str, language: str | None, values: Mapping[str, str]
+    ) -> tuple[str, str, str]:
+        """Return the subject, the text and the HTML."""
+
+
+@dataclass(frozen=True, slots=True)
+class LetterService:
+    """Asks for letters, and sends those that wait.
+
+    Attributes:
+        store: the letters.
+        tokens: the one-time tokens in them.
+        master_key: encrypts what is written in them.
+        audit: records those that are given up.
+        clock: what time it is.
+        post: delivers them; None: there is no mail, and nobody can ask for a letter.
+        typeset: turns values into text.
+        sender: whom they come from, an address or `Name <address>`.
+        host: the name of this server in message ids.
+        authors: who writes the letters of a kind; for other kinds the values are all there is.
+        awake: wakes the senders of this process.
+    """
+
+    store: LetterStore
+    tokens: OneTimeTokenStore
+    master_key: MasterKey
+    audit: AuditLog
+    clock: Clock
+    post: Post | None
+    typeset: Typesetter
+    sender: str
+    host: str
+    authors: dict[str, Author] = field(default_factory=dict)
+    awake: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def ask(
+        self,
+        kind: str,
+        to: str,
+        to_key: str,
+        values: Mapping[str, str] | None = None,
+        *,
+        language: str | None = None,
+        subject: str | None = None,
+        after: timedelta = timedelta(0),
+        about: str | None = None,
+    ) -> str:
+        """Ask for a letter, and return the browser's half of the code that may be in it.
+
+        The letter is stored when this returns, and sent at least once.
+
+        Args:
+            kind: what it is about; also the name of the template.
+            to: the address.
+            to_key: the key of the address.
+            values: what the author of the letter needs to know, or what the template shows.
+            language: the reader's language, if known.
+            subject: the id of the user whom it is about, if known.
+            after: how long it waits at least.
+            about: what causes the letter, such as the id of an event: each cause makes one letter
+                of a kind.
+
+        Raises:
+            NoMail: there is no mail server.
+        """
+        if self.post is None:
+            raise NoMail
+        now, secret = self.clock.now(), secrets.token_urlsafe(_SECRET_BYTES)
+        letter_id = new_id(LETTER_PREFIX, now) if about is None else _id_about(kind, about)
+        letter = Letter(
+            id=letter_id,
+            kind=kind,
+            to=to,
+            to_key=to_key,
+            message_id=f"{letter_id}@{self.host}",
+            created_at=now,
+            due_at=now + after,
+            language=language,
+            subject=subject,
+            sealed_values=self._seal(letter_id, {"values": dict(values or {})}),
+            request_digest=_digest(secret),
+        )
+        await self.store.add(letter)
+        self.awake.set()
+        return f"{letter_id}.{secret}"
+
+    async def count_guess(self, request: str, limit: int) -> Letter | None:
+        """Count that somebody tries a code; return the letter that it is in.
+
+        None if `request` is not what `ask` returned, or too many codes were tried with it.
+        """
+        letter_id, _, secret = request.partition(".")
+        letter = await self.store.find(letter_id) if letter_id.startswith(LETTER_PREFIX) else None
+        if letter is None or letter.request_digest is None:
+            return None
+        if not hmac.compare_digest(letter.request_digest, _digest(secret)):
+            return None
+        return letter if await self.store.count_guess(letter.id, limit) else None
+
+    async def too_many(self, to_key: str, *kinds: str) -> bool:
+        """Say whether an address got enough letters of these kinds lately (security.md, 8)."""
+        now = self.clock.now()
+        for limit, hours in ((3, 6), (5, 24)):
+            since = now - timedelta(hours=hours)
+            if await self.store.count_written(to_key, kinds, since) >= limit:
+                return True
+        return False
+
+    async def retry(self, letter_id: str, by: Actor) -> None:
+        """Send a letter that waits, or was given up, as soon as possible.
+
+        Raises:
+            NoSuchLetter: there is none, or it was sent.
+        """
+        if not await self.store.retry(letter_id, self.clock.now()):
+            raise NoSuchLetter(field="id")
+        self.audit.note("letter.retried", by, target=letter_id, outcome="success")
+        self.awake.set()
+
+    async def sweep(self) -> None:
+        """Delete letters that ended a week ago, and one-time tokens that have expired."""
+        now = self.clock.now()
+        while await self.store.sweep(now - KEPT, limit=_SWEEP_LIMIT) == _SWEEP_LIMIT:
+            pass
+        while await self.tokens.sweep(now, limit=_SWEEP_LIMIT) == _SWEEP_LIMIT:
+            pass
+
+    @contextlib.asynccontextmanager
+    async def sending(self) -> AsyncIterator[None]:
+        """Send what is due until the context ends; those that are on their way have 3 seconds."""
+        if self.post is None:
+            yield
+            return
+        slots = asyncio.Semaphore(SENDERS)
+        on_their_way: set[asyncio.Task[None]] = set()
+
+        async def send_one() -> bool:
+            letter = await self._claim()
+            if letter is None:
+                return False
+            await slots.acquire()
+            sending = start(partial(self._send_claimed, letter))
+            on_their_way.add(sending)
+            sending.add_done_callback(on_their_way.discard)
+            sending.add_done_callback(lambda _: slots.release())
+            return True
+
+        async def send_all() -> None:
+            self.awake.clear()
+            with contextlib.suppress(StoreUnavailable, OutcomeUnknown):
+                while await send_one():
+                    await slots.acquire()  # claim nothing that would have to wait here
+                    slots.release()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOKS_EVERY.total_seconds()):
+                    await self.awake.wait()
+
+        sending_all = asyncio.create_task(repeat(send_all, timedelta(0), at_once=True))
+        try:
+            yield
+        finally:
+            await end(sending_all)
+            if on_their_way:
+                await asyncio.wait(on_their_way, timeout=STOPS_WITHIN.total_seconds())
+            await end(*on_their_way)
+            await self.post.close()
+
+    async def send_next(self) -> bool:
+        """Send the letter that is due longest. False if none is due.
+
+        Raises:
+            StoreUnavailable, OutcomeUnknown: the database does not answer; the letter comes again
+                when its claim has ended.
+        """
+        letter = await self._claim()
+        if letter is None:
+            return False
+        await self._send_claimed(letter)
+        return True
+
+    async def _claim(self) -> Letter | None:
+        now = self.clock.now()
+        return await self.store.claim(now, now + CLAIM)
+
+    async def _send_claimed(self, letter: Letter) -> None:
+        """Send a letter that was claimed, and store what became of it.
+
+        Raises:
+            StoreUnavailable, OutcomeUnknown: as for `send_next`.
+        """
+        if letter.claims > MAX_CLAIMS:
+            await self._give_up(letter, letter.error or "It was claimed too often.")
+            return
+        try:
+            await self._send(letter)
+        except (StoreUnavailable, OutcomeUnknown):
+            raise
+        except asyncio.CancelledError:  # the process ends: another one may have it at once
+            await self.store.postpone(letter, self.clock.now())
+            raise
+        except Undeliverable as refused:
+            await self._give_up(letter, refused.reason)
+        except DeliveryFailed as failed:
+            await self._failed(letter, failed.reason)
+        except Exception as error:  # noqa: BLE001 - logged in full, and tried again
+            await self._failed(letter, f"internal error: {type(error).__name__}", error)
+
+    async def _send(self, letter: Letter) -> None:
+        """Send a letter that was claimed.
+
+        Raises:
+            DeliveryFailed: it was not delivered, as far as we know.
+        """
+        written = await self._write(letter)
+        if written is None:
+            await self.store.finish(letter, "dropped", self.clock.now())
+            return
+        mail = self._mail(letter, written)
+        assert self.post is not None, "nobody asks for letters without mail"  # noqa: S101
+        try:
+            await self.post.deliver(mail)
+        except AnswerLost:
+            await self._begin_life(letter, written)
+            raise
+        await self._begin_life(letter, written)
+        await self.store.finish(letter, "sent", self.clock.now())
+
+    async def _write(self, letter: Letter) -> Written | None:
+        """Return what is written in a letter; the first time, have it written and store it."""
+        sealed = self._unseal(letter)
+        if letter.written:
+            proof = sealed["proof"]
+            return Written(
+                sealed["values"],
+                letter.subject,
+                sealed["to"],
+                sealed["language"],
+                tuple(proof) if proof else None,
+            )
+        author = self.authors.get(letter.kind)
+        written = await author(letter, sealed["values"]) if author else Written(sealed["values"])
+        if written is None:
+            return None
+        whole = {
+            "values": dict(written.values),
+            "to": written.to,
+            "language": written.language,
+            "proof": written.proof,
+        }
+        stored = await self.store.write(
+            letter, subject=written.subject, sealed_values=self._seal(letter.id, whole)
+        )
+        if not stored:
+            raise Deferred("Another process sends it.")
+        return written
+
+    def _mail(self, letter: Letter, written: Written) -> Mail:
+        language = written.language or letter.language
+        subject, text, html = self.typeset(letter.kind, language, written.values)
+        return Mail(
+            message_id=letter.message_id,
+            to=written.to or letter.to,
+            subject=subject,
+            text=text,
+            html=html,
+            sender=self.sender,
+            language=language or "en",
+            at=letter.created_at,
+        )
+
+    async def _begin_life(self, letter: Letter, written: Written) -> None:
+        """Let the life of the token in a letter begin, if it is not another letter's by now."""
+        if written.proof is None:
+            return
+        token = await self.tokens.find(*written.proof)
+        if token is not None and token.letter == letter.id:
+            await self.tokens.begin(token, self.clock.now())
+
+    async def _failed(
+        self, letter: Letter, reason: str, error: BaseException | None = None
+    ) -> None:
+        details = {"id": letter.id, "kind": letter.kind, "failures": letter.failures + 1}
+        logging.getLogger("gatelodge").warning(
+            "letter.failed", extra={"details": details | {"error": reason}}, exc_info=error
+        )
+        if letter.failures >= len(WAITS):
+            await self._give_up(letter, reason)
+            return
+        until = self.clock.now() + WAITS[letter.failures]
+        await self.store.postpone(letter, until, failed=True, error=reason)
+
+    async def _give_up(self, letter: Letter, reason: str) -> None:
+        facts = {"kind": letter.kind, "error": reason}
+        event = self.audit.event(
+            "letter.given_up", SERVER, target=letter.id, outcome="failure", detail=facts
+        )
+        await self.audit.record(event)
+        await self.store.finish(letter, "given_up", self.clock.now(), error=reason)
+
+    def _seal(self, letter_id: str, what: Mapping[str, Any]) -> bytes:
+        text = json.dumps(what, separators=(",", ":"))
+        return self.master_key.seal(_PURPOSE, text.encode(), letter_id.encode())
+
+    def _unseal(self, letter: Letter) -> dict[str, Any]:
+        sealed = self.master_key.unseal(_PURPOSE, letter.sealed_values or b"", letter.id.encode())
+        unsealed: dict[str, Any] = json.loads(sealed)
+        return unsealed
+
+
+def _id_about(kind: str, cause: str) -> str:
+    """Return the id of the one letter of a kind that a cause makes."""
+    return f"{LETTER_PREFIX}_{hashlib.sha256(f'{kind}:{cause}'.encode()).hexdigest()[:36]}"
+
+
+def _digest(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()

@@ -1,0 +1,163 @@
+"""Links and codes in letters: two ways to prove that one has read a letter.
+
+Each letter that asks for an act has a link. Some have a code besides, for a reader who opens the
+letter on another device. A code works only in the browser that asked for the letter: it holds the
+`request`, and codes are counted for it. So strangers can neither guess a code nor use up its tries.
+A newer letter of the same purpose and subject voids the one before.
+"""
+
+import hmac
+import secrets
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Final
+
+from gatelodge.base64url import decode_base64url, encode_base64url
+from gatelodge.clock import Clock
+from gatelodge.credentials.one_time_tokens import (
+    OneTimeToken,
+    OneTimeTokenStore,
+    Purpose,
+    digest_of,
+    new_token,
+)
+from gatelodge.letters.service import KEPT, LetterService
+from gatelodge.letters.store import Letter
+from gatelodge.proofs.refusals import InvalidCode
+
+MAX_GUESSES = 5
+"""How many codes may be tried with one `request`. The link in the letter works on."""
+
+ALPHABET: Final = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"
+"""The letters and digits of codes: those that nobody takes for another one. 8 of them: 39 bits."""
+
+_LETTERS_OF_CODE = 8
+_SENT_WITHIN = timedelta(days=1) + KEPT
+"""How long a letter may wait to be sent, and to be sent again by an operator."""
+
+_NOBODY = "nobody"
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What is written into a letter.
+
+    Attributes:
+        token: the secret of the link.
+        code: the code, in the form XXXX-XXXX.
+    """
+
+    token: str = field(repr=False)
+    code: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class LetterProofs:
+    """Makes and checks the links and codes in letters.
+
+    Attributes:
+        tokens: the records of both.
+        letters: counts the codes that are tried.
+        key: hashes the codes: they are too short for a hash without a key.
+        clock: what time it is.
+    """
+
+    tokens: OneTimeTokenStore
+    letters: LetterService
+    key: bytes = field(repr=False)
+    clock: Clock
+
+    async def make(
+        self,
+        purpose: Purpose,
+        subject: str,
+        letter: Letter,
+        life: timedelta,
+        **facts: str,
+    ) -> Proof:
+        """Return a new link and code for a letter; those of earlier letters are void.
+
+        Args:
+            purpose: what they may be used for.
+            subject: the user or thing that they are for.
+            letter: the letter that they are written into.
+            life: how long they work, from the moment when the letter was sent.
+            facts: what they were made for.
+        """
+        now = self.clock.now()
+        secret, token = new_token(purpose, subject, now, _SENT_WITHIN + life)
+        code = "".join(secrets.choice(ALPHABET) for _ in range(_LETTERS_OF_CODE))
+        await self.tokens.put(
+            OneTimeToken(
+                purpose,
+                subject,
+                token.digest,
+                token.expires_at,
+                life=int(life.total_seconds()),
+                code_digest=self._hashed(code, letter.id),
+                letter=letter.id,
+                facts=facts,
+            )
+        )
+        middle = _LETTERS_OF_CODE // 2
+        return Proof(
+            f"{encode_base64url(subject.encode())}.{secret}", f"{code[:middle]}-{code[middle:]}"
+        )
+
+    async def by_link(self, purpose: Purpose, text: str) -> OneTimeToken:
+        """Return the record of the secret in a link, without using it up.
+
+        Raises:
+            InvalidCode: it is wrong, was used, has expired, or there is a newer letter.
+        """
+        subject, _, secret = text.partition(".")
+        try:
+            token = await self.tokens.find(purpose, decode_base64url(subject).decode())
+        except ValueError:
+            raise InvalidCode(field="token") from None
+        if token is None or not hmac.compare_digest(token.digest, digest_of(secret)):
+            raise InvalidCode(field="token")
+        return self._alive(token, "token")
+
+    async def by_code(self, purpose: Purpose, request: str, code: str) -> OneTimeToken:
+        """Return the record of a code, without using it up. The try is counted.
+
+        What was asked for an address that nobody has is refused in the same time: the letter was
+        stored, and its tries are counted all the same.
+
+        Args:
+            purpose: what the code may be used for.
+            request: what the browser that asked for the letter holds.
+            code: the code as typed.
+
+        Raises:
+            InvalidCode: as for `by_link`, or too many codes were tried.
+        """
+        letter = await self.letters.count_guess(request, MAX_GUESSES)
+        subject = _NOBODY if letter is None else letter.subject or _NOBODY
+        token = await self.tokens.find(purpose, subject)
+        wanted = b"" if token is None else token.code_digest or b""
+        given = self._hashed(_plain(code), "" if letter is None else letter.id)
+        right = hmac.compare_digest(wanted, given)
+        if letter is None or token is None or token.letter != letter.id or not right:
+            raise InvalidCode(field="code")
+        return self._alive(token, "code")
+
+    async def use_up(self, token: OneTimeToken) -> bool:
+        """Use a link and its code up. True for exactly one of many callers."""
+        now = self.clock.now()
+        return await self.tokens.consume(token.purpose, token.subject, token.digest, now)
+
+    def _alive(self, token: OneTimeToken, named: str) -> OneTimeToken:
+        if token.expires_at <= self.clock.now():
+            raise InvalidCode(field=named)
+        return token
+
+    def _hashed(self, code: str, letter_id: str) -> bytes:
+        text = f"{letter_id}:{code}".encode("utf-8", "surrogatepass")
+        return hmac.digest(self.key, text, "sha256")
+
+
+def _plain(typed: str) -> str:
+    """Return a code as typed without blanks and hyphens, in capital letters."""
+    return "".join(each for each in typed.upper() if each.isalnum())

@@ -1,0 +1,153 @@
+"""Forgotten passwords: a letter proves whose account it is, and a new password is set."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+from gatelodge.accounts.names import check_email
+from gatelodge.accounts.store import User, UserStore
+from gatelodge.audit import Actor, AuditLog, Origin
+from gatelodge.clock import Clock
+from gatelodge.credentials.attempts import AttemptGuard
+from gatelodge.credentials.one_time_tokens import OneTimeToken
+from gatelodge.credentials.service import Passwords
+from gatelodge.ids import UserId
+from gatelodge.letters.service import LetterService, Written
+from gatelodge.letters.store import Letter
+from gatelodge.proofs.codes import LetterProofs
+from gatelodge.proofs.refusals import InvalidCode
+
+LETTER = "reset-password"
+LIFE = timedelta(minutes=10)
+"""How long the link and the code work (ASVS 6.5.5)."""
+
+
+@dataclass(frozen=True, slots=True)
+class PasswordReset:
+    """Sends letters to those who have forgotten their passwords, and sets new ones.
+
+    Attributes:
+        users: the users.
+        passwords: the password rules and password hashing.
+        attempts: limits how many letters are asked for; forgets failed tries.
+        letters: sends the letters.
+        proofs: makes and checks the links and codes.
+        audit: records the changes.
+        clock: what time it is.
+        public_base: the public address of the pages.
+    """
+
+    users: UserStore
+    passwords: Passwords
+    attempts: AttemptGuard
+    letters: LetterService
+    proofs: LetterProofs
+    audit: AuditLog
+    clock: Clock
+    public_base: str
+
+    async def ask(self, email: str, language: str | None, origin: Origin) -> str:
+        """Ask for a letter to this address, and return the browser's half of its code.
+
+        Nobody is looked up: the letter is written, or dropped, when it is its turn. So the answer
+        and its time are the same for every address.
+
+        Args:
+            email: the address as typed.
+            language: the reader's language.
+            origin: where the request came from.
+
+        Raises:
+            InvalidEmail: it is no address.
+            NoMail: the server sends no letters.
+            TooManyAttempts: too many letters were asked for from this network address.
+        """
+        to, key = check_email(email)
+        await self.attempts.count_letter(origin)
+        request = await self.letters.ask(LETTER, to, key, language=language)
+        self.audit.note("password.forgotten", Actor(None, origin), outcome="success")
+        return request
+
+    async def write(self, letter: Letter, _values: Mapping[str, str]) -> Written | None:
+        """Write a letter, or return None if nobody is to get it."""
+        user = await self.users.find_by_email(letter.to_key)
+        if user is None or user.disabled_at is not None:
+            return None
+        if await self.letters.too_many(letter.to_key, LETTER):
+            return None
+        proof = await self.proofs.make(
+            "reset", user.id, letter, LIFE, email=user.email_key, epoch=str(user.epoch)
+        )
+        return Written(
+            {
+                "username": user.username,
+                "link": f"{self.public_base}/reset-password?token={proof.token}",
+                "code": proof.code,
+                "minutes": str(int(LIFE.total_seconds()) // 60),
+            },
+            subject=user.id,
+            to=user.email,
+            language=user.language,
+            proof=("reset", user.id),
+        )
+
+    async def check_link(self, text: str) -> OneTimeToken:
+        """Return the record of a link, without using it up.
+
+        Raises:
+            InvalidCode: it does not work, or not any more.
+        """
+        token = await self.proofs.by_link("reset", text)
+        await self._user_of(token, "token")
+        return token
+
+    async def by_link(self, text: str, password: str, origin: Origin) -> User:
+        """Set a new password with the link of a letter; see `_set`."""
+        return await self._set(await self.proofs.by_link("reset", text), password, origin, "token")
+
+    async def by_code(self, request: str, code: str, password: str, origin: Origin) -> User:
+        """Set a new password with the code of a letter; see `_set`.
+
+        A password that breaks a rule costs no try, unless the rule is about the user.
+        """
+        self.passwords.check_new(password, context=())
+        token = await self.proofs.by_code("reset", request, code)
+        return await self._set(token, password, origin, "code")
+
+    async def _set(self, token: OneTimeToken, password: str, origin: Origin, named: str) -> User:
+        """Set a new password, end every session, and verify the address.
+
+        One write decides: it needs the state in which the letter was written, and changes it. So a
+        link works once, and not after another change of the password or a sign-out everywhere.
+
+        Raises:
+            RejectedPassword: the password breaks a rule; the link and the code work on.
+            InvalidCode: they do not work, or not any more.
+            HashingBusy: too many passwords wait to be hashed.
+        """
+        user = await self._user_of(token, named)
+        self.passwords.check_new(password, context=(user.username, user.email))
+        hashed = await self.passwords.hash(password)
+        by = Actor(user.id, origin)
+        event = self.audit.event("password.reset", by, target=user.id)
+        change = self.users.reset_password(user, hashed, event, at=self.clock.now())
+        changed = await self.audit.logged(event, change)
+        if changed is None:
+            raise InvalidCode(field=named)
+        await self.attempts.forgive(changed.username_key)
+        await self.proofs.use_up(token)
+        return changed
+
+    async def _user_of(self, token: OneTimeToken, named: str) -> User:
+        """Return the user of a token, if they are as they were when it was made.
+
+        Raises:
+            InvalidCode: they are not.
+        """
+        user = await self.users.find(UserId(token.subject))
+        as_then = user is not None and user.disabled_at is None
+        if user is None or not as_then or user.email_key != token.facts["email"]:
+            raise InvalidCode(field=named)
+        if str(user.epoch) != token.facts["epoch"]:
+            raise InvalidCode(field=named)
+        return user

@@ -1,0 +1,359 @@
+"""E-mail addresses: a letter proves that an address is the user's, the first or another one."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal, TypeAlias
+
+from gatelodge.accounts.names import check_email
+from gatelodge.accounts.refusals import EmailTaken
+from gatelodge.accounts.roles import ADMIN
+from gatelodge.accounts.store import User, UserStore
+from gatelodge.audit import Actor, AuditLog, Origin
+from gatelodge.clock import Clock
+from gatelodge.credentials.attempts import AttemptGuard
+from gatelodge.credentials.one_time_tokens import OneTimeToken
+from gatelodge.credentials.refusals import WrongPassword
+from gatelodge.credentials.service import Passwords
+from gatelodge.errors import AlreadyExists, InvalidRequest, after_a_change
+from gatelodge.ids import UserId
+from gatelodge.letters.service import LetterService, Written
+from gatelodge.letters.store import Letter
+from gatelodge.marks import N_
+from gatelodge.sessions.lookup import Records
+from gatelodge.proofs.codes import LetterProofs
+from gatelodge.proofs.refusals import InvalidCode
+
+Verification: TypeAlias = Literal["off", "offered", "required"]
+
+VERIFY = "verify-email"
+CHANGE = "email-change"
+CHANGED = "email-changed"
+
+LIFE = timedelta(hours=24)
+UNDO_LIFE = timedelta(days=7)
+FRESH = timedelta(minutes=5)
+"""How young a sign-in must be to change the address without the password (security.md, 7)."""
+
+_TOLD_AFTER = timedelta(seconds=5)
+"""How long the letter to a former address waits; by then the change is stored, or was refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class AddressVerification:
+    """Verifies and changes the e-mail addresses of users.
+
+    Attributes:
+        users: the users.
+        passwords: verifies the password of a user who wants another address.
+        attempts: limits how many letters are asked for.
+        letters: sends the letters.
+        proofs: makes and checks the links and codes.
+        audit: records the changes.
+        clock: what time it is.
+        public_base: the public address of the pages.
+        mode: whether new users are asked to verify their addresses: `off`, `offered`, or
+            `required` before the first sign-in.
+    """
+
+    users: UserStore
+    passwords: Passwords
+    attempts: AttemptGuard
+    letters: LetterService
+    proofs: LetterProofs
+    audit: AuditLog
+    clock: Clock
+    public_base: str
+    mode: Verification = "off"
+
+    async def greet(self, user: User, language: str | None) -> str | None:
+        """Have the address of somebody who has just signed up verified, if that is wanted.
+
+        Return the browser's half of the code, or None if no letter is sent.
+        """
+        if self.mode == "off" or user.email_verified_at is not None:
+            return None
+        with after_a_change():
+            return await self.ask(user, language)
+
+    def lacks(self, user: User) -> bool:
+        """Say whether a user may not sign in before the address is verified.
+
+        Administrators always may: a server whose letters do not arrive would otherwise lock out
+        those who can mend it.
+        """
+        unverified = user.email_verified_at is None and ADMIN not in user.roles
+        return self.mode == "required" and unverified
+
+    async def ask(self, user: User, language: str | None) -> str:
+        """Ask for a letter to a user's address, and return the browser's half of its code.
+
+        Raises:
+            NoMail: the server sends no letters.
+        """
+        return await self.letters.ask(
+            VERIFY, user.email, user.email_key, language=user.language or language
+        )
+
+    async def ask_again(self, email: str, language: str | None, origin: Origin) -> str:
+        """Ask for a letter to an address, whether it is anybody's or not.
+
+        As for `PasswordReset.ask`, nobody is looked up.
+
+        Raises:
+            InvalidEmail: it is no address.
+            NoMail: the server sends no letters.
+            TooManyAttempts: too many letters were asked for from this network address.
+        """
+        to, key = check_email(email)
+        await self.attempts.count_letter(origin)
+        return await self.letters.ask(VERIFY, to, key, language=language)
+
+    async def write(self, letter: Letter, _values: Mapping[str, str]) -> Written | None:
+        """Write a letter that verifies an address; None if nobody is to get it."""
+        user = await self.users.find_by_email(letter.to_key)
+        if user is None or user.disabled_at is not None or user.email_verified_at is not None:
+            return None
+        if await self.letters.too_many(letter.to_key, VERIFY):
+            return None
+        return await self._written(letter, user, user.email)
+
+    async def ask_change(
+        self, caller: Records, email: str, password: str | None, language: str, origin: Origin
+    ) -> str:
+        """Ask for a letter to the address that a user wants, and return the half of its code.
+
+        Nothing changes before the letter is answered. If another user has the address, the letter
+        is dropped: the answer does not tell.
+
+        Args:
+            caller: the user and the session.
+            email: the address as typed.
+            password: the password; it may be left out in a session that is 5 minutes old at most.
+            language: the reader's language.
+            origin: where the request came from.
+
+        Raises:
+            InvalidEmail: it is no address.
+            InvalidRequest: the password is missing.
+            WrongPassword: it is wrong.
+            NoMail: the server sends no letters.
+            TooManyAttempts: too many tries or letters came from here.
+            HashingBusy: too many passwords wait to be hashed.
+        """
+        to, key = check_email(email)
+        user = caller.user
+        await self._prove_again(caller, password, origin)
+        await self.attempts.count_letter(origin)
+        return await self.letters.ask(
+            CHANGE,
+            to,
+            key,
+            {"epoch": str(user.epoch), "former": user.email_key},
+            language=user.language or language,
+            subject=user.id,
+        )
+
+    async def write_change(self, letter: Letter, values: Mapping[str, str]) -> Written | None:
+        """Write a letter to an address that a user wants; None if another user has it."""
+        user = await self.users.find(UserId(letter.subject or ""))
+        if user is None or user.disabled_at is not None or str(user.epoch) != values["epoch"]:
+            return None
+        holder = await self.users.find_by_email(letter.to_key)
+        if holder is not None and holder.id != user.id:
+            return None
+        if await self.letters.too_many(letter.to_key, CHANGE):
+            return None
+        return await self._written(letter, user, letter.to, **values)
+
+    async def _written(self, letter: Letter, user: User, to: str, **facts: str) -> Written:
+        proof = await self.proofs.make(
+            "verify", user.id, letter, LIFE, email=to, email_key=letter.to_key, **facts
+        )
+        return Written(
+            {
+                "username": user.username,
+                "email": to,
+                "link": f"{self.public_base}/verify-email?token={proof.token}",
+                "code": proof.code,
+                "hours": str(int(LIFE.total_seconds()) // 3600),
+            },
+            subject=user.id,
+            to=to,
+            language=user.language or letter.language,
+            proof=("verify", user.id),
+        )
+
+    async def check_link(self, text: str) -> OneTimeToken:
+        """Return the record of a link, without using it up.
+
+        Raises:
+            InvalidCode: it does not work, or not any more.
+        """
+        return await self.proofs.by_link("verify", text)
+
+    async def by_link(self, text: str, origin: Origin) -> User:
+        """Verify an address with the link of a letter; see `_confirm`."""
+        return await self._confirm(await self.proofs.by_link("verify", text), origin, "token")
+
+    async def by_code(self, request: str, code: str, origin: Origin) -> User:
+        """Verify an address with the code of a letter; see `_confirm`."""
+        token = await self.proofs.by_code("verify", request, code)
+        return await self._confirm(token, origin, "code")
+
+    async def _confirm(self, token: OneTimeToken, origin: Origin, named: str) -> User:
+        """Verify the address that a token is for, and make it the user's if it is another one.
+
+        Two clicks at the same time both succeed: the second one changes nothing.
+
+        Raises:
+            InvalidCode: the link or code does not work, or not any more.
+            EmailTaken: another user has got the address meanwhile.
+        """
+        wanted, key = token.facts["email"], token.facts["email_key"]
+        while True:
+            user = await self.users.find(UserId(token.subject))
+            if user is None or not _is_as_then(user, token):
+                raise InvalidCode(field=named)
+            if user.email_key == key and user.email_verified_at is not None:
+                break
+            changed = await self._set(user, wanted, key, Actor(user.id, origin))
+            if changed is not None:
+                user = changed
+                break
+        await self.proofs.use_up(token)
+        return user
+
+    async def _set(self, user: User, email: str, key: str, by: Actor) -> User | None:
+        """Give the user a verified address. None if the user is not as it was read any more."""
+        another = key != user.email_key
+        if another:
+            await self._tell_former(user, key)
+        name = "user.email_changed" if another else "user.email_verified"
+        event = self.audit.event(name, by, target=user.id)
+        change = self.users.set_email(
+            user, event, email=email, email_key=key, verified_at=self.clock.now()
+        )
+        try:
+            return await self.audit.logged(event, change)
+        except AlreadyExists as taken:
+            raise EmailTaken(field="email") from taken
+
+    async def _tell_former(self, user: User, key: str) -> None:
+        """Ask for the letter to the address that is about to be given up.
+
+        It is asked for before the change, so that no crash loses it, and dropped if the user does
+        not have the new address when it is its turn.
+        """
+        values = {
+            "email": user.email,
+            "verified": "yes" if user.email_verified_at else "",
+            "new_key": key,
+        }
+        await self.letters.ask(
+            CHANGED,
+            user.email,
+            user.email_key,
+            values,
+            language=user.language,
+            subject=user.id,
+            after=_TOLD_AFTER,
+        )
+
+    async def write_changed(self, letter: Letter, values: Mapping[str, str]) -> Written | None:
+        """Write the letter to a former address, with a link that takes the change back."""
+        user = await self.users.find(UserId(letter.subject or ""))
+        if user is None or user.email_key != values["new_key"]:
+            return None
+        proof = await self.proofs.make(
+            "undo",
+            letter.id,
+            letter,
+            UNDO_LIFE,
+            user=user.id,
+            email=values["email"],
+            email_key=letter.to_key,
+            verified=values["verified"],
+            new_key=values["new_key"],
+        )
+        return Written(
+            {
+                "username": user.username,
+                "at": letter.created_at.isoformat(),
+                "undo_link": f"{self.public_base}/undo-email?token={proof.token}",
+                "days": str(UNDO_LIFE.days),
+            },
+            subject=user.id,
+            language=user.language,
+            proof=("undo", letter.id),
+        )
+
+    async def undo(self, text: str, origin: Origin) -> User:
+        """Give a user the former address back, and end every session.
+
+        Raises:
+            InvalidCode: the link does not work, or not any more, or the user has a third address.
+            EmailTaken: another user has got the former address meanwhile.
+        """
+        token = await self.proofs.by_link("undo", text)
+        facts = token.facts
+        while True:
+            user = await self.users.find(UserId(facts["user"]))
+            if user is None or user.email_key != facts["new_key"]:
+                raise InvalidCode(field="token")
+            ended = self.audit.event(
+                "session.ended_everywhere", Actor(user.id, origin), target=user.id
+            )
+            # First: whoever changed the address must not be able to change it once more.
+            await self.audit.logged(ended, self.users.raise_epoch(user.id, ended))
+            user = await self.users.find(user.id)
+            if user is None or user.disabled_at is not None:
+                raise InvalidCode(field="token")
+            event = self.audit.event("user.email_restored", Actor(user.id, origin), target=user.id)
+            change = self.users.set_email(
+                user,
+                event,
+                email=facts["email"],
+                email_key=facts["email_key"],
+                verified_at=self.clock.now(),
+            )
+            try:
+                changed = await self.audit.logged(event, change)
+            except AlreadyExists as taken:
+                raise EmailTaken(field="email") from taken
+            if changed is not None:
+                await self.proofs.use_up(token)
+                return changed
+
+    async def check_undo(self, text: str) -> OneTimeToken:
+        """Return the record of a link that takes a change back, without using it up.
+
+        Raises:
+            InvalidCode: it does not work, or not any more.
+        """
+        return await self.proofs.by_link("undo", text)
+
+    async def _prove_again(self, caller: Records, password: str | None, origin: Origin) -> None:
+        """Refuse a user who has not proved lately who they are, and gives no right password."""
+        user, session = caller.user, caller.session
+        if password is None and self.clock.now() - session.authenticated_at <= FRESH:
+            return
+        if not password:
+            raise InvalidRequest(
+                N_("Enter your password to change your e-mail address."), field="password"
+            )
+        counted = self.attempts.by_user(user.id, session.id, origin)
+        if not await self.passwords.verify(user.password_hash, password, counted):
+            by = Actor(user.id, origin)
+            self.audit.note("user.email_change_refused", by, outcome="failure")
+            raise WrongPassword(field="password")
+
+
+def _is_as_then(user: User, token: OneTimeToken) -> bool:
+    """Say whether a user may still use a link. One for another address needs the same sessions."""
+    facts = token.facts
+    if user.disabled_at is not None:
+        return False
+    if "epoch" not in facts or user.email_key == facts["email_key"]:
+        return user.email_key == facts["email_key"]
+    return str(user.epoch) == facts["epoch"] and user.email_key == facts["former"]
