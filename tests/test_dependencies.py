@@ -15,6 +15,10 @@ from tests.test_house import imports_of, modules
 
 RAN = "no published hole; the lowest version that `make test-lowest` ran with"
 FLOORS = {
+    "aiosmtplib": (
+        "5.1.2",
+        "GHSA-vxj7-4xrp-5vr4: plain text before STARTTLS is read as if it came after",
+    ),
     "alembic": ("1.16", RAN),
     "anyio": ("4.10", RAN),
     "argon2-cffi": ("25.1", RAN),

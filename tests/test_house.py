@@ -30,7 +30,7 @@ HOUSE_LIST = """
     credentials tokens
     audit local_users notification
     ids user settings strict_json tasks master_key apart
-    errors clock webhook_signature base64url logs data_folder i18n
+    errors clock webhook_signature base64url logs data_folder i18n smtp_address
     marks quality machine hang_up hosts recent verdicts email_address
 """
 """The rooms, the highest first. An import goes to a lower line, or stays in its room."""
@@ -40,6 +40,7 @@ LEVELS = {room: level for level, line in enumerate(HOUSE_LIST.split("\n")) for r
 WEB_FRAMEWORKS = {"fastapi", "starlette", "granian"}
 DRIVERS = {"sqlalchemy", "sqlite3", "alembic", "pymongo", "bson"}
 ONLY_WHEN_CHOSEN = {
+    "aiosmtplib",
     "alembic",
     "httpx2",
     "mako",

@@ -7,6 +7,9 @@ from pathlib import Path
 
 SECRET_KEY = "secret.key"  # noqa: S105 - the name of a file
 DATABASE = "gatelodge.db"
+OUTBOX = "outbox"
+"""The folder with the letters of a server in development."""
+
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 NOT_FOR_KEYS = stat.S_IRWXO | stat.S_IWGRP | stat.S_IXGRP
 """The permissions with which the secret key file is refused; orchestrators mount 0440."""
@@ -63,7 +66,7 @@ def flush(folder: Path) -> None:
 
 def _is_ours(name: str) -> bool:
     """Say whether the server uses a file of this name; SQLite's additional files count too."""
-    return name.startswith((SECRET_KEY, DATABASE))
+    return name == OUTBOX or name.startswith((SECRET_KEY, DATABASE))
 
 
 def _may_close(folder: os.stat_result) -> bool:

@@ -76,7 +76,7 @@ class MasterKey:
             if not path.exists():
                 _make_file(path)
             _wait_until_written(path)
-            return cls.from_text(_read_private_file(path))
+            return cls.from_text(read_private_file(path, "secret key"))
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigurationError(f"The secret key file {path} is unusable: {error}") from error
 
@@ -187,11 +187,21 @@ def _write_private_file(path: Path, text: str) -> None:
         os.fsync(descriptor)
 
 
-def _read_private_file(path: Path) -> str:
+def read_private_file(path: Path, content: str) -> str:
+    """Return the text of a file that holds a secret, without surrounding blanks.
+
+    Args:
+        path: the file.
+        content: what it holds, for the message.
+
+    Raises:
+        ConfigurationError: other users may read the file.
+        OSError, UnicodeDecodeError: it cannot be read.
+    """
     with path.open(encoding="utf-8") as file:
         mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
         if mode & NOT_FOR_KEYS:
             raise ConfigurationError(
-                f"Others may read the secret key file {path}. Run: chmod 600 {path}"
+                f"Others may read the {content} file {path}. Run: chmod 600 {path}"
             )
         return file.read().strip()

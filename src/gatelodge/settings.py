@@ -21,7 +21,10 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from gatelodge import machine
 from gatelodge.data_folder import DATABASE
+from gatelodge.email_address import read_address, read_mailbox
 from gatelodge.errors import ConfigurationError
+from gatelodge.hosts import is_address, is_loopback
+from gatelodge.smtp_address import read_smtp_address
 from gatelodge.verdicts import nearest, sentence, subject_of, verdict_on, written
 
 MIN_TOKEN = 16
@@ -131,6 +134,26 @@ def _secret_or_nothing(value: SecretStr) -> SecretStr:
     return value
 
 
+def _smtp_url(value: SecretStr) -> SecretStr:
+    """Refuse an address of a mail server that is none; the verdict does not show it."""
+    if text := value.get_secret_value():
+        read_smtp_address(text)
+    return value
+
+
+def _mailbox(value: str) -> str:
+    """Refuse a sender that is no address."""
+    try:
+        if value:
+            read_mailbox(value)
+    except ValueError:
+        raise ValueError(
+            "must be an e-mail address, such as no-reply@example.com, "
+            "or a name and an address, such as Example <no-reply@example.com>."
+        ) from None
+    return value
+
+
 def _trimmed(name: str, value: object) -> object:
     """Return a value without surrounding blanks and quotes; words in lower case.
 
@@ -184,7 +207,7 @@ def _name(name: str | None) -> str:
 
 _DATABASE_SCHEME = re.compile(r"(?:mongodb(?:\+srv)?|sqlite)://", re.IGNORECASE)
 
-_SECRETS = frozenset({"secret_key", "metrics_token"})
+_SECRETS = frozenset({"secret_key", "metrics_token", "smtp_url"})
 _WORDS = frozenset(
     {
         "cookie_same_site",
@@ -300,6 +323,10 @@ class Settings(BaseSettings):
     sign_ups_per_address: int = Field(default=20, ge=0, le=1_000_000)
     trusted_proxies: Networks = ()
 
+    smtp_url: Annotated[SecretStr, AfterValidator(_smtp_url)] = SecretStr("")
+    smtp_url_file: FilePath | None = None
+    mail_from: Annotated[str, AfterValidator(_mailbox)] = ""
+
     site_name: str = Field(default="Gatelodge", min_length=1, max_length=40)
     logo: FilePath | None = None
     accent_color: Annotated[str, AfterValidator(_colour)] = "#0b6e4f"
@@ -324,7 +351,11 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
         """Refuse settings that cannot work together."""
-        faults = [*self._faults_of_tokens(), *self._faults_of_cookies()]
+        faults = [
+            *self._faults_of_tokens(),
+            *self._faults_of_cookies(),
+            *self._faults_of_letters(),
+        ]
         if faults:
             raise _DoNotFitError(faults)
         return self
@@ -346,6 +377,39 @@ class Settings(BaseSettings):
         if self.cookie_domain and not _takes_cookies_for(self.cookie_domain, host):
             verdict = f"must be a parent of {host}, the host in GATELODGE_PUBLIC_URL, without a dot"
             yield "cookie_domain", f"{verdict} before it. Browsers drop cookies of other domains."
+
+    def _faults_of_letters(self) -> Iterator[tuple[str, str]]:
+        """Yield why letters would have no sender, or no mail server."""
+        if self.smtp_url.get_secret_value() and self.smtp_url_file is not None:
+            yield "smtp_url_file", "must not be set beside GATELODGE_SMTP_URL."
+        if self.post == "smtp" and not self.sender:
+            verdict = f"must be set, because letters cannot come from {self.public_host}, the host"
+            yield "mail_from", f"{verdict} in GATELODGE_PUBLIC_URL."
+
+    @property
+    def post(self) -> Literal["smtp", "folder", "none"]:
+        """How letters are delivered: by a mail server, into files during development, or not."""
+        if self.smtp_url.get_secret_value() or self.smtp_url_file is not None:
+            return "smtp"
+        return "folder" if is_loopback(self.public_host) else "none"
+
+    @property
+    def sender(self) -> str:
+        """Whom letters are from; empty if nothing says it."""
+        host = "localhost" if is_loopback(self.public_host) else self.public_host
+        try:
+            address = read_address(f"no-reply@{host}")
+        except ValueError:
+            return self.mail_from
+        return self.mail_from or f"{self.site_name} <{address}>"
+
+    @property
+    def mail_host(self) -> str:
+        """The name of this server in message ids and towards mail servers (RFC 5321, 4.1.3)."""
+        host = self.public_host.strip("[]")
+        if not is_address(host):
+            return host
+        return f"[IPv6:{host}]" if ":" in host else f"[{host}]"
 
     @property
     def database_address(self) -> str:

@@ -1,11 +1,14 @@
 """Settings: what was meant counts, and a value that is none ends the start with one sentence."""
 
+from dataclasses import astuple
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from gatelodge.errors import ConfigurationError
 from gatelodge.settings import Settings, read_settings, warn_of_unknown
+from gatelodge.smtp_address import read_smtp_address
 
 
 @pytest.mark.parametrize(
@@ -271,3 +274,126 @@ def test_a_password_in_the_address_of_the_database_is_never_shown() -> None:
     settings = Settings(database="mongodb://ann:s3cr3t@db.example/shop?replicaSet=rs0")
     assert "s3cr3t" not in repr(settings)
     assert settings.database_place == "mongodb://db.example/shop"
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("smtp://mail.example.com", ("mail.example.com", 587, "starttls", "", "")),
+        ("SMTP://Mail.Example.com:25/", ("mail.example.com", 25, "starttls", "", "")),
+        ("smtps://u:p@mail.example.com", ("mail.example.com", 465, "at once", "u", "p")),
+        ("smtp://a%40b:p%2F%3a%25@h.example", ("h.example", 587, "starttls", "a@b", "p/:%")),
+        ("smtp://ann@b.example:p@ss:w@h.example", ("h.example", 587, "starttls", "ann", None)),
+        ("smtp://localhost:1025", ("localhost", 1025, "none", "", "")),
+        ("smtp://[::1]:25", ("::1", 25, "none", "", "")),
+        ("smtp://127.0.0.1?starttls=on", ("127.0.0.1", 587, "starttls", "", "")),
+        ("smtp://127.0.0.1:25/?starttls=off", ("127.0.0.1", 25, "none", "", "")),
+        ("smtp://h.example?starttls=on", ("h.example", 587, "starttls", "", "")),
+    ],
+)
+def test_the_address_of_a_mail_server_is_read(
+    written: str, meant: tuple[str, int, str, str, str | None]
+) -> None:
+    if meant[4] is None:
+        meant = (*meant[:3], "ann@b.example", "p@ss:w")
+    assert astuple(read_smtp_address(written)) == meant
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ("mail.example.com:587", "must be written as smtp://"),
+        ("http://s3cret@mail.example.com", "must be written as smtp://"),
+        ("smtp://", "must be written as smtp://"),
+        ("smtp://u:s3cret@h.example:99999", "must be written as smtp://"),
+        ("smtp://u:s3cret@h.example/path", "must be written as smtp://"),
+        ("smtp://u:s3cret@h\r\n.example", "must be written as smtp://"),
+        ("smtp://u:s3cret@[12345]", "IPv6"),
+        ("smtp://s3cret@h.example", "both a user name and a password"),
+        ("smtp://:s3cret@h.example", "both a user name and a password"),
+        ("smtp://u:s3cret%0d%0a@h.example", "printable"),
+        ("smtp://u:s3cret@h.example?starttls=off", "must not have starttls=off"),
+        ("smtp://u:s3cret@h.example?starttls=maybe", "nothing after the port but"),
+        ("smtp://u:s3cret@h.example?tls=off", "nothing after the port but"),
+        ("smtps://u:s3cret@h.example?starttls=on", "TLS begins at once"),
+    ],
+)
+def test_an_address_of_no_mail_server_is_refused_and_not_shown(
+    monkeypatch: pytest.MonkeyPatch, written: str, told: str
+) -> None:
+    monkeypatch.setenv("GATELODGE_SMTP_URL", written)
+    with pytest.raises(ConfigurationError) as refused:
+        read_settings()
+
+    assert str(refused.value).startswith("GATELODGE_SMTP_URL must ")
+    assert told in str(refused.value)
+    assert "s3cret" not in str(refused.value)
+
+
+def test_the_address_of_the_mail_server_is_not_shown_by_repr() -> None:
+    given = Settings(smtp_url=SecretStr("smtp://u:s3cret@h.example"))
+
+    assert "s3cret" not in f"{given!r} {given}"
+
+
+@pytest.mark.parametrize(
+    ("given", "sender"),
+    [
+        ({"public_url": "https://id.example.com"}, "Gatelodge <no-reply@id.example.com>"),
+        ({"site_name": "Ann's <b>"}, "Ann's <b> <no-reply@localhost>"),
+        ({"public_url": "http://127.0.0.1:8080"}, "Gatelodge <no-reply@localhost>"),
+        ({"public_url": "https://192.0.2.1"}, ""),
+        ({"public_url": "https://192.0.2.1", "mail_from": "a@b.example"}, "a@b.example"),
+        ({"mail_from": "Bücher <a@bücher.example>"}, "Bücher <a@bücher.example>"),
+    ],
+)
+def test_whom_letters_are_from(given: dict[str, str], sender: str) -> None:
+    assert Settings(**given).sender == sender  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "sender",
+    ["Ann", "Ann <ann>", "a@b.example, c@d.example", "A\r\nBcc: e@f.example <a@b.example>"],
+)
+def test_a_sender_without_an_address_is_refused(
+    monkeypatch: pytest.MonkeyPatch, sender: str
+) -> None:
+    monkeypatch.setenv("GATELODGE_MAIL_FROM", sender)
+    with pytest.raises(ConfigurationError, match=r"^GATELODGE_MAIL_FROM must be an e-mail address"):
+        read_settings()
+
+
+def test_letters_by_smtp_need_a_sender() -> None:
+    with pytest.raises(ConfigurationError, match=r"^GATELODGE_MAIL_FROM must be set"):
+        read_settings(public_url="https://192.0.2.1", smtp_url="smtp://h.example")
+
+
+def test_two_addresses_of_mail_servers_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="must not be set beside GATELODGE_SMTP_URL"):
+        read_settings(smtp_url="smtp://h.example", smtp_url_file=tmp_path / "url")
+
+
+@pytest.mark.parametrize(
+    ("given", "post"),
+    [
+        ({}, "folder"),
+        ({"public_url": "http://127.0.0.1:9000"}, "folder"),
+        ({"public_url": "https://id.example.com"}, "none"),
+        ({"public_url": "https://id.example.com", "smtp_url": "smtp://h.example"}, "smtp"),
+        ({"smtp_url": "smtp://localhost"}, "smtp"),
+    ],
+)
+def test_how_letters_are_delivered(given: dict[str, str], post: str) -> None:
+    assert read_settings(given).post == post
+
+
+@pytest.mark.parametrize(
+    ("public_url", "name"),
+    [
+        ("https://id.example.com", "id.example.com"),
+        ("http://192.0.2.1", "[192.0.2.1]"),
+        ("http://[fd00::7]:8080", "[IPv6:fd00::7]"),
+    ],
+)
+def test_the_name_towards_mail_servers(public_url: str, name: str) -> None:
+    assert Settings(public_url=public_url).mail_host == name

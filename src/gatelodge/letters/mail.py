@@ -5,18 +5,17 @@ characters are refused, and control characters in names and subjects become spac
 """
 
 import re
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from email import policy
 from email.header import Header
-from email.headerregistry import BaseHeader, HeaderRegistry
+from email.headerregistry import BaseHeader, HeaderRegistry, UnstructuredHeader
 from email.message import EmailMessage
 from email.policy import Policy
-from email.utils import quote
+from email.utils import format_datetime, quote
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal
+from typing import Any
 
 from gatelodge.email_address import read_address, read_mailbox
 
@@ -24,13 +23,15 @@ _MAX_SUBJECT = 120  # encoded, it fits into one line
 _MAX_ENCODED_WORD = 75  # RFC 2047, section 2
 _MAX_HEADER = 900  # a line has at most 998 octets (RFC 5322, 2.1.1)
 _MESSAGE_ID = re.compile(
-    r"[A-Za-z0-9_+=-]+(?:\.[A-Za-z0-9_+=-]+)*@(?:[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*|\[[0-9a-fA-F:.]+\])"
+    r"[A-Za-z0-9_+=-]+(?:\.[A-Za-z0-9_+=-]+)*@(?:[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*|\[[A-Za-z0-9:.]+\])"
 )
 _MAX_MESSAGE_ID = 250
 _LANGUAGE = re.compile(r"[A-Za-z0-9]{1,8}(?:-[A-Za-z0-9]{1,8})*")
 _HEADER_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,63}")
 _HEADER_VALUE = re.compile(r"[!-~](?:[ -~]*[!-~])?")
-_BREAKS = frozenset(("Cc", "Zl", "Zp", "Cs"))
+_BREAKS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_NOT_IN_BODIES = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+"""Control characters except tabs and line feeds, Unicode's line breaks, and surrogates."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,7 @@ def message_of(mail: Mail) -> EmailMessage:
     if mail.html:
         message.add_alternative(_body(mail.html), subtype="html")
     message["Message-ID"] = f"<{_checked(_MESSAGE_ID, mail.message_id, _MAX_MESSAGE_ID)}>"
-    message["Date"] = mail.at
+    message["Date"] = format_datetime(mail.at)
     message["From"] = f"{_name(name)} <{envelope.sender}>" if name else envelope.sender
     message["To"] = envelope.to
     message["Subject"] = _in_ascii(_one_line(mail.subject)[:_MAX_SUBJECT])
@@ -151,29 +152,21 @@ def _checked(pattern: re.Pattern[str], value: str, most: int) -> str:
 
 def _one_line(text: str) -> str:
     """Return a text in one line: each row of blanks and control characters becomes one space."""
-    plain = (" " if unicodedata.category(each) in _BREAKS else each for each in text)
-    return " ".join("".join(plain).split())
+    return " ".join(_BREAKS.sub(" ", text).split())
 
 
 def _body(text: str) -> str:
     """Return a body without the characters that mail servers refuse or change."""
-    lines = text.replace("\r\n", "\n").replace("\r", "\n")
-    kept = "".join(each for each in lines if each in "\n\t" or each.isprintable() or _is_kept(each))
+    kept = _NOT_IN_BODIES.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
     return kept if kept.endswith("\n") else f"{kept}\n"
 
 
-def _is_kept(character: str) -> bool:
-    """Say whether a character that is not printable may be in a body: spaces and joiners are."""
-    return unicodedata.category(character) not in _BREAKS
-
-
-class _AsItIs(BaseHeader):
+class _AsItIs(UnstructuredHeader, BaseHeader):
     """A header in one line as it is.
 
-    The standard library breaks long addresses, puts blanks into encoded names, and encodes links.
+    The standard library breaks long addresses, puts blanks into encoded names, encodes links, and
+    parses each header several times.
     """
-
-    max_count: ClassVar[Literal[1] | None] = 1
 
     @classmethod
     def parse(cls, value: str, kwds: dict[str, Any]) -> None:
@@ -185,11 +178,6 @@ class _AsItIs(BaseHeader):
         return f"{self.name}: {self}{policy.linesep}"
 
 
-_REGISTRY = HeaderRegistry()
-for _written in (
-    *("from", "to", "subject", "message-id"),
-    *("list-id", "list-unsubscribe", "list-unsubscribe-post"),
-):
-    _REGISTRY.map_to_type(_written, _AsItIs)
+_REGISTRY = HeaderRegistry(default_class=_AsItIs, use_default_map=False)
 _ASCII = policy.SMTP.clone(cte_type="7bit", header_factory=_REGISTRY)
 _UTF8 = policy.SMTPUTF8.clone(cte_type="7bit", header_factory=_REGISTRY)

@@ -45,7 +45,17 @@ class DeliveryFailed(Exception):
 
 
 class Deferred(DeliveryFailed):
-    """The letter was not taken; a later try may succeed."""
+    """The letter was not taken; a later try may succeed.
+
+    Attributes:
+        is_general: whether the cause lies in the server or the settings, and not in this letter:
+            other letters would be deferred too.
+    """
+
+    def __init__(self, reason: str, *, is_general: bool = False) -> None:
+        """Say why, and whether other letters would be deferred too."""
+        super().__init__(reason)
+        self.is_general = is_general
 
 
 class Undeliverable(DeliveryFailed):

@@ -76,6 +76,8 @@ class FreshDatabase:
             "database": "",
             "secret_key": SecretStr(self.secret_key),
             "secret_key_file": None,
+            "smtp_url": SecretStr(""),
+            "smtp_url_file": None,
             "public_url": ADDRESS,
             "allowed_hosts": ("*",),
             "cookie_domain": "",
