@@ -24,11 +24,14 @@ from gatelodge.gate.watchers import Watchers
 from gatelodge.letters.posts import post_of
 from gatelodge.letters.service import Author, LetterService
 from gatelodge.master_key import MasterKey
+from gatelodge.proofs import notices as notices_of
 from gatelodge.proofs import reset
 from gatelodge.proofs import verification as verification_of
 from gatelodge.proofs.codes import LetterProofs
+from gatelodge.proofs.notices import Notices
 from gatelodge.proofs.reset import PasswordReset
 from gatelodge.proofs.verification import AddressVerification
+from gatelodge.sessions.known_devices import KnownDevices
 from gatelodge.sessions.lookup import SessionLookup
 from gatelodge.sessions.refresh_tokens import RefreshTokens
 from gatelodge.sessions.service import SessionLimits, SessionService
@@ -164,6 +167,7 @@ class Foundation:
             self.clock,
             sign_up_open=self.settings.sign_up == "open",
             username_change=self.settings.username_change == "on",
+            farewell=self.notices.ask_deleted,
         )
 
     @cached_property
@@ -220,6 +224,11 @@ class Foundation:
     # letters/, proofs/
 
     @cached_property
+    def typesetter(self) -> Any:
+        """Turns values into text."""
+        return lambda kind, _language, values: (kind, repr(values), "")
+
+    @cached_property
     def letters(self) -> LetterService:
         """Asks for letters, and sends them."""
         return LetterService(
@@ -269,6 +278,25 @@ class Foundation:
             self.settings.verification,
         )
 
+    @cached_property
+    def notices(self) -> Notices:
+        """Tells users what has happened to their accounts."""
+        return Notices(
+            self.stores.users,
+            self.sessions,
+            self.letters,
+            self.letter_proofs,
+            self.audit,
+            self.clock,
+            self.settings.public_base,
+            frozenset(self.settings.notices_off),
+        )
+
+    @cached_property
+    def known_devices(self) -> KnownDevices:
+        """Recognises the browsers of users."""
+        return KnownDevices(self.master_key.derive("known-devices"))
+
     def authors(self) -> dict[str, Author]:
         """Return who writes the letters, by their kinds."""
         verification = self.verification
@@ -277,6 +305,8 @@ class Foundation:
             verification_of.VERIFY: verification.write,
             verification_of.CHANGE: verification.write_change,
             verification_of.CHANGED: verification.write_changed,
+            notices_of.DELETED: self.notices.write_deleted,
+            **dict.fromkeys(notices_of.OF_EVENTS.values(), self.notices.write),
         }
 
     # sign_in/, setup/
@@ -293,6 +323,7 @@ class Foundation:
             self.attempts,
             self.clock,
             self.verification,
+            self.known_devices,
         )
 
     @cached_property
@@ -377,7 +408,11 @@ class Foundation:
     async def _telling(self) -> AsyncIterator[None]:
         """Send webhooks and letters, until the context ends."""
         self.letters.authors.update(self.authors())
-        async with self.webhooks.sending(), self.letters.sending():
+        notices = {f"gatelodge.notices.{name}": name for name in self.notices.events}
+        told = self.subscriptions.telling(
+            dict.fromkeys(notices, self.notices.tell), {each: (notices[each],) for each in notices}
+        )
+        async with self.webhooks.sending(), self.letters.sending(), told:
             yield
 
     @contextlib.asynccontextmanager

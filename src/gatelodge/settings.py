@@ -211,6 +211,7 @@ _SECRETS = frozenset({"secret_key", "metrics_token", "smtp_url"})
 _WORDS = frozenset(
     {
         "cookie_same_site",
+        "email_verification",
         "cookie_domain",
         "delivery",
         "hsts",
@@ -250,6 +251,13 @@ Origins = Annotated[
 Networks = Annotated[
     tuple[Annotated[str, AfterValidator(_network)], ...], NoDecode, BeforeValidator(_list)
 ]
+
+Muted = Annotated[
+    tuple[Literal["account-deleted", "invitation-accepted", "new-device", "role-granted"], ...],
+    NoDecode,
+    BeforeValidator(_list),
+]
+"""The letters that the operator does not want sent."""
 
 
 TUTORIAL_ORIGINS = (
@@ -325,6 +333,8 @@ class Settings(BaseSettings):
 
     smtp_url: Annotated[SecretStr, AfterValidator(_smtp_url)] = SecretStr("")
     smtp_url_file: FilePath | None = None
+    email_verification: Literal["", "off", "offered", "required"] = ""
+    notices_off: Muted = ()
     mail_from: Annotated[str, AfterValidator(_mailbox)] = ""
 
     site_name: str = Field(default="Gatelodge", min_length=1, max_length=40)
@@ -382,9 +392,16 @@ class Settings(BaseSettings):
         """Yield why letters would have no sender, or no mail server."""
         if self.smtp_url.get_secret_value() and self.smtp_url_file is not None:
             yield "smtp_url_file", "must not be set beside GATELODGE_SMTP_URL."
+        if self.post == "none" and self.email_verification in {"offered", "required"}:
+            yield "email_verification", "needs a mail server: set GATELODGE_SMTP_URL."
         if self.post == "smtp" and not self.sender:
             verdict = f"must be set, because letters cannot come from {self.public_host}, the host"
             yield "mail_from", f"{verdict} in GATELODGE_PUBLIC_URL."
+
+    @property
+    def verification(self) -> Literal["off", "offered", "required"]:
+        """Whether new users verify their addresses; by default it is offered if there is mail."""
+        return self.email_verification or ("off" if self.post == "none" else "offered")
 
     @property
     def post(self) -> Literal["smtp", "folder", "none"]:

@@ -1,6 +1,6 @@
 """Sign-up, and what operators do with accounts."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -70,9 +70,25 @@ class NewNames:
     password: str | None = field(default=None, repr=False)
 
 
+async def _no_farewell(_user: User) -> None:
+    """Do nothing before a user is deleted."""
+
+
 @dataclass(frozen=True, slots=True)
 class AccountService:
-    """Creates, changes and deletes users."""
+    """Creates, changes and deletes users.
+
+    Attributes:
+        users: the users.
+        roles: the roles.
+        passwords: the password rules and password hashing.
+        attempts: limits sign-ups; forgets failed tries.
+        audit: records the changes.
+        clock: what time it is.
+        sign_up_open: whether people can make themselves an account.
+        username_change: whether users may change their usernames.
+        farewell: is called with each user who is about to be deleted.
+    """
 
     users: UserStore
     roles: RoleStore
@@ -82,6 +98,7 @@ class AccountService:
     clock: Clock
     sign_up_open: bool = True
     username_change: bool = False
+    farewell: Callable[[User], Awaitable[None]] = _no_farewell
 
     async def sign_up(self, wanted: NewUser, origin: Origin) -> User:
         """Create a user who signs up. The only role that they may ask for is `user`.
@@ -272,6 +289,7 @@ class AccountService:
         Raises:
             LastAdmin: the user holds `admin`, and no other enabled user does.
         """
+        await self.farewell(user)
         event = self._change_of(user, "user.deleted", by)
         with _last_admin_stays():
             return await self.audit.logged(

@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import json
 import logging
+import re
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -51,6 +52,7 @@ KEPT = timedelta(days=7)
 _SWEEP_LIMIT = 1000
 _PURPOSE = "letters"
 _SECRET_BYTES = 32
+_ID = re.compile(f"{LETTER_PREFIX}_[0-9a-v]{{36}}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +178,7 @@ class LetterService:
         None if `request` is not what `ask` returned, or too many codes were tried with it.
         """
         letter_id, _, secret = request.partition(".")
-        letter = await self.store.find(letter_id) if letter_id.startswith(LETTER_PREFIX) else None
+        letter = await self.store.find(letter_id) if _ID.fullmatch(letter_id) else None
         if letter is None or letter.request_digest is None:
             return None
         if not hmac.compare_digest(letter.request_digest, _digest(secret)):

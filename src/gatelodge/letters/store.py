@@ -99,7 +99,10 @@ class LetterStore(Protocol):
     async def finish(
         self, letter: Letter, state: LetterState, at: datetime, *, error: str = ""
     ) -> bool:
-        """End a letter, claimed before. Unless it is given up, what is written in it is erased."""
+        """End a letter. Unless it is given up, what is written in it is erased.
+
+        Of one that is dropped, the address is erased too: it may be a stranger's.
+        """
 
     async def postpone(
         self, letter: Letter, until: datetime, *, failed: bool = False, error: str = ""

@@ -4,13 +4,11 @@ from datetime import timedelta
 
 from starlette.responses import Response
 
-from gatelodge.errors import Refusal
 from gatelodge.gate.rules import ANYBODY, SIGNED_IN
 from gatelodge.letters.refusals import NoMail
-from gatelodge.marks import N_
 from gatelodge.pages.door import PageDoor, Visit
 from gatelodge.pages.fields import EMAIL, FOR_PASSWORD_MANAGERS, NEW_PASSWORD
-from gatelodge.pages.forms import Field, Form
+from gatelodge.pages.forms import Field
 from gatelodge.pages.kept import Kept
 from gatelodge.proofs.refusals import InvalidCode
 from gatelodge.proofs.reset import PasswordReset

@@ -20,9 +20,9 @@ from gatelodge.ids import UserId
 from gatelodge.letters.service import LetterService, Written
 from gatelodge.letters.store import Letter
 from gatelodge.marks import N_
-from gatelodge.sessions.lookup import Records
 from gatelodge.proofs.codes import LetterProofs
 from gatelodge.proofs.refusals import InvalidCode
+from gatelodge.sessions.lookup import Records
 
 Verification: TypeAlias = Literal["off", "offered", "required"]
 

@@ -12,10 +12,12 @@ from gatelodge.credentials.methods import Methods
 from gatelodge.errors import after_a_change
 from gatelodge.pages.carried import Carried, Carrier
 from gatelodge.pages.door import Visit
+from gatelodge.sessions.known_devices import KnownDevices
 from gatelodge.sessions.lookup import Records, SessionLookup
-from gatelodge.sessions.service import SessionService
+from gatelodge.sessions.service import SessionService, SignedIn
 from gatelodge.web.cookies import TokenDelivery
 from gatelodge.web.services import Provided, service_of
+from gatelodge.web.shell import Scope
 
 
 async def _records(request: Request) -> Records:
@@ -58,7 +60,14 @@ async def open_session(visit: Visit, user: User, methods: Methods) -> None:
         signed_in = await sessions.open(
             user, methods, "cookie", visit.origin, former=visit.former_token
         )
+    keep_tokens(visit, signed_in)
+
+
+def keep_tokens(visit: Visit, signed_in: SignedIn) -> None:
+    """Make the answer set the cookies of somebody who is signed in."""
     visit.keep(signed_in.tokens)
+    scope = visit.request.scope
+    keep_device(scope, visit.ask(TokenDelivery), visit.ask(KnownDevices), signed_in.user)
 
 
 def signed_out(visit: Visit, *, done: str) -> Response:
@@ -78,3 +87,9 @@ def signed_out(visit: Visit, *, done: str) -> Response:
     response = visit.go(f"{AFTER_SIGN_OUT}?done={sealed}{language}")
     response.headers["Clear-Site-Data"] = '"cookies", "storage"'
     return response
+
+
+def keep_device(scope: Scope, delivery: TokenDelivery, devices: KnownDevices, user: User) -> None:
+    """Let this browser be known as one that the user has signed in with."""
+    former = delivery.device(scope["headers"])
+    delivery.keep_device(scope, devices.with_user(former, user))

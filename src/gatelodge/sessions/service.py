@@ -12,6 +12,7 @@ from gatelodge.clock import Clock
 from gatelodge.credentials.methods import Methods, factors_of
 from gatelodge.errors import OutcomeUnknown, StoreUnavailable, after_a_change
 from gatelodge.ids import SESSION_PREFIX, SessionId, UserId, new_id
+from gatelodge.sessions.known_devices import DeviceNews
 from gatelodge.sessions.refresh_tokens import RefreshTokens
 from gatelodge.sessions.refusals import (
     ExpiredRefreshToken,
@@ -79,6 +80,7 @@ class SessionService:
         *,
         authenticated_at: datetime | None = None,
         former: str | None = None,
+        device: DeviceNews | None = None,
     ) -> SignedIn:
         """Open a session for a user who has proved who they are.
 
@@ -89,6 +91,7 @@ class SessionService:
             origin: where the request came from.
             authenticated_at: when the user proved it; None: now.
             former: a refresh token of the session that the new one replaces (ASVS 7.2.4), or None.
+            device: whether the user has used this browser before; None: not known.
 
         Raises:
             InvalidToken: the user was disabled or deleted, or all sessions of the user were ended,
@@ -101,7 +104,8 @@ class SessionService:
             "session.opened",
             Actor(user.id, origin),
             target=session.id,
-            detail={"factor": " ".join(factors_of(methods))},
+            detail={"factor": " ".join(factors_of(methods))}
+            | ({"device": device} if device else {}),
         )
         if not await self.audit.logged(event, self.sessions.open(session, event)):
             raise InvalidToken

@@ -23,7 +23,8 @@ from gatelodge.credentials.refusals import (
 )
 from gatelodge.gate.rules import ANYBODY, SIGNED_IN
 from gatelodge.proofs.refusals import EmailNotVerified
-from gatelodge.sessions.doors import CallerRecords
+from gatelodge.sessions.doors import CallerRecords, keep_device
+from gatelodge.sessions.known_devices import KnownDevices
 from gatelodge.sessions.service import SignedIn
 from gatelodge.sign_in.challenges import require_signed_in
 from gatelodge.sign_in.refusals import InvalidCredentials
@@ -34,7 +35,7 @@ from gatelodge.web.caller import From, language_of
 from gatelodge.web.cookies import Delivering, TokenDelivery
 from gatelodge.web.described import Description
 from gatelodge.web.door import Door
-from gatelodge.web.services import Provided
+from gatelodge.web.services import Provided, service_of
 
 door = Door("/api/auth", tag="sign-in")
 
@@ -190,7 +191,14 @@ async def sign_in(
     """
     delivery = body.delivery or handing.default
     former = handing.former_token(request.scope["headers"], delivery)
-    outcome = await service.sign_in(body.username, body.password, delivery, origin, former=former)
+    outcome = await service.sign_in(
+        body.username,
+        body.password,
+        delivery,
+        origin,
+        former=former,
+        device=handing.device(request.scope["headers"]),
+    )
     return _signed_in(request, handing, require_signed_in(outcome))
 
 
@@ -253,7 +261,10 @@ def _signed_in(request: HttpRequest, handing: TokenDelivery, signed_in: SignedIn
 
 def _tokens(request: HttpRequest, handing: TokenDelivery, signed_in: SignedIn) -> dict[str, str]:
     """Set the cookies if the delivery uses them; return the tokens for the body, or nothing."""
-    if not handing.after_sign_in(request.scope, signed_in.tokens):
+    in_body = handing.after_sign_in(request.scope, signed_in.tokens)
+    if handing.uses_cookies(signed_in.tokens.delivery):
+        keep_device(request.scope, handing, service_of(request, KnownDevices), signed_in.user)
+    if not in_body:
         return {}
     return {
         "access_token": signed_in.tokens.access_token,

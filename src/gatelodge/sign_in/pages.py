@@ -22,9 +22,10 @@ from gatelodge.pages.fields import (
 )
 from gatelodge.pages.forms import Field
 from gatelodge.proofs.pages import VERIFY_LINK, VERIFY_REQUEST
-from gatelodge.sessions.doors import records_of
+from gatelodge.sessions.doors import keep_tokens, records_of
 from gatelodge.sign_in.challenges import require_signed_in
 from gatelodge.sign_in.service import SignInService
+from gatelodge.web.cookies import TokenDelivery
 
 door = PageDoor()
 
@@ -66,7 +67,7 @@ async def sign_up(visit: Visit) -> Response:
         VERIFY_REQUEST.keep(visit, made.request)
     if made.session is None:
         return visit.go("/verify-email", done="signed-up-unverified")
-    visit.keep(made.session.tokens)
+    keep_tokens(visit, made.session)
     return visit.go_on(done="signed-up")
 
 
@@ -87,8 +88,9 @@ async def sign_in(visit: Visit) -> Response:
         "cookie",
         visit.origin,
         former=visit.former_token,
+        device=visit.ask(TokenDelivery).device(visit.request.scope["headers"]),
     )
-    visit.keep(require_signed_in(outcome).tokens)
+    keep_tokens(visit, require_signed_in(outcome))
     return visit.go_on()
 
 
@@ -128,5 +130,5 @@ async def change_password(visit: Visit) -> Response:
         visit.form["newPassword"],
         visit.origin,
     )
-    visit.keep(signed_in.tokens)
+    keep_tokens(visit, signed_in)
     return visit.go("/account", done="password-changed")

@@ -23,6 +23,7 @@ from gatelodge.credentials.service import Passwords
 from gatelodge.errors import Refusal, after_a_change
 from gatelodge.proofs.refusals import EmailNotVerified
 from gatelodge.proofs.verification import AddressVerification
+from gatelodge.sessions.known_devices import KnownDevices
 from gatelodge.sessions.lookup import Records
 from gatelodge.sessions.service import SessionService, SignedIn
 from gatelodge.sign_in.challenges import Challenge
@@ -77,6 +78,7 @@ class SignInService:
     attempts: AttemptGuard
     clock: Clock
     verification: AddressVerification
+    devices: KnownDevices
 
     async def sign_in(
         self,
@@ -86,6 +88,7 @@ class SignInService:
         origin: Origin,
         *,
         former: str | None = None,
+        device: str = "",
     ) -> SignedIn | Challenge:
         """Open a session for the user with this name and password, or ask for one more proof.
 
@@ -95,6 +98,7 @@ class SignInService:
             delivery: how the tokens are delivered.
             origin: where the request came from.
             former: a refresh token of the session that the new one replaces (ASVS 7.2.4), or None.
+            device: the cookie that tells which users have used this browser; empty: none.
 
         Raises:
             InvalidCredentials: unknown user, wrong password or disabled user; each takes the same
@@ -108,7 +112,14 @@ class SignInService:
         if self.verification.lacks(user):
             raise EmailNotVerified
         try:
-            return await self.sessions.open(user, BY_PASSWORD, delivery, origin, former=former)
+            return await self.sessions.open(
+                user,
+                BY_PASSWORD,
+                delivery,
+                origin,
+                former=former,
+                device=self.devices.news_of(device, user),
+            )
         except InvalidToken as changed:  # the user was disabled or deleted meanwhile, for example
             raise InvalidCredentials from changed
 
@@ -145,7 +156,7 @@ class SignInService:
         try:
             with after_a_change():
                 opened = await self.sessions.open(
-                    user, BY_PASSWORD, delivery, origin, former=former
+                    user, BY_PASSWORD, delivery, origin, former=former, device="first"
                 )
         except InvalidToken as changed:
             raise InvalidCredentials from changed

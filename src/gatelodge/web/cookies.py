@@ -16,6 +16,9 @@ from gatelodge.web.shell import Headers, Scope
 # character is part of the name, so another host of the domain could set `\xa0__Host-…`.
 _WHITESPACE = b" \t"
 
+DEVICE_LIFE = timedelta(days=400)
+"""The longest life that browsers give a cookie (RFC 6265bis, section 5.5)."""
+
 
 @dataclass(frozen=True, slots=True)
 class CookieTokens:
@@ -70,7 +73,7 @@ class TokenDelivery:
 
     def after_sign_in(self, scope: Scope, pair: TokenPair) -> bool:
         """Set the cookies if the delivery uses them; return whether the body carries the tokens."""
-        if self._uses_cookies(pair.delivery):
+        if self.uses_cookies(pair.delivery):
             self.set_cookies(scope, pair)
         return pair.delivery == "bearer"
 
@@ -81,7 +84,7 @@ class TokenDelivery:
             headers: the headers of the sign-in request.
             delivery: the delivery of the new tokens.
         """
-        if not self._uses_cookies(delivery):
+        if not self.uses_cookies(delivery):
             return None
         try:
             return self.read(headers).refresh
@@ -102,6 +105,18 @@ class TokenDelivery:
         self._clear_twins(scope)
         for name in (self.access_cookie, self.refresh_cookie):
             jar.add(self._cookie(name, "", timedelta(0)))
+
+    def device(self, headers: Headers) -> str:
+        """Return the cookie that tells which users have used this browser, or an empty text."""
+        name = self._named("device").encode()
+        lines = (value for key, value in headers if key == b"cookie")
+        return next((value for key, value in _pairs_in(lines) if key == name), b"").decode(
+            "latin-1"
+        )
+
+    def keep_device(self, scope: Scope, value: str) -> None:
+        """Make the answer set that cookie."""
+        cookie_jar(scope).add(self._cookie(self._named("device"), value, DEVICE_LIFE))
 
     def read(self, headers: Headers) -> CookieTokens:
         """Return the tokens in a request's cookies.
@@ -148,7 +163,8 @@ class TokenDelivery:
     def _named(self, kind: str) -> str:
         return f"{self._prefix}{self.name}-{kind}" + (f"-{self.port}" if self.port else "")
 
-    def _uses_cookies(self, delivery: Delivery) -> bool:
+    def uses_cookies(self, delivery: Delivery) -> bool:
+        """Say whether tokens that are delivered so are in cookies, too."""
         return delivery == "cookie" or self.tutorial
 
     @property

@@ -73,7 +73,10 @@ class MongoLetters(LetterStore):
     async def finish(
         self, letter: Letter, state: LetterState, at: datetime, *, error: str = ""
     ) -> bool:
-        change: Document = {"$set": {"state": state, "ended_at": at, "error": error}}
+        values: Document = {"state": state, "ended_at": at, "error": error}
+        if state == "dropped":
+            values |= {"to": "", "to_key": ""}
+        change: Document = {"$set": values}
         if state != "given_up":
             change["$unset"] = {"sealed_values": ""}
         return await self._change(_claimed(letter), change)

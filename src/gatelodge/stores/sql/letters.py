@@ -66,6 +66,8 @@ class SqlLetters(LetterStore):
         values: dict[str, Any] = {"state": state, "ended_at": at, "error": error}
         if state != "given_up":
             values["sealed_values"] = None
+        if state == "dropped":
+            values |= {"to": "", "to_key": ""}
         return await self._change(update(letters).where(*_claimed(letter)).values(values))
 
     @override

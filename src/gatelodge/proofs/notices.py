@@ -1,0 +1,179 @@
+"""Letters that tell a user what has happened to the account, and how to stop it.
+
+They are caused by events: the message of an event is stored with the change, so no notice is lost,
+and each event makes one letter of a kind.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from gatelodge.accounts.store import User, UserStore
+from gatelodge.audit import Actor, AuditLog, Origin
+from gatelodge.clock import Clock
+from gatelodge.credentials.attempts import place_of
+from gatelodge.credentials.one_time_tokens import OneTimeToken
+from gatelodge.ids import SessionId, UserId
+from gatelodge.letters.service import LetterService, Written
+from gatelodge.letters.store import Letter
+from gatelodge.notification import Notification
+from gatelodge.proofs.codes import LetterProofs
+from gatelodge.proofs.refusals import InvalidCode
+from gatelodge.sessions.devices import UNKNOWN, device_name
+from gatelodge.sessions.service import SessionService
+from gatelodge.sessions.store import Session
+
+PASSWORD_CHANGED = "password-changed"  # noqa: S105 - the name of a letter
+REUSED = "refresh-token-reused"
+NEW_DEVICE = "new-device"
+ROLE_GRANTED = "role-granted"
+DELETED = "account-deleted"
+
+OF_EVENTS: Mapping[str, str] = {
+    "password.changed": PASSWORD_CHANGED,
+    "password.reset": PASSWORD_CHANGED,
+    "refresh_token.reused": REUSED,
+    "session.opened": NEW_DEVICE,
+    "role.granted": ROLE_GRANTED,
+}
+"""Which letter an event causes."""
+
+STOP_LIFE = timedelta(days=7)
+_MAX_DEVICES = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Notices:
+    """Tells users what has happened to their accounts.
+
+    Attributes:
+        users: the users.
+        sessions: the sessions.
+        letters: sends the letters.
+        proofs: makes and checks the links that stop it.
+        audit: records what is stopped.
+        clock: what time it is.
+        public_base: the public address of the pages.
+        muted: the kinds of letters that the operator does not want.
+    """
+
+    users: UserStore
+    sessions: SessionService
+    letters: LetterService
+    proofs: LetterProofs
+    audit: AuditLog
+    clock: Clock
+    public_base: str
+    muted: frozenset[str] = field(default_factory=frozenset)
+
+    @property
+    def events(self) -> list[str]:
+        """The names of the events that cause letters."""
+        if self.letters.post is None:
+            return []
+        return [name for name, kind in OF_EVENTS.items() if kind not in self.muted]
+
+    async def tell(self, what: Notification) -> None:
+        """Ask for the letter that an event causes, if it causes one."""
+        session = await self._session_of(what)
+        owner = session.user_id if session is not None else what.subject
+        user = await self.users.find(UserId(owner or ""))
+        if user is None:
+            return
+        if what.name == "session.opened" and not await self._is_new(what, user, session):
+            return
+        program, system = device_name(session.user_agent) if session else (UNKNOWN, "")
+        await self.letters.ask(
+            OF_EVENTS[what.name],
+            user.email,
+            user.email_key,
+            {
+                "at": what.at.isoformat(),
+                "program": program,
+                "system": system,
+                "role": what.detail.get("role", ""),
+            },
+            language=user.language,
+            subject=user.id,
+            about=what.id,
+        )
+
+    async def write(self, letter: Letter, values: Mapping[str, str]) -> Written | None:
+        """Write a notice, with the link that ends all sessions; None if the user is gone."""
+        user = await self.users.find(UserId(letter.subject or ""))
+        if user is None:
+            return None
+        proof = await self.proofs.make("stop", letter.id, letter, STOP_LIFE, user=user.id)
+        stop = f"{self.public_base}/stop?token={proof.token}"
+        return Written(
+            {**values, "username": user.username, "stop_link": stop, "days": str(STOP_LIFE.days)},
+            subject=user.id,
+            proof=("stop", letter.id),
+        )
+
+    async def ask_deleted(self, user: User) -> None:
+        """Ask for the letter about a deletion that is about to be made.
+
+        It is asked for before, so that no crash loses it, and dropped if the user is still there.
+        """
+        if self.letters.post is None or DELETED in self.muted:
+            return
+        await self.letters.ask(
+            DELETED,
+            user.email,
+            user.email_key,
+            {"username": user.username, "at": self.clock.now().isoformat()},
+            language=user.language,
+            subject=user.id,
+            after=_DELETED_WITHIN,
+        )
+
+    async def write_deleted(self, letter: Letter, values: Mapping[str, str]) -> Written | None:
+        """Write the letter about a deletion; None if the user is still there."""
+        there = await self.users.find(UserId(letter.subject or ""))
+        return None if there is not None else Written(values, subject=letter.subject)
+
+    async def check_link(self, text: str) -> OneTimeToken:
+        """Return the record of a link that stops, without using it up.
+
+        Raises:
+            InvalidCode: it does not work, or not any more.
+        """
+        return await self.proofs.by_link("stop", text)
+
+    async def stop(self, text: str, origin: Origin) -> User:
+        """End every session of the user of a notice, and return the user.
+
+        Raises:
+            InvalidCode: the link does not work, or not any more.
+        """
+        token = await self.proofs.by_link("stop", text)
+        user = await self.users.find(UserId(token.facts["user"]))
+        if user is None or not await self.proofs.use_up(token):
+            raise InvalidCode(field="token")
+        await self.sessions.sign_out_everywhere(user.id, Actor(user.id, origin))
+        return user
+
+    async def _session_of(self, what: Notification) -> Session | None:
+        """Return the session from which something was done, if the event names one."""
+        named = what.subject if what.name in _OF_SESSIONS else what.detail.get("session")
+        return await self.sessions.sessions.find(SessionId(named)) if named else None
+
+    async def _is_new(self, what: Notification, user: User, session: Session | None) -> bool:
+        """Say whether a session was opened on a device that the user has not used before.
+
+        The browser's own cookie says so. A program without cookies is known by its name and the
+        network that it comes from, as long as another session of it lives.
+        """
+        if what.detail.get("device") != "new" or session is None:
+            return False
+        here = device_name(session.user_agent), place_of(session.address)
+        for each in await self.sessions.list_own(user, before=None, limit=_MAX_DEVICES):
+            there = device_name(each.user_agent), place_of(each.address)
+            if each.id != session.id and there == here:
+                return False
+        return True
+
+
+_DELETED_WITHIN = timedelta(seconds=5)
+_OF_SESSIONS = frozenset({"session.opened", "refresh_token.reused"})

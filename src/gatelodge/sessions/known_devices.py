@@ -1,0 +1,57 @@
+"""Browsers that a user has signed in with before, known by a cookie of their own.
+
+The cookie has a random number and, for each of the last users of the browser, a keyed hash of that
+number and the user. It says nothing to anybody else, and nothing is stored on the server.
+"""
+
+import hmac
+import secrets
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from gatelodge.accounts.store import User
+from gatelodge.base64url import encode_base64url
+
+DeviceNews: TypeAlias = Literal["first", "known", "new"]
+"""`first`: the user never signed in before."""
+
+_MOST = 8
+_NONCE_BYTES = 12
+_MARK_BYTES = 12
+
+
+@dataclass(frozen=True, slots=True)
+class KnownDevices:
+    """Recognises the browsers of users.
+
+    Attributes:
+        key: the key of the hashes.
+    """
+
+    key: bytes = field(repr=False)
+
+    def news_of(self, cookie: str, user: User) -> DeviceNews:
+        """Say whether a user, as read before the sign-in, has used this browser before."""
+        if user.last_sign_in_at is None:
+            return "first"
+        nonce, *marks = cookie.split(".")
+        mark = self._mark(nonce, user)
+        found = any(hmac.compare_digest(mark.encode(), _bytes(each)) for each in marks)
+        return "known" if found else "new"
+
+    def with_user(self, cookie: str, user: User) -> str:
+        """Return the cookie of a browser that a user has signed in with."""
+        nonce, *marks = cookie.split(".")
+        if not nonce or len(marks) > _MOST:
+            nonce, marks = encode_base64url(secrets.token_bytes(_NONCE_BYTES)), []
+        mark = self._mark(nonce, user)
+        others = [each for each in marks if each != mark]
+        return ".".join([nonce, mark, *others[: _MOST - 1]])
+
+    def _mark(self, nonce: str, user: User) -> str:
+        digest = hmac.digest(self.key, _bytes(f"{nonce}:{user.id}"), "sha256")
+        return encode_base64url(digest[:_MARK_BYTES])
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")

@@ -1,0 +1,588 @@
+"""What letters prove: forgotten passwords, addresses and notices, on both databases."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from gatelodge.accounts.refusals import EmailTaken, InvalidEmail
+from gatelodge.accounts.service import NewUser
+from gatelodge.accounts.store import User
+from gatelodge.app import House, build
+from gatelodge.audit import COMMAND, Actor, Origin
+from gatelodge.credentials.refusals import RejectedPassword, TooManyAttempts, WrongPassword
+from gatelodge.errors import InvalidRequest
+from gatelodge.proofs.refusals import EmailNotVerified, InvalidCode
+from gatelodge.sessions.lookup import Records
+from gatelodge.sessions.service import SignedIn
+from gatelodge.settings import Settings
+from gatelodge.sign_in.refusals import InvalidCredentials
+from tests.support.clock import FakeClock
+from tests.support.mailbox import Mailbox, plainly
+from tests.support.people import PASSWORD
+from tests.support.settings import hashing_cheaply
+
+HOME = Origin(address="192.0.2.7", user_agent="Mozilla/5.0 (X11; Linux x86_64) Firefox/131.0")
+ABROAD = Origin(address="198.51.100.9", user_agent="curl/8.5.0")
+NEW = "eight wild geese at dawn"
+TEN_MINUTES = timedelta(minutes=10)
+
+
+@pytest.fixture(params=["sqlite", "mongodb"])
+def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
+    """Return settings with a database of the test's own, and cheap hashes."""
+    if request.param == "sqlite":
+        return hashing_cheaply(Settings(data_dir=tmp_path, hash_threads=1), request)
+    address = request.getfixturevalue("mongodb_address")
+    return hashing_cheaply(Settings(data_dir=tmp_path, database=address, hash_threads=1), request)
+
+
+@pytest.fixture
+def mailbox() -> Mailbox:
+    """Return an empty mailbox."""
+    return Mailbox()
+
+
+@pytest.fixture
+async def pair(
+    settings: Settings, clock: FakeClock, mailbox: Mailbox
+) -> AsyncIterator[list[House]]:
+    """Yield two houses over one database, like two nodes, which send nothing by themselves."""
+    houses = [build(settings, clock) for _ in range(2)]
+    await asyncio.to_thread(houses[0].stores.database.migrate)
+    for each in houses:
+        set_mail(each, mailbox)
+    async with houses[0].open(), houses[1].open():
+        yield houses
+
+
+@pytest.fixture
+def house(pair: list[House]) -> House:
+    """Return one of the two."""
+    return pair[0]
+
+
+def set_mail(house: House, mailbox: Mailbox) -> None:
+    """Let a house send its letters into a mailbox; what was made with the old one is made anew."""
+    made = vars(house)
+    letters = replace(house.letters, post=mailbox, typeset=plainly)
+    for name in ("letter_proofs", "password_reset", "verification", "notices", "accounts"):
+        made.pop(name, None)
+    for name in ("sign_in", "setup"):
+        made.pop(name, None)
+    made["letters"] = letters
+    letters.authors.update(house.authors())
+
+
+async def delivered(house: House) -> None:
+    """Send all letters that are due, and let notices be asked for before."""
+    handlers = {f"gatelodge.notices.{name}": house.notices.tell for name in house.notices.events}
+    await house.subscriptions.tell_now(handlers)
+    while await house.letters.send_next():
+        pass
+
+
+async def subscribed(house: House) -> None:
+    """Let events cause notices from now on."""
+    await house.subscriptions.subscribe(
+        {f"gatelodge.notices.{name}": (name,) for name in house.notices.events}
+    )
+
+
+async def sign_up(house: House, name: str = "ann") -> User:
+    """Let somebody sign up, and return the user."""
+    form = NewUser(name, f"{name}@example.com", PASSWORD, language="de")
+    return await house.accounts.sign_up(form, HOME)
+
+
+async def sign_in(house: House, name: str = "ann", password: str = PASSWORD) -> SignedIn:
+    """Sign in, and return the tokens."""
+    outcome = await house.sign_in.sign_in(name, password, "bearer", HOME)
+    assert isinstance(outcome, SignedIn)
+    return outcome
+
+
+async def now(house: House, user: User) -> User:
+    """Return the user as stored."""
+    found = await house.stores.users.find(user.id)
+    assert found is not None
+    return found
+
+
+def token_in(mailbox: Mailbox, name: str = "link") -> str:
+    """Return the secret of the newest link of this name."""
+    values = [mailbox.values(number) for number in range(len(mailbox.mails))]
+    link = [each[name] for each in values if name in each][-1]
+    return parse_qs(urlsplit(link).query)["token"][0]
+
+
+async def asked(house: House, email: str = "ann@example.com") -> str:
+    """Ask for a new password, and have the letter delivered."""
+    request = await house.password_reset.ask(email, "en", ABROAD)
+    await delivered(house)
+    return request
+
+
+# Forgotten passwords
+
+
+async def test_a_password_is_reset_with_the_link_of_a_letter(
+    pair: list[House], mailbox: Mailbox
+) -> None:
+    ann = await sign_up(pair[0])
+    session = await sign_in(pair[0])
+    await asked(pair[0], "ANN@example.com")
+
+    changed = await pair[1].password_reset.by_link(token_in(mailbox), NEW, ABROAD)
+
+    assert mailbox.kinds() == [("ann@example.com", "reset-password")]
+    assert mailbox.values()["language"] == "de"
+    assert changed.email_verified_at is not None
+    assert (await now(pair[0], ann)).epoch == ann.epoch + 1
+    assert not session.session.is_live(changed, pair[0].clock.now())
+    with pytest.raises(InvalidCredentials):
+        await sign_in(pair[0])
+    await sign_in(pair[0], password=NEW)
+
+
+async def test_a_password_is_reset_with_the_code_where_it_was_asked_for(
+    pair: list[House], mailbox: Mailbox
+) -> None:
+    await sign_up(pair[0])
+    request = await asked(pair[0])
+    code = mailbox.values()["code"]
+    assert len(code) == 9
+    assert code[4] == "-"
+
+    await pair[1].password_reset.by_code(request, f" {code.lower().replace('-', ' ')}", NEW, HOME)
+
+    await sign_in(pair[0], password=NEW)
+
+
+async def test_an_address_that_nobody_has_gets_no_letter_and_the_same_answers(
+    house: House, mailbox: Mailbox
+) -> None:
+    request = await asked(house, "nobody@example.com")
+    ann = await sign_up(house)
+    await house.accounts.disable(ann, COMMAND)
+    disabled = await asked(house)
+
+    assert mailbox.mails == []
+    assert len(request) == len(disabled)
+    for each in (request, disabled):
+        for _ in range(7):
+            with pytest.raises(InvalidCode):
+                await house.password_reset.by_code(each, "AAAA-AAAA", NEW, HOME)
+
+
+@pytest.mark.parametrize("by", ["link", "code"])
+async def test_a_letter_works_once(house: House, mailbox: Mailbox, by: str) -> None:
+    await sign_up(house)
+    request = await asked(house)
+    link, code = token_in(mailbox), mailbox.values()["code"]
+
+    async def reset() -> object:
+        if by == "link":
+            return await house.password_reset.by_link(link, NEW, HOME)
+        return await house.password_reset.by_code(request, code, NEW, HOME)
+
+    outcomes = await asyncio.gather(*(reset() for _ in range(4)), return_exceptions=True)
+
+    assert sum(isinstance(each, User) for each in outcomes) == 1
+    assert sum(isinstance(each, InvalidCode) for each in outcomes) == 3
+    with pytest.raises(InvalidCode):
+        await house.password_reset.by_link(link, NEW, HOME)
+    with pytest.raises(InvalidCode):
+        await house.password_reset.by_code(request, code, NEW, HOME)
+
+
+async def test_a_newer_letter_voids_the_one_before(house: House, mailbox: Mailbox) -> None:
+    await sign_up(house)
+    first = await asked(house)
+    old_link, old_code = token_in(mailbox), mailbox.values()["code"]
+    second = await asked(house)
+
+    for attempt in (
+        house.password_reset.by_link(old_link, NEW, HOME),
+        house.password_reset.by_code(first, old_code, NEW, HOME),
+        house.password_reset.by_code(second, old_code, NEW, HOME),
+        house.password_reset.by_code(first, mailbox.values()["code"], NEW, HOME),
+    ):
+        with pytest.raises(InvalidCode):
+            await attempt
+    await house.password_reset.by_code(second, mailbox.values()["code"], NEW, HOME)
+
+
+async def test_five_wrong_codes_void_the_code_and_not_the_link(
+    house: House, mailbox: Mailbox
+) -> None:
+    await sign_up(house)
+    request = await asked(house)
+    code = mailbox.values()["code"]
+    with pytest.raises(RejectedPassword):  # costs no try
+        await house.password_reset.by_code(request, code, "short", HOME)
+    for _ in range(5):
+        with pytest.raises(InvalidCode):
+            await house.password_reset.by_code(request, "AAAA-AAAA", NEW, HOME)
+
+    with pytest.raises(InvalidCode):
+        await house.password_reset.by_code(request, code, NEW, HOME)
+    await house.password_reset.by_link(token_in(mailbox), NEW, HOME)
+
+
+async def test_a_link_and_a_code_work_for_ten_minutes_from_the_delivery_on(
+    house: House, mailbox: Mailbox, clock: FakeClock
+) -> None:
+    await sign_up(house)
+    request = await house.password_reset.ask("ann@example.com", "en", HOME)
+    clock.advance(timedelta(hours=20))
+    await delivered(house)
+    clock.advance(TEN_MINUTES - timedelta(seconds=1))
+    await house.password_reset.check_link(token_in(mailbox))
+    clock.advance(timedelta(seconds=1))
+
+    with pytest.raises(InvalidCode):
+        await house.password_reset.by_link(token_in(mailbox), NEW, HOME)
+    with pytest.raises(InvalidCode):
+        await house.password_reset.by_code(request, mailbox.values()["code"], NEW, HOME)
+
+
+MEANWHILE: dict[str, Callable[[House, User], Awaitable[object]]] = {
+    "the password is changed": lambda house, user: house.accounts.set_password(
+        user, "another password 9", COMMAND
+    ),
+    "signed out everywhere": lambda house, user: house.sessions.sign_out_everywhere(
+        user.id, Actor(user.id, HOME)
+    ),
+    "disabled": lambda house, user: house.accounts.disable(user, COMMAND),
+    "deleted": lambda house, user: house.accounts.delete(user, COMMAND),
+    "another address": lambda house, user: house.stores.users.set_email(
+        user,
+        house.audit.event("user.email_changed", COMMAND),
+        email="new@example.com",
+        email_key="new@example.com",
+        verified_at=None,
+    ),
+}
+
+
+@pytest.mark.parametrize("meanwhile", MEANWHILE.values(), ids=MEANWHILE)
+async def test_a_link_is_void_when_the_account_is_another_one_by_now(
+    house: House,
+    mailbox: Mailbox,
+    meanwhile: Callable[[House, User], Awaitable[object]],
+) -> None:
+    ann = await sign_up(house)
+    request = await asked(house)
+    await meanwhile(house, ann)
+
+    for attempt in (
+        house.password_reset.check_link(token_in(mailbox)),
+        house.password_reset.by_link(token_in(mailbox), NEW, HOME),
+        house.password_reset.by_code(request, mailbox.values()["code"], NEW, HOME),
+    ):
+        with pytest.raises(InvalidCode):
+            await attempt
+
+
+async def test_no_other_kind_of_secret_resets_a_password(house: House, mailbox: Mailbox) -> None:
+    ann = await sign_up(house)
+    await house.verification.ask(ann, "en")
+    await delivered(house)
+    verify = token_in(mailbox)
+    setup = await house.setup.invite()
+
+    for wrong in (verify, setup or "", "", ".", "..", "é.x", f"{verify}x", "A" * 5000):
+        with pytest.raises(InvalidCode):
+            await house.password_reset.by_link(wrong, NEW, HOME)
+
+
+async def test_an_address_gets_three_letters_in_six_hours_and_five_in_a_day(
+    house: House, mailbox: Mailbox, clock: FakeClock
+) -> None:
+    """Whoever asks more often is not told: it would tell who has an account."""
+    await sign_up(house)
+    for hours, count in ((0, 3), (7, 5), (7, 5), (11, 8)):
+        clock.advance(timedelta(hours=hours))
+        for _ in range(4):
+            await asked(house)
+        assert len(mailbox.mails) == count
+
+
+async def test_who_asks_for_many_letters_is_refused(house: House) -> None:
+    for number in range(20):
+        await house.password_reset.ask(f"u{number}@example.com", "en", HOME)
+
+    with pytest.raises(TooManyAttempts):
+        await house.password_reset.ask("ann@example.com", "en", HOME)
+    with pytest.raises(TooManyAttempts):
+        await house.verification.ask_again("ann@example.com", "en", HOME)
+    await house.password_reset.ask("ann@example.com", "en", ABROAD)
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["", "ann", "ann@", "a@b@c", "ann@example.com\r\nBcc: eve@x.org", "ann@exa mple.com", "@x.org"],
+)
+async def test_what_is_no_address_is_refused(house: House, address: str) -> None:
+    with pytest.raises(InvalidEmail):
+        await house.password_reset.ask(address, "en", HOME)
+
+
+# Addresses
+
+
+async def test_an_address_is_verified_with_link_or_code(
+    pair: list[House], mailbox: Mailbox
+) -> None:
+    ann, ben = await sign_up(pair[0]), await sign_up(pair[0], "ben")
+    await pair[0].verification.ask(ann, "en")
+    await delivered(pair[0])
+    await pair[1].verification.by_link(token_in(mailbox), HOME)
+    request = await pair[0].verification.ask_again("ben@example.com", "en", HOME)
+    await delivered(pair[0])
+    await pair[1].verification.by_code(request, mailbox.values()["code"], HOME)
+
+    for each in (ann, ben):
+        verified = await now(pair[0], each)
+        assert verified == replace(each, email_verified_at=pair[0].clock.now())
+    await pair[0].verification.ask(await now(pair[0], ann), "en")
+    await delivered(pair[0])
+    assert len(mailbox.mails) == 2
+
+
+async def test_two_clicks_at_once_both_succeed_and_a_later_one_does_not(
+    house: House, mailbox: Mailbox
+) -> None:
+    ann = await sign_up(house)
+    await house.verification.ask(ann, "en")
+    await delivered(house)
+    link = token_in(mailbox)
+
+    outcomes = await asyncio.gather(
+        *(house.verification.by_link(link, HOME) for _ in range(2)), return_exceptions=True
+    )
+
+    assert any(isinstance(each, User) for each in outcomes)
+    assert all(isinstance(each, User | InvalidCode) for each in outcomes)
+    with pytest.raises(InvalidCode):
+        await house.verification.by_link(link, HOME)
+
+
+async def records(house: House, signed_in: SignedIn) -> Records:
+    """Return the records of somebody who is signed in."""
+    return Records(await now(house, signed_in.user), signed_in.session)
+
+
+async def ask_change(
+    house: House, signed_in: SignedIn, email: str, password: str | None = None
+) -> str:
+    """Ask for another address, and have the letter delivered."""
+    caller = await records(house, signed_in)
+    request = await house.verification.ask_change(caller, email, password, "en", HOME)
+    await delivered(house)
+    return request
+
+
+async def test_another_address_is_the_users_when_its_letter_is_answered(
+    house: House, mailbox: Mailbox, clock: FakeClock
+) -> None:
+    ann = await sign_up(house)
+    signed_in = await sign_in(house)
+    await ask_change(house, signed_in, "Ann@New.example")
+    assert mailbox.kinds() == [("Ann@new.example", "email-change")]
+    assert (await now(house, ann)).email == ann.email
+
+    await house.verification.by_link(token_in(mailbox), HOME)
+
+    changed = await now(house, ann)
+    assert (changed.email, changed.email_key) == ("Ann@new.example", "ann@new.example")
+    assert changed.email_verified_at == clock.now()
+    await sign_in(house, "ann@new.example")
+    clock.advance(timedelta(seconds=10))
+    await delivered(house)
+    assert mailbox.kinds()[1:] == [("ann@example.com", "email-changed")]
+
+
+async def test_the_former_address_can_take_the_change_back(
+    house: House, mailbox: Mailbox, clock: FakeClock
+) -> None:
+    """Even if whoever did it goes on and changes the address once more."""
+    ann = await sign_up(house)
+    thief = await sign_in(house)
+    await ask_change(house, thief, "eve@new.example")
+    await house.verification.by_link(token_in(mailbox), ABROAD)
+    clock.advance(timedelta(days=6))
+    await delivered(house)
+    undo = token_in(mailbox, "undo_link")
+
+    restored = await house.verification.undo(undo, HOME)
+
+    assert (restored.email, restored.id) == (ann.email, ann.id)
+    assert restored.epoch == ann.epoch + 1
+    assert not thief.session.is_live(restored, clock.now())
+    with pytest.raises(InvalidCode):
+        await house.verification.undo(undo, HOME)
+
+
+async def test_nobody_is_told_of_a_change_that_was_refused(
+    house: House, mailbox: Mailbox, clock: FakeClock
+) -> None:
+    """Somebody else has got the address between the letter and the click."""
+    await sign_up(house)
+    await ask_change(house, await sign_in(house), "ben@example.com")
+    link = token_in(mailbox)
+    await sign_up(house, "ben")
+
+    with pytest.raises(EmailTaken):
+        await house.verification.by_link(link, HOME)
+
+    clock.advance(timedelta(minutes=1))
+    await delivered(house)
+    assert mailbox.kinds() == [("ben@example.com", "email-change")]
+
+
+async def test_an_address_that_another_user_has_gets_no_letter(
+    house: House, mailbox: Mailbox
+) -> None:
+    await sign_up(house)
+    await sign_up(house, "ben")
+
+    assert await ask_change(house, await sign_in(house), "BEN@example.com")
+
+    assert mailbox.mails == []
+
+
+async def test_a_change_is_void_after_a_change_of_the_password(
+    house: House, mailbox: Mailbox
+) -> None:
+    """Whoever had the session asked for it; the user has thrown them out."""
+    ann = await sign_up(house)
+    await ask_change(house, await sign_in(house), "eve@new.example")
+    await house.accounts.set_password(ann, NEW, COMMAND)
+
+    with pytest.raises(InvalidCode):
+        await house.verification.by_link(token_in(mailbox), ABROAD)
+    assert (await now(house, ann)).email == ann.email
+
+
+async def test_an_older_sign_in_needs_the_password(
+    house: House, mailbox: Mailbox, clock: FakeClock
+) -> None:
+    await sign_up(house)
+    signed_in = await sign_in(house)
+    clock.advance(timedelta(minutes=5, seconds=1))
+
+    with pytest.raises(InvalidRequest):
+        await ask_change(house, signed_in, "ann@new.example")
+    with pytest.raises(WrongPassword):
+        await ask_change(house, signed_in, "ann@new.example", "wrong")
+    assert await ask_change(house, signed_in, "ann@new.example", PASSWORD)
+
+
+async def test_nobody_signs_in_before_the_address_is_verified_where_that_is_required(
+    house: House, mailbox: Mailbox
+) -> None:
+    """Whoever does not know the password is not told so. Administrators always may."""
+    strict = replace(house.verification, mode="required")
+    service = replace(house.sign_in, verification=strict)
+    form = NewUser("ann", "ann@example.com", PASSWORD)
+
+    made = await service.sign_up(form, "cookie", HOME)
+
+    assert made.session is None
+    assert made.request is not None
+    with pytest.raises(InvalidCredentials):
+        await service.sign_in("ann", "wrong", "bearer", HOME)
+    with pytest.raises(EmailNotVerified):
+        await service.sign_in("ann", PASSWORD, "bearer", HOME)
+    await delivered(house)
+    await strict.by_code(made.request, mailbox.values()["code"], HOME)
+    assert isinstance(await service.sign_in("ann", PASSWORD, "bearer", HOME), SignedIn)
+    await house.accounts.create(
+        NewUser("ada", "ada@example.com", PASSWORD, roles=["admin"]), COMMAND
+    )
+    assert isinstance(await service.sign_in("ada", PASSWORD, "bearer", HOME), SignedIn)
+
+
+# Notices
+
+
+async def test_who_changes_a_password_is_told_and_can_stop_it(
+    house: House, mailbox: Mailbox
+) -> None:
+    await subscribed(house)
+    ann = await sign_up(house)
+    thief = await sign_in(house)
+    caller = await records(house, thief)
+    await house.sign_in.change_password(caller, PASSWORD, NEW, ABROAD)
+    await delivered(house)
+    assert mailbox.kinds() == [("ann@example.com", "password-changed")]
+    stop = token_in(mailbox, "stop_link")
+
+    outcomes = await asyncio.gather(
+        *(house.notices.stop(stop, HOME) for _ in range(3)), return_exceptions=True
+    )
+
+    assert sum(isinstance(each, User) for each in outcomes) == 1
+    assert (await now(house, ann)).epoch == ann.epoch + 2
+    assert mailbox.values()["program"] == "Firefox"
+
+
+async def test_each_event_makes_one_notice(pair: list[House], mailbox: Mailbox) -> None:
+    await subscribed(pair[0])
+    ann = await sign_up(pair[0])
+    await pair[0].accounts.grant(ann, "moderator", COMMAND)
+    await asked(pair[0])
+    await pair[0].password_reset.by_link(token_in(mailbox), NEW, ABROAD)
+    for _ in range(2):
+        await delivered(pair[1])
+        await delivered(pair[0])
+
+    assert sorted(mailbox.kinds()) == [
+        ("ann@example.com", "password-changed"),
+        ("ann@example.com", "reset-password"),
+        ("ann@example.com", "role-granted"),
+    ]
+
+
+async def test_who_signs_in_from_a_new_device_is_told(house: House, mailbox: Mailbox) -> None:
+    """Not at the first sign-in, nor in a browser that has the cookie, nor from the same place."""
+    await subscribed(house)
+    await sign_up(house)
+
+    async def from_(origin: Origin, cookie: str = "") -> SignedIn:
+        outcome = await house.sign_in.sign_in("ann", PASSWORD, "cookie", origin, device=cookie)
+        assert isinstance(outcome, SignedIn)
+        await delivered(house)
+        return outcome
+
+    first = await from_(HOME)
+    cookie = house.known_devices.with_user("", first.user)
+    await from_(ABROAD, cookie)
+    await from_(HOME, "other.cookie.é")
+    assert mailbox.mails == []
+
+    await from_(replace(ABROAD, address="203.0.113.5"), "x")
+
+    assert mailbox.kinds() == [("ann@example.com", "new-device")]
+    assert mailbox.values()["program"] == "curl"
+
+
+async def test_who_is_deleted_is_told(house: House, mailbox: Mailbox, clock: FakeClock) -> None:
+    """And not whose deletion was refused."""
+    ann = await sign_up(house)
+    ada = await house.accounts.create(
+        NewUser("ada", "ada@example.com", PASSWORD, roles=["admin"]), COMMAND
+    )
+    await house.accounts.delete(ann, COMMAND)
+    with pytest.raises(Exception, match="administrator"):
+        await house.accounts.delete(ada, COMMAND)
+    clock.advance(timedelta(minutes=1))
+    await delivered(house)
+
+    assert mailbox.kinds() == [("ann@example.com", "account-deleted")]

@@ -1,0 +1,69 @@
+"""A mailbox in place of a mail server: it keeps what it is given, or fails as a test tells it."""
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from gatelodge.letters.mail import Mail
+from gatelodge.letters.post import DeliveryFailed
+
+
+@dataclass
+class Mailbox:
+    """Takes letters.
+
+    Attributes:
+        mails: what it took, the oldest first.
+        tried: the message ids of all tries.
+        failures: what the next tries raise; those that follow succeed.
+        takes: seconds that a delivery takes.
+        most_at_once: how many deliveries were under way at the same time.
+    """
+
+    mails: list[Mail] = field(default_factory=list)
+    tried: list[str] = field(default_factory=list)
+    failures: list[DeliveryFailed] = field(default_factory=list)
+    takes: float = 0.0
+    most_at_once: int = 0
+    _now: int = 0
+    _moved: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def until(self, reached: Callable[[], bool]) -> None:
+        """Wait until something is so; twenty seconds at most."""
+        async with asyncio.timeout(20):
+            while not reached():
+                await self._moved.wait()
+                self._moved.clear()
+
+    async def deliver(self, mail: Mail) -> None:
+        """Take a letter, or fail."""
+        self.tried.append(mail.message_id)
+        self._moved.set()
+        self._now += 1
+        self.most_at_once = max(self.most_at_once, self._now)
+        try:
+            await asyncio.sleep(self.takes)
+            if self.failures:
+                raise self.failures.pop(0)
+            self.mails.append(mail)
+            self._moved.set()
+        finally:
+            self._now -= 1
+
+    async def close(self) -> None:
+        """Do nothing."""
+
+    def values(self, number: int = -1) -> dict[str, str]:
+        """Return what is written in a letter that `plainly` has set."""
+        values: dict[str, str] = json.loads(self.mails[number].text)
+        return values
+
+    def kinds(self) -> list[tuple[str, str]]:
+        """Return of each letter to whom it went, and its kind, if `plainly` has set it."""
+        return [(mail.to, mail.subject) for mail in self.mails]
+
+
+def plainly(kind: str, language: str | None, values: Mapping[str, str]) -> tuple[str, str, str]:
+    """Set a letter so that a test can read its values."""
+    return kind, json.dumps({**values, "language": language}), ""
