@@ -10,6 +10,8 @@ NEEDED = (
     "gatelodge/__main__.py",
     "gatelodge/py.typed",
     "gatelodge/credentials/common_passwords.txt",
+    "gatelodge/letters/templates/*.html",
+    "gatelodge/letters/templates/*.txt",
     "gatelodge/locales/*/LC_MESSAGES/gatelodge.po",
     "gatelodge/pages/static/*.css",
     "gatelodge/pages/static/*.js",

@@ -1,4 +1,4 @@
-"""The languages of the pages: which language a reader gets, its texts and its date formats.
+"""The languages of pages and letters: which language a reader gets, its texts and its date formats.
 
 English texts are written in the code and the templates. Every other language has a gettext
 catalogue `locales/XX/LC_MESSAGES/gatelodge.po`. A catalogue is read when it is first needed; it is
@@ -8,7 +8,7 @@ not compiled.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
@@ -16,6 +16,7 @@ from types import MappingProxyType
 from babel import Locale
 from babel.dates import format_datetime, format_timedelta
 from babel.messages.pofile import read_po
+from babel.units import format_unit
 from markupsafe import Markup, escape
 
 from gatelodge.marks import N_
@@ -60,6 +61,11 @@ class Language:
         translated = escape(self.texts.get(text, text))
         return translated % values if values else translated
 
+    def plain(self, text: str, **values: object) -> str:
+        """Return the translated text, with `%(name)s` replaced, not escaped: for plain text."""
+        translated = self.texts.get(text, text)
+        return translated % values if values else translated
+
     def sentence(self, message: str) -> str:
         """Return the translation of a refusal's message, which may contain numbers.
 
@@ -90,6 +96,18 @@ class Language:
         iso = at.isoformat(timespec="seconds").replace("+00:00", "Z")
         html = Markup('<time datetime="{}" title="{} UTC">{}</time>')
         return html.format(iso, exact, told)
+
+    def moment(self, at: datetime) -> str:
+        """Return an instant as text, in UTC."""
+        return format_datetime(at, "long", tzinfo=UTC, locale=self.locale)
+
+    def duration(self, length: timedelta) -> str:
+        """Return a length of time as text, exactly: in days, hours or minutes."""
+        minutes = length // timedelta(minutes=1)
+        for unit, size in (("day", 24 * 60), ("hour", 60)):
+            if minutes > size and minutes % size == 0:
+                return format_unit(minutes // size, f"duration-{unit}", locale=self.locale)
+        return format_unit(minutes, "duration-minute", locale=self.locale)
 
     def wait(self, seconds: int) -> str:
         """Return a number of seconds to wait as text, such as `in 30 seconds`."""

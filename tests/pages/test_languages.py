@@ -13,8 +13,8 @@ from gatelodge import i18n
 from gatelodge.credentials.refusals import HashingBusy, RejectedPassword
 from gatelodge.errors import Refusal
 from gatelodge.i18n import LOCALES, READERS, language_for
-from gatelodge.pages.theme import DARK_GROUND, LIGHT_GROUND, READABLE, Palette, contrast
 from gatelodge.pages.wording import sentence_of
+from gatelodge.palette import DARK_GROUND, LIGHT_GROUND, READABLE, Palette, contrast
 from tests.pages.reader import Reader
 
 HOUSE = Path(i18n.__file__).parent
@@ -84,7 +84,11 @@ def _texts() -> Iterator[str]:
     """Yield every text that templates and code mark for translation."""
     found = extract_from_dir(
         HOUSE,
-        [("**/templates/**.html", "jinja2"), ("**.py", "python")],
+        [
+            ("**/templates/**.html", "jinja2"),
+            ("**/templates/**.txt", "jinja2"),
+            ("**.py", "python"),
+        ],
         keywords={"_": None, "N_": None},
     )
     yield from (text for _, _, text, _, _ in found if isinstance(text, str))

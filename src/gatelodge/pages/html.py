@@ -22,7 +22,8 @@ from starlette.responses import HTMLResponse, Response
 from gatelodge.errors import ConfigurationError
 from gatelodge.i18n import Language
 from gatelodge.pages.hints import Hints, as_data, hints_of
-from gatelodge.pages.theme import Logo, Palette, read_logo
+from gatelodge.pages.theme import Logo, read_logo
+from gatelodge.palette import Palette
 from gatelodge.settings import Settings
 
 STATIC = Path(__file__).parent / "static"
