@@ -23,6 +23,7 @@ from gatelodge.gate.gate import Gate
 from gatelodge.gate.watchers import Watchers
 from gatelodge.letters.posts import post_of
 from gatelodge.letters.service import Author, LetterService
+from gatelodge.letters.writing import Writing
 from gatelodge.master_key import MasterKey
 from gatelodge.proofs import notices as notices_of
 from gatelodge.proofs import reset
@@ -224,11 +225,6 @@ class Foundation:
     # letters/, proofs/
 
     @cached_property
-    def typesetter(self) -> Any:
-        """Turns values into text."""
-        return lambda kind, _language, values: (kind, repr(values), "")
-
-    @cached_property
     def letters(self) -> LetterService:
         """Asks for letters, and sends them."""
         return LetterService(
@@ -238,7 +234,7 @@ class Foundation:
             self.audit,
             self.clock,
             post_of(self.settings),
-            self.typesetter,
+            Writing(self.settings),
             self.settings.sender,
             self.settings.mail_host,
         )

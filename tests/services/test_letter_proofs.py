@@ -22,7 +22,7 @@ from gatelodge.sessions.service import SignedIn
 from gatelodge.settings import Settings
 from gatelodge.sign_in.refusals import InvalidCredentials
 from tests.support.clock import FakeClock
-from tests.support.mailbox import Mailbox, plainly
+from tests.support.mailbox import Mailbox, Plainly
 from tests.support.people import PASSWORD
 from tests.support.settings import hashing_cheaply
 
@@ -69,7 +69,7 @@ def house(pair: list[House]) -> House:
 def set_mail(house: House, mailbox: Mailbox) -> None:
     """Let a house send its letters into a mailbox; what was made with the old one is made anew."""
     made = vars(house)
-    letters = replace(house.letters, post=mailbox, typeset=plainly)
+    letters = replace(house.letters, post=mailbox, writing=Plainly(house.settings))
     for name in ("letter_proofs", "password_reset", "verification", "notices", "accounts"):
         made.pop(name, None)
     for name in ("sign_in", "setup"):
@@ -530,7 +530,7 @@ async def test_who_changes_a_password_is_told_and_can_stop_it(
 
     assert sum(isinstance(each, User) for each in outcomes) == 1
     assert (await now(house, ann)).epoch == ann.epoch + 2
-    assert mailbox.values()["program"] == "Firefox"
+    assert mailbox.values()["device"] == "Firefox (Linux)"
 
 
 async def test_each_event_makes_one_notice(pair: list[House], mailbox: Mailbox) -> None:
@@ -570,7 +570,7 @@ async def test_who_signs_in_from_a_new_device_is_told(house: House, mailbox: Mai
     await from_(replace(ABROAD, address="203.0.113.5"), "x")
 
     assert mailbox.kinds() == [("ann@example.com", "new-device")]
-    assert mailbox.values()["program"] == "curl"
+    assert mailbox.values()["device"] == "curl"
 
 
 async def test_who_is_deleted_is_told(house: House, mailbox: Mailbox, clock: FakeClock) -> None:

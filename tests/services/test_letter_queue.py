@@ -18,7 +18,7 @@ from gatelodge.letters.store import Letter
 from gatelodge.settings import Settings
 from gatelodge.tasks import WAITS, end
 from tests.support.clock import FakeClock
-from tests.support.mailbox import Mailbox, plainly
+from tests.support.mailbox import Mailbox, Plainly
 
 ANN = ("Ann@example.com", "ann@example.com")
 
@@ -46,7 +46,7 @@ async def pair(
     houses = [build(settings, clock) for _ in range(2)]
     await asyncio.to_thread(houses[0].stores.database.migrate)
     for each in houses:
-        letters = replace(each.letters, post=mailbox, typeset=plainly)
+        letters = replace(each.letters, post=mailbox, writing=Plainly(each.settings))
         vars(each)["letters"] = letters
     async with houses[0].open(), houses[1].open():
         yield houses
@@ -262,12 +262,13 @@ async def test_the_life_of_a_code_begins_when_the_letter_was_taken(
 async def test_one_cause_makes_one_letter(pair: list[House], mailbox: Mailbox) -> None:
     for each in (*pair, *pair):
         await each.letters.ask("test", *ANN, about="evt_1")
-    await pair[0].letters.ask("other", *ANN, about="evt_1")
+    other = {"username": "ann", "at": "2026-05-04T12:00:00+00:00"}
+    await pair[0].letters.ask("account-deleted", *ANN, other, about="evt_1")
 
     while await pair[0].letters.send_next():
         pass
 
-    assert sorted(mailbox.kinds()) == [(ANN[0], "other"), (ANN[0], "test")]
+    assert sorted(mailbox.kinds()) == [(ANN[0], "account-deleted"), (ANN[0], "test")]
 
 
 async def test_a_letter_waits_until_it_may_be_sent(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from gatelodge.letters.mail import Mail
 from gatelodge.letters.post import DeliveryFailed
+from gatelodge.letters.writing import Writing
 
 
 @dataclass
@@ -55,15 +56,21 @@ class Mailbox:
         """Do nothing."""
 
     def values(self, number: int = -1) -> dict[str, str]:
-        """Return what is written in a letter that `plainly` has set."""
+        """Return what is written in a letter that `Plainly` has set."""
         values: dict[str, str] = json.loads(self.mails[number].text)
         return values
 
     def kinds(self) -> list[tuple[str, str]]:
-        """Return of each letter to whom it went, and its kind, if `plainly` has set it."""
+        """Return of each letter to whom it went, and its kind, if `Plainly` has set it."""
         return [(mail.to, mail.subject) for mail in self.mails]
 
 
-def plainly(kind: str, language: str | None, values: Mapping[str, str]) -> tuple[str, str, str]:
-    """Set a letter so that a test can read its values."""
-    return kind, json.dumps({**values, "language": language}), ""
+class Plainly(Writing):
+    """Writes letters so that a test can read their values."""
+
+    def write(
+        self, kind: str, language: str | None, values: Mapping[str, object]
+    ) -> tuple[str, str, str]:
+        """Return the kind as the subject, and the values as the text."""
+        super().write(kind, language, values)  # the templates find all that they need
+        return kind, json.dumps({**values, "language": language}), ""

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 from gatelodge.audit import SERVER, Actor, AuditLog
 from gatelodge.clock import Clock
@@ -30,6 +30,7 @@ from gatelodge.letters.post import (
 )
 from gatelodge.letters.refusals import NoMail, NoSuchLetter
 from gatelodge.letters.store import LETTER_PREFIX, Letter, LetterStore
+from gatelodge.letters.writing import Writing
 from gatelodge.master_key import MasterKey
 from gatelodge.tasks import WAITS, end, repeat, start
 
@@ -82,15 +83,6 @@ what it wrote is stored.
 """
 
 
-class Typesetter(Protocol):
-    """Turns values into text."""
-
-    def __call__(
-        self, kind: str, language: str | None, values: Mapping[str, str]
-    ) -> tuple[str, str, str]:
-        """Return the subject, the text and the HTML."""
-
-
 @dataclass(frozen=True, slots=True)
 class LetterService:
     """Asks for letters, and sends those that wait.
@@ -102,7 +94,7 @@ class LetterService:
         audit: records those that are given up.
         clock: what time it is.
         post: delivers them; None: there is no mail, and nobody can ask for a letter.
-        typeset: turns values into text.
+        writing: turns values into text.
         sender: whom they come from, an address or `Name <address>`.
         host: the name of this server in message ids.
         authors: who writes the letters of a kind; for other kinds the values are all there is.
@@ -115,7 +107,7 @@ class LetterService:
     audit: AuditLog
     clock: Clock
     post: Post | None
-    typeset: Typesetter
+    writing: Writing
     sender: str
     host: str
     authors: dict[str, Author] = field(default_factory=dict)
@@ -344,7 +336,7 @@ class LetterService:
 
     def _mail(self, letter: Letter, written: Written) -> Mail:
         language = written.language or letter.language
-        subject, text, html = self.typeset(letter.kind, language, written.values)
+        subject, text, html = self.writing.write(letter.kind, language, written.values)
         return Mail(
             message_id=letter.message_id,
             to=written.to or letter.to,
@@ -352,7 +344,7 @@ class LetterService:
             text=text,
             html=html,
             sender=self.sender,
-            language=language or "en",
+            language=self.writing.language(language).tag,
             at=letter.created_at,
         )
 

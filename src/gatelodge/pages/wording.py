@@ -17,6 +17,7 @@ NOTICES: Mapping[str, str] = {
     "password-reset": N_("Your password is changed. Sign in with it."),
     "email-verified": N_("Your e-mail address is verified."),
     "email-restored": N_("Your account has its former address again. Now set a new password."),
+    "stopped": N_("You are signed out on every device. Now set a new password."),
     "profile-saved": N_("Your profile is saved."),
     "signed-out": N_("You are signed out."),
     "signed-out-everywhere": N_("You are signed out on every device."),

@@ -82,17 +82,16 @@ class Notices:
             return
         if what.name == "session.opened" and not await self._is_new(what, user, session):
             return
-        program, system = device_name(session.user_agent) if session else (UNKNOWN, "")
+        detail = {"at": what.at.isoformat()}
+        if session is not None and (device := _device(session)):
+            detail["device"] = device
+        if role := what.detail.get("role"):
+            detail["role"] = role
         await self.letters.ask(
             OF_EVENTS[what.name],
             user.email,
             user.email_key,
-            {
-                "at": what.at.isoformat(),
-                "program": program,
-                "system": system,
-                "role": what.detail.get("role", ""),
-            },
+            detail,
             language=user.language,
             subject=user.id,
             about=what.id,
@@ -173,6 +172,14 @@ class Notices:
             if each.id != session.id and there == here:
                 return False
         return True
+
+
+def _device(session: Session) -> str:
+    """Return what kind of device a session is on, in words of no language, or an empty text."""
+    program, system = device_name(session.user_agent)
+    if program == UNKNOWN:
+        return ""
+    return f"{program} ({system})" if system else program
 
 
 _DELETED_WITHIN = timedelta(seconds=5)

@@ -4,12 +4,14 @@ from datetime import timedelta
 
 from starlette.responses import Response
 
+from gatelodge.accounts.store import User
 from gatelodge.gate.rules import ANYBODY, SIGNED_IN
 from gatelodge.letters.refusals import NoMail
 from gatelodge.pages.door import PageDoor, Visit
 from gatelodge.pages.fields import EMAIL, FOR_PASSWORD_MANAGERS, NEW_PASSWORD
 from gatelodge.pages.forms import Field
 from gatelodge.pages.kept import Kept
+from gatelodge.proofs.notices import Notices
 from gatelodge.proofs.refusals import InvalidCode
 from gatelodge.proofs.reset import PasswordReset
 from gatelodge.proofs.verification import AddressVerification
@@ -25,6 +27,7 @@ RESET_REQUEST = Kept("reset-request", "/reset-password", timedelta(minutes=30))
 VERIFY_LINK = Kept("verify", "/verify-email", timedelta(days=1))
 VERIFY_REQUEST = Kept("verify-request", "/verify-email", timedelta(days=1))
 UNDO_LINK = Kept("undo", "/undo-email", timedelta(hours=1))
+STOP_LINK = Kept("stop", "/stop", timedelta(hours=1))
 
 
 @door.get("/forgot", rule=ANYBODY)
@@ -175,10 +178,38 @@ async def undo(visit: Visit) -> Response:
     """Bring the former address back, end every session, and have a new password set."""
     user = await visit.ask(AddressVerification).undo(UNDO_LINK.read(visit), visit.origin)
     UNDO_LINK.forget(visit)
+    return await _have_reset(visit, user, done="email-restored")
+
+
+@door.get("/stop", rule=ANYBODY, answers=303)
+async def show_stop(visit: Visit) -> Response:
+    """Show the button that ends every session of the reader of a notice."""
+    if moved := STOP_LINK.take(visit):
+        return moved
+    link = STOP_LINK.read(visit)
+    if not link:
+        return visit.go("/sign-in")
+    try:
+        await visit.ask(Notices).check_link(link)
+    except InvalidCode:
+        return _over(visit, STOP_LINK, "/forgot")
+    return visit.page("stop.html")
+
+
+@door.post("/stop", rule=ANYBODY, again=show_stop)
+async def stop(visit: Visit) -> Response:
+    """End every session, and have a new password set."""
+    user = await visit.ask(Notices).stop(STOP_LINK.read(visit), visit.origin)
+    STOP_LINK.forget(visit)
+    return await _have_reset(visit, user, done="stopped")
+
+
+async def _have_reset(visit: Visit, user: User, *, done: str) -> Response:
+    """Send the letter for a new password to the user's address, and lead to its page."""
     request = await visit.ask(PasswordReset).ask(user.email, visit.language.tag, visit.origin)
     RESET_LINK.forget(visit)
     RESET_REQUEST.keep(visit, request)
-    return visit.go("/reset-password", done="email-restored")
+    return visit.go("/reset-password", done=done)
 
 
 def _over(visit: Visit, kept: Kept, instead: str) -> Response:

@@ -280,6 +280,7 @@ class AddressVerification:
             {
                 "username": user.username,
                 "at": letter.created_at.isoformat(),
+                "former": values["email"],
                 "undo_link": f"{self.public_base}/undo-email?token={proof.token}",
                 "days": str(UNDO_LIFE.days),
             },
