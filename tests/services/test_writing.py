@@ -92,7 +92,7 @@ def test_a_letter_loads_nothing_and_links_only_to_what_it_was_given(
 
 @pytest.mark.parametrize("kind", LETTERS)
 def test_a_letter_without_a_value_is_not_written(office: Writing, kind: str) -> None:
-    optional = {"at", "device", "stop_link", "new_masked", "minutes", "days", "hours", "username"}
+    optional = {"at", "program", "system", "stop_link", "new_masked", "minutes", "days", "username"}
     for missing in set(LETTERS[kind]) - optional:
         rest = {name: value for name, value in LETTERS[kind].items() if name != missing}
         with pytest.raises(ConfigurationError, match=f"'{missing}' is undefined"):
@@ -174,6 +174,21 @@ def test_how_long_a_link_is_valid(
 
     assert f"for {english}, " in office.write("set-password", "en", values)[1]
     assert f"gilt {german} lang" in office.write("set-password", "de", values)[1]
+
+
+@pytest.mark.parametrize(
+    ("device", "english", "german"),
+    [
+        ({"program": "Firefox", "system": "Windows"}, "Firefox on Windows", "Firefox auf Windows"),
+        ({"program": "curl", "system": ""}, "curl", "curl"),
+        ({"program": "Unknown device"}, "Unknown device", "Unbekanntes Gerät"),
+    ],
+)
+def test_a_device_is_named_as_on_the_pages(
+    office: Writing, device: dict[str, str], english: str, german: str
+) -> None:
+    assert f"Device: {english}\n" in office.write("new-device", "en", device)[1]
+    assert f"Gerät: {german}\n" in office.write("new-device", "de", device)[1]
 
 
 def test_an_instant_is_a_text_or_a_datetime(office: Writing) -> None:

@@ -59,7 +59,8 @@ class Writing:
             language: the reader's language (BCP 47), if it is known.
             values: what the templates show. Breaks in them become blanks, so that no value can look
                 like a paragraph of ours. `minutes`, `hours` or `days` say how long the letter's
-                link and code are valid.
+                link and code are valid; templates get it as `life`. `program` and `system` are
+                a device as `sessions/devices.py` names it; templates get it as `device`.
 
         Raises:
             ConfigurationError: there is no such template, it has an error, or a value is missing.
@@ -68,7 +69,13 @@ class Writing:
             raise ConfigurationError(f"{kind!r} is no name of a letter's templates")
         reader = self.language(language)
         shown = {name: _one_line(value) for name, value in values.items()}
-        context = {**self._site, **_life(shown, reader), **shown, "moment": _moment(reader)}
+        context = {
+            **self._site,
+            **_life(shown, reader),
+            **_device(shown, reader),
+            **shown,
+            "moment": _moment(reader),
+        }
         text = self._render(f"{kind}.txt", reader, reader.plain, context)
         page = f"{kind}.html"
         html = self._render(page, reader, reader.text, context) if page in self._names else ""
@@ -128,6 +135,16 @@ def _life(values: Mapping[str, object], language: Language) -> dict[str, str]:
     """Return how long a letter's link and code are valid, as text, if the values say it."""
     named = {unit: float(str(values[unit])) for unit in _UNITS if unit in values}
     return {"life": language.duration(timedelta(**named))} if named else {}
+
+
+def _device(values: Mapping[str, object], language: Language) -> dict[str, str]:
+    """Return the name of a device, if the values say it."""
+    program, system = (str(values.get(name, "")) for name in ("program", "system"))
+    if not program:
+        return {}
+    if not system:
+        return {"device": language.plain(program)}
+    return {"device": language.plain("%(program)s on %(system)s", program=program, system=system)}
 
 
 def _moment(language: Language) -> Callable[[object], str]:
