@@ -15,6 +15,7 @@ SOUND = {
     "public_url": "https://id.example.com",
     "trusted_proxies": "10.0.0.7",
     "password_minimum": "15",
+    "smtp_url": "smtp://mail.example.com",
 }
 
 

@@ -6,8 +6,10 @@ import sys
 from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from gatelodge.doctor import database, machine
 from gatelodge.doctor import settings as checks
@@ -27,6 +29,7 @@ SOUND = {
     **TLS,
     "trusted_proxies": ("10.0.0.7",),
     "password_minimum": 15,
+    "smtp_url": SecretStr("smtp://mail.example.com"),
 }
 SECONDS = timedelta(seconds=1)
 DAYS = timedelta(days=1)
@@ -248,6 +251,27 @@ def test_the_way_to_mongodb_should_have_tls(address: str, count: int) -> None:
     assert "s3cr3t" not in repr(findings)
 
 
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, []),
+        (TLS, [("note", "no_letters")]),
+        ({"public_url": "http://10.0.0.4"}, [("note", "no_letters")]),
+        (TLS | {"smtp_url": "smtp://h.example"}, []),
+        ({"smtp_url": "smtp://h.example"}, [("warning", "sender_local")]),
+        ({"smtp_url": "smtp://h.example", "mail_from": "a@b.example"}, []),
+        (
+            {"smtp_url": "smtp://h.example", "mail_from": "A <a@localhost>"},
+            [("warning", "sender_local")],
+        ),
+    ],
+)
+def test_letters_need_a_server_and_a_sender(
+    given: dict[str, Any], expected: list[tuple[str, str]]
+) -> None:
+    assert found(checks.check_letters(Settings(**given))) == expected
+
+
 @pytest.mark.parametrize(("least", "count"), [(8, 1), (14, 1), (15, 0), (64, 0)])
 def test_a_lone_password_should_be_long(least: int, count: int) -> None:
     findings = found(checks.check_password_minimum(Settings(password_minimum=least)))
@@ -350,6 +374,10 @@ def test_files_elsewhere_are_looked_at_where_they_are(tmp_path: Path) -> None:
     database_file, key = tmp_path / "a.db", tmp_path / "a.key"
     for file in (database_file, key):
         file.touch(mode=0o644)
+    url = tmp_path / "url"
+    url.touch(mode=0o644)
+    found_url = found(machine.check_modes(Settings(data_dir=tmp_path / "none", smtp_url_file=url)))
+    assert found_url == [("error", "smtp_url_open")]
     for address in (str(database_file), f"sqlite:///{database_file}"):
         given = Settings(data_dir=tmp_path / "none", database=address, secret_key_file=key)
         assert found(machine.check_modes(given)) == [

@@ -98,6 +98,15 @@ def check_modes(settings: Settings) -> Iterator[Finding]:
             f"Others may read the secret key file {key}; the server does not start with it.",
             f"Run: chmod 600 {key}",
         )
+    url = settings.smtp_url_file
+    if url is not None and _mode(url) & NOT_FOR_KEYS:
+        yield Finding(
+            "error",
+            "smtp_url_open",
+            f"Others may read the file {url}, which GATELODGE_SMTP_URL_FILE names; the server does "
+            "not start with it.",
+            f"Run: chmod 600 {url}",
+        )
     if settings.is_file and _mode(Path(settings.database_file)) & OTHERS:
         yield Finding(
             "warning",

@@ -195,6 +195,26 @@ def check_way_to_mongodb(settings: Settings) -> Iterator[Finding]:
         )
 
 
+def check_letters(settings: Settings) -> Iterator[Finding]:
+    """Without letters, nobody gets a new password without an operator."""
+    if settings.post == "none":
+        yield Finding(
+            "note",
+            "no_letters",
+            "No mail server is set: users get no letters, and nobody who has forgotten a password "
+            "gets a new one without an operator.",
+            "Set GATELODGE_SMTP_URL.",
+        )
+    elif settings.post == "smtp" and settings.sender.rstrip(">").endswith("@localhost"):
+        yield Finding(
+            "warning",
+            "sender_local",
+            f"Letters come from {settings.sender}, which mail servers of others refuse.",
+            "Set GATELODGE_MAIL_FROM, or GATELODGE_PUBLIC_URL, unless the mail server keeps all "
+            "letters for itself.",
+        )
+
+
 def check_password_minimum(settings: Settings) -> Iterator[Finding]:
     """There is no second factor yet, so the password is the only one."""
     if settings.password_minimum < NIST_MINIMUM:
@@ -238,6 +258,7 @@ CHECKS = (
     check_same_site_none,
     check_profile,
     check_way_to_mongodb,
+    check_letters,
     check_password_minimum,
     check_breached_passwords,
 )
