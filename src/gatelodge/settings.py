@@ -21,7 +21,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from gatelodge import machine
 from gatelodge.data_folder import DATABASE
-from gatelodge.email_address import read_address, read_mailbox
+from gatelodge.email_address import has_invisible, read_address, read_mailbox
 from gatelodge.errors import ConfigurationError
 from gatelodge.hosts import is_address, is_loopback
 from gatelodge.smtp_address import read_smtp_address
@@ -418,7 +418,8 @@ class Settings(BaseSettings):
             address = read_address(f"no-reply@{host}")
         except ValueError:
             return self.mail_from
-        return self.mail_from or f"{self.site_name} <{address}>"
+        name = "".join(" " if has_invisible(each) else each for each in self.site_name)
+        return self.mail_from or f"{' '.join(name.split())} <{address}>"
 
     @property
     def mail_host(self) -> str:

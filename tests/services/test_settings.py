@@ -7,8 +7,10 @@ import pytest
 from pydantic import SecretStr
 
 from gatelodge.errors import ConfigurationError
+from gatelodge.letters.mail import message_of
 from gatelodge.settings import Settings, read_settings, warn_of_unknown
 from gatelodge.smtp_address import read_smtp_address
+from tests.support.mails import a_mail
 
 
 @pytest.mark.parametrize(
@@ -341,6 +343,7 @@ def test_the_address_of_the_mail_server_is_not_shown_by_repr() -> None:
     [
         ({"public_url": "https://id.example.com"}, "Gatelodge <no-reply@id.example.com>"),
         ({"site_name": "Ann's <b>"}, "Ann's <b> <no-reply@localhost>"),
+        ({"site_name": "A\u200bB\xa0C\u202e"}, "A B C <no-reply@localhost>"),
         ({"public_url": "http://127.0.0.1:8080"}, "Gatelodge <no-reply@localhost>"),
         ({"public_url": "https://192.0.2.1"}, ""),
         ({"public_url": "https://192.0.2.1", "mail_from": "a@b.example"}, "a@b.example"),
@@ -349,6 +352,7 @@ def test_the_address_of_the_mail_server_is_not_shown_by_repr() -> None:
 )
 def test_whom_letters_are_from(given: dict[str, str], sender: str) -> None:
     assert Settings(**given).sender == sender  # type: ignore[arg-type]
+    assert not sender or message_of(a_mail(sender=sender))
 
 
 @pytest.mark.parametrize(

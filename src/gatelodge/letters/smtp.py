@@ -45,6 +45,8 @@ class Limits:
             waits for it.
         idle: how long an unused connection is kept.
         connections: how many there are at most.
+        letters: after how many letters a connection is replaced: servers have limits of their own,
+            and some refuse what comes after without closing the connection.
     """
 
     connect: float = 10
@@ -52,6 +54,7 @@ class Limits:
     answer: float = 90
     idle: float = 15
     connections: int = 4
+    letters: int = 100
 
 
 _LIMITS = Limits()
@@ -121,8 +124,10 @@ class SmtpPost:
         """Send the letter, and keep the connection if it can be used again."""
         try:
             await line.send(letter, self._limits)
-        except (Deferred, Undeliverable):
-            if not letter.is_sent:
+        except (Deferred, Undeliverable) as refusal:
+            if isinstance(refusal, Deferred) and refusal.is_general:
+                line.drop()  # another connection may fare better
+            elif not letter.is_sent:
                 await line.reset()
             raise
         except BaseException:
@@ -142,6 +147,9 @@ class SmtpPost:
         return None
 
     def _keep(self, line: "_Line") -> None:
+        if line.letters >= self._limits.letters:
+            self._say_farewell(line)
+            return
         self._idle.append(line)
         line.start_timer(self._limits.idle, self._let_go)
 
@@ -251,9 +259,14 @@ class _Letter:
 
 
 class _Line:
-    """An open connection, on which one is signed in."""
+    """An open connection, on which one is signed in.
+
+    Attributes:
+        letters: how many letters went over it, refused ones included.
+    """
 
     def __init__(self, client: aiosmtplib.SMTP) -> None:
+        self.letters = 0
         self._client = client
         self._timer: asyncio.TimerHandle | None = None
 
@@ -269,6 +282,7 @@ class _Line:
             DeliveryFailed: the server does not take it.
             _ConnectionLost: the connection is lost, at whatever step.
         """
+        self.letters += 1
         options = [] if letter.envelope.is_ascii else [b"SMTPUTF8", b"BODY=8BITMIME"]
         if options and not self._client.supports_extension("smtputf8"):
             raise Undeliverable(
