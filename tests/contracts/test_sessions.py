@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from gatelodge.ids import SessionId
+from gatelodge.ids import SessionId, UserId
 from gatelodge.sessions.store import Session
 from gatelodge.stores import Stores
 from tests.contracts.builders import A_MINUTE, NOON, a_session, a_user, an_event
@@ -255,3 +255,17 @@ async def test_a_session_is_found_with_its_user(stores: Stores) -> None:
     assert await stores.sessions.find_with_user(session.id) == (session, user)
     await stores.users.remove(user.id, an_event())
     assert await stores.sessions.find_with_user(session.id) is None
+
+
+async def test_all_stored_sessions_of_a_user_are_listed_from_the_newest(stores: Stores) -> None:
+    ann = UserId("usr_ann")
+    mine = [
+        a_session(user_id=ann, created_at=NOON + number * A_MINUTE, revoked_at=revoked_at)
+        for number, revoked_at in enumerate((None, NOON, None))
+    ]
+    for each in (*mine, a_session()):
+        await stores.sessions.add(each)
+
+    listed = await stores.sessions.list_stored(ann, limit=2)
+
+    assert [each.id for each in listed] == [each.id for each in mine[:0:-1]]

@@ -212,7 +212,8 @@ async def test_the_secret_is_in_neither_the_database_nor_the_log(
 ) -> None:
     url = "https://shop.example/hook"
     secret = await house.webhooks.add("shop", url, ["user.deleted"], COMMAND)
-    (stored,) = await house.stores.subscriptions.list_subscriptions()
+    listed = await house.stores.subscriptions.list_subscriptions()
+    (stored,) = [each for each in listed if each.url is not None]
     assert stored.sealed_secret is not None
     assert secret.encode() not in stored.sealed_secret
     assert secret not in caplog.text

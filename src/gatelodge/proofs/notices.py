@@ -161,13 +161,14 @@ class Notices:
     async def _is_new(self, what: Notification, user: User, session: Session | None) -> bool:
         """Say whether a session was opened on a device that the user has not used before.
 
-        The browser's own cookie says so. A program without cookies is known by its name and the
-        network that it comes from, as long as another session of it lives.
+        The browser's own cookie says so. Without it, for example after a sign-out, which deletes
+        the cookies, a device is known by its name and the network that it comes from, as long as
+        another session from there is stored.
         """
         if what.detail.get("device") != "new" or session is None:
             return False
         here = device_name(session.user_agent), place_of(session.address)
-        for each in await self.sessions.list_own(user, before=None, limit=_MAX_DEVICES):
+        for each in await self.sessions.sessions.list_stored(user.id, limit=_MAX_DEVICES):
             there = device_name(each.user_agent), place_of(each.address)
             if each.id != session.id and there == here:
                 return False

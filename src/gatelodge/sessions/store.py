@@ -126,6 +126,9 @@ class SessionStore(Protocol):
     async def discard(self, session_id: SessionId) -> None:
         """Delete a prepared session that was not needed."""
 
+    async def list_stored(self, user_id: UserId, *, limit: int) -> list[Session]:
+        """Return up to `limit` sessions of a user, the newest first, also those that have ended."""
+
     async def list_live(
         self,
         user: User,

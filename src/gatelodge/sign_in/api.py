@@ -141,8 +141,8 @@ async def sign_up(
     only in upper and lower case are the same name. `password` is at most 256 characters long.
 
     With `delivery`, the new user is signed in: the answer is that of `POST /api/auth/signin`. On a
-    server where the address must be verified first, nobody is signed in yet. `request` is there if
-    a letter was sent: it works together with the code in it (`POST /api/auth/email/verify`).
+    server where the address must be verified first, nobody is signed in yet: the answer has
+    `request`, which works together with the code in the letter (`POST /api/auth/email/verify`).
     """
     wanted = NewUser(
         body.username,
@@ -154,7 +154,9 @@ async def sign_up(
     former = body.delivery and handing.former_token(request.scope["headers"], body.delivery)
     made = await service.sign_up(wanted, body.delivery, origin, former=former)
     if made.session is None:
-        return SignUpAnswer(message="User was registered successfully!", request=made.request)
+        required = service.verification.lacks(made.user)  # else the tutorial's answer stays
+        request_of_letter = made.request if required else None
+        return SignUpAnswer(message="User was registered successfully!", request=request_of_letter)
     return _signed_in(request, handing, made.session)
 
 

@@ -10,7 +10,7 @@ from typing_extensions import override
 from gatelodge.accounts.store import Rights, User
 from gatelodge.audit import Event
 from gatelodge.errors import after_a_change
-from gatelodge.ids import SessionId
+from gatelodge.ids import SessionId, UserId
 from gatelodge.sessions.store import NO_EPOCH, Session, SessionStore
 from gatelodge.stores.mongo.connection import MongoDatabase
 from gatelodge.stores.mongo.failures import reading, writing
@@ -119,6 +119,12 @@ class MongoSessions(SessionStore):
     @override
     async def discard(self, session_id: SessionId) -> None:
         await self._remove({"_id": {"$eq": session_id}, "epoch": NO_EPOCH})
+
+    @override
+    async def list_stored(self, user_id: UserId, *, limit: int) -> list[Session]:
+        with reading():
+            found = self._sessions.find({"user_id": {"$eq": user_id}}).sort("_id", -1).limit(limit)
+            return [_session(document) async for document in found]
 
     @override
     async def list_live(

@@ -9,7 +9,7 @@ from typing_extensions import override
 
 from gatelodge.accounts.store import Rights, User
 from gatelodge.audit import Event
-from gatelodge.ids import SessionId
+from gatelodge.ids import SessionId, UserId
 from gatelodge.sessions.store import NO_EPOCH, Session, SessionStore
 from gatelodge.stores.sql.database import SqlDatabase
 from gatelodge.stores.sql.events import make, put_event
@@ -98,6 +98,17 @@ class SqlSessions(SessionStore):
     @override
     async def discard(self, session_id: SessionId) -> None:
         await self._change(_DISCARD, {"session_id": session_id})
+
+    @override
+    async def list_stored(self, user_id: UserId, *, limit: int) -> list[Session]:
+        query = (
+            select(sessions)
+            .where(sessions.c.user_id == user_id)
+            .order_by(sessions.c.id.desc())
+            .limit(limit)
+        )
+        rows = await self._database.scan(lambda connection: connection.execute(query).all())
+        return [_session(row) for row in rows]
 
     @override
     async def list_live(
