@@ -21,6 +21,7 @@ from gatelodge.data_folder import SECRET_KEY
 from gatelodge.errors import ConfigurationError, StoreUnavailable
 from gatelodge.gate.gate import Gate
 from gatelodge.gate.watchers import Watchers
+from gatelodge.letters.post import Post
 from gatelodge.letters.posts import post_of
 from gatelodge.letters.service import Author, LetterService
 from gatelodge.letters.writing import Writing
@@ -225,6 +226,11 @@ class Foundation:
     # letters/, proofs/
 
     @cached_property
+    def post(self) -> Post | None:
+        """Delivers letters; None: there is no mail. An application may have put its own here."""
+        return post_of(self.settings)
+
+    @cached_property
     def letters(self) -> LetterService:
         """Asks for letters, and sends them."""
         return LetterService(
@@ -233,7 +239,7 @@ class Foundation:
             self.master_key,
             self.audit,
             self.clock,
-            post_of(self.settings),
+            self.post,
             Writing(self.settings),
             self.settings.sender,
             self.settings.mail_host,

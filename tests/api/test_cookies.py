@@ -15,6 +15,7 @@ from tests.support.clock import FakeClock
 from tests.support.people import PASSWORD, signed_in
 
 ACCESS, REFRESH = "gatelodge-access", "gatelodge-refresh"
+DEVICE = "gatelodge-device"
 OURS = {"Sec-Fetch-Site": "same-origin"}
 TLS = "https://auth.example.com"
 LATER = timedelta(minutes=11)
@@ -35,12 +36,15 @@ class SetCookie:
 
 
 def cookies_set_by(response: httpx2.Response) -> dict[str, SetCookie]:
-    """Return the cookies that an answer sets, by name."""
+    """Return the cookies that an answer sets, by name, but for the one that knows the device."""
     found = {}
     for line in response.headers.get_list("set-cookie"):
         pair, *attributes = line.split("; ")
         name, _, value = pair.partition("=")
         assert name not in found
+        if DEVICE in name:
+            assert "HttpOnly" in attributes
+            continue
         assert len(set(attributes)) == len(attributes)
         found[name] = SetCookie(value, frozenset(attributes))
     return found
@@ -59,6 +63,8 @@ class Browser:
         headers = OURS | ({"Cookie": cookie} if cookie else {}) | options.pop("headers", {})
         response = await self.client.request(method, path, headers=headers, **options)
         self.client.cookies.clear()
+        if '"cookies"' in response.headers.get("clear-site-data", ""):
+            self.jar.clear()
         for name, cookie_set in cookies_set_by(response).items():
             self.jar[name] = cookie_set.value
             if cookie_set.max_age == 0:

@@ -417,6 +417,7 @@ async def test_with_tls_the_cookies_belong_to_the_host_alone(elsewhere: Elsewher
         assert [each.partition("=")[0] for each in cookies] == [
             "__Host-gatelodge-access",
             "__Host-gatelodge-refresh",
+            "__Host-gatelodge-device",
             "__Host-gatelodge-page",
         ]
         assert all(each.startswith("__Host-") and "; Secure" in each for each in cookies)

@@ -214,12 +214,15 @@ class LetterService:
         slots = asyncio.Semaphore(SENDERS)
         on_their_way: set[asyncio.Task[None]] = set()
 
+        trouble = _Trouble()
+
         async def send_one() -> bool:
+            await trouble.over()
             letter = await self._claim()
             if letter is None:
                 return False
             await slots.acquire()
-            sending = start(partial(self._send_claimed, letter))
+            sending = start(partial(self._send_claimed, letter, trouble))
             on_their_way.add(sending)
             sending.add_done_callback(on_their_way.discard)
             sending.add_done_callback(lambda _: slots.release())
@@ -255,15 +258,19 @@ class LetterService:
         letter = await self._claim()
         if letter is None:
             return False
-        await self._send_claimed(letter)
+        await self._send_claimed(letter, _Trouble())
         return True
 
     async def _claim(self) -> Letter | None:
         now = self.clock.now()
         return await self.store.claim(now, now + CLAIM)
 
-    async def _send_claimed(self, letter: Letter) -> None:
+    async def _send_claimed(self, letter: Letter, trouble: "_Trouble") -> None:
         """Send a letter that was claimed, and store what became of it.
+
+        Args:
+            letter: the letter as it was claimed.
+            trouble: is told whether the mail server is at fault.
 
         Raises:
             StoreUnavailable, OutcomeUnknown: as for `send_next`.
@@ -273,6 +280,7 @@ class LetterService:
             return
         try:
             await self._send(letter)
+            trouble.end()
         except (StoreUnavailable, OutcomeUnknown):
             raise
         except asyncio.CancelledError:  # the process ends: another one may have it at once
@@ -281,6 +289,8 @@ class LetterService:
         except Undeliverable as refused:
             await self._give_up(letter, refused.reason)
         except DeliveryFailed as failed:
+            if isinstance(failed, Deferred) and failed.is_general:
+                trouble.begin()
             await self._failed(letter, failed.reason)
         except Exception as error:  # noqa: BLE001 - logged in full, and tried again
             await self._failed(letter, f"internal error: {type(error).__name__}", error)
@@ -385,6 +395,33 @@ class LetterService:
         sealed = self.master_key.unseal(_PURPOSE, letter.sealed_values or b"", letter.id.encode())
         unsealed: dict[str, Any] = json.loads(sealed)
         return unsealed
+
+
+class _Trouble:
+    """How long to wait because the mail server is away, or refuses us.
+
+    Letters that wait are then not tried one after the other: each would fail, and a server that
+    locks out whoever gives wrong passwords would be asked too often.
+    """
+
+    def __init__(self) -> None:
+        """Begin without trouble."""
+        self._pause = 0.0
+
+    def begin(self) -> None:
+        """Let the next letter wait; each time twice as long, a minute at most."""
+        self._pause = min(max(1.0, 2 * self._pause), _LONGEST_PAUSE_SECONDS)
+
+    def end(self) -> None:
+        """Say that a letter was delivered, or could have been."""
+        self._pause = 0.0
+
+    async def over(self) -> None:
+        """Return when the next letter may be tried."""
+        await asyncio.sleep(self._pause)
+
+
+_LONGEST_PAUSE_SECONDS = 60.0
 
 
 def _id_about(kind: str, cause: str) -> str:

@@ -252,6 +252,8 @@ async def change_password(
 def _signed_in(request: HttpRequest, handing: TokenDelivery, signed_in: SignedIn) -> SignInAnswer:
     """Return the answer to somebody who is signed in, and set the cookies if they are used."""
     user = signed_in.user
+    if handing.uses_cookies(signed_in.tokens.delivery):
+        keep_device(request.scope, handing, service_of(request, KnownDevices), user)
     return SignInAnswer(
         id=user.id,
         username=user.username,
@@ -263,10 +265,7 @@ def _signed_in(request: HttpRequest, handing: TokenDelivery, signed_in: SignedIn
 
 def _tokens(request: HttpRequest, handing: TokenDelivery, signed_in: SignedIn) -> dict[str, str]:
     """Set the cookies if the delivery uses them; return the tokens for the body, or nothing."""
-    in_body = handing.after_sign_in(request.scope, signed_in.tokens)
-    if handing.uses_cookies(signed_in.tokens.delivery):
-        keep_device(request.scope, handing, service_of(request, KnownDevices), signed_in.user)
-    if not in_body:
+    if not handing.after_sign_in(request.scope, signed_in.tokens):
         return {}
     return {
         "access_token": signed_in.tokens.access_token,

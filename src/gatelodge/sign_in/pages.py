@@ -130,5 +130,5 @@ async def change_password(visit: Visit) -> Response:
         visit.form["newPassword"],
         visit.origin,
     )
-    keep_tokens(visit, signed_in)
+    visit.keep(signed_in.tokens)
     return visit.go("/account", done="password-changed")
