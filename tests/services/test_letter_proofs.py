@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -22,7 +21,7 @@ from gatelodge.sessions.service import SignedIn
 from gatelodge.settings import Settings
 from gatelodge.sign_in.refusals import InvalidCredentials
 from tests.support.clock import FakeClock
-from tests.support.mailbox import Mailbox, Plainly
+from tests.support.mailbox import Mailbox, delivered, set_mail, subscribed, token_in
 from tests.support.people import PASSWORD
 from tests.support.settings import hashing_cheaply
 
@@ -66,33 +65,6 @@ def house(pair: list[House]) -> House:
     return pair[0]
 
 
-def set_mail(house: House, mailbox: Mailbox) -> None:
-    """Let a house send its letters into a mailbox; what was made with the old one is made anew."""
-    made = vars(house)
-    letters = replace(house.letters, post=mailbox, writing=Plainly(house.settings))
-    for name in ("letter_proofs", "password_reset", "verification", "notices", "accounts"):
-        made.pop(name, None)
-    for name in ("sign_in", "setup"):
-        made.pop(name, None)
-    made["letters"] = letters
-    letters.authors.update(house.authors())
-
-
-async def delivered(house: House) -> None:
-    """Send all letters that are due, and let notices be asked for before."""
-    handlers = {f"gatelodge.notices.{name}": house.notices.tell for name in house.notices.events}
-    await house.subscriptions.tell_now(handlers)
-    while await house.letters.send_next():
-        pass
-
-
-async def subscribed(house: House) -> None:
-    """Let events cause notices from now on."""
-    await house.subscriptions.subscribe(
-        {f"gatelodge.notices.{name}": (name,) for name in house.notices.events}
-    )
-
-
 async def sign_up(house: House, name: str = "ann") -> User:
     """Let somebody sign up, and return the user."""
     form = NewUser(name, f"{name}@example.com", PASSWORD, language="de")
@@ -111,13 +83,6 @@ async def now(house: House, user: User) -> User:
     found = await house.stores.users.find(user.id)
     assert found is not None
     return found
-
-
-def token_in(mailbox: Mailbox, name: str = "link") -> str:
-    """Return the secret of the newest link of this name."""
-    values = [mailbox.values(number) for number in range(len(mailbox.mails))]
-    link = [each[name] for each in values if name in each][-1]
-    return parse_qs(urlsplit(link).query)["token"][0]
 
 
 async def asked(house: House, email: str = "ann@example.com") -> str:

@@ -3,8 +3,10 @@
 import asyncio
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from urllib.parse import parse_qs, urlsplit
 
+from gatelodge.app import House
 from gatelodge.letters.mail import Mail
 from gatelodge.letters.post import DeliveryFailed
 from gatelodge.letters.writing import Writing
@@ -74,3 +76,37 @@ class Plainly(Writing):
         """Return the kind as the subject, and the values as the text."""
         super().write(kind, language, values)  # the templates find all that they need
         return kind, json.dumps({**values, "language": language}), ""
+
+
+def set_mail(house: House, mailbox: Mailbox) -> None:
+    """Let a house send its letters into a mailbox; what was made with the old one is made anew."""
+    made = vars(house)
+    letters = replace(house.letters, post=mailbox, writing=Plainly(house.settings))
+    for name in ("letter_proofs", "password_reset", "verification", "notices", "accounts"):
+        made.pop(name, None)
+    for name in ("sign_in", "setup"):
+        made.pop(name, None)
+    made["letters"] = letters
+    letters.authors.update(house.authors())
+
+
+async def delivered(house: House) -> None:
+    """Send all letters that are due, and let notices be asked for before."""
+    handlers = {f"gatelodge.notices.{name}": house.notices.tell for name in house.notices.events}
+    await house.subscriptions.tell_now(handlers)
+    while await house.letters.send_next():
+        pass
+
+
+async def subscribed(house: House) -> None:
+    """Let events cause notices from now on."""
+    await house.subscriptions.subscribe(
+        {f"gatelodge.notices.{name}": (name,) for name in house.notices.events}
+    )
+
+
+def token_in(mailbox: Mailbox, name: str = "link") -> str:
+    """Return the secret of the newest link of this name."""
+    values = [mailbox.values(number) for number in range(len(mailbox.mails))]
+    link = [each[name] for each in values if name in each][-1]
+    return parse_qs(urlsplit(link).query)["token"][0]

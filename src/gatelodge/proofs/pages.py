@@ -16,6 +16,7 @@ from gatelodge.proofs.refusals import InvalidCode
 from gatelodge.proofs.reset import PasswordReset
 from gatelodge.proofs.verification import AddressVerification
 from gatelodge.sessions.doors import records_of
+from gatelodge.web.admission import Admission
 
 door = PageDoor()
 
@@ -115,7 +116,8 @@ async def verify(visit: Visit) -> Response:
         await service.by_code(VERIFY_REQUEST.read(visit), visit.form["code"], visit.origin)
     for each in (VERIFY_LINK, VERIFY_REQUEST):
         each.forget(visit)
-    return visit.go("/account" if visit.principal else "/sign-in", done="email-verified")
+    is_signed_in = await visit.ask(Admission).recognise(visit.request) is not None
+    return visit.go("/account" if is_signed_in else "/sign-in", done="email-verified")
 
 
 @door.post("/account/verify-email", rule=SIGNED_IN)

@@ -1,0 +1,239 @@
+"""Forgotten passwords, addresses and notices, as people without scripts see them."""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import httpx2
+import pytest
+
+from gatelodge.accounts.store import User
+from gatelodge.app import House, build
+from gatelodge.audit import Origin
+from gatelodge.data_folder import DATABASE
+from gatelodge.settings import Settings
+from tests.pages.reader import Reader
+from tests.support.clock import FakeClock
+from tests.support.databases import migrated
+from tests.support.mailbox import Mailbox, delivered, set_mail, subscribed
+from tests.support.people import PASSWORD, new_user
+
+NEW = "eight wild geese at dawn"
+HOME = "http://localhost:8080"
+
+
+@pytest.fixture
+def mailbox() -> Mailbox:
+    """Return an empty mailbox."""
+    return Mailbox()
+
+
+@pytest.fixture
+async def house(settings: Settings, clock: FakeClock, mailbox: Mailbox) -> AsyncIterator[House]:
+    """Return a house whose letters go into a mailbox when a test says so."""
+    migrated(settings.data_dir / DATABASE)
+    built = build(settings, clock)
+    set_mail(built, mailbox)
+    async with built.open():
+        yield built
+
+
+def path_in(mailbox: Mailbox, name: str = "link") -> str:
+    """Return the path of the link in the last letter that has one of this name."""
+    values = [mailbox.values(number) for number in range(len(mailbox.mails))]
+    link = [each[name] for each in values if name in each][-1]
+    assert link.startswith(HOME)
+    return link.removeprefix(HOME)
+
+
+async def test_a_forgotten_password_is_set_anew_with_the_code(
+    reader: Reader, house: House, mailbox: Mailbox
+) -> None:
+    await new_user(house, "ann")
+    page = await reader.open("/sign-in")
+    assert "/forgot" in page.links
+    page = await reader.fill_in("/forgot", email="ann@example.com")
+    assert (page.path, page.heading) == ("/reset-password", "Set a new password")
+    await delivered(house)
+    code = mailbox.values()["code"]
+
+    page = await reader.send("/reset-password", code="AAAA-AAAA", password=NEW)
+    assert page.problem("code") == (
+        "This does not work, or not any more. Check it, or ask for a new letter."
+    )
+    page = await reader.send("/reset-password", code=code, password="short")
+    assert page.problem("password")
+    page = await reader.send("/reset-password", code=f" {code.lower()} ", password=NEW)
+
+    assert (page.path, page.notice) == ("/sign-in", "Your password is changed. Sign in with it.")
+    page = await reader.send("/sign-in", username="ann", password=NEW)
+    assert page.heading == "Hello, ann"
+
+
+async def test_a_link_leaves_no_secret_in_the_address(
+    reader: Reader, house: House, mailbox: Mailbox
+) -> None:
+    await new_user(house, "ann")
+    await reader.fill_in("/forgot", email="ann@example.com")
+    await delivered(house)
+    other_device = Reader(reader.client)
+    reader.client.cookies.clear()
+
+    moved = await other_device.ask(path_in(mailbox))
+    assert moved.status_code == 303
+    assert moved.headers["location"] == "/reset-password"
+    assert moved.headers["referrer-policy"] == "no-referrer"
+    assert moved.headers["cache-control"] == "no-store"
+    page = await other_device.open("/reset-password")
+    assert "code" not in page.form("/reset-password")
+    page = await other_device.send("/reset-password", password=NEW)
+
+    assert page.notice == "Your password is changed. Sign in with it."
+    page = await other_device.open(path_in(mailbox))
+    assert (page.status, page.heading) == (410, "This link does not work any more")
+
+
+async def test_scanners_of_mail_use_no_link_up(
+    reader: Reader, house: House, mailbox: Mailbox
+) -> None:
+    """They open it, they ask for its head, and some follow where it leads."""
+    ann = await new_user(house, "ann")
+    await house.verification.ask(ann, "en")
+    await house.password_reset.ask("ann@example.com", "en", Origin())
+    await delivered(house)
+    paths = [
+        mailbox.values(number)["link"].removeprefix(HOME) for number in range(len(mailbox.mails))
+    ]
+    assert len(paths) == 2
+    for path in paths:
+        scanner = httpx2.AsyncClient(
+            transport=reader.client._transport, base_url=reader.client.base_url
+        )
+        for _ in range(3):
+            await Reader(scanner).open(path)
+            await scanner.head(path, headers=reader.headers)
+        scanner.cookies.clear()
+    for path in paths:
+        page = await reader.open(path)
+        fields = {"password": NEW} if "reset" in path else {}
+        page = await reader.send(page.path, **fields)
+        assert page.status == 200
+        assert page.path == "/sign-in"
+
+
+async def test_who_signs_up_may_verify_the_address(
+    reader: Reader, house: House, mailbox: Mailbox
+) -> None:
+    page = await reader.send("/sign-up", username="ann", email="ann@example.com", password=PASSWORD)
+    assert page.notice == "Welcome! Your account is ready."
+    await delivered(house)
+    page = await reader.open("/account")
+    assert "Not verified yet" in page.text
+
+    page = await reader.fill_in("/verify-email", code=mailbox.values()["code"])
+
+    assert (page.path, page.notice) == ("/account", "Your e-mail address is verified.")
+    assert "Not verified yet" not in page.text
+    assert (await reader.open("/verify-email")).path == "/account"
+
+
+async def test_a_letter_is_sent_again_from_the_account_page(
+    reader: Reader, ann: User, house: House, mailbox: Mailbox
+) -> None:
+    page = await reader.send("/account/verify-email")
+    assert page.heading == "Verify your e-mail address"
+    await delivered(house)
+
+    page = await reader.open(path_in(mailbox))
+    assert ann.email in page.text
+    page = await reader.send("/verify-email")
+
+    assert (page.path, page.notice) == ("/account", "Your e-mail address is verified.")
+
+
+@pytest.mark.parametrize("settings", [{"email_verification": "required"}], indirect=True)
+async def test_where_it_is_required_the_address_is_verified_before_the_first_sign_in(
+    reader: Reader, house: House, mailbox: Mailbox
+) -> None:
+    page = await reader.send("/sign-up", username="ann", email="ann@example.com", password=PASSWORD)
+    assert (page.path, page.notice) == (
+        "/verify-email",
+        "Welcome! Verify your e-mail address, then sign in.",
+    )
+    page = await reader.send("/sign-in", username="ann", password=PASSWORD)
+    assert "Verify your e-mail address first" in page.alert
+    await delivered(house)
+
+    page = await reader.fill_in("/verify-email", code=mailbox.values()["code"])
+    assert (page.path, page.notice) == ("/sign-in", "Your e-mail address is verified.")
+    page = await reader.send("/sign-in", username="ann", password=PASSWORD)
+    assert page.heading == "Hello, ann"
+
+
+async def test_the_address_is_changed_and_taken_back(
+    reader: Reader, ann: User, house: House, mailbox: Mailbox, clock: FakeClock
+) -> None:
+    page = await reader.fill_in("/account/email", email="ann@new.example", password="wrong")
+    assert page.problem("password")
+    page = await reader.send("/account/email", email="ann@new.example", password=PASSWORD)
+    assert page.path == "/verify-email"
+    await delivered(house)
+    page = await reader.send("/verify-email", code=mailbox.values()["code"])
+    assert "ann@new.example" in page.text
+    clock.advance(timedelta(minutes=1))
+    await delivered(house)
+    assert mailbox.kinds()[-1] == ("ann@example.com", "email-changed")
+
+    page = await reader.open(path_in(mailbox, "undo_link"))
+    assert page.heading == "Take the change back"
+    page = await reader.send("/undo-email")
+
+    assert page.path == "/reset-password"
+    assert "former address" in page.notice
+    assert (await reader.open("/account")).path == "/sign-in"
+    await delivered(house)
+    assert mailbox.kinds()[-1] == ("ann@example.com", "reset-password")
+    page = await reader.send("/reset-password", code=mailbox.values()["code"], password=NEW)
+    page = await reader.send("/sign-in", username="ann@example.com", password=NEW)
+    assert page.heading == "Hello, ann"
+
+
+async def test_who_gets_a_notice_can_stop_it(
+    reader: Reader, ann: User, house: House, mailbox: Mailbox
+) -> None:
+    await subscribed(house)
+    await reader.send("/account/password", currentPassword=PASSWORD, newPassword=NEW)
+    await delivered(house)
+    assert mailbox.kinds() == [("ann@example.com", "password-changed")]
+
+    page = await reader.open(path_in(mailbox, "stop_link"))
+    assert page.heading == "It was not you?"
+    page = await reader.send("/stop")
+
+    assert page.path == "/reset-password"
+    assert (await reader.open("/account")).path == "/sign-in"
+    page = await reader.open(path_in(mailbox, "stop_link"))
+    assert page.status == 410
+
+
+@pytest.mark.parametrize("path", ["/reset-password", "/verify-email", "/undo-email", "/stop"])
+async def test_a_link_that_is_none_is_refused_on_a_page(reader: Reader, path: str) -> None:
+    for token in ("x", ".", "é.x", "A" * 3000, "dXNy.%00"):
+        page = await reader.open(f"{path}?token={token}")
+        assert (page.status, page.heading) == (410, "This link does not work any more")
+    page = await reader.send(path, password=NEW)
+    assert page.status in {200, 400, 410}
+
+
+async def test_a_page_of_another_site_resets_nothing(
+    reader: Reader, house: House, mailbox: Mailbox
+) -> None:
+    ann = await new_user(house, "ann")
+    await reader.fill_in("/forgot", email="ann@example.com")
+    await delivered(house)
+    await reader.open(path_in(mailbox))
+    evil = {"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"}
+
+    answer = await reader.client.post("/reset-password", data={"password": NEW}, headers=evil)
+
+    assert answer.status_code == 403
+    assert (await house.stores.users.find(ann.id)) == ann
