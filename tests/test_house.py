@@ -29,7 +29,7 @@ HOUSE_LIST = """
     client letters
     credentials tokens
     audit local_users notification
-    ids user settings strict_json tasks master_key apart
+    ids user settings strict_json tasks master_key apart breached
     errors clock webhook_signature base64url logs data_folder i18n smtp_address
     marks quality machine hang_up hosts recent verdicts email_address palette
 """

@@ -7,6 +7,7 @@ from pathlib import Path
 
 SECRET_KEY = "secret.key"  # noqa: S105 - the name of a file
 DATABASE = "gatelodge.db"
+BREACHED = "breached-passwords"
 OUTBOX = "outbox"
 """The folder with the letters of a server in development."""
 
@@ -65,8 +66,8 @@ def flush(folder: Path) -> None:
 
 
 def _is_ours(name: str) -> bool:
-    """Say whether the server uses a file of this name; SQLite's additional files count too."""
-    return name == OUTBOX or name.startswith((SECRET_KEY, DATABASE))
+    """Say whether the server uses a file of this name; additional files of each count too."""
+    return name == OUTBOX or name.startswith((SECRET_KEY, DATABASE, BREACHED))
 
 
 def _may_close(folder: os.stat_result) -> bool:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from gatelodge.accounts.roles import RoleService
 from gatelodge.accounts.service import AccountService
 from gatelodge.audit import AuditLog
+from gatelodge.breached.lookup import BreachedPasswords
 from gatelodge.clock import Clock, SystemClock
 from gatelodge.credentials.attempts import AttemptGuard, AttemptLimits
 from gatelodge.credentials.hashing_pool import HashingPool
@@ -131,6 +132,7 @@ class Foundation:
             self.hashing_pool,
             self.attempts,
             self.settings.password_minimum,
+            BreachedPasswords(self.settings.breached_file),
             (self.settings.site_name, urlsplit(self.settings.public_origin).hostname or ""),
         )
 
@@ -326,6 +328,7 @@ class Foundation:
             self.clock,
             self.verification,
             self.known_devices,
+            warns_of_breached=self.settings.breached_at_sign_in == "warn",
         )
 
     @cached_property

@@ -20,7 +20,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from gatelodge import machine
-from gatelodge.data_folder import DATABASE
+from gatelodge.data_folder import BREACHED, DATABASE
 from gatelodge.email_address import has_invisible, read_address, read_mailbox
 from gatelodge.errors import ConfigurationError
 from gatelodge.hosts import is_address, is_loopback
@@ -210,6 +210,7 @@ _DATABASE_SCHEME = re.compile(r"(?:mongodb(?:\+srv)?|sqlite)://", re.IGNORECASE)
 _SECRETS = frozenset({"secret_key", "metrics_token", "smtp_url"})
 _WORDS = frozenset(
     {
+        "breached_at_sign_in",
         "cookie_same_site",
         "email_verification",
         "cookie_domain",
@@ -320,6 +321,7 @@ class Settings(BaseSettings):
     sign_up: Literal["open", "closed"] = "open"
     username_change: Literal["off", "on"] = "off"
     password_minimum: int = Field(default=8, ge=8, le=64)
+    breached_at_sign_in: Literal["off", "warn"] = "warn"
     hash_threads: int = Field(default=0, ge=0, le=1024)
     hash_queue: int = Field(default=64, ge=1, le=64)
     hash_memory: int = Field(default=19456, ge=19456, le=262144)
@@ -443,6 +445,11 @@ class Settings(BaseSettings):
     def database_file(self) -> str:
         """The path of the SQLite file."""
         return self.database_address.removeprefix("sqlite:///")
+
+    @property
+    def breached_file(self) -> Path:
+        """The list of breached passwords, if `gatelodge passwords import` has made one."""
+        return self.data_dir / BREACHED
 
     @property
     def database_place(self) -> str:

@@ -8,7 +8,10 @@ import pytest
 from gatelodge.data_folder import keep_private
 from tests.support.server import Server
 
-OURS = ("secret.key", "gatelodge.db", "gatelodge.db-wal", "gatelodge.db-shm")
+OURS = (
+    *("secret.key", "gatelodge.db", "gatelodge.db-wal", "gatelodge.db-shm"),
+    *("breached-passwords", "breached-passwords-lock", "breached-passwords.runs"),
+)
 
 
 def a_folder(tmp_path: Path, mode: int, *names: str) -> Path:

@@ -22,6 +22,7 @@ from gatelodge.settings import Settings
 from gatelodge.stores import DatabaseState, open_stores
 from gatelodge.tokens.key_ring import SEAL_PURPOSE
 from gatelodge.tokens.store import SigningKey
+from tests.support.breached import import_text, line
 from tests.support.clock import NOON
 
 TLS = {"public_url": "https://id.example.com"}
@@ -48,6 +49,15 @@ def found(findings: Iterable[Finding]) -> list[tuple[str, str]]:
 def test_sound_settings_get_one_note() -> None:
     """There is no list of breached passwords yet, whatever the settings are."""
     assert found(examine_settings(Settings(**SOUND), {})) == [("note", "no_breached_passwords")]
+
+
+def test_the_list_of_breached_passwords_is_looked_at(tmp_path: Path) -> None:
+    given = Settings(**SOUND, data_dir=tmp_path)
+    import_text(line("iloveyou2025"), given.breached_file)
+    assert found(examine_settings(given, {})) == []
+
+    given.breached_file.write_bytes(b"")
+    assert found(examine_settings(given, {})) == [("error", "breached_passwords_unusable")]
 
 
 def test_the_list_of_suffixes_is_read_only_when_it_is_needed() -> None:

@@ -1,14 +1,14 @@
 """Credentials: password rules, password hashes, the limits on guessing, and one-time tokens.
 
-A new password passes the rules (`passwords.py`, `blocklist.py`) and is hashed with argon2id on
-the threads of `hashing_pool.py`. A password that a user presents goes to `service.py`: the
-attempt guard (`attempts.py`) admits or refuses the try before anything is hashed, the pool
-verifies the password, and the guard counts the outcome. `one_time_tokens.py` makes the secrets of
-links; each works once. `methods.py` names the ways of proving, as sessions keep
-them. `store.py` has the record of failed tries and its port. This room has no
-routes and knows no user records.
+A new password passes the rules (`passwords.py`, `blocklist.py`). A thread of `hashing_pool.py`
+looks it up in the list of breached ones, and hashes it with argon2id. A password that a user
+presents goes to `service.py`: the attempt guard (`attempts.py`) admits or refuses the try before
+anything is hashed, the pool verifies the password, and the guard counts the outcome.
+`one_time_tokens.py` makes the secrets of links; each works once. `methods.py` names the ways of
+proving, as sessions keep them. `store.py` has the record of failed tries and its port. This room
+has no routes and knows no user records.
 
 Above: `accounts/` and `sign_in/`, which check, hash and verify passwords here; `setup/`, which
 uses one-time tokens; `stores/`, which implements the ports.
-Below: `audit.py`, which logs each try that the guard refuses.
+Below: `audit.py`, which logs each try that the guard refuses; `breached/`, which has that list.
 """

@@ -118,6 +118,12 @@ _A_NAME = (
 )
 
 
+BREACHED = (
+    "That password is in a list of passwords that were stolen from other sites. "
+    "Please choose another."
+)
+
+
 def _find_weakness(password: str, minimum: int, context: Collection[str]) -> str | None:
     composed = unicodedata.normalize("NFC", password)
     if len(composed) < at_least(minimum):

@@ -1,17 +1,20 @@
 """Checks new passwords, and hashes and verifies passwords in the hashing pool."""
 
+import asyncio
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from gatelodge.breached.lookup import BreachedPasswords
 from gatelodge.credentials.attempts import AttemptGuard, Try
 from gatelodge.credentials.hashing_pool import HashingPool
 from gatelodge.credentials.passwords import (
+    BREACHED,
     PasswordHasher,
     check_new_password,
     check_other_password,
     check_presented_password,
 )
-from gatelodge.credentials.refusals import UnusablePasswordHash
+from gatelodge.credentials.refusals import RejectedPassword, UnusablePasswordHash
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,7 @@ class Passwords:
         pool: the threads for hashing.
         attempts: admits or refuses every try.
         minimum: the minimum number of code points of a new password.
+        breached: the list of breached passwords.
         names: the names of this site, which are refused as passwords.
     """
 
@@ -30,12 +34,13 @@ class Passwords:
     pool: HashingPool
     attempts: AttemptGuard
     minimum: int
+    breached: BreachedPasswords
     names: Collection[str] = ()
 
     def check_new(
         self, password: str, *, context: Collection[str], field: str = "password"
     ) -> None:
-        """Refuse a new password that breaks the rules.
+        """Refuse a new password that breaks the rules. Whether it is a breached one, `hash` sees.
 
         Args:
             password: the password as typed.
@@ -74,13 +79,38 @@ class Passwords:
         if not self.hasher.accepts(stored):
             raise UnusablePasswordHash(field=field)
 
-    async def hash(self, password: str) -> str:
-        """Return the hash of a password, as a PHC string; `check_new` comes first.
+    async def hash(self, password: str, *, field: str = "password") -> str:
+        """Return the hash of a new password, as a PHC string; `check_new` comes first.
+
+        The list of breached passwords is on the disk. So the thread that hashes reads it, and the
+        event loop does not wait.
+
+        Args:
+            password: the password as typed.
+            field: the name of the field in the request.
+
+        Raises:
+            RejectedPassword: it is on the list of breached passwords.
+            HashingBusy: the queue is full.
+        """
+        return await self.pool.run(self._hash_new, password, field)
+
+    def _hash_new(self, password: str, field: str) -> str:
+        if self.breached.has(password):
+            raise RejectedPassword(BREACHED, field=field)
+        return self.hasher.hash(password)
+
+    async def hash_again(self, password: str) -> str:
+        """Return another hash of a password that a user has already, as a PHC string.
 
         Raises:
             HashingBusy: the queue is full.
         """
         return await self.pool.run(self.hasher.hash, password)
+
+    async def is_breached(self, password: str) -> bool:
+        """Say whether a password that was verified is on the list of breached passwords."""
+        return self.breached.is_there() and await asyncio.to_thread(self.breached.has, password)
 
     async def verify(
         self, stored: str | None, password: str, counted: Try, *, field: str = "password"

@@ -4,8 +4,10 @@ from collections.abc import Iterator, Mapping
 from ipaddress import ip_network
 from urllib.parse import parse_qs, urlsplit
 
+from gatelodge.breached.lookup import BreachedFile
 from gatelodge.doctor.domains import is_public_suffix, site_of
 from gatelodge.doctor.findings import Finding
+from gatelodge.errors import ConfigurationError
 from gatelodge.hosts import is_loopback
 from gatelodge.settings import Settings, warn_of_unknown
 
@@ -227,15 +229,25 @@ def check_password_minimum(settings: Settings) -> Iterator[Finding]:
         )
 
 
-def check_breached_passwords(_settings: Settings) -> Iterator[Finding]:
+def check_breached_passwords(settings: Settings) -> Iterator[Finding]:
     """ASVS 6.2.12 asks for it."""
-    yield Finding(
-        "note",
-        "no_breached_passwords",
-        "New passwords are compared with the most common ones, but with no list of breached ones: "
-        "this version has none.",
-        "Ask for longer passwords (GATELODGE_PASSWORD_MINIMUM).",
-    )
+    try:
+        BreachedFile(settings.breached_file)
+    except FileNotFoundError:
+        yield Finding(
+            "note",
+            "no_breached_passwords",
+            "New passwords are compared with the most common ones, but with no list of breached "
+            f"ones: there is no file {settings.breached_file}.",
+            "Import one: gatelodge passwords import FILE.",
+        )
+    except ConfigurationError as error:
+        yield Finding(
+            "error",
+            "breached_passwords_unusable",
+            str(error),
+            "Until then, new passwords are compared with the most common ones only.",
+        )
 
 
 def check_variables(environment: Mapping[str, str]) -> Iterator[Finding]:

@@ -13,6 +13,10 @@ from gatelodge.web.responses import status_of
 NOTICES: Mapping[str, str] = {
     "account-deleted": N_("Your account is deleted."),
     "device-signed-out": N_("That device is signed out."),
+    "password-breached": N_(
+        "Your password is in a list of passwords that were stolen from other sites. "
+        "Please change it."
+    ),
     "password-changed": N_("Your password is changed. Every other device is signed out."),
     "password-reset": N_("Your password is changed. Sign in with it."),
     "email-verified": N_("Your e-mail address is verified."),

@@ -35,11 +35,20 @@ REMEMBERED = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class SignedIn:
-    """A user, the session that signs them in, and its tokens."""
+    """A user, the session that signs them in, and its tokens.
+
+    Attributes:
+        user: the user as stored.
+        session: the session.
+        tokens: its tokens.
+        password_is_breached: whether the password with which the user signed in is on the list of
+            breached passwords, and the user should be told.
+    """
 
     user: User
     session: Session
     tokens: TokenPair
+    password_is_breached: bool = False
 
 
 @dataclass(frozen=True, slots=True)

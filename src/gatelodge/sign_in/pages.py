@@ -90,8 +90,9 @@ async def sign_in(visit: Visit) -> Response:
         former=visit.former_token,
         device=visit.ask(TokenDelivery).device(visit.request.scope["headers"]),
     )
-    keep_tokens(visit, require_signed_in(outcome))
-    return visit.go_on()
+    signed_in = require_signed_in(outcome)
+    keep_tokens(visit, signed_in)
+    return visit.go_on(done="password-breached" if signed_in.password_is_breached else "")
 
 
 @door.get("/.well-known/change-password", rule=ANYBODY, same_for_all=True, answers=302)

@@ -79,6 +79,7 @@ class SignInService:
     clock: Clock
     verification: AddressVerification
     devices: KnownDevices
+    warns_of_breached: bool = True
 
     async def sign_in(
         self,
@@ -112,7 +113,7 @@ class SignInService:
         if self.verification.lacks(user):
             raise EmailNotVerified
         try:
-            return await self.sessions.open(
+            signed_in = await self.sessions.open(
                 user,
                 BY_PASSWORD,
                 delivery,
@@ -122,6 +123,8 @@ class SignInService:
             )
         except InvalidToken as changed:  # the user was disabled or deleted meanwhile, for example
             raise InvalidCredentials from changed
+        breached = await self._warn_of_breached(user, password, origin)
+        return replace(signed_in, password_is_breached=breached)
 
     async def sign_up(
         self,
@@ -194,7 +197,7 @@ class SignInService:
         if fault:
             raise fault
         self.passwords.check_other(new, current, field="newPassword")
-        hashed = await self.passwords.hash(new)
+        hashed = await self.passwords.hash(new, field="newPassword")
         await self.attempts.forgive(user.username_key)  # they were for the old one
         return await self._put_password(caller, hashed, origin)
 
@@ -349,8 +352,16 @@ class SignInService:
         if stored is None or not self.passwords.hasher.needs_rehash(stored):
             return
         with contextlib.suppress(HashingBusy, HashingUnavailable):
-            new = await self.passwords.hash(password)
+            new = await self.passwords.hash_again(password)
             await self.users.replace_password_hash(user.id, stored, new)
+
+    async def _warn_of_breached(self, user: User, password: str, origin: Origin) -> bool:
+        """Return whether the password is a breached one, and log that. The user is signed in."""
+        if not self.warns_of_breached or not await self.passwords.is_breached(password):
+            return False
+        by = Actor(user.id, origin)
+        self.audit.note("password.breached", by, target=user.id, outcome="success")
+        return True
 
     def _note_failure(self, key: str, user: User | None, origin: Origin) -> None:
         self.audit.note(
