@@ -15,6 +15,7 @@ from types import ModuleType
 
 from bench.machine import facts
 from bench.measures import (
+    breached,
     checks,
     connections,
     cpu,
@@ -147,6 +148,12 @@ MEASURES = {
         "RSS counts the pages that the two processes share twice, PSS counts them once. The growth "
         "is that of one process. Its gate refuses bad tokens (garbage, forged signatures, unknown "
         "keys, sessions that never existed). After that it lets users in.",
+    ),
+    "breached": Measure(
+        breached,
+        "The list has the form in which Have I Been Pwned publishes it, but is in no order, which "
+        "is the slowest case. Each look-up is timed as a server makes it: it asks whether the file "
+        "is still the same, hashes the password, and reads the file, which is in the page cache.",
     ),
     TIMING: Measure(
         timing,

@@ -32,6 +32,8 @@ class Sizes:
         pairs: how many answers of two kinds are compared.
         failures: after how many failed sign-ins the name that is blocked was blocked.
         connections: how many slow and idle connections are open at a time.
+        breached: how many lines a list of breached passwords has.
+        look_ups: how many passwords are looked up in it.
     """
 
     rounds: int
@@ -55,6 +57,8 @@ class Sizes:
     pairs: int
     failures: int
     connections: int
+    breached: int
+    look_ups: int
 
 
 FULL = Sizes(
@@ -79,6 +83,8 @@ FULL = Sizes(
     pairs=1_000,
     failures=100,
     connections=9_500,
+    breached=20_000_000,
+    look_ups=100_000,
 )
 QUICK = Sizes(
     rounds=1,
@@ -102,4 +108,6 @@ QUICK = Sizes(
     pairs=2,
     failures=5,
     connections=50,
+    breached=2_000,
+    look_ups=200,
 )

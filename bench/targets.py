@@ -163,6 +163,34 @@ TARGETS = (
         "≤ 64 MiB",
         "smaller bounds in `gate/memory.py`",
     ),
+    Target(
+        "import of 20,000,000 breached passwords",
+        "breached list, import",
+        300,
+        "≤ 5 minutes",
+        "several processes that read parts of the file",
+    ),
+    Target(
+        "file of 20,000,000 breached passwords, beside its header",
+        "breached list, file",
+        160 + 40 / 1e6,
+        "≤ 160 MB",
+        "a repair: an entry has 8 bytes",
+    ),
+    Target(
+        "look-up of a breached password, median",
+        "breached look-up, p50",
+        50,
+        "≤ 50 µs",
+        "smaller blocks in `breached/lookup.py`",
+    ),
+    Target(
+        "breached passwords that 100,000 look-ups did not find",
+        "breached look-ups missed",
+        0,
+        "0",
+        "a repair: every entry of the list must be found",
+    ),
     *(
         Target(
             f"CPU time of a {what} in a large database ÷ in a small one",

@@ -105,6 +105,10 @@ ROWS = {
         ),
     ],
     "start-up": ["start-up", "start-up, first"],
+    "breached": [
+        *(f"breached list, {what}" for what in ("import", "memory", "file")),
+        *("breached look-up, p50", "breached look-up, p99", "breached look-ups missed"),
+    ],
     "timing": [
         f"{pair}, {store}"
         for pair in (
