@@ -20,6 +20,7 @@ from gatelodge.sessions.lookup import Records
 from gatelodge.sessions.service import SignedIn
 from gatelodge.settings import Settings
 from gatelodge.sign_in.refusals import InvalidCredentials
+from tests.support.breached import import_text, line
 from tests.support.clock import FakeClock
 from tests.support.mailbox import Mailbox, delivered, set_mail, subscribed, token_in
 from tests.support.people import PASSWORD
@@ -197,6 +198,23 @@ async def test_five_wrong_codes_void_the_code_and_not_the_link(
     with pytest.raises(InvalidCode):
         await house.password_reset.by_code(request, code, NEW, HOME)
     await house.password_reset.by_link(token_in(mailbox), NEW, HOME)
+
+
+async def test_a_breached_password_is_refused_and_the_letter_works_on(
+    house: House, mailbox: Mailbox
+) -> None:
+    await sign_up(house)
+    request = await asked(house)
+    code = mailbox.values()["code"]
+    import_text(line("iloveyou2025"), house.settings.breached_file)
+
+    with pytest.raises(RejectedPassword, match="stolen"):
+        await house.password_reset.by_code(request, code, "iloveyou2025", HOME)
+    with pytest.raises(RejectedPassword, match="stolen"):
+        await house.password_reset.by_link(token_in(mailbox), "iloveyou2025", HOME)
+
+    await house.password_reset.by_code(request, code, NEW, HOME)
+    await sign_in(house, password=NEW)
 
 
 async def test_a_link_and_a_code_work_for_ten_minutes_from_the_delivery_on(
