@@ -13,7 +13,8 @@ HOUSE = SOURCE / "gatelodge"
 
 HOUSE_LIST = """
     cli
-    routes testing asgi
+    routes
+    testing asgi
     fastapi flask django
     serving
     app

@@ -138,7 +138,7 @@ async def running(app: Any) -> AsyncIterator[Site]:
         stack = app
         while not isinstance(stack, GatelodgeMiddleware):
             stack = stack.middleware_stack if isinstance(stack, Starlette) else stack.app
-        house: Any = getattr(stack._source, "house", None)
+        house: Any = getattr(stack.source, "house", None)
         transport = httpx2.ASGITransport(app=app)
         async with httpx2.AsyncClient(transport=transport, base_url=BASE) as client:
             yield Site(app, house, client)

@@ -34,6 +34,11 @@ class GatelodgeMiddleware:
     `scope["user"]` is the `User`, or None if nobody is signed in. `scope["auth"]` has the scopes
     `authenticated` and the user's permissions, for Starlette's `@requires`. Put it around the whole
     application, so that it gets the lifespan events; it runs Gatelodge from the first to the last.
+
+    Attributes:
+        source: what tells who makes a request.
+        house: the routes that come with it, before those of the application.
+        rules: the declared routes.
     """
 
     def __init__(
@@ -71,10 +76,10 @@ class GatelodgeMiddleware:
             ValueError: a route, the default, the prefix, a part or the address cannot be read.
         """
         self._app = app
-        self._source = source_for(issuer, freshness, home, clock, settings)
-        self._house = routes_for(self._source, prefix, parts)
-        self._rules = Rules(routes or {}, default)
-        self._doorman = Doorman(self._admit, self._source)
+        self.source = source_for(issuer, freshness, home, clock, settings)
+        self.house = routes_for(self.source, prefix, parts)
+        self.rules = Rules(routes or {}, default)
+        self._doorman = Doorman(self._admit, self.source)
         self._runs = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -88,8 +93,8 @@ class GatelodgeMiddleware:
                 "Gatelodge has not been started: it has seen no lifespan event. Put the middleware "
                 "around the whole application, and let the server send these events."
             )
-        elif self._house.matches(scope)[0].value:
-            await self._house.handle(scope, receive, send)
+        elif self.house.matches(scope)[0].value:
+            await self.house.handle(scope, receive, send)
         else:
             await self._doorman(scope, receive, send)
 
@@ -103,7 +108,7 @@ class GatelodgeMiddleware:
             if isinstance(connection, WebSocket):
                 await connection.close(NOT_ADMITTED, refusal.code)
             else:
-                leads_to = self._source.sign_in_for(connection, refusal)
+                leads_to = self.source.sign_in_for(connection, refusal)
                 await _answer(refusal, leads_to)(scope, receive, send)
             return
         scope[USER] = scope["user"] = user
@@ -117,21 +122,21 @@ class GatelodgeMiddleware:
         Raises:
             Refusal: the caller may not make this request.
         """
-        conditions = self._rules.conditions(connection.scope)
+        conditions = self.rules.conditions(connection.scope)
         if all(each.rule.public for each in conditions):
             return await self._anybody(connection)
-        user = self._source.recall(connection) or await self._source.find(connection)
+        user = self.source.recall(connection) or await self.source.find(connection)
         if user is None:
             raise NoToken
         for each in conditions:
-            each.check(user, self._source.clock)
+            each.check(user, self.source.clock)
         Asked.of(connection).rules.extend(each.rule for each in conditions)
         return user
 
     async def _anybody(self, connection: HTTPConnection) -> User | None:
         """Return the user, or None also if nobody can say who it is: the route may do without."""
         try:
-            return self._source.recall(connection) or await self._source.find(connection)
+            return self.source.recall(connection) or await self.source.find(connection)
         except Refusal:
             return None
 
@@ -139,7 +144,7 @@ class GatelodgeMiddleware:
         """Run Gatelodge around the lifespan of the application."""
         lifespan = _Lifespan(receive, send)
         try:
-            async with self._source.run():
+            async with self.source.run():
                 self._runs = True
                 await lifespan.run(self._app, scope)
         except Exception as error:

@@ -23,6 +23,7 @@ ANY_METHOD = "*"
 
 _METHOD = re.compile(r"[A-Z]+|\*")
 _SLASHES = re.compile("/{2,}")
+_EVERYTHING = re.compile("")
 
 
 public = Condition(ANYBODY)
@@ -50,12 +51,28 @@ def require(
     return condition_for(role, permission, fresh, otherwise="signed_in")
 
 
-@dataclass(frozen=True, slots=True)
-class _Route:
+@dataclass(frozen=True, slots=True, eq=False)
+class Declared:
+    """One declared route: who may make the requests that fit it.
+
+    Attributes:
+        method: the method, `*` or `WEBSOCKET`.
+        path: the path template as declared; empty: the default, for what no declared route fits.
+        exact: fits the paths.
+        plain: fits the paths as frameworks read them that do not tell slashes apart.
+        condition: who may make the requests.
+    """
+
     method: str
+    path: str
     exact: re.Pattern[str]
     plain: re.Pattern[str]
     condition: Condition
+
+    @property
+    def says_nothing(self) -> bool:
+        """Whether it is the default that lets in everybody, so that nobody chose it for a route."""
+        return not self.path and self.condition.rule.public
 
     def takes(self, method: str) -> bool:
         """Say whether the declaration holds for a method."""
@@ -64,7 +81,11 @@ class _Route:
 
 
 class Rules:
-    """The declared routes of an application, in the order in which they were declared."""
+    """The declared routes of an application, in the order in which they were declared.
+
+    Attributes:
+        routes: the declared routes.
+    """
 
     def __init__(self, routes: Mapping[str, Condition], default: Default) -> None:
         """Read the routes: `{"DELETE /notes/{number:int}": require(role="moderator")}`.
@@ -75,16 +96,23 @@ class Rules:
         """
         if default not in ("public", "signed in"):
             raise ValueError('default= is "public" or "signed in": what holds for other routes.')
-        self._default = public if default == "public" else signed_in
-        self._routes = [_read(route, condition) for route, condition in routes.items()]
-        self._of: dict[str, list[_Route]] = {
-            method: [route for route in self._routes if route.takes(method)]
-            for method in {"HEAD", *(route.method for route in self._routes)}
+        otherwise = public if default == "public" else signed_in
+        self._default = Declared(ANY_METHOD, "", _EVERYTHING, _EVERYTHING, otherwise)
+        self.routes = [_read(route, condition) for route, condition in routes.items()]
+        self._of: dict[str, list[Declared]] = {
+            method: [route for route in self.routes if route.takes(method)]
+            for method in {"HEAD", *(route.method for route in self.routes)}
         }
-        self._are_plain = all(route.exact == route.plain for route in self._routes)
+        self._are_plain = all(route.exact == route.plain for route in self.routes)
 
     def conditions(self, scope: Scope) -> set[Condition]:
-        """Return the conditions for a request, of which all must be met.
+        """Return the conditions for a request, of which all must be met."""
+        return {each.condition for each in self.deciding(scope)}
+
+    def deciding(self, scope: Scope) -> list[Declared]:
+        """Return what decides about a request: the conditions of all must be met.
+
+        The first is what fits the path as it is.
 
         Frameworks differ in how they read a path: some cut off the slash at its end, or take
         several slashes for one. A request must be admitted by the route of each reading.
@@ -95,15 +123,15 @@ class Rules:
         readings = {_plain(path), _plain(cut)}
         if self._are_plain:
             readings.discard(path)  # it is read the same in both ways
-        found = {self._find(method, path, exact=True)}
-        return found | {self._find(method, each, exact=False) for each in readings}
+        found = [self._find(method, path, exact=True)]
+        return found + [self._find(method, each, exact=False) for each in readings]
 
-    def _find(self, method: str, path: str, *, exact: bool) -> Condition:
+    def _find(self, method: str, path: str, *, exact: bool) -> Declared:
         of_any_method = () if method == WEBSOCKET else self._of.get(ANY_METHOD, ())
         for route in self._of.get(method, of_any_method):
             pattern = route.exact if exact else route.plain
             if pattern.match(path):
-                return route.condition
+                return route
         return self._default
 
 
@@ -113,7 +141,7 @@ def _method_of(scope: Scope) -> str:
     return ANY_METHOD if method == WEBSOCKET else method
 
 
-def _read(route: str, condition: Condition) -> _Route:
+def _read(route: str, condition: Condition) -> Declared:
     if not isinstance(condition, Condition):
         raise TypeError(f"{route!r} needs a condition: public, signed_in or require(...).")
     method, _, path = route.partition(" ")
@@ -123,7 +151,7 @@ def _read(route: str, condition: Condition) -> _Route:
         if kind not in CONVERTOR_TYPES:
             known = ", ".join(CONVERTOR_TYPES)
             raise ValueError(f"{route!r} has a part of the kind {kind!r}; there are {known}.")
-    return _Route(method, compile_path(path)[0], compile_path(_plain(path))[0], condition)
+    return Declared(method, path, compile_path(path)[0], compile_path(_plain(path))[0], condition)
 
 
 def _plain(path: str) -> str:

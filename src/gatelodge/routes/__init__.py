@@ -1,11 +1,12 @@
 """Shows who may call each route of an application, and proves that it is so.
 
 `tree.py` walks the real routes of an application (`walk`), and knows which of them answers a
-request. `guards.py` finds our guards among the dependencies of a route, and `access.py` joins their
-rules. `report.py` says of each route who may call it, or what is wrong (`examine`). `changes.py`
-compares two such reports. `prove.py` starts the application beside a temporary database, and calls
-every route as every kind of caller (`callers.py`, `calls.py`). The commands stand in
-`cli/routes.py`; a test asks `assert_guarded`.
+request. `guards.py` finds our guards among the dependencies of a route, and `layers.py` our
+middleware around it; `access.py` joins their rules, and `parts.py` divides a route where declared
+routes do. `report.py` says of each route who may call it, or what is wrong (`examine`).
+`changes.py` compares two such reports. `prove.py` starts the application beside a temporary
+database, and calls every route as every kind of caller (`callers.py`, `calls.py`). The commands
+stand in `cli/routes.py`; a test asks `assert_guarded`.
 """
 
 from collections.abc import Collection

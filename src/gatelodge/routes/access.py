@@ -41,6 +41,20 @@ class Access:
             fresh=min((each.fresh for each in asking if each.fresh is not None), default=None),
         )
 
+    def and_of(self, conditions: Iterable[Condition]) -> "Access":
+        """Return what this and several conditions require together."""
+        other = Access.of(conditions)
+        if other is None or other.public:
+            return self
+        if self.public:
+            return other
+        times = [each for each in (self.fresh, other.fresh) if each is not None]
+        return Access(
+            roles=_narrowest([*self.roles, *other.roles]),
+            permissions=_narrowest([*self.permissions, *other.permissions]),
+            fresh=min(times, default=None),
+        )
+
     @classmethod
     def from_json(cls, value: Any) -> "Access | None":
         """Return what `as_json` wrote.

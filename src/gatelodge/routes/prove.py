@@ -19,9 +19,9 @@ from gatelodge.fastapi.middleware import Doorman
 from gatelodge.routes.access import Access
 from gatelodge.routes.callers import Caller, Cast
 from gatelodge.routes.calls import Answer, Running, started
+from gatelodge.routes.layers import application_in, middleware_around
 from gatelodge.routes.report import Line, examine
 from gatelodge.routes.samples import samples_of
-from gatelodge.routes.tree import application_in
 from gatelodge.settings import read_settings
 
 
@@ -110,19 +110,22 @@ def _source_of(app: Any) -> Embedded:
     """
     found = application_in(app)
     around: list[Any] = found.user_middleware if isinstance(found, Starlette) else []
-    for middleware in around:
-        source = middleware.kwargs.get("source")
-        if middleware.cls is Doorman and isinstance(source, Embedded):
-            return source
-        if middleware.cls is Doorman:
-            raise ConfigurationError(
-                "The application asks a Gatelodge server beside it. Prove it with Gatelodge "
-                "inside: make it with Gatelodge(), without the address of the server."
-            )
-    raise ConfigurationError(
-        "No Gatelodge is installed in the application. Call auth.install(app) after "
-        "app = FastAPI(...)."
-    )
+    sources = [each.kwargs.get("source") for each in around if each.cls is Doorman]
+    if isinstance(found, Starlette) and found.middleware_stack is None:  # as at its start
+        found.middleware_stack = found.build_middleware_stack()
+    sources += [each.source for each in middleware_around(app)]
+    if not sources:
+        raise ConfigurationError(
+            "No Gatelodge is installed in the application. Call auth.install(app) after "
+            "app = FastAPI(...), or put GatelodgeMiddleware around it."
+        )
+    source = sources[0]
+    if not isinstance(source, Embedded):
+        raise ConfigurationError(
+            "The application asks a Gatelodge server beside it. Prove it with Gatelodge "
+            "inside: without the address of the server."
+        )
+    return source
 
 
 def _house_of(source: Embedded) -> House:

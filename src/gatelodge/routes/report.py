@@ -1,22 +1,17 @@
 """What `routes check` says of each route: who may call it, and what is wrong with that."""
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
-from starlette.routing import Match
-
 from gatelodge.errors import ConfigurationError
 from gatelodge.routes.access import Access
-from gatelodge.routes.samples import samples_of, usual_values, without_names
-from gatelodge.routes.tree import ANY, WEBSOCKET, Entry, Kind, Leaf, Level, Way, leads, walk
-from gatelodge.web.shell import Scope
+from gatelodge.routes.parts import Part, Unheeded, parts_of, unheeded
+from gatelodge.routes.samples import without_names
+from gatelodge.routes.tree import ANY, Entry, Kind, Leaf, walk
 
 NOBODY_SAYS = "nobody says who may call it"
-
-_USUAL_HOST = "host.invalid"
-_SOME_METHODS = ("GET", "POST", "PUT", "DELETE", "PROPFIND")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,7 +92,12 @@ def examine(app: Any, *, public: Collection[str] = ()) -> list[Line]:
         kind = type(app).__name__
         raise ConfigurationError(f"A {kind} is no application of FastAPI or Starlette.")
     unused = set(public)
-    lines = [_line(level, way, leaf, public, unused) for way, leaf in level.every()]
+    lines = [
+        _line(part, public, unused)
+        for way, leaf in level.every()
+        for part in parts_of(level, way, leaf)
+    ]
+    lines += [_without_effect(each) for each in unheeded(level)]
     if unused:
         named = ", ".join(sorted(unused))
         raise ConfigurationError(f"No route that has no rule fits the public path {named}.")
@@ -109,16 +109,16 @@ def problems_of(lines: Iterable[Line]) -> list[Line]:
     return [line for line in lines if line.problem]
 
 
-def _line(level: Level, way: Way, leaf: Leaf, public: Collection[str], unused: set[str]) -> Line:
+def _line(part: Part, public: Collection[str], unused: set[str]) -> Line:
+    leaf = part.leaf
     access = _access_of(leaf, public)
     if leaf.access is None and access is not None:
         unused -= {each for each in unused if _fits(leaf, each)}
-    sample, instead = _tried(level, way, leaf)
     unreached = problem = ""
-    if sample is not None or instead is _UNKNOWN:
+    if part.is_reached:
         problem = _problem(leaf, access)
     else:
-        other = _leaf_of(instead, leaf.method)
+        other = _leaf_of(part.instead, leaf.method)
         unreached = "nothing answers there" if other is None else f"{_named(other)} answers instead"
         problem = _problem_of_unreached(access, other, public)
     return Line(
@@ -130,8 +130,20 @@ def _line(level: Level, way: Way, leaf: Leaf, public: Collection[str], unused: s
         access,
         problem,
         unreached,
-        sample,
+        part.sample,
     )
+
+
+def _without_effect(found: Unheeded) -> Line:
+    """Return the line of a declared route that decides about no request of the application."""
+    leaf = found.leaf
+    why = "no route answers there"
+    if found.instead:
+        why = f"{found.instead} comes before it, and decides"
+    access = leaf.access
+    words = "" if access is None else access.words
+    problem = f"{words} is declared, but {why}"
+    return Line(leaf.method, leaf.path, leaf.host, leaf.where, leaf.kind, access, problem, why)
 
 
 def _access_of(leaf: Leaf, public: Collection[str]) -> Access | None:
@@ -143,50 +155,6 @@ def _access_of(leaf: Leaf, public: Collection[str]) -> Access | None:
 def _fits(leaf: Leaf, public: str) -> bool:
     path = leaf.path or "/"
     return public == path or ("*" in public and fnmatchcase(path, public))
-
-
-def _tried(level: Level, way: Way, leaf: Leaf) -> tuple[tuple[str, str] | None, Entry | None]:
-    """Return a request that reaches a route, and what answers one that does not.
-
-    The request is None if none does. What answers is `_UNKNOWN` if no request could be made that
-    the route would match.
-    """
-    instead: Entry | None = _UNKNOWN
-    for method, path, scope in _requests(leaf):
-        if not leads(way, scope):
-            continue
-        answering = level.answering(scope)
-        if answering is way[-1]:
-            return (method, path), None
-        if instead is _UNKNOWN:
-            instead = answering
-    return None, instead
-
-
-_UNKNOWN = Entry(lambda _scope: (Match.NONE, {}))
-
-
-def _requests(leaf: Leaf) -> Iterator[tuple[str, str, Scope]]:
-    """Yield requests for a route: the method, the path, and the scope."""
-    methods = _SOME_METHODS if leaf.method == ANY else (leaf.method,)
-    hosts = list(samples_of(leaf.host)) if leaf.host else [_USUAL_HOST]
-    for path in samples_of(leaf.path or "/", usual_values(leaf.annotations)):
-        for host in hosts:
-            for method in methods:
-                yield method, path, _scope(method, path, host)
-
-
-def _scope(method: str, path: str, host: str) -> Scope:
-    common: Scope = {
-        "path": path,
-        "raw_path": path.encode(),
-        "root_path": "",
-        "query_string": b"",
-        "headers": [(b"host", host.encode())],
-    }
-    if method == WEBSOCKET:
-        return {"type": "websocket", "scheme": "ws", "subprotocols": [], **common}
-    return {"type": "http", "scheme": "http", "method": method, **common}
 
 
 def _problem(leaf: Leaf, access: Access | None) -> str:

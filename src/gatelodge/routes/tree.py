@@ -2,7 +2,7 @@
 
 import dataclasses
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
@@ -13,10 +13,13 @@ from starlette.routing import Host, Match, Mount, Route, Router, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 
 from gatelodge.app import DOORS
+from gatelodge.asgi.middleware import GatelodgeMiddleware
+from gatelodge.asgi.rules import Declared, Rules
 from gatelodge.fastapi.routes import HouseRoutes
 from gatelodge.gate.conditions import Condition
 from gatelodge.routes.access import Access
 from gatelodge.routes.guards import UNGUARDED, Guards, Overrides
+from gatelodge.routes.layers import application_in, chain, layers_of, middleware_around
 from gatelodge.web.shell import Scope
 
 Kind: TypeAlias = Literal["route", "documentation", "gatelodge", "files", "unknown"]
@@ -29,7 +32,6 @@ ANY = "ANY"
 """What stands in the place of the method of a route that answers all methods."""
 
 _REST = "/{path:path}"
-_WRAPPERS = ("app", "_app", "application")
 _HTTP_METHODS = ("get", "head", "post", "put", "patch", "delete", "options", "trace")
 
 
@@ -58,18 +60,41 @@ class Leaf:
     @property
     def access(self) -> Access | None:
         """Who may call; None: nobody says so."""
-        if self.kind == "documentation":
+        if self.kind == "documentation" and self.guards.declared is None:
             return Access(public=True)
         return self.guards.declared
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Declarations:
+    """The declared routes of one `GatelodgeMiddleware`.
+
+    Attributes:
+        rules: the declared routes.
+        path: the path below which the middleware is.
+        host: the host for which it is asked; empty: for every one.
+    """
+
+    rules: Rules
+    path: str = ""
+    host: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Entry:
-    """One entry of a router: a route, or what is mounted there."""
+    """One entry of a router: a route, or what is mounted there.
+
+    Attributes:
+        matches: says whether it answers a request.
+        leaves: the methods of a route.
+        inside: what is mounted there.
+        declarations: what each middleware of ours says that lies around it, from the outside in.
+    """
 
     matches: Callable[[Scope], tuple[Match, Scope]]
     leaves: tuple[Leaf, ...] = ()
     inside: "Level | None" = None
+    declarations: tuple[Declarations, ...] = ()
 
 
 Way: TypeAlias = tuple[Entry, ...]
@@ -84,6 +109,16 @@ def leads(way: Way, scope: Scope) -> bool:
             return False
         scope = {**scope, **child}
     return True
+
+
+def deciding(way: Way, scope: Scope) -> list[Declared]:
+    """Return what decides about a request that comes this way, in each middleware of ours."""
+    found: list[Declared] = []
+    for entry in way:
+        scope = {**scope, **entry.matches(scope)[1]}
+        for each in entry.declarations:
+            found += each.rules.deciding(scope)
+    return found
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -136,22 +171,38 @@ class _Place:
     above: tuple[int, ...] = ()
 
 
-def application_in(app: Any) -> Starlette | Router | None:
-    """Return the application inside its middleware, or None if there is none of a known kind."""
-    seen: set[int] = set()
-    while app is not None and id(app) not in seen:
-        if isinstance(app, Starlette | Router):
-            return app
-        seen.add(id(app))
-        inner = (getattr(app, name, None) for name in _WRAPPERS)
-        app = next((each for each in inner if callable(each)), None)
-    return None
-
-
 def walk(app: Any) -> Level | None:
     """Return the routes of an application; None: it is of no kind that is known."""
     found = application_in(app)
-    return None if found is None else _level(found, _Place())
+    around = middleware_around(app)
+    if found is not None:
+        level = _level(found, _Place())
+    elif around:
+        level = Level((_unknown(app, _Place()),))
+    else:
+        return None
+    return _behind(around, level, _Place())
+
+
+def _unknown(app: Any, place: "_Place") -> Entry:
+    """Return the entry of an application that nobody can look into."""
+    *_, innermost = layers_of(app)
+    where = _name(innermost if inspect.isroutine(innermost) else type(innermost))
+    leaf = Leaf(ANY, place.path + _REST, place.host, where, "unknown")
+    return Entry(_everything, (leaf,))
+
+
+def _behind(around: Iterable[GatelodgeMiddleware], level: Level, place: "_Place") -> Level:
+    """Return what a request meets: the routes of each middleware of ours, then what is inside."""
+    for middleware in reversed(list(around)):
+        declared = Declarations(middleware.rules, place.path, place.host)
+        house = Entry(middleware.house.matches, tuple(_of_house(middleware.house, place)))
+        level = Level((house, Entry(_everything, inside=level, declarations=(declared,))))
+    return level
+
+
+def _everything(_scope: Scope) -> tuple[Match, Scope]:
+    return Match.FULL, {}
 
 
 def _level(app: Starlette | Router, place: _Place) -> Level:
@@ -181,7 +232,9 @@ def _entry(context: Any, place: _Place) -> Entry:
     if isinstance(original, HouseRoutes):
         return Entry(original.matches, tuple(_of_house(original, place)))
     if isinstance(original, Route | WebSocketRoute):
-        return Entry(context.matches, tuple(_of_route(context, place)))
+        around = chain(getattr(original, "app", None))
+        declared = tuple(Declarations(each.rules, place.path, place.host) for each in around)
+        return Entry(context.matches, tuple(_of_route(context, place)), declarations=declared)
     path = place.path + (getattr(context, "path", None) or _REST)
     leaf = Leaf(ANY, path, place.host, _name(type(original)), "unknown")
     return Entry(context.matches, (leaf,))
@@ -189,15 +242,18 @@ def _entry(context: Any, place: _Place) -> Entry:
 
 def _mounted(context: Any, app: Any, place: _Place) -> Entry:
     """Return the entry of a mounted application; its routes, if it is of a known kind."""
+    around = middleware_around(context.app)
     found = application_in(app)
     router = found.router if isinstance(found, Starlette) else found
     if found is not None and id(router) not in place.above:
-        return Entry(context.matches, inside=_level(found, place))
-    path, where = place.path + _REST, _name(app if inspect.isroutine(app) else type(app))
-    if isinstance(app, StaticFiles):
-        leaves = [Leaf(each, path, place.host, where, "files") for each in ("GET", "HEAD")]
-        return Entry(context.matches, tuple(leaves))
-    return Entry(context.matches, (Leaf(ANY, path, place.host, where, "unknown"),))
+        level = _level(found, place)
+    elif isinstance(app, StaticFiles):
+        path, where = place.path + _REST, _name(type(app))
+        leaves = [Leaf(each, path, place.host, where, "files") for each in _READ]
+        level = Level((Entry(_everything, tuple(leaves)),))
+    else:
+        level = Level((_unknown(app, place),))
+    return Entry(context.matches, inside=_behind(around, level, place))
 
 
 def _of_route(context: Any, place: _Place) -> Iterator[Leaf]:
@@ -273,7 +329,7 @@ def _default(router: Any, place: _Place) -> Iterator[Entry]:
     usual = getattr(router.default, "__func__", None) is Router.not_found
     if not usual:
         leaf = Leaf(ANY, place.path + _REST, place.host, _name(router.default), "unknown")
-        yield Entry(lambda _scope: (Match.FULL, {}), (leaf,))
+        yield Entry(_everything, (leaf,))
 
 
 _FASTAPI = "fastapi.applications"
