@@ -46,10 +46,16 @@ _DURATION = re.compile(r"(\d{1,9})\s*([smhd]?)")
 
 
 def _duration(value: object) -> object:
-    """Read a duration such as `600`, `600s`, `10m`, `2h` or `30d`; without a unit: seconds."""
-    if not isinstance(value, str):
-        return value
-    match = _DURATION.fullmatch(value.strip())
+    return read_duration(value) if isinstance(value, str) else value
+
+
+def read_duration(text: str) -> timedelta:
+    """Read a duration such as `600`, `600s`, `10m`, `2h` or `30d`; without a unit: seconds.
+
+    Raises:
+        ValueError: it is none.
+    """
+    match = _DURATION.fullmatch(text.strip())
     if match is None:
         raise ValueError("must be a number and s, m, h or d, such as 10m.")
     return timedelta(**{_UNITS[match[2] or "s"]: int(match[1])})

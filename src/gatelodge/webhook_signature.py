@@ -7,13 +7,18 @@ import base64
 import binascii
 import hashlib
 import hmac
+import itertools
 import secrets
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
+from typing import TypeAlias
 
 ID = "webhook-id"
 TIMESTAMP = "webhook-timestamp"
 SIGNATURE = "webhook-signature"
+
+Secrets: TypeAlias = str | Collection[str]
+"""A secret, or several while it is changed."""
 
 TOLERANCE = timedelta(minutes=5)
 """How far the clocks of the sender and the receiver may differ, and how late a webhook may come."""
@@ -44,33 +49,45 @@ def key_of(secret: str) -> bytes:
     return key
 
 
-def signed_headers(secret: str, message_id: str, at: datetime, body: bytes) -> dict[str, str]:
-    """Return the headers that are sent with a webhook.
+def keys_of(secrets: Secrets) -> list[bytes]:
+    """Return the keys in one or several secrets.
+
+    Raises:
+        ValueError: there is none, or one of them is no such secret.
+    """
+    keys = [key_of(each) for each in ([secrets] if isinstance(secrets, str) else secrets)]
+    if not keys:
+        raise ValueError("There is no webhook secret.")
+    return keys
+
+
+def signed_headers(secrets: Secrets, message_id: str, at: datetime, body: bytes) -> dict[str, str]:
+    """Return the headers that are sent with a webhook: a signature by each of the secrets.
 
     Args:
-        secret: `whsec_…`.
+        secrets: `whsec_…`, or several.
         message_id: the id of the message; it stays the same if the message is sent again.
         at: the current time.
         body: what is sent, byte for byte.
     """
     timestamp = str(int(at.timestamp()))
-    mac = _mac(key_of(secret), message_id, timestamp, body)
-    return {ID: message_id, TIMESTAMP: timestamp, SIGNATURE: f"{_VERSION},{mac}"}
+    signatures = [_signature(key, message_id, timestamp, body) for key in keys_of(secrets)]
+    return {ID: message_id, TIMESTAMP: timestamp, SIGNATURE: " ".join(signatures)}
 
 
-def is_signed(secret: str, headers: Mapping[str, str], body: bytes, now: datetime) -> bool:
-    """Say whether a webhook was signed with a secret, at most five minutes ago.
+def is_signed(secrets: Secrets, headers: Mapping[str, str], body: bytes, now: datetime) -> bool:
+    """Say whether a webhook was signed with one of the secrets, at most five minutes ago.
 
     Args:
-        secret: `whsec_…`.
+        secrets: `whsec_…`, or several.
         headers: the headers of the request, with names in lower case.
         body: the body, byte for byte.
         now: the current time.
 
     Raises:
-        ValueError: the secret is none.
+        ValueError: there is no secret, or one of them is none.
     """
-    key = key_of(secret)
+    keys = keys_of(secrets)
     message_id, timestamp = headers.get(ID, ""), headers.get(TIMESTAMP, "")
     offered = headers.get(SIGNATURE, "")
     if not (message_id and message_id.isascii() and offered.isascii()):
@@ -79,14 +96,15 @@ def is_signed(secret: str, headers: Mapping[str, str], body: bytes, now: datetim
         return False
     if abs(int(timestamp[:_DIGITS]) - now.timestamp()) > TOLERANCE.total_seconds():
         return False
-    wanted = f"{_VERSION},{_mac(key, message_id, timestamp, body)}"
-    # Other senders of this kind sign with two secrets while they change theirs.
-    return any([hmac.compare_digest(wanted, each) for each in offered.split(" ")])  # noqa: C419
+    wanted = [_signature(key, message_id, timestamp, body) for key in keys]
+    pairs = itertools.product(wanted, offered.split(" "))
+    return any([hmac.compare_digest(ours, theirs) for ours, theirs in pairs])  # noqa: C419
 
 
-def _mac(key: bytes, message_id: str, timestamp: str, body: bytes) -> str:
+def _signature(key: bytes, message_id: str, timestamp: str, body: bytes) -> str:
     signed = f"{message_id}.{timestamp}.".encode() + body
-    return base64.b64encode(hmac.digest(key, signed, hashlib.sha256)).decode()
+    mac = base64.b64encode(hmac.digest(key, signed, hashlib.sha256)).decode()
+    return f"{_VERSION},{mac}"
 
 
 _DIGITS = 12

@@ -49,6 +49,24 @@ def test_the_signature_is_that_of_the_specification() -> None:
     assert is_signed(secret, both, body, at)
 
 
+def test_any_of_several_secrets_may_have_signed() -> None:
+    """While a secret is changed, each side may have two."""
+    former, foreign = new_secret(), new_secret()
+    signed = signed_headers([SECRET, former], "evt_1", NOW, BODY)
+    assert signed["webhook-signature"].count("v1,") == 2
+    for secrets in (SECRET, former, [foreign, former], (SECRET, foreign), {former}):
+        assert read_webhook(secrets, signed, BODY, now=NOW).id == "evt_1"
+    assert read_webhook([foreign, SECRET], headers(), BODY, now=NOW).id == "evt_1"
+    with pytest.raises(InvalidWebhook):
+        read_webhook([foreign], signed, BODY, now=NOW)
+
+
+@pytest.mark.parametrize("secrets", [[], [SECRET, "changeme"]])
+def test_no_secret_or_a_wrong_one_among_several_is_refused(secrets: list[str]) -> None:
+    with pytest.raises(ValueError, match="webhook secret"):
+        read_webhook(secrets, headers(), BODY, now=NOW)
+
+
 @pytest.mark.parametrize("moment", [timedelta(minutes=-5), timedelta(), timedelta(minutes=5)])
 def test_it_may_come_a_little_late_or_early(moment: timedelta) -> None:
     assert read_webhook(SECRET, headers(), BODY, now=NOW + moment).id == "evt_1"

@@ -179,6 +179,39 @@ async def test_a_webhook_is_added_and_removed_with_its_event(stores: Stores) -> 
     assert await stores.subscriptions.list_subscriptions() == [replace(FORGET, name="shop")]
 
 
+async def test_of_many_who_reseal_a_subscription_together_one_does(stores: Stores) -> None:
+    webhook = replace(FORGET, name="shop", url="https://shop.example/", sealed_secret=b"first")
+    other = replace(webhook, name="other")
+    for each in (webhook, other):
+        await stores.subscriptions.add(each, an_event(name="webhook.added"))
+    events = [an_event(name="webhook.rotated") for _ in range(20)]
+    reseal = stores.subscriptions.reseal
+
+    outcomes = await asyncio.gather(
+        *(reseal("shop", b"first", b"%d" % number, each) for number, each in enumerate(events))
+    )
+
+    assert outcomes.count(True) == 1
+    won = outcomes.index(True)
+    assert await stores.subscriptions.find("shop") == replace(webhook, sealed_secret=b"%d" % won)
+    assert await stores.subscriptions.find("other") == other
+    listed = await stores.events.list_events(before=None, limit=30)
+    rotated = [each.id for each in listed if each.name == "webhook.rotated"]
+    assert rotated == [events[won].id]
+
+
+async def test_what_is_removed_or_was_never_there_is_not_resealed(stores: Stores) -> None:
+    webhook = replace(FORGET, name="shop", url="https://shop.example/", sealed_secret=b"first")
+    await stores.subscriptions.add(webhook, an_event(name="webhook.added"))
+    await stores.subscriptions.remove("shop", an_event(name="webhook.removed"))
+    for name in ("shop", "other"):
+        event = an_event(name="webhook.rotated")
+        assert not await stores.subscriptions.reseal(name, b"first", b"second", event)
+    assert await stores.subscriptions.list_subscriptions() == []
+    listed = await stores.events.list_events(before=None, limit=9)
+    assert "webhook.rotated" not in {each.name for each in listed}
+
+
 async def test_of_many_who_add_a_subscription_together_one_does(stores: Stores) -> None:
     async def add(number: int) -> bool:
         event = an_event(name="webhook.added", detail={"number": str(number)})

@@ -150,6 +150,8 @@ async def test_wrong_use_says_what_to_do(auth: Gatelodge) -> None:
         Gatelodge(webhook_secret=new_secret())
     with pytest.raises(ValueError, match="A webhook secret is"):
         Gatelodge("https://id.example.com", webhook_secret="secret")
+    with pytest.raises(ValueError, match="no webhook secret"):
+        Gatelodge("https://id.example.com", webhook_secret=[])
     async with running(application(auth), auth):
         with pytest.raises(RuntimeError, match="before the application starts"):
             auth.on("user.enabled")(lambda _what: None)
@@ -159,7 +161,7 @@ async def test_an_application_beside_the_server_takes_its_webhooks() -> None:
     """Whatever it cannot take, it refuses; what it cannot do now is sent again."""
     heard: list[Notification] = []
     secret, path = new_secret(), "/id/gatelodge/webhook"
-    auth = Gatelodge("https://id.example.com", webhook_secret=secret)
+    auth = Gatelodge("https://id.example.com", webhook_secret=[new_secret(), secret])
     app = FastAPI(lifespan=auth.lifespan)
     auth.install(app, prefix="/id")
 

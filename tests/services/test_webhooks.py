@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from gatelodge.audit import COMMAND
 from gatelodge.client import read_webhook
 from gatelodge.notification import Notification
 from gatelodge.subscriptions.refusals import (
+    InvalidOverlap,
     InvalidWebhookAddress,
     InvalidWebhookName,
     NoSuchWebhook,
@@ -22,8 +23,10 @@ from gatelodge.subscriptions.refusals import (
     WebhookExists,
     WebhookFailed,
 )
+from gatelodge.webhook_signature import is_signed, new_secret
 from tests.contracts.builders import a_user, an_event
 from tests.gate.houses import houses
+from tests.support.clock import FakeClock
 
 PATIENCE_SECONDS = 20
 LITTLE = timedelta(milliseconds=20)
@@ -217,6 +220,69 @@ async def test_the_secret_is_in_neither_the_database_nor_the_log(
     assert stored.sealed_secret is not None
     assert secret.encode() not in stored.sealed_secret
     assert secret not in caplog.text
+
+
+async def test_a_new_secret_signs_beside_the_former_one_for_a_time(
+    address: str, tmp_path: Path, receiver: Receiver
+) -> None:
+    clock = FakeClock(datetime.now(UTC))
+    database = address if address.startswith("mongodb") else ""
+    async with houses(tmp_path, database, number=1, clock=clock) as (house,):
+        first = await house.webhooks.add("shop", receiver.url, ["user.deleted"], COMMAND)
+
+        async def takes(*secrets: str) -> list[bool]:
+            """Return which of these secrets the receiver may have for the next webhook."""
+            await house.webhooks.ping("shop")
+            headers, body = await receiver.heard.get()
+            return [is_signed(secret, headers, body, clock.now()) for secret in secrets]
+
+        second = await house.webhooks.rotate("shop", timedelta(days=1), COMMAND)
+        assert second.former == ((first, clock.now() + timedelta(days=1)),)
+        assert await takes(first, second.current, new_secret()) == [True, True, False]
+        clock.advance(timedelta(hours=23))
+        third = await house.webhooks.rotate("shop", timedelta(days=1), COMMAND)
+        assert await takes(first, second.current, third.current) == [True, True, True]
+        clock.advance(timedelta(hours=1))
+        assert await takes(first, second.current, third.current) == [False, True, True]
+        fourth = await house.webhooks.rotate("shop", timedelta(0), COMMAND)
+        assert fourth.former == ()
+        every = (first, second.current, third.current, fourth.current)
+        assert await takes(*every) == [False, False, False, True]
+
+
+async def test_of_many_new_secrets_at_once_each_signs(house: House, receiver: Receiver) -> None:
+    """Nobody is shown a secret that was lost."""
+    await house.webhooks.add("shop", receiver.url, ["user.deleted"], COMMAND)
+    rotated = await asyncio.gather(
+        *(house.webhooks.rotate("shop", timedelta(hours=1), COMMAND) for _ in range(4))
+    )
+    await house.webhooks.ping("shop")
+    headers, body = await receiver.heard.get()
+    now = house.clock.now()
+    assert all(is_signed(each.current, headers, body, now) for each in rotated)
+    assert len({each.current for each in rotated}) == 4
+    listed = await house.stores.events.list_events(before=None, limit=9)
+    assert [each.name for each in listed].count("webhook.rotated") == 4
+
+
+async def test_only_the_newest_former_secrets_sign(house: House, receiver: Receiver) -> None:
+    await house.webhooks.add("shop", receiver.url, ["user.deleted"], COMMAND)
+    secrets = [
+        (await house.webhooks.rotate("shop", timedelta(hours=1), COMMAND)).current for _ in range(6)
+    ]
+    await house.webhooks.ping("shop")
+    headers, body = await receiver.heard.get()
+    signs = [is_signed(each, headers, body, house.clock.now()) for each in secrets]
+    assert signs == [False, True, True, True, True, True]
+
+
+async def test_a_secret_that_cannot_be_rotated_is_refused(house: House) -> None:
+    await house.webhooks.add("shop", "https://shop.example/", ["user.deleted"], COMMAND)
+    with pytest.raises(NoSuchWebhook):
+        await house.webhooks.rotate("other", timedelta(0), COMMAND)
+    for wrong in (timedelta(days=30, seconds=1), timedelta(seconds=-1)):
+        with pytest.raises(InvalidOverlap):
+            await house.webhooks.rotate("shop", wrong, COMMAND)
 
 
 @pytest.mark.parametrize(

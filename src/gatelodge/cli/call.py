@@ -5,7 +5,7 @@ import json
 import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from inspect import Signature, signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from gatelodge.errors import NotFound
-from gatelodge.settings import Settings, read_settings
+from gatelodge.settings import Settings, read_duration, read_settings
 
 if TYPE_CHECKING:  # commands import what they need themselves, so that each starts fast
     from gatelodge.foundation import Foundation
@@ -192,6 +192,18 @@ def limit_of(text: str) -> int:
     if not 1 <= number <= _MAX_LIMIT:
         raise typer.BadParameter(f"it must be a whole number from 1 to {_MAX_LIMIT}.")
     return number
+
+
+def duration_of(text: str) -> timedelta:
+    """Read a duration from the command line, such as `30m`, `24h` or `7d`.
+
+    Raises:
+        BadParameter: it is none.
+    """
+    try:
+        return read_duration(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"A duration {error}") from None
 
 
 def instant(at: datetime | None) -> str | None:

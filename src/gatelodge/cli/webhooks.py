@@ -1,11 +1,12 @@
 """The commands for webhooks."""
 
+from datetime import timedelta
 from typing import Annotated
 
 import typer
 
 from gatelodge.audit import COMMAND
-from gatelodge.cli.call import Call, with_usual_options
+from gatelodge.cli.call import Call, duration_of, instant, with_usual_options
 
 app = typer.Typer(help="Tell other applications what has happened.", no_args_is_help=True)
 
@@ -48,6 +49,32 @@ def webhook_test(call: Call, name: WebhookName) -> None:
     """Send a webhook.ping now, and say whether it was taken."""
     call.in_house(lambda house: house.webhooks.ping(name))
     call.say({"taken": name}, f"{name} took it.")
+
+
+@app.command("rotate")
+@with_usual_options
+def webhook_rotate(
+    call: Call,
+    name: WebhookName,
+    overlap: Annotated[
+        str,
+        typer.Option(
+            metavar="DURATION", help="How long the former secret signs too: 30m, 24h, 7d."
+        ),
+    ] = "24h",
+    now: Annotated[
+        bool, typer.Option("--now", help="The former secret signs nothing any more.")
+    ] = False,
+) -> None:
+    """Give a webhook a new secret, and print it. It is shown this once."""
+    length = timedelta(0) if now else duration_of(overlap)
+    secrets = call.in_house(lambda house: house.webhooks.rotate(name, length, COMMAND))
+    until = instant(secrets.former[0][1]) if secrets.former else None
+    said = {"name": name, "secret": secrets.current, "former_until": until}
+    also = "The former one signs nothing any more."
+    if until is not None:
+        also = f"The former one signs too until {until}."
+    call.say(said, f"{name} has a new secret:\n  {secrets.current}\n{also}")
 
 
 @app.command("remove")

@@ -8,23 +8,24 @@ from gatelodge import strict_json
 from gatelodge.client.reading import instant, text
 from gatelodge.client.refusals import InvalidWebhook
 from gatelodge.notification import Notification
-from gatelodge.webhook_signature import ID, is_signed
+from gatelodge.webhook_signature import ID, Secrets, is_signed
 
 
 def read_webhook(
-    secret: str, headers: Mapping[str, str], body: bytes, *, now: datetime | None = None
+    secret: Secrets, headers: Mapping[str, str], body: bytes, *, now: datetime | None = None
 ) -> Notification:
     """Return what a webhook tells, if the server has sent it within the last five minutes.
 
     Args:
-        secret: what `gatelodge webhook add` printed, `whsec_…`.
+        secret: what `gatelodge webhook add` printed, `whsec_…`; or several of them, of which one
+            has signed, while the secret is changed.
         headers: the headers of the request; the case of their names does not matter.
         body: the body of the request, byte for byte.
         now: the current time; None: the machine's.
 
     Raises:
         InvalidWebhook: somebody else has sent it, it is too old, or it tells nothing.
-        ValueError: the secret is none.
+        ValueError: there is no secret, or one of them is none.
     """
     lowered = {name.lower(): value for name, value in headers.items()}
     if not is_signed(secret, lowered, body, now or datetime.now(UTC)):

@@ -18,6 +18,7 @@ from gatelodge.fastapi.remote import Remote
 from gatelodge.fastapi.routes import HouseRoutes
 from gatelodge.fastapi.sources import routes_for, source_for
 from gatelodge.fastapi.users import Users
+from gatelodge.webhook_signature import Secrets
 
 
 class Gatelodge:
@@ -41,7 +42,7 @@ class Gatelodge:
         freshness: timedelta = DEFAULT_FRESHNESS,
         home: str = "/",
         clock: Clock | None = None,
-        webhook_secret: str | None = None,
+        webhook_secret: Secrets | None = None,
         **settings: Any,
     ) -> None:
         """Remember the settings. Nothing is read, made or opened before the lifespan begins.
@@ -53,7 +54,8 @@ class Gatelodge:
             home: the address of the application's start page, where people go after sign-in.
             clock: what time it is; by default the machine's clock. For tests.
             webhook_secret: what `gatelodge webhook add` printed at the server beside the
-                application, `whsec_…`, so that it can tell the functions of `on` what has happened.
+                application, `whsec_…`, so that it can tell the functions of `on` what has happened;
+                several while the secret is changed.
             settings: settings by the names in docs/settings.md, in lower case and without the
                 prefix: `public_url="https://example.com"`. They replace those of the environment.
 

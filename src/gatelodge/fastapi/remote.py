@@ -26,6 +26,7 @@ from gatelodge.fastapi.webhook_route import WEBHOOK_PATH, WebhookRoute
 from gatelodge.web.bearer import token_in
 from gatelodge.web.refusals import ConflictingTokens
 from gatelodge.web.shell import App
+from gatelodge.webhook_signature import Secrets
 
 SHORTEST = timedelta(seconds=1)
 """How often the server is asked about an open connection, at most."""
@@ -42,7 +43,7 @@ class Remote(Source):
         issuer: str,
         freshness: timedelta,
         clock: Clock | None,
-        webhook_secret: str | None = None,
+        webhook_secret: Secrets | None = None,
     ) -> None:
         """Prepare; nothing is sent before the first token.
 
@@ -50,7 +51,7 @@ class Remote(Source):
             issuer: the public address of the server.
             freshness: how long an answer of the server counts.
             clock: what time it is; None: the machine's clock.
-            webhook_secret: signs what the server tells; None: it tells nothing.
+            webhook_secret: signs what the server tells, or several; None: it tells nothing.
 
         Raises:
             ValueError: the address is none of https, `freshness` is negative, or the webhook secret

@@ -11,6 +11,7 @@ from gatelodge.fastapi.remote import Remote
 from gatelodge.fastapi.routes import HouseRoutes
 from gatelodge.settings import Settings
 from gatelodge.verdicts import is_meant
+from gatelodge.webhook_signature import Secrets
 
 _WELL_KNOWN = "/.well-known/change-password"
 """It is asked for below the origin, wherever the pages are."""
@@ -22,7 +23,7 @@ def source_for(
     home: str,
     clock: Clock | None,
     settings: Mapping[str, Any],
-    webhook_secret: str | None = None,
+    webhook_secret: Secrets | None = None,
 ) -> Embedded | Remote:
     """Return the source: the server at an address, or without one the house in this process.
 

@@ -12,7 +12,7 @@ from gatelodge.fastapi.handlers import Handlers
 from gatelodge.web.refusals import BodyTooLarge, MethodNotAllowed
 from gatelodge.web.responses import plain_answer
 from gatelodge.web.shell import Receive, Scope, Send
-from gatelodge.webhook_signature import key_of
+from gatelodge.webhook_signature import Secrets, keys_of
 
 WEBHOOK_PATH = "/gatelodge/webhook"
 
@@ -25,18 +25,18 @@ class WebhookRoute:
     It answers 204 when every function was told. Otherwise the server sends the webhook again.
     """
 
-    def __init__(self, secret: str, handlers: Handlers) -> None:
-        """Check the secret.
+    def __init__(self, secrets: Secrets, handlers: Handlers) -> None:
+        """Check the secrets.
 
         Args:
-            secret: `whsec_…`, as `gatelodge webhook add` prints it.
+            secrets: `whsec_…`, as `gatelodge webhook add` prints it, or several.
             handlers: the functions.
 
         Raises:
-            ValueError: the secret is none.
+            ValueError: there is no secret, or one of them is none.
         """
-        key_of(secret)
-        self._secret = secret
+        keys_of(secrets)
+        self._secrets = secrets
         self._handlers = handlers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -51,7 +51,7 @@ class WebhookRoute:
         if request.method != "POST":
             return _refused(MethodNotAllowed(), Allow="POST")
         try:
-            what = read_webhook(self._secret, request.headers, await _body_of(request))
+            what = read_webhook(self._secrets, request.headers, await _body_of(request))
         except Refusal as refusal:
             return _refused(refusal)
         events, functions = self._handlers.events, self._handlers.functions

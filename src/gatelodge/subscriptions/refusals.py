@@ -17,6 +17,13 @@ class InvalidWebhookName(Invalid):
     default = "A webhook has a name of small letters, digits, - and _, such as shop."
 
 
+class InvalidOverlap(Invalid):
+    """The former secret of a webhook would sign for too long beside the new one."""
+
+    code = "webhook_overlap_invalid"
+    default = "The former secret of a webhook signs for at most 30 days beside the new one."
+
+
 class UnknownEvent(Invalid):
     """One cannot subscribe to an event of this name."""
 

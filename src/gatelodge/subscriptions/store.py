@@ -72,6 +72,20 @@ class SubscriptionStore(Protocol):
     async def list_subscriptions(self) -> list[Subscription]:
         """Return all subscriptions, in the order of their names."""
 
+    async def reseal(self, name: str, before: bytes | None, after: bytes, event: Event) -> bool:
+        """Replace the sealed secret of a subscription, with the event of the change.
+
+        Args:
+            name: the name of the subscription.
+            before: the sealed secret that is replaced.
+            after: the new one.
+            event: the event of the change.
+
+        Returns:
+            False if there is no such subscription, or its sealed secret is another one by now: of
+            several who replace the same one, one does.
+        """
+
     async def remove(
         self, name: str, event: Event, *, unseen_since: datetime | None = None
     ) -> bool:

@@ -18,16 +18,18 @@ from gatelodge.ids import new_id
 from gatelodge.master_key import MasterKey
 from gatelodge.notification import Notification
 from gatelodge.subscriptions.refusals import (
+    InvalidOverlap,
     InvalidWebhookAddress,
     InvalidWebhookName,
     NoSuchWebhook,
     WebhookExists,
     WebhookFailed,
 )
+from gatelodge.subscriptions.secrets import WebhookSecrets
 from gatelodge.subscriptions.service import Handler, SubscriptionService, checked_events
 from gatelodge.subscriptions.store import Subscription
 from gatelodge.tasks import end, repeat
-from gatelodge.webhook_signature import new_secret, signed_headers
+from gatelodge.webhook_signature import signed_headers
 
 if TYPE_CHECKING:
     import httpx2  # slow to import, and only servers with webhooks need it
@@ -41,9 +43,13 @@ LISTS_EVERY = timedelta(seconds=5)
 ANSWER_SECONDS = 70
 """How long the receiver may take: a function of an application that is told has a minute."""
 
+OVERLAP = timedelta(days=1)
+"""How long a former secret signs beside the new one, unless the operator says it."""
+
+MAX_OVERLAP = timedelta(days=30)
+
 _BODY_SECONDS = 1
 _MAX_BODY = 64 * 1024
-_PURPOSE = "webhook-secrets"
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 
 
@@ -97,8 +103,8 @@ class WebhookService:
             raise InvalidWebhookName(field="name")
         _check_url(url)
         wanted = checked_events(events)
-        secret = new_secret()
-        sealed = self.master_key.seal(_PURPOSE, secret.encode(), name.encode())
+        secrets = WebhookSecrets.new()
+        sealed = secrets.seal(self.master_key, name)
         added = Subscription(name, wanted, self.clock.now(), url, sealed)
         event = self.audit.event(
             "webhook.added", by, target=name, detail={"events": ",".join(wanted)}
@@ -108,7 +114,35 @@ class WebhookService:
         except AlreadyExists as there:
             raise WebhookExists(field="name") from there
         self.audit.log(event)
-        return secret
+        return secrets.current
+
+    async def rotate(self, name: str, overlap: timedelta, by: Actor) -> WebhookSecrets:
+        """Give a webhook a new secret, and return it with the former ones that sign beside it.
+
+        Of two rotations at once, each makes a secret; the one that was stored first is then a
+        former one.
+
+        Args:
+            name: the name of the webhook.
+            overlap: how long the former secret signs too, so that the receiver can change; 0: it is
+                worth nothing at once.
+            by: who changes it.
+
+        Raises:
+            InvalidOverlap: it is longer than `MAX_OVERLAP`.
+            NoSuchWebhook: there is none.
+        """
+        if not timedelta(0) <= overlap <= MAX_OVERLAP:
+            raise InvalidOverlap(field="overlap")
+        while (found := await self._find(name)) is not None:
+            at = self.clock.now()
+            secrets = self._secrets_of(found).rotated(at, overlap)
+            event = self.audit.event("webhook.rotated", by, target=name)
+            sealed = secrets.seal(self.master_key, name)
+            change = self.subscriptions.store.reseal(name, found.sealed_secret, sealed, event)
+            if await self.audit.logged(event, change):
+                return secrets
+        raise NoSuchWebhook(field="name")
 
     async def remove(self, name: str, by: Actor) -> None:
         """Remove a webhook, and what it was still to tell.
@@ -194,9 +228,8 @@ class WebhookService:
         import httpx2  # noqa: PLC0415 - slow, and only servers with webhooks need it
 
         name = webhook.name
-        secret = self.master_key.unseal(_PURPOSE, webhook.sealed_secret or b"", name.encode())
-        body = _body_of(what)
-        headers = signed_headers(secret.decode(), what.id, self.clock.now(), body)
+        now, body = self.clock.now(), _body_of(what)
+        headers = signed_headers(self._secrets_of(webhook).signing(now), what.id, now, body)
         headers |= {"Content-Type": "application/json", "User-Agent": "Gatelodge"}
         try:
             async with (
@@ -210,6 +243,9 @@ class WebhookService:
             raise WebhookFailed(f"The webhook {name} was not answered: {reason}") from None
         if not 200 <= status < 300:
             raise WebhookFailed(f"The webhook {name} was answered with {status}.")
+
+    def _secrets_of(self, webhook: Subscription) -> WebhookSecrets:
+        return WebhookSecrets.unseal(self.master_key, webhook.sealed_secret, webhook.name)
 
     async def _all(self) -> list[Subscription]:
         found = await self.subscriptions.store.list_subscriptions()

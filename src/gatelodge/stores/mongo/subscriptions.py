@@ -59,6 +59,18 @@ class MongoSubscriptions(SubscriptionStore):
             return [to_record(Subscription, each, key="name") async for each in found]
 
     @override
+    async def reseal(self, name: str, before: bytes | None, after: bytes, event: Event) -> bool:
+        same: Document = {"_id": {"$eq": name}, "sealed_secret": {"$eq": before}} | _THERE
+        with writing():
+            changed = await self._subscriptions.update_one(
+                same, with_event({"$set": {"sealed_secret": after}}, event)
+            )
+        if changed.modified_count == 0:
+            return False
+        await self.outbox.deliver("subscriptions", name, event)
+        return True
+
+    @override
     async def remove(
         self, name: str, event: Event, *, unseen_since: datetime | None = None
     ) -> bool:

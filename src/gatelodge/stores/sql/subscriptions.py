@@ -46,6 +46,15 @@ class SqlSubscriptions(SubscriptionStore):
         return [Subscription(*row) for row in rows]
 
     @override
+    async def reseal(self, name: str, before: bytes | None, after: bytes, event: Event) -> bool:
+        change = (
+            update(subscriptions)
+            .where(subscriptions.c.name == name, subscriptions.c.sealed_secret == before)
+            .values(sealed_secret=after)
+        )
+        return await self._database.write(lambda connection: make(connection, change, event))
+
+    @override
     async def remove(
         self, name: str, event: Event, *, unseen_since: datetime | None = None
     ) -> bool:
