@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 
 from gatelodge.audit import Event
 from gatelodge.errors import AlreadyExists
@@ -13,11 +14,12 @@ from tests.contracts.builders import A_MINUTE, NOON, a_user, an_event
 FORGET = Subscription("shop.forget", ("user.deleted", "user.disabled"), NOON)
 GREET = Subscription("shop.greet", ("user.signed_up",), NOON)
 LATER = NOON + A_MINUTE
+LATEST = NOON + 60 * A_MINUTE
 
 
 async def claimed(stores: Stores, *names: str) -> Message | None:
     """Claim a message at a minute past noon, for a minute."""
-    return await stores.subscriptions.claim(names, LATER, LATER + A_MINUTE)
+    return await stores.subscriptions.claim(names, LATER, LATER + A_MINUTE, latest=LATEST)
 
 
 async def told(stores: Stores, *names: str) -> list[Event]:
@@ -88,7 +90,7 @@ async def test_nobody_else_gets_a_message_until_the_claim_ends(stores: Stores) -
     await stores.subscriptions.put(FORGET)
     event = an_event(name="user.deleted")
     await stores.events.add(event)
-    claim, until = stores.subscriptions.claim, LATER + A_MINUTE
+    claim, until = partial(stores.subscriptions.claim, latest=LATEST), LATER + A_MINUTE
 
     first = await claim([FORGET.name], LATER, until)
 
@@ -113,6 +115,37 @@ async def test_a_message_that_is_postponed_lets_others_go_first(stores: Stores) 
     assert await stores.subscriptions.postpone(first, LATER)
 
     assert await told(stores, FORGET.name) == events[::-1]
+
+
+async def test_what_a_clock_far_ahead_has_dated_is_due_after_all_others(stores: Stores) -> None:
+    """It would wait as long as the clock was ahead: a year, or a hundred."""
+    await stores.subscriptions.put(FORGET)
+    ahead = an_event(name="user.deleted", at=NOON + 525_600 * A_MINUTE)
+    waits = an_event(name="user.deleted", at=LATEST)
+    due = an_event(name="user.deleted", at=NOON)
+    for each in (ahead, waits, due):
+        await stores.events.add(each)
+
+    assert await told(stores, FORGET.name) == [due, ahead]
+    assert await stores.subscriptions.count_waiting(FORGET.name) == 1
+
+
+async def test_a_claim_that_ends_far_ahead_is_over(stores: Stores) -> None:
+    await stores.subscriptions.put(FORGET)
+    event = an_event(name="user.deleted", at=NOON)
+    await stores.events.add(event)
+    ahead = NOON + 525_600 * A_MINUTE
+    first = await stores.subscriptions.claim(
+        [FORGET.name], ahead, ahead + A_MINUTE, latest=ahead + A_MINUTE
+    )
+
+    second = await claimed(stores, FORGET.name)
+
+    assert first is not None
+    assert second == Message(FORGET.name, event, LATER + A_MINUTE, 2)
+    assert await claimed(stores, FORGET.name) is None
+    assert not await stores.subscriptions.finish(first)
+    assert await stores.subscriptions.finish(second)
 
 
 async def test_claims_and_failures_are_counted_apart(stores: Stores) -> None:

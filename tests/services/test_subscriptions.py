@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from gatelodge.subscriptions.service import (
     TOLD,
     WAITS,
 )
+from gatelodge.subscriptions.store import Message
 from tests.contracts.builders import a_user, an_event
 from tests.contracts.failpoints import failing
 from tests.gate.houses import houses
@@ -37,6 +38,12 @@ async def pair(address: str, tmp_path: Path, clock: FakeClock) -> AsyncIterator[
     async with houses(tmp_path, database, clock) as pair:
         await pair[0].subscriptions.subscribe(EVENTS)
         yield pair
+
+
+async def claimed(house: House, now: datetime) -> Message | None:
+    """Claim a message as a process does that dies then."""
+    store = house.stores.subscriptions
+    return await store.claim([NAME], now, now + CLAIM, latest=now + max(WAITS) + CLAIM)
 
 
 async def deleted(house: House) -> User:
@@ -124,7 +131,7 @@ async def test_a_message_that_kills_whoever_is_told_is_given_up(
 
     await deleted(pair[0])
     for _ in range(MAX_CLAIMS):
-        assert await pair[0].stores.subscriptions.claim([NAME], clock.now(), clock.now() + CLAIM)
+        assert await claimed(pair[0], clock.now())
         clock.advance(CLAIM)
     assert await pair[0].subscriptions.tell_next({NAME: forget})
     assert heard == []
@@ -169,11 +176,30 @@ async def test_what_a_process_was_telling_when_it_died_is_told_by_another(
 
     await deleted(pair[0])
     now = clock.now()
-    assert await pair[0].stores.subscriptions.claim([NAME], now, now + CLAIM)  # then it dies
+    assert await claimed(pair[0], now)  # then it dies
     assert not await pair[1].subscriptions.tell_next({NAME: forget})
     clock.advance(CLAIM)
     assert await pair[1].subscriptions.tell_next({NAME: forget})
     assert len(heard) == 1
+
+
+async def test_an_event_that_a_clock_far_ahead_has_dated_is_told_now(
+    pair: list[House], clock: FakeClock
+) -> None:
+    """What only waits for its next try does not come earlier."""
+    heard: list[str] = []
+
+    async def forget(what: Notification) -> None:
+        heard.append(what.id)
+
+    store, now = pair[0].stores.events, clock.now()
+    await store.add(an_event(name="user.deleted", at=now + max(WAITS) + CLAIM))
+    ahead = an_event(name="user.deleted", at=now + timedelta(days=365))
+    await store.add(ahead)
+    for house in pair:
+        while await house.subscriptions.tell_next({NAME: forget}):
+            pass
+    assert heard == [ahead.id]
 
 
 async def test_what_a_process_was_telling_when_it_was_stopped_is_told_at_once(

@@ -5,7 +5,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeAlias
 
@@ -164,7 +164,7 @@ class SubscriptionService:
             StoreUnavailable, OutcomeUnknown: the database does not answer; the message comes again.
         """
         now = self.clock.now()
-        message = await self.store.claim(handlers.keys(), now, now + CLAIM)
+        message = await self._claim(handlers, now)
         if message is None:
             return False
         if message.claims > MAX_CLAIMS:
@@ -178,6 +178,10 @@ class SubscriptionService:
             await self.store.finish(claim.message)
         _raise_if_cancelled()
         return True
+
+    async def _claim(self, handlers: Mapping[str, Handler], now: datetime) -> Message | None:
+        latest = now + max(WAITS) + CLAIM
+        return await self.store.claim(handlers.keys(), now, now + CLAIM, latest=latest)
 
     @contextlib.asynccontextmanager
     async def _renewing(self, message: Message) -> AsyncIterator["_Claim"]:
@@ -207,7 +211,7 @@ class SubscriptionService:
         """
         told = 0
         now = self.clock.now()
-        while message := await self.store.claim(handlers.keys(), now, now + CLAIM):
+        while message := await self._claim(handlers, now):
             await handlers[message.subscription](notification_of(message.event))
             await self.store.finish(message)
             told += 1

@@ -97,13 +97,19 @@ class SubscriptionStore(Protocol):
             unseen_since: remove it only if it was not seen since this instant.
         """
 
-    async def claim(self, names: Collection[str], now: datetime, until: datetime) -> Message | None:
+    async def claim(
+        self, names: Collection[str], now: datetime, until: datetime, *, latest: datetime
+    ) -> Message | None:
         """Claim the message that is due longest, so that nobody else gets it until the claim ends.
+
+        What is due later than anything can be was dated by a clock that was wrong. It is due too,
+        after all others.
 
         Args:
             names: the subscriptions whose messages are wanted.
             now: the current time.
             until: when the claim ends, in whole milliseconds; the message is due again then.
+            latest: when a message that waits now can be due at the latest.
 
         Returns:
             The message as it is claimed, or None if none is due.

@@ -105,8 +105,13 @@ class MongoSubscriptions(SubscriptionStore):
             await self._messages.delete_many({"subscription": {"$in": sorted(gone)}})
 
     @override
-    async def claim(self, names: Collection[str], now: datetime, until: datetime) -> Message | None:
-        due: Document = {"subscription": {"$in": list(names)}, "due_at": {"$lte": now}}
+    async def claim(
+        self, names: Collection[str], now: datetime, until: datetime, *, latest: datetime
+    ) -> Message | None:
+        due: Document = {
+            "subscription": {"$in": list(names)},
+            "$or": [{"due_at": {"$lte": now}}, {"due_at": {"$gt": latest}}],
+        }
         with reading():
             if await self._messages.find_one(due, projection=["_id"]) is None:
                 return None

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, func, select, update
+from sqlalchemy import Connection, bindparam, delete, func, or_, select, update
 from sqlalchemy.dialects.sqlite import insert
 from typing_extensions import override
 
@@ -71,12 +71,15 @@ class SqlSubscriptions(SubscriptionStore):
         return await self._database.write(remove)
 
     @override
-    async def claim(self, names: Collection[str], now: datetime, until: datetime) -> Message | None:
+    async def claim(
+        self, names: Collection[str], now: datetime, until: datetime, *, latest: datetime
+    ) -> Message | None:
+        at = messages.c.due_at
         due = (
             select(*_CLAIMED, *events.columns)
             .join(events, events.c.id == messages.c.event_id)
-            .where(messages.c.subscription.in_(list(names)), messages.c.due_at <= now)
-            .order_by(messages.c.due_at, messages.c.number)
+            .where(messages.c.subscription.in_(list(names)), or_(at <= now, at > latest))
+            .order_by(at, messages.c.number)
             .limit(1)
         )
         if await self._database.read(lambda connection: connection.execute(due).first()) is None:
