@@ -89,6 +89,42 @@ async def test_the_server_says_who_it_is(site: Running, server: Server) -> None:
     assert (await site.client.get("/greeting", headers=headers)).json() == "nobody"
 
 
+async def test_a_cookie_of_the_server_admits_nobody_and_the_log_says_so_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    auth = Gatelodge("https://id.example.com")
+    app = FastAPI(lifespan=auth.lifespan)
+    auth.install(app)
+
+    @app.get("/me")
+    async def show(user: CurrentUser) -> str:
+        return user.username
+
+    async with running(app, auth) as site:
+        for sent in ("theme=dark; not-gatelodge-access=x", "a=b; __Secure-gatelodge-access=e.y.J"):
+            assert caplog.messages == []
+            answer = await site.client.get("/me", headers={"Cookie": sent})
+            assert answer.status_code == 401
+        await site.client.get("/me", headers={"Cookie": "gatelodge-refresh-9000=x"})
+    [told] = caplog.messages
+    assert "the cookie __Secure-gatelodge-access and no token in a header" in told
+    assert "https://id.example.com" in told
+    assert "e.y.J" not in told
+
+
+async def test_settings_of_cookies_without_effect_are_named_at_the_start(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GATELODGE_COOKIE_DOMAIN", "example.com")
+    monkeypatch.setenv("GATELODGE_DATA_DIR", "/srv/server-on-the-same-machine")
+    auth = Gatelodge("https://id.example.com")
+    app = FastAPI(lifespan=auth.lifespan)
+    auth.install(app)
+    async with running(app, auth):
+        [told] = caplog.messages
+    assert told.startswith("GATELODGE_COOKIE_DOMAIN: no effect in this application.")
+
+
 async def test_while_the_server_is_away_nobody_is_admitted(site: Running, server: Server) -> None:
     headers = await newcomer(server)
     assert (await site.client.get("/me", headers=headers)).status_code == 200

@@ -11,6 +11,7 @@ from typing_extensions import override
 from gatelodge import user
 from gatelodge.client import NotSignedIn, Verifier
 from gatelodge.clock import Clock, SystemClock, to_milliseconds
+from gatelodge.fastapi.foreign_cookies import ForeignCookies
 from gatelodge.fastapi.handlers import Handlers
 from gatelodge.fastapi.source import (
     NOT_RUNNING,
@@ -61,6 +62,7 @@ class Remote(Source):
         self._issuer = issuer
         self._freshness = freshness
         self._running: Verifier | None = None
+        self._cookies = ForeignCookies(issuer)
         self.handlers = Handlers()
         self._webhook = (
             None if webhook_secret is None else WebhookRoute(webhook_secret, self.handlers)
@@ -92,6 +94,7 @@ class Remote(Source):
     @contextlib.asynccontextmanager
     async def run(self) -> AsyncIterator[None]:
         """Answer until the context ends."""
+        self._cookies.at_start()
         async with self._make() as verifier:
             self._running, self.handlers.closed = verifier, True
             try:
@@ -121,6 +124,7 @@ class Remote(Source):
     async def find(self, connection: HTTPConnection) -> User | None:
         token = offered_token(connection) or token_in(connection.scope["headers"])
         if token is None:
+            self._cookies.at_request(connection)
             return None
         return await self.find_by_token(token, connection)
 
