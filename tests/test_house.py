@@ -14,8 +14,9 @@ HOUSE = SOURCE / "gatelodge"
 HOUSE_LIST = """
     cli
     routes
-    testing asgi
-    fastapi flask django
+    testing
+    asgi fastapi flask django
+    embedded
     serving
     app
     foundation
@@ -62,6 +63,7 @@ WHOLLY_HTTP = {
     "app",
     "serving",
     "asgi",
+    "embedded",
     "fastapi",
     "flask",
     "django",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gatelodge.fastapi.embedded import Embedded
+from gatelodge.embedded.inside import Embedded
 from gatelodge.testing.apps import UnusableApp, load_app, source_of
 from tests.support.plugin import run_pytest
 

@@ -13,12 +13,11 @@ from gatelodge.app import PARTS, Part
 from gatelodge.asgi.rules import Default, Rules
 from gatelodge.client.verifier import DEFAULT_FRESHNESS
 from gatelodge.clock import Clock
+from gatelodge.embedded.doorman import Doorman
+from gatelodge.embedded.source import NOT_ADMITTED, Asked
+from gatelodge.embedded.sources import routes_for, source_for
+from gatelodge.embedded.user import User
 from gatelodge.errors import Refusal
-from gatelodge.fastapi.middleware import Doorman
-from gatelodge.fastapi.refusals import NOT_ADMITTED
-from gatelodge.fastapi.source import Asked
-from gatelodge.fastapi.sources import routes_for, source_for
-from gatelodge.fastapi.user import User
 from gatelodge.gate.conditions import Condition
 from gatelodge.gate.refusals import NoToken
 from gatelodge.web.responses import plain_answer

@@ -10,13 +10,13 @@ from fastapi import FastAPI
 from gatelodge.app import PARTS, Part
 from gatelodge.client.verifier import DEFAULT_FRESHNESS
 from gatelodge.clock import Clock
+from gatelodge.embedded.beside import Remote
+from gatelodge.embedded.doorman import Doorman
+from gatelodge.embedded.handlers import F
+from gatelodge.embedded.routes import HouseRoutes
+from gatelodge.embedded.sources import routes_for, source_for
 from gatelodge.fastapi.dependencies import require
-from gatelodge.fastapi.handlers import F
-from gatelodge.fastapi.middleware import Doorman
 from gatelodge.fastapi.openapi import complete_document
-from gatelodge.fastapi.remote import Remote
-from gatelodge.fastapi.routes import HouseRoutes
-from gatelodge.fastapi.sources import routes_for, source_for
 from gatelodge.fastapi.users import Users
 from gatelodge.webhook_signature import Secrets
 

@@ -12,10 +12,10 @@ from fastapi.openapi.models import HTTPBearer
 from fastapi.security.base import SecurityBase
 from starlette.requests import HTTPConnection
 
+from gatelodge.embedded.source import Asked
+from gatelodge.embedded.user import User
 from gatelodge.errors import Refusal
 from gatelodge.fastapi.refusals import NotAdmitted, WebSocketNotAdmitted
-from gatelodge.fastapi.source import Asked
-from gatelodge.fastapi.user import User
 from gatelodge.gate.conditions import Condition, Names, condition_for
 from gatelodge.gate.refusals import NoToken
 from gatelodge.gate.rules import ANYBODY, SIGNED_IN

@@ -5,11 +5,11 @@ from datetime import timedelta
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from gatelodge.embedded.source import Asked
+from gatelodge.embedded.user import User
+from gatelodge.embedded.watch import SIGNED_OUT
 from gatelodge.errors import Refusal, Unauthenticated, Unavailable
 from gatelodge.fastapi.refusals import WebSocketNotAdmitted
-from gatelodge.fastapi.source import Asked
-from gatelodge.fastapi.user import User
-from gatelodge.fastapi.watch import SIGNED_OUT
 from gatelodge.gate.conditions import Names, rule_for
 from gatelodge.gate.refusals import NoToken
 from gatelodge.tokens.jws import MAX_TOKEN

@@ -6,8 +6,8 @@ from typing import Any
 from fastapi import Depends, params
 from fastapi.concurrency import run_in_threadpool
 
+from gatelodge.embedded.user import User
 from gatelodge.fastapi.dependencies import current_user
-from gatelodge.fastapi.user import User
 from gatelodge.local_users import LocalUsers, is_async
 
 WHO = Depends(current_user)

@@ -3,11 +3,9 @@
 from fastapi import HTTPException
 from starlette.exceptions import WebSocketException
 
+from gatelodge.embedded.source import NOT_ADMITTED
 from gatelodge.errors import Refusal
 from gatelodge.web.responses import plain_answer
-
-NOT_ADMITTED = 1008
-"""The code of a WebSocket that is refused (RFC 6455, section 7.4.1); browsers see a failure."""
 
 
 class Refused(HTTPException):

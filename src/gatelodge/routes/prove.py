@@ -13,9 +13,9 @@ from starlette.applications import Starlette
 
 from gatelodge.app import House, build
 from gatelodge.data_folder import DATABASE
+from gatelodge.embedded.doorman import Doorman
+from gatelodge.embedded.inside import Embedded
 from gatelodge.errors import ConfigurationError
-from gatelodge.fastapi.embedded import Embedded
-from gatelodge.fastapi.middleware import Doorman
 from gatelodge.routes.access import Access
 from gatelodge.routes.callers import Caller, Cast
 from gatelodge.routes.calls import Answer, Running, started

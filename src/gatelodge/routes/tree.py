@@ -15,7 +15,7 @@ from starlette.staticfiles import StaticFiles
 from gatelodge.app import DOORS
 from gatelodge.asgi.middleware import GatelodgeMiddleware
 from gatelodge.asgi.rules import Declared, Rules
-from gatelodge.fastapi.routes import HouseRoutes
+from gatelodge.embedded.routes import HouseRoutes
 from gatelodge.gate.conditions import Condition
 from gatelodge.routes.access import Access
 from gatelodge.routes.guards import UNGUARDED, Guards, Overrides

@@ -7,7 +7,7 @@ message for a while, tells the function or sends the webhook, and removes the me
 fails, or the process dies, the message comes again, after waits that grow up to a day. The port is
 in `store.py`.
 
-Above: `foundation.py`, which connects the services; `fastapi/`, which has the functions; `cli/`,
+Above: `foundation.py`, which connects the services; `embedded/`, which has the functions; `cli/`,
 which adds webhooks.
 Below: `audit.py`, whose events are told; `webhook_signature.py`; the master key, which encrypts the
 secrets of webhooks.

@@ -7,7 +7,8 @@ the same database (`staff.py`). Users are made and changed there, as by another 
 fixtures work alike in tests with and without an event loop. A client (`clients.py`) starts the
 application when it sends its first request.
 
-Above: nothing. Below: `fastapi/`, which the application uses, and `app.py`, which builds houses.
+Above: nothing. Below: `fastapi/` and `embedded/`, which the application uses, and `app.py`, which
+builds houses.
 """
 
 from importlib import import_module

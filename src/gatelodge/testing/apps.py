@@ -8,8 +8,8 @@ from pathlib import Path
 from fastapi import FastAPI
 from starlette.routing import BaseRoute
 
-from gatelodge.fastapi.embedded import Embedded
-from gatelodge.fastapi.routes import HouseRoutes
+from gatelodge.embedded.inside import Embedded
+from gatelodge.embedded.routes import HouseRoutes
 
 
 class UnusableApp(Exception):

@@ -10,8 +10,8 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 from typing_extensions import override
 
-from gatelodge.fastapi.embedded import Embedded
-from gatelodge.fastapi.user import User
+from gatelodge.embedded.inside import Embedded
+from gatelodge.embedded.user import User
 from gatelodge.testing.staff import ADDRESS
 from gatelodge.web.shell import App, Receive, Scope, Send
 

@@ -12,7 +12,7 @@ from anyio.from_thread import BlockingPortal
 from fastapi import FastAPI
 
 from gatelodge.accounts.service import NewUser
-from gatelodge.fastapi.user import User
+from gatelodge.embedded.user import User
 from gatelodge.gate.conditions import Names, names_of
 from gatelodge.testing.apps import source_of
 from gatelodge.testing.clients import Client, Running, UserClient

@@ -26,9 +26,9 @@ from gatelodge.app import House, build
 from gatelodge.audit import COMMAND, Event, Origin
 from gatelodge.credentials.methods import BY_PASSWORD
 from gatelodge.data_folder import DATABASE
-from gatelodge.fastapi.embedded import user_of
-from gatelodge.fastapi.handlers import Handlers
-from gatelodge.fastapi.user import User
+from gatelodge.embedded.handlers import Handlers
+from gatelodge.embedded.inside import user_of
+from gatelodge.embedded.user import User
 from gatelodge.ids import UserId
 from gatelodge.settings import read_settings
 from gatelodge.tokens.pair import Delivery, TokenPair

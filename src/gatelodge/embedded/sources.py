@@ -6,9 +6,9 @@ from typing import Any
 
 from gatelodge.app import PARTS, Part, paths_of
 from gatelodge.clock import Clock
-from gatelodge.fastapi.embedded import Embedded
-from gatelodge.fastapi.remote import Remote
-from gatelodge.fastapi.routes import HouseRoutes
+from gatelodge.embedded.beside import Remote
+from gatelodge.embedded.inside import Embedded
+from gatelodge.embedded.routes import HouseRoutes
 from gatelodge.settings import Settings
 from gatelodge.verdicts import is_meant
 from gatelodge.webhook_signature import Secrets

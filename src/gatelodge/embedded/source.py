@@ -10,9 +10,9 @@ from starlette.websockets import WebSocket
 
 from gatelodge import user
 from gatelodge.clock import Clock
+from gatelodge.embedded.user import ASKED, User
+from gatelodge.embedded.watch import SIGNED_OUT, Watch
 from gatelodge.errors import Refusal
-from gatelodge.fastapi.user import ASKED, User
-from gatelodge.fastapi.watch import SIGNED_OUT, Watch
 from gatelodge.gate.principal import Principal
 from gatelodge.gate.rules import Rule
 from gatelodge.web.accept import prefers_page
@@ -22,6 +22,9 @@ from gatelodge.web.shell import App
 SUBPROTOCOL = "bearer"
 """The subprotocol of a WebSocket whose second one is an access token."""
 
+
+NOT_ADMITTED = 1008
+"""The code of a WebSocket that is refused (RFC 6455, section 7.4.1); browsers see a failure."""
 
 NOT_RUNNING = (
     "Gatelodge has not been started. Pass it to the application: "

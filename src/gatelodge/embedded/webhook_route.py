@@ -7,8 +7,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from gatelodge.client import read_webhook
+from gatelodge.embedded.handlers import Handlers
 from gatelodge.errors import Refusal
-from gatelodge.fastapi.handlers import Handlers
 from gatelodge.web.refusals import BodyTooLarge, MethodNotAllowed
 from gatelodge.web.responses import plain_answer
 from gatelodge.web.shell import Receive, Scope, Send

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from gatelodge.fastapi.source import SUBPROTOCOL, Asked, Source
-from gatelodge.fastapi.user import ASKED
+from gatelodge.embedded.source import SUBPROTOCOL, Asked, Source
+from gatelodge.embedded.user import ASKED
 from gatelodge.web.cookie_jar import JAR, CookieJar
 from gatelodge.web.shell import App, Message, Receive, Scope, Send
 

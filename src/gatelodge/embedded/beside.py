@@ -11,9 +11,9 @@ from typing_extensions import override
 from gatelodge import user
 from gatelodge.client import NotSignedIn, Verifier
 from gatelodge.clock import Clock, SystemClock, to_milliseconds
-from gatelodge.fastapi.foreign_cookies import ForeignCookies
-from gatelodge.fastapi.handlers import Handlers
-from gatelodge.fastapi.source import (
+from gatelodge.embedded.foreign_cookies import ForeignCookies
+from gatelodge.embedded.handlers import Handlers
+from gatelodge.embedded.source import (
     NOT_RUNNING,
     Asked,
     Source,
@@ -21,9 +21,9 @@ from gatelodge.fastapi.source import (
     offered_token,
     permitted,
 )
-from gatelodge.fastapi.user import CONNECTION, User
-from gatelodge.fastapi.watch import Watch
-from gatelodge.fastapi.webhook_route import WEBHOOK_PATH, WebhookRoute
+from gatelodge.embedded.user import CONNECTION, User
+from gatelodge.embedded.watch import Watch
+from gatelodge.embedded.webhook_route import WEBHOOK_PATH, WebhookRoute
 from gatelodge.web.bearer import token_in
 from gatelodge.web.refusals import ConflictingTokens
 from gatelodge.web.shell import App

@@ -18,9 +18,8 @@ from typing_extensions import override
 from gatelodge.app import House, build, create_app
 from gatelodge.clock import Clock, from_milliseconds
 from gatelodge.data_folder import keep_private
-from gatelodge.errors import Refusal
-from gatelodge.fastapi.handlers import Handlers
-from gatelodge.fastapi.source import (
+from gatelodge.embedded.handlers import Handlers
+from gatelodge.embedded.source import (
     NOT_RUNNING,
     Asked,
     Source,
@@ -28,8 +27,9 @@ from gatelodge.fastapi.source import (
     offered_token,
     permitted,
 )
-from gatelodge.fastapi.user import CONNECTION, User
-from gatelodge.fastapi.watch import Watch
+from gatelodge.embedded.user import CONNECTION, User
+from gatelodge.embedded.watch import Watch
+from gatelodge.errors import Refusal
 from gatelodge.gate.principal import Principal
 from gatelodge.ids import SessionId, UserId
 from gatelodge.settings import Settings, read_settings

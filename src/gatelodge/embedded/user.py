@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from starlette.requests import HTTPConnection
 
 from gatelodge import user
-from gatelodge.fastapi.watch import Watch
+from gatelodge.embedded.watch import Watch
 
 
 @dataclass(frozen=True, slots=True)
