@@ -29,6 +29,7 @@ class Sizes:
         bad_tokens: how many different tokens the gate refuses.
         seen: how many users the gate lets in.
         revocations: how many changes of each kind other processes must hear of.
+        sign_outs: how many sign-outs the workers of an application must hear of.
         pairs: how many answers of two kinds are compared.
         failures: after how many failed sign-ins the name that is blocked was blocked.
         connections: how many slow and idle connections are open at a time.
@@ -54,6 +55,7 @@ class Sizes:
     bad_tokens: int
     seen: int
     revocations: int
+    sign_outs: int
     pairs: int
     failures: int
     connections: int
@@ -80,6 +82,7 @@ FULL = Sizes(
     bad_tokens=1_000_000,
     seen=200_000,
     revocations=200,
+    sign_outs=1_000,
     pairs=1_000,
     failures=100,
     connections=9_500,
@@ -105,6 +108,7 @@ QUICK = Sizes(
     bad_tokens=1_000,
     seen=100,
     revocations=5,
+    sign_outs=5,
     pairs=2,
     failures=5,
     connections=50,

@@ -92,7 +92,7 @@ ROWS = {
         "application, no guard",
         *(
             f"application, {guard}{figure}"
-            for guard in ("CurrentUser", "require(role=...)")
+            for guard in ("HTTPBearer of FastAPI", "CurrentUser", "require(role=...)")
             for figure in ("", ", beyond no guard")
         ),
     ],

@@ -56,7 +56,7 @@ def measure(sizes: Sizes, folder: Path) -> list[Row]:
     """Return how many requests were refused at once, and how long WebSockets stayed open."""
     with _Application(folder / "sqlite", workers=2) as application:
         let_in(application, 1)
-        refused = _refused(application, sizes.revocations)
+        refused = _refused(application, sizes.sign_outs)
         here = _closings(application, application, sizes.revocations)
     with _nodes(folder) as (one, other):
         let_in(one, 1)
