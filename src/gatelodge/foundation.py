@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any, Self
 from urllib.parse import urlsplit
 
+from gatelodge.accounts.reserved_names import ReservedNames
 from gatelodge.accounts.roles import RoleService
 from gatelodge.accounts.service import AccountService
 from gatelodge.audit import AuditLog
@@ -172,6 +173,9 @@ class Foundation:
             sign_up_open=self.settings.sign_up == "open",
             username_change=self.settings.username_change == "on",
             farewell=self.notices.ask_deleted,
+            reserved=ReservedNames(self.stores.one_time_tokens, self.clock)
+            if self.settings.hides_known_emails
+            else None,
         )
 
     @cached_property
@@ -308,6 +312,7 @@ class Foundation:
             reset.LETTER: self.password_reset.write,
             verification_of.VERIFY: verification.write,
             verification_of.CHANGE: verification.write_change,
+            verification_of.KNOWN: verification.write_known,
             verification_of.CHANGED: verification.write_changed,
             notices_of.DELETED: self.notices.write_deleted,
             **dict.fromkeys(notices_of.OF_EVENTS.values(), self.notices.write),

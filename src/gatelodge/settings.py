@@ -219,6 +219,7 @@ _WORDS = frozenset(
         "breached_at_sign_in",
         "cookie_same_site",
         "email_verification",
+        "hide_known_emails",
         "cookie_domain",
         "delivery",
         "hsts",
@@ -342,6 +343,7 @@ class Settings(BaseSettings):
     smtp_url: Annotated[SecretStr, AfterValidator(_smtp_url)] = SecretStr("")
     smtp_url_file: FilePath | None = None
     email_verification: Literal["", "off", "offered", "required"] = ""
+    hide_known_emails: Literal["", "on", "off"] = ""
     notices_off: Muted = ()
     mail_from: Annotated[str, AfterValidator(_mailbox)] = ""
 
@@ -402,6 +404,8 @@ class Settings(BaseSettings):
             yield "smtp_url_file", "must not be set beside GATELODGE_SMTP_URL."
         if self.post == "none" and self.email_verification in {"offered", "required"}:
             yield "email_verification", "needs a mail server: set GATELODGE_SMTP_URL."
+        if self.hide_known_emails == "on" and self.verification != "required":
+            yield "hide_known_emails", "needs GATELODGE_EMAIL_VERIFICATION=required."
         if self.post == "smtp" and not self.sender:
             verdict = f"must be set, because letters cannot come from {self.public_host}, the host"
             yield "mail_from", f"{verdict} in GATELODGE_PUBLIC_URL."
@@ -410,6 +414,11 @@ class Settings(BaseSettings):
     def verification(self) -> Literal["off", "offered", "required"]:
         """Whether new users verify their addresses; by default it is offered if there is mail."""
         return self.email_verification or ("off" if self.post == "none" else "offered")
+
+    @property
+    def hides_known_emails(self) -> bool:
+        """Whether a sign-up tells nobody that an address has an account."""
+        return self.verification == "required" and self.hide_known_emails != "off"
 
     @property
     def post(self) -> Literal["smtp", "folder", "none"]:

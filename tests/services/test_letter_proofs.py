@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gatelodge.accounts.refusals import EmailTaken, InvalidEmail
+from gatelodge.accounts.refusals import EmailTaken, InvalidEmail, UsernameTaken
 from gatelodge.accounts.service import NewUser
 from gatelodge.accounts.store import User
 from gatelodge.app import House, build
@@ -490,6 +490,73 @@ async def test_nobody_signs_in_before_the_address_is_verified_where_that_is_requ
         NewUser("ada", "ada@example.com", PASSWORD, roles=["admin"]), COMMAND
     )
     assert isinstance(await service.sign_in("ada", PASSWORD, "bearer", HOME), SignedIn)
+
+
+# Known addresses
+
+
+@pytest.fixture
+async def secretive(house: House, mailbox: Mailbox, clock: FakeClock) -> AsyncIterator[House]:
+    """Yield a house that tells nobody which addresses have accounts."""
+    strict = house.settings.model_copy(update={"email_verification": "required"})
+    assert strict.hides_known_emails
+    hiding = build(strict, clock)
+    set_mail(hiding, mailbox)
+    async with hiding.open():
+        yield hiding
+
+
+async def test_a_sign_up_with_a_known_address_looks_like_any_other(
+    secretive: House, mailbox: Mailbox
+) -> None:
+    """The owner gets a letter, and the username is taken for a day either way."""
+    ann = await sign_up(secretive)
+    form = NewUser("eve", "ANN@example.com", NEW)
+    other = NewUser("bob", "bob@example.com", NEW)
+
+    known = await secretive.sign_in.sign_up(form, "cookie", ABROAD)
+    new = await secretive.sign_in.sign_up(other, "cookie", ABROAD)
+
+    assert known.user is None
+    assert (known.session, new.session) == (None, None)
+    assert len(known.request or "") == len(new.request or "")
+    await delivered(secretive)
+    assert sorted(mailbox.kinds()) == [
+        (ann.email, "sign-up-known-address"),
+        ("bob@example.com", "verify-email"),
+    ]
+    for name in ("eve", "EVE", "bob"):
+        with pytest.raises(UsernameTaken):
+            await secretive.sign_in.sign_up(NewUser(name, "x@y.org", NEW), None, ABROAD)
+    assert await secretive.stores.users.find_by_username("eve") is None
+    with pytest.raises(InvalidCode):
+        await secretive.verification.by_code(known.request or "", "AAAA-AAAA", ABROAD)
+
+
+async def test_the_same_form_twice_is_one_sign_up_either_way(
+    secretive: House, mailbox: Mailbox
+) -> None:
+    await sign_up(secretive)
+    for form in (NewUser("eve", "ann@example.com", NEW), NewUser("bob", "bob@x.org", NEW)):
+        for _ in range(2):
+            made = await secretive.sign_in.sign_up(form, "cookie", ABROAD, once=True)
+            assert made.session is None
+        with pytest.raises(UsernameTaken):
+            await secretive.sign_in.sign_up(
+                replace(form, password="another password"), "cookie", ABROAD, once=True
+            )
+        with pytest.raises(UsernameTaken):
+            await secretive.sign_in.sign_up(form, "cookie", ABROAD)
+
+
+async def test_a_username_is_kept_for_a_day(secretive: House, clock: FakeClock) -> None:
+    await sign_up(secretive)
+    await secretive.sign_in.sign_up(NewUser("eve", "ann@example.com", NEW), None, ABROAD)
+    clock.advance(timedelta(hours=24))
+
+    made = await secretive.sign_in.sign_up(NewUser("eve", "eve@example.com", NEW), None, ABROAD)
+
+    assert made.user is not None
 
 
 # Notices

@@ -16,6 +16,7 @@ from gatelodge.accounts.refusals import (
     UsernameFixed,
     UsernameTaken,
 )
+from gatelodge.accounts.reserved_names import Reserved, ReservedNames
 from gatelodge.accounts.roles import ADMIN, BUILT_IN, SEEDED_ROLES, USER
 from gatelodge.accounts.store import RoleStore, User, UserStore
 from gatelodge.audit import SERVER, Actor, AuditLog, Event, Origin, nobody_known
@@ -88,6 +89,7 @@ class AccountService:
         sign_up_open: whether people can make themselves an account.
         username_change: whether users may change their usernames.
         farewell: is called with each user who is about to be deleted.
+        reserved: the usernames that are kept; None: nobody hides which addresses have accounts.
     """
 
     users: UserStore
@@ -99,6 +101,7 @@ class AccountService:
     sign_up_open: bool = True
     username_change: bool = False
     farewell: Callable[[User], Awaitable[None]] = _no_farewell
+    reserved: ReservedNames | None = None
 
     async def sign_up(self, wanted: NewUser, origin: Origin) -> User:
         """Create a user who signs up. The only role that they may ask for is `user`.
@@ -134,6 +137,41 @@ class AccountService:
             if user is None:
                 raise
             return user
+
+    async def pretend_to_sign_up(self, wanted: NewUser) -> None:
+        """Do for an address that has an account what a sign-up does, but make no user.
+
+        The username is kept for a day. So neither the answer, nor its time, nor another sign-up
+        with this username tells that the address was known.
+
+        Args:
+            wanted: what was typed; `sign_up` has refused it because of the address.
+
+        Raises:
+            UsernameTaken: somebody else has got the username meanwhile.
+            HashingBusy: too many sign-ups and sign-ins are waiting.
+        """
+        assert self.reserved is not None, "addresses are hidden"  # noqa: S101
+        key, email_key = username_key(wanted.username), check_email(wanted.email)[1]
+        hashed = await self.passwords.hash(wanted.password)
+        if await self.reserved.reserve(key, Reserved(email_key, hashed)):
+            return
+        raise UsernameTaken(field="username")
+
+    async def is_sent_twice(self, wanted: NewUser, origin: Origin) -> bool:
+        """Say whether `pretend_to_sign_up` took the same form a moment ago.
+
+        Raises:
+            TooManyAttempts, HashingBusy: as for `find_just_made`.
+        """
+        if self.reserved is None:
+            return False
+        key = username_key(wanted.username)
+        sign_up = await self.reserved.find(key, within=SENT_TWICE_WITHIN)
+        if sign_up is None or sign_up.email_key != check_email(wanted.email)[1]:
+            return False
+        counted = self.attempts.by_name(key, origin)
+        return await self.passwords.verify(sign_up.password_hash, wanted.password, counted)
 
     async def create(self, wanted: NewUser, by: Actor) -> User:
         """Create a user for the operator, who may choose any role and reserved usernames.
@@ -354,6 +392,8 @@ class AccountService:
         await self.attempts.count_sign_up(by.origin)
         if await self.users.find_by_username(key):
             raise UsernameTaken(field="username")
+        if self.reserved and await self.reserved.is_reserved(key):
+            raise UsernameTaken(field="username")
         await self.attempts.forgive(key)
 
     async def _rename(self, user: User, wanted: NewNames, by: Actor) -> User | None:
@@ -479,6 +519,8 @@ class AccountService:
         """
         email_is_taken = await self.users.find_by_email(user.email_key) is not None
         if await self.users.find_by_username(user.username_key):
+            raise UsernameTaken(field="username")
+        if self.reserved and await self.reserved.is_reserved(user.username_key):
             raise UsernameTaken(field="username")
         if email_is_taken:
             raise EmailTaken(field="email")

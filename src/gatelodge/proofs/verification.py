@@ -27,6 +27,7 @@ from gatelodge.sessions.lookup import Records
 Verification: TypeAlias = Literal["off", "offered", "required"]
 
 VERIFY = "verify-email"
+KNOWN = "sign-up-known-address"
 CHANGE = "email-change"
 CHANGED = "email-changed"
 
@@ -75,6 +76,29 @@ class AddressVerification:
             return None
         with after_a_change():
             return await self.ask(user, language)
+
+    async def tell_known(self, email: str, language: str | None) -> str:
+        """Tell the owner of an address that somebody wanted to sign up with it.
+
+        Return what looks like the half of a code.
+        """
+        to, key = check_email(email)
+        with after_a_change():
+            return await self.letters.ask(KNOWN, to, key, language=language)
+
+    async def write_known(self, letter: Letter, _values: Mapping[str, str]) -> Written | None:
+        """Write the letter to the owner of an address; None if there is none by now."""
+        user = await self.users.find_by_email(letter.to_key)
+        if user is None or await self.letters.too_many(letter.to_key, KNOWN):
+            return None
+        return Written(
+            {
+                "sign_in_link": f"{self.public_base}/sign-in",
+                "forgot_link": f"{self.public_base}/forgot",
+            },
+            to=user.email,
+            language=user.language,
+        )
 
     def lacks(self, user: User) -> bool:
         """Say whether a user may not sign in before the address is verified.

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 
 from gatelodge.accounts.names import email_key, username_key
+from gatelodge.accounts.refusals import EmailTaken, UsernameTaken
 from gatelodge.accounts.service import AccountService, NewUser
 from gatelodge.accounts.store import User, UserStore
 from gatelodge.audit import Actor, AuditLog, Origin, nobody_known
@@ -55,13 +56,13 @@ class SignedUp:
     """What a sign-up has led to.
 
     Attributes:
-        user: the user as stored.
+        user: the user as stored; None: the address has an account, and nobody is told.
         session: the session that was opened; None: none was wanted, or the address must be
             verified first.
         request: the browser's half of the code in the letter to the address; None: none was sent.
     """
 
-    user: User
+    user: User | None
     session: SignedIn | None
     request: str | None = field(repr=False)
 
@@ -151,6 +152,8 @@ class SignInService:
             InvalidCredentials: the new user was disabled, deleted or signed out everywhere at the
                 same moment.
         """
+        if self.accounts.reserved is not None:
+            return await self._sign_up_in_secret(wanted, origin, once=once)
         create = self.accounts.sign_up_once if once else self.accounts.sign_up
         user = await create(wanted, origin)
         request = await self.verification.greet(user, wanted.language)
@@ -164,6 +167,30 @@ class SignInService:
         except InvalidToken as changed:
             raise InvalidCredentials from changed
         return SignedUp(user, opened, request)
+
+    async def _sign_up_in_secret(self, wanted: NewUser, origin: Origin, *, once: bool) -> SignedUp:
+        """Create a user, and answer in the same way, after the same time, if the address is known.
+
+        The owner of the address gets a letter either way. Nobody is signed in: the address must be
+        verified first.
+
+        Raises:
+            Refusal: as for `AccountService.sign_up`, but never `EmailTaken`.
+        """
+        step = _FAILURES_EVERY_SECONDS * self.passwords.hasher.relative_cost
+        create = self.accounts.sign_up_once if once else self.accounts.sign_up
+        async with _on_a_grid(step, (Refusal,), answers=True):
+            try:
+                user = await create(wanted, origin)
+            except EmailTaken:
+                await self.accounts.pretend_to_sign_up(wanted)
+            except UsernameTaken:
+                if not (once and await self.accounts.is_sent_twice(wanted, origin)):
+                    raise
+            else:
+                return SignedUp(user, None, await self.verification.greet(user, wanted.language))
+            request = await self.verification.tell_known(wanted.email, wanted.language)
+            return SignedUp(None, None, request)
 
     async def change_password(
         self, caller: Records, current: str, new: str, origin: Origin
@@ -272,7 +299,7 @@ class SignInService:
             HashingBusy: too many passwords wait to be hashed.
         """
         step = _FAILURES_EVERY_SECONDS * self.passwords.hasher.relative_cost
-        async with _failures_on_a_grid(step):
+        async with _on_a_grid(step, (InvalidCredentials, TooManyAttempts)):
             key, user = await self._find_by_typed(username)
             right = await self._is_right(key, user, password, origin, former)
             if not right or user is None:
@@ -374,18 +401,31 @@ class SignInService:
 
 
 @contextlib.asynccontextmanager
-async def _failures_on_a_grid(step: float) -> AsyncIterator[None]:
-    """Delay `InvalidCredentials` and `TooManyAttempts` to the next multiple of `step` seconds.
+async def _on_a_grid(
+    step: float, refusals: tuple[type[Refusal], ...], *, answers: bool = False
+) -> AsyncIterator[None]:
+    """Delay refusals to the next multiple of `step` seconds, counted from the start.
 
     What happens before them differs a little: known devices are looked up for users only, and
     stored hashes may be older than the hash parameters of today.
+
+    Args:
+        step: the seconds between two of these moments.
+        refusals: the refusals that are delayed; other exceptions are not.
+        answers: whether what succeeds is delayed, too.
     """
     loop = asyncio.get_running_loop()
     began = loop.time()
-    try:
-        yield
-    except (InvalidCredentials, TooManyAttempts):
+
+    async def next_moment() -> None:
         leaves_at = loop.time() + (began - loop.time()) % step
         await asyncio.sleep(max(0.0, leaves_at - loop.time() - _AWAKE_SECONDS))
         await asyncio.sleep(max(0.0, leaves_at - loop.time()))
+
+    try:
+        yield
+    except refusals:
+        await next_moment()
         raise
+    if answers:
+        await next_moment()
