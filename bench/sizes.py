@@ -35,6 +35,8 @@ class Sizes:
         connections: how many slow and idle connections are open at a time.
         breached: how many lines a list of breached passwords has.
         look_ups: how many passwords are looked up in it.
+        letters: how many letters wait to be sent.
+        letter_seconds: how long their sending is measured.
     """
 
     rounds: int
@@ -61,6 +63,8 @@ class Sizes:
     connections: int
     breached: int
     look_ups: int
+    letters: int
+    letter_seconds: int
 
 
 FULL = Sizes(
@@ -88,6 +92,8 @@ FULL = Sizes(
     connections=9_500,
     breached=20_000_000,
     look_ups=100_000,
+    letters=1_000_000,
+    letter_seconds=20,
 )
 QUICK = Sizes(
     rounds=1,
@@ -114,4 +120,6 @@ QUICK = Sizes(
     connections=50,
     breached=2_000,
     look_ups=200,
+    letters=2_000,
+    letter_seconds=2,
 )

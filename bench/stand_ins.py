@@ -4,10 +4,12 @@
 settings come from the environment.
 """
 
+import asyncio
 import gc
 import sqlite3
 import sys
-from dataclasses import replace
+from dataclasses import fields, replace
+from typing import Any
 
 from sqlalchemy import Engine, event
 from starlette.responses import PlainTextResponse
@@ -16,6 +18,7 @@ from typing_extensions import override
 from gatelodge.app import House, build, create_app
 from gatelodge.credentials.passwords import PasswordHasher
 from gatelodge.gate.feed import FeedState, Forget
+from gatelodge.letters.service import LetterService
 from gatelodge.serving import server_of
 from gatelodge.settings import read_settings
 from gatelodge.web.fast_door import FastDoor
@@ -83,6 +86,16 @@ def telling() -> App:
     return create_app(house.replaced(passwords=passwords, sign_in=sign_in))
 
 
+def waiting() -> App:
+    """Return Gatelodge that writes and sends the letter of a reset before it answers."""
+    house = _house()
+    parts = {each.name: getattr(house.letters, each.name) for each in fields(house.letters)}
+    hasty = _Hasty(**parts | {"awake": asyncio.Event()})
+    hasty.authors.update(house.authors())
+    reset = replace(house.password_reset, letters=hasty)
+    return create_app(house.replaced(password_reset=reset, letters=replace(hasty, post=None)))
+
+
 def embedded() -> App:
     """Return a FastAPI application that has Gatelodge inside, with and without guards.
 
@@ -127,7 +140,7 @@ def embedded() -> App:
     return app
 
 
-NAMES = ("bare", "limit", "fastapi", "database", "counted", "telling", "embedded")
+NAMES = ("bare", "limit", "fastapi", "database", "counted", "telling", "waiting", "embedded")
 
 
 class _NoDummy(PasswordHasher):
@@ -141,6 +154,16 @@ class _NoDummy(PasswordHasher):
     @override
     def relative_cost(self) -> float:
         return 1e-9  # the step of the grid
+
+
+class _Hasty(LetterService):
+    """Sends each letter that is asked for at once."""
+
+    @override
+    async def ask(self, kind: str, to: str, to_key: str, *values: Any, **more: Any) -> str:
+        request = await super().ask(kind, to, to_key, *values, **more)
+        await self.send_next()
+        return request
 
 
 class _NeverTrusted:

@@ -201,6 +201,34 @@ TARGETS = (
         "a repair: every entry of the list must be found",
     ),
     *(
+        target
+        for store in ("SQLite", "MongoDB")
+        for target in (
+            Target(
+                f"letters sent a second, 1,000,000 waiting, {store}",
+                f"letters, {store}",
+                200,
+                "≥ 200/s",
+                "one write for several letters in place of one for each",
+                at_least=True,
+            ),
+            Target(
+                f"growth of memory while they are sent, {store}",
+                f"letters, memory, {store}",
+                32,
+                "≤ 32 MiB",
+                "a repair: a process holds eight letters at a time",
+            ),
+            Target(
+                f"end of a server that sends them, {store}",
+                f"letters, stop, {store}",
+                5,
+                "≤ 5 s",
+                "a shorter time for those that are on their way, in `letters/service.py`",
+            ),
+        )
+    ),
+    *(
         Target(
             f"CPU time of a {what} in a large database ÷ in a small one",
             f"{what}, growth",

@@ -109,6 +109,11 @@ ROWS = {
         *(f"breached list, {what}" for what in ("import", "memory", "file")),
         *("breached look-up, p50", "breached look-up, p99", "breached look-ups missed"),
     ],
+    "letters": [
+        f"letters{what}, {store}"
+        for store in ("SQLite", "MongoDB")
+        for what in ("", ", memory", ", stop")
+    ],
     "timing": [
         f"{pair}, {store}"
         for pair in (
@@ -119,6 +124,10 @@ ROWS = {
             "setup: nobody, administrator",
             "unknown, not yet rehashed",
             "control without dummy hash and grid",
+            "forgotten password: unknown, known",
+            "letter sent again: unknown, known",
+            "sign-up: new address, known address",
+            "control that waits for the mail server",
         )
         for store in ("SQLite", "MongoDB")
     ],

@@ -34,7 +34,9 @@ def a_letter(**changes: Any) -> Letter:
 
 async def claimed(stores: Stores) -> Letter | None:
     """Claim a letter at a minute past noon, for a minute."""
-    return await stores.letters.claim(LATER, LATER + A_MINUTE)
+    letters = await stores.letters.claim(LATER, LATER + A_MINUTE, limit=1)
+    assert len(letters) <= 1
+    return letters[0] if letters else None
 
 
 async def must_claim(stores: Stores) -> Letter:
@@ -88,7 +90,7 @@ async def test_who_claims_first_has_the_letter_until_the_claim_ends(stores: Stor
     assert [each for each in claims if each is not None] == [
         replace(await must_find(stores), due_at=LATER + A_MINUTE, claims=1)
     ]
-    assert await stores.letters.claim(LATER + 2 * A_MINUTE, LATER + 3 * A_MINUTE) is not None
+    assert await stores.letters.claim(LATER + 2 * A_MINUTE, LATER + 3 * A_MINUTE, limit=1)
 
 
 async def must_find(stores: Stores) -> Letter:
@@ -121,6 +123,25 @@ async def test_many_claim_each_letter_once(stores: Stores) -> None:
     assert sorted(got) == sorted(each.id for each in letters)
 
 
+async def test_several_are_claimed_at_once_and_no_two_claims_share_one(stores: Stores) -> None:
+    letters = [a_letter(due_at=NOON + number * SECOND) for number in range(30)]
+    for each in letters:
+        await stores.letters.add(each)
+    until = LATER + A_MINUTE
+
+    first = await stores.letters.claim(LATER, until, limit=4)
+    assert {each.id for each in first} == {each.id for each in letters[:4]}
+    got = [each.id for each in first]
+    for _ in range(30):
+        claims = await asyncio.gather(
+            *(stores.letters.claim(LATER, until, limit=5) for _ in range(4))
+        )
+        got += [each.id for some in claims for each in some]
+
+    assert sorted(got) == sorted(each.id for each in letters)
+    assert await stores.letters.claim(LATER, until, limit=5) == []
+
+
 async def test_a_letter_that_was_sent_keeps_nothing_that_was_written_in_it(stores: Stores) -> None:
     await stores.letters.add(a_letter())
     letter = await must_claim(stores)
@@ -133,7 +154,7 @@ async def test_a_letter_that_was_sent_keeps_nothing_that_was_written_in_it(store
     assert await must_find(stores) == replace(
         written, state="sent", ended_at=LATER, sealed_values=None
     )
-    assert await stores.letters.claim(LATER + 5 * A_MINUTE, LATER + 6 * A_MINUTE) is None
+    assert await stores.letters.claim(LATER + 5 * A_MINUTE, LATER + 6 * A_MINUTE, limit=1) == []
 
 
 async def test_a_letter_may_be_about_nobody(stores: Stores) -> None:
@@ -175,8 +196,7 @@ async def test_a_failure_is_counted_and_its_reason_kept(stores: Stores) -> None:
     later = await must_find(stores)
     assert later == replace(letter, due_at=LATER + SECOND, failures=1, error="451 later")
     assert await claimed(stores) is None
-    again = await stores.letters.claim(LATER + SECOND, LATER + A_MINUTE)
-    assert again is not None
+    [again] = await stores.letters.claim(LATER + SECOND, LATER + A_MINUTE, limit=1)
     assert await stores.letters.postpone(again, LATER)
     assert (await must_find(stores)).error == "451 later"
 
@@ -184,9 +204,8 @@ async def test_a_failure_is_counted_and_its_reason_kept(stores: Stores) -> None:
 async def test_whose_claim_has_ended_changes_nothing(stores: Stores) -> None:
     await stores.letters.add(a_letter())
     old = await must_claim(stores)
-    new = await stores.letters.claim(old.due_at, old.due_at + A_MINUTE)
+    [new] = await stores.letters.claim(old.due_at, old.due_at + A_MINUTE, limit=1)
 
-    assert new is not None
     assert not await stores.letters.write(old, subject="usr_bob", sealed_values=b"other")
     assert not await stores.letters.finish(old, "sent", LATER)
     assert not await stores.letters.postpone(old, NOON, failed=True, error="old")

@@ -137,7 +137,7 @@ async def test_a_node_that_dies_lets_go_of_its_letter(
 ) -> None:
     """It dies without a word: its claim ends by itself."""
     await pair[0].letters.ask("test", *ANN)
-    await pair[0].stores.letters.claim(clock.now(), clock.now() + CLAIM)
+    await pair[0].stores.letters.claim(clock.now(), clock.now() + CLAIM, limit=1)
 
     assert not await pair[1].letters.send_next()
     clock.advance(CLAIM)
@@ -165,7 +165,7 @@ async def test_a_letter_that_kills_whoever_sends_it_is_given_up(
 ) -> None:
     await pair[0].letters.ask("test", *ANN)
     for _ in range(MAX_CLAIMS):
-        assert await pair[0].stores.letters.claim(clock.now(), clock.now() + CLAIM)
+        assert await pair[0].stores.letters.claim(clock.now(), clock.now() + CLAIM, limit=1)
         clock.advance(CLAIM)
 
     assert await pair[1].letters.send_next()

@@ -34,7 +34,7 @@ from gatelodge.letters.writing import Writing
 from gatelodge.master_key import MasterKey
 from gatelodge.tasks import WAITS, end, repeat, start
 
-SENDERS = 8
+SENDERS = 16
 """How many letters a process sends at the same time."""
 
 CLAIM = DELIVERS_WITHIN + timedelta(minutes=1)
@@ -211,29 +211,27 @@ class LetterService:
         if self.post is None:
             yield
             return
-        slots = asyncio.Semaphore(SENDERS)
         on_their_way: set[asyncio.Task[None]] = set()
-
         trouble = _Trouble()
 
-        async def send_one() -> bool:
+        async def send_some() -> bool:
+            """Start to send as many letters as there is room for. False if none is due."""
             await trouble.over()
-            letter = await self._claim()
-            if letter is None:
-                return False
-            await slots.acquire()
-            sending = start(partial(self._send_claimed, letter, trouble))
-            on_their_way.add(sending)
-            sending.add_done_callback(on_their_way.discard)
-            sending.add_done_callback(lambda _: slots.release())
-            return True
+            most = 1 if trouble.lasts else SENDERS
+            letters = await self._claim(most - len(on_their_way))
+            for letter in letters:
+                sending = start(partial(self._send_claimed, letter, trouble))
+                on_their_way.add(sending)
+                sending.add_done_callback(on_their_way.discard)
+            while len(on_their_way) >= most:
+                await asyncio.wait(on_their_way, return_when=asyncio.FIRST_COMPLETED)
+            return bool(letters)
 
         async def send_all() -> None:
             self.awake.clear()
             with contextlib.suppress(StoreUnavailable, OutcomeUnknown):
-                while await send_one():
-                    await slots.acquire()  # claim nothing that would have to wait here
-                    slots.release()
+                while await send_some():
+                    pass
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LOOKS_EVERY.total_seconds()):
                     await self.awake.wait()
@@ -255,15 +253,14 @@ class LetterService:
             StoreUnavailable, OutcomeUnknown: the database does not answer; the letter comes again
                 when its claim has ended.
         """
-        letter = await self._claim()
-        if letter is None:
-            return False
-        await self._send_claimed(letter, _Trouble())
-        return True
+        letters = await self._claim(1)
+        for letter in letters:
+            await self._send_claimed(letter, _Trouble())
+        return bool(letters)
 
-    async def _claim(self) -> Letter | None:
+    async def _claim(self, limit: int) -> list[Letter]:
         now = self.clock.now()
-        return await self.store.claim(now, now + CLAIM)
+        return await self.store.claim(now, now + CLAIM, limit=limit)
 
     async def _send_claimed(self, letter: Letter, trouble: "_Trouble") -> None:
         """Send a letter that was claimed, and store what became of it.
@@ -415,6 +412,11 @@ class _Trouble:
     def end(self) -> None:
         """Say that a letter was delivered, or could have been."""
         self._pause = 0.0
+
+    @property
+    def lasts(self) -> bool:
+        """Whether the last letter met trouble."""
+        return self._pause > 0
 
     async def over(self) -> None:
         """Return when the next letter may be tried."""

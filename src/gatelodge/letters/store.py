@@ -78,15 +78,17 @@ class LetterStore(Protocol):
             states: only letters in one of these states; empty: in any.
         """
 
-    async def claim(self, now: datetime, until: datetime) -> Letter | None:
-        """Claim the waiting letter that is due longest; nobody else gets it until the claim ends.
+    async def claim(self, now: datetime, until: datetime, *, limit: int) -> list[Letter]:
+        """Claim waiting letters that are due; nobody else gets them until the claim ends.
 
         Args:
             now: the current time.
-            until: when the claim ends, in whole milliseconds; the letter is due again then.
+            until: when the claim ends, in whole milliseconds; the letters are due again then.
+            limit: how many at most. Those that are due longest come first.
 
         Returns:
-            The letter as it is claimed, or None if none is due.
+            The letters as they are claimed. There may be fewer than are due if others claim them
+            at the same moment, but not none.
         """
 
     async def write(self, letter: Letter, *, subject: str | None, sealed_values: bytes) -> bool:

@@ -1,5 +1,6 @@
 """Letters in MongoDB."""
 
+import asyncio
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
@@ -48,19 +49,30 @@ class MongoLetters(LetterStore):
             return [to_record(Letter, each) async for each in found]
 
     @override
-    async def claim(self, now: datetime, until: datetime) -> Letter | None:
+    async def claim(self, now: datetime, until: datetime, *, limit: int) -> list[Letter]:
         due: Document = {"state": {"$eq": "waiting"}, "due_at": {"$lte": now}}
-        with reading():
-            if await self._letters.find_one(due, projection=["_id"]) is None:
-                return None
+        while True:
+            with reading():
+                found = self._letters.find(due, projection=["due_at"])
+                seen = await found.sort([("due_at", 1), ("_id", 1)]).limit(limit).to_list()
+            claims = await asyncio.gather(*(self._claim(each, until) for each in seen))
+            claimed = [to_record(Letter, each) for each in claims if each is not None]
+            if claimed or not seen:
+                return claimed
+
+    async def _claim(self, seen: Document, until: datetime) -> Document | None:
+        """Claim a letter, unless somebody else has claimed it since it was seen."""
+        as_seen: Document = {
+            "_id": {"$eq": seen["_id"]},
+            "state": {"$eq": "waiting"},
+            "due_at": {"$eq": seen["due_at"]},
+        }
         with writing():
-            claimed = await self._letters.find_one_and_update(
-                due,
+            return await self._letters.find_one_and_update(
+                as_seen,
                 {"$set": {"due_at": until}, "$inc": {"claims": 1}},
-                sort=[("due_at", 1), ("_id", 1)],
                 return_document=ReturnDocument.AFTER,
             )
-        return None if claimed is None else to_record(Letter, claimed)
 
     @override
     async def write(self, letter: Letter, *, subject: str | None, sealed_values: bytes) -> bool:

@@ -43,14 +43,14 @@ class SqlLetters(LetterStore):
         return [Letter(*row) for row in rows]
 
     @override
-    async def claim(self, now: datetime, until: datetime) -> Letter | None:
-        due = {"now": now}
+    async def claim(self, now: datetime, until: datetime, *, limit: int) -> list[Letter]:
+        due = {"now": now, "most": limit}
         if await self._database.read(lambda each: each.execute(_DUE, due).first()) is None:
-            return None  # nobody waits for the writer to hear that
+            return []  # nobody waits for the writer to hear that
 
-        def claim(connection: Connection) -> Letter | None:
-            row = connection.execute(_CLAIM, due | {"until": until}).first()
-            return None if row is None else Letter(*row)
+        def claim(connection: Connection) -> list[Letter]:
+            rows = connection.execute(_CLAIM, due | {"until": until}).all()
+            return [Letter(*row) for row in rows]
 
         return await self._database.write(claim)
 
@@ -142,11 +142,11 @@ _DUE = (
     select(_letter.id)
     .where(_WAITS, _letter.due_at <= bindparam("now", type_=_letter.due_at.type))
     .order_by(_letter.due_at, _letter.id)
-    .limit(1)
+    .limit(bindparam("most"))
 )
 _CLAIM = (
     update(letters)
-    .where(_letter.id == _DUE.scalar_subquery())
+    .where(_letter.id.in_(_DUE))
     .values(
         due_at=bindparam("until", type_=_letter.due_at.type),
         claims=_letter.claims + 1,
