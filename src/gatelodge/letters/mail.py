@@ -14,8 +14,11 @@ from email.headerregistry import BaseHeader, HeaderRegistry, UnstructuredHeader
 from email.message import EmailMessage
 from email.policy import Policy
 from email.utils import format_datetime, quote
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
+
+from typing_extensions import override
 
 from gatelodge.email_address import read_address, read_mailbox
 
@@ -178,6 +181,15 @@ class _AsItIs(UnstructuredHeader, BaseHeader):
         return f"{self.name}: {self}{policy.linesep}"
 
 
-_REGISTRY = HeaderRegistry(default_class=_AsItIs, use_default_map=False)
+class _Registry(HeaderRegistry):
+    """Makes the class of each kind of header once; the standard library does it for each header."""
+
+    @override
+    @lru_cache  # noqa: B019 - there is one registry, and it lives as long as the process
+    def __getitem__(self, name: str) -> type[BaseHeader]:
+        return super().__getitem__(name)
+
+
+_REGISTRY = _Registry(default_class=_AsItIs, use_default_map=False)
 _ASCII = policy.SMTP.clone(cte_type="7bit", header_factory=_REGISTRY)
 _UTF8 = policy.SMTPUTF8.clone(cte_type="7bit", header_factory=_REGISTRY)
