@@ -90,7 +90,7 @@ async def all_sent(folder: Path, database: str) -> None:
     stores = open_stores(Settings(data_dir=folder, database=database).database_address)
     await stores.database.start()
     try:
-        while await stores.letters.count_waiting():
+        while await stores.letters.count_waiting():  # noqa: ASYNC110 - another process sends
             await asyncio.sleep(0.1)
     finally:
         await stores.database.stop()
