@@ -2,12 +2,15 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
 from tests.browser.sites import Site
+from tests.browser.visitors import Visitor
+from tests.support.server import Server
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 MISSING = "Chromium is not here: run scripts/install-test-tools (apt-get install chromium)."
@@ -61,3 +64,19 @@ def site() -> Iterator[Site]:
     """Return another web site on this machine."""
     with Site() as site:
         yield site
+
+
+@pytest.fixture
+def visitor(server: Server, browser: Browser) -> Iterator[Callable[..., Visitor]]:
+    """Yield a function that makes visitors. Check at the end that nothing went wrong for them."""
+    visitors: list[Visitor] = []
+
+    def make(**options: Any) -> Visitor:
+        context = browser.new_context(**{"locale": "en-GB"} | options)
+        visitors.append(Visitor(server, context))
+        return visitors[-1]
+
+    yield make
+    for each in visitors:
+        each.context.close()
+        assert each.mishaps == []

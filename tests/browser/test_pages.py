@@ -1,22 +1,19 @@
 """The hosted pages in Chromium: the whole walk, their look, and their accessibility."""
 
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, Page, Request, expect
+from playwright.sync_api import expect
 
+from tests.browser.visitors import PASSWORD, Visitor
 from tests.support.server import Server
 
 pytestmark = pytest.mark.browser
 
 SCREENSHOTS = Path(__file__).parent / "screenshots"
-PASSWORD = "correct horse battery"
 NEW_PASSWORD = "another horse battery"
 IPHONE = (
     "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 "
@@ -28,92 +25,6 @@ SMALL_TARGETS = """() => [...document.querySelectorAll("a:not(.skip), button, in
     .filter(([, { width, height }]) => Math.min(width, height) < 44)
     .map(([html, { width, height }]) => `${html}: ${width} by ${height}`)"""
 """What is too small for a finger (WCAG 2.2, criterion 2.5.5)."""
-
-
-@dataclass
-class Visitor:
-    """A person with a browser. Everything that goes wrong in it is noted.
-
-    Attributes:
-        mishaps: console errors, exceptions, failed requests, and requests to other servers.
-    """
-
-    server: Server
-    context: BrowserContext
-    mishaps: list[str] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        """Open a tab, and listen to what happens in it."""
-        self.page: Page = self.context.new_page()
-        self.page.on("pageerror", lambda error: self.mishaps.append(str(error)))
-        self.page.on("requestfailed", self._note_failure)
-        self.page.on("request", self._note_stranger)
-        self.page.on("console", self._note_message)
-
-    def open(self, path: str) -> None:
-        """Go to a page."""
-        self.page.goto(self.server.url + path)
-
-    def send(self, **fields: str) -> None:
-        """Fill in the form and press its button."""
-        for name, value in fields.items():
-            self.page.locator(f"#{name}").fill(value)
-        self.page.locator("main form button:not([type])").first.click()
-
-    def press(self, name: str) -> None:
-        """Press a button."""
-        self.page.get_by_role("button", name=name, exact=True).first.click()
-
-    def sign_out(self) -> None:
-        """Sign out with the button in the account's menu."""
-        self.page.locator("details.menu summary").click()
-        self.press("Sign out")
-
-    def sign_up(self, name: str) -> None:
-        """Make an account."""
-        self.open("/sign-up")
-        self.send(username=name, email=f"{name}@example.com", password=PASSWORD)
-
-    def sign_in(self, name: str, password: str = PASSWORD) -> None:
-        """Sign in."""
-        self.open("/sign-in")
-        self.send(username=name, password=password)
-
-    def sees(self, heading: str, path: str | None = None) -> None:
-        """Check the heading of the page, and its path if one is given."""
-        expect(self.page.locator("h1")).to_have_text(heading)
-        if path is not None:
-            assert urlsplit(self.page.url).path == path
-
-    def _note_stranger(self, request: Request) -> None:
-        if not request.url.startswith((self.server.url, "data:")):
-            self.mishaps.append(request.url)
-
-    def _note_failure(self, request: Request) -> None:
-        if request.failure != "net::ERR_ABORTED":  # the visitor left before the answer came
-            self.mishaps.append(f"{request.url}: {request.failure}")
-
-    def _note_message(self, message: Any) -> None:
-        # Chromium reports every page with a 4xx status as an error. The page has no error.
-        refused = "Failed to load resource: the server responded with a status of 4"
-        if message.type in {"error", "warning"} and not message.text.startswith(refused):
-            self.mishaps.append(message.text)
-
-
-@pytest.fixture
-def visitor(server: Server, browser: Browser) -> Iterator[Callable[..., Visitor]]:
-    """Yield a function that makes visitors. Check at the end that nothing went wrong for them."""
-    visitors: list[Visitor] = []
-
-    def make(**options: Any) -> Visitor:
-        context = browser.new_context(**{"locale": "en-GB"} | options)
-        visitors.append(Visitor(server, context))
-        return visitors[-1]
-
-    yield make
-    for each in visitors:
-        each.context.close()
-        assert each.mishaps == []
 
 
 @pytest.mark.parametrize("scripts", [True, False], ids=["with scripts", "without scripts"])

@@ -1,0 +1,137 @@
+"""Letters and pages together in Chromium: a real mail server takes what the server sends."""
+
+import re
+from collections.abc import Callable, Iterator
+from email.message import EmailMessage
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.visitors import PASSWORD, Visitor
+from tests.support.mail_thread import MailThread
+from tests.support.server import Server
+
+pytestmark = pytest.mark.browser
+
+NEW_PASSWORD = "eight wild geese at dawn"
+BOTH = pytest.mark.parametrize("scripts", [True, False], ids=["with scripts", "without scripts"])
+
+
+@pytest.fixture(scope="module")
+def mail() -> Iterator[MailThread]:
+    """Yield a mail server."""
+    with MailThread() as thread:
+        yield thread
+
+
+@pytest.fixture
+def server(tmp_path: Path, mail: MailThread) -> Iterator[Server]:
+    """Yield a server whose letters go to the mail server."""
+    given = {"smtp_url": mail.url, "mail_from": "Example <no-reply@example.com>"}
+    server = Server(tmp_path, sign_ups_per_address="0", **given)
+    server.environment["GATELODGE_PUBLIC_URL"] = server.url  # its links lead there
+    with server:
+        yield server
+
+
+def text_of(letter: EmailMessage) -> str:
+    """Return the plain text of a letter."""
+    body = letter.get_body(("plain",))
+    assert body is not None
+    return str(body.get_content())
+
+
+def link_in(letter: EmailMessage) -> str:
+    """Return the link that asks for something."""
+    return re.findall(r"http://\S+\?token=\S+", text_of(letter))[0]
+
+
+def code_in(letter: EmailMessage) -> str:
+    """Return the code."""
+    return re.findall(r"\b[A-Z2-9]{4}-[A-Z2-9]{4}\b", text_of(letter))[0]
+
+
+@BOTH
+def test_a_newcomer_verifies_the_address_and_comes_back_without_the_password(
+    mail: MailThread, visitor: Callable[..., Visitor], scripts: bool
+) -> None:
+    name = f"ann-{'with' if scripts else 'without'}"
+    to = f"{name}@example.com"
+    ann = visitor(java_script_enabled=scripts)
+    ann.sign_up(name)
+    letter = mail.wait_for(to)
+    assert str(letter["Subject"]) == "Confirm your e-mail address for Gatelodge"
+    ann.page.goto(link_in(letter))
+    ann.sees("Verify your e-mail address", "/verify-email")
+    assert "token" not in ann.page.url
+    ann.send()
+    ann.sees("Your account", "/account")
+    expect(ann.page.get_by_role("status")).to_have_text("Your e-mail address is verified.")
+
+    elsewhere = visitor(java_script_enabled=scripts)
+    elsewhere.open("/sign-in")
+    elsewhere.page.get_by_role("link", name="Forgot your password?").click()
+    elsewhere.send(email=to.upper())
+    elsewhere.sees("Set a new password", "/reset-password")
+    letter = mail.wait_for(to, 2)
+    elsewhere.send(code="AAAA-AAAA", password=NEW_PASSWORD)
+    expect(elsewhere.page.locator("#code-problem")).to_be_visible()
+    elsewhere.send(code=code_in(letter), password=NEW_PASSWORD)
+    elsewhere.sees("Sign in", "/sign-in")
+    elsewhere.send(username=to, password=NEW_PASSWORD)
+    elsewhere.sees("Hello, " + name, "/")
+
+    letter = mail.wait_for(to, 3)
+    assert str(letter["Subject"]) == "Your password at Gatelodge was changed"
+    ann.open("/account")
+    ann.sees("Sign in", "/sign-in")
+
+
+@BOTH
+def test_a_change_of_the_address_is_taken_back_from_the_former_one(
+    mail: MailThread, visitor: Callable[..., Visitor], scripts: bool
+) -> None:
+    name = f"ben-{'with' if scripts else 'without'}"
+    former, new = f"{name}@example.com", f"{name}@new.example"
+    ben = visitor(java_script_enabled=scripts)
+    ben.sign_up(name)
+    mail.wait_for(former)
+    ben.open("/account")
+    ben.page.get_by_role("link", name="Change", exact=True).click()
+    ben.send(email=new, password=PASSWORD)
+    ben.sees("Verify your e-mail address", "/verify-email")
+    ben.send(code=code_in(mail.wait_for(new)))
+    ben.sees("Your account", "/account")
+    expect(ben.page.locator("main")).to_contain_text(new)
+
+    owner = visitor(java_script_enabled=scripts)
+    owner.page.goto(link_in(mail.wait_for(former, 2)))
+    owner.sees("Take the change back", "/undo-email")
+    owner.send()
+    owner.sees("Set a new password", "/reset-password")
+    owner.send(code=code_in(mail.wait_for(former, 3)), password=NEW_PASSWORD)
+    owner.sees("Sign in", "/sign-in")
+    ben.page.reload()
+    ben.sees("Sign in", "/sign-in")
+
+
+def test_a_scanner_that_runs_scripts_uses_no_link_up(
+    mail: MailThread, server: Server, browser: Browser, visitor: Callable[..., Visitor]
+) -> None:
+    """It opens the link of a letter in a browser, waits for the page, and reads all of it."""
+    cid = visitor()
+    cid.sign_up("cid")
+    link = link_in(mail.wait_for("cid@example.com"))
+    for _ in range(2):
+        context = browser.new_context()
+        page: Page = context.new_page()
+        page.goto(link, wait_until="networkidle")
+        page.mouse.wheel(0, 2000)
+        page.content()
+        context.close()
+
+    cid.page.goto(link)
+    cid.send()
+    cid.sees("Your account", "/account")
+    expect(cid.page.get_by_role("status")).to_have_text("Your e-mail address is verified.")

@@ -1,0 +1,81 @@
+"""People with browsers, who visit the pages of a server."""
+
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from playwright.sync_api import BrowserContext, Page, Request, expect
+
+from tests.support.server import Server
+
+PASSWORD = "correct horse battery"
+
+
+@dataclass
+class Visitor:
+    """A person with a browser. Everything that goes wrong in it is noted.
+
+    Attributes:
+        mishaps: console errors, exceptions, failed requests, and requests to other servers.
+    """
+
+    server: Server
+    context: BrowserContext
+    mishaps: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Open a tab, and listen to what happens in it."""
+        self.page: Page = self.context.new_page()
+        self.page.on("pageerror", lambda error: self.mishaps.append(str(error)))
+        self.page.on("requestfailed", self._note_failure)
+        self.page.on("request", self._note_stranger)
+        self.page.on("console", self._note_message)
+
+    def open(self, path: str) -> None:
+        """Go to a page."""
+        self.page.goto(self.server.url + path)
+
+    def send(self, **fields: str) -> None:
+        """Fill in the form and press its button."""
+        for name, value in fields.items():
+            self.page.locator(f"#{name}").fill(value)
+        self.page.locator("main form button:not([type])").first.click()
+
+    def press(self, name: str) -> None:
+        """Press a button."""
+        self.page.get_by_role("button", name=name, exact=True).first.click()
+
+    def sign_out(self) -> None:
+        """Sign out with the button in the account's menu."""
+        self.page.locator("details.menu summary").click()
+        self.press("Sign out")
+
+    def sign_up(self, name: str) -> None:
+        """Make an account."""
+        self.open("/sign-up")
+        self.send(username=name, email=f"{name}@example.com", password=PASSWORD)
+
+    def sign_in(self, name: str, password: str = PASSWORD) -> None:
+        """Sign in."""
+        self.open("/sign-in")
+        self.send(username=name, password=password)
+
+    def sees(self, heading: str, path: str | None = None) -> None:
+        """Check the heading of the page, and its path if one is given."""
+        expect(self.page.locator("h1")).to_have_text(heading)
+        if path is not None:
+            assert urlsplit(self.page.url).path == path
+
+    def _note_stranger(self, request: Request) -> None:
+        if not request.url.startswith((self.server.url, "data:")):
+            self.mishaps.append(request.url)
+
+    def _note_failure(self, request: Request) -> None:
+        if request.failure != "net::ERR_ABORTED":  # the visitor left before the answer came
+            self.mishaps.append(f"{request.url}: {request.failure}")
+
+    def _note_message(self, message: Any) -> None:
+        # Chromium reports every page with a 4xx status as an error. The page has no error.
+        refused = "Failed to load resource: the server responded with a status of 4"
+        if message.type in {"error", "warning"} and not message.text.startswith(refused):
+            self.mishaps.append(message.text)
