@@ -600,6 +600,21 @@ async def test_each_event_makes_one_notice(pair: list[House], mailbox: Mailbox) 
     ]
 
 
+async def test_nobody_has_a_stranger_flooded_with_notices(house: House, mailbox: Mailbox) -> None:
+    """Whoever signs up with an address of somebody else can cause a few letters a day."""
+    await subscribed(house)
+    ann, ben = await sign_up(house), await sign_up(house, "ben")
+    await house.accounts.verify_email(ben, COMMAND)
+    for number in range(6):
+        for each in (ann, ben):
+            await house.accounts.set_password(each, f"password number {number}", COMMAND)
+        await delivered(house)
+
+    told = [mail.to for mail in mailbox.mails]
+    assert told.count("ann@example.com") == 3
+    assert told.count("ben@example.com") == 6
+
+
 async def test_who_signs_in_from_a_new_device_is_told(house: House, mailbox: Mailbox) -> None:
     """Not at the first sign-in, nor in a browser that has the cookie, nor from the same place."""
     await subscribed(house)

@@ -98,9 +98,16 @@ class Notices:
         )
 
     async def write(self, letter: Letter, values: Mapping[str, str]) -> Written | None:
-        """Write a notice, with the link that ends all sessions; None if the user is gone."""
+        """Write a notice, with the link that ends all sessions; None if nobody is to get it.
+
+        An address that is not verified may be a stranger's. It gets few letters a day, so that
+        nobody can have a stranger flooded by changing a password again and again.
+        """
         user = await self.users.find(UserId(letter.subject or ""))
         if user is None:
+            return None
+        kinds = set(OF_EVENTS.values())
+        if user.email_verified_at is None and await self.letters.too_many(letter.to_key, *kinds):
             return None
         proof = await self.proofs.make("stop", letter.id, letter, STOP_LIFE, user=user.id)
         stop = f"{self.public_base}/stop?token={proof.token}"

@@ -269,11 +269,7 @@ class AddressVerification:
         It is asked for before the change, so that no crash loses it, and dropped if the user does
         not have the new address when it is its turn.
         """
-        values = {
-            "email": user.email,
-            "verified": "yes" if user.email_verified_at else "",
-            "new_key": key,
-        }
+        values = {"email": user.email, "new_key": key}
         await self.letters.ask(
             CHANGED,
             user.email,
@@ -297,7 +293,6 @@ class AddressVerification:
             user=user.id,
             email=values["email"],
             email_key=letter.to_key,
-            verified=values["verified"],
             new_key=values["new_key"],
         )
         return Written(
