@@ -315,6 +315,7 @@ class Foundation:
             verification_of.KNOWN: verification.write_known,
             verification_of.CHANGED: verification.write_changed,
             notices_of.DELETED: self.notices.write_deleted,
+            notices_of.NEW_DEVICE: self.notices.write_new_device,
             **dict.fromkeys(notices_of.OF_EVENTS.values(), self.notices.write),
         }
 
@@ -333,6 +334,7 @@ class Foundation:
             self.clock,
             self.verification,
             self.known_devices,
+            self.notices,
             warns_of_breached=self.settings.breached_at_sign_in == "warn",
         )
 

@@ -615,7 +615,9 @@ async def test_nobody_has_a_stranger_flooded_with_notices(house: House, mailbox:
     assert told.count("ben@example.com") == 6
 
 
-async def test_who_signs_in_from_a_new_device_is_told(house: House, mailbox: Mailbox) -> None:
+async def test_who_signs_in_from_a_new_device_is_told(
+    house: House, mailbox: Mailbox, clock: FakeClock
+) -> None:
     """Not at the first sign-in, nor in a browser that has the cookie, nor from the same place."""
     await subscribed(house)
     await sign_up(house)
@@ -623,6 +625,7 @@ async def test_who_signs_in_from_a_new_device_is_told(house: House, mailbox: Mai
     async def from_(origin: Origin, cookie: str = "") -> SignedIn:
         outcome = await house.sign_in.sign_in("ann", PASSWORD, "cookie", origin, device=cookie)
         assert isinstance(outcome, SignedIn)
+        clock.advance(timedelta(minutes=1))
         await delivered(house)
         return outcome
 
@@ -636,6 +639,23 @@ async def test_who_signs_in_from_a_new_device_is_told(house: House, mailbox: Mai
 
     assert mailbox.kinds() == [("ann@example.com", "new-device")]
     assert mailbox.values()["device"] == "curl"
+    with pytest.raises(InvalidCredentials):
+        await house.sign_in.sign_in("ann", "wrong", "cookie", replace(HOME, address="203.0.113.9"))
+    clock.advance(timedelta(minutes=1))
+    await delivered(house)
+    assert len(mailbox.mails) == 1
+
+
+async def test_a_sign_in_that_came_to_nothing_is_not_told(
+    house: House, mailbox: Mailbox, clock: FakeClock
+) -> None:
+    ann = await sign_up(house)
+    await sign_in(house)
+    await house.notices.ask_new_device(ann, ABROAD, "new")
+    clock.advance(timedelta(minutes=1))
+    await delivered(house)
+
+    assert mailbox.mails == []
 
 
 async def test_who_is_deleted_is_told(house: House, mailbox: Mailbox, clock: FakeClock) -> None:

@@ -20,6 +20,7 @@ from gatelodge.notification import Notification
 from gatelodge.proofs.codes import LetterProofs
 from gatelodge.proofs.refusals import InvalidCode
 from gatelodge.sessions.devices import UNKNOWN, device_name
+from gatelodge.sessions.known_devices import DeviceNews
 from gatelodge.sessions.service import SessionService
 from gatelodge.sessions.store import Session
 
@@ -33,7 +34,6 @@ OF_EVENTS: Mapping[str, str] = {
     "password.changed": PASSWORD_CHANGED,
     "password.reset": PASSWORD_CHANGED,
     "refresh_token.reused": REUSED,
-    "session.opened": NEW_DEVICE,
     "role.granted": ROLE_GRANTED,
 }
 """Which letter an event causes."""
@@ -80,10 +80,8 @@ class Notices:
         user = await self.users.find(UserId(owner or ""))
         if user is None:
             return
-        if what.name == "session.opened" and not await self._is_new(what, user, session):
-            return
         detail = {"at": what.at.isoformat()}
-        if session is not None and (device := _device(session)):
+        if session is not None and (device := _device(session.user_agent)):
             detail["device"] = device
         if role := what.detail.get("role"):
             detail["role"] = role
@@ -106,7 +104,7 @@ class Notices:
         user = await self.users.find(UserId(letter.subject or ""))
         if user is None:
             return None
-        kinds = set(OF_EVENTS.values())
+        kinds = {NEW_DEVICE, *OF_EVENTS.values()}
         if user.email_verified_at is None and await self.letters.too_many(letter.to_key, *kinds):
             return None
         proof = await self.proofs.make("stop", letter.id, letter, STOP_LIFE, user=user.id)
@@ -131,13 +129,54 @@ class Notices:
             {"username": user.username, "at": self.clock.now().isoformat()},
             language=user.language,
             subject=user.id,
-            after=_DELETED_WITHIN,
+            after=_DONE_WITHIN,
         )
 
     async def write_deleted(self, letter: Letter, values: Mapping[str, str]) -> Written | None:
         """Write the letter about a deletion; None if the user is still there."""
         there = await self.users.find(UserId(letter.subject or ""))
-        return None if there is not None else Written(values, subject=letter.subject)
+        if there is not None or await self.letters.too_many(letter.to_key, DELETED):
+            return None
+        return Written(values, subject=letter.subject)
+
+    async def ask_new_device(self, user: User, origin: Origin, news: DeviceNews) -> None:
+        """Ask for the letter about a sign-in that is about to be made, if the device is new.
+
+        It is asked for before, so that no crash loses it, and dropped if no session was opened.
+        The browser's own cookie says whether it is new. Without it, for example after a sign-out,
+        which deletes the cookies, a device is known by its name and the network that it comes from,
+        as long as another session from there is stored.
+        """
+        if news != "new" or self.letters.post is None or NEW_DEVICE in self.muted:
+            return
+        program, here = device_name(origin.user_agent), place_of(origin.address)
+        for each in await self.sessions.sessions.list_stored(user.id, limit=_MAX_DEVICES):
+            if (device_name(each.user_agent), place_of(each.address)) == (program, here):
+                return
+        detail = {"at": self.clock.now().isoformat()}
+        if device := _device(origin.user_agent):
+            detail["device"] = device
+        await self.letters.ask(
+            NEW_DEVICE,
+            user.email,
+            user.email_key,
+            detail,
+            language=user.language,
+            subject=user.id,
+            after=_DONE_WITHIN,
+        )
+
+    async def write_new_device(self, letter: Letter, values: Mapping[str, str]) -> Written | None:
+        """Write the letter about a new device; None if no session was opened on it."""
+        stored = await self.sessions.sessions.list_stored(
+            UserId(letter.subject or ""), limit=_MAX_DEVICES
+        )
+        opened = any(
+            each.created_at >= letter.created_at
+            and _device(each.user_agent) == values.get("device", "")
+            for each in stored
+        )
+        return await self.write(letter, values) if opened else None
 
     async def check_link(self, text: str) -> OneTimeToken:
         """Return the record of a link that stops, without using it up.
@@ -162,33 +201,18 @@ class Notices:
 
     async def _session_of(self, what: Notification) -> Session | None:
         """Return the session from which something was done, if the event names one."""
-        named = what.subject if what.name in _OF_SESSIONS else what.detail.get("session")
+        of_session = what.name == "refresh_token.reused"
+        named = what.subject if of_session else what.detail.get("session")
         return await self.sessions.sessions.find(SessionId(named)) if named else None
 
-    async def _is_new(self, what: Notification, user: User, session: Session | None) -> bool:
-        """Say whether a session was opened on a device that the user has not used before.
 
-        The browser's own cookie says so. Without it, for example after a sign-out, which deletes
-        the cookies, a device is known by its name and the network that it comes from, as long as
-        another session from there is stored.
-        """
-        if what.detail.get("device") != "new" or session is None:
-            return False
-        here = device_name(session.user_agent), place_of(session.address)
-        for each in await self.sessions.sessions.list_stored(user.id, limit=_MAX_DEVICES):
-            there = device_name(each.user_agent), place_of(each.address)
-            if each.id != session.id and there == here:
-                return False
-        return True
-
-
-def _device(session: Session) -> str:
-    """Return what kind of device a session is on, in words of no language, or an empty text."""
-    program, system = device_name(session.user_agent)
+def _device(user_agent: str) -> str:
+    """Return the kind of a device in words of no language, or an empty text."""
+    program, system = device_name(user_agent)
     if program == UNKNOWN:
         return ""
     return f"{program} ({system})" if system else program
 
 
-_DELETED_WITHIN = timedelta(seconds=5)
-_OF_SESSIONS = frozenset({"session.opened", "refresh_token.reused"})
+_DONE_WITHIN = timedelta(seconds=5)
+"""How long a letter waits that is asked for before what it tells of is done."""

@@ -22,6 +22,7 @@ from gatelodge.credentials.refusals import (
 )
 from gatelodge.credentials.service import Passwords
 from gatelodge.errors import Refusal, after_a_change
+from gatelodge.proofs.notices import Notices
 from gatelodge.proofs.refusals import EmailNotVerified
 from gatelodge.proofs.verification import AddressVerification
 from gatelodge.sessions.known_devices import KnownDevices
@@ -80,6 +81,7 @@ class SignInService:
     clock: Clock
     verification: AddressVerification
     devices: KnownDevices
+    notices: Notices
     warns_of_breached: bool = True
 
     async def sign_in(
@@ -113,14 +115,11 @@ class SignInService:
         user = await self.authenticate(username, password, origin, former=former)
         if self.verification.lacks(user):
             raise EmailNotVerified
+        news = self.devices.news_of(device, user)
+        await self.notices.ask_new_device(user, origin, news)
         try:
             signed_in = await self.sessions.open(
-                user,
-                BY_PASSWORD,
-                delivery,
-                origin,
-                former=former,
-                device=self.devices.news_of(device, user),
+                user, BY_PASSWORD, delivery, origin, former=former, device=news
             )
         except InvalidToken as changed:  # the user was disabled or deleted meanwhile, for example
             raise InvalidCredentials from changed
