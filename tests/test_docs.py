@@ -401,14 +401,20 @@ def _events() -> set[str]:
     )
     told = {"event", "note", "add", "_event", "_change_of", "_keep", "warning", "exception"}
     return {LIBRARY_WARNED} | {
-        argument.value
+        text.value
         for call in calls
         for argument in call.args
+        for text in _choices_of(argument)
         if isinstance(call.func, ast.Attribute)
         and call.func.attr in told
-        and isinstance(argument, ast.Constant)
-        and re.fullmatch(r"[a-z_]+\.[a-z_]+", str(argument.value))
+        and isinstance(text, ast.Constant)
+        and re.fullmatch(r"[a-z_]+\.[a-z_]+", str(text.value))
     }
+
+
+def _choices_of(argument: ast.expr) -> list[ast.expr]:
+    """Return what an argument may be: both sides of `a if b else c`, else itself."""
+    return [argument.body, argument.orelse] if isinstance(argument, ast.IfExp) else [argument]
 
 
 # Commands

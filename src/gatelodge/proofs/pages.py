@@ -71,6 +71,7 @@ async def show_reset(visit: Visit) -> Response:
     rule=ANYBODY,
     fields=(FOR_PASSWORD_MANAGERS, _CODE, NEW_PASSWORD),
     again=show_reset,
+    answers=303,
 )
 async def reset(visit: Visit) -> Response:
     """Set the new password. Nobody is signed in by that (ASVS 6.4.3)."""

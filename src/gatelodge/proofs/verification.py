@@ -253,8 +253,9 @@ class AddressVerification:
         another = key != user.email_key
         if another:
             await self._tell_former(user, key)
-        name = "user.email_changed" if another else "user.email_verified"
-        event = self.audit.event(name, by, target=user.id)
+        event = self.audit.event(
+            "user.email_changed" if another else "user.email_verified", by, target=user.id
+        )
         change = self.users.set_email(
             user, event, email=email, email_key=key, verified_at=self.clock.now()
         )

@@ -52,13 +52,14 @@ refused, and so are keys and parameters that are given twice.
 
 After too many failed sign-ins for one name, or from one address, the answer is 429
 `too_many_attempts`, with the seconds to wait in `Retry-After`. It is the same for names that do not
-exist. Sign-ups and changes of usernames from one address are limited too.
+exist. Sign-ups, changes of usernames and letters asked for from one address are limited too.
 """
 
 _TAGS = {
     "sign-in": "Making an account, signing in, and changing the password.",
     "sessions": "Staying signed in, and signing out: here, or on other devices.",
     "me": "The caller's own account.",
+    "letters": "Forgotten passwords and e-mail addresses: what a letter to the user proves.",
     "gate": "For a reverse proxy that asks about each request (forward-auth).",
     "tokens": "For services that verify access tokens by themselves.",
     "boards": "Four pages of plain text: for everybody, users, moderators, administrators.",
