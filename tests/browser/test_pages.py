@@ -100,7 +100,13 @@ def test_every_page_can_be_used_and_looks_well(
     At a width of 320 pixels, no page has to be scrolled sideways. The screenshots are for people.
     """
     root = visitor()
-    for path, name in (("/", "home"), ("/sign-up", "sign-up"), ("/sign-in", "sign-in")):
+    for path, name in (
+        ("/", "home"),
+        ("/sign-up", "sign-up"),
+        ("/sign-in", "sign-in"),
+        ("/forgot", "forgot"),
+        ("/stop?token=x", "link-over"),
+    ):
         root.open(path)
         look(root, name)
     root.open("/sign-up")
@@ -108,6 +114,11 @@ def test_every_page_can_be_used_and_looks_well(
     look(root, "sign-up-refused")
     root.sign_in("nobody")
     look(root, "sign-in-refused")
+    root.open("/forgot")
+    root.send(email="nobody@example.com")
+    look(root, "reset-password")
+    root.send(code="AAAA-AAAA", password=PASSWORD)
+    look(root, "reset-password-refused")
     root.open("/nowhere")
     look(root, "404")
     root.open("/setup")
@@ -123,6 +134,7 @@ def test_every_page_can_be_used_and_looks_well(
         ("/account", "account"),
         ("/account/profile", "profile"),
         ("/account/password", "password"),
+        ("/account/email", "email"),
         ("/account/delete", "delete"),
         ("/boards/user", "board"),
         ("/sign-out", "sign-out"),
@@ -138,6 +150,8 @@ def test_every_page_can_be_used_and_looks_well(
     look(ann, "403-german")
     ann.open("/account")
     look(ann, "account-german")
+    ann.open("/verify-email")
+    look(ann, "verify-email-german")
 
 
 def test_a_password_can_be_shown_pasted_and_is_hidden_when_it_is_sent(
