@@ -3,11 +3,15 @@
 import json
 import re
 import socket
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from email import message_from_bytes
+from email.policy import default
 from pathlib import Path
 from typing import Any
+from urllib.parse import SplitResult, urlsplit
 
 import httpx2
 import pytest
@@ -39,6 +43,7 @@ class Visit:
         with httpx2.Client(base_url=self.server.url) as self.client:
             self.sign_up_and_in()
             self.use_tokens()
+            self.use_letters()
             self.go_wrong()
             self.break_off()
 
@@ -81,6 +86,41 @@ class Visit:
         assert self.post("refresh", {"refreshToken": BAD_TOKEN}).status_code == 401
         answer = self.post("refresh", {"refreshToken": refresh}).json()
         self.secrets |= {answer["accessToken"], answer["refreshToken"]}
+
+    def use_letters(self) -> None:
+        """Ask for a letter, open its link, and set a password with its code."""
+        asked = self.post("password/forgot", {"email": "ann@example.com"}).json()["request"]
+        link, code = self.link_and_code()
+        token = link.query.partition("=")[2]
+        self.secrets |= {asked, code, code.replace("-", ""), token}
+        assert self.get(f"{link.path}?{link.query}").status_code == 303
+        body = {"request": asked, "password": OTHER}
+        assert self.post("password/reset", body | {"code": MISTYPED}).status_code == 400
+        assert self.post("password/reset", {"token": token + "x", "password": OTHER}).is_error
+        assert self.post("password/reset", body | {"code": code}).status_code == 200
+        attempt = {"username": "ann", "password": OTHER}
+        answer = self.post("signin", attempt).json()
+        self.secrets |= {answer["accessToken"], answer["refreshToken"]}
+        changed = {"currentPassword": OTHER, "newPassword": PASSWORD}
+        headers = {"Authorization": f"Bearer {answer['accessToken']}"}
+        changing = self.client.post("/api/auth/password", json=changed, headers=headers)
+        assert self.noted(changing).status_code == 200
+
+    def link_and_code(self) -> tuple[SplitResult, str]:
+        """Return what is in the letter for a new password, as soon as it is in the outbox."""
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            for file in self.server.folder.rglob("*.eml"):
+                letter = message_from_bytes(file.read_bytes(), policy=default)
+                body = letter.get_body(("plain",))
+                text = "" if body is None else body.get_content()
+                if "/reset-password" in text:
+                    link, code = re.search(r"http\S+", text), re.search(r"\b\w{4}-\w{4}\b", text)
+                    assert link is not None
+                    assert code is not None
+                    return urlsplit(link[0]), code[0]
+            time.sleep(0.05)
+        pytest.fail("no letter came")
 
     def go_wrong(self) -> None:
         """Send bodies that no door accepts."""
@@ -138,6 +178,7 @@ def visit(tmp_path: Path) -> Visit:
 def test_no_secret_is_written_anywhere(visit: Visit) -> None:
     """No secret is in the log or in the data folder; of a password only its hash is kept."""
     files = [path for path in visit.server.folder.rglob("*") if path.is_file()]
+    files = [path for path in files if path.suffix != ".eml"]  # these are the letters themselves
     assert {"server.log", "gatelodge.db"} <= {path.name for path in files}
     for path in files:
         content = path.read_bytes()
@@ -171,7 +212,7 @@ def test_the_log_tells_what_happened_to_whom(visit: Visit) -> None:
     named: Callable[[str], list[Any]] = lambda name: [  # noqa: E731
         entry for entry in entries if entry["event"] == name
     ]
-    (signed_up, _), (_, opened) = named("user.signed_up"), named("session.opened")
+    (signed_up, _), (_, opened, _) = named("user.signed_up"), named("session.opened")
     assert signed_up["target"] == opened["actor"]
     assert signed_up["target"].startswith("usr_")
     failed = named("sign_in.failed")

@@ -19,10 +19,10 @@ from tests.pages.reader import ACCEPT, Page, Reader
 from tests.support.databases import migrated
 from tests.support.people import PASSWORD
 
-PUBLIC = ["/", "/sign-in", "/sign-up", "/setup", "/nowhere"]
+PUBLIC = ["/", "/sign-in", "/sign-up", "/forgot", "/setup", "/nowhere"]
 OWN = [
     *("/account", "/account/profile", "/account/password", "/account/delete"),
-    *("/boards/user", "/sign-out"),
+    *("/account/email", "/boards/user", "/sign-out"),
 ]
 REFUSED = ["/boards/mod", "/boards/admin"]
 MAX_PAGE = 60 * 1024

