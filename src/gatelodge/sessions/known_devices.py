@@ -5,6 +5,7 @@ number and the user. It says nothing to anybody else, and nothing is stored on t
 """
 
 import hmac
+import re
 import secrets
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
@@ -18,6 +19,8 @@ DeviceNews: TypeAlias = Literal["first", "known", "new"]
 _MOST = 8
 _NONCE_BYTES = 12
 _MARK_BYTES = 12
+_OURS = re.compile(rf"[\w-]{{16}}(?:\.[\w-]{{16}}){{0,{_MOST}}}", re.ASCII)
+"""A number, and what marks the users; 12 bytes are 16 characters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,24 +37,25 @@ class KnownDevices:
         """Say whether a user, as read before the sign-in, has used this browser before."""
         if user.last_sign_in_at is None:
             return "first"
+        if not _OURS.fullmatch(cookie):
+            return "new"
         nonce, *marks = cookie.split(".")
         mark = self._mark(nonce, user)
-        found = any(hmac.compare_digest(mark.encode(), _bytes(each)) for each in marks)
+        found = any(hmac.compare_digest(mark, each) for each in marks)
         return "known" if found else "new"
 
     def with_user(self, cookie: str, user: User) -> str:
-        """Return the cookie of a browser that a user has signed in with."""
+        """Return the cookie of a browser that a user has signed in with.
+
+        Nothing is taken over from a cookie that has not the form of ours.
+        """
+        if not _OURS.fullmatch(cookie):
+            cookie = encode_base64url(secrets.token_bytes(_NONCE_BYTES))
         nonce, *marks = cookie.split(".")
-        if not nonce or len(marks) > _MOST:
-            nonce, marks = encode_base64url(secrets.token_bytes(_NONCE_BYTES)), []
         mark = self._mark(nonce, user)
         others = [each for each in marks if each != mark]
         return ".".join([nonce, mark, *others[: _MOST - 1]])
 
     def _mark(self, nonce: str, user: User) -> str:
-        digest = hmac.digest(self.key, _bytes(f"{nonce}:{user.id}"), "sha256")
+        digest = hmac.digest(self.key, f"{nonce}:{user.id}".encode(), "sha256")
         return encode_base64url(digest[:_MARK_BYTES])
-
-
-def _bytes(text: str) -> bytes:
-    return text.encode("utf-8", "surrogatepass")
