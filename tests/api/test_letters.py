@@ -151,7 +151,7 @@ async def test_where_it_is_required_nobody_is_signed_in_before(
 
     await delivered(house)
     code = mailbox.values()["code"]
-    await post(client, "/email/verify", request=answer.json()["request"], code=code)
+    await post(client, "/email/verify", request=refused.json()["request"], code=code)
 
     assert (await person.sign_in()).status_code == 200
 

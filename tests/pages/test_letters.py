@@ -160,7 +160,10 @@ async def test_where_it_is_required_the_address_is_verified_before_the_first_sig
         "Welcome! Verify your e-mail address, then sign in.",
     )
     page = await reader.send("/sign-in", username="ann", password=PASSWORD)
-    assert "Verify your e-mail address first" in page.alert
+    assert (page.path, page.notice) == (
+        "/verify-email",
+        "Verify your e-mail address, then sign in. We have sent you a letter.",
+    )
     await delivered(house)
 
     page = await reader.fill_in("/verify-email", code=mailbox.values()["code"])

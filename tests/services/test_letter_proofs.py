@@ -429,6 +429,20 @@ async def test_nobody_is_told_of_a_change_that_was_refused(
     assert mailbox.kinds() == [("ben@example.com", "email-change")]
 
 
+async def test_a_letter_to_a_new_address_leaves_that_to_the_present_one_alone(
+    house: House, mailbox: Mailbox
+) -> None:
+    ann = await sign_up(house)
+    await house.verification.ask(ann, "en")
+    await delivered(house)
+    verify = token_in(mailbox)
+    await ask_change(house, await sign_in(house), "ann@new.example")
+    change = token_in(mailbox)
+
+    assert (await house.verification.by_link(verify, HOME)).email == ann.email
+    assert (await house.verification.by_link(change, HOME)).email == "ann@new.example"
+
+
 async def test_an_address_that_another_user_has_gets_no_letter(
     house: House, mailbox: Mailbox
 ) -> None:
@@ -481,10 +495,12 @@ async def test_nobody_signs_in_before_the_address_is_verified_where_that_is_requ
     assert made.request is not None
     with pytest.raises(InvalidCredentials):
         await service.sign_in("ann", "wrong", "bearer", HOME)
-    with pytest.raises(EmailNotVerified):
+    with pytest.raises(EmailNotVerified) as refused:
         await service.sign_in("ann", PASSWORD, "bearer", HOME)
     await delivered(house)
-    await strict.by_code(made.request, mailbox.values()["code"], HOME)
+    assert len(mailbox.mails) == 2
+    request = str(refused.value.members["request"])
+    await strict.by_code(request, mailbox.values()["code"], HOME)
     assert isinstance(await service.sign_in("ann", PASSWORD, "bearer", HOME), SignedIn)
     await house.accounts.create(
         NewUser("ada", "ada@example.com", PASSWORD, roles=["admin"]), COMMAND

@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal, Protocol
 
-Purpose = Literal["setup", "verify", "reset", "undo", "stop", "invite", "sign_in", "reserved"]
+Purpose = Literal[
+    "setup", "verify", "change", "reset", "undo", "stop", "invite", "sign_in", "reserved"
+]
 
 SECRET_BYTES = 32  # 256 bits (security.md, section 7)
 

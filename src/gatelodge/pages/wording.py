@@ -19,6 +19,7 @@ NOTICES: Mapping[str, str] = {
     ),
     "password-changed": N_("Your password is changed. Every other device is signed out."),
     "password-reset": N_("Your password is changed. Sign in with it."),
+    "verify-first": N_("Verify your e-mail address, then sign in. We have sent you a letter."),
     "email-verified": N_("Your e-mail address is verified."),
     "email-restored": N_("Your account has its former address again. Now set a new password."),
     "stopped": N_("You are signed out on every device. Now set a new password."),

@@ -8,6 +8,7 @@ A newer letter of the same purpose and subject voids the one before.
 
 import hmac
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
@@ -104,49 +105,59 @@ class LetterProofs:
             f"{encode_base64url(subject.encode())}.{secret}", f"{code[:middle]}-{code[middle:]}"
         )
 
-    async def by_link(self, purpose: Purpose, text: str) -> OneTimeToken:
+    async def by_link(self, text: str, *purposes: Purpose) -> OneTimeToken:
         """Return the record of the secret in a link, without using it up.
+
+        Args:
+            text: the secret, as it is in the link.
+            purposes: what the link may be for.
 
         Raises:
             InvalidCode: it is wrong, was used, has expired, or there is a newer letter.
         """
-        subject, _, secret = text.partition(".")
+        encoded, _, secret = text.partition(".")
         try:
-            token = await self.tokens.find(purpose, decode_base64url(subject).decode())
+            subject = decode_base64url(encoded).decode()
         except ValueError:
             raise InvalidCode(field="token") from None
-        if token is None or not hmac.compare_digest(token.digest, digest_of(secret)):
-            raise InvalidCode(field="token")
-        return self._alive(token, "token")
+        for token in await self._find(subject, purposes):
+            if hmac.compare_digest(token.digest, digest_of(secret)):
+                return self._alive(token, "token")
+        raise InvalidCode(field="token")
 
-    async def by_code(self, purpose: Purpose, request: str, code: str) -> OneTimeToken:
+    async def by_code(self, request: str, code: str, *purposes: Purpose) -> OneTimeToken:
         """Return the record of a code, without using it up. The try is counted.
 
         What was asked for an address that nobody has is refused in the same time: the letter was
         stored, and its tries are counted all the same.
 
         Args:
-            purpose: what the code may be used for.
             request: what the browser that asked for the letter holds.
             code: the code as typed.
+            purposes: what the code may be for.
 
         Raises:
             InvalidCode: as for `by_link`, or too many codes were tried.
         """
         letter = await self.letters.count_guess(request, MAX_GUESSES)
         subject = _NOBODY if letter is None else letter.subject or _NOBODY
-        token = await self.tokens.find(purpose, subject)
-        wanted = b"" if token is None else token.code_digest or b""
-        given = self._hashed(_plain(code), "" if letter is None else letter.id)
-        right = hmac.compare_digest(wanted, given)
-        if letter is None or token is None or token.letter != letter.id or not right:
-            raise InvalidCode(field="code")
-        return self._alive(token, "code")
+        letter_id = "" if letter is None else letter.id
+        given = self._hashed(_plain(code), letter_id)
+        for token in await self._find(subject, purposes):
+            right = hmac.compare_digest(token.code_digest or b"", given)
+            if right and token.letter == letter_id:
+                return self._alive(token, "code")
+        raise InvalidCode(field="code")
 
     async def use_up(self, token: OneTimeToken) -> bool:
         """Use a link and its code up. True for exactly one of many callers."""
         now = self.clock.now()
         return await self.tokens.consume(token.purpose, token.subject, token.digest, now)
+
+    async def _find(self, subject: str, purposes: Iterable[Purpose]) -> list[OneTimeToken]:
+        """Return the tokens of a subject; each purpose is looked up, whatever is found."""
+        found = [await self.tokens.find(each, subject) for each in purposes]
+        return [each for each in found if each is not None]
 
     def _alive(self, token: OneTimeToken, named: str) -> OneTimeToken:
         if token.expires_at <= self.clock.now():

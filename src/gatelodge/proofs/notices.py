@@ -184,7 +184,7 @@ class Notices:
         Raises:
             InvalidCode: it does not work, or not any more.
         """
-        return await self.proofs.by_link("stop", text)
+        return await self.proofs.by_link(text, "stop")
 
     async def stop(self, text: str, origin: Origin) -> User:
         """End every session of the user of a notice, and return the user.
@@ -192,7 +192,7 @@ class Notices:
         Raises:
             InvalidCode: the link does not work, or not any more.
         """
-        token = await self.proofs.by_link("stop", text)
+        token = await self.proofs.by_link(text, "stop")
         user = await self.users.find(UserId(token.facts["user"]))
         if user is None or not await self.proofs.use_up(token):
             raise InvalidCode(field="token")

@@ -121,6 +121,12 @@ async def verify(visit: Visit) -> Response:
     return visit.go("/account" if is_signed_in else "/sign-in", done="email-verified")
 
 
+def keep_request(visit: Visit, request: str) -> None:
+    """Let this browser keep its half of the code in a letter to an address."""
+    VERIFY_LINK.forget(visit)
+    VERIFY_REQUEST.keep(visit, request)
+
+
 @door.post("/account/verify-email", rule=SIGNED_IN)
 async def send_again(visit: Visit) -> Response:
     """Have the letter to the user's own address sent again."""
@@ -128,8 +134,7 @@ async def send_again(visit: Visit) -> Response:
     request = await visit.ask(AddressVerification).ask_again(
         user.email, visit.language.tag, visit.origin
     )
-    VERIFY_LINK.forget(visit)
-    VERIFY_REQUEST.keep(visit, request)
+    keep_request(visit, request)
     return visit.go("/verify-email")
 
 
@@ -156,8 +161,7 @@ async def change(visit: Visit) -> Response:
         visit.language.tag,
         visit.origin,
     )
-    VERIFY_LINK.forget(visit)
-    VERIFY_REQUEST.keep(visit, request)
+    keep_request(visit, request)
     return visit.go("/verify-email")
 
 

@@ -1,7 +1,5 @@
 """What is refused of the links and codes in letters."""
 
-from collections.abc import Mapping
-
 from gatelodge.errors import Invalid, Unauthenticated
 from gatelodge.marks import N_
 
@@ -16,9 +14,18 @@ class InvalidCode(Invalid):
 
 
 class EmailNotVerified(Unauthenticated):
-    """The password was right, and the e-mail address must be verified first."""
+    """The password was right, and the e-mail address must be verified first.
+
+    Attributes:
+        request: what the browser needs for the code in the letter that was sent because of this.
+    """
 
     code = "email_not_verified"
     default = N_("Verify your e-mail address first: open the letter that we sent you.")
     sentence = N_("Verify your e-mail address first: open the letter that we sent you.")
-    members: Mapping[str, object] = {"accessToken": None}
+
+    def __init__(self, request: str = "") -> None:
+        """Put the browser's half of the code in the letter into the answer."""
+        super().__init__()
+        self.request = request
+        self.members = {"accessToken": None, "request": request}

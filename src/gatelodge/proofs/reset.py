@@ -97,13 +97,13 @@ class PasswordReset:
         Raises:
             InvalidCode: it does not work, or not any more.
         """
-        token = await self.proofs.by_link("reset", text)
+        token = await self.proofs.by_link(text, "reset")
         await self._user_of(token, "token")
         return token
 
     async def by_link(self, text: str, password: str, origin: Origin) -> User:
         """Set a new password with the link of a letter; see `_set`."""
-        return await self._set(await self.proofs.by_link("reset", text), password, origin, "token")
+        return await self._set(await self.proofs.by_link(text, "reset"), password, origin, "token")
 
     async def by_code(self, request: str, code: str, password: str, origin: Origin) -> User:
         """Set a new password with the code of a letter; see `_set`.
@@ -111,7 +111,7 @@ class PasswordReset:
         A password that breaks a rule costs no try, unless the rule is about the user.
         """
         self.passwords.check_new(password, context=())
-        token = await self.proofs.by_code("reset", request, code)
+        token = await self.proofs.by_code(request, code, "reset")
         return await self._set(token, password, origin, "code")
 
     async def _set(self, token: OneTimeToken, password: str, origin: Origin, named: str) -> User:

@@ -12,7 +12,7 @@ from gatelodge.accounts.store import User, UserStore
 from gatelodge.audit import Actor, AuditLog, Origin
 from gatelodge.clock import Clock
 from gatelodge.credentials.attempts import AttemptGuard
-from gatelodge.credentials.one_time_tokens import OneTimeToken
+from gatelodge.credentials.one_time_tokens import OneTimeToken, Purpose
 from gatelodge.credentials.refusals import WrongPassword
 from gatelodge.credentials.service import Passwords
 from gatelodge.errors import AlreadyExists, InvalidRequest, after_a_change
@@ -140,7 +140,7 @@ class AddressVerification:
             return None
         if await self.letters.too_many(letter.to_key, VERIFY):
             return None
-        return await self._written(letter, user, user.email)
+        return await self._written(letter, user, user.email, "verify")
 
     async def ask_change(
         self, caller: Records, email: str, password: str | None, language: str, origin: Origin
@@ -188,11 +188,13 @@ class AddressVerification:
             return None
         if await self.letters.too_many(letter.to_key, CHANGE):
             return None
-        return await self._written(letter, user, letter.to, **values)
+        return await self._written(letter, user, letter.to, "change", **values)
 
-    async def _written(self, letter: Letter, user: User, to: str, **facts: str) -> Written:
+    async def _written(
+        self, letter: Letter, user: User, to: str, purpose: Purpose, **facts: str
+    ) -> Written:
         proof = await self.proofs.make(
-            "verify", user.id, letter, LIFE, email=to, email_key=letter.to_key, **facts
+            purpose, user.id, letter, LIFE, email=to, email_key=letter.to_key, **facts
         )
         return Written(
             {
@@ -205,7 +207,7 @@ class AddressVerification:
             subject=user.id,
             to=to,
             language=user.language or letter.language,
-            proof=("verify", user.id),
+            proof=(purpose, user.id),
         )
 
     async def check_link(self, text: str) -> OneTimeToken:
@@ -214,15 +216,17 @@ class AddressVerification:
         Raises:
             InvalidCode: it does not work, or not any more.
         """
-        return await self.proofs.by_link("verify", text)
+        return await self.proofs.by_link(text, "verify", "change")
 
     async def by_link(self, text: str, origin: Origin) -> User:
         """Verify an address with the link of a letter; see `_confirm`."""
-        return await self._confirm(await self.proofs.by_link("verify", text), origin, "token")
+        return await self._confirm(
+            await self.proofs.by_link(text, "verify", "change"), origin, "token"
+        )
 
     async def by_code(self, request: str, code: str, origin: Origin) -> User:
         """Verify an address with the code of a letter; see `_confirm`."""
-        token = await self.proofs.by_code("verify", request, code)
+        token = await self.proofs.by_code(request, code, "verify", "change")
         return await self._confirm(token, origin, "code")
 
     async def _confirm(self, token: OneTimeToken, origin: Origin, named: str) -> User:
@@ -316,7 +320,7 @@ class AddressVerification:
             InvalidCode: the link does not work, or not any more, or the user has a third address.
             EmailTaken: another user has got the former address meanwhile.
         """
-        token = await self.proofs.by_link("undo", text)
+        token = await self.proofs.by_link(text, "undo")
         facts = token.facts
         while True:
             user = await self.users.find(UserId(facts["user"]))
@@ -352,7 +356,7 @@ class AddressVerification:
         Raises:
             InvalidCode: it does not work, or not any more.
         """
-        return await self.proofs.by_link("undo", text)
+        return await self.proofs.by_link(text, "undo")
 
     async def _prove_again(self, caller: Records, password: str | None, origin: Origin) -> None:
         """Refuse a user who has not proved lately who they are, and gives no right password."""

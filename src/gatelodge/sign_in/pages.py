@@ -21,7 +21,8 @@ from gatelodge.pages.fields import (
     faults_of_new_user,
 )
 from gatelodge.pages.forms import Field
-from gatelodge.proofs.pages import VERIFY_LINK, VERIFY_REQUEST
+from gatelodge.proofs.pages import keep_request
+from gatelodge.proofs.refusals import EmailNotVerified
 from gatelodge.sessions.doors import keep_tokens, records_of
 from gatelodge.sign_in.challenges import require_signed_in
 from gatelodge.sign_in.service import SignInService
@@ -63,8 +64,7 @@ async def sign_up(visit: Visit) -> Response:
         wanted, "cookie", visit.origin, former=visit.former_token, once=True
     )
     if made.request is not None:
-        VERIFY_LINK.forget(visit)
-        VERIFY_REQUEST.keep(visit, made.request)
+        keep_request(visit, made.request)
     if made.session is None:
         return visit.go("/verify-email", done="signed-up-unverified")
     keep_tokens(visit, made.session)
@@ -82,14 +82,18 @@ async def show_sign_in(visit: Visit) -> Response:
 @door.post("/sign-in", rule=ANYBODY, fields=(_USERNAME, PASSWORD, NEXT), again=show_sign_in)
 async def sign_in(visit: Visit) -> Response:
     """Open a session, and redirect to the page that was asked for."""
-    outcome = await visit.ask(SignInService).sign_in(
-        visit.form["username"],
-        visit.form["password"],
-        "cookie",
-        visit.origin,
-        former=visit.former_token,
-        device=visit.ask(TokenDelivery).device(visit.request.scope["headers"]),
-    )
+    try:
+        outcome = await visit.ask(SignInService).sign_in(
+            visit.form["username"],
+            visit.form["password"],
+            "cookie",
+            visit.origin,
+            former=visit.former_token,
+            device=visit.ask(TokenDelivery).device(visit.request.scope["headers"]),
+        )
+    except EmailNotVerified as refusal:
+        keep_request(visit, refusal.request)
+        return visit.go("/verify-email", done="verify-first")
     signed_in = require_signed_in(outcome)
     keep_tokens(visit, signed_in)
     return visit.go_on(done="password-breached" if signed_in.password_is_breached else "")

@@ -114,7 +114,7 @@ class SignInService:
         """
         user = await self.authenticate(username, password, origin, former=former)
         if self.verification.lacks(user):
-            raise EmailNotVerified
+            raise EmailNotVerified(await self.verification.ask(user, user.language))
         news = self.devices.news_of(device, user)
         await self.notices.ask_new_device(user, origin, news)
         try:
