@@ -1,6 +1,7 @@
 """Forgotten passwords and addresses, as programs ask for them."""
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import httpx2
@@ -137,11 +138,16 @@ async def test_who_signs_up_gets_a_letter_and_the_answer_of_the_tutorial(
 @pytest.mark.parametrize("settings", [{"email_verification": "required"}], indirect=True)
 @pytest.mark.parametrize("delivery", [None, "bearer", "cookie"])
 async def test_where_it_is_required_nobody_is_signed_in_before(
-    client: httpx2.AsyncClient, house: House, mailbox: Mailbox, delivery: str | None
+    client: httpx2.AsyncClient,
+    house: House,
+    mailbox: Mailbox,
+    clock: FakeClock,
+    delivery: str | None,
 ) -> None:
     answer = await post(client, "/signup", **ANN, delivery=delivery)
     assert set(answer.json()) == {"message", "request"}
     assert "set-cookie" not in answer.headers
+    clock.advance(timedelta(seconds=1))
     person = Person("ann", client)
     refused = await person.sign_in()
     assert code_of(refused) == (401, "email_not_verified")

@@ -152,13 +152,14 @@ async def test_a_letter_is_sent_again_from_the_account_page(
 
 @pytest.mark.parametrize("settings", [{"email_verification": "required"}], indirect=True)
 async def test_where_it_is_required_the_address_is_verified_before_the_first_sign_in(
-    reader: Reader, house: House, mailbox: Mailbox
+    reader: Reader, house: House, mailbox: Mailbox, clock: FakeClock
 ) -> None:
     page = await reader.send("/sign-up", username="ann", email="ann@example.com", password=PASSWORD)
     assert (page.path, page.notice) == (
         "/verify-email",
         "Welcome! Verify your e-mail address, then sign in.",
     )
+    clock.advance(timedelta(seconds=1))
     page = await reader.send("/sign-in", username="ann", password=PASSWORD)
     assert (page.path, page.notice) == (
         "/verify-email",
