@@ -193,6 +193,7 @@ from gatelodge.cli.main import app
 
 user = ["ada", "ada@example.com", "--password-stdin", "--data-dir", sys.argv[1]]
 app(["user", "create", *user], standalone_mode=False)
+app(["letters", "list", "--json", "--data-dir", sys.argv[1]], standalone_mode=False)
 print(*{name.partition(".")[0] for name in sys.modules})
 """
     done = subprocess.run(
@@ -206,6 +207,26 @@ print(*{name.partition(".")[0] for name in sys.modules})
     imported = set(done.stdout.split())
     assert "sqlalchemy" in imported
     assert imported & (WEB_FRAMEWORKS | {"jinja2", "prometheus_client", "pymongo"}) == set()
+
+
+def test_a_test_letter_needs_neither_a_web_framework_nor_a_database(tmp_path: Path) -> None:
+    """An operator may send one before the first start."""
+    program = """
+import sys
+from gatelodge.cli.main import app
+
+app(["letters", "send-test", "a@example.com", "--data-dir", sys.argv[1]], standalone_mode=False)
+print(*{name.partition(".")[0] for name in sys.modules})
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+
+    assert "jinja2" in done.stdout.split()
+    assert set(done.stdout.split()) & (WEB_FRAMEWORKS | DRIVERS) == set()
 
 
 def test_a_server_has_imported_only_what_was_chosen(tmp_path: Path) -> None:

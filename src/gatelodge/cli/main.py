@@ -12,7 +12,17 @@ from typing import Annotated, NoReturn
 import typer
 
 from gatelodge import __version__
-from gatelodge.cli import doctor, keys, passwords, roles, routes, transfer, users, webhooks
+from gatelodge.cli import (
+    doctor,
+    keys,
+    letters,
+    passwords,
+    roles,
+    routes,
+    transfer,
+    users,
+    webhooks,
+)
 from gatelodge.cli.call import Call, Database, DataDir, with_usual_options
 from gatelodge.credentials.refusals import HashingBusy
 from gatelodge.errors import ConfigurationError, OutcomeUnknown, Refusal, StoreUnavailable
@@ -35,6 +45,7 @@ app.add_typer(roles.app, name="role")
 app.add_typer(keys.app, name="keys")
 app.add_typer(passwords.app, name="passwords")
 app.add_typer(webhooks.app, name="webhook")
+app.add_typer(letters.app, name="letters")
 app.add_typer(routes.app, name="routes")
 
 

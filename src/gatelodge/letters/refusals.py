@@ -1,6 +1,6 @@
 """What is refused of letters."""
 
-from gatelodge.errors import NotFound, NotPermitted
+from gatelodge.errors import NotFound, NotPermitted, Unavailable
 from gatelodge.marks import N_
 
 
@@ -17,3 +17,10 @@ class NoSuchLetter(NotFound):
 
     code = "letter_not_found"
     default = "There is no letter of this id that waits or was given up."
+
+
+class LetterNotTaken(Unavailable):
+    """A letter that was sent at once was not taken, or nobody said whether it was."""
+
+    code = "letter_not_taken"
+    default = "The letter was not taken."

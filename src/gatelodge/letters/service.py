@@ -8,7 +8,7 @@ import json
 import logging
 import re
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
@@ -18,7 +18,7 @@ from gatelodge.audit import SERVER, Actor, AuditLog
 from gatelodge.clock import Clock
 from gatelodge.credentials.one_time_tokens import OneTimeTokenStore, Purpose
 from gatelodge.errors import OutcomeUnknown, StoreUnavailable
-from gatelodge.ids import new_id
+from gatelodge.ids import id_from_bytes, id_to_bytes, new_id
 from gatelodge.letters.mail import Mail
 from gatelodge.letters.post import (
     DELIVERS_WITHIN,
@@ -29,7 +29,7 @@ from gatelodge.letters.post import (
     Undeliverable,
 )
 from gatelodge.letters.refusals import NoMail, NoSuchLetter
-from gatelodge.letters.store import LETTER_PREFIX, Letter, LetterStore
+from gatelodge.letters.store import LETTER_PREFIX, Letter, LetterState, LetterStore
 from gatelodge.letters.writing import Writing
 from gatelodge.master_key import MasterKey
 from gatelodge.tasks import WAITS, end, repeat, start
@@ -53,6 +53,8 @@ KEPT = timedelta(days=7)
 _SWEEP_LIMIT = 1000
 _PURPOSE = "letters"
 _SECRET_BYTES = 32
+_TIME_BYTES = 6
+_ID_BYTES = 22
 _ID = re.compile(f"{LETTER_PREFIX}_[0-9a-v]{{36}}")
 
 
@@ -185,6 +187,23 @@ class LetterService:
             if await self.store.count_written(to_key, kinds, since) >= limit:
                 return True
         return False
+
+    async def list_letters(
+        self, *, limit: int, states: Collection[LetterState] = ()
+    ) -> list[Letter]:
+        """Return up to `limit` letters, the newest first; all, or those in one of these states."""
+        return await self.store.list_letters(before=None, limit=limit, states=states)
+
+    async def get(self, letter_id: str) -> Letter:
+        """Return a letter.
+
+        Raises:
+            NoSuchLetter: there is none of this id.
+        """
+        letter = await self.store.find(letter_id)
+        if letter is None:
+            raise NoSuchLetter("There is no letter of this id.", field="id")
+        return letter
 
     async def retry(self, letter_id: str, by: Actor) -> None:
         """Send a letter that waits, or was given up, as soon as possible.
@@ -427,8 +446,16 @@ _LONGEST_PAUSE_SECONDS = 60.0
 
 
 def _id_about(kind: str, cause: str) -> str:
-    """Return the id of the one letter of a kind that a cause makes."""
-    return f"{LETTER_PREFIX}_{hashlib.sha256(f'{kind}:{cause}'.encode()).hexdigest()[:36]}"
+    """Return the id of the one letter of a kind that a cause makes.
+
+    It has the time that is in the id of the cause, so that newer letters sort after older ones.
+    """
+    digest = hashlib.sha256(f"{kind}:{cause}".encode()).digest()
+    try:
+        time = id_to_bytes(cause.partition("_")[0], cause)[:_TIME_BYTES]
+    except ValueError:  # no id of ours
+        time = bytes(_TIME_BYTES)
+    return id_from_bytes(LETTER_PREFIX, time + digest[: _ID_BYTES - _TIME_BYTES])
 
 
 def _digest(secret: str) -> bytes:
