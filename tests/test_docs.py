@@ -299,7 +299,7 @@ def test_every_route_has_its_section_and_no_other_has_one() -> None:
 FORWARD_AUTH = DOCS / "guides" / "forward-auth.md"
 KEPT_INSIDE = (
     *("/", "/healthz", "/readyz", "/metrics"),
-    *("/api/docs", "/api/openapi.json", "/api/test/*"),
+    *("/api/docs", "/api/openapi.json", "/api/test/*", "/dev/*"),
 )
 """What a proxy that guards a site does not hand on to Gatelodge."""
 

@@ -24,7 +24,7 @@ HOUSE_LIST = """
     stores
     sign_in setup
     proofs
-    sessions boards
+    sessions boards outbox
     pages verify
     web
     accounts gate subscriptions

@@ -20,6 +20,7 @@ from gatelodge.health import api as health_api
 from gatelodge.health.metrics import Metrics
 from gatelodge.me import api as me_api
 from gatelodge.me import pages as me_pages
+from gatelodge.outbox import pages as outbox_pages
 from gatelodge.pages import reference, static_files
 from gatelodge.pages.answers import (
     answer_early,
@@ -71,6 +72,7 @@ PARTS: Mapping[Part, tuple[Door | PageDoor, ...]] = {
         sessions_pages.door,
         me_pages.door,
         setup_pages.door,
+        outbox_pages.door,
         static_files.door,
     ),
     "keys": (verify_api.keys_door,),
@@ -95,6 +97,7 @@ DOORS = (
     sessions_pages.door,
     me_pages.door,
     setup_pages.door,
+    outbox_pages.door,
     reference.door,
     static_files.door,
 )
@@ -200,9 +203,21 @@ def create_app(house: House) -> App:
 
 
 def doors_of(house: House) -> list[Door | PageDoor]:
-    """Return the doors of a house: in an application, those that can be installed."""
+    """Return the doors of a house: in an application, those that can be installed.
+
+    The outbox is only where letters are kept instead of sent.
+    """
     inside = [door for doors in PARTS.values() for door in doors]
-    return [door for door in DOORS if house.home is None or door in inside]
+    absent = [] if house.settings.post == "folder" else [outbox_pages.door]
+    doors = [door for door in DOORS if door not in absent]
+    return [door for door in doors if house.home is None or door in inside]
+
+
+def absent_paths(house: House) -> frozenset[str]:
+    """Return the paths of routes that the settings of a house leave out."""
+    doors = doors_of(house)
+    here = {route.path for door in doors for route in door.routes}
+    return frozenset(paths_of(tuple(PARTS))) - here
 
 
 def paths_of(parts: Collection[Part]) -> list[str]:

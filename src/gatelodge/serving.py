@@ -208,6 +208,10 @@ def _welcome(
         f"Gatelodge {__version__} answers on {settings.public_base}",
         f"  database: {database}",
     ]
+    if settings.post == "folder":
+        lines.append(
+            f"  letters: they stay here, and are shown at {settings.public_base}/dev/outbox"
+        )
     if not settings.secure:
         lines.append(
             "  no TLS: for development, or behind a proxy with GATELODGE_PUBLIC_URL=https://…"

@@ -15,7 +15,7 @@ from urllib.parse import quote
 from starlette.requests import HTTPConnection, Request
 from typing_extensions import override
 
-from gatelodge.app import House, build, create_app
+from gatelodge.app import House, absent_paths, build, create_app
 from gatelodge.clock import Clock, from_milliseconds
 from gatelodge.data_folder import keep_private
 from gatelodge.embedded.handlers import Handlers
@@ -64,6 +64,7 @@ class Embedded(Source):
         self._in_tests: Mapping[str, Any] | None = None
         self._house: House | None = None
         self._app: App | None = None
+        self._absent: frozenset[str] = frozenset()
         self._cookies = b"", b""
         self._users: dict[int, tuple[Principal, User]] = {}
         self.handlers = Handlers()
@@ -87,6 +88,11 @@ class Embedded(Source):
         if self._app is None:
             raise RuntimeError(NOT_RUNNING)
         return self._app
+
+    @property
+    @override
+    def absent(self) -> frozenset[str]:
+        return self._absent
 
     @property
     def is_running(self) -> bool:
@@ -117,6 +123,7 @@ class Embedded(Source):
                 if self._in_tests is None:
                     await _invite(house)
                 self._house, self._app = house, create_app(house)
+                self._absent = absent_paths(house)
                 self._cookies = house.delivery.names
                 try:
                     yield house

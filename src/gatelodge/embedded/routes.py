@@ -57,6 +57,8 @@ class HouseRoutes(BaseRoute):
         if scope["type"] != "http":
             return Match.NONE, {}
         path = get_route_path(scope)
+        if path.removeprefix(self.prefix) in self.source.absent:
+            return Match.NONE, {}
         if path in self._exact or any(each.fullmatch(path) for each in self._patterns):
             return Match.FULL, {}
         return Match.NONE, {}

@@ -44,6 +44,11 @@ class Source(Protocol):
             RuntimeError: the lifespan has not begun.
         """
 
+    @property
+    def absent(self) -> frozenset[str]:
+        """The paths of routes of ours that the settings leave out: they are the application's."""
+        return frozenset()
+
     def run(self) -> AbstractAsyncContextManager[Any]:
         """Answer requests until the context ends."""
 

@@ -16,6 +16,7 @@ from datetime import datetime
 from email.message import EmailMessage
 from email.parser import BytesParser
 from email.policy import default
+from itertools import islice
 from pathlib import Path
 
 from gatelodge.letters.mail import Mail, message_of
@@ -83,9 +84,9 @@ class FolderPost:
     async def close(self) -> None:
         """See `Post`."""
 
-    async def list_letters(self) -> list[Kept]:
-        """Return the letters, the newest first."""
-        return await asyncio.to_thread(lambda: [*self._read_all()])
+    async def list_letters(self, *, limit: int = KEPT) -> list[Kept]:
+        """Return up to `limit` letters, the newest first."""
+        return await asyncio.to_thread(lambda: [*islice(self._read_all(), limit)])
 
     async def find(self, letter_id: str) -> Kept | None:
         """Return a letter, or None if there is none with this id."""

@@ -99,6 +99,7 @@ class Site:
         sign_up_open: whether people can make themselves an account.
         username_change: whether users may change their usernames.
         mail: whether the server sends letters.
+        outbox: whether it keeps them, and shows them at `/dev/outbox`.
         secure: whether users reach the server over TLS.
         cookies: the pattern of the names of the pages' own cookies.
         hints: the rules that the script checks as one types.
@@ -118,6 +119,7 @@ class Site:
     sign_up_open: bool
     username_change: bool
     mail: bool
+    outbox: bool
     secure: bool
     cookies: str
     hints: Hints
@@ -152,6 +154,7 @@ class Site:
             sign_up_open=settings.sign_up == "open",
             username_change=settings.username_change == "on",
             mail=settings.post != "none",
+            outbox=settings.post == "folder",
             secure=settings.secure,
             cookies=_cookie_names(settings),
             hints=hints_of(settings.password_minimum),

@@ -8,9 +8,12 @@ import logging
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
-from gatelodge.web.shell import Headers
+from gatelodge.hosts import is_loopback
+from gatelodge.web.shell import Headers, Scope
 
 _MAX_HOPS = 32
+_OF_PROXIES = frozenset({b"forwarded", b"via", b"x-real-ip"})
+_BEGIN_OF_PROXIES = b"x-forwarded-"
 
 
 class TrustedProxies:
@@ -52,6 +55,34 @@ class TrustedProxies:
 
     def _trusts(self, address: IPv4Address | IPv6Address) -> bool:
         return any(address in network for network in self._networks)
+
+
+def came_directly(scope: Scope) -> bool:
+    """Say whether a request came from this machine itself, through no proxy.
+
+    A proxy on the same machine is refused, as far as it can be told: by the headers that proxies
+    add. They also count if the proxy is trusted. Without them, nobody has changed the peer's
+    address in the scope. The host must be this machine too, so that no name of somebody else that
+    points here will do (DNS rebinding), and no page of another origin may ask by a script.
+    """
+    headers: Headers = scope["headers"]
+    names = {name for name, _ in headers}
+    if names & _OF_PROXIES or any(name.startswith(_BEGIN_OF_PROXIES) for name in names):
+        return False
+    hosts = [value for name, value in headers if name == b"host"]
+    ours = {b"http://" + host for host in hosts}
+    if any(name == b"origin" and value not in ours for name, value in headers):
+        return False
+    if not all(_is_here(host) for host in hosts):
+        return False
+    peer = _read((scope.get("client") or [""])[0])
+    return peer is not None and peer.is_loopback
+
+
+def _is_here(host: bytes) -> bool:
+    """Say whether the value of a Host header names this machine."""
+    name, colon, port = host.decode("latin-1").lower().rpartition(":")
+    return is_loopback(name if colon and port.isdigit() else f"{name}{colon}{port}")
 
 
 def _hops(headers: Headers) -> list[str]:
