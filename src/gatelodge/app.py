@@ -165,6 +165,7 @@ def build(
     clock: Clock | None = None,
     *,
     home: str | None = None,
+    sends: bool = True,
 ) -> House:
     """Return the house that these settings describe; nothing is opened yet.
 
@@ -173,11 +174,12 @@ def build(
         clock: what time it is; by default the machine's.
         home: the address of the start page of the application that the house is part of; None: the
             house is a server of its own.
+        sends: whether it sends letters while it serves.
 
     Raises:
         ConfigurationError: the secret key or another setting cannot be used.
     """
-    house = House(settings, clock, home=home)
+    house = House(settings, clock, home=home, sends=sends)
     return house.made()  # workers share what is made before they begin
 
 

@@ -44,7 +44,7 @@ from gatelodge.settings import Settings
 from gatelodge.setup.service import SetupService
 from gatelodge.sign_in.service import SignInService
 from gatelodge.stores import Stores, open_stores
-from gatelodge.subscriptions.service import SubscriptionService
+from gatelodge.subscriptions.service import Handler, SubscriptionService
 from gatelodge.subscriptions.webhooks import WebhookService
 from gatelodge.tasks import end, repeat, start
 from gatelodge.tokens.access import AccessTokens
@@ -66,6 +66,7 @@ class Foundation:
         clock: tells the current time.
         home: the address of the start page of the application that the house is part of; None: the
             house is a server of its own.
+        sends: whether it sends letters while it serves; otherwise they wait for another house.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class Foundation:
         *,
         make_key: bool = True,
         home: str | None = None,
+        sends: bool = True,
     ) -> None:
         """Remember what everything else is made of.
 
@@ -83,10 +85,12 @@ class Foundation:
             clock: what time it is; by default the machine's.
             make_key: whether a secret key file is made where there is none.
             home: see the attributes.
+            sends: see the attributes.
         """
         self.settings = settings
         self.clock = clock or SystemClock()
         self.home = home
+        self.sends = sends
         self._make_key = make_key
 
     # The master key, the database and the audit log
@@ -305,6 +309,14 @@ class Foundation:
         """Recognises the browsers of users."""
         return KnownDevices(self.master_key.derive("known-devices"))
 
+    def notice_handlers(self) -> dict[str, Handler]:
+        """Return what asks for the letters that events cause, by the names of the subscriptions."""
+        return dict.fromkeys(self.notice_events(), self.notices.tell)
+
+    def notice_events(self) -> dict[str, tuple[str, ...]]:
+        """Return the events that cause letters, by the names of the subscriptions."""
+        return {f"gatelodge.notices.{name}": (name,) for name in self.notices.events}
+
     def authors(self) -> dict[str, Author]:
         """Return who writes the letters, by their kinds."""
         verification = self.verification
@@ -420,12 +432,13 @@ class Foundation:
     async def _telling(self) -> AsyncIterator[None]:
         """Send webhooks and letters, until the context ends."""
         self.letters.authors.update(self.authors())
-        notices = {f"gatelodge.notices.{name}": name for name in self.notices.events}
-        told = self.subscriptions.telling(
-            dict.fromkeys(notices, self.notices.tell), {each: (notices[each],) for each in notices}
-        )
-        async with self.webhooks.sending(), self.letters.sending(), told:
-            yield
+        async with self.webhooks.sending():
+            if not self.sends:
+                yield
+                return
+            told = self.subscriptions.telling(self.notice_handlers(), self.notice_events())
+            async with self.letters.sending(), told:
+                yield
 
     @contextlib.asynccontextmanager
     async def _follow_changes(self) -> AsyncIterator[None]:

@@ -59,7 +59,8 @@ def test_the_types_of_the_project_are_right(project: Path) -> None:
 def test_the_fixtures_are_described(project: Path) -> None:
     shown = run_pytest(project, "--fixtures", "tests/test_time.py").stdout
 
-    for name in ("gatelodge", "gatelodge_app", "as_user", "signed_out", "revoke", "travel"):
+    named = ("gatelodge", "gatelodge_app", "as_user", "signed_out", "revoke", "travel", "letters")
+    for name in named:
         assert f"\n{name} -- " in shown
     assert "Makes a user who is signed in, and returns their client." in shown
     assert "_gatelodge_database" not in shown

@@ -146,7 +146,8 @@ class Embedded(Source):
     def elsewhere(self, settings: Mapping[str, Any]) -> Iterator[None]:
         """Replace settings until the context ends, for a start with another database.
 
-        Functions of the application are told nothing: what happens there concerns nobody.
+        Functions of the application are told nothing, and letters are not sent: what happens there
+        concerns nobody.
 
         Args:
             settings: settings by field name.
@@ -192,7 +193,7 @@ class Embedded(Source):
 
     def _prepare(self) -> House:
         settings = self._settings()
-        house = build(settings, self._clock, home=self._home)
+        house = build(settings, self._clock, home=self._home, sends=self._tells)
         house.stores.database.migrate()
         if warning := keep_private(settings.data_dir):
             logging.getLogger("gatelodge").warning("%s", warning)

@@ -4,7 +4,8 @@ pytest finds `plugin.py` by its entry point, and imports nothing else until a te
 fixture. The fixture `gatelodge` finds the application and its `Gatelodge` (`apps.py`), points it at
 a temporary database and at a clock that the test moves (`clock.py`), and opens a second house over
 the same database (`staff.py`). Users are made and changed there, as by another process. So the
-fixtures work alike in tests with and without an event loop. A client (`clients.py`) starts the
+fixtures work alike in tests with and without an event loop. It also sends the letters, and catches
+them (`letters.py`). A client (`clients.py`) starts the
 application when it sends its first request.
 
 Above: nothing. Below: `fastapi/` and `embedded/`, which the application uses, and `app.py`, which
@@ -17,13 +18,31 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from gatelodge.testing.clients import Client, UserClient
     from gatelodge.testing.fixture import AsUser, GatelodgeFixture, Travel, Who
+    from gatelodge.testing.letters import Letter, Letters
 
-__all__ = ["AsUser", "Client", "GatelodgeFixture", "Travel", "UserClient", "Who"]
+__all__ = [
+    "AsUser",
+    "Client",
+    "GatelodgeFixture",
+    "Letter",
+    "Letters",
+    "Travel",
+    "UserClient",
+    "Who",
+]
+
+
+_MODULES = {
+    "Client": "clients",
+    "Letter": "letters",
+    "Letters": "letters",
+    "UserClient": "clients",
+}
 
 
 def __getattr__(name: str) -> Any:
     """Import a class when somebody asks for it: pytest imports this module in every project."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = "clients" if name.endswith("Client") else "fixture"
+    module = _MODULES.get(name, "fixture")
     return getattr(import_module(f"{__name__}.{module}"), name)

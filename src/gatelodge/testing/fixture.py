@@ -17,6 +17,7 @@ from gatelodge.gate.conditions import Names, names_of
 from gatelodge.testing.apps import source_of
 from gatelodge.testing.clients import Client, Running, UserClient
 from gatelodge.testing.clock import StillClock
+from gatelodge.testing.letters import Catcher, Letters
 from gatelodge.testing.staff import FreshDatabase, Staff
 
 PASSWORD = "correct horse battery"  # noqa: S105 - of users in tests
@@ -59,6 +60,7 @@ class GatelodgeFixture:
 
     Attributes:
         app: the application.
+        letters: what was sent by e-mail; the fixture `letters`.
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class GatelodgeFixture:
         self._portal = portal
         self._running = running
         self._numbers = itertools.count(1)
+        self.letters = Letters(lambda: self._portal.call(self._staff.send))
 
     @classmethod
     @contextmanager
@@ -101,9 +104,10 @@ class GatelodgeFixture:
             source.in_tests(fresh.settings_in(folder), clock) as house,
             portal.wrap_async_context_manager(house.open()),
         ):
-            portal.call(house.subscriptions.subscribe, source.handlers.events)
+            staff = Staff(house, source.handlers, Catcher(house.settings))
+            portal.call(staff.subscribe)
             try:
-                yield cls(app, Staff(house, source.handlers), clock, portal, running)
+                yield cls(app, staff, clock, portal, running)
             finally:
                 running.stop()
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from gatelodge.testing.clients import Client
     from gatelodge.testing.fixture import AsUser, GatelodgeFixture, Travel, Who
+    from gatelodge.testing.letters import Letters
     from gatelodge.testing.staff import FreshDatabase
 
 _NO_APP = (
@@ -118,3 +119,13 @@ def revoke(gatelodge: "GatelodgeFixture") -> "Callable[[Who], None]":
 def travel(gatelodge: "GatelodgeFixture") -> "Travel":
     """Moves the clock of Gatelodge on: after `travel(minutes=11)` access tokens have expired."""
     return gatelodge.travel
+
+
+@pytest.fixture
+def letters(gatelodge: "GatelodgeFixture") -> "Letters":
+    """The letters that the application sends: `letters.last(to="ada@example.com").code`.
+
+    Also `link`, `subject`, `text`, `html`, `to`, `kind`, `language` and `values`. Nothing goes over
+    the network. `letters.all()` returns all letters.
+    """
+    return gatelodge.letters

@@ -30,11 +30,16 @@ from gatelodge.embedded.handlers import Handlers
 from gatelodge.embedded.inside import user_of
 from gatelodge.embedded.user import User
 from gatelodge.ids import UserId
+from gatelodge.letters.service import LetterService
 from gatelodge.settings import read_settings
+from gatelodge.testing.letters import Catcher, Letter
 from gatelodge.tokens.pair import Delivery, TokenPair
 
 ADDRESS = "http://testserver"
 """The address of the application in tests: that of Starlette's `TestClient`."""
+
+NO_MAIL_SERVER = "smtp://letters.invalid"
+"""The application has mail, and nobody asks this server: letters are caught (`letters.py`)."""
 
 _HERE = Origin(address="127.0.0.1", user_agent="pytest")
 
@@ -76,7 +81,7 @@ class FreshDatabase:
             "database": "",
             "secret_key": SecretStr(self.secret_key),
             "secret_key_file": None,
-            "smtp_url": SecretStr(""),
+            "smtp_url": SecretStr(NO_MAIL_SERVER),
             "smtp_url_file": None,
             "public_url": ADDRESS,
             "allowed_hosts": ("*",),
@@ -119,10 +124,42 @@ class Staff:
     Attributes:
         house: the house.
         handlers: the functions of the application that are told what has happened.
+        catcher: takes the letters.
     """
 
     house: House
-    handlers: Handlers = field(default_factory=Handlers)
+    handlers: Handlers
+    catcher: Catcher
+
+    async def subscribe(self) -> None:
+        """Let what happens be told to the functions, and by letters."""
+        events = {**self.handlers.events, **self.house.notice_events()}
+        await self.house.subscriptions.subscribe(events)
+
+    async def send(self) -> list[Letter]:
+        """Send all letters that are due, and return all that were sent so far.
+
+        Letters that were asked for come first, and those that events cause then.
+
+        Raises:
+            ConfigurationError: a letter cannot be written.
+        """
+        letters = replace(
+            self.house.letters,
+            post=self.catcher,
+            writing=self.catcher,
+            authors=self.house.authors(),
+        )
+        await self._drain(letters)
+        await self.house.subscriptions.tell_now(self.house.notice_handlers())
+        await self._drain(letters)
+        return list(self.catcher.caught)
+
+    async def _drain(self, letters: LetterService) -> None:
+        while await letters.send_next():
+            if (trouble := self.catcher.trouble) is not None:
+                self.catcher.trouble = None
+                raise trouble
 
     async def tell(self) -> int:
         """Tell the functions what has happened; return how often one was told."""
