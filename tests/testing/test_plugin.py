@@ -66,6 +66,16 @@ def test_the_fixtures_are_described(project: Path) -> None:
     assert "_gatelodge_database" not in shown
 
 
+def test_an_error_in_a_template_is_raised_in_the_test(project: Path) -> None:
+    """It would only be logged in use, and the letter tried again."""
+    (project / "templates" / "letters" / "reset-password.txt").write_text("New\n\n{{ nothing }}\n")
+
+    shown = run_pytest(project, "tests/test_letters.py::test_a_forgotten_password").stdout
+
+    assert "ConfigurationError: the template letters/reset-password.txt" in shown
+    assert "'nothing' is undefined" in shown
+
+
 def test_the_plugin_imports_nothing_heavy() -> None:
     """It is imported in every project, even where nobody uses it."""
     program = "import sys, pytest, gatelodge.testing.plugin; print(*sys.modules)"

@@ -5,7 +5,7 @@ opens it. `install` brings the routes of the house into the application, and put
 all routes. A route asks for the user by a dependency (`dependencies.py`), and the dependency asks
 the `Source`; a WebSocket may send the token as its first message (`first_message.py`). `local_user`
 (`local_users.py`) gives the user's row in the application's own database, and `Gatelodge.users`
-(`users.py`) the users to its code.
+(`users.py`) the users to its code. `Gatelodge.letters` (`letters.py`) sends letters of its own.
 
 Below: `embedded/`, which has the source, the routes of the house, and the doorman.
 """
@@ -22,6 +22,7 @@ from gatelodge.fastapi.dependencies import (
     require,
 )
 from gatelodge.fastapi.first_message import admit_by_message
+from gatelodge.fastapi.letters import Letters
 from gatelodge.fastapi.local_users import local_user
 from gatelodge.fastapi.refusals import NotAdmitted, Refused, WebSocketNotAdmitted
 from gatelodge.fastapi.users import Account, Users
@@ -31,6 +32,7 @@ __all__ = [
     "Account",
     "CurrentUser",
     "Gatelodge",
+    "Letters",
     "MaybeUser",
     "NotAdmitted",
     "Notification",

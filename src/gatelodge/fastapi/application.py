@@ -16,6 +16,7 @@ from gatelodge.embedded.handlers import F
 from gatelodge.embedded.routes import HouseRoutes
 from gatelodge.embedded.sources import routes_for, source_for
 from gatelodge.fastapi.dependencies import require
+from gatelodge.fastapi.letters import Letters
 from gatelodge.fastapi.openapi import complete_document
 from gatelodge.fastapi.users import Users
 from gatelodge.webhook_signature import Secrets
@@ -77,6 +78,18 @@ class Gatelodge:
         if isinstance(source, Remote):
             raise TypeError("The users are in the server beside the application; see its API.")
         return Users(lambda: source.house)
+
+    @property
+    def letters(self) -> Letters:
+        """Letters of the application's own, sent by the queue of Gatelodge.
+
+        Raises:
+            TypeError: Gatelodge is a server beside the application, which sends its own letters.
+        """
+        source = self._source
+        if isinstance(source, Remote):
+            raise TypeError("The server beside the application sends its own letters only.")
+        return Letters(lambda: source.house)
 
     def on(self, *events: str) -> Callable[[F], F]:
         """Tell a function what has happened, at least once, after it is stored for good.

@@ -1,5 +1,8 @@
 """What a route of the application answers to a caller who may not use it."""
 
+import contextlib
+from collections.abc import Iterator
+
 from fastapi import HTTPException
 from starlette.exceptions import WebSocketException
 
@@ -50,3 +53,12 @@ class WebSocketNotAdmitted(WebSocketException):
         """Refuse, and close the WebSocket with this code."""
         super().__init__(code, refusal.code)
         self.refusal = refusal
+
+
+@contextlib.contextmanager
+def refusing() -> Iterator[None]:
+    """Turn a refusal into an exception that FastAPI answers."""
+    try:
+        yield
+    except Refusal as refusal:
+        raise Refused(refusal) from refusal

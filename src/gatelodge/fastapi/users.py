@@ -1,7 +1,6 @@
 """`Gatelodge.users`: the users, for the code of an application that has Gatelodge inside."""
 
-import contextlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -15,8 +14,7 @@ from gatelodge.accounts.roles import USER
 from gatelodge.accounts.service import NewUser
 from gatelodge.app import House
 from gatelodge.audit import APPLICATION, Actor
-from gatelodge.errors import Refusal
-from gatelodge.fastapi.refusals import Refused
+from gatelodge.fastapi.refusals import refusing
 from gatelodge.gate.conditions import text_of
 from gatelodge.ids import UserId
 from gatelodge.user import SUBJECT_NAMESPACE
@@ -66,7 +64,7 @@ class Users:
 
     async def get(self, subject: str) -> Account | None:
         """Return the user with this subject, or None."""
-        with _refusing():
+        with refusing():
             found = await self._get().stores.users.find(UserId(subject))
             return None if found is None else _account(found)
 
@@ -79,7 +77,7 @@ class Users:
             TypeError: not exactly one of the two is given.
         """
         users = self._get().stores.users
-        with _refusing():
+        with refusing():
             if username is not None and email is None:
                 found = await users.find_by_username(username_key(username))
             elif email is not None and username is None:
@@ -121,42 +119,42 @@ class Users:
             raise TypeError("Give either a password or a password_hash.")
         held = (USER, *(text_of(role) for role in roles if text_of(role) != USER))
         wanted = NewUser(username, email, password or "", held, password_hash, email_verified)
-        with _refusing():
+        with refusing():
             return _account(await self._get().accounts.create(wanted, _actor(by)))
 
     async def grant(self, subject: str, role: str | Enum, *, by: user.User | None = None) -> bool:
         """Give a role to a user. True if they did not hold it before."""
-        with _refusing():
+        with refusing():
             return await self._get().accounts.grant(
                 await self._of(subject), text_of(role), _actor(by)
             )
 
     async def revoke(self, subject: str, role: str | Enum, *, by: user.User | None = None) -> bool:
         """Take a role from a user. True if they held it before."""
-        with _refusing():
+        with refusing():
             return await self._get().accounts.withdraw(
                 await self._of(subject), text_of(role), _actor(by)
             )
 
     async def disable(self, subject: str, *, by: user.User | None = None) -> bool:
         """Let a user sign in no more, and end all their sessions. True if they were enabled."""
-        with _refusing():
+        with refusing():
             return await self._get().accounts.disable(await self._of(subject), _actor(by))
 
     async def enable(self, subject: str, *, by: user.User | None = None) -> bool:
         """Let a user sign in again. True if they were disabled."""
-        with _refusing():
+        with refusing():
             return await self._get().accounts.enable(await self._of(subject), _actor(by))
 
     async def sign_out(self, subject: str, *, by: user.User | None = None) -> None:
         """End all sessions of a user."""
-        with _refusing():
+        with refusing():
             found = await self._of(subject)
             await self._get().sessions.sign_out_everywhere(found.id, _actor(by))
 
     async def delete(self, subject: str, *, by: user.User | None = None) -> bool:
         """Delete a user and their sessions. True if there was one."""
-        with _refusing():
+        with refusing():
             found = await self._get().stores.users.find(UserId(subject))
             return found is not None and await self._get().accounts.delete(found, _actor(by))
 
@@ -165,15 +163,6 @@ class Users:
         if found is None:
             raise NoSuchUser
         return found
-
-
-@contextlib.contextmanager
-def _refusing() -> Iterator[None]:
-    """Turn a refusal into an exception that FastAPI answers."""
-    try:
-        yield
-    except Refusal as refusal:
-        raise Refused(refusal) from refusal
 
 
 def _actor(by: user.User | None) -> Actor:

@@ -95,6 +95,14 @@ class Writing:
             raise ConfigurationError(f"the template {OVERRIDES}/{name}: {error}") from error
 
     @cached_property
+    def ours(self) -> frozenset[str]:
+        """The names of our own templates, without their endings."""
+        from jinja2 import PackageLoader  # noqa: PLC0415 - slow, and most commands write no letter
+
+        names = PackageLoader("gatelodge.letters").list_templates()
+        return frozenset(name.partition(".")[0] for name in names)
+
+    @cached_property
     def _names(self) -> frozenset[str]:
         return frozenset(self._environment.list_templates())
 

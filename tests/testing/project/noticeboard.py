@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, TypedDict
 
 from fastapi import FastAPI, Request, WebSocket
@@ -24,7 +25,11 @@ class State(TypedDict):
     board: list[str]
 
 
-auth = Gatelodge(public_url="https://board.example.com", site_name="Noticeboard")
+auth = Gatelodge(
+    public_url="https://board.example.com",
+    site_name="Noticeboard",
+    templates_dir=Path(__file__).parent / "templates",
+)
 Editor = Annotated[User, auth.user(role=Role.EDITOR)]
 starts: list[str] = []
 gone: list[str] = []
@@ -81,6 +86,14 @@ async def greet(user: MaybeUser) -> str:
 async def add(text: str, editor: Editor) -> str:
     """Add a notice."""
     return f"{editor.username}: {text}"
+
+
+@app.post("/notices/{number}/share")
+async def share(number: int, email: str, user: CurrentUser) -> None:
+    """Show a notice to a friend."""
+    link = f"https://board.example.com/notices/{number}"
+    values = {"friend": user.name or user.username, "text": "Look at this.", "link": link}
+    await auth.letters.send(email, "notice-shared", values)
 
 
 @app.post("/touch")

@@ -97,6 +97,18 @@ def test_users_are_told_what_happened(
     assert letters.last().kind == "account-deleted"
 
 
+def test_the_application_sends_letters_of_its_own(as_user: AsUser, letters: Letters) -> None:
+    ada = as_user(name="Ada")
+    assert ada.post("/notices/7/share?email=ben@example.com").is_success
+
+    letter = letters.last(to="ben@example.com")
+    assert (letter.kind, letter.subject) == ("notice-shared", "Ada shows you a notice")
+    assert letter.link == "https://board.example.com/notices/7"
+    assert "Look at this." in letter.text
+    assert "Read it" in letter.html
+    assert ada.post("/notices/7/share?email=ben").json()["detail"]["code"] == "email_invalid"
+
+
 def test_a_link_expires(
     as_user: AsUser, signed_out: Client, letters: Letters, travel: Travel
 ) -> None:
