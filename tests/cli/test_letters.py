@@ -5,7 +5,7 @@ import json
 import subprocess
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from email import message_from_bytes
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from gatelodge.app import House, build
 from gatelodge.clock import SystemClock
 from gatelodge.ids import new_id
 from gatelodge.letters.post import Deferred, Undeliverable
+from gatelodge.letters.store import Letter, LetterState
 from gatelodge.settings import Settings
 from tests.support.mail_server import MailServer, mail_server
 from tests.support.mailbox import Mailbox
@@ -178,6 +179,44 @@ async def test_a_state_that_letters_do_not_have_is_refused(tmp_path: Path) -> No
 
     assert done.returncode == WRONG
     assert "waiting, sent, given_up, dropped" in done.stderr
+
+
+# What the doctor says
+
+
+async def findings(where: dict[str, str]) -> dict[str, tuple[str, str]]:
+    """Return what the doctor says of letters: level and message, by code."""
+    done = await asyncio.to_thread(run_command, "doctor", "--json", environment=where)
+    told = json.loads(done.stdout)["findings"]
+    ours = [each for each in told if each["code"] in {"letters_waiting", "letters_given_up"}]
+    return {each["code"]: (each["level"], each["message"]) for each in ours}
+
+
+async def test_the_doctor_tells_of_letters_that_do_not_leave(
+    house: House, where: dict[str, str]
+) -> None:
+    await ask(house)
+    assert await findings(where) == {}
+    now = house.clock.now()
+    for minutes, state in ((59, "waiting"), (61, "waiting"), (9000, "waiting"), (61, "sent")):
+        await add(house, now - timedelta(minutes=minutes), state)
+    assert await findings(where) == {
+        "letters_waiting": ("warning", "2 letters have waited for more than an hour.")
+    }
+
+    await add(house, now - timedelta(hours=30), "given_up", ended_at=now - timedelta(hours=25))
+    assert "letters_given_up" not in await findings(where)
+    await add(house, now, "given_up", ended_at=now, error="550 no such user.")
+    assert (await findings(where))["letters_given_up"] == (
+        "note",
+        "1 letter has been given up in the last day. The last error: 550 no such user.",
+    )
+
+
+async def add(house: House, at: datetime, state: LetterState, **changes: Any) -> None:
+    """Store a letter that was asked for at an instant."""
+    letter = Letter(new_id("ltr", at), "test", *ANN, "x@localhost", at, at, state, **changes)
+    await house.stores.letters.add(letter)
 
 
 # A letter as a test

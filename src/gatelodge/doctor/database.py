@@ -5,9 +5,12 @@ import time
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
+from gatelodge.clock import to_milliseconds
 from gatelodge.doctor.findings import Finding
 from gatelodge.errors import ConfigurationError
 from gatelodge.gate.feed import ChangeFeed
+from gatelodge.ids import id_from_bytes
+from gatelodge.letters.store import LETTER_PREFIX, Letter, LetterStore
 from gatelodge.master_key import MasterKey
 from gatelodge.settings import Settings
 from gatelodge.stores import DatabaseState
@@ -19,6 +22,9 @@ LEEWAY = timedelta(seconds=30)
 
 NOTABLE = timedelta(seconds=2)
 _OVERDUE = timedelta(days=1)
+WAITS_LONG = timedelta(hours=1)
+_LATELY = timedelta(days=1)
+_MAX_COUNTED = 1000
 FEED_SECONDS = 5.0
 """How long the feed may take for its first answer."""
 
@@ -127,3 +133,49 @@ async def check_feed(feed: ChangeFeed, state: DatabaseState) -> list[Finding]:
     finally:
         await feed.leave()
     return []
+
+
+async def check_letters(letters: LetterStore, now: datetime) -> list[Finding]:
+    """Letters that do not leave show that no server runs, or that the mail server is at fault."""
+    before = _first_id(now - WAITS_LONG)
+    waiting = await letters.list_letters(before=before, limit=_MAX_COUNTED, states=["waiting"])
+    ended = await letters.list_letters(before=None, limit=_MAX_COUNTED, states=["given_up"])
+    given_up = [each for each in ended if each.ended_at and now - each.ended_at <= _LATELY]
+    findings = []
+    if waiting:
+        findings.append(
+            Finding(
+                "warning",
+                "letters_waiting",
+                f"{_many(waiting)} waited for more than an hour.{_last_error(waiting)}",
+                "Start a server if none runs. `gatelodge letters send-test ADDRESS` says what the "
+                "mail server answers.",
+            )
+        )
+    if given_up:
+        findings.append(
+            Finding(
+                "note",
+                "letters_given_up",
+                f"{_many(given_up)} been given up in the last day.{_last_error(given_up)}",
+                "Look at `gatelodge letters list --state given_up`; `gatelodge letters retry "
+                "LETTER` sends one after all.",
+            )
+        )
+    return findings
+
+
+def _first_id(at: datetime) -> str:
+    """Return the lowest id of a letter that is asked for at this instant."""
+    return id_from_bytes(LETTER_PREFIX, to_milliseconds(at).to_bytes(6) + bytes(16))
+
+
+def _many(letters: Sequence[Letter]) -> str:
+    number = len(letters)
+    told = f"{number:,} letters or more" if number == _MAX_COUNTED else _counted(number, "letter")
+    return f"{told} {'has' if number == 1 else 'have'}"
+
+
+def _last_error(letters: Sequence[Letter]) -> str:
+    errors = [each.error for each in letters if each.error]
+    return f" The last error: {errors[0].rstrip('.')}." if errors else ""

@@ -97,7 +97,9 @@ async def examine_what_there_is(
         secret = read_secret()
         await stores.database.start()
         try:
-            return await examine_database(stores, given, secret, clock)
+            found = await examine_database(stores, given, secret, clock)
+            letters = await database.check_letters(stores.letters, clock.now())
+            return worst_first([*found, *letters])
         finally:
             await stores.database.stop()
     except (Refusal, ConfigurationError) as error:
