@@ -28,10 +28,12 @@ from gatelodge.letters.posts import post_of
 from gatelodge.letters.service import Author, LetterService
 from gatelodge.letters.writing import Writing
 from gatelodge.master_key import MasterKey
+from gatelodge.proofs import invitations as invitations_of
 from gatelodge.proofs import notices as notices_of
 from gatelodge.proofs import reset
 from gatelodge.proofs import verification as verification_of
 from gatelodge.proofs.codes import LetterProofs
+from gatelodge.proofs.invitations import Invitations
 from gatelodge.proofs.notices import Notices
 from gatelodge.proofs.reset import PasswordReset
 from gatelodge.proofs.verification import AddressVerification
@@ -305,6 +307,20 @@ class Foundation:
         )
 
     @cached_property
+    def invitations(self) -> Invitations:
+        """Invitations, and users who set their passwords themselves."""
+        return Invitations(
+            self.stores.users,
+            self.accounts,
+            self.letters,
+            self.stores.one_time_tokens,
+            self.letter_proofs,
+            self.audit,
+            self.clock,
+            self.settings.public_base,
+        )
+
+    @cached_property
     def known_devices(self) -> KnownDevices:
         """Recognises the browsers of users."""
         return KnownDevices(self.master_key.derive("known-devices"))
@@ -326,6 +342,8 @@ class Foundation:
             verification_of.CHANGE: verification.write_change,
             verification_of.KNOWN: verification.write_known,
             verification_of.CHANGED: verification.write_changed,
+            invitations_of.INVITE: self.invitations.write,
+            invitations_of.SET_PASSWORD: self.invitations.write_set_password,
             notices_of.DELETED: self.notices.write_deleted,
             notices_of.NEW_DEVICE: self.notices.write_new_device,
             **dict.fromkeys(notices_of.OF_EVENTS.values(), self.notices.write),

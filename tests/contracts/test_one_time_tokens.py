@@ -131,3 +131,17 @@ async def test_tokens_that_expired_long_ago_are_deleted(stores: Stores) -> None:
     assert await stores.one_time_tokens.sweep(NOON + 3 * A_MINUTE, limit=2) == 1
     assert await stores.one_time_tokens.find("reset", "usr_3") is not None
     assert await stores.one_time_tokens.find("reset", "usr_0") is None
+
+
+async def test_tokens_of_a_purpose_that_have_not_expired_are_listed(stores: Stores) -> None:
+    put, listed = stores.one_time_tokens.put, stores.one_time_tokens.list_alive
+    for number in (2, 0, 1):
+        await put(replace(TOKEN, purpose="invite", subject=str(number), facts={"n": str(number)}))
+    await put(replace(TOKEN, purpose="invited", subject="0"))
+    await put(replace(TOKEN, purpose="invite", subject="3", expires_at=NOON))
+
+    found = await listed("invite", NOON, limit=9)
+
+    assert [each.facts["n"] for each in found] == ["0", "1", "2"]
+    assert await listed("invite", NOON, limit=2) == found[:2]
+    assert await listed("setup", NOON, limit=9) == []

@@ -40,20 +40,24 @@ class NewUser:
     Attributes:
         username: the username.
         email: the e-mail address.
-        password: the password; empty if there is a hash.
+        password: the password; empty if there is a hash, or the user sets one later.
         roles: the roles.
         password_hash: a hash that was made elsewhere, in place of the password.
         email_verified: whether the user has shown elsewhere that the address is theirs.
         language: the tag of the user's language, if known.
+        name: the name for display.
+        sets_password: whether the user sets a password later, and has none until then.
     """
 
     username: str
     email: str
-    password: str = field(repr=False)
+    password: str = field(default="", repr=False)
     roles: Sequence[str] = ()
     password_hash: str | None = field(default=None, repr=False)
     email_verified: bool = False
     language: str | None = None
+    name: str = ""
+    sets_password: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +122,7 @@ class AccountService:
         user = self._checked(wanted, reserved_allowed=False)
         await self.attempts.count_sign_up(origin)
         await self._refuse_taken(user)
-        await self._refuse_unknown(user.roles)
+        await self.refuse_unknown(user.roles)
         if set(user.roles) - {USER}:
             raise RoleNotGrantable(field="roles")
         user = replace(user, password_hash=await self.passwords.hash(wanted.password))
@@ -191,10 +195,28 @@ class AccountService:
         """
         user = self._checked(wanted, reserved_allowed=True)
         await self._refuse_taken(user)
-        await self._refuse_unknown(user.roles)
-        if wanted.password_hash is not None:
+        await self.refuse_unknown(user.roles)
+        if wanted.password_hash is not None or wanted.sets_password:
             return replace(user, password_hash=wanted.password_hash)
         return replace(user, password_hash=await self.passwords.hash(wanted.password))
+
+    async def prepare_invited(self, wanted: NewUser) -> User:
+        """Do the same for somebody who was invited, and who may not have a reserved username.
+
+        Roles that were deleted since the invitation are left out.
+
+        Raises:
+            InvalidUsername, InvalidEmail, RejectedPassword, InvalidName: the first rule that is
+                broken.
+            UsernameTaken, EmailTaken: in this order.
+            HashingBusy: too many passwords wait to be hashed.
+        """
+        user = self._checked(wanted, reserved_allowed=False)
+        await self._refuse_taken(user)
+        known = {role.name for role in await self.roles.list_roles()}
+        held = tuple(role for role in user.roles if role in known) or (USER,)
+        hashed = await self.passwords.hash(wanted.password)
+        return replace(user, roles=held, password_hash=hashed)
 
     async def add(self, user: User, event: str, by: Actor) -> User:
         """Store a user that `prepare` returned, and record the event.
@@ -202,7 +224,7 @@ class AccountService:
         Return the user as stored: without the roles that were deleted meanwhile.
 
         Args:
-            user: the user, with a password hash.
+            user: the user.
             event: the name of the event, such as `user.created`.
             by: who creates the user.
 
@@ -258,7 +280,7 @@ class AccountService:
         Raises:
             UnknownRole: there is no such role.
         """
-        await self._refuse_unknown([role])
+        await self.refuse_unknown([role])
         event = self._change_of(user, "role.granted", by, role=role)
         changed = await self.audit.logged(event, self.users.grant(user.id, role, event))
         if changed and await self._take_deleted(user.id, [role]):
@@ -273,7 +295,7 @@ class AccountService:
             LastAdmin: the role is `admin`, and no other enabled user holds it.
         """
         if role not in user.roles:
-            await self._refuse_unknown([role])
+            await self.refuse_unknown([role])
         event = self._change_of(user, "role.withdrawn", by, role=role)
         needed = ADMIN if role == ADMIN else None
         change = self.users.withdraw(user.id, role, event, unless_last=needed)
@@ -468,12 +490,26 @@ class AccountService:
         )
         return None
 
+    async def refuse_unknown(self, roles: Collection[str]) -> None:
+        """Check that all of these roles exist.
+
+        Raises:
+            UnknownRole: the first one that does not.
+        """
+        known = {role.name for role in await self.roles.list_roles()}
+        if lost := [role for role in SEEDED_ROLES if role.name in roles and role.name not in known]:
+            await self.roles.ensure(lost)  # the database was emptied while the server ran
+            known |= {role.name for role in lost}
+        for role in roles:
+            if role not in known:
+                raise _unknown(role)
+
     def _checked(self, wanted: NewUser, *, reserved_allowed: bool) -> User:
         """Check the values; return the user without a password hash.
 
         Raises:
-            InvalidUsername, InvalidEmail, RejectedPassword: the first rule that is broken. Its
-                attribute `others` has the refusals of the other values.
+            InvalidUsername, InvalidEmail, RejectedPassword, InvalidName: the first rule that is
+                broken. Its attribute `others` has the refusals of the other values.
         """
         name = wanted.username
         faults = [
@@ -482,6 +518,7 @@ class AccountService:
                 _fault_of(lambda: check_username(name, reserved_allowed=reserved_allowed)),
                 _fault_of(lambda: check_email(wanted.email)),
                 _fault_of(lambda: self._check_password(wanted)),
+                _fault_of(lambda: check_name(wanted.name)),
             )
             if fault is not None
         ]
@@ -501,13 +538,14 @@ class AccountService:
             created_at=at,
             email_verified_at=at if wanted.email_verified else None,
             language=wanted.language,
+            name=check_name(wanted.name),
         )
 
     def _check_password(self, wanted: NewUser) -> None:
         """Refuse a new password that breaks the rules, or a hash that cannot be checked."""
         if wanted.password_hash is not None:
             self.passwords.check_hash(wanted.password_hash)
-        else:
+        elif not wanted.sets_password:
             context = (wanted.username, wanted.email)
             self.passwords.check_new(wanted.password, context=context)
 
@@ -524,15 +562,6 @@ class AccountService:
             raise UsernameTaken(field="username")
         if email_is_taken:
             raise EmailTaken(field="email")
-
-    async def _refuse_unknown(self, roles: Collection[str]) -> None:
-        known = {role.name for role in await self.roles.list_roles()}
-        if lost := [role for role in SEEDED_ROLES if role.name in roles and role.name not in known]:
-            await self.roles.ensure(lost)  # the database was emptied while the server ran
-            known |= {role.name for role in lost}
-        for role in roles:
-            if role not in known:
-                raise _unknown(role)
 
     async def _take_deleted(self, user_id: UserId, granted: Collection[str]) -> set[str]:
         """Take back the roles that were deleted while the user was granted them; return them.

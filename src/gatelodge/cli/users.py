@@ -16,6 +16,7 @@ from gatelodge.errors import ConfigurationError
 if TYPE_CHECKING:  # see `call.py`
     from gatelodge.accounts.store import User
     from gatelodge.foundation import Foundation
+    from gatelodge.proofs.invitations import Invitation
 
 app = typer.Typer(help="Make users, and change their roles and state.", no_args_is_help=True)
 
@@ -53,14 +54,89 @@ def user_create(
             "--password-stdin", help="Read the password from standard input instead of asking."
         ),
     ] = False,
+    invite: Annotated[
+        bool,
+        typer.Option(
+            "--invite", help="Send a letter in which the user sets the password, instead of asking."
+        ),
+    ] = False,
 ) -> None:
     """Make a user with any roles. --admin makes an administrator."""
     from gatelodge.accounts.service import NewUser  # noqa: PLC0415 - see `call.py`
 
+    if invite and password_stdin:
+        raise ConfigurationError("Use --password-stdin or --invite, not both.")
     roles = [*(["user", "admin"] if admin else []), *(role or [])]
-    wanted = NewUser(username.strip(), email.strip(), _read_password(password_stdin), roles)
-    user = call.in_house(lambda house: house.accounts.create(wanted, COMMAND), makes=True)
-    call.say(_user_as_json(user), f"Created {user.username}: {', '.join(user.roles)}.")
+    password = "" if invite else _read_password(password_stdin, option=_WAYS)
+    wanted = NewUser(username.strip(), email.strip(), password, roles)
+
+    def create(house: "Foundation") -> "Coroutine[Any, Any, User]":
+        service = house.invitations if invite else house.accounts
+        return service.create(wanted, COMMAND)
+
+    user = call.in_house(create, makes=True)
+    sentence = f"Created {user.username}: {', '.join(user.roles)}."
+    letter = f" A letter to {user.email} is on its way." if invite else ""
+    call.say(_user_as_json(user), sentence + letter)
+
+
+_WAYS = "--password-stdin or --invite"
+
+
+@app.command("invite")
+@with_usual_options
+def user_invite(
+    call: Call,
+    email: Annotated[str, typer.Argument(help="The e-mail address.")],
+    role: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ROLE", help="A role to grant; may be repeated. Default: user."),
+    ] = None,
+) -> None:
+    """Send a letter whose reader makes an account with these roles. It is valid for 7 days."""
+    made = call.in_house(lambda house: house.invitations.invite(email.strip(), role or [], COMMAND))
+    sentence = f"An invitation to {made.email} is on its way: {', '.join(made.roles)}."
+    call.say(_invitation_as_json(made), sentence)
+
+
+@app.command("invitations")
+@with_usual_options
+def user_invitations(
+    call: Call,
+    limit: Annotated[
+        int,
+        typer.Option(parser=limit_of, metavar="<int>", help="The maximum number of invitations."),
+    ] = 1000,
+) -> None:
+    """List the invitations that were not accepted yet."""
+    found = call.in_house(lambda house: house.invitations.list_open(limit=limit))
+    rows = [_invitation_as_json(each) for each in found]
+    call.say_table(rows, {"email": "E-mail", "roles": "Roles", "by": "By", "expires_at": "Expires"})
+
+
+@app.command("uninvite")
+@with_usual_options
+def user_uninvite(
+    call: Call, email: Annotated[str, typer.Argument(help="The e-mail address.")]
+) -> None:
+    """Make the invitation of an address void."""
+    address = email.strip()
+    changed = call.in_house(lambda house: house.invitations.withdraw(address, COMMAND))
+    state = "is no longer invited" if changed else "was not invited"
+    call.say({"changed": changed, "email": address}, f"{plain(address)} {state}.")
+
+
+@app.command("verify")
+@with_usual_options
+def user_verify(call: Call, username: Username) -> None:
+    """Let the e-mail address of a user count as verified, without a letter."""
+    _change(
+        call,
+        username,
+        lambda house, user: house.accounts.verify_email(user, COMMAND),
+        done="has a verified address",
+        undone="had a verified address already",
+    )
 
 
 @app.command("list")
@@ -291,6 +367,15 @@ def _read_password(from_stdin: bool, *, option: str = "--password-stdin") -> str
     if getpass("Again: ") != password:
         raise ConfigurationError("The two passwords differ.")
     return password
+
+
+def _invitation_as_json(invitation: "Invitation") -> dict[str, Any]:
+    return {
+        "email": invitation.email,
+        "roles": list(invitation.roles),
+        "by": invitation.by,
+        "expires_at": instant(invitation.expires_at),
+    }
 
 
 def _user_as_json(user: "User") -> dict[str, Any]:

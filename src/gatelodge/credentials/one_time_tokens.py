@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Literal, Protocol
 
 Purpose = Literal[
-    "setup", "verify", "change", "reset", "undo", "stop", "invite", "sign_in", "reserved"
+    "setup", "verify", "change", "reset", "undo", "stop", "invite", "invited", "sign_in", "reserved"
 ]
 
 SECRET_BYTES = 32  # 256 bits (security.md, section 7)
@@ -79,6 +79,9 @@ class OneTimeTokenStore(Protocol):
 
         True if it began now. False if it had begun, or is another one by now.
         """
+
+    async def list_alive(self, purpose: Purpose, at: datetime, *, limit: int) -> list[OneTimeToken]:
+        """Return up to `limit` tokens of a purpose that expire after `at`, in order of subject."""
 
     async def sweep(self, expired_before: datetime, *, limit: int) -> int:
         """Delete up to `limit` tokens that expired before an instant; return how many."""

@@ -150,7 +150,7 @@ class LetterService:
         if self.post is None:
             raise NoMail
         now, secret = self.clock.now(), secrets.token_urlsafe(_SECRET_BYTES)
-        letter_id = self.ids.next(now) if about is None else _id_about(kind, about)
+        letter_id = self.ids.next(now) if about is None else id_about(kind, about)
         letter = Letter(
             id=letter_id,
             kind=kind,
@@ -462,7 +462,7 @@ class _Ids:
         return id_from_bytes(LETTER_PREFIX, raw)
 
 
-def _id_about(kind: str, cause: str) -> str:
+def id_about(kind: str, cause: str) -> str:
     """Return the id of the one letter of a kind that a cause makes.
 
     It has the time that is in the id of the cause, so that newer letters sort after older ones.

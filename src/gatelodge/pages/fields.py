@@ -1,6 +1,6 @@
 """The form fields that several pages use."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from gatelodge.accounts.names import check_email, check_username
 from gatelodge.credentials.service import Passwords
@@ -34,6 +34,11 @@ def faults_of_new_user(visit: Visit) -> Iterator[Refusal]:
         lambda: check_email(email),
         lambda: passwords.check_new(password, context=(name, email)),
     )
+    yield from faults_of(checks)
+
+
+def faults_of(checks: Iterable[Callable[[], object]]) -> Iterator[Refusal]:
+    """Yield what these checks refuse."""
     for check in checks:
         try:
             check()

@@ -23,7 +23,6 @@ from gatelodge.credentials.one_time_tokens import (
     new_token,
 )
 from gatelodge.letters.service import KEPT, LetterService
-from gatelodge.letters.store import Letter
 from gatelodge.proofs.refusals import InvalidCode
 
 MAX_GUESSES = 5
@@ -72,7 +71,7 @@ class LetterProofs:
         self,
         purpose: Purpose,
         subject: str,
-        letter: Letter,
+        letter_id: str,
         life: timedelta,
         **facts: str,
     ) -> Proof:
@@ -81,7 +80,7 @@ class LetterProofs:
         Args:
             purpose: what they may be used for.
             subject: the user or thing that they are for.
-            letter: the letter that they are written into.
+            letter_id: the id of the letter that they are written into.
             life: how long they work, from the moment when the letter was sent.
             facts: what they were made for.
         """
@@ -95,8 +94,8 @@ class LetterProofs:
                 token.digest,
                 token.expires_at,
                 life=int(life.total_seconds()),
-                code_digest=self._hashed(code, letter.id),
-                letter=letter.id,
+                code_digest=self._hashed(code, letter_id),
+                letter=letter_id,
                 facts=facts,
             )
         )

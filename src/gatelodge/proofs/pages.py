@@ -55,15 +55,16 @@ async def show_reset(visit: Visit) -> Response:
     """Ask for the new password; without a link, for the code too."""
     if moved := RESET_LINK.take(visit):
         return moved
-    link = RESET_LINK.read(visit)
+    link, first = RESET_LINK.read(visit), False
     if link:
         try:
-            await visit.ask(PasswordReset).check_link(link)
+            token = await visit.ask(PasswordReset).check_link(link)
         except InvalidCode:
-            return _over(visit, RESET_LINK, "/forgot")
+            return over(visit, RESET_LINK, "/forgot")
+        first = "first" in token.facts
     elif not RESET_REQUEST.read(visit):
         return visit.go("/forgot")
-    return visit.page("reset-password.html", by_code=not link)
+    return visit.page("reset-password.html", by_code=not link, first=first)
 
 
 @door.post(
@@ -100,7 +101,7 @@ async def show_verify(visit: Visit) -> Response:
         try:
             token = await visit.ask(AddressVerification).check_link(link)
         except InvalidCode:
-            return _over(visit, VERIFY_LINK, "/account")
+            return over(visit, VERIFY_LINK, "/account")
         email = token.facts["email"]
     elif not VERIFY_REQUEST.read(visit):
         return visit.go("/account")
@@ -176,7 +177,7 @@ async def show_undo(visit: Visit) -> Response:
     try:
         token = await visit.ask(AddressVerification).check_undo(link)
     except InvalidCode:
-        return _over(visit, UNDO_LINK, "/forgot")
+        return over(visit, UNDO_LINK, "/forgot")
     return visit.page("undo-email.html", email=token.facts["email"])
 
 
@@ -199,7 +200,7 @@ async def show_stop(visit: Visit) -> Response:
     try:
         await visit.ask(Notices).check_link(link)
     except InvalidCode:
-        return _over(visit, STOP_LINK, "/forgot")
+        return over(visit, STOP_LINK, "/forgot")
     return visit.page("stop.html")
 
 
@@ -219,7 +220,7 @@ async def _have_reset(visit: Visit, user: User, *, done: str) -> Response:
     return visit.go("/reset-password", done=done)
 
 
-def _over(visit: Visit, kept: Kept, instead: str) -> Response:
+def over(visit: Visit, kept: Kept, instead: str) -> Response:
     """Say that a link does not work any more, and lead to where one gets another letter."""
     kept.forget(visit)
     visit.status = 410

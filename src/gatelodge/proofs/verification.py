@@ -194,7 +194,7 @@ class AddressVerification:
         self, letter: Letter, user: User, to: str, purpose: Purpose, **facts: str
     ) -> Written:
         proof = await self.proofs.make(
-            purpose, user.id, letter, LIFE, email=to, email_key=letter.to_key, **facts
+            purpose, user.id, letter.id, LIFE, email=to, email_key=letter.to_key, **facts
         )
         return Written(
             {
@@ -293,7 +293,7 @@ class AddressVerification:
         proof = await self.proofs.make(
             "undo",
             letter.id,
-            letter,
+            letter.id,
             UNDO_LIFE,
             user=user.id,
             email=values["email"],

@@ -8,6 +8,7 @@ from starlette.requests import Request as HttpRequest
 from gatelodge.accounts.refusals import (
     EmailTaken,
     InvalidEmail,
+    InvalidName,
     InvalidUsername,
     RoleNotGrantable,
     SignUpClosed,
@@ -22,7 +23,8 @@ from gatelodge.credentials.refusals import (
     WrongPassword,
 )
 from gatelodge.gate.rules import ANYBODY, SIGNED_IN
-from gatelodge.proofs.refusals import EmailNotVerified
+from gatelodge.proofs.invitations import Invitations
+from gatelodge.proofs.refusals import EmailNotVerified, InvalidCode
 from gatelodge.sessions.doors import CallerRecords, keep_device
 from gatelodge.sessions.known_devices import KnownDevices
 from gatelodge.sessions.service import SignedIn
@@ -49,6 +51,20 @@ class SignUpRequest(Request):
     email: Identifier = Field(max_length=320, examples=["ann@example.com"])
     password: str = Field(max_length=1024, examples=["correct horse battery"])
     roles: list[Annotated[str, Field(max_length=64)]] | None = Field(default=None, max_length=16)
+    delivery: Delivery | None = Field(
+        default=None,
+        description="Open a session too. `bearer`: tokens in the answer. `cookie`: in HttpOnly "
+        "cookies only.",
+    )
+
+
+class InvitationRequest(Request):
+    """The secret of an invitation, and the values for the new user."""
+
+    token: str = Field(max_length=256, examples=["MDZmNGgy….9vX…"])
+    username: Identifier = Field(max_length=256, examples=["ann"])
+    password: str = Field(max_length=1024, examples=["correct horse battery"])
+    name: str = Field(default="", max_length=1024, examples=["Ann Lee"])
     delivery: Delivery | None = Field(
         default=None,
         description="Open a session too. `bearer`: tokens in the answer. `cookie`: in HttpOnly "
@@ -158,6 +174,55 @@ async def sign_up(
         request_of_letter = made.request if required else None
         return SignUpAnswer(message="User was registered successfully!", request=request_of_letter)
     return _signed_in(request, handing, made.session)
+
+
+@door.post(
+    "/invitation",
+    rule=ANYBODY,
+    told=Description(
+        "Accept an invitation",
+        takes={
+            "token": "MDZmNGgy….9vX…",
+            "username": "ann",
+            "password": "correct horse battery",
+            "name": "Ann Lee",
+        },
+        gives={"message": "User was registered successfully!"},
+    ),
+    refuses=(
+        InvalidCode,
+        InvalidUsername,
+        RejectedPassword,
+        InvalidName,
+        UsernameTaken,
+        TooManyAttempts,
+        HashingBusy,
+        InvalidCredentials,
+    ),
+    response_model_exclude_none=True,
+)
+async def accept_invitation(
+    request: HttpRequest,
+    body: InvitationRequest,
+    invitations: Annotated[Invitations, Provided(Invitations)],
+    service: SignIn,
+    handing: Delivering,
+    origin: From,
+) -> SignUpAnswer | SignInAnswer:
+    """Create the user who was invited by a letter, also where nobody else may sign up.
+
+    `token` is from the link of the letter. The address and the roles are those of the invitation,
+    and the address counts as verified. With `delivery`, the new user is signed in.
+    """
+    wanted = NewUser(
+        body.username, "", body.password, name=body.name, language=language_of(request)
+    )
+    former = body.delivery and handing.former_token(request.scope["headers"], body.delivery)
+    user = await invitations.accept(body.token, wanted, origin)
+    if body.delivery is None:
+        return SignUpAnswer(message="User was registered successfully!")
+    signed_in = await service.open_first(user, body.delivery, origin, former=former)
+    return _signed_in(request, handing, signed_in)
 
 
 @door.post(

@@ -1,9 +1,11 @@
 """The pages for sign-up, sign-in, and changing the password."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import timedelta
 
 from starlette.responses import RedirectResponse, Response
 
+from gatelodge.accounts.names import check_name, check_username
 from gatelodge.accounts.refusals import SignUpClosed
 from gatelodge.accounts.service import NewUser
 from gatelodge.credentials.service import Passwords
@@ -18,17 +20,22 @@ from gatelodge.pages.fields import (
     NEXT,
     PASSWORD,
     USERNAME,
+    faults_of,
     faults_of_new_user,
 )
 from gatelodge.pages.forms import Field
-from gatelodge.proofs.pages import keep_request
-from gatelodge.proofs.refusals import EmailNotVerified
+from gatelodge.pages.kept import Kept
+from gatelodge.proofs.invitations import Invitations
+from gatelodge.proofs.pages import keep_request, over
+from gatelodge.proofs.refusals import EmailNotVerified, InvalidCode
 from gatelodge.sessions.doors import keep_tokens, records_of
 from gatelodge.sign_in.challenges import require_signed_in
 from gatelodge.sign_in.service import SignInService
 from gatelodge.web.cookies import TokenDelivery
 
 door = PageDoor()
+
+INVITATION = Kept("invitation", "/invitation", timedelta(hours=1))
 
 _USERNAME = Field("username", missing=N_("Enter your username or e-mail address."), trimmed=True)
 _CURRENT = Field("currentPassword", missing=N_("Enter your current password."), secret=True)
@@ -69,6 +76,55 @@ async def sign_up(visit: Visit) -> Response:
         return visit.go("/verify-email", done="signed-up-unverified")
     keep_tokens(visit, made.session)
     return visit.go_on(done="signed-up")
+
+
+@door.get("/invitation", rule=ANYBODY, answers=410)
+async def show_invitation(visit: Visit) -> Response:
+    """Show the form of an invitation: username, name and password."""
+    if moved := INVITATION.take(visit):
+        return moved
+    try:
+        token = await visit.ask(Invitations).check_link(INVITATION.read(visit))
+    except InvalidCode:
+        return over(visit, INVITATION, "/sign-in")
+    return visit.page("invitation.html", email=token.facts["email"])
+
+
+def _faults_of_invited(visit: Visit) -> Iterator[Refusal]:
+    """Yield what is wrong with the values of an invitation's form that lacks one."""
+    name, password = visit.form["username"], visit.form["password"]
+    checks: tuple[Callable[[], object], ...] = (
+        lambda: check_username(name),
+        lambda: visit.ask(Passwords).check_new(password, context=(name,)),
+        lambda: check_name(visit.form["name"]),
+    )
+    yield from faults_of(checks)
+
+
+@door.post(
+    "/invitation",
+    rule=ANYBODY,
+    fields=(USERNAME, Field("name"), NEW_PASSWORD),
+    again=show_invitation,
+    faults=_faults_of_invited,
+    answers=410,
+)
+async def accept_invitation(visit: Visit) -> Response:
+    """Create the user who was invited, and sign them in."""
+    wanted = NewUser(
+        visit.form["username"],
+        "",
+        visit.form["password"],
+        name=visit.form["name"],
+        language=visit.language.tag,
+    )
+    user = await visit.ask(Invitations).accept(INVITATION.read(visit), wanted, visit.origin)
+    signed_in = await visit.ask(SignInService).open_first(
+        user, "cookie", visit.origin, former=visit.former_token
+    )
+    INVITATION.forget(visit)
+    keep_tokens(visit, signed_in)
+    return visit.go("/account", done="signed-up")
 
 
 @door.get("/sign-in", rule=ANYBODY)

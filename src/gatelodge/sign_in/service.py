@@ -158,14 +158,25 @@ class SignInService:
         request = await self.verification.greet(user, wanted.language)
         if delivery is None or self.verification.lacks(user):
             return SignedUp(user, None, request)
+        opened = await self.open_first(user, delivery, origin, former=former)
+        return SignedUp(user, opened, request)
+
+    async def open_first(
+        self, user: User, delivery: Delivery, origin: Origin, *, former: str | None = None
+    ) -> SignedIn:
+        """Open the first session of a user who was just stored; arguments as for `sign_up`.
+
+        Raises:
+            OutcomeUnknown: the session may have been opened.
+            InvalidCredentials: the user was disabled, deleted or signed out everywhere meanwhile.
+        """
         try:
             with after_a_change():
-                opened = await self.sessions.open(
+                return await self.sessions.open(
                     user, BY_PASSWORD, delivery, origin, former=former, device="first"
                 )
         except InvalidToken as changed:
             raise InvalidCredentials from changed
-        return SignedUp(user, opened, request)
 
     async def _sign_up_in_secret(self, wanted: NewUser, origin: Origin, *, once: bool) -> SignedUp:
         """Create a user, and answer in the same way, after the same time, if the address is known.

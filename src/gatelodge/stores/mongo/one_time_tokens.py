@@ -63,6 +63,16 @@ class MongoOneTimeTokens(OneTimeTokenStore):
         return result.modified_count == 1
 
     @override
+    async def list_alive(self, purpose: Purpose, at: datetime, *, limit: int) -> list[OneTimeToken]:
+        alive: Document = {
+            "_id": {"$gte": f"{purpose}:", "$lt": f"{purpose};"},
+            "expires_at": {"$gt": at},
+        }
+        with reading():
+            found = self._tokens.find(alive).sort("_id").limit(limit)
+            return [to_record(OneTimeToken, each) async for each in found]
+
+    @override
     async def sweep(self, expired_before: datetime, *, limit: int) -> int:
         old: Document = {"expires_at": {"$lt": expired_before}}
         with reading():

@@ -61,6 +61,20 @@ class SqlOneTimeTokens(OneTimeTokenStore):
         )
 
     @override
+    async def list_alive(self, purpose: Purpose, at: datetime, *, limit: int) -> list[OneTimeToken]:
+        query = (
+            select(*_RECORD)
+            .where(_columns.key.between(f"{purpose}:", f"{purpose};"), _columns.expires_at > at)
+            .order_by(_columns.key)
+            .limit(limit)
+        )
+
+        def read(connection: Connection) -> list[OneTimeToken]:
+            return [OneTimeToken(*row) for row in connection.execute(query)]
+
+        return await self._database.read(read)
+
+    @override
     async def sweep(self, expired_before: datetime, *, limit: int) -> int:
         old = select(_columns.key).where(_columns.expires_at < expired_before).limit(limit)
         change = delete(one_time_tokens).where(_columns.key.in_(old))
@@ -78,9 +92,8 @@ _PUT_UNLESS_AFTER = _insert.on_conflict_do_update(
     set_=_NEW,
     where=_columns.expires_at <= bindparam("latest", type_=_columns.expires_at.type),
 )
-_BY_KEY = select(*(_columns[name] for name in _STORED if name != "key")).where(
-    _columns.key == bindparam("token_key")
-)
+_RECORD = [_columns[name] for name in _STORED if name != "key"]
+_BY_KEY = select(*_RECORD).where(_columns.key == bindparam("token_key"))
 _CONSUME = delete(one_time_tokens).where(
     _columns.key == bindparam("token_key"),
     _columns.digest == bindparam("token_digest"),

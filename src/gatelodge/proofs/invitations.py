@@ -1,0 +1,282 @@
+"""Invitations: an operator chooses the roles, and whoever is invited chooses name and password."""
+
+import asyncio
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Self
+
+from gatelodge.accounts.names import check_email
+from gatelodge.accounts.refusals import EmailTaken, UsernameTaken
+from gatelodge.accounts.roles import USER
+from gatelodge.accounts.service import SENT_TWICE_WITHIN, AccountService, NewUser
+from gatelodge.accounts.store import User, UserStore
+from gatelodge.audit import Actor, AuditLog, Origin
+from gatelodge.clock import Clock
+from gatelodge.credentials.one_time_tokens import OneTimeToken, OneTimeTokenStore
+from gatelodge.errors import after_a_change
+from gatelodge.ids import UserId
+from gatelodge.letters.refusals import NoMail
+from gatelodge.letters.service import LetterService, Written, id_about
+from gatelodge.letters.store import Letter
+from gatelodge.proofs.codes import LetterProofs
+from gatelodge.proofs.refusals import InvalidCode
+
+INVITE = "invitation"
+SET_PASSWORD = "set-password"  # noqa: S105 - the name of a letter
+
+LIFE = timedelta(days=7)
+
+_ASKED_BEFORE = timedelta(seconds=5)
+"""How long a letter to a new user waits; by then the user is stored, or was refused."""
+
+_MAX_POLLS = 10
+_POLL_INTERVAL = timedelta(milliseconds=100)
+
+
+@dataclass(frozen=True, slots=True)
+class Invitation:
+    """An invitation that can be accepted.
+
+    Attributes:
+        email: the address.
+        roles: the roles that the new user gets.
+        by: who invited, as events name it.
+        expires_at: until when it can be accepted; None: its letter was not sent yet.
+    """
+
+    email: str
+    roles: tuple[str, ...]
+    by: str
+    expires_at: datetime | None
+
+    @classmethod
+    def of(cls, token: OneTimeToken) -> Self:
+        """Return what a token was made for."""
+        facts = token.facts
+        until = token.expires_at if token.life is None else None
+        return cls(facts["email"], tuple(facts["roles"].split()), facts["by"], until)
+
+
+@dataclass(frozen=True, slots=True)
+class Invitations:
+    """Invites people, and makes users who set their passwords themselves.
+
+    Attributes:
+        users: the users.
+        accounts: makes users.
+        letters: sends the letters.
+        tokens: the open invitations.
+        proofs: makes and checks the links.
+        audit: records who was invited.
+        clock: what time it is.
+        public_base: the public address of the pages.
+    """
+
+    users: UserStore
+    accounts: AccountService
+    letters: LetterService
+    tokens: OneTimeTokenStore
+    proofs: LetterProofs
+    audit: AuditLog
+    clock: Clock
+    public_base: str
+
+    async def invite(self, email: str, roles: Sequence[str], by: Actor) -> Invitation:
+        """Have a letter sent that lets its reader make an account; return the invitation.
+
+        An earlier invitation of the same address is void.
+
+        Args:
+            email: the address as typed.
+            roles: the roles that the new user gets; none: `user`.
+            by: who invites.
+
+        Raises:
+            InvalidEmail: it is no address.
+            UnknownRole: a role does not exist.
+            EmailTaken: somebody has the address.
+            NoMail: the server sends no letters.
+            OutcomeUnknown: the letter may have been stored.
+        """
+        to, key = check_email(email)
+        held = tuple(dict.fromkeys(roles)) or (USER,)
+        await self.accounts.refuse_unknown(held)
+        if await self.users.find_by_email(key) is not None:
+            raise EmailTaken(field="email")
+        if self.letters.post is None:
+            raise NoMail
+        facts = {"email": to, "roles": " ".join(held)}
+        event = self.audit.event("invitation.sent", by, detail=facts)
+        subject, letter_id = _subject_of(key), id_about(INVITE, event.id)
+        proof = await self.proofs.make(
+            "invite", subject, letter_id, LIFE, **facts, by=by.name or ""
+        )
+        with after_a_change():
+            await self.letters.ask(INVITE, to, key, {"token": proof.token}, about=event.id)
+        await self.audit.record(event)
+        return Invitation(to, held, by.name or "", None)
+
+    async def write(self, letter: Letter, values: Mapping[str, str]) -> Written | None:
+        """Write an invitation; None if it is void, or somebody has got the address."""
+        subject = _subject_of(letter.to_key)
+        token = await self.tokens.find("invite", subject)
+        if token is None or token.letter != letter.id:
+            return None
+        if await self.users.find_by_email(letter.to_key) is not None:
+            return None
+        return Written(
+            {
+                "link": f"{self.public_base}/invitation?token={values['token']}",
+                "days": str(LIFE.days),
+            },
+            proof=("invite", subject),
+        )
+
+    async def list_open(self, *, limit: int) -> list[Invitation]:
+        """Return up to `limit` invitations that can be accepted, in order of address."""
+        alive = await self.tokens.list_alive("invite", self.clock.now(), limit=limit)
+        return sorted((Invitation.of(each) for each in alive), key=lambda each: each.email)
+
+    async def withdraw(self, email: str, by: Actor) -> bool:
+        """Make the invitation of an address void. True if there was one.
+
+        Raises:
+            InvalidEmail: it is no address.
+        """
+        _, key = check_email(email)
+        token = await self.tokens.find("invite", _subject_of(key))
+        if token is None or not await self.proofs.use_up(token):
+            return False
+        detail = {"email": token.facts["email"]}
+        await self.audit.record(self.audit.event("invitation.withdrawn", by, detail=detail))
+        return True
+
+    async def check_link(self, text: str) -> OneTimeToken:
+        """Return the record of a link, without using it up.
+
+        Raises:
+            InvalidCode: it does not work, or not any more, or somebody has got the address.
+        """
+        token = await self.proofs.by_link(text, "invite")
+        _, key = check_email(token.facts["email"])
+        if await self.users.find_by_email(key) is not None:
+            raise InvalidCode(field="token")
+        return token
+
+    async def accept(self, text: str, wanted: NewUser, origin: Origin) -> User:
+        """Make the user who was invited. The address counts as verified.
+
+        The unique index of the addresses decides: however many accept one invitation, there is one
+        user. The same form, sent twice, gets the same user.
+
+        Args:
+            text: the secret of the link.
+            wanted: username, name and password as typed; its address and roles are ignored.
+            origin: where the request came from.
+
+        Raises:
+            InvalidCode: as for `check_link`, or somebody else has accepted it meanwhile.
+            InvalidUsername, RejectedPassword, InvalidName: the first rule that is broken.
+            UsernameTaken: the username belongs to somebody; another one may be tried.
+            TooManyAttempts: too many names that were taken were tried from this network address.
+            HashingBusy: too many passwords wait to be hashed.
+        """
+        try:
+            token = await self.proofs.by_link(text, "invite")
+            return await self._make_user(token, wanted, origin)
+        except (InvalidCode, UsernameTaken) as refusal:
+            made = await self._find_just_made(text, wanted, origin)
+            if made is not None:
+                return made
+            if isinstance(refusal, UsernameTaken):
+                await self.accounts.attempts.count_sign_up(origin)
+            raise
+
+    async def _make_user(self, token: OneTimeToken, wanted: NewUser, origin: Origin) -> User:
+        try:
+            user = await self.accounts.prepare_invited(_completed(wanted, token))
+            until = self.clock.now() + SENT_TWICE_WITHIN
+            used = replace(token, purpose="invited", expires_at=until, life=None)
+            await self.tokens.put(used)
+            made = await self.accounts.add(user, "invitation.accepted", Actor(user.id, origin))
+        except EmailTaken:
+            raise InvalidCode(field="token") from None
+        with after_a_change():
+            await self.proofs.use_up(token)
+        return made
+
+    async def _find_just_made(self, text: str, wanted: NewUser, origin: Origin) -> User | None:
+        """Return the user that the same form made with this link a moment ago, or None."""
+        try:
+            used = await self.proofs.by_link(text, "invited")
+        except InvalidCode:
+            return None
+        await self._wait_for_other_request(used)
+        return await self.accounts.find_just_made(_completed(wanted, used), origin)
+
+    async def _wait_for_other_request(self, used: OneTimeToken) -> None:
+        """Wait up to a second until the other request has made the user or failed.
+
+        MongoDB claims the names before it stores the user.
+        """
+        _, key = check_email(used.facts["email"])
+        for _ in range(_MAX_POLLS):
+            if await self.users.find_by_email(key) is not None:
+                return
+            await asyncio.sleep(_POLL_INTERVAL.total_seconds())
+
+    async def create(self, wanted: NewUser, by: Actor) -> User:
+        """Create a user without a password, and have a letter sent with which to set one.
+
+        The letter is asked for before, so that no crash loses it, and dropped if there is no such
+        user.
+
+        Raises:
+            NoMail: the server sends no letters.
+            Refusal: as for `AccountService.create`.
+        """
+        user = await self.accounts.prepare(replace(wanted, sets_password=True))
+        await self.letters.ask(
+            SET_PASSWORD,
+            user.email,
+            user.email_key,
+            language=user.language,
+            subject=user.id,
+            after=_ASKED_BEFORE,
+        )
+        return await self.accounts.add(user, "user.created", by)
+
+    async def write_set_password(
+        self, letter: Letter, _values: Mapping[str, str]
+    ) -> Written | None:
+        """Write the letter with which a new user sets a password; None if there is no need."""
+        user = await self.users.find(UserId(letter.subject or ""))
+        if user is None or user.disabled_at is not None or user.password_hash is not None:
+            return None
+        if user.email_key != letter.to_key:
+            return None
+        facts = {"email": user.email_key, "epoch": str(user.epoch), "first": "yes"}
+        proof = await self.proofs.make("reset", user.id, letter.id, LIFE, **facts)
+        return Written(
+            {
+                "username": user.username,
+                "link": f"{self.public_base}/reset-password?token={proof.token}",
+                "days": str(LIFE.days),
+            },
+            subject=user.id,
+            language=user.language,
+            proof=("reset", user.id),
+        )
+
+
+def _completed(wanted: NewUser, token: OneTimeToken) -> NewUser:
+    """Return the values for the new user, with what the invitation says."""
+    email, roles = token.facts["email"], token.facts["roles"].split()
+    return replace(wanted, email=email, roles=roles, email_verified=True)
+
+
+def _subject_of(email_key: str) -> str:
+    """Return the subject of the token for an address: links do not show the address."""
+    return hashlib.sha256(email_key.encode()).hexdigest()

@@ -1,0 +1,103 @@
+"""Invitations, as programs ask for them."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx2
+import pytest
+
+from gatelodge.app import House, build
+from gatelodge.audit import COMMAND
+from gatelodge.data_folder import DATABASE
+from gatelodge.settings import Settings
+from tests.api.test_letters import code_of, post
+from tests.support.clock import FakeClock
+from tests.support.databases import migrated
+from tests.support.mailbox import Mailbox, delivered, set_mail, token_in
+from tests.support.people import PASSWORD, Person, new_user
+
+
+@pytest.fixture
+def mailbox() -> Mailbox:
+    """Return an empty mailbox."""
+    return Mailbox()
+
+
+@pytest.fixture
+async def house(settings: Settings, clock: FakeClock, mailbox: Mailbox) -> AsyncIterator[House]:
+    """Return a house whose letters go into a mailbox when a test says so."""
+    migrated(settings.data_dir / DATABASE)
+    built = build(settings, clock)
+    set_mail(built, mailbox)
+    async with built.open():
+        yield built
+
+
+async def invitation(house: House, mailbox: Mailbox) -> dict[str, Any]:
+    """Invite Ann, and return the body with which she accepts."""
+    await house.invitations.invite("ann@example.com", ["moderator"], COMMAND)
+    await delivered(house)
+    return {"token": token_in(mailbox), "username": "ann", "password": PASSWORD}
+
+
+@pytest.mark.parametrize("settings", [{"sign_up": "closed"}], indirect=True)
+async def test_an_invitation_is_accepted_where_nobody_may_sign_up(
+    client: httpx2.AsyncClient, house: House, mailbox: Mailbox
+) -> None:
+    body = await invitation(house, mailbox)
+
+    answer = await post(client, "/invitation", **body, name="Ann Lee")
+
+    assert answer.json() == {"message": "User was registered successfully!"}
+    assert answer.headers["cache-control"] == "no-store"
+    assert "set-cookie" not in answer.headers
+    ann = Person("ann", client)
+    assert (await ann.sign_in()).json()["roles"] == ["ROLE_MODERATOR"]
+    me = (await ann.get("/api/auth/me")).json()
+    assert (me["name"], me["emailVerified"]) == ("Ann Lee", True)
+
+
+async def test_who_accepts_an_invitation_is_signed_in_as_asked(
+    client: httpx2.AsyncClient, house: House, mailbox: Mailbox
+) -> None:
+    body = await invitation(house, mailbox)
+
+    bearer = await post(client, "/invitation", **body, delivery="bearer")
+    cookie = await post(client, "/invitation", **body, delivery="cookie")  # the same form, again
+
+    assert bearer.json()["email"] == "ann@example.com"
+    assert {"accessToken", "refreshToken"} <= set(bearer.json())
+    assert cookie.json()["id"] == bearer.json()["id"]
+    assert "accessToken" not in cookie.json()
+    assert (await client.get("/api/auth/me")).json()["username"] == "ann"
+
+
+@pytest.mark.parametrize(
+    ("change", "refusal"),
+    [
+        ({"token": "x"}, (400, "code_invalid")),
+        ({"username": "admin"}, (400, "username_invalid")),
+        ({"username": "BEN"}, (400, "username_taken")),
+        ({"password": "short"}, (400, "password_rejected")),
+        ({"name": "A\u202e"}, (400, "name_invalid")),
+        ({"email": "eve@example.com"}, (400, "invalid_request")),
+        ({"roles": ["admin"]}, (400, "invalid_request")),
+        ({"token": None}, (400, "invalid_request")),
+    ],
+)
+async def test_what_is_wrong_is_told_and_the_link_works_on(
+    client: httpx2.AsyncClient,
+    house: House,
+    mailbox: Mailbox,
+    change: dict[str, Any],
+    refusal: tuple[int, str],
+) -> None:
+    await new_user(house, "ben")
+    body = await invitation(house, mailbox)
+
+    assert code_of(await post(client, "/invitation", **body | change)) == refusal
+    assert (await post(client, "/invitation", **body)).status_code == 200
+    assert code_of(await post(client, "/invitation", **body | {"username": "ann2"})) == (
+        400,
+        "code_invalid",
+    )

@@ -1,0 +1,132 @@
+"""Invitations, as people without scripts see them."""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import pytest
+
+from gatelodge.accounts.service import NewUser
+from gatelodge.app import House, build
+from gatelodge.audit import COMMAND
+from gatelodge.data_folder import DATABASE
+from gatelodge.settings import Settings
+from tests.pages.reader import Reader
+from tests.pages.test_letters import path_in
+from tests.support.clock import FakeClock
+from tests.support.databases import migrated
+from tests.support.mailbox import Mailbox, delivered, set_mail
+from tests.support.people import PASSWORD
+
+OVER = "This link does not work any more"
+closed = pytest.mark.parametrize("settings", [{"sign_up": "closed"}], indirect=True)
+
+
+@pytest.fixture
+def mailbox() -> Mailbox:
+    """Return an empty mailbox."""
+    return Mailbox()
+
+
+@pytest.fixture
+async def house(settings: Settings, clock: FakeClock, mailbox: Mailbox) -> AsyncIterator[House]:
+    """Return a house whose letters go into a mailbox when a test says so."""
+    migrated(settings.data_dir / DATABASE)
+    built = build(settings, clock)
+    set_mail(built, mailbox)
+    async with built.open():
+        yield built
+
+
+async def invited(house: House, mailbox: Mailbox, *roles: str) -> str:
+    """Invite Ann, have the letter delivered, and return the path of its link."""
+    await house.invitations.invite("ann@example.com", roles, COMMAND)
+    await delivered(house)
+    return path_in(mailbox)
+
+
+@closed
+async def test_who_is_invited_chooses_name_and_password_and_is_signed_in(
+    reader: Reader, house: House, mailbox: Mailbox
+) -> None:
+    """Also where nobody may sign up."""
+    path = await invited(house, mailbox, "user", "moderator")
+    moved = await reader.ask(path)
+    assert (moved.status_code, moved.headers["location"]) == (303, "/invitation")
+    assert moved.headers["referrer-policy"] == "no-referrer"
+    page = await reader.open("/invitation")
+    assert page.heading == "You are invited to Gatelodge"
+    assert "ann@example.com" in page.text
+
+    page = await reader.send("/invitation", username="admin", name="", password="short")
+    assert page.problem("username")
+    assert page.problem("password")
+    page = await reader.send("/invitation", username="a b", name="", password="")
+    assert page.problem("username")
+    assert page.problem("password") == "Enter a password."
+    page = await reader.fill_in(
+        "/invitation", username=" ann ", name=" Ann Lee ", password=PASSWORD
+    )
+
+    assert (page.path, page.notice) == ("/account", "Welcome! Your account is ready.")
+    assert "Ann Lee" in page.text
+    assert (await house.accounts.get_by_username("ann")).roles == ("user", "moderator")
+    assert "Not verified yet" not in page.text
+    page = await reader.open(path)
+    assert (page.status, page.heading) == (410, OVER)
+    assert "/sign-in" in page.links
+
+
+async def test_looking_at_an_invitation_changes_nothing(
+    reader: Reader, house: House, mailbox: Mailbox
+) -> None:
+    path = await invited(house, mailbox)
+    for _ in range(3):
+        assert (await reader.open(path)).status == 200
+        await reader.client.head(path, headers=reader.headers)
+
+    assert await house.accounts.list_users(after=None, limit=9) == []
+
+
+async def test_a_form_that_is_sent_twice_signs_the_same_user_in(
+    reader: Reader, house: House, mailbox: Mailbox
+) -> None:
+    await reader.open(await invited(house, mailbox))
+    cookies = dict(reader.client.cookies)
+    form = {"username": "ann", "name": "", "password": PASSWORD}
+    await reader.send("/invitation", **form)
+    reader.client.cookies.clear()
+    reader.client.cookies.update(cookies)  # as the browser had them when it sent the second one
+
+    page = await reader.send("/invitation", **form)
+
+    assert (page.path, page.status) == ("/account", 200)
+    assert len(await house.accounts.list_users(after=None, limit=9)) == 1
+
+
+async def test_an_invitation_that_is_withdrawn_while_its_form_is_open_makes_nobody(
+    reader: Reader, house: House, mailbox: Mailbox
+) -> None:
+    await reader.open(await invited(house, mailbox))
+    await house.invitations.withdraw("ann@example.com", COMMAND)
+
+    page = await reader.send("/invitation", username="ann", name="", password=PASSWORD)
+
+    assert (page.status, page.heading) == (410, OVER)
+    assert await house.accounts.list_users(after=None, limit=9) == []
+    assert (await reader.open("/invitation")).heading == OVER
+
+
+async def test_a_user_without_a_password_chooses_one(
+    reader: Reader, house: House, mailbox: Mailbox, clock: FakeClock
+) -> None:
+    await house.invitations.create(NewUser("ann", "ann@example.com"), COMMAND)
+    clock.advance(timedelta(minutes=1))
+    await delivered(house)
+
+    page = await reader.open(path_in(mailbox))
+    assert (page.path, page.heading) == ("/reset-password", "Choose your password")
+    assert "signed out" not in page.text
+    page = await reader.send("/reset-password", password=PASSWORD)
+    page = await reader.send("/sign-in", username="ann", password=PASSWORD)
+
+    assert page.heading == "Hello, ann"
