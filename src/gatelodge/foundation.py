@@ -44,6 +44,8 @@ from gatelodge.sessions.service import SessionLimits, SessionService
 from gatelodge.sessions.tutorial import TutorialRefresh
 from gatelodge.settings import Settings
 from gatelodge.setup.service import SetupService
+from gatelodge.sign_in import by_code
+from gatelodge.sign_in.by_code import CodeSignIn
 from gatelodge.sign_in.service import SignInService
 from gatelodge.stores import Stores, open_stores
 from gatelodge.subscriptions.service import Handler, SubscriptionService
@@ -344,6 +346,7 @@ class Foundation:
             verification_of.CHANGED: verification.write_changed,
             invitations_of.INVITE: self.invitations.write,
             invitations_of.SET_PASSWORD: self.invitations.write_set_password,
+            by_code.LETTER: self.code_sign_in.write,
             notices_of.DELETED: self.notices.write_deleted,
             notices_of.NEW_DEVICE: self.notices.write_new_device,
             **dict.fromkeys(notices_of.OF_EVENTS.values(), self.notices.write),
@@ -366,6 +369,22 @@ class Foundation:
             self.known_devices,
             self.notices,
             warns_of_breached=self.settings.breached_at_sign_in == "warn",
+        )
+
+    @cached_property
+    def code_sign_in(self) -> CodeSignIn:
+        """Signs users in by a code from a letter."""
+        return CodeSignIn(
+            self.stores.users,
+            self.accounts,
+            self.sessions,
+            self.attempts,
+            self.letters,
+            self.letter_proofs,
+            self.known_devices,
+            self.notices,
+            self.audit,
+            self.settings.sign_in_by_code == "on",
         )
 
     @cached_property

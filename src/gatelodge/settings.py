@@ -227,6 +227,7 @@ _WORDS = frozenset(
         "log_format",
         "log_level",
         "profile",
+        "sign_in_by_code",
         "sign_up",
         "username_change",
     }
@@ -326,6 +327,7 @@ class Settings(BaseSettings):
     signing_key_life: Duration = Field(default=timedelta(days=90), ge=timedelta(days=1))
 
     sign_up: Literal["open", "closed"] = "open"
+    sign_in_by_code: Literal["off", "on"] = "off"
     username_change: Literal["off", "on"] = "off"
     password_minimum: int = Field(default=8, ge=8, le=64)
     breached_at_sign_in: Literal["off", "warn"] = "warn"
@@ -406,6 +408,8 @@ class Settings(BaseSettings):
             yield "email_verification", "needs a mail server: set GATELODGE_SMTP_URL."
         if self.hide_known_emails == "on" and self.verification != "required":
             yield "hide_known_emails", "needs GATELODGE_EMAIL_VERIFICATION=required."
+        if self.post == "none" and self.sign_in_by_code == "on":
+            yield "sign_in_by_code", "needs a mail server: set GATELODGE_SMTP_URL."
         if self.post == "smtp" and not self.sender:
             verdict = f"must be set, because letters cannot come from {self.public_host}, the host"
             yield "mail_from", f"{verdict} in GATELODGE_PUBLIC_URL."

@@ -1,4 +1,4 @@
-"""Invitations, as programs ask for them."""
+"""Invitations and signing in by e-mail, as programs ask for them."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -15,6 +15,8 @@ from tests.support.clock import FakeClock
 from tests.support.databases import migrated
 from tests.support.mailbox import Mailbox, delivered, set_mail, token_in
 from tests.support.people import PASSWORD, Person, new_user
+
+by_code = pytest.mark.parametrize("settings", [{"sign_in_by_code": "on"}], indirect=True)
 
 
 @pytest.fixture
@@ -101,3 +103,72 @@ async def test_what_is_wrong_is_told_and_the_link_works_on(
         400,
         "code_invalid",
     )
+
+
+# Signing in by e-mail
+
+
+@by_code
+@pytest.mark.parametrize("delivery", ["bearer", "cookie"])
+async def test_a_code_from_a_letter_signs_in(
+    client: httpx2.AsyncClient, house: House, mailbox: Mailbox, delivery: str
+) -> None:
+    await new_user(house, "ann")
+    asked = await post(client, "/signin/code", email=" ann@example.com ")
+    assert set(asked.json()) == {"message", "request"}
+    await delivered(house)
+    request, code = asked.json()["request"], mailbox.values()["code"]
+
+    answer = await post(client, "/signin/code", request=request, code=code, delivery=delivery)
+
+    assert answer.json()["username"] == "ann"
+    assert answer.headers["cache-control"] == "no-store"
+    headers = {}
+    if delivery == "bearer":
+        headers["Authorization"] = f"Bearer {answer.json()['accessToken']}"
+    me = (await client.get("/api/auth/me", headers=headers)).json()
+    assert (me["username"], me["emailVerified"]) == ("ann", True)
+    client.cookies.clear()
+    again = await post(client, "/signin/code", request=request, code=code)
+    assert code_of(again) == (400, "code_invalid")
+
+
+@by_code
+async def test_no_answer_tells_who_has_an_account(client: httpx2.AsyncClient, house: House) -> None:
+    await new_user(house, "ann")
+    known = await post(client, "/signin/code", email="ann@example.com")
+    unknown = await post(client, "/signin/code", email="nobody@example.com")
+    await delivered(house)
+
+    assert known.json()["message"] == unknown.json()["message"]
+    assert len(known.content) == len(unknown.content)
+    for answer in (known, unknown):
+        request = answer.json()["request"]
+        for _ in range(7):
+            refused = await post(client, "/signin/code", request=request, code="AAAA-AAAA")
+            assert code_of(refused) == (400, "code_invalid")
+
+
+@by_code
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"code": "AAAA-AAAA"},
+        {"request": "x"},
+        {"email": "ann@example.com", "code": "AAAA-AAAA"},
+        {"email": "ann@example.com", "request": "x", "code": "AAAA-AAAA"},
+        {"email": ["ann@example.com"]},
+        {"email": {"$ne": None}},
+    ],
+)
+async def test_a_request_names_an_address_or_a_code(
+    client: httpx2.AsyncClient, body: dict[str, Any]
+) -> None:
+    assert code_of(await post(client, "/signin/code", **body)) == (400, "invalid_request")
+
+
+async def test_nobody_signs_in_by_e_mail_where_that_is_off(client: httpx2.AsyncClient) -> None:
+    for body in ({"email": "ann@example.com"}, {"request": "x", "code": "AAAA-AAAA"}):
+        answer = await post(client, "/signin/code", **body)
+        assert code_of(answer) == (403, "sign_in_by_code_off")

@@ -1,4 +1,4 @@
-"""Invitations, as people without scripts see them."""
+"""Invitations and signing in by e-mail, as people without scripts see them."""
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -15,10 +15,11 @@ from tests.pages.test_letters import path_in
 from tests.support.clock import FakeClock
 from tests.support.databases import migrated
 from tests.support.mailbox import Mailbox, delivered, set_mail
-from tests.support.people import PASSWORD
+from tests.support.people import PASSWORD, new_user
 
 OVER = "This link does not work any more"
 closed = pytest.mark.parametrize("settings", [{"sign_up": "closed"}], indirect=True)
+by_code = pytest.mark.parametrize("settings", [{"sign_in_by_code": "on"}], indirect=True)
 
 
 @pytest.fixture
@@ -130,3 +131,42 @@ async def test_a_user_without_a_password_chooses_one(
     page = await reader.send("/sign-in", username="ann", password=PASSWORD)
 
     assert page.heading == "Hello, ann"
+
+
+@by_code
+async def test_somebody_signs_in_by_a_code_and_goes_on(
+    reader: Reader, house: House, mailbox: Mailbox
+) -> None:
+    await new_user(house, "ann")
+    page = await reader.open("/sign-in?next=/account/profile")
+    assert "/sign-in/email?next=/account/profile" in page.links
+    page = await reader.open("/sign-in/email?next=/account/profile")
+    page = await reader.send("/sign-in/email", email="ann", next="/account/profile")
+    assert page.problem("email")
+    page = await reader.send("/sign-in/email", email="ann@example.com", next="/account/profile")
+    assert (page.path, page.heading) == ("/sign-in/code", "Sign in by e-mail")
+    assert page.form("/sign-in/code")["next"] == "/account/profile"
+    await delivered(house)
+
+    page = await reader.send("/sign-in/code", code="", next="/account/profile")
+    assert page.problem("code") == "Enter the code from the letter."
+    page = await reader.send("/sign-in/code", code="AAAA-AAAA", next="/account/profile")
+    assert page.problem("code")
+    code = mailbox.values()["code"]
+    page = await reader.send("/sign-in/code", code=code, next="/account/profile")
+
+    assert (page.path, page.status) == ("/account/profile", 200)
+    assert (await reader.open("/sign-in/code")).path == "/"  # she is signed in
+
+
+@by_code
+async def test_who_asked_for_no_letter_is_led_to_where_one_does(reader: Reader) -> None:
+    assert (await reader.open("/sign-in/code")).path == "/sign-in/email"
+
+
+async def test_no_page_leads_to_signing_in_by_e_mail_where_it_is_off(reader: Reader) -> None:
+    assert "/sign-in/email" not in (await reader.open("/sign-in")).links
+    for path in ("/sign-in/email", "/sign-in/code"):
+        page = await reader.open(path)
+        assert (page.status, page.heading) == (403, "No access")
+        assert "Nobody can sign in by e-mail here." in page.text

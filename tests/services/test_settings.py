@@ -372,6 +372,15 @@ def test_letters_by_smtp_need_a_sender() -> None:
         read_settings(public_url="https://192.0.2.1", smtp_url="smtp://h.example")
 
 
+def test_signing_in_by_e_mail_needs_a_mail_server() -> None:
+    public = "https://id.example.com"
+    with pytest.raises(ConfigurationError, match="sign_in_by_code needs a mail server"):
+        read_settings(public_url=public, sign_in_by_code="on")
+
+    assert read_settings(public_url=public).sign_in_by_code == "off"
+    assert read_settings(sign_in_by_code=" On ").sign_in_by_code == "on"
+
+
 def test_two_addresses_of_mail_servers_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="must not be set beside GATELODGE_SMTP_URL"):
         read_settings(smtp_url="smtp://h.example", smtp_url_file=tmp_path / "url")

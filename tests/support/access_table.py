@@ -32,6 +32,7 @@ ANSWER_TO_THE_TRIAL: dict[tuple[str, str], int] = {
     ("POST", "/api/auth/signup"): 400,
     ("POST", "/api/auth/invitation"): 400,
     ("POST", "/api/auth/signin"): 400,
+    ("POST", "/api/auth/signin/code"): 400,
     ("POST", "/api/auth/password"): 400,
     ("POST", "/api/auth/password/forgot"): 400,
     ("POST", "/api/auth/password/reset"): 400,

@@ -75,6 +75,7 @@ _ROUTES = frozenset(
         "authorize",
         "boards",
         "change-password",
+        "code",
         "console",
         "docs",
         "dev",

@@ -11,6 +11,9 @@ Methods: TypeAlias = tuple[str, ...]
 PASSWORD = "pwd"  # noqa: S105 - the registered name of the method
 BY_PASSWORD: Methods = (PASSWORD,)
 
+BY_EMAIL_CODE: Methods = ("otp",)
+"""A code from a letter. RFC 8176 has one name for all codes that work once."""
+
 _FACTORS = {PASSWORD: "password"}
 
 
@@ -19,4 +22,6 @@ def factors_of(methods: Methods) -> list[str]:
 
     A method without such a name keeps its own.
     """
+    if methods == BY_EMAIL_CODE:
+        return ["email_code"]
     return [_FACTORS.get(method, method) for method in methods]

@@ -8,7 +8,7 @@ import json
 import logging
 import re
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -49,6 +49,9 @@ STOPS_WITHIN = timedelta(seconds=3)
 
 KEPT = timedelta(days=7)
 """How long a letter that has ended can be seen."""
+
+LIMITS = ((3, 6), (5, 24))
+"""How many letters of a kind an address gets in how many hours, where nothing else is said."""
 
 _SWEEP_LIMIT = 1000
 _PURPOSE = "letters"
@@ -181,10 +184,18 @@ class LetterService:
             return None
         return letter if await self.store.count_guess(letter.id, limit) else None
 
-    async def too_many(self, to_key: str, *kinds: str) -> bool:
-        """Say whether an address got enough letters of these kinds lately (security.md, 8)."""
+    async def too_many(
+        self, to_key: str, *kinds: str, limits: Sequence[tuple[int, int]] = LIMITS
+    ) -> bool:
+        """Say whether an address got enough letters of these kinds lately (security.md, 8).
+
+        Args:
+            to_key: the key of the address.
+            kinds: the kinds that count.
+            limits: how many letters may be written in how many hours.
+        """
         now = self.clock.now()
-        for limit, hours in ((3, 6), (5, 24)):
+        for limit, hours in limits:
             since = now - timedelta(hours=hours)
             if await self.store.count_written(to_key, kinds, since) >= limit:
                 return True

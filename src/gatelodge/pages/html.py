@@ -97,6 +97,7 @@ class Site:
         script: the JavaScript that every page contains.
         password_minimum: the minimum number of characters of a new password.
         sign_up_open: whether people can make themselves an account.
+        sign_in_by_code: whether users may sign in by a code from a letter.
         username_change: whether users may change their usernames.
         mail: whether the server sends letters.
         outbox: whether it keeps them, and shows them at `/dev/outbox`.
@@ -117,6 +118,7 @@ class Site:
     script: Markup
     password_minimum: int
     sign_up_open: bool
+    sign_in_by_code: bool
     username_change: bool
     mail: bool
     outbox: bool
@@ -152,6 +154,7 @@ class Site:
             script=Markup((STATIC / "page.js").read_text().strip()),  # noqa: S704 - our own file
             password_minimum=settings.password_minimum,
             sign_up_open=settings.sign_up == "open",
+            sign_in_by_code=settings.sign_in_by_code == "on",
             username_change=settings.username_change == "on",
             mail=settings.post != "none",
             outbox=settings.post == "folder",

@@ -7,6 +7,9 @@ user whom we know, by a session or an address, has a separate limit, so that str
 them out. After success the service opens a session, and the door delivers the tokens in the body
 or in cookies. Unknown user, wrong password and disabled user get one and the same refusal.
 
+`by_code.py` signs in those who read a letter, where the operator allows it; its codes are those of
+`proofs/`. The doors of invitations are here too, because whoever accepts one is signed in.
+
 Above: `app.py`, which adds the routes; `cli/`, which unlocks users.
 Below: `sessions/`, which opens the session; `accounts/`, which makes users; `credentials/`, which
 verifies passwords and counts failures; `web/` and `pages/`.

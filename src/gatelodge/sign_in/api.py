@@ -22,14 +22,17 @@ from gatelodge.credentials.refusals import (
     TooManyAttempts,
     WrongPassword,
 )
+from gatelodge.errors import InvalidRequest
 from gatelodge.gate.rules import ANYBODY, SIGNED_IN
+from gatelodge.letters.refusals import NoMail
 from gatelodge.proofs.invitations import Invitations
 from gatelodge.proofs.refusals import EmailNotVerified, InvalidCode
 from gatelodge.sessions.doors import CallerRecords, keep_device
 from gatelodge.sessions.known_devices import KnownDevices
 from gatelodge.sessions.service import SignedIn
+from gatelodge.sign_in.by_code import CodeSignIn
 from gatelodge.sign_in.challenges import require_signed_in
-from gatelodge.sign_in.refusals import InvalidCredentials
+from gatelodge.sign_in.refusals import InvalidCredentials, SignInByCodeOff
 from gatelodge.sign_in.service import SignInService
 from gatelodge.tokens.pair import Delivery
 from gatelodge.web.bodies import Answer, Identifier, Message, Request
@@ -41,7 +44,10 @@ from gatelodge.web.services import Provided, service_of
 
 door = Door("/api/auth", tag="sign-in")
 
+ByCode = Annotated[CodeSignIn, Provided(CodeSignIn)]
 SignIn = Annotated[SignInService, Provided(SignInService)]
+
+_CODE_SENT = "If this address belongs to an account, a letter with a code is on its way."
 
 
 class SignUpRequest(Request):
@@ -89,6 +95,24 @@ class SignInRequest(Request):
         default=None,
         description="`bearer`: tokens in the answer. `cookie`: in HttpOnly cookies only.",
     )
+
+
+class CodeRequest(Request):
+    """An e-mail address; or the code that was sent there, with the `request` of that answer."""
+
+    email: Identifier | None = Field(default=None, max_length=320, examples=["ann@example.com"])
+    request: str | None = Field(default=None, max_length=256)
+    code: str | None = Field(default=None, max_length=32, examples=["K7PQ-X4MD"])
+    delivery: Delivery | None = Field(
+        default=None,
+        description="`bearer`: tokens in the answer. `cookie`: in HttpOnly cookies only.",
+    )
+
+
+class CodeSentAnswer(Message):
+    """What was done, and what this program needs for the code in the letter."""
+
+    request: str = Field(description="Send it with the code that the reader types.")
 
 
 class SignInAnswer(Answer):
@@ -267,6 +291,44 @@ async def sign_in(
         device=handing.device(request.scope["headers"]),
     )
     return _signed_in(request, handing, require_signed_in(outcome))
+
+
+@door.post(
+    "/signin/code",
+    rule=ANYBODY,
+    told=Description(
+        "Sign in by e-mail",
+        takes={"email": "ann@example.com"},
+        gives={"message": _CODE_SENT, "request": "ltr_06f4h2k9c0q1v8d3n5b7t2m4s6r8p0a1e3gi.9vX…"},
+    ),
+    refuses=(InvalidEmail, InvalidCode, SignInByCodeOff, NoMail, TooManyAttempts),
+    response_model_exclude_none=True,
+)
+async def sign_in_by_code(
+    http: HttpRequest, body: CodeRequest, service: ByCode, handing: Delivering, origin: From
+) -> CodeSentAnswer | SignInAnswer:
+    """Sign in with a code from a letter, in two requests, where the server allows it.
+
+    With `email`, a letter is sent if the address belongs to an account. The answer is the same for
+    every address, after the same time. With `request` from that answer and `code` from the letter,
+    within 10 minutes, the answer is that of `POST /api/auth/signin`. Five codes may be tried. The
+    address counts as verified.
+    """
+    if body.email is not None and body.request is None and body.code is None:
+        request = await service.ask(body.email, language_of(http), origin)
+        return CodeSentAnswer(message=_CODE_SENT, request=request)
+    if body.email is not None or body.request is None or body.code is None:
+        raise InvalidRequest("Send either email, or request and code.", field="email")
+    delivery = body.delivery or handing.default
+    outcome = await service.sign_in(
+        body.request,
+        body.code,
+        delivery,
+        origin,
+        former=handing.former_token(http.scope["headers"], delivery),
+        device=handing.device(http.scope["headers"]),
+    )
+    return _signed_in(http, handing, require_signed_in(outcome))
 
 
 @door.post(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from urllib.parse import quote
 
 from starlette.responses import RedirectResponse, Response
 
@@ -29,6 +30,7 @@ from gatelodge.proofs.invitations import Invitations
 from gatelodge.proofs.pages import keep_request, over
 from gatelodge.proofs.refusals import EmailNotVerified, InvalidCode
 from gatelodge.sessions.doors import keep_tokens, records_of
+from gatelodge.sign_in.by_code import CodeSignIn
 from gatelodge.sign_in.challenges import require_signed_in
 from gatelodge.sign_in.service import SignInService
 from gatelodge.web.cookies import TokenDelivery
@@ -36,9 +38,11 @@ from gatelodge.web.cookies import TokenDelivery
 door = PageDoor()
 
 INVITATION = Kept("invitation", "/invitation", timedelta(hours=1))
+CODE_REQUEST = Kept("sign-in-request", "/sign-in/code", timedelta(minutes=30))
 
 _USERNAME = Field("username", missing=N_("Enter your username or e-mail address."), trimmed=True)
 _CURRENT = Field("currentPassword", missing=N_("Enter your current password."), secret=True)
+_CODE = Field("code", missing=N_("Enter the code from the letter."), trimmed=True)
 _NEW = Field("newPassword", missing=N_("Enter a new password."), secret=True)
 
 
@@ -153,6 +157,52 @@ async def sign_in(visit: Visit) -> Response:
     signed_in = require_signed_in(outcome)
     keep_tokens(visit, signed_in)
     return visit.go_on(done="password-breached" if signed_in.password_is_breached else "")
+
+
+@door.get("/sign-in/email", rule=ANYBODY, answers=403)
+async def show_sign_in_email(visit: Visit) -> Response:
+    """Ask for the e-mail address of somebody who wants to sign in by a code."""
+    visit.ask(CodeSignIn).require_allowed()
+    if visit.principal is not None and not visit.form.refused:
+        return visit.go_on()
+    return visit.page("sign-in-email.html")
+
+
+@door.post(
+    "/sign-in/email", rule=ANYBODY, fields=(EMAIL, NEXT), again=show_sign_in_email, answers=403
+)
+async def send_code(visit: Visit) -> Response:
+    """Have a letter with a code sent; this browser keeps its half of the code."""
+    request = await visit.ask(CodeSignIn).ask(visit.form["email"], visit.language.tag, visit.origin)
+    CODE_REQUEST.keep(visit, request)
+    return visit.go(f"/sign-in/code?next={quote(visit.next, safe='/')}")
+
+
+@door.get("/sign-in/code", rule=ANYBODY, answers=403)
+async def show_sign_in_code(visit: Visit) -> Response:
+    """Ask for the code from the letter."""
+    visit.ask(CodeSignIn).require_allowed()
+    if not CODE_REQUEST.read(visit):
+        return visit.go("/sign-in/email")
+    return visit.page("sign-in-code.html")
+
+
+@door.post(
+    "/sign-in/code", rule=ANYBODY, fields=(_CODE, NEXT), again=show_sign_in_code, answers=403
+)
+async def sign_in_by_code(visit: Visit) -> Response:
+    """Open a session, and redirect to the page that was asked for."""
+    outcome = await visit.ask(CodeSignIn).sign_in(
+        CODE_REQUEST.read(visit),
+        visit.form["code"],
+        "cookie",
+        visit.origin,
+        former=visit.former_token,
+        device=visit.ask(TokenDelivery).device(visit.request.scope["headers"]),
+    )
+    CODE_REQUEST.forget(visit)
+    keep_tokens(visit, require_signed_in(outcome))
+    return visit.go_on()
 
 
 @door.get("/.well-known/change-password", rule=ANYBODY, same_for_all=True, answers=302)

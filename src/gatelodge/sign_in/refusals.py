@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from gatelodge.errors import Unauthenticated
+from gatelodge.errors import NotPermitted, Unauthenticated
 from gatelodge.marks import N_
 
 _NO_TOKEN: Mapping[str, object] = {"accessToken": None}
@@ -17,6 +17,14 @@ class InvalidCredentials(Unauthenticated):
     sentence = N_("That name and password do not match.")
     members = _NO_TOKEN
     form_field = "password"
+
+
+class SignInByCodeOff(NotPermitted):
+    """The operator lets nobody sign in by a code from a letter."""
+
+    code = "sign_in_by_code_off"
+    default = N_("Nobody can sign in by e-mail here.")
+    sentence = N_("Nobody can sign in by e-mail here.")
 
 
 class SecondFactorRequired(Unauthenticated):

@@ -1,0 +1,187 @@
+"""Signing in by a code from a letter, where the operator allows it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+from gatelodge.accounts.names import check_email
+from gatelodge.accounts.refusals import NoSuchUser
+from gatelodge.accounts.service import AccountService
+from gatelodge.accounts.store import User, UserStore
+from gatelodge.audit import Actor, AuditLog, Origin, nobody_known
+from gatelodge.credentials.attempts import AttemptGuard
+from gatelodge.credentials.methods import BY_EMAIL_CODE
+from gatelodge.credentials.one_time_tokens import OneTimeToken
+from gatelodge.errors import after_a_change
+from gatelodge.ids import UserId
+from gatelodge.letters.service import LetterService, Written
+from gatelodge.letters.store import Letter
+from gatelodge.proofs.codes import LetterProofs
+from gatelodge.proofs.notices import Notices
+from gatelodge.proofs.refusals import InvalidCode
+from gatelodge.sessions.known_devices import KnownDevices
+from gatelodge.sessions.service import SessionService, SignedIn
+from gatelodge.sign_in.challenges import Challenge
+from gatelodge.sign_in.refusals import SignInByCodeOff
+from gatelodge.tokens.pair import Delivery
+from gatelodge.tokens.refusals import InvalidToken
+
+LETTER = "sign-in-code"
+LIFE = timedelta(minutes=10)
+
+LIMITS = ((5, 1), (20, 24))
+"""How many of these letters an address gets in how many hours."""
+
+
+@dataclass(frozen=True, slots=True)
+class CodeSignIn:
+    """Signs users in by a code from a letter.
+
+    Attributes:
+        users: the users.
+        accounts: verifies the addresses of those who sign in.
+        sessions: opens the sessions.
+        attempts: limits how many letters are asked for.
+        letters: sends the letters.
+        proofs: makes and checks the codes.
+        devices: knows the browsers of users.
+        notices: tells users of sign-ins on new devices.
+        audit: records who signs in, and notes who does not.
+        allowed: whether the operator allows it.
+    """
+
+    users: UserStore
+    accounts: AccountService
+    sessions: SessionService
+    attempts: AttemptGuard
+    letters: LetterService
+    proofs: LetterProofs
+    devices: KnownDevices
+    notices: Notices
+    audit: AuditLog
+    allowed: bool
+
+    def require_allowed(self) -> None:
+        """Do nothing where people may sign in in this way.
+
+        Raises:
+            SignInByCodeOff: they may not.
+        """
+        if not self.allowed:
+            raise SignInByCodeOff
+
+    async def ask(self, email: str, language: str | None, origin: Origin) -> str:
+        """Ask for a letter to this address, and return the browser's half of its code.
+
+        As for `PasswordReset.ask`, nobody is looked up.
+
+        Raises:
+            SignInByCodeOff: nobody may sign in in this way.
+            InvalidEmail: it is no address.
+            NoMail: the server sends no letters.
+            TooManyAttempts: too many letters were asked for from this network address.
+        """
+        self.require_allowed()
+        to, key = check_email(email)
+        await self.attempts.count_letter(origin)
+        return await self.letters.ask(LETTER, to, key, language=language)
+
+    async def write(self, letter: Letter, _values: Mapping[str, str]) -> Written | None:
+        """Write a letter with a code, or return None if nobody is to get it."""
+        user = await self.users.find_by_email(letter.to_key)
+        if user is None or user.disabled_at is not None or not self.allowed:
+            return None
+        if await self.letters.too_many(letter.to_key, LETTER, limits=LIMITS):
+            return None
+        facts = {"email": user.email_key, "epoch": str(user.epoch)}
+        proof = await self.proofs.make("sign_in", user.id, letter.id, LIFE, **facts)
+        return Written(
+            {
+                "username": user.username,
+                "code": proof.code,
+                "minutes": str(int(LIFE.total_seconds()) // 60),
+            },
+            subject=user.id,
+            to=user.email,
+            language=user.language,
+            proof=("sign_in", user.id),
+        )
+
+    async def sign_in(
+        self,
+        request: str,
+        code: str,
+        delivery: Delivery,
+        origin: Origin,
+        *,
+        former: str | None = None,
+        device: str = "",
+    ) -> SignedIn | Challenge:
+        """Open a session for the user whose letter has this code. The address is verified by that.
+
+        The code is used up first: of many callers with the same code, exactly one is signed in.
+
+        Args:
+            request: what `ask` returned.
+            code: the code as typed.
+            delivery: how the tokens are delivered.
+            origin: where the request came from.
+            former: a refresh token of the session that the new one replaces (ASVS 7.2.4), or None.
+            device: the cookie that tells which users have used this browser; empty: none.
+
+        Raises:
+            SignInByCodeOff: nobody may sign in in this way.
+            InvalidCode: the code is wrong, was used or is too old, too many codes were tried, or
+                the user was disabled, deleted or signed out everywhere, or has another address.
+        """
+        self.require_allowed()
+        try:
+            user = await self._user_of(request, code)
+            await self._verify(user, origin)
+            news = self.devices.news_of(device, user)
+            with after_a_change():
+                await self.notices.ask_new_device(user, origin, news)
+                return await self.sessions.open(
+                    user,
+                    BY_EMAIL_CODE,
+                    delivery,
+                    origin,
+                    former=former,
+                    device=news,
+                )
+        except (InvalidCode, InvalidToken) as refused:
+            detail = {"factor": "email_code"}
+            by = nobody_known(origin)
+            self.audit.note("sign_in.failed", by, outcome="failure", detail=detail)
+            raise InvalidCode(field="code") from refused
+
+    async def _user_of(self, request: str, code: str) -> User:
+        """Return the user whose letter has this code, and use the code up.
+
+        Raises:
+            InvalidCode: as for `sign_in`.
+        """
+        token = await self.proofs.by_code(request, code, "sign_in")
+        user = await self.users.find(UserId(token.subject))
+        if user is None or not _is_as_then(user, token) or not await self.proofs.use_up(token):
+            raise InvalidCode(field="code")
+        return user
+
+    async def _verify(self, user: User, origin: Origin) -> None:
+        """Let the address of a user who has read a letter count as verified.
+
+        Raises:
+            InvalidCode: the user was disabled or deleted meanwhile.
+        """
+        try:
+            with after_a_change():
+                await self.accounts.verify_email(user, Actor(user.id, origin))
+        except NoSuchUser:
+            raise InvalidCode(field="code") from None
+
+
+def _is_as_then(user: User, token: OneTimeToken) -> bool:
+    """Say whether a user is as when the letter was written."""
+    facts = token.facts
+    as_then = user.email_key == facts["email"] and str(user.epoch) == facts["epoch"]
+    return as_then and user.disabled_at is None
