@@ -183,6 +183,23 @@ async def test_a_newer_letter_voids_the_one_before(house: House, mailbox: Mailbo
     await house.password_reset.by_code(second, mailbox.values()["code"], NEW, HOME)
 
 
+async def test_a_letter_that_comes_late_voids_no_newer_one(
+    house: House, mailbox: Mailbox, clock: FakeClock
+) -> None:
+    """The mail server was away: the letter that was asked for first is written last."""
+    await sign_up(house)
+    await house.password_reset.ask("ann@example.com", "en", HOME)
+    first, *_ = await house.stores.letters.claim(clock.now(), clock.now(), limit=1)
+    await house.stores.letters.postpone(first, clock.now() + timedelta(minutes=1))
+    clock.advance(timedelta(seconds=1))
+    request = await asked(house)
+    clock.advance(timedelta(minutes=2))
+    await delivered(house)
+
+    assert len(mailbox.mails) == 1
+    await house.password_reset.by_code(request, mailbox.values()["code"], NEW, HOME)
+
+
 async def test_five_wrong_codes_void_the_code_and_not_the_link(
     house: House, mailbox: Mailbox
 ) -> None:

@@ -80,6 +80,10 @@ class Written:
     proof: tuple[Purpose, str] | None = None
 
 
+class Superseded(Exception):
+    """A letter is not written any more: one that was asked for later has taken its place."""
+
+
 Author: TypeAlias = Callable[[Letter, Mapping[str, str]], Awaitable[Written | None]]
 """Writes a letter when it is first sent: gets it and the values that whoever asked for it gave.
 
@@ -357,7 +361,12 @@ class LetterService:
                 tuple(proof) if proof else None,
             )
         author = self.authors.get(letter.kind)
-        written = await author(letter, sealed["values"]) if author else Written(sealed["values"])
+        try:
+            written = (
+                await author(letter, sealed["values"]) if author else Written(sealed["values"])
+            )
+        except Superseded:
+            return None
         if written is None:
             return None
         whole = {

@@ -22,7 +22,7 @@ from gatelodge.credentials.one_time_tokens import (
     digest_of,
     new_token,
 )
-from gatelodge.letters.service import KEPT, LetterService
+from gatelodge.letters.service import KEPT, LetterService, Superseded
 from gatelodge.proofs.refusals import InvalidCode
 
 MAX_GUESSES = 5
@@ -83,8 +83,14 @@ class LetterProofs:
             letter_id: the id of the letter that they are written into.
             life: how long they work, from the moment when the letter was sent.
             facts: what they were made for.
+
+        Raises:
+            Superseded: a letter that was asked for later has been written already.
         """
         now = self.clock.now()
+        found = await self.tokens.find(purpose, subject)
+        if found is not None and found.expires_at > now and (found.letter or "") > letter_id:
+            raise Superseded
         secret, token = new_token(purpose, subject, now, _SENT_WITHIN + life)
         code = "".join(secrets.choice(ALPHABET) for _ in range(_LETTERS_OF_CODE))
         await self.tokens.put(
