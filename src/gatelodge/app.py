@@ -18,6 +18,7 @@ from gatelodge.errors import Refusal
 from gatelodge.foundation import Foundation
 from gatelodge.health import api as health_api
 from gatelodge.health.metrics import Metrics
+from gatelodge.letters.post import Post
 from gatelodge.me import api as me_api
 from gatelodge.me import pages as me_pages
 from gatelodge.outbox import pages as outbox_pages
@@ -166,6 +167,7 @@ def build(
     *,
     home: str | None = None,
     sends: bool = True,
+    post: Post | None = None,
 ) -> House:
     """Return the house that these settings describe; nothing is opened yet.
 
@@ -175,11 +177,14 @@ def build(
         home: the address of the start page of the application that the house is part of; None: the
             house is a server of its own.
         sends: whether it sends letters while it serves.
+        post: what delivers letters; None: what the settings name.
 
     Raises:
         ConfigurationError: the secret key or another setting cannot be used.
     """
     house = House(settings, clock, home=home, sends=sends)
+    if post is not None:
+        house = house.replaced(post=post)
     return house.made()  # workers share what is made before they begin
 
 

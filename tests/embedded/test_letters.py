@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
+from gatelodge.audit import Origin
 from gatelodge.data_folder import OUTBOX
 from gatelodge.fastapi import Gatelodge, Refused
 from gatelodge.letters.folder import FolderPost, Kept
 from tests.embedded.applications import Running, running
 from tests.support.clock import FakeClock
+from tests.support.mailbox import Mailbox
 
 BEN = "Ben@example.com"
 TEMPLATES = {
@@ -171,3 +173,26 @@ async def test_where_no_letters_are_sent_it_is_refused(tmp_path: Path, templates
 def test_a_server_beside_the_application_sends_its_own_letters() -> None:
     with pytest.raises(TypeError, match="sends its own letters"):
         Gatelodge("https://id.example.com").letters  # noqa: B018 - it raises
+
+
+async def test_an_application_delivers_its_letters_itself(tmp_path: Path, clock: FakeClock) -> None:
+    """By a `Post` of its own, in place of a mail server."""
+    mailbox = Mailbox()
+    auth = Gatelodge(
+        post=mailbox,
+        data_dir=tmp_path / "data",
+        public_url="https://shop.example",
+        email_verification="required",
+        clock=clock,
+    )
+    app = FastAPI(lifespan=auth.lifespan)
+    auth.install(app)
+    async with running(app, auth) as site:
+        await auth.users.create("ann", "ann@example.com", "correct horse battery")
+        await site.house.password_reset.ask("ann@example.com", "en", Origin())
+        await mailbox.until(lambda: bool(mailbox.mails))
+
+    assert mailbox.mails[0].to == "ann@example.com"
+    assert mailbox.mails[0].sender == "Gatelodge <no-reply@shop.example>"
+    with pytest.raises(TypeError, match="sends its letters itself"):
+        Gatelodge("https://id.example.com", post=mailbox)

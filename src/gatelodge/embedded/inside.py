@@ -32,6 +32,7 @@ from gatelodge.embedded.watch import Watch
 from gatelodge.errors import Refusal
 from gatelodge.gate.principal import Principal
 from gatelodge.ids import SessionId, UserId
+from gatelodge.letters.post import Post
 from gatelodge.settings import Settings, read_settings
 from gatelodge.web.cookies import read_cookies
 from gatelodge.web.same_origin import SAFE_METHODS
@@ -47,18 +48,28 @@ TOGETHER = timedelta(seconds=10)
 """Processes that start within this time belong to one start of the application."""
 
 
+_ANY_MAIL_SERVER = "smtp://localhost"
+"""Tells the settings that there is mail, where a `Post` of the application delivers it."""
+
+
 class Embedded(Source):
     """Answers from the house in this process: from memory, and never stale."""
 
-    def __init__(self, given: dict[str, Any], home: str, clock: Clock | None) -> None:
+    def __init__(
+        self, given: dict[str, Any], home: str, clock: Clock | None, post: Post | None = None
+    ) -> None:
         """Remember the settings; nothing is read or opened yet.
 
         Args:
             given: settings by field name, in place of those of the environment.
             home: the address of the application's start page.
             clock: what time it is; None: the machine's clock.
+            post: what delivers letters, in place of a mail server.
         """
+        if post is not None:
+            given = {"smtp_url": _ANY_MAIL_SERVER} | given
         self._given = given
+        self._post = post
         self._home = home
         self._clock = clock
         self._in_tests: Mapping[str, Any] | None = None
@@ -193,7 +204,7 @@ class Embedded(Source):
 
     def _prepare(self) -> House:
         settings = self._settings()
-        house = build(settings, self._clock, home=self._home, sends=self._tells)
+        house = build(settings, self._clock, home=self._home, sends=self._tells, post=self._post)
         house.stores.database.migrate()
         if warning := keep_private(settings.data_dir):
             logging.getLogger("gatelodge").warning("%s", warning)

@@ -9,6 +9,7 @@ from gatelodge.clock import Clock
 from gatelodge.embedded.beside import Remote
 from gatelodge.embedded.inside import Embedded
 from gatelodge.embedded.routes import HouseRoutes
+from gatelodge.letters.post import Post
 from gatelodge.settings import Settings
 from gatelodge.verdicts import is_meant
 from gatelodge.webhook_signature import Secrets
@@ -24,16 +25,20 @@ def source_for(
     clock: Clock | None,
     settings: Mapping[str, Any],
     webhook_secret: Secrets | None = None,
+    post: Post | None = None,
 ) -> Embedded | Remote:
     """Return the source: the server at an address, or without one the house in this process.
 
     Raises:
-        TypeError: there is no setting of this name, or the server beside has its own.
+        TypeError: there is no setting of this name, or the server beside has its own, or its own
+            mail.
         ValueError: the address of the server is none of https, or the webhook secret is none.
     """
     if issuer is not None:
         if settings:
             raise TypeError(f"The server at {issuer} has its own settings: {', '.join(settings)}.")
+        if post is not None:
+            raise TypeError(f"The server at {issuer} sends its letters itself.")
         return Remote(issuer, freshness, clock, webhook_secret)
     if webhook_secret is not None:
         raise TypeError("Gatelodge runs in the application: functions are told without webhooks.")
@@ -41,7 +46,7 @@ def source_for(
         if name not in Settings.model_fields:
             hint = is_meant(name, Settings.model_fields)
             raise TypeError(f"Gatelodge has no setting {name}.{hint}")
-    return Embedded(dict(settings), home, clock)
+    return Embedded(dict(settings), home, clock, post)
 
 
 def routes_for(source: Embedded | Remote, prefix: str, parts: Collection[Part]) -> HouseRoutes:

@@ -19,6 +19,7 @@ from gatelodge.fastapi.dependencies import require
 from gatelodge.fastapi.letters import Letters
 from gatelodge.fastapi.openapi import complete_document
 from gatelodge.fastapi.users import Users
+from gatelodge.letters.post import Post
 from gatelodge.webhook_signature import Secrets
 
 
@@ -44,6 +45,7 @@ class Gatelodge:
         home: str = "/",
         clock: Clock | None = None,
         webhook_secret: Secrets | None = None,
+        post: Post | None = None,
         **settings: Any,
     ) -> None:
         """Remember the settings. Nothing is read, made or opened before the lifespan begins.
@@ -57,6 +59,7 @@ class Gatelodge:
             webhook_secret: what `gatelodge webhook add` printed at the server beside the
                 application, `whsec_…`, so that it can tell the functions of `on` what has happened;
                 several while the secret is changed.
+            post: what delivers letters, in place of a mail server; see docs/guides/mail.md.
             settings: settings by the names in docs/settings.md, in lower case and without the
                 prefix: `public_url="https://example.com"`. They replace those of the environment.
 
@@ -64,7 +67,7 @@ class Gatelodge:
             TypeError: there is no setting of this name, or the server beside has its own.
             ValueError: the address of the server is none of https, or the secret is none.
         """
-        self._source = source_for(issuer, freshness, home, clock, settings, webhook_secret)
+        self._source = source_for(issuer, freshness, home, clock, settings, webhook_secret, post)
         self._installed: HouseRoutes | None = None
 
     @property
