@@ -124,6 +124,12 @@ ROWS = {
             "setup: nobody, administrator",
             "unknown, not yet rehashed",
             "control without dummy hash and grid",
+        )
+        for store in ("SQLite", "MongoDB")
+    ],
+    "letters-timing": [
+        f"{pair}, {store}"
+        for pair in (
             "forgotten password: unknown, known",
             "letter sent again: unknown, known",
             "sign-up: new address, known address",

@@ -10,17 +10,15 @@ import random
 import subprocess
 import time
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from itertools import count
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import TypeAlias
 from urllib.parse import urlencode
 
-from bench.mail_sink import MailSink
 from bench.mongod import Mongod
 from bench.people import PASSWORD
 from bench.report import Row
@@ -42,14 +40,14 @@ Ask: TypeAlias = Callable[[str], tuple[int, float]]
 
 def measure(sizes: Sizes, folder: Path) -> list[Row]:
     """Return A for each pair of kinds, on SQLite and on MongoDB."""
-    rows = _Store("SQLite", folder / "sqlite", {}).rows(sizes)
+    rows = Store("SQLite", folder / "sqlite", {}).rows(sizes)
     with Mongod(folder / "mongod") as mongod:
-        store = _Store("MongoDB", folder / "mongodb", {"database": mongod.url})
+        store = Store("MongoDB", folder / "mongodb", {"database": mongod.url})
         return rows + store.rows(sizes)
 
 
 @dataclass(frozen=True, slots=True)
-class _Pair:
+class Pair:
     """Two kinds of names that must get the same answer after the same time.
 
     Attributes:
@@ -68,29 +66,20 @@ class _Pair:
 
 
 _SIGN_IN = (
-    _Pair("unknown, wrong password", "nobody-a", "wrong"),
-    _Pair("unknown, disabled", "nobody-b", "disabled"),
-    _Pair(
-        "unknown and blocked, known and blocked", "nobody-blocked", "blocked", 429, one_name=True
-    ),
+    Pair("unknown, wrong password", "nobody-a", "wrong"),
+    Pair("unknown, disabled", "nobody-b", "disabled"),
+    Pair("unknown and blocked, known and blocked", "nobody-blocked", "blocked", 429, one_name=True),
 )
 _SETUP = (
-    _Pair("setup: nobody, user", "nobody-a", "wrong", 410, one_name=True),
-    _Pair("setup: nobody, administrator", "nobody-a", "admin", 410, one_name=True),
+    Pair("setup: nobody, user", "nobody-a", "wrong", 410, one_name=True),
+    Pair("setup: nobody, administrator", "nobody-a", "admin", 410, one_name=True),
 )
-_FORGOTTEN = _Pair("forgotten password: unknown, known", "nobody-e", "known", 200)
-_LETTERS = (
-    _FORGOTTEN,
-    _Pair("letter sent again: unknown, known", "nobody-f", "known", 200),
-    _Pair("sign-up: new address, known address", "new", "known", 200),
-)
-_WAITING = replace(_FORGOTTEN, name="control that waits for the mail server")
-_STALE = _Pair("unknown, not yet rehashed", "nobody-c", "stale")
-_CONTROL = _Pair("control without dummy hash and grid", "nobody-d", "control")
+_STALE = Pair("unknown, not yet rehashed", "nobody-c", "stale")
+_CONTROL = Pair("control without dummy hash and grid", "nobody-d", "control")
 
 
 @dataclass(frozen=True, slots=True)
-class _Store:
+class Store:
     """One database, which several servers use one after the other."""
 
     name: str
@@ -105,37 +94,15 @@ class _Store:
         with Gatelodge(self.folder, **given) as server:
             _make_users(server, min(PEOPLE, pairs))
             _block(server, sizes.failures)
-            rows = [self._row(server, _sign_in, pair, pairs) for pair in _SIGN_IN]
-            rows += [self._row(server, _set_up, pair, pairs) for pair in _SETUP]
+            rows = [self.row(server, _sign_in, pair, pairs) for pair in _SIGN_IN]
+            rows += [self.row(server, _set_up, pair, pairs) for pair in _SETUP]
         with Gatelodge(self.folder, **given, **_RAISED) as server:
-            rows.append(self._row(server, _sign_in, _STALE, pairs))
+            rows.append(self.row(server, _sign_in, _STALE, pairs))
         with StandIn(self.folder, "telling", **given) as server:
-            rows.append(self._row(server, _sign_in, _CONTROL, pairs))
-        return rows + self._letters(pairs)
+            rows.append(self.row(server, _sign_in, _CONTROL, pairs))
+        return rows
 
-    def _letters(self, pairs: int) -> list[Row]:
-        """Measure what asks for letters, while they are sent to a mail server beside."""
-        ask = (_forgot, _send_again, _SignUp())
-        with MailSink() as sink:
-            given = self.settings | {
-                "email_verification": "required",
-                "hide_known_emails": "on",
-                "mail_from": "no-reply@example.com",
-                "sign_ups_per_address": "0",
-                "smtp_url": sink.url,
-            }
-            with Gatelodge(self.folder, **given) as server:
-                for number in range(min(PEOPLE, pairs)):
-                    body = {"username": f"known-{number}", "email": f"known-{number}@example.com"}
-                    server.post("/api/auth/signup", body | {"password": PASSWORD})
-                rows = [
-                    self._row(server, request, pair, pairs)
-                    for request, pair in zip(ask, _LETTERS, strict=True)
-                ]
-            with StandIn(self.folder, "waiting", **given) as server:
-                return [*rows, self._row(server, _forgot, _WAITING, pairs)]
-
-    def _row(self, server: Server, request: Request, pair: _Pair, pairs: int) -> Row:
+    def row(self, server: Server, request: Request, pair: Pair, pairs: int) -> Row:
         """Ask about both kinds in turn, in an order that changes from pair to pair."""
         seconds: dict[str, list[float]] = {pair.one: [], pair.other: []}
         chance = random.Random(pair.name)
@@ -222,29 +189,3 @@ def _sign_in(name: str) -> tuple[str, str, str]:
 def _set_up(name: str) -> tuple[str, str, str]:
     form = {"username": name, "email": f"{name}@example.com", "password": PASSWORD}
     return "/setup", "application/x-www-form-urlencoded", urlencode(form)
-
-
-def _forgot(name: str) -> tuple[str, str, str]:
-    return _about("/api/auth/password/forgot", {"email": f"{name}@example.com"})
-
-
-def _send_again(name: str) -> tuple[str, str, str]:
-    return _about("/api/auth/email/resend", {"email": f"{name}@example.com"})
-
-
-@dataclass(slots=True)
-class _SignUp:
-    """Signs up with a username that nobody has; the address of `new` is another one each time."""
-
-    numbers: Iterator[int] = field(default_factory=count)
-
-    def __call__(self, name: str) -> tuple[str, str, str]:
-        """Return path, content type and body."""
-        number = next(self.numbers)
-        email = f"{number}-{name}@example.com" if name.startswith("new") else f"{name}@example.com"
-        body = {"username": f"u{number:06}", "email": email, "password": PASSWORD}
-        return _about("/api/auth/signup", body)
-
-
-def _about(path: str, body: Mapping[str, str]) -> tuple[str, str, str]:
-    return path, "application/json", json.dumps(body)

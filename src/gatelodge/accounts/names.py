@@ -84,6 +84,7 @@ _ROUTES = frozenset(
         "forgot",
         "healthz",
         "home",
+        "html",
         "invitation",
         "jwks",
         "jwks.json",

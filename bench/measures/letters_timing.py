@@ -1,0 +1,79 @@
+"""What the time of an answer tells about an address that a letter is asked for."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import count
+from pathlib import Path
+
+from bench.mail_sink import MailSink
+from bench.measures.timing import PEOPLE, Pair, Store
+from bench.mongod import Mongod
+from bench.people import PASSWORD
+from bench.report import Row
+from bench.server import Gatelodge, StandIn
+from bench.sizes import Sizes
+
+_FORGOTTEN = Pair("forgotten password: unknown, known", "nobody-e", "known", 200)
+_LETTERS = (
+    _FORGOTTEN,
+    Pair("letter sent again: unknown, known", "nobody-f", "known", 200),
+    Pair("sign-up: new address, known address", "new", "known", 200),
+)
+_WAITING = replace(_FORGOTTEN, name="control that waits for the mail server")
+
+
+def measure(sizes: Sizes, folder: Path) -> list[Row]:
+    """Return A for each pair of kinds, on SQLite and on MongoDB."""
+    rows = _rows(Store("SQLite", folder / "sqlite", {}), sizes.pairs)
+    with Mongod(folder / "mongod") as mongod:
+        store = Store("MongoDB", folder / "mongodb", {"database": mongod.url})
+        return rows + _rows(store, sizes.pairs)
+
+
+def _rows(store: Store, pairs: int) -> list[Row]:
+    """Measure every pair, while letters are sent to a mail server beside."""
+    with MailSink() as sink:
+        given = store.settings | {
+            "email_verification": "required",
+            "hide_known_emails": "on",
+            "mail_from": "no-reply@example.com",
+            "sign_ups_per_address": "0",
+            "smtp_url": sink.url,
+        }
+        with Gatelodge(store.folder, **given) as server:
+            for number in range(min(PEOPLE, pairs)):
+                body = {"username": f"known-{number}", "email": f"known-{number}@example.com"}
+                server.post("/api/auth/signup", body | {"password": PASSWORD})
+            rows = [
+                store.row(server, request, pair, pairs)
+                for request, pair in zip((_forgot, _send_again, _SignUp()), _LETTERS, strict=True)
+            ]
+        with StandIn(store.folder, "waiting", **given) as server:
+            return [*rows, store.row(server, _forgot, _WAITING, pairs)]
+
+
+def _forgot(name: str) -> tuple[str, str, str]:
+    return _about("/api/auth/password/forgot", {"email": f"{name}@example.com"})
+
+
+def _send_again(name: str) -> tuple[str, str, str]:
+    return _about("/api/auth/email/resend", {"email": f"{name}@example.com"})
+
+
+@dataclass(slots=True)
+class _SignUp:
+    """Signs up with a username that nobody has; the address of `new` is another one each time."""
+
+    numbers: Iterator[int] = field(default_factory=count)
+
+    def __call__(self, name: str) -> tuple[str, str, str]:
+        """Return path, content type and body."""
+        number = next(self.numbers)
+        email = f"{number}-{name}@example.com" if name.startswith("new") else f"{name}@example.com"
+        body = {"username": f"u{number:06}", "email": email, "password": PASSWORD}
+        return _about("/api/auth/signup", body)
+
+
+def _about(path: str, body: Mapping[str, str]) -> tuple[str, str, str]:
+    return path, "application/json", json.dumps(body)
