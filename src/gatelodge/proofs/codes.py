@@ -73,6 +73,8 @@ class LetterProofs:
         subject: str,
         letter_id: str,
         life: timedelta,
+        *,
+        is_newest: bool = False,
         **facts: str,
     ) -> Proof:
         """Return a new link and code for a letter; those of earlier letters are void.
@@ -82,14 +84,15 @@ class LetterProofs:
             subject: the user or thing that they are for.
             letter_id: the id of the letter that they are written into.
             life: how long they work, from the moment when the letter was sent.
+            is_newest: whether no letter can have been asked for later, because this one is being
+                asked for now.
             facts: what they were made for.
 
         Raises:
             Superseded: a letter that was asked for later has been written already.
         """
         now = self.clock.now()
-        found = await self.tokens.find(purpose, subject)
-        if found is not None and found.expires_at > now and (found.letter or "") > letter_id:
+        if not is_newest and await self._is_superseded(purpose, subject, letter_id):
             raise Superseded
         secret, token = new_token(purpose, subject, now, _SENT_WITHIN + life)
         code = "".join(secrets.choice(ALPHABET) for _ in range(_LETTERS_OF_CODE))
@@ -158,6 +161,13 @@ class LetterProofs:
         """Use a link and its code up. True for exactly one of many callers."""
         now = self.clock.now()
         return await self.tokens.consume(token.purpose, token.subject, token.digest, now)
+
+    async def _is_superseded(self, purpose: Purpose, subject: str, letter_id: str) -> bool:
+        """Say whether there is a token of a letter that was asked for later."""
+        found = await self.tokens.find(purpose, subject)
+        if found is None or found.letter is None or found.expires_at <= self.clock.now():
+            return False
+        return found.letter > letter_id
 
     async def _find(self, subject: str, purposes: Iterable[Purpose]) -> list[OneTimeToken]:
         """Return the tokens of a subject; each purpose is looked up, whatever is found."""

@@ -111,7 +111,7 @@ class Invitations:
         event = self.audit.event("invitation.sent", by, detail=facts)
         subject, letter_id = _subject_of(key), id_about(INVITE, event.id)
         proof = await self.proofs.make(
-            "invite", subject, letter_id, LIFE, **facts, by=by.name or ""
+            "invite", subject, letter_id, LIFE, is_newest=True, **facts, by=by.name or ""
         )
         with after_a_change():
             await self.letters.ask(INVITE, to, key, {"token": proof.token}, about=event.id)
