@@ -236,7 +236,7 @@ async def test_the_life_of_a_code_begins_when_the_letter_was_taken(
     """Or when nobody said whether it was: it may have been."""
 
     async def write(letter: Letter, _values: object) -> Written:
-        await pair[0].letter_proofs.make("reset", "usr_ann", letter.id, timedelta(minutes=10))
+        await pair[0].letter_proofs.make("reset", "usr_ann", letter.id, timedelta(minutes=10), {})
         return Written({}, proof=("reset", "usr_ann"))
 
     for failure, wait in ((None, 0), (AnswerLost("cut"), 0), (Deferred("451"), 1)):

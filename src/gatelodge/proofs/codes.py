@@ -8,7 +8,7 @@ A newer letter of the same purpose and subject voids the one before.
 
 import hmac
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
@@ -73,9 +73,9 @@ class LetterProofs:
         subject: str,
         letter_id: str,
         life: timedelta,
+        facts: Mapping[str, str],
         *,
         is_newest: bool = False,
-        **facts: str,
     ) -> Proof:
         """Return a new link and code for a letter; those of earlier letters are void.
 
@@ -84,9 +84,9 @@ class LetterProofs:
             subject: the user or thing that they are for.
             letter_id: the id of the letter that they are written into.
             life: how long they work, from the moment when the letter was sent.
+            facts: what they were made for.
             is_newest: whether no letter can have been asked for later, because this one is being
                 asked for now.
-            facts: what they were made for.
 
         Raises:
             Superseded: a letter that was asked for later has been written already.

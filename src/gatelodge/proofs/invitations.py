@@ -111,7 +111,7 @@ class Invitations:
         event = self.audit.event("invitation.sent", by, detail=facts)
         subject, letter_id = _subject_of(key), id_about(INVITE, event.id)
         proof = await self.proofs.make(
-            "invite", subject, letter_id, LIFE, is_newest=True, **facts, by=by.name or ""
+            "invite", subject, letter_id, LIFE, facts | {"by": by.name or ""}, is_newest=True
         )
         with after_a_change():
             await self.letters.ask(INVITE, to, key, {"token": proof.token}, about=event.id)
@@ -258,7 +258,7 @@ class Invitations:
         if user.email_key != letter.to_key:
             return None
         facts = {"email": user.email_key, "epoch": str(user.epoch), "first": "yes"}
-        proof = await self.proofs.make("reset", user.id, letter.id, LIFE, **facts)
+        proof = await self.proofs.make("reset", user.id, letter.id, LIFE, facts)
         return Written(
             {
                 "username": user.username,

@@ -109,7 +109,7 @@ class Notices:
         kinds = {NEW_DEVICE, *OF_EVENTS.values()}
         if user.email_verified_at is None and await self.letters.too_many(letter.to_key, *kinds):
             return None
-        proof = await self.proofs.make("stop", letter.id, letter.id, STOP_LIFE, user=user.id)
+        proof = await self.proofs.make("stop", letter.id, letter.id, STOP_LIFE, {"user": user.id})
         stop = f"{self.public_base}/stop?token={proof.token}"
         return Written(
             {**values, "username": user.username, "stop_link": stop, "days": str(STOP_LIFE.days)},

@@ -76,7 +76,11 @@ class PasswordReset:
         if await self.letters.too_many(letter.to_key, LETTER):
             return None
         proof = await self.proofs.make(
-            "reset", user.id, letter.id, LIFE, email=user.email_key, epoch=str(user.epoch)
+            "reset",
+            user.id,
+            letter.id,
+            LIFE,
+            {"email": user.email_key, "epoch": str(user.epoch)},
         )
         return Written(
             {

@@ -194,7 +194,11 @@ class AddressVerification:
         self, letter: Letter, user: User, to: str, purpose: Purpose, **facts: str
     ) -> Written:
         proof = await self.proofs.make(
-            purpose, user.id, letter.id, LIFE, email=to, email_key=letter.to_key, **facts
+            purpose,
+            user.id,
+            letter.id,
+            LIFE,
+            {"email": to, "email_key": letter.to_key, **facts},
         )
         return Written(
             {
@@ -295,10 +299,12 @@ class AddressVerification:
             letter.id,
             letter.id,
             UNDO_LIFE,
-            user=user.id,
-            email=values["email"],
-            email_key=letter.to_key,
-            new_key=values["new_key"],
+            {
+                "user": user.id,
+                "email": values["email"],
+                "email_key": letter.to_key,
+                "new_key": values["new_key"],
+            },
         )
         return Written(
             {

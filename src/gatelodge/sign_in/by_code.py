@@ -94,7 +94,7 @@ class CodeSignIn:
         if await self.letters.too_many(letter.to_key, LETTER, limits=LIMITS):
             return None
         facts = {"email": user.email_key, "epoch": str(user.epoch)}
-        proof = await self.proofs.make("sign_in", user.id, letter.id, LIFE, **facts)
+        proof = await self.proofs.make("sign_in", user.id, letter.id, LIFE, facts)
         return Written(
             {
                 "username": user.username,
