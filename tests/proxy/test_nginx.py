@@ -119,7 +119,7 @@ class Guarded:
         wanted = {"username": name, "password": PASSWORD}
         response = browser.post("/api/auth/signin", json=wanted, headers={"Origin": self.url})
         assert response.status_code == 200
-        assert len(browser.cookies) == 2
+        assert len(browser.cookies) == 3  # the tokens, and the device
 
 
 @pytest.fixture(scope="module")
