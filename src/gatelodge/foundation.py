@@ -473,7 +473,9 @@ class Foundation:
             if not self.sends:
                 yield
                 return
-            told = self.subscriptions.telling(self.notice_handlers(), self.notice_events())
+            told = self.subscriptions.telling(
+                self.notice_handlers(), self.notice_events(), waits=False
+            )
             async with self.letters.sending(), told:
                 yield
 

@@ -120,7 +120,7 @@ def test_scripts_cannot_see_the_cookies(context: BrowserContext, cookie_server: 
     page = _own_page(context, cookie_server)
     answer = _sign_in(page)
     cookies = _cookies(context)
-    assert set(cookies) == {"gatelodge-access", "gatelodge-refresh"}
+    assert set(cookies) == {"gatelodge-access", "gatelodge-device", "gatelodge-refresh"}
     for cookie in cookies.values():
         assert cookie["value"] not in answer["text"]
         assert (cookie["httpOnly"], cookie["sameSite"], cookie["secure"]) == (True, "Lax", False)

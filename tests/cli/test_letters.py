@@ -37,7 +37,7 @@ def where(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
     """Return the environment of an installation."""
     given = {}
     if request.param == "mongodb":
-        given["database"] = request.getfixturevalue("mongodb_address")
+        given["database"] = request.getfixturevalue("emptied_mongodb")
     return environment(tmp_path, given)
 
 

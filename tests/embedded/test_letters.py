@@ -31,7 +31,7 @@ VALUES = {"order": "17", "name": "Ben", "link": "https://shop.example/17"}
 @pytest.fixture(params=["sqlite", "mongodb"])
 def database(request: pytest.FixtureRequest) -> str:
     """Return the setting for a database of the test's own."""
-    return "" if request.param == "sqlite" else request.getfixturevalue("mongodb_address")
+    return "" if request.param == "sqlite" else request.getfixturevalue("emptied_mongodb")
 
 
 @pytest.fixture

@@ -37,7 +37,7 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
     """Return settings with a database of the test's own, and cheap hashes."""
     if request.param == "sqlite":
         return hashing_cheaply(Settings(data_dir=tmp_path, hash_threads=1), request)
-    address = request.getfixturevalue("mongodb_address")
+    address = request.getfixturevalue("emptied_mongodb")
     return hashing_cheaply(Settings(data_dir=tmp_path, database=address, hash_threads=1), request)
 
 

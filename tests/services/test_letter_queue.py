@@ -28,7 +28,7 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
     """Return settings with a database of the test's own."""
     if request.param == "sqlite":
         return Settings(data_dir=tmp_path, hash_threads=1)
-    address = request.getfixturevalue("mongodb_address")
+    address = request.getfixturevalue("emptied_mongodb")
     return Settings(data_dir=tmp_path, database=address, hash_threads=1)
 
 

@@ -43,7 +43,7 @@ def shared_replica_set() -> str:
     address = run.folder() / "mongod.address"
     with run.locked("mongod"):
         if not address.exists():
-            _started.append(ReplicaSet(run.folder() / "mongod"))
+            _started.append(ReplicaSet(run.quick_folder() / "mongod"))
             _started[-1].start()
             address.write_text(_started[-1].url)
         return address.read_text()

@@ -101,13 +101,19 @@ class SubscriptionService:
 
     @contextlib.asynccontextmanager
     async def telling(
-        self, handlers: Mapping[str, Handler], events: Mapping[str, tuple[str, ...]]
+        self,
+        handlers: Mapping[str, Handler],
+        events: Mapping[str, tuple[str, ...]],
+        *,
+        waits: bool = True,
     ) -> AsyncIterator[None]:
         """Subscribe, and tell the functions until the context ends; a failure is logged.
 
         Args:
             handlers: the functions by their names.
             events: the names of the events, by the name of each function.
+            waits: whether the context begins when they are subscribed. A server that is to start
+                while the database confirms nothing does not wait.
         """
         known = False
 
@@ -119,8 +125,9 @@ class SubscriptionService:
         def pause() -> timedelta:
             return SEEN_EVERY if known else LOOKS_EVERY
 
-        await attempt(subscribe)
-        again = asyncio.create_task(repeat(subscribe, pause))
+        if waits:
+            await attempt(subscribe)
+        again = asyncio.create_task(repeat(subscribe, pause, at_once=not waits))
         try:
             async with self.draining(lambda: handlers):
                 yield
