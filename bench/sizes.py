@@ -35,6 +35,7 @@ class Sizes:
         connections: how many slow and idle connections are open at a time.
         breached: how many lines a list of breached passwords has.
         look_ups: how many passwords are looked up in it.
+        databases: on which databases letters and the time of answers are measured.
         letters: how many letters wait to be sent.
         letter_seconds: how long their sending is measured.
     """
@@ -63,6 +64,7 @@ class Sizes:
     connections: int
     breached: int
     look_ups: int
+    databases: tuple[str, ...]
     letters: int
     letter_seconds: int
 
@@ -92,6 +94,7 @@ FULL = Sizes(
     connections=9_500,
     breached=20_000_000,
     look_ups=100_000,
+    databases=("SQLite", "MongoDB"),
     letters=1_000_000,
     letter_seconds=20,
 )
@@ -120,6 +123,7 @@ QUICK = Sizes(
     connections=50,
     breached=2_000,
     look_ups=200,
+    databases=("SQLite",),
     letters=2_000,
     letter_seconds=2,
 )

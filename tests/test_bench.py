@@ -110,9 +110,7 @@ ROWS = {
         *("breached look-up, p50", "breached look-up, p99", "breached look-ups missed"),
     ],
     "letters": [
-        f"letters{what}, {store}"
-        for store in ("SQLite", "MongoDB")
-        for what in ("", ", memory", ", stop")
+        f"letters{what}, {store}" for store in ("SQLite",) for what in ("", ", memory", ", stop")
     ],
     "timing": [
         f"{pair}, {store}"
@@ -125,7 +123,7 @@ ROWS = {
             "unknown, not yet rehashed",
             "control without dummy hash and grid",
         )
-        for store in ("SQLite", "MongoDB")
+        for store in ("SQLite",)
     ],
     "letters-timing": [
         f"{pair}, {store}"
@@ -135,7 +133,7 @@ ROWS = {
             "sign-up: new address, known address",
             "control that waits for the mail server",
         )
-        for store in ("SQLite", "MongoDB")
+        for store in ("SQLite",)
     ],
     "memory": [
         "RSS after the start",

@@ -32,8 +32,10 @@ _COLUMNS = [each.name for each in fields(Letter)]
 
 
 def measure(sizes: Sizes, folder: Path) -> list[Row]:
-    """Return how one process works the queue off, on SQLite and on MongoDB."""
+    """Return how one process works the queue off, on each database."""
     rows = _rows(sizes, folder / "sqlite", "")
+    if "MongoDB" not in sizes.databases:
+        return rows
     with Mongod(folder / "mongod") as mongod:
         return rows + _rows(sizes, folder / "mongodb", mongod.url)
 

@@ -24,8 +24,10 @@ _WAITING = replace(_FORGOTTEN, name="control that waits for the mail server")
 
 
 def measure(sizes: Sizes, folder: Path) -> list[Row]:
-    """Return A for each pair of kinds, on SQLite and on MongoDB."""
+    """Return A for each pair of kinds, on each database."""
     rows = _rows(Store("SQLite", folder / "sqlite", {}), sizes.pairs)
+    if "MongoDB" not in sizes.databases:
+        return rows
     with Mongod(folder / "mongod") as mongod:
         store = Store("MongoDB", folder / "mongodb", {"database": mongod.url})
         return rows + _rows(store, sizes.pairs)

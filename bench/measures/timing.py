@@ -39,8 +39,10 @@ Ask: TypeAlias = Callable[[str], tuple[int, float]]
 
 
 def measure(sizes: Sizes, folder: Path) -> list[Row]:
-    """Return A for each pair of kinds, on SQLite and on MongoDB."""
+    """Return A for each pair of kinds, on each database."""
     rows = Store("SQLite", folder / "sqlite", {}).rows(sizes)
+    if "MongoDB" not in sizes.databases:
+        return rows
     with Mongod(folder / "mongod") as mongod:
         store = Store("MongoDB", folder / "mongodb", {"database": mongod.url})
         return rows + store.rows(sizes)

@@ -16,17 +16,19 @@ from tests.support import run
 PATIENCE_SECONDS = 20
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Fault:
     """A fault that a server commits at this moment.
 
     Attributes:
         client: of the server.
         before: how many commands it had met, ever, when it began.
+        hits: how many commands it has met; known when it is over.
     """
 
     client: MongoClient[dict[str, Any]]
     before: int
+    hits: int = 0
 
     async def met(self, commands: int = 1) -> None:
         """Return as soon as it has met so many commands; one that is held up counts at once."""
@@ -63,10 +65,11 @@ def failing(
             data["namespace"] = f"{database}.{collection}"
         with run.locked(f"fault-{urlsplit(address).netloc}"):
             before = _configure(client, mode=mode, data=data)
+            fault = Fault(client, before)
             try:
-                yield Fault(client, before)
+                yield fault
             finally:
-                _configure(client, mode="off")
+                fault.hits = _configure(client, mode="off") - before
 
 
 def _configure(client: MongoClient[dict[str, Any]], **options: Any) -> int:

@@ -30,7 +30,7 @@ from tests.contracts.builders import a_user, an_event
 from tests.model.devices import REUSED, SIGNED_OUT, Device, Outcome, Person
 from tests.model.lodge import GRACE, IDLE, Lodge, open_lodge
 
-EXAMPLES = {"sqlite": 80, "mongodb": 30}
+EXAMPLES = {"sqlite": 50, "mongodb": 15}
 STEPS = 30
 
 ORIGIN = Origin("192.0.2.7", "Browser/1.0", "req_1")
