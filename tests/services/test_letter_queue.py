@@ -342,3 +342,20 @@ async def test_a_change_while_a_letter_is_written_sends_no_second_one(
 
     assert await sending
     assert len(mailbox.mails) == 1
+
+
+async def test_a_mail_server_in_trouble_is_tried_with_one_letter_at_a_time(
+    pair: list[House], mailbox: Mailbox
+) -> None:
+    """Though many are on their way when the trouble begins."""
+    for _ in range(40):
+        await pair[0].letters.ask("test", *ANN)
+    mailbox.takes = 0.05
+    mailbox.failures = [Deferred("421 not now", is_general=True)] * 20
+
+    async with pair[0].letters.sending():
+        await mailbox.until(lambda: len(mailbox.tried) >= 16)
+        await asyncio.sleep(0.5)
+
+    assert len(mailbox.tried) <= 18
+    assert mailbox.most_at_once <= 16

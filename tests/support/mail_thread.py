@@ -9,7 +9,7 @@ from typing import Self
 
 from tests.support.mail_server import MailServer, mail_server
 
-_PATIENCE_SECONDS = 20.0
+_PATIENCE_SECONDS = 40.0
 
 
 class MailThread:

@@ -121,10 +121,13 @@ class AccountService:
             raise SignUpClosed
         user = self._checked(wanted, reserved_allowed=False)
         await self.attempts.count_sign_up(origin)
-        await self._refuse_taken(user)
+        if self.reserved is None:
+            await self._refuse_taken(user)
         await self.refuse_unknown(user.roles)
         if set(user.roles) - {USER}:
             raise RoleNotGrantable(field="roles")
+        if self.reserved is not None:  # at last: what else is wrong must not tell who is known
+            await self._refuse_taken(user)
         user = replace(user, password_hash=await self.passwords.hash(wanted.password))
         return await self.add(user, "user.signed_up", Actor(user.id, origin))
 

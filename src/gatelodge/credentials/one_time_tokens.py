@@ -12,7 +12,17 @@ from datetime import datetime, timedelta
 from typing import Literal, Protocol
 
 Purpose = Literal[
-    "setup", "verify", "change", "reset", "undo", "stop", "invite", "invited", "sign_in", "reserved"
+    "setup",
+    "verify",
+    "change",
+    "reset",
+    "undo",
+    "stop",
+    "invite",
+    "invited",
+    "sign_in",
+    "undone",
+    "reserved",
 ]
 
 SECRET_BYTES = 32  # 256 bits (security.md, section 7)

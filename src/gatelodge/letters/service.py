@@ -254,6 +254,8 @@ class LetterService:
             """Start to send as many letters as there is room for. False if none is due."""
             await trouble.over()
             most = 1 if trouble.lasts else SENDERS
+            while len(on_their_way) >= most:  # trouble has begun since they were claimed
+                await asyncio.wait(on_their_way, return_when=asyncio.FIRST_COMPLETED)
             letters = await self._claim(most - len(on_their_way))
             for letter in letters:
                 sending = start(partial(self._send_claimed, letter, trouble))

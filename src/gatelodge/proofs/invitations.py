@@ -28,7 +28,7 @@ SET_PASSWORD = "set-password"  # noqa: S105 - the name of a letter
 
 LIFE = timedelta(days=7)
 
-_ASKED_BEFORE = timedelta(seconds=5)
+_ASKED_BEFORE = timedelta(seconds=15)
 """How long a letter to a new user waits; by then the user is stored, or was refused."""
 
 _MAX_POLLS = 10

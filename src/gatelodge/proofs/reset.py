@@ -11,6 +11,7 @@ from gatelodge.clock import Clock
 from gatelodge.credentials.attempts import AttemptGuard
 from gatelodge.credentials.one_time_tokens import OneTimeToken
 from gatelodge.credentials.service import Passwords
+from gatelodge.errors import after_a_change
 from gatelodge.ids import UserId
 from gatelodge.letters.service import LetterService, Written
 from gatelodge.letters.store import Letter
@@ -138,8 +139,9 @@ class PasswordReset:
         changed = await self.audit.logged(event, change)
         if changed is None:
             raise InvalidCode(field=named)
-        await self.attempts.forgive(changed.username_key)
-        await self.proofs.use_up(token)
+        with after_a_change():
+            await self.attempts.forgive(changed.username_key)
+            await self.proofs.use_up(token)
         return changed
 
     async def _user_of(self, token: OneTimeToken, named: str) -> User:

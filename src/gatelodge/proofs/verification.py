@@ -1,5 +1,6 @@
 """E-mail addresses: a letter proves that an address is the user's, the first or another one."""
 
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -12,7 +13,12 @@ from gatelodge.accounts.store import User, UserStore
 from gatelodge.audit import Actor, AuditLog, Origin
 from gatelodge.clock import Clock
 from gatelodge.credentials.attempts import AttemptGuard
-from gatelodge.credentials.one_time_tokens import OneTimeToken, Purpose
+from gatelodge.credentials.one_time_tokens import (
+    SECRET_BYTES,
+    OneTimeToken,
+    Purpose,
+    digest_of,
+)
 from gatelodge.credentials.refusals import WrongPassword
 from gatelodge.credentials.service import Passwords
 from gatelodge.errors import AlreadyExists, InvalidRequest, after_a_change
@@ -36,7 +42,7 @@ UNDO_LIFE = timedelta(days=7)
 FRESH = timedelta(minutes=5)
 """How young a sign-in must be to change the address without the password (security.md, 7)."""
 
-_TOLD_AFTER = timedelta(seconds=5)
+_TOLD_AFTER = timedelta(seconds=15)
 """How long the letter to a former address waits; by then the change is stored, or was refused."""
 
 
@@ -260,7 +266,7 @@ class AddressVerification:
         """Give the user a verified address. None if the user is not as it was read any more."""
         another = key != user.email_key
         if another:
-            await self._tell_former(user, key)
+            await self._tell_former(user)
         event = self.audit.event(
             "user.email_changed" if another else "user.email_verified", by, target=user.id
         )
@@ -272,13 +278,13 @@ class AddressVerification:
         except AlreadyExists as taken:
             raise EmailTaken(field="email") from taken
 
-    async def _tell_former(self, user: User, key: str) -> None:
+    async def _tell_former(self, user: User) -> None:
         """Ask for the letter to the address that is about to be given up.
 
-        It is asked for before the change, so that no crash loses it, and dropped if the user does
-        not have the new address when it is its turn.
+        It is asked for before the change, so that no crash loses it, and dropped if the user still
+        has this address when it is its turn.
         """
-        values = {"email": user.email, "new_key": key}
+        values = {"email": user.email}
         await self.letters.ask(
             CHANGED,
             user.email,
@@ -292,7 +298,7 @@ class AddressVerification:
     async def write_changed(self, letter: Letter, values: Mapping[str, str]) -> Written | None:
         """Write the letter to a former address, with a link that takes the change back."""
         user = await self.users.find(UserId(letter.subject or ""))
-        if user is None or user.email_key != values["new_key"]:
+        if user is None or user.email_key == letter.to_key:
             return None
         proof = await self.proofs.make(
             "undo",
@@ -303,7 +309,7 @@ class AddressVerification:
                 "user": user.id,
                 "email": values["email"],
                 "email_key": letter.to_key,
-                "new_key": values["new_key"],
+                "at": letter.created_at.isoformat(),
             },
         )
         return Written(
@@ -320,41 +326,60 @@ class AddressVerification:
         )
 
     async def undo(self, text: str, origin: Origin) -> User:
-        """Give a user the former address back, and end every session.
+        """Give a user the former address back, end every session, and void the password.
+
+        Whoever changed the address may know the password. So it is replaced by one that nobody
+        knows, and the user sets a new one. Links to take back changes that are older than this one
+        are void from now on: they lead to addresses of whoever did it.
 
         Raises:
-            InvalidCode: the link does not work, or not any more, or the user has a third address.
+            InvalidCode: the link does not work, or not any more, or the user has this address.
             EmailTaken: another user has got the former address meanwhile.
+            HashingBusy: too many passwords wait to be hashed.
         """
-        token = await self.proofs.by_link(text, "undo")
-        facts = token.facts
+        token = await self.check_undo(text)
+        facts, by = token.facts, Actor(token.facts["user"], origin)
+        hashed = await self.passwords.hash_again(secrets.token_urlsafe(SECRET_BYTES))
         while True:
             user = await self.users.find(UserId(facts["user"]))
-            if user is None or user.email_key != facts["new_key"]:
-                raise InvalidCode(field="token")
-            ended = self.audit.event(
-                "session.ended_everywhere", Actor(user.id, origin), target=user.id
-            )
-            # First: whoever changed the address must not be able to change it once more.
-            await self.audit.logged(ended, self.users.raise_epoch(user.id, ended))
-            user = await self.users.find(user.id)
             if user is None or user.disabled_at is not None:
                 raise InvalidCode(field="token")
-            event = self.audit.event("user.email_restored", Actor(user.id, origin), target=user.id)
-            change = self.users.set_email(
-                user,
-                event,
-                email=facts["email"],
-                email_key=facts["email_key"],
-                verified_at=self.clock.now(),
-            )
-            try:
-                changed = await self.audit.logged(event, change)
-            except AlreadyExists as taken:
-                raise EmailTaken(field="email") from taken
-            if changed is not None:
-                await self.proofs.use_up(token)
-                return changed
+            if user.email_key == facts["email_key"]:
+                raise InvalidCode(field="token")
+            # First: whoever changed the address must not be able to change it once more.
+            voided = self.audit.event("password.reset", by, target=user.id)
+            await self.audit.logged(voided, self.users.set_password(user.id, hashed, voided))
+            with after_a_change():
+                changed = await self._restore(user.id, facts, by)
+                if changed is not None:
+                    await self._note_undone(user.id)
+                    await self.proofs.use_up(token)
+                    return changed
+
+    async def _restore(self, user_id: UserId, facts: Mapping[str, str], by: Actor) -> User | None:
+        """Give the former address back. None if the user is not as just read any more."""
+        user = await self.users.find(user_id)
+        if user is None or user.disabled_at is not None:
+            raise InvalidCode(field="token")
+        event = self.audit.event("user.email_restored", by, target=user_id)
+        change = self.users.set_email(
+            user,
+            event,
+            email=facts["email"],
+            email_key=facts["email_key"],
+            verified_at=self.clock.now(),
+        )
+        try:
+            return await self.audit.logged(event, change)
+        except AlreadyExists as taken:
+            raise EmailTaken(field="email") from taken
+
+    async def _note_undone(self, user_id: UserId) -> None:
+        """Remember when a change was taken back, as long as links of older changes live."""
+        now = self.clock.now()
+        facts = {"at": now.isoformat()}
+        undone = OneTimeToken("undone", user_id, digest_of(""), now + UNDO_LIFE, facts=facts)
+        await self.proofs.tokens.put(undone)
 
     async def check_undo(self, text: str) -> OneTimeToken:
         """Return the record of a link that takes a change back, without using it up.
@@ -362,7 +387,11 @@ class AddressVerification:
         Raises:
             InvalidCode: it does not work, or not any more.
         """
-        return await self.proofs.by_link(text, "undo")
+        token = await self.proofs.by_link(text, "undo")
+        undone = await self.proofs.tokens.find("undone", token.facts["user"])
+        if undone is not None and undone.facts["at"] >= token.facts["at"]:
+            raise InvalidCode(field="token")
+        return token
 
     async def _prove_again(self, caller: Records, password: str | None, origin: Origin) -> None:
         """Refuse a user who has not proved lately who they are, and gives no right password."""

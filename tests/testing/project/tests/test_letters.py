@@ -93,7 +93,7 @@ def test_users_are_told_what_happened(
     assert gone.is_success
     with pytest.raises(LookupError, match="Sent: role-granted to ada"):
         letters.last(kind="account-deleted")
-    travel(seconds=5)
+    travel(seconds=15)
     assert letters.last().kind == "account-deleted"
 
 
