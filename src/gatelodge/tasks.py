@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from functools import partial
 from typing import Any, TypeAlias
 
 from gatelodge.errors import OutcomeUnknown, StoreUnavailable
@@ -99,8 +100,13 @@ def is_being_cancelled() -> bool:
 
 
 def report(work: Work, error: BaseException) -> None:
-    """Log that a background task failed; with a traceback, unless the failure was foreseen."""
-    details = {"task": getattr(work, "__qualname__", repr(work)), "error": type(error).__name__}
+    """Log that a background task failed; with a traceback, unless the failure was foreseen.
+
+    Only the name of the function is logged: what it was called with may be somebody's.
+    """
+    function = work.func if isinstance(work, partial) else work
+    name = getattr(function, "__qualname__", type(function).__name__)
+    details = {"task": name, "error": type(error).__name__}
     foreseen = isinstance(error, StoreUnavailable | OutcomeUnknown)
     logging.getLogger("gatelodge").warning(
         "task.failed", extra={"details": details}, exc_info=None if foreseen else error

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from functools import partial
 
 import pytest
 
@@ -70,6 +71,19 @@ class Work:
         if self.errors:
             raise self.errors.pop(0)
         self.done += 1
+
+
+async def test_what_work_was_called_with_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """It may be a letter, with the address of somebody."""
+
+    async def send(_letter: str) -> None:
+        raise StoreUnavailable
+
+    await tasks.start(partial(send, "ann@example.com"))
+
+    assert failures(caplog) == [("send", "StoreUnavailable", False)]
+    (record,) = caplog.records
+    assert "ann@" not in str(record.__dict__)
 
 
 async def test_whatever_work_raises_is_logged_and_the_work_goes_on(

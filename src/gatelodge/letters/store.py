@@ -40,8 +40,8 @@ class Letter:
 
     id: str
     kind: str
-    to: str
-    to_key: str
+    to: str = field(repr=False)
+    to_key: str = field(repr=False)
     message_id: str
     created_at: datetime
     due_at: datetime

@@ -255,18 +255,19 @@ class AddressVerification:
                 raise InvalidCode(field=named)
             if user.email_key == key and user.email_verified_at is not None:
                 break
+            if user.email_key != key:
+                await self._tell_former(user, token)
             changed = await self._set(user, wanted, key, Actor(user.id, origin))
             if changed is not None:
                 user = changed
                 break
-        await self.proofs.use_up(token)
+        with after_a_change():
+            await self.proofs.use_up(token)
         return user
 
     async def _set(self, user: User, email: str, key: str, by: Actor) -> User | None:
         """Give the user a verified address. None if the user is not as it was read any more."""
         another = key != user.email_key
-        if another:
-            await self._tell_former(user)
         event = self.audit.event(
             "user.email_changed" if another else "user.email_verified", by, target=user.id
         )
@@ -278,8 +279,8 @@ class AddressVerification:
         except AlreadyExists as taken:
             raise EmailTaken(field="email") from taken
 
-    async def _tell_former(self, user: User) -> None:
-        """Ask for the letter to the address that is about to be given up.
+    async def _tell_former(self, user: User, token: OneTimeToken) -> None:
+        """Ask for the letter to the address that is about to be given up; once for each token.
 
         It is asked for before the change, so that no crash loses it, and dropped if the user still
         has this address when it is its turn.
@@ -293,6 +294,7 @@ class AddressVerification:
             language=user.language,
             subject=user.id,
             after=_TOLD_AFTER,
+            about=token.letter,
         )
 
     async def write_changed(self, letter: Letter, values: Mapping[str, str]) -> Written | None:

@@ -108,12 +108,13 @@ class SignInService:
             InvalidCredentials: unknown user, wrong password or disabled user; each takes the same
                 time.
             TooManyAttempts: too many tries have failed, for this name or from this address. Unknown
-                names are counted too.
+                names are counted too. Or too many letters were asked for from this address.
             HashingBusy: too many passwords wait to be hashed.
             EmailNotVerified: the password is right, but the address must be verified first.
         """
         user = await self.authenticate(username, password, origin, former=former)
         if self.verification.lacks(user):
+            await self.attempts.count_letter(origin)
             raise EmailNotVerified(await self.verification.ask(user, user.language))
         news = self.devices.news_of(device, user)
         await self.notices.ask_new_device(user, origin, news)
