@@ -35,7 +35,7 @@ class Sizes:
         connections: how many slow and idle connections are open at a time.
         breached: how many lines a list of breached passwords has.
         look_ups: how many passwords are looked up in it.
-        databases: on which databases letters and the time of answers are measured.
+        databases: on which databases the time of answers is measured.
         letters: how many letters wait to be sent.
         letter_seconds: how long their sending is measured.
     """

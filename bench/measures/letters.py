@@ -34,8 +34,6 @@ _COLUMNS = [each.name for each in fields(Letter)]
 def measure(sizes: Sizes, folder: Path) -> list[Row]:
     """Return how one process works the queue off, on each database."""
     rows = _rows(sizes, folder / "sqlite", "")
-    if "MongoDB" not in sizes.databases:
-        return rows
     with Mongod(folder / "mongod") as mongod:
         return rows + _rows(sizes, folder / "mongodb", mongod.url)
 
