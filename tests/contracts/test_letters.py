@@ -166,6 +166,15 @@ async def test_a_letter_may_be_about_nobody(stores: Stores) -> None:
     assert (await must_find(stores)).subject is None
 
 
+async def test_whom_a_letter_is_about_is_kept_where_its_author_says_nothing(stores: Stores) -> None:
+    await stores.letters.add(replace(a_letter(), subject="usr_ann"))
+    letter = await must_claim(stores)
+
+    assert await stores.letters.write(letter, subject=None, sealed_values=b"code")
+
+    assert (await must_find(stores)).subject == "usr_ann"
+
+
 async def test_a_letter_that_was_given_up_can_be_sent_after_all(stores: Stores) -> None:
     await stores.letters.add(a_letter())
     letter = await must_claim(stores)

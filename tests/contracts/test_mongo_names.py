@@ -5,8 +5,9 @@ import gc
 import random
 import time
 from collections import Counter
-from contextlib import suppress
-from dataclasses import replace
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -324,14 +325,39 @@ async def test_a_renamed_user_has_two_claims(users: MongoUsers, database: MongoD
     assert await claims_of(database) == names
 
 
+@dataclass(frozen=True)
+class Cut:
+    """Where a change of names dies.
+
+    Attributes:
+        command: the command whose connection breaks.
+        collection: its collection.
+        skipped: how many such commands go through before.
+        is_decided: whether the change has happened by then.
+    """
+
+    command: str
+    collection: str
+    skipped: int
+    is_decided: bool
+
+    @contextmanager
+    def at(self, address: str) -> Iterator[None]:
+        """Let a change that is made inside die here."""
+        mode: Any = {"skip": self.skipped} if self.skipped else "alwaysOn"
+        command, collection = self.command, self.collection
+        fault = failing(address, command, collection=collection, mode=mode, closeConnection=True)
+        with fault, suppress(OutcomeUnknown, StoreUnavailable):
+            yield
+
+
 CUTS = {
-    "before anything": ("insert", "names", 0, False),
-    "after the claim": ("update", "names", 0, False),
-    "before it is decided": ("findAndModify", "users", 0, False),
-    "before the names are tidied": ("delete", "names", 0, True),
-    "before the new name is settled": ("update", "names", 1, True),
+    "before anything": Cut("insert", "names", 0, is_decided=False),
+    "after the claim": Cut("update", "names", 0, is_decided=False),
+    "before it is decided": Cut("findAndModify", "users", 0, is_decided=False),
+    "before the names are tidied": Cut("delete", "names", 0, is_decided=True),
+    "before the new name is settled": Cut("update", "names", 1, is_decided=True),
 }
-"""Where a renaming dies: the command, its collection, how many go before, and how it ends."""
 
 
 @pytest.mark.parametrize("cut", CUTS.values(), ids=CUTS)
@@ -340,18 +366,15 @@ async def test_a_renaming_that_died_is_tidied_by_the_sweep(
     database: MongoDatabase,
     address: str,
     clock: FakeClock,
-    cut: tuple[str, str, int, bool],
+    cut: Cut,
 ) -> None:
     """It has happened or not; either way the user has two claims, and no other name is taken."""
-    command, collection, skipped, renamed = cut
     ada = a_user("Ada")
     await users.add(ada, an_event())
-    mode: Any = {"skip": skipped} if skipped else "alwaysOn"
-    fault = failing(address, command, collection=collection, mode=mode, closeConnection=True)
-    with fault, suppress(OutcomeUnknown, StoreUnavailable):
+    with cut.at(address):
         await to(users, ada, "Countess")
 
-    has, has_not = ("countess", "ada") if renamed else ("ada", "countess")
+    has, has_not = ("countess", "ada") if cut.is_decided else ("ada", "countess")
     found = await users.find(ada.id)
     assert await users.find_by_username(has) == found
     assert await users.find_by_username(has_not) is None
@@ -369,19 +392,16 @@ async def test_a_change_of_the_address_that_died_is_tidied_by_the_sweep(
     database: MongoDatabase,
     address: str,
     clock: FakeClock,
-    cut: tuple[str, str, int, bool],
+    cut: Cut,
 ) -> None:
-    command, collection, skipped, changed = cut
     ada = a_user("Ada")
     await users.add(ada, an_event())
-    mode: Any = {"skip": skipped} if skipped else "alwaysOn"
-    fault = failing(address, command, collection=collection, mode=mode, closeConnection=True)
-    with fault, suppress(OutcomeUnknown, StoreUnavailable):
+    with cut.at(address):
         await users.set_email(
             ada, an_event(), email="new@x.org", email_key="new@x.org", verified_at=NOON
         )
 
-    has, has_not = ("new@x.org", ada.email_key) if changed else (ada.email_key, "new@x.org")
+    has, has_not = ("new@x.org", ada.email_key) if cut.is_decided else (ada.email_key, "new@x.org")
     found = await users.find(ada.id)
     assert await users.find_by_email(has) == found
     assert await users.find_by_email(has_not) is None

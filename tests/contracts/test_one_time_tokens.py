@@ -10,6 +10,10 @@ from tests.contracts.builders import A_MINUTE, NOON
 TOKEN = OneTimeToken("reset", "usr_ann", digest_of("a secret"), NOON + A_MINUTE)
 
 
+def _of_letter(number: int) -> OneTimeToken:
+    return replace(TOKEN, digest=digest_of(str(number)), letter=f"ltr_{number:02}")
+
+
 async def test_a_token_is_found_as_it_was_kept(stores: Stores) -> None:
     await stores.one_time_tokens.put(TOKEN)
 
@@ -43,6 +47,35 @@ async def test_a_token_may_be_stored_only_where_there_is_no_younger_one(stores: 
     assert await put(replace(stored, subject="usr_bob"), unless_after=NOON)
     assert await put(stored)
     assert await stores.one_time_tokens.find("reset", "usr_ann") == stored
+
+
+async def test_the_token_of_the_newest_letter_wins_in_any_order(stores: Stores) -> None:
+    """Two processes may write two letters to one user at once, the newer one first."""
+    put, find = stores.one_time_tokens.put_newer, stores.one_time_tokens.find
+
+    for subject in (f"usr_{number}" for number in range(150)):
+        older, newer = (replace(_of_letter(number), subject=subject) for number in (1, 2))
+        outcomes = await asyncio.gather(put(older, NOON), put(newer, NOON))
+
+        assert outcomes[1]
+        assert await find("reset", subject) == newer
+
+
+async def test_the_token_of_an_older_letter_replaces_none_that_can_be_used(stores: Stores) -> None:
+    put, end = stores.one_time_tokens.put_newer, TOKEN.expires_at
+    older, newer = _of_letter(1), _of_letter(2)
+
+    assert await put(newer, NOON)
+    assert not await put(older, NOON)
+    assert not await put(older, end - A_MINUTE / 60)
+    assert await stores.one_time_tokens.find("reset", "usr_ann") == newer
+    assert await put(replace(newer, digest=digest_of("written again")), NOON)
+    assert await put(replace(older, subject="usr_bob"), NOON)
+    assert await put(older, end)
+    assert await stores.one_time_tokens.find("reset", "usr_ann") == older
+
+    await stores.one_time_tokens.put(TOKEN)
+    assert await put(older, NOON), "a token that is in no letter is older than any letter"
 
 
 async def test_of_many_who_consume_a_token_together_one_does(stores: Stores) -> None:

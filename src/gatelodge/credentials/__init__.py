@@ -8,7 +8,7 @@ anything is hashed, the pool verifies the password, and the guard counts the out
 proving, as sessions keep them. `store.py` has the record of failed tries and its port. This room
 has no routes and knows no user records.
 
-Above: `accounts/` and `sign_in/`, which check, hash and verify passwords here; `setup/`, which
-uses one-time tokens; `stores/`, which implements the ports.
+Above: `accounts/` and `sign_in/`, which check, hash and verify passwords here; `setup/`, `proofs/`
+and `letters/`, which use one-time tokens; `stores/`, which implements the ports.
 Below: `audit.py`, which logs each try that the guard refuses; `breached/`, which has that list.
 """

@@ -75,6 +75,20 @@ class OneTimeTokenStore(Protocol):
             after `unless_after`, exactly one gets True.
         """
 
+    async def put_newer(self, token: OneTimeToken, at: datetime) -> bool:
+        """Store the token of a letter, unless there is one of a letter that was asked for later.
+
+        It replaces the token with the same purpose and subject. Of many callers at once, the one
+        with the newest letter stores its token, whatever their order.
+
+        Args:
+            token: the token; `letter` is set.
+            at: tokens that have expired at this instant do not count.
+
+        Returns:
+            Whether the token was stored.
+        """
+
     async def find(self, purpose: Purpose, subject: str) -> OneTimeToken | None:
         """Return the token of this purpose and subject, even if expired, or None."""
 

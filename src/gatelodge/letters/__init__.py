@@ -5,7 +5,10 @@ language. A `Mail` (`mail.py`) is the finished letter. A `Post` (`post.py`) deli
 call, and says by its exceptions whether another try makes sense: `smtp.py` by an SMTP server,
 `folder.py` into files during development.
 
-Above: `stores/`, which keep letters until they are delivered; `sign_in/` and `me/`, which send
-them.
-Below: the settings, the catalogues in `i18n.py`, and `email_address.py`.
+`service.py` puts letters into the queue (the port is in `store.py`), and sends those that are due.
+
+Above: `stores/`, which keep letters until they are delivered; `proofs/` and `sign_in/`, which
+write them.
+Below: `credentials/`, whose one-time tokens are in letters; the settings, the catalogues in
+`i18n.py`, and `email_address.py`.
 """

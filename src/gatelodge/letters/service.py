@@ -253,16 +253,14 @@ class LetterService:
         async def send_some() -> bool:
             """Start to send as many letters as there is room for. False if none is due."""
             await trouble.over()
-            most = 1 if trouble.lasts else SENDERS
-            while len(on_their_way) >= most:  # trouble has begun since they were claimed
+            while (room := trouble.room - len(on_their_way)) < 1:
                 await asyncio.wait(on_their_way, return_when=asyncio.FIRST_COMPLETED)
-            letters = await self._claim(most - len(on_their_way))
+                await trouble.over()
+            letters = await self._claim(room)
             for letter in letters:
                 sending = start(partial(self._send_claimed, letter, trouble))
                 on_their_way.add(sending)
                 sending.add_done_callback(on_their_way.discard)
-            while len(on_their_way) >= most:
-                await asyncio.wait(on_their_way, return_when=asyncio.FIRST_COMPLETED)
             return bool(letters)
 
         async def send_all() -> None:
@@ -457,9 +455,9 @@ class _Trouble:
         self._pause = 0.0
 
     @property
-    def lasts(self) -> bool:
-        """Whether the last letter met trouble."""
-        return self._pause > 0
+    def room(self) -> int:
+        """How many letters may be on their way at the same time."""
+        return 1 if self._pause else SENDERS
 
     async def over(self) -> None:
         """Return when the next letter may be tried."""

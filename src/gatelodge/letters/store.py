@@ -59,7 +59,10 @@ class Letter:
 
 
 class LetterStore(Protocol):
-    """The stored letters. Every method is atomic; changes are durable when it returns."""
+    """The stored letters. Changes are durable when a method returns.
+
+    Every method is atomic, but `claim` and `sweep` for each letter.
+    """
 
     async def add(self, letter: Letter) -> bool:
         """Store a letter. False, and nothing changes, if there is one of this id."""
@@ -92,7 +95,7 @@ class LetterStore(Protocol):
         """
 
     async def write(self, letter: Letter, *, subject: str | None, sealed_values: bytes) -> bool:
-        """Store what is written into a letter, and whom it is about.
+        """Store what is written into a letter, and whom it is about; None: as it was asked for.
 
         False if the claim has ended and another one has begun. The same holds for the methods
         below that take a letter as it was claimed.

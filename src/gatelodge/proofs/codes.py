@@ -9,7 +9,7 @@ A newer letter of the same purpose and subject voids the one before.
 import hmac
 import secrets
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Final
 
@@ -92,22 +92,19 @@ class LetterProofs:
             Superseded: a letter that was asked for later has been written already.
         """
         now = self.clock.now()
-        if not is_newest and await self._is_superseded(purpose, subject, letter_id):
-            raise Superseded
-        secret, token = new_token(purpose, subject, now, _SENT_WITHIN + life)
+        secret, plain = new_token(purpose, subject, now, _SENT_WITHIN + life)
         code = "".join(secrets.choice(ALPHABET) for _ in range(_LETTERS_OF_CODE))
-        await self.tokens.put(
-            OneTimeToken(
-                purpose,
-                subject,
-                token.digest,
-                token.expires_at,
-                life=int(life.total_seconds()),
-                code_digest=self._hashed(code, letter_id),
-                letter=letter_id,
-                facts=facts,
-            )
+        token = replace(
+            plain,
+            life=int(life.total_seconds()),
+            code_digest=self._hashed(code, letter_id),
+            letter=letter_id,
+            facts=facts,
         )
+        if is_newest:
+            await self.tokens.put(token)
+        elif not await self.tokens.put_newer(token, now):
+            raise Superseded
         middle = _LETTERS_OF_CODE // 2
         return Proof(
             f"{encode_base64url(subject.encode())}.{secret}", f"{code[:middle]}-{code[middle:]}"
@@ -161,13 +158,6 @@ class LetterProofs:
         """Use a link and its code up. True for exactly one of many callers."""
         now = self.clock.now()
         return await self.tokens.consume(token.purpose, token.subject, token.digest, now)
-
-    async def _is_superseded(self, purpose: Purpose, subject: str, letter_id: str) -> bool:
-        """Say whether there is a token of a letter that was asked for later."""
-        found = await self.tokens.find(purpose, subject)
-        if found is None or found.letter is None or found.expires_at <= self.clock.now():
-            return False
-        return found.letter > letter_id
 
     async def _find(self, subject: str, purposes: Iterable[Purpose]) -> list[OneTimeToken]:
         """Return the tokens of a subject; each purpose is looked up, whatever is found."""

@@ -22,14 +22,12 @@ from gatelodge.letters.service import LetterService, Written, id_about
 from gatelodge.letters.store import Letter
 from gatelodge.proofs.codes import LetterProofs
 from gatelodge.proofs.refusals import InvalidCode
+from gatelodge.proofs.users import DONE_WITHIN, ask_for_user, facts_of
 
 INVITE = "invitation"
 SET_PASSWORD = "set-password"  # noqa: S105 - the name of a letter
 
 LIFE = timedelta(days=7)
-
-_ASKED_BEFORE = timedelta(seconds=15)
-"""How long a letter to a new user waits; by then the user is stored, or was refused."""
 
 _MAX_POLLS = 10
 _POLL_INTERVAL = timedelta(milliseconds=100)
@@ -238,14 +236,7 @@ class Invitations:
             Refusal: as for `AccountService.create`.
         """
         user = await self.accounts.prepare(replace(wanted, sets_password=True))
-        await self.letters.ask(
-            SET_PASSWORD,
-            user.email,
-            user.email_key,
-            language=user.language,
-            subject=user.id,
-            after=_ASKED_BEFORE,
-        )
+        await ask_for_user(self.letters, SET_PASSWORD, user, after=DONE_WITHIN)
         return await self.accounts.add(user, "user.created", by)
 
     async def write_set_password(
@@ -257,7 +248,7 @@ class Invitations:
             return None
         if user.email_key != letter.to_key:
             return None
-        facts = {"email": user.email_key, "epoch": str(user.epoch), "first": "yes"}
+        facts = facts_of(user) | {"first": "yes"}
         proof = await self.proofs.make("reset", user.id, letter.id, LIFE, facts)
         return Written(
             {

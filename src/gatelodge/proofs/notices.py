@@ -20,6 +20,7 @@ from gatelodge.letters.store import Letter
 from gatelodge.notification import Notification
 from gatelodge.proofs.codes import LetterProofs
 from gatelodge.proofs.refusals import InvalidCode
+from gatelodge.proofs.users import DONE_WITHIN, ask_for_user
 from gatelodge.sessions.devices import UNKNOWN, device_name
 from gatelodge.sessions.known_devices import DeviceNews
 from gatelodge.sessions.service import SessionService
@@ -88,15 +89,7 @@ class Notices:
             detail["device"] = device
         if role := what.detail.get("role"):
             detail["role"] = role
-        await self.letters.ask(
-            OF_EVENTS[what.name],
-            user.email,
-            user.email_key,
-            detail,
-            language=user.language,
-            subject=user.id,
-            about=what.id,
-        )
+        await ask_for_user(self.letters, OF_EVENTS[what.name], user, detail, about=what.id)
 
     async def write(self, letter: Letter, values: Mapping[str, str]) -> Written | None:
         """Write a notice, with the link that ends all sessions; None if nobody is to get it.
@@ -125,15 +118,8 @@ class Notices:
         """
         if self.letters.post is None or DELETED in self.muted:
             return
-        await self.letters.ask(
-            DELETED,
-            user.email,
-            user.email_key,
-            {"username": user.username, "at": self.clock.now().isoformat()},
-            language=user.language,
-            subject=user.id,
-            after=_DONE_WITHIN,
-        )
+        detail = {"username": user.username, "at": self.clock.now().isoformat()}
+        await ask_for_user(self.letters, DELETED, user, detail, after=DONE_WITHIN)
 
     async def write_deleted(self, letter: Letter, values: Mapping[str, str]) -> Written | None:
         """Write the letter about a deletion; None if the user is still there."""
@@ -159,15 +145,7 @@ class Notices:
         detail = {"at": self.clock.now().isoformat()}
         if device := _device(origin.user_agent):
             detail["device"] = device
-        await self.letters.ask(
-            NEW_DEVICE,
-            user.email,
-            user.email_key,
-            detail,
-            language=user.language,
-            subject=user.id,
-            after=_DONE_WITHIN,
-        )
+        await ask_for_user(self.letters, NEW_DEVICE, user, detail, after=DONE_WITHIN)
 
     async def write_new_device(self, letter: Letter, values: Mapping[str, str]) -> Written | None:
         """Write the letter about a new device; None if no session was opened on it."""
@@ -217,7 +195,3 @@ def _device(user_agent: str) -> str:
     if program == UNKNOWN:
         return ""
     return f"{program} ({system})" if system else program
-
-
-_DONE_WITHIN = timedelta(seconds=15)
-"""How long a letter waits that is asked for before what it tells of is done."""

@@ -17,6 +17,7 @@ from gatelodge.letters.service import LetterService, Written
 from gatelodge.letters.store import Letter
 from gatelodge.proofs.codes import LetterProofs
 from gatelodge.proofs.refusals import InvalidCode
+from gatelodge.proofs.users import facts_of, is_as_then
 
 LETTER = "reset-password"
 LIFE = timedelta(minutes=10)
@@ -76,13 +77,7 @@ class PasswordReset:
             return None
         if await self.letters.too_many(letter.to_key, LETTER):
             return None
-        proof = await self.proofs.make(
-            "reset",
-            user.id,
-            letter.id,
-            LIFE,
-            {"email": user.email_key, "epoch": str(user.epoch)},
-        )
+        proof = await self.proofs.make("reset", user.id, letter.id, LIFE, facts_of(user))
         return Written(
             {
                 "username": user.username,
@@ -151,9 +146,6 @@ class PasswordReset:
             InvalidCode: they are not.
         """
         user = await self.users.find(UserId(token.subject))
-        as_then = user is not None and user.disabled_at is None
-        if user is None or not as_then or user.email_key != token.facts["email"]:
-            raise InvalidCode(field=named)
-        if str(user.epoch) != token.facts["epoch"]:
+        if user is None or not is_as_then(user, token):
             raise InvalidCode(field=named)
         return user

@@ -28,6 +28,7 @@ from gatelodge.letters.store import Letter
 from gatelodge.marks import N_
 from gatelodge.proofs.codes import LetterProofs
 from gatelodge.proofs.refusals import InvalidCode
+from gatelodge.proofs.users import DONE_WITHIN, ask_for_user
 from gatelodge.sessions.lookup import Records
 
 Verification: TypeAlias = Literal["off", "offered", "required"]
@@ -41,9 +42,6 @@ LIFE = timedelta(hours=24)
 UNDO_LIFE = timedelta(days=7)
 FRESH = timedelta(minutes=5)
 """How young a sign-in must be to change the address without the password (security.md, 7)."""
-
-_TOLD_AFTER = timedelta(seconds=15)
-"""How long the letter to a former address waits; by then the change is stored, or was refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,16 +283,9 @@ class AddressVerification:
         It is asked for before the change, so that no crash loses it, and dropped if the user still
         has this address when it is its turn.
         """
-        values = {"email": user.email}
-        await self.letters.ask(
-            CHANGED,
-            user.email,
-            user.email_key,
-            values,
-            language=user.language,
-            subject=user.id,
-            after=_TOLD_AFTER,
-            about=token.letter,
+        detail = {"email": user.email}
+        await ask_for_user(
+            self.letters, CHANGED, user, detail, after=DONE_WITHIN, about=token.letter
         )
 
     async def write_changed(self, letter: Letter, values: Mapping[str, str]) -> Written | None:
@@ -336,7 +327,8 @@ class AddressVerification:
 
         Raises:
             InvalidCode: the link does not work, or not any more, or the user has this address.
-            EmailTaken: another user has got the former address meanwhile.
+            EmailTaken: another user has got the former address meanwhile. Every session has ended
+                and the password is void all the same.
             HashingBusy: too many passwords wait to be hashed.
         """
         token = await self.check_undo(text)

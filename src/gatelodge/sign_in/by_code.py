@@ -11,7 +11,6 @@ from gatelodge.accounts.store import User, UserStore
 from gatelodge.audit import Actor, AuditLog, Origin, nobody_known
 from gatelodge.credentials.attempts import AttemptGuard
 from gatelodge.credentials.methods import BY_EMAIL_CODE
-from gatelodge.credentials.one_time_tokens import OneTimeToken
 from gatelodge.errors import after_a_change
 from gatelodge.ids import UserId
 from gatelodge.letters.service import LetterService, Written
@@ -19,6 +18,7 @@ from gatelodge.letters.store import Letter
 from gatelodge.proofs.codes import LetterProofs
 from gatelodge.proofs.notices import Notices
 from gatelodge.proofs.refusals import InvalidCode
+from gatelodge.proofs.users import facts_of, is_as_then
 from gatelodge.sessions.known_devices import KnownDevices
 from gatelodge.sessions.service import SessionService, SignedIn
 from gatelodge.sign_in.challenges import Challenge
@@ -93,8 +93,7 @@ class CodeSignIn:
             return None
         if await self.letters.too_many(letter.to_key, LETTER, limits=LIMITS):
             return None
-        facts = {"email": user.email_key, "epoch": str(user.epoch)}
-        proof = await self.proofs.make("sign_in", user.id, letter.id, LIFE, facts)
+        proof = await self.proofs.make("sign_in", user.id, letter.id, LIFE, facts_of(user))
         return Written(
             {
                 "username": user.username,
@@ -163,7 +162,7 @@ class CodeSignIn:
         """
         token = await self.proofs.by_code(request, code, "sign_in")
         user = await self.users.find(UserId(token.subject))
-        if user is None or not _is_as_then(user, token) or not await self.proofs.use_up(token):
+        if user is None or not is_as_then(user, token) or not await self.proofs.use_up(token):
             raise InvalidCode(field="code")
         return user
 
@@ -178,10 +177,3 @@ class CodeSignIn:
                 await self.accounts.verify_email(user, Actor(user.id, origin))
         except NoSuchUser:
             raise InvalidCode(field="code") from None
-
-
-def _is_as_then(user: User, token: OneTimeToken) -> bool:
-    """Say whether a user is as when the letter was written."""
-    facts = token.facts
-    as_then = user.email_key == facts["email"] and str(user.epoch) == facts["epoch"]
-    return as_then and user.disabled_at is None

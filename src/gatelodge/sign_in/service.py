@@ -70,7 +70,21 @@ class SignedUp:
 
 @dataclass(frozen=True, slots=True)
 class SignInService:
-    """Signs users up, and in by their password."""
+    """Signs users up, and in by their password.
+
+    Attributes:
+        users: the users.
+        accounts: makes users.
+        passwords: the password rules and password hashing.
+        sessions: opens the sessions.
+        audit: records changes, and notes who does not sign in.
+        attempts: limits failed tries and sign-ups.
+        clock: what time it is.
+        verification: has the addresses of new users verified.
+        devices: knows the browsers of users.
+        notices: tells users of sign-ins on new devices.
+        warns_of_breached: whether a password is looked up in the list of breached ones at sign-in.
+    """
 
     users: UserStore
     accounts: AccountService
@@ -339,7 +353,7 @@ class SignInService:
         return await self.audit.logged(event, self.attempts.forgive(user.username_key, event))
 
     async def forgive_address(self, address: str, by: Actor) -> bool:
-        """Delete the failed tries and sign-ups of a network address. True if there were any."""
+        """Let a network address try, sign up and ask for letters anew. True if any were counted."""
         forgiven = await self.attempts.forgive_address(address)
         if forgiven:
             detail = {"address": place_of(address)}
@@ -347,7 +361,7 @@ class SignInService:
         return forgiven
 
     async def forgive_everybody(self, by: Actor) -> int:
-        """Delete all failed tries and sign-ups. Return for how many names and addresses."""
+        """Do the same for everybody. Return for how many names and addresses any were counted."""
         forgiven = await self.attempts.forgive_everybody()
         if forgiven:
             detail = {"of": "everybody", "keys": str(forgiven)}

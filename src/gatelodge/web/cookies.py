@@ -110,9 +110,8 @@ class TokenDelivery:
         """Return the cookie that tells which users have used this browser, or an empty text."""
         name = self._named("device").encode()
         lines = (value for key, value in headers if key == b"cookie")
-        return next((value for key, value in _pairs_in(lines) if key == name), b"").decode(
-            "latin-1"
-        )
+        found = next((value for key, value in _pairs_in(lines) if key == name), b"")
+        return found.decode("latin-1")
 
     def keep_device(self, scope: Scope, value: str) -> None:
         """Make the answer set that cookie."""

@@ -32,6 +32,22 @@ class MongoOneTimeTokens(OneTimeTokenStore):
         return True
 
     @override
+    async def put_newer(self, token: OneTimeToken, at: datetime) -> bool:
+        newer: Document = {"letter": {"$gt": token.letter}, "expires_at": {"$gt": at}}
+        key: Document = {"_id": {"$eq": token.key}}
+        with writing():
+            while True:
+                try:
+                    await self._tokens.replace_one(
+                        key | {"$nor": [newer]}, to_document(token, key="key"), upsert=True
+                    )
+                except DuplicateKeyError:  # a newer one is there, or another one came just now
+                    if await self._tokens.find_one(key | newer, projection=["_id"]) is not None:
+                        return False
+                else:
+                    return True
+
+    @override
     async def find(self, purpose: Purpose, subject: str) -> OneTimeToken | None:
         with reading():
             document = await self._tokens.find_one({"_id": {"$eq": key_of(purpose, subject)}})

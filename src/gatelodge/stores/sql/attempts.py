@@ -92,9 +92,7 @@ class SqlAttempts(AttemptStore):
 
     @override
     async def forget_all(self) -> int:
-        return await self._database.write(
-            lambda connection: connection.execute(_FORGET_ALL).rowcount
-        )
+        return await self._database.change(_FORGET_ALL)
 
 
 def _find(connection: Connection, keys: Collection[str]) -> dict[str, Attempts]:

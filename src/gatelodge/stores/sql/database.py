@@ -13,6 +13,7 @@ from sqlalchemy import (
     URL,
     Connection,
     Engine,
+    Executable,
     NullPool,
     PoolProxiedConnection,
     create_engine,
@@ -153,6 +154,18 @@ class SqlDatabase(Database):
             Exception: whatever the unit raised; its changes are undone.
         """
         return await _open(self._writer).submit(unit, durable=durable)
+
+    async def change(self, statement: Executable, values: dict[str, Any] | None = None) -> int:
+        """Run one statement that changes rows, and return how many it changed.
+
+        Args:
+            statement: the statement.
+            values: its parameters, by name.
+
+        Raises:
+            StoreUnavailable, OutcomeUnknown: as for `write`.
+        """
+        return await self.write(lambda connection: connection.execute(statement, values).rowcount)
 
     def _open_lanes(self, loop: asyncio.AbstractEventLoop) -> tuple[Writer, Lane, Lane]:
         return (

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Executable, bindparam, case, delete, func, select, update
+from sqlalchemy import Connection, bindparam, case, delete, func, select, update
 from sqlalchemy.dialects.sqlite import insert
 from typing_extensions import override
 
@@ -22,7 +22,8 @@ class SqlLetters(LetterStore):
 
     @override
     async def add(self, letter: Letter) -> bool:
-        return await self._change(_ADD, {name: getattr(letter, name) for name in _COLUMNS})
+        values = {name: getattr(letter, name) for name in _COLUMNS}
+        return await self._database.change(_ADD, values) == 1
 
     @override
     async def find(self, letter_id: str) -> Letter | None:
@@ -56,8 +57,10 @@ class SqlLetters(LetterStore):
 
     @override
     async def write(self, letter: Letter, *, subject: str | None, sealed_values: bytes) -> bool:
-        values = {"subject": subject, "sealed_values": sealed_values, "written": True}
-        return await self._change(update(letters).where(*_claimed(letter)).values(values))
+        values: dict[str, Any] = {"sealed_values": sealed_values, "written": True}
+        if subject is not None:
+            values["subject"] = subject
+        return await self._change_claimed(letter, values)
 
     @override
     async def finish(
@@ -68,7 +71,7 @@ class SqlLetters(LetterStore):
             values["sealed_values"] = None
         if state == "dropped":
             values |= {"to": "", "to_key": ""}
-        return await self._change(update(letters).where(*_claimed(letter)).values(values))
+        return await self._change_claimed(letter, values)
 
     @override
     async def postpone(
@@ -77,7 +80,7 @@ class SqlLetters(LetterStore):
         values: dict[str, Any] = {"due_at": until, "failures": _letter.failures + int(failed)}
         if failed:
             values["error"] = error
-        return await self._change(update(letters).where(*_claimed(letter)).values(values))
+        return await self._change_claimed(letter, values)
 
     @override
     async def retry(self, letter_id: str, at: datetime) -> bool:
@@ -93,12 +96,12 @@ class SqlLetters(LetterStore):
                 ended_at=None,
             )
         )
-        return await self._change(change)
+        return await self._database.change(change) == 1
 
     @override
     async def count_guess(self, letter_id: str, limit: int) -> bool:
         few = update(letters).where(_letter.id == letter_id, _letter.guesses < limit)
-        return await self._change(few.values(guesses=_letter.guesses + 1))
+        return await self._database.change(few.values(guesses=_letter.guesses + 1)) == 1
 
     @override
     async def count_written(self, to_key: str, kinds: Collection[str], since: datetime) -> int:
@@ -118,20 +121,16 @@ class SqlLetters(LetterStore):
     async def sweep(self, ended_before: datetime, *, limit: int) -> int:
         old = select(_letter.id).where(_letter.ended_at < ended_before).limit(limit)
         change = delete(letters).where(_letter.id.in_(old))
-        return await self._database.write(lambda connection: connection.execute(change).rowcount)
+        return await self._database.change(change)
 
-    async def _change(self, change: Executable, values: dict[str, Any] | None = None) -> bool:
-        return await self._database.write(
-            lambda connection: connection.execute(change, values).rowcount == 1
-        )
+    async def _change_claimed(self, letter: Letter, values: dict[str, Any]) -> bool:
+        """Change a letter, if it is still claimed as this one says."""
+        claimed = _letter.id == letter.id, _WAITS, _letter.due_at == letter.due_at
+        return await self._database.change(update(letters).where(*claimed).values(values)) == 1
 
     async def _count(self, *conditions: Any) -> int:
         query = select(func.count()).select_from(letters).where(*conditions)
         return await self._database.scan(lambda connection: connection.execute(query).scalar_one())
-
-
-def _claimed(letter: Letter) -> tuple[Any, ...]:
-    return _letter.id == letter.id, _WAITS, _letter.due_at == letter.due_at
 
 
 _letter = letters.c

@@ -1,8 +1,9 @@
 """One-time tokens in SQLite."""
 
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, select, update
+from sqlalchemy import Connection, bindparam, delete, or_, select, update
 from sqlalchemy.dialects.sqlite import insert
 from typing_extensions import override
 
@@ -20,13 +21,14 @@ class SqlOneTimeTokens(OneTimeTokenStore):
 
     @override
     async def put(self, token: OneTimeToken, *, unless_after: datetime | None = None) -> bool:
-        values = {name: getattr(token, name) for name in _STORED} | {"facts": dict(token.facts)}
-        if unless_after is not None:
-            values["latest"] = unless_after
-        put = _PUT if unless_after is None else _PUT_UNLESS_AFTER
-        return await self._database.write(
-            lambda connection: connection.execute(put, values).rowcount == 1
-        )
+        if unless_after is None:
+            return await self._database.change(_PUT, _values(token)) == 1
+        values = _values(token) | {"latest": unless_after}
+        return await self._database.change(_PUT_UNLESS_AFTER, values) == 1
+
+    @override
+    async def put_newer(self, token: OneTimeToken, at: datetime) -> bool:
+        return await self._database.change(_PUT_NEWER, _values(token) | {"latest": at}) == 1
 
     @override
     async def find(self, purpose: Purpose, subject: str) -> OneTimeToken | None:
@@ -39,9 +41,7 @@ class SqlOneTimeTokens(OneTimeTokenStore):
     @override
     async def consume(self, purpose: Purpose, subject: str, digest: bytes, at: datetime) -> bool:
         values = {"token_key": key_of(purpose, subject), "token_digest": digest, "at": at}
-        return await self._database.write(
-            lambda connection: connection.execute(_CONSUME, values).rowcount == 1
-        )
+        return await self._database.change(_CONSUME, values) == 1
 
     @override
     async def begin(self, token: OneTimeToken, at: datetime) -> bool:
@@ -56,9 +56,7 @@ class SqlOneTimeTokens(OneTimeTokenStore):
             )
             .values(expires_at=at + timedelta(seconds=token.life), life=None)
         )
-        return await self._database.write(
-            lambda connection: connection.execute(change).rowcount == 1
-        )
+        return await self._database.change(change) == 1
 
     @override
     async def list_alive(self, purpose: Purpose, at: datetime, *, limit: int) -> list[OneTimeToken]:
@@ -78,7 +76,11 @@ class SqlOneTimeTokens(OneTimeTokenStore):
     async def sweep(self, expired_before: datetime, *, limit: int) -> int:
         old = select(_columns.key).where(_columns.expires_at < expired_before).limit(limit)
         change = delete(one_time_tokens).where(_columns.key.in_(old))
-        return await self._database.write(lambda connection: connection.execute(change).rowcount)
+        return await self._database.change(change)
+
+
+def _values(token: OneTimeToken) -> dict[str, Any]:
+    return {name: getattr(token, name) for name in _STORED} | {"facts": dict(token.facts)}
 
 
 _columns = one_time_tokens.c
@@ -87,10 +89,13 @@ _STORED = [column.name for column in _columns]
 _KEY = ("key", "purpose", "subject")
 _NEW = {name: _insert.excluded[name] for name in _STORED if name not in _KEY}
 _PUT = _insert.on_conflict_do_update(index_elements=[_columns.key], set_=_NEW)
+_EXPIRED = _columns.expires_at <= bindparam("latest", type_=_columns.expires_at.type)
+_OLDER = or_(_columns.letter.is_(None), _columns.letter <= _insert.excluded.letter)
 _PUT_UNLESS_AFTER = _insert.on_conflict_do_update(
-    index_elements=[_columns.key],
-    set_=_NEW,
-    where=_columns.expires_at <= bindparam("latest", type_=_columns.expires_at.type),
+    index_elements=[_columns.key], set_=_NEW, where=_EXPIRED
+)
+_PUT_NEWER = _insert.on_conflict_do_update(
+    index_elements=[_columns.key], set_=_NEW, where=or_(_OLDER, _EXPIRED)
 )
 _RECORD = [_columns[name] for name in _STORED if name != "key"]
 _BY_KEY = select(*_RECORD).where(_columns.key == bindparam("token_key"))

@@ -40,7 +40,7 @@ class SqlSessions(SessionStore):
 
     @override
     async def add(self, session: Session) -> None:
-        await self._change(_ADD, _values(session))
+        await self._database.change(_ADD, _values(session))
 
     @override
     async def find(self, session_id: SessionId) -> Session | None:
@@ -93,11 +93,11 @@ class SqlSessions(SessionStore):
 
     @override
     async def touch(self, session_id: SessionId, at: datetime) -> bool:
-        return await self._change(_TOUCH, {"session_id": session_id, "at": at})
+        return await self._database.change(_TOUCH, {"session_id": session_id, "at": at}) == 1
 
     @override
     async def discard(self, session_id: SessionId) -> None:
-        await self._change(_DISCARD, {"session_id": session_id})
+        await self._database.change(_DISCARD, {"session_id": session_id})
 
     @override
     async def list_stored(self, user_id: UserId, *, limit: int) -> list[Session]:
@@ -130,14 +130,7 @@ class SqlSessions(SessionStore):
 
     @override
     async def remove_ended(self, before: datetime) -> int:
-        return await self._database.write(
-            lambda connection: connection.execute(_REMOVE_ENDED, {"before": before}).rowcount
-        )
-
-    async def _change(self, statement: Any, values: dict[str, Any]) -> bool:
-        return await self._database.write(
-            lambda connection: connection.execute(statement, values).rowcount == 1
-        )
+        return await self._database.change(_REMOVE_ENDED, {"before": before})
 
 
 def _values(session: Session) -> dict[str, Any]:

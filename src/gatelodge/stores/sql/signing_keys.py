@@ -47,7 +47,7 @@ class SqlSigningKeys(SigningKeyStore):
             .where(signing_keys.c.kid == kid, signing_keys.c.token_life < seconds)
             .values(token_life=seconds)
         )
-        await self._database.write(lambda connection: connection.execute(change).rowcount)
+        await self._database.change(change)
 
     @override
     async def retire(

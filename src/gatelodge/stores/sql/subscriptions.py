@@ -98,22 +98,17 @@ class SqlSubscriptions(SubscriptionStore):
 
     @override
     async def finish(self, message: Message) -> bool:
-        return await self._change(_FINISH, _claimed_by(message))
+        return await self._database.change(_FINISH, _claimed_by(message)) == 1
 
     @override
     async def postpone(self, message: Message, until: datetime, *, failed: bool = False) -> bool:
         values = _claimed_by(message) | {"until": until, "failed": int(failed)}
-        return await self._change(_POSTPONE, values)
+        return await self._database.change(_POSTPONE, values) == 1
 
     @override
     async def count_waiting(self, name: str) -> int:
         count = select(func.count()).where(messages.c.subscription == name)
         return await self._database.scan(lambda connection: connection.execute(count).scalar_one())
-
-    async def _change(self, statement: Any, values: dict[str, Any]) -> bool:
-        return await self._database.write(
-            lambda connection: connection.execute(statement, values).rowcount == 1
-        )
 
 
 def _values_of(subscription: Subscription) -> dict[str, Any]:

@@ -214,7 +214,7 @@ class SqlUsers(UserStore):
         change = delete(user_roles).where(
             user_roles.c.user_id.in_(user_ids), user_roles.c.role == role
         )
-        return await self._database.write(lambda connection: connection.execute(change).rowcount)
+        return await self._database.change(change)
 
     async def _change_name(
         self,
