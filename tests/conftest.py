@@ -20,6 +20,7 @@ from gatelodge.stores.mongo.records import Document
 from tests.support import figures, run, vectors
 from tests.support.clock import FakeClock
 from tests.support.databases import migrated
+from tests.support.mailbox import Mailbox, set_mail
 from tests.support.mongod import shared_replica_set, with_database
 from tests.support.server import Server
 from tests.support.settings import hashing_cheaply
@@ -102,6 +103,24 @@ async def house(settings: Settings, clock: FakeClock) -> AsyncIterator[House]:
 
 
 @pytest.fixture
+def mailbox() -> Mailbox:
+    """Return an empty mailbox."""
+    return Mailbox()
+
+
+@pytest.fixture
+async def posting_house(
+    settings: Settings, clock: FakeClock, mailbox: Mailbox
+) -> AsyncIterator[House]:
+    """Return a house, as `house` does, whose letters go into a mailbox when a test says so."""
+    migrated(settings.data_dir / DATABASE)
+    built = build(settings, clock)
+    set_mail(built, mailbox)
+    async with built.open():
+        yield built
+
+
+@pytest.fixture
 async def client(house: House) -> AsyncIterator[httpx2.AsyncClient]:
     """Return a client that speaks to the real application in this process."""
     transport = httpx2.ASGITransport(app=create_app(house), raise_app_exceptions=False)
@@ -138,6 +157,12 @@ def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return str(migrated(tmp_path / "gatelodge.sqlite3"))
     return str(request.getfixturevalue("emptied_mongodb"))
+
+
+@pytest.fixture(params=["sqlite", "mongodb"])
+def database(request: pytest.FixtureRequest) -> str:
+    """Return the setting for a database of each kind; empty: a file in the data folder."""
+    return "" if request.param == "sqlite" else request.getfixturevalue("emptied_mongodb")
 
 
 @pytest.fixture(scope="session")

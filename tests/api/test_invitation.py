@@ -1,38 +1,23 @@
 """Invitations and signing in by e-mail, as programs ask for them."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx2
 import pytest
 
-from gatelodge.app import House, build
+from gatelodge.app import House
 from gatelodge.audit import COMMAND
-from gatelodge.data_folder import DATABASE
-from gatelodge.settings import Settings
 from tests.api.test_letters import code_of, post
-from tests.support.clock import FakeClock
-from tests.support.databases import migrated
-from tests.support.mailbox import Mailbox, delivered, set_mail, token_in
+from tests.support.mailbox import Mailbox, delivered, token_in
 from tests.support.people import PASSWORD, Person, new_user
 
 by_code = pytest.mark.parametrize("settings", [{"sign_in_by_code": "on"}], indirect=True)
 
 
 @pytest.fixture
-def mailbox() -> Mailbox:
-    """Return an empty mailbox."""
-    return Mailbox()
-
-
-@pytest.fixture
-async def house(settings: Settings, clock: FakeClock, mailbox: Mailbox) -> AsyncIterator[House]:
+def house(posting_house: House) -> House:
     """Return a house whose letters go into a mailbox when a test says so."""
-    migrated(settings.data_dir / DATABASE)
-    built = build(settings, clock)
-    set_mail(built, mailbox)
-    async with built.open():
-        yield built
+    return posting_house
 
 
 async def invitation(house: House, mailbox: Mailbox) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """Forgotten passwords and addresses, as programs ask for them."""
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
@@ -8,11 +7,9 @@ import httpx2
 import pytest
 
 from gatelodge.app import House, build, create_app
-from gatelodge.data_folder import DATABASE
 from gatelodge.settings import Settings
 from tests.support.clock import FakeClock
-from tests.support.databases import migrated
-from tests.support.mailbox import Mailbox, delivered, set_mail, token_in
+from tests.support.mailbox import Mailbox, delivered, token_in
 from tests.support.people import PASSWORD, Person, signed_in
 
 NEW = "eight wild geese at dawn"
@@ -20,19 +17,9 @@ ANN = {"username": "ann", "email": "ann@example.com", "password": PASSWORD}
 
 
 @pytest.fixture
-def mailbox() -> Mailbox:
-    """Return an empty mailbox."""
-    return Mailbox()
-
-
-@pytest.fixture
-async def house(settings: Settings, clock: FakeClock, mailbox: Mailbox) -> AsyncIterator[House]:
+def house(posting_house: House) -> House:
     """Return a house whose letters go into a mailbox when a test says so."""
-    migrated(settings.data_dir / DATABASE)
-    built = build(settings, clock)
-    set_mail(built, mailbox)
-    async with built.open():
-        yield built
+    return posting_house
 
 
 async def post(client: httpx2.AsyncClient, path: str, /, **body: Any) -> httpx2.Response:

@@ -32,19 +32,10 @@ SECRETS = {
 }
 
 
-@pytest.fixture(params=["sqlite", "mongodb"])
-def where(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
-    """Return the environment of an installation."""
-    given = {}
-    if request.param == "mongodb":
-        given["database"] = request.getfixturevalue("emptied_mongodb")
-    return environment(tmp_path, given)
-
-
 @pytest.fixture
-def mailbox() -> Mailbox:
-    """Return an empty mailbox."""
-    return Mailbox()
+def where(database: str, tmp_path: Path) -> dict[str, str]:
+    """Return the environment of an installation."""
+    return environment(tmp_path, {"database": database} if database else {})
 
 
 @pytest.fixture

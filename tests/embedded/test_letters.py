@@ -28,12 +28,6 @@ TEMPLATES = {
 VALUES = {"order": "17", "name": "Ben", "link": "https://shop.example/17"}
 
 
-@pytest.fixture(params=["sqlite", "mongodb"])
-def database(request: pytest.FixtureRequest) -> str:
-    """Return the setting for a database of the test's own."""
-    return "" if request.param == "sqlite" else request.getfixturevalue("emptied_mongodb")
-
-
 @pytest.fixture
 def templates(tmp_path: Path) -> Path:
     """Return the folder of the application's templates."""

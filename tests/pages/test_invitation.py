@@ -1,20 +1,16 @@
 """Invitations and signing in by e-mail, as people without scripts see them."""
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
 
 from gatelodge.accounts.service import NewUser
-from gatelodge.app import House, build
+from gatelodge.app import House
 from gatelodge.audit import COMMAND
-from gatelodge.data_folder import DATABASE
-from gatelodge.settings import Settings
 from tests.pages.reader import Reader
 from tests.pages.test_letters import path_in
 from tests.support.clock import FakeClock
-from tests.support.databases import migrated
-from tests.support.mailbox import Mailbox, delivered, set_mail
+from tests.support.mailbox import Mailbox, delivered
 from tests.support.people import PASSWORD, new_user
 
 OVER = "This link does not work any more"
@@ -23,19 +19,9 @@ by_code = pytest.mark.parametrize("settings", [{"sign_in_by_code": "on"}], indir
 
 
 @pytest.fixture
-def mailbox() -> Mailbox:
-    """Return an empty mailbox."""
-    return Mailbox()
-
-
-@pytest.fixture
-async def house(settings: Settings, clock: FakeClock, mailbox: Mailbox) -> AsyncIterator[House]:
+def house(posting_house: House) -> House:
     """Return a house whose letters go into a mailbox when a test says so."""
-    migrated(settings.data_dir / DATABASE)
-    built = build(settings, clock)
-    set_mail(built, mailbox)
-    async with built.open():
-        yield built
+    return posting_house
 
 
 async def invited(house: House, mailbox: Mailbox, *roles: str) -> str:

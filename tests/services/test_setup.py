@@ -19,13 +19,10 @@ from tests.support.people import PASSWORD
 ORIGIN = Origin(address="192.0.2.7")
 
 
-@pytest.fixture(params=["sqlite", "mongodb"])
-def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
+@pytest.fixture
+def settings(database: str, tmp_path: Path) -> Settings:
     """Return settings with a database of the test's own."""
-    if request.param == "sqlite":
-        return Settings(data_dir=tmp_path, hash_threads=1)
-    address = request.getfixturevalue("emptied_mongodb")
-    return Settings(data_dir=tmp_path, database=address, hash_threads=1)
+    return Settings(data_dir=tmp_path, database=database, hash_threads=1)
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from tests.services.test_letter_proofs import ABROAD, HOME, MEANWHILE, now, sign
 from tests.support.clock import FakeClock
 from tests.support.mailbox import Mailbox, delivered
 
-settings, mailbox, pair, house = letters.settings, letters.mailbox, letters.pair, letters.house
+settings, pair, house = letters.settings, letters.pair, letters.house
 
 TEN_MINUTES = timedelta(minutes=10)
 

@@ -28,15 +28,18 @@ class MailThread:
         """The address for `GATELODGE_SMTP_URL`."""
         return f"smtp://127.0.0.1:{self.server.port}"
 
-    def wait_for(self, to: str, count: int = 1) -> EmailMessage:
-        """Return the newest letter to an address, once there are so many."""
+    def wait_for(self, to: str, subject: str) -> EmailMessage:
+        """Return the newest letter to an address whose subject begins so, once there is one.
+
+        Letters come in any order: several processes and connections send them.
+        """
         deadline = time.monotonic() + _PATIENCE_SECONDS
         while time.monotonic() < deadline:
-            letters = [each for each in self.server.letters if str(each["To"]) == to]
-            if len(letters) >= count:
-                return letters[-1]
+            for letter in reversed(self.server.letters):
+                if str(letter["To"]) == to and str(letter["Subject"]).startswith(subject):
+                    return letter
             time.sleep(0.05)
-        raise AssertionError(f"no letter number {count} came to {to}")
+        raise AssertionError(f"no letter {subject!r} came to {to}")
 
     def __enter__(self) -> Self:
         """Begin to listen."""
