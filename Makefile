@@ -7,6 +7,10 @@ READY := $(VENV)/.ready
 READY_DEV := $(VENV)/.ready-dev
 PEERS := .tools/peers
 LOWEST := .tools/lowest
+# Files of tests stay together, in the order that tests/conftest.py puts them in.
+SPREAD := -n auto --dist loadfile --no-loadscope-reorder
+# Compiled modules are kept: hundreds of commands and servers are started.
+PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest $(SPREAD)
 
 .DEFAULT_GOAL := help
 .PHONY: help serve test check format lint types docs docs-serve screenshots bench bench-peers clean
@@ -19,11 +23,11 @@ serve: $(READY) ## Start the server on http://localhost:8080
 
 test: $(READY_DEV) ## Run every test, on every core; ARGS="…" goes to pytest
 	@scripts/install-test-tools
-	@$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
+	@$(PYTEST) $(ARGS)
 
 .PHONY: test-lowest
 test-lowest: $(LOWEST)/.ready ## Run most tests with the lowest version of each library (into .tools/lowest)
-	@$(LOWEST)/bin/python -m pytest -n auto --dist worksteal \
+	@$(LOWEST)/bin/python -m pytest $(SPREAD) \
 		tests/test_dependencies.py tests/test_house.py tests/services tests/contracts tests/api tests/pages $(ARGS)
 
 .PHONY: faults

@@ -28,6 +28,23 @@ from tests.support.templates import keep_bytecode
 
 MOST_WORKERS = 8
 
+LONGEST_FIRST = (
+    "test_docs.py",
+    "contracts/test_events_with_changes.py",
+    "contracts/test_mongo_failures.py",
+    "cli",
+    "routes",
+    "testing",
+    "browser",
+    "examples",
+    "model",
+    "faults",
+    "embedded",
+    "contracts",
+    "api",
+)
+"""What takes longest, so that no worker is left with it when all others have finished."""
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """Open the run, in the process that was started first."""
@@ -60,10 +77,31 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Refuse ids that two tests share: `pytest-xdist` would run one of them, and say nothing."""
+    """Put the files in a good order, and refuse ids that two tests share.
+
+    `pytest-xdist` would run one of them, and say nothing.
+    """
     shared = [each for each, times in Counter(item.nodeid for item in items).items() if times > 1]
     if shared:
         raise pytest.UsageError(f"several tests share one id: {', '.join(shared)}")
+    items.sort(key=_place)
+
+
+def _place(item: pytest.Item) -> int:
+    """Say when a test runs: the longest files first, those that want the machine alone last.
+
+    Before one of these can begin, all workers have to finish what they do. In the middle of a run
+    each would cost as much time as the longest test that happens to run then.
+    """
+    if item.get_closest_marker("alone"):
+        return len(LONGEST_FIRST) + 1
+    parts = item.path.relative_to(Path(__file__).parent).parts
+    places = (
+        at
+        for at, each in enumerate(LONGEST_FIRST)
+        if Path(each).parts == parts[: len(Path(each).parts)]
+    )
+    return next(places, len(LONGEST_FIRST))
 
 
 @pytest.hookimpl(wrapper=True)

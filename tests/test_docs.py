@@ -28,6 +28,7 @@ from gatelodge.errors import Refusal
 from gatelodge.logs import LIBRARY_WARNED
 from gatelodge.settings import Settings
 from gatelodge.web.responses import status_of
+from tests.support import warm
 from tests.support.access_table import (
     DISABLED,
     KINDS,
@@ -153,7 +154,7 @@ def _assert_pages_are_true(pages: list[Path], folder: Path, database: str = "") 
     with Server(folder, **settings) as server:
         replaced = {
             "http://localhost:8080": f"http://localhost:{server.port}",
-            ".venv/bin/gatelodge": str(GATELODGE),
+            ".venv/bin/gatelodge": str(warm.program(GATELODGE)),
         }
         blocks = [step for _, step in steps]
         printed = run_steps(blocks, replaced, server.environment, folder)

@@ -4,11 +4,8 @@ import json
 import os
 import pty
 import re
-import socket
 import subprocess
-import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -154,48 +151,6 @@ def test_a_user_of_an_unknown_role_is_not_made(here: dict[str, str]) -> None:
     assert (done.returncode, done.stdout) == (REFUSED, "")
     assert done.stderr == ("Failed! Role King does not exist! There are: admin, moderator, user.\n")
     assert run_command("user", "show", "bob", environment=here).returncode == REFUSED
-
-
-# MongoDB that does not answer
-
-
-@pytest.fixture
-def silent() -> Iterator[str]:
-    """Return the address of a port that takes connections and never says anything."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        yield f"mongodb://127.0.0.1:{listener.getsockname()[1]}/shop"
-
-
-@pytest.mark.alone
-def test_a_mongodb_that_does_not_answer_costs_no_more_than_ten_seconds(
-    tmp_path: Path, silent: str
-) -> None:
-    """Neither the commands that look for a database, nor those that make one, nor the server.
-
-    The server makes the secret key; the commands make nothing.
-    """
-    closed = "mongodb://127.0.0.1:1,127.0.0.1:2/shop?replicaSet=rs0"
-    wanted = [
-        (closed, "user list"),
-        (closed, "user create ann ann@example.com --password-stdin"),
-        (silent, "user list"),
-        (silent, "migrate"),
-    ]
-    servers = [(closed, "serve --port 0"), (silent, "serve --port 0")]
-
-    def run(each: tuple[str, str]) -> tuple[float, subprocess.CompletedProcess[str]]:
-        began = time.monotonic()
-        where = environment(tmp_path / each[1].split()[0], {"database": each[0]})
-        done = run_command(*each[1].split(), environment=where, typed=PASSWORD)
-        return time.monotonic() - began, done
-
-    with ThreadPoolExecutor(2) as pool:
-        for took, done in pool.map(run, wanted + servers):
-            assert (done.returncode, done.stdout) == (UNAVAILABLE, ""), done.stderr
-            assert done.stderr.startswith("MongoDB cannot be reached: ")
-            assert done.stderr.count("\n") == 1
-            assert took < MOST_SECONDS
-    assert [each.name for each in tmp_path.iterdir()] == ["serve"]
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,6 @@ TIMES = 20_000
 MOST_MICROSECONDS = 30
 
 
-@pytest.mark.alone
 @pytest.mark.parametrize("freshness", [timedelta(seconds=1), None])
 async def test_a_warm_check_costs_at_most_30_microseconds(
     issuer: LittleServer,

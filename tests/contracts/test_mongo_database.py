@@ -59,32 +59,6 @@ def test_many_servers_may_migrate_at_once(address: str) -> None:
             assert not any("unique" in index for index in indexes)
 
 
-@pytest.mark.alone
-async def test_no_frequent_question_reads_a_whole_collection(stores: Stores, address: str) -> None:
-    """The server is set to refuse queries without an index, and answers all of these."""
-    ada = a_user("Ada", roles=("admin",))
-    session = a_session(user_id=ada.id)
-    with MongoClient[dict[str, Any]](address) as client:
-        client.admin.command("setParameter", notablescan=True)
-        try:
-            await stores.users.add(ada, an_event())
-            await stores.users.find_by_username("ada")
-            await stores.users.list_users(after=ada.id, limit=10)
-            await stores.users.anyone_holds("admin")
-            await stores.users.change_password(ada, "new", an_event(), continued=session.id)
-            await stores.users.sweep_names()  # type: ignore[attr-defined]
-            await stores.users.outbox.sweep()  # type: ignore[attr-defined]
-            await stores.users.remove(ada.id, an_event(), unless_last="user")
-            await stores.sessions.add(session)
-            await stores.sessions.rotate(session.id, 0, lambda: NOON)
-            await stores.sessions.list_live(ada, NOON, used_after=NOON, before=None, limit=10)
-            await stores.sessions.remove_ended(NOON)
-            await stores.events.add(an_event())
-            await stores.events.list_events(before="evt_z", limit=10)
-        finally:
-            client.admin.command("setParameter", notablescan=False)
-
-
 async def test_the_address_cannot_loosen_what_keeps_data_safe() -> None:
     database = MongoDatabase("mongodb://localhost/x?w=1&journal=false&readPreference=secondary")
     await database.start()

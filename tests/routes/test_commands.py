@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.server import GATELODGE, environment
+from tests.support.server import GATELODGE, environment, run_command
 
 REFUSED = 3
 NOT_CONFIGURED = 4
@@ -44,16 +44,8 @@ def routes(
     folder: Path, *arguments: str, settings: Mapping[str, str] | None = None, typed: str = ""
 ) -> subprocess.CompletedProcess[str]:
     """Run `gatelodge routes` in a folder, to its end."""
-    return subprocess.run(
-        [GATELODGE, "routes", *arguments],
-        cwd=folder,
-        env=environment(folder, settings or {}) | {"PYTHONDONTWRITEBYTECODE": "1"},
-        input=typed,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    where = environment(folder, settings or {}) | {"PYTHONDONTWRITEBYTECODE": "1"}
+    return run_command("routes", *arguments, environment=where, typed=typed, folder=folder)
 
 
 @pytest.fixture

@@ -11,11 +11,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.support import run
+from tests.support import run, warm
 from tests.support.run import free_port
 
 GATELODGE = Path(sys.executable).with_name("gatelodge")
 START_SECONDS = 30.0
+COMMAND_SECONDS = 60.0
 
 
 class Server:
@@ -138,15 +139,22 @@ def environment(folder: Path, settings: Mapping[str, str]) -> dict[str, str]:
 
 
 def run_command(
-    *arguments: str, environment: Mapping[str, str], typed: str = ""
+    *arguments: str,
+    environment: Mapping[str, str],
+    typed: str = "",
+    folder: Path | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """Run one `gatelodge` command to its end."""
+    """Run one `gatelodge` command to its end, in a folder or in that of this process."""
+    called = [str(GATELODGE), *arguments]
+    if warm.can_run(environment):
+        return warm.command(called, environment, folder or Path.cwd(), typed, COMMAND_SECONDS)
     return subprocess.run(
-        [GATELODGE, *arguments],
+        called,
         env=dict(environment),
+        cwd=folder,
         input=typed,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=COMMAND_SECONDS,
         check=False,
     )

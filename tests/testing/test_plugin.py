@@ -28,7 +28,6 @@ def files_in(folder: Path) -> set[Path]:
     return set(folder.rglob("*"))
 
 
-@pytest.mark.alone
 def test_the_project_passes_on_two_processes_and_leaves_nothing_behind(
     project: Path, tmp_path: Path
 ) -> None:

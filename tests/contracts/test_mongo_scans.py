@@ -1,0 +1,46 @@
+"""Questions to MongoDB that are asked often use an index."""
+
+from typing import Any
+
+import pytest
+from pymongo import MongoClient
+
+from gatelodge.stores import Stores
+from tests.contracts.builders import NOON, a_session, a_user, an_event
+
+pytestmark = [
+    pytest.mark.alone,  # it sets a parameter of the server that all tests share
+    pytest.mark.usefixtures("lost_sockets"),
+    pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
+]
+
+
+@pytest.fixture
+def address(mongodb_address: str) -> str:
+    """Return the address of a MongoDB database: these tests need no other database."""
+    return mongodb_address
+
+
+async def test_no_frequent_question_reads_a_whole_collection(stores: Stores, address: str) -> None:
+    """The server is set to refuse queries without an index, and answers all of these."""
+    ada = a_user("Ada", roles=("admin",))
+    session = a_session(user_id=ada.id)
+    with MongoClient[dict[str, Any]](address) as client:
+        client.admin.command("setParameter", notablescan=True)
+        try:
+            await stores.users.add(ada, an_event())
+            await stores.users.find_by_username("ada")
+            await stores.users.list_users(after=ada.id, limit=10)
+            await stores.users.anyone_holds("admin")
+            await stores.users.change_password(ada, "new", an_event(), continued=session.id)
+            await stores.users.sweep_names()  # type: ignore[attr-defined]
+            await stores.users.outbox.sweep()  # type: ignore[attr-defined]
+            await stores.users.remove(ada.id, an_event(), unless_last="user")
+            await stores.sessions.add(session)
+            await stores.sessions.rotate(session.id, 0, lambda: NOON)
+            await stores.sessions.list_live(ada, NOON, used_after=NOON, before=None, limit=10)
+            await stores.sessions.remove_ended(NOON)
+            await stores.events.add(an_event())
+            await stores.events.list_events(before="evt_z", limit=10)
+        finally:
+            client.admin.command("setParameter", notablescan=False)

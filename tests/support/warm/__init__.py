@@ -1,0 +1,106 @@
+"""`gatelodge` commands in processes of their own that have imported everything already.
+
+Most of what a command costs is the import of libraries, and a run of the tests has hundreds of
+commands. Here one process imports them once, and each command is a fork of it, with its own
+environment, folder and streams, from the first line of `main` to its exit code. What starts
+differently is run as ever: a server, and a command in an environment that Python itself reads.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from tests.support import run
+from tests.support.warm.client import ask
+
+_START_SECONDS = 60
+_AT_START = ("PYTHON", "LC_", "LANG", "TZ")
+"""Variables that Python reads when it starts: a fork would not notice other values."""
+
+_FOLLOWED = "PYTHONDONTWRITEBYTECODE"
+"""One of them that a fork follows."""
+
+_SCRIPT = """\
+#!/bin/sh
+if [ "$1" = serve ]; then exec {program} "$@"; fi
+exec {python} -I -S {client} {socket} {program} "$@"
+"""
+
+
+def can_run(environment: Mapping[str, str]) -> bool:
+    """Say whether a fork behaves as a new process would in this environment."""
+    return all(
+        environment.get(name) == os.environ.get(name)
+        for name in {*environment, *os.environ}
+        if name.startswith(_AT_START) and name != _FOLLOWED
+    )
+
+
+def command(
+    called: list[str], environment: Mapping[str, str], folder: Path, typed: str, seconds: float
+) -> subprocess.CompletedProcess[str]:
+    """Run one command to its end.
+
+    Args:
+        called: the program and its arguments.
+        environment: its environment variables; it has no others.
+        folder: where it begins.
+        typed: its standard input.
+        seconds: how long it may take.
+
+    Raises:
+        TimeoutExpired: it took longer, and was ended.
+    """
+    with (
+        tempfile.TemporaryFile("w+") as stdin,
+        tempfile.TemporaryFile("w+") as stdout,
+        tempfile.TemporaryFile("w+") as stderr,
+    ):
+        stdin.write(typed)
+        stdin.seek(0)
+        streams = [each.fileno() for each in (stdin, stdout, stderr)]
+        try:
+            code = ask(str(_socket()), called, dict(environment), str(folder), streams, seconds)
+        except TimeoutError:
+            raise subprocess.TimeoutExpired(called, seconds) from None
+        stdout.seek(0)
+        stderr.seek(0)
+        return subprocess.CompletedProcess(called, code, stdout.read(), stderr.read())
+
+
+def program(real: Path) -> Path:
+    """Return a program for shells that does what the real one does."""
+    script = run.folder() / "gatelodge"
+    client = Path(__file__).with_name("client.py")
+    text = _SCRIPT.format(program=real, python=sys.executable, client=client, socket=_socket())
+    with run.locked("warm"):
+        if not script.exists():
+            script.write_text(text)
+            script.chmod(0o755)
+    return script
+
+
+def _socket() -> Path:
+    """Return the socket of the process that forks; the first who asks starts it."""
+    path = run.folder() / "warm.socket"
+    with run.locked("warm"):
+        if not path.exists():
+            _start(path)
+    return path
+
+
+def _start(path: Path) -> None:
+    """Start the process that forks. It ends with the run, not with the worker that starts it."""
+    server = [sys.executable, "-m", "tests.support.warm.server", str(path)]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
+    pid = os.posix_spawn(server[0], server, environment)
+    run.note(pid)
+    deadline = time.monotonic() + _START_SECONDS
+    while not path.exists():
+        assert os.waitpid(pid, os.WNOHANG) == (0, 0), "the process that forks commands has ended"
+        assert time.monotonic() < deadline, "the process that forks commands is too slow"
+        time.sleep(0.02)

@@ -1,0 +1,95 @@
+"""Imports what commands need, and forks itself for each command that somebody asks for."""
+
+import atexit
+import gc
+import importlib
+import io
+import json
+import os
+import signal
+import socket
+import sys
+import traceback
+from pathlib import Path
+from typing import NoReturn
+
+from tests.support.warm.client import ENCODING
+
+_PRELOADED = (
+    "gatelodge.cli.main",
+    "gatelodge.foundation",
+    "gatelodge.stores.sql",
+    "gatelodge.stores.mongo",
+    "gatelodge.transfer",
+)
+
+
+def serve(path: Path) -> NoReturn:
+    """Take requests until somebody ends the process."""
+    for name in _PRELOADED:
+        importlib.import_module(name)
+    gc.freeze()
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those who answer
+    with socket.socket(socket.AF_UNIX) as listener:
+        hidden = path.with_suffix(".new")
+        listener.bind(str(hidden))
+        listener.listen(64)
+        hidden.rename(path)
+        while True:
+            connection, _ = listener.accept()
+            if os.fork() == 0:
+                listener.close()
+                _answer(connection)
+                os._exit(0)
+            connection.close()
+
+
+def _answer(connection: socket.socket) -> None:
+    """Run a command, and say which process it is and with which code it has ended."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    _, streams, _, _ = socket.recv_fds(connection, 1, 3)
+    with connection, connection.makefile("rb") as asked, connection.makefile("w") as answers:
+        called, environment, folder = json.loads(asked.read().decode(*ENCODING))
+        pid = os.fork()
+        if pid == 0:
+            os._exit(_run(called, environment, folder, streams))
+        for each in streams:
+            os.close(each)
+        print(pid, file=answers, flush=True)
+        _, status = os.waitpid(pid, 0)
+        print(os.waitstatus_to_exitcode(status), file=answers, flush=True)
+
+
+def _run(called: list[str], environment: dict[str, str], folder: str, streams: list[int]) -> int:
+    """Do what a new process does, and return its exit code."""
+    for number, each in enumerate(streams):
+        os.dup2(each, number)
+        os.close(each)
+    sys.stdin, sys.stdout, sys.stderr = (
+        io.TextIOWrapper(os.fdopen(number, mode, closefd=False), line_buffering=number == 2)
+        for number, mode in enumerate(("rb", "wb", "wb"))
+    )
+    here = {"", str(Path.cwd()), str(Path(__file__).parents[3])}
+    sys.path[:] = [str(Path(called[0]).parent), *(each for each in sys.path if each not in here)]
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(folder)
+    sys.argv = called
+    sys.dont_write_bytecode = bool(environment.get("PYTHONDONTWRITEBYTECODE"))
+    from gatelodge.cli.main import main  # noqa: PLC0415 - imported by now
+
+    try:
+        main()
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    except BaseException:  # noqa: BLE001 - as Python does it
+        traceback.print_exc()
+        return 1
+    finally:
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    serve(Path(sys.argv[1]))
