@@ -1,6 +1,7 @@
 """Imports what commands need, and forks itself for each command that somebody asks for."""
 
 import atexit
+import contextlib
 import gc
 import importlib
 import io
@@ -11,6 +12,7 @@ import socket
 import sys
 import traceback
 from pathlib import Path
+from types import ModuleType
 from typing import NoReturn
 
 from tests.support.warm.client import ENCODING
@@ -39,7 +41,8 @@ def serve(path: Path) -> NoReturn:
             connection, _ = listener.accept()
             if os.fork() == 0:
                 listener.close()
-                _answer(connection)
+                with contextlib.suppress(BrokenPipeError):  # whoever asked waits no more
+                    _answer(connection)
                 os._exit(0)
             connection.close()
 
@@ -75,6 +78,7 @@ def _run(called: list[str], environment: dict[str, str], folder: str, streams: l
     os.environ.update(environment)
     os.chdir(folder)
     sys.argv = called
+    sys.modules["__main__"] = ModuleType("__main__")  # a program tells its name by it
     sys.dont_write_bytecode = bool(environment.get("PYTHONDONTWRITEBYTECODE"))
     from gatelodge.cli.main import main  # noqa: PLC0415 - imported by now
 
