@@ -34,6 +34,10 @@ test-lowest: $(LOWEST)/.ready ## Run most tests with the lowest version of each 
 faults: $(READY_DEV) ## Kill, pause and step down the primary of a MongoDB set ten times each, under load (5 minutes)
 	@GATELODGE_FAULTS=10 $(BIN)/python -m pytest tests/faults/test_failover.py $(ARGS)
 
+.PHONY: mta
+mta: $(READY_DEV) ## Send letters by a real Postfix, as root: apt-get install postfix sasl2-bin libsasl2-modules
+	@GATELODGE_MTA=1 $(BIN)/python -m pytest tests/services/test_postfix.py $(ARGS)
+
 .PHONY: build
 build: $(READY_DEV) ## Build the package into dist/, and try it in an empty folder
 	@rm -rf dist

@@ -40,9 +40,9 @@ class MailServer:
     open: set["_Connection"] = field(default_factory=set)
     _moved: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def until(self, reached: Callable[["MailServer"], bool]) -> None:
-        """Wait until something is so; five seconds at most."""
-        async with asyncio.timeout(5):
+    async def until(self, reached: Callable[["MailServer"], bool], seconds: float = 5) -> None:
+        """Wait until something is so; so many seconds at most."""
+        async with asyncio.timeout(seconds):
             while not reached(self):
                 await self._moved.wait()
                 self._moved.clear()
