@@ -205,8 +205,9 @@ async def sign_in_by_code(visit: Visit) -> Response:
         device=visit.ask(TokenDelivery).device(visit.request.scope["headers"]),
     )
     CODE_REQUEST.forget(visit)
-    keep_tokens(visit, require_signed_in(outcome))
-    return visit.go_on()
+    signed_in = require_signed_in(outcome)
+    keep_tokens(visit, signed_in)
+    return visit.go_on(done="password-void" if signed_in.password_is_void else "")
 
 
 @door.get("/.well-known/change-password", rule=ANYBODY, same_for_all=True, answers=302)
