@@ -340,6 +340,7 @@ class Foundation:
         verification = self.verification
         return {
             reset.LETTER: self.password_reset.write,
+            reset.BREACHED: self.password_reset.write,
             verification_of.VERIFY: verification.write,
             verification_of.CHANGE: verification.write_change,
             verification_of.KNOWN: verification.write_known,
@@ -368,7 +369,8 @@ class Foundation:
             self.verification,
             self.known_devices,
             self.notices,
-            warns_of_breached=self.settings.breached_at_sign_in == "warn",
+            self.password_reset,
+            self.settings.breached_at_sign_in,
         )
 
     @cached_property

@@ -330,7 +330,7 @@ class Settings(BaseSettings):
     sign_in_by_code: Literal["off", "on"] = "off"
     username_change: Literal["off", "on"] = "off"
     password_minimum: int = Field(default=8, ge=8, le=64)
-    breached_at_sign_in: Literal["off", "warn"] = "warn"
+    breached_at_sign_in: Literal["off", "warn", "change"] = "warn"
     hash_threads: int = Field(default=0, ge=0, le=1024)
     hash_queue: int = Field(default=64, ge=1, le=64)
     hash_memory: int = Field(default=19456, ge=19456, le=262144)

@@ -27,6 +27,7 @@ SENTENCE = (
     "Please choose another."
 )
 OFF = pytest.mark.parametrize("settings", [{"breached_at_sign_in": "off"}], indirect=True)
+MUST = pytest.mark.parametrize("settings", [{"breached_at_sign_in": "change"}], indirect=True)
 
 
 @pytest.fixture(autouse=True)
@@ -118,6 +119,62 @@ async def test_the_warning_can_be_turned_off(
 
     assert await _sign_in(client, BREACHED) == (200, [])
     assert (await Person("bob", client, BREACHED).sign_up()).status_code == 400
+
+
+@MUST
+async def test_a_breached_password_must_be_changed_before_anybody_is_signed_in(
+    client: httpx2.AsyncClient, house: House, breached: Path
+) -> None:
+    """The server has no mail. Whoever does not know the password is told what everybody is."""
+    user = await _with_breached_password(house, breached)
+    ann = Person("ann", client, BREACHED)
+
+    with lines_logged() as lines:
+        answer = await ann.sign_in()
+
+    told = answer.json()
+    assert refusal(answer)[:2] == (401, "password_must_change")
+    assert set(told) == {"code", "message", "accessToken", "token", "request_id"}
+    assert told["accessToken"] is None
+    assert "set-cookie" not in answer.headers
+    [logged] = [each for name, each in lines if name == "password.breached"]
+    assert logged["target"] == user.id
+    assert not any(told["token"] in str(each) for each in lines)
+    wrong = await Person("ann", client, "wrong horse battery").sign_in()
+    nobody = await Person("nobody", client, BREACHED).sign_in()
+    assert refusal(wrong) == refusal(nobody)
+    assert set(wrong.json()) == {"code", "message", "accessToken", "request_id"}
+
+    body = {"token": told["token"], "password": BREACHED}
+    again = await client.post("/api/auth/password/reset", json=body)
+    assert refusal(again) == (400, "password_rejected", SENTENCE, "password")
+    reset = await client.post("/api/auth/password/reset", json=body | {"password": GOOD})
+
+    assert (reset.status_code, "set-cookie" in reset.headers) == (200, False)
+    assert (await ann.sign_in()).status_code == 401
+    assert (await Person("ann", client, GOOD).sign_in()).status_code == 200
+
+
+@MUST
+async def test_a_breached_password_is_no_failed_try(
+    client: httpx2.AsyncClient, house: House, breached: Path
+) -> None:
+    """Eleven of them lock nobody out: the password was right."""
+    await _with_breached_password(house, breached)
+    for _ in range(11):
+        answer = await Person("ann", client, BREACHED).sign_in()
+        assert refusal(answer)[:2] == (401, "password_must_change")
+
+    await house.accounts.set_password(await house.accounts.get_by_username("ann"), GOOD, COMMAND)
+    assert (await _sign_in(client, GOOD)) == (200, [])
+
+
+@MUST
+async def test_other_passwords_sign_in_where_breached_ones_do_not(
+    client: httpx2.AsyncClient, house: House
+) -> None:
+    await new_user(house, "ann")
+    assert await _sign_in(client, GOOD) == (200, [])
 
 
 async def test_a_hash_that_is_brought_up_to_date_is_not_refused(

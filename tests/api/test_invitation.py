@@ -9,7 +9,7 @@ from gatelodge.app import House
 from gatelodge.audit import COMMAND
 from tests.api.test_letters import code_of, post
 from tests.support.mailbox import Mailbox, delivered, token_in
-from tests.support.people import PASSWORD, Person, new_user
+from tests.support.people import PASSWORD, Person, new_user, signed_in_by_the_door
 
 by_code = pytest.mark.parametrize("settings", [{"sign_in_by_code": "on"}], indirect=True)
 
@@ -116,6 +116,23 @@ async def test_a_code_from_a_letter_signs_in(
     client.cookies.clear()
     again = await post(client, "/signin/code", request=request, code=code)
     assert code_of(again) == (400, "code_invalid")
+
+
+@by_code
+async def test_a_code_locks_out_who_signed_up_with_somebody_elses_address(
+    client: httpx2.AsyncClient, house: House, mailbox: Mailbox
+) -> None:
+    stranger = await signed_in_by_the_door(client, house, "ann")
+    asked = await post(client, "/signin/code", email="ann@example.com")
+    await delivered(house)
+    request, code = asked.json()["request"], mailbox.values()["code"]
+
+    owner = await post(client, "/signin/code", request=request, code=code)
+
+    headers = {"Authorization": f"Bearer {owner.json()['accessToken']}"}
+    assert (await client.get("/api/auth/me", headers=headers)).json()["username"] == "ann"
+    assert (await stranger.get("/api/auth/me")).status_code == 401
+    assert code_of(await stranger.sign_in()) == (401, "invalid_credentials")
 
 
 @by_code

@@ -405,6 +405,18 @@ async def test_a_password_is_reset_and_the_address_verified(stores: Stores) -> N
     assert await stores.users.find(ann.id) == changed
 
 
+async def test_a_password_is_voided_and_the_address_verified(stores: Stores) -> None:
+    ann = a_user(continued=SessionId("ses_1"))
+    await stores.users.add(ann, an_event())
+
+    changed = await stores.users.reset_password(ann, None, an_event(), at=NOON)
+
+    assert changed == replace(
+        ann, password_hash=None, epoch=1, continued=None, email_verified_at=NOON
+    )
+    assert await stores.users.find(ann.id) == changed
+
+
 NOT_AS_READ: dict[str, Callable[[UserStore, User], Awaitable[object]]] = {
     "sign out everywhere": lambda users, user: users.raise_epoch(user.id, an_event()),
     "disable": lambda users, user: users.disable(user.id, NOON, an_event()),

@@ -15,6 +15,10 @@ from tests.support.people import PASSWORD, new_user
 
 OVER = "This link does not work any more"
 closed = pytest.mark.parametrize("settings", [{"sign_up": "closed"}], indirect=True)
+VOID = (
+    "Your e-mail address is verified. The password of this account was removed, because somebody "
+    "else may have chosen it. “Forgot your password?” at the sign-in sets a new one."
+)
 by_code = pytest.mark.parametrize("settings", [{"sign_in_by_code": "on"}], indirect=True)
 
 
@@ -143,6 +147,22 @@ async def test_somebody_signs_in_by_a_code_and_goes_on(
 
     assert (page.path, page.status) == ("/account/profile", 200)
     assert (await reader.open("/sign-in/code")).path == "/"  # she is signed in
+
+
+@by_code
+async def test_who_signs_in_by_a_code_is_told_once_that_the_password_is_void(
+    reader: Reader, house: House, mailbox: Mailbox
+) -> None:
+    """It may be a stranger's: nobody had verified the address. The next time all stays."""
+    await new_user(house, "ann")
+    for notice in (VOID, ""):
+        await reader.send("/sign-in/email", email="ann@example.com")
+        await delivered(house)
+
+        page = await reader.fill_in("/sign-in/code", code=mailbox.values()["code"])
+
+        assert (page.heading, page.notice) == ("Hello, ann", notice)
+        await reader.send("/sign-out")
 
 
 @by_code

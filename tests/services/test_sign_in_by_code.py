@@ -8,18 +8,24 @@ from datetime import timedelta
 import pytest
 
 from gatelodge.accounts.refusals import InvalidEmail
+from gatelodge.accounts.service import NewUser
 from gatelodge.accounts.store import User
 from gatelodge.app import House
 from gatelodge.audit import COMMAND
-from gatelodge.credentials.refusals import TooManyAttempts
+from gatelodge.credentials.refusals import TooManyAttempts, WrongPassword
 from gatelodge.proofs.refusals import InvalidCode
+from gatelodge.sessions.lookup import Records
+from gatelodge.sessions.refusals import InvalidRefreshToken
 from gatelodge.sessions.service import SignedIn
 from gatelodge.sign_in.by_code import CodeSignIn
-from gatelodge.sign_in.refusals import SignInByCodeOff
+from gatelodge.sign_in.refusals import InvalidCredentials, SignInByCodeOff
+from gatelodge.tokens.refusals import InvalidToken
 from tests.services import test_letter_proofs as letters
-from tests.services.test_letter_proofs import ABROAD, HOME, MEANWHILE, now, sign_up
+from tests.services.test_letter_proofs import ABROAD, HOME, MEANWHILE, NEW, now, sign_in, sign_up
 from tests.support.clock import FakeClock
-from tests.support.mailbox import Mailbox, delivered
+from tests.support.held import Held
+from tests.support.mailbox import Mailbox, delivered, subscribed, token_in
+from tests.support.people import PASSWORD
 
 settings, pair, house = letters.settings, letters.pair, letters.house
 
@@ -216,3 +222,154 @@ async def test_who_signs_in_by_code_on_a_new_device_is_told(
         await delivered(house)
 
     assert [kind for _, kind in mailbox.kinds()] == ["sign-in-code", "sign-in-code", "new-device"]
+
+
+# Accounts that a stranger has made with somebody else's address
+
+
+async def test_the_owner_of_the_address_locks_the_stranger_out(
+    house: House, nodes: list[CodeSignIn], mailbox: Mailbox
+) -> None:
+    """The owner can set a password by the letter for a forgotten one."""
+    await subscribed(house)
+    account = await sign_up(house)
+    stranger = await sign_in(house)
+    request = await asked(house)
+
+    owner = await signed_in(nodes[1], request, mailbox.values()["code"])
+
+    stored = await now(house, account)
+    assert owner.password_is_void
+    assert (stored.password_hash, stored.epoch) == (None, account.epoch + 1)
+    assert stored.email_verified_at == house.clock.now()
+    assert owner.session.is_live(stored, house.clock.now())
+    assert not stranger.session.is_live(stored, house.clock.now())
+    with pytest.raises(InvalidRefreshToken):
+        await house.sessions.refresh(stranger.tokens.refresh_token, HOME)
+    with pytest.raises(InvalidCredentials):
+        await sign_in(house)
+    events = await house.stores.events.list_events(before=None, limit=20)
+    [voided] = [each for each in events if each.name == "password.reset"]
+    assert (voided.target, voided.detail["password"]) == (account.id, "none")
+    await delivered(house)
+    assert ("ann@example.com", "password-changed") in mailbox.kinds()
+
+    await letters.asked(house)
+    await house.password_reset.by_link(token_in(mailbox), NEW, HOME)
+    await sign_in(house, password=NEW)
+
+
+async def test_a_stranger_who_never_signed_in_has_no_password_either(
+    house: House, nodes: list[CodeSignIn], mailbox: Mailbox
+) -> None:
+    account = await sign_up(house)
+    request = await asked(house)
+
+    assert (await signed_in(nodes[0], request, mailbox.values()["code"])).password_is_void
+    assert (await now(house, account)).password_hash is None
+
+
+async def test_in_a_browser_that_the_user_has_used_before_all_stays(
+    house: House, nodes: list[CodeSignIn], mailbox: Mailbox
+) -> None:
+    """The cookie of another user's browser is none of theirs."""
+    ann = await sign_up(house)
+    before = await sign_in(house)
+    bob = await sign_up(house, "bob")
+    await sign_in(house, "bob")
+    for user, email, voided in ((ann, "ann@example.com", False), (bob, "bob@example.com", True)):
+        request = await asked(house, email)
+        code, device = mailbox.values()["code"], house.known_devices.with_user("", ann)
+        outcome = await nodes[0].sign_in(request, code, "cookie", HOME, device=device)
+
+        assert isinstance(outcome, SignedIn)
+        assert outcome.password_is_void is voided
+        assert (await now(house, user)).email_verified_at is not None
+        assert ((await now(house, user)).password_hash is None) is voided
+
+    assert before.session.is_live(await now(house, ann), house.clock.now())
+    await sign_in(house)
+
+
+async def test_a_verified_user_keeps_the_password_in_every_browser(
+    house: House, nodes: list[CodeSignIn], mailbox: Mailbox
+) -> None:
+    ann = await sign_up(house)
+    await house.accounts.verify_email(ann, COMMAND)
+    before = await sign_in(house)
+    request = await asked(house)
+
+    assert not (await signed_in(nodes[0], request, mailbox.values()["code"])).password_is_void
+    assert before.session.is_live(await now(house, ann), house.clock.now())
+    await sign_in(house)
+
+
+async def test_a_user_without_a_password_is_told_of_none(
+    house: House, nodes: list[CodeSignIn], mailbox: Mailbox
+) -> None:
+    form = NewUser("ann", "ann@example.com", "", sets_password=True)
+    ann = await house.accounts.create(form, COMMAND)
+    request = await asked(house)
+
+    assert not (await signed_in(nodes[0], request, mailbox.values()["code"])).password_is_void
+    assert (await now(house, ann)).epoch == ann.epoch
+
+
+async def change_password(house: House, signed_in: SignedIn) -> SignedIn:
+    """Let the stranger change the password."""
+    records = Records(signed_in.user, signed_in.session)
+    return await house.sign_in.change_password(records, PASSWORD, NEW, ABROAD)
+
+
+async def test_a_stranger_who_changes_the_password_first_voids_the_code(
+    house: House, nodes: list[CodeSignIn], mailbox: Mailbox
+) -> None:
+    """Nothing is verified then. The next code locks the stranger out."""
+    account = await sign_up(house)
+    stranger = await sign_in(house)
+    request = await asked(house)
+    held = Held(house.stores.users, "find")
+    slow = replace(nodes[0], users=held)  # type: ignore[arg-type]
+
+    signing_in = asyncio.create_task(signed_in(slow, request, mailbox.values()["code"]))
+    await held.arrived.wait()
+    await change_password(house, stranger)
+    held.let_go.set()
+
+    with pytest.raises(InvalidCode):
+        await signing_in
+    assert (await now(house, account)).email_verified_at is None
+    request = await asked(house)
+    await signed_in(nodes[0], request, mailbox.values()["code"])
+    with pytest.raises(InvalidCredentials):
+        await sign_in(house, password=NEW)
+
+
+async def test_beside_a_change_of_the_password_there_is_one_who_has_the_account(
+    pair: list[House], nodes: list[CodeSignIn], mailbox: Mailbox
+) -> None:
+    """Either the code is refused and nothing is verified, or the stranger is locked out."""
+    house = pair[0]
+    for number in range(6):
+        name = f"user{number}"
+        account = await sign_up(house, name)
+        stranger = await sign_in(house, name)
+        request = await asked(house, account.email)
+
+        owner, changed = await asyncio.gather(
+            signed_in(nodes[0], request, mailbox.values()["code"]),
+            change_password(pair[1], stranger),
+            return_exceptions=True,
+        )
+
+        stored, at = await now(house, account), house.clock.now()
+        lives = stranger.session.is_live(stored, at)
+        if isinstance(owner, SignedIn):
+            assert isinstance(changed, WrongPassword | InvalidToken)
+            assert (lives, stored.password_hash) == (False, None)
+            assert owner.session.is_live(stored, at)
+            assert stored.email_verified_at is not None
+        else:
+            assert isinstance(owner, InvalidCode)
+            assert isinstance(changed, SignedIn)
+            assert (lives, stored.email_verified_at) == (True, None)

@@ -27,6 +27,7 @@ _NAMES = {
     "invitation": ("link", "days"),
     "invitation-accepted": (*_WHERE, "stop_link", "days"),
     "new-device": (*_WHERE, "stop_link", "days"),
+    "password-breached": ("username", "code", "link", "minutes"),
     "password-changed": (*_WHERE, "stop_link", "days"),
     "refresh-token-reused": (*_WHERE, "stop_link", "days"),
     "reset-password": ("username", "code", "link", "minutes"),

@@ -344,6 +344,18 @@ class AccountService:
             user = now
         return False
 
+    async def verify_for_owner(self, user: User, by: Actor) -> User | None:
+        """Verify an address, void the password and end every session, in one write.
+
+        It is for the owner of an address with which a stranger may have signed up: the stranger
+        knows the password, and may hold a session. Return the changed user; None if the user was
+        disabled, deleted or signed out everywhere since, or has another password or address.
+        """
+        detail = {"password": "none"}
+        event = self.audit.event("password.reset", by, target=user.id, detail=detail)
+        change = self.users.reset_password(user, None, event, at=self.clock.now())
+        return await self.audit.logged(event, change)
+
     async def delete(self, user: User, by: Actor) -> bool:
         """Delete a user and their sessions; both names are free again.
 

@@ -176,7 +176,7 @@ class UserStore(Protocol):
         """
 
     async def reset_password(
-        self, user: User, new: str, event: Event, *, at: datetime
+        self, user: User, new: str | None, event: Event, *, at: datetime
     ) -> User | None:
         """Replace the password hash, raise the epoch, and verify the e-mail address.
 
@@ -186,7 +186,7 @@ class UserStore(Protocol):
 
         Args:
             user: the user as read before.
-            new: the new hash.
+            new: the new hash; None: the user has no password any more.
             event: stored with the change.
             at: since when the address counts as verified, if it was not.
         """

@@ -16,6 +16,7 @@ Purpose = Literal[
     "verify",
     "change",
     "reset",
+    "must",
     "undo",
     "stop",
     "invite",

@@ -17,7 +17,15 @@ NOTICES: Mapping[str, str] = {
         "Your password is in a list of passwords that were stolen from other sites. "
         "Please change it."
     ),
+    "password-must-change": N_(
+        "Your password is in a list of passwords that were stolen from other sites. "
+        "Set a new one, then sign in."
+    ),
     "password-changed": N_("Your password is changed. Every other device is signed out."),
+    "password-void": N_(
+        "Your e-mail address is verified. The password of this account was removed, because "
+        "somebody else may have chosen it. “Forgot your password?” at the sign-in sets a new one."
+    ),
     "password-reset": N_("Your password is changed. Sign in with it."),
     "verify-first": N_("Verify your e-mail address, then sign in. We have sent you a letter."),
     "email-verified": N_("Your e-mail address is verified."),

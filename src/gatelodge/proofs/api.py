@@ -113,7 +113,8 @@ async def forgot(
 async def reset(body: ResetRequest, service: Reset, origin: From) -> Message:
     """Set a new password with the link or the code of a letter. Nobody is signed in by that.
 
-    All sessions of the user end. The address counts as verified.
+    All sessions of the user end. The address counts as verified. The `token` of
+    `password_must_change` sets a new password too, and verifies no address.
     """
     link, code = _proof_in(body)
     if link is not None:

@@ -106,9 +106,22 @@ class LetterProofs:
         elif not await self.tokens.put_newer(token, now):
             raise Superseded
         middle = _LETTERS_OF_CODE // 2
-        return Proof(
-            f"{encode_base64url(subject.encode())}.{secret}", f"{code[:middle]}-{code[middle:]}"
-        )
+        return Proof(_as_link(subject, secret), f"{code[:middle]}-{code[middle:]}")
+
+    async def make_link(
+        self, purpose: Purpose, subject: str, life: timedelta, facts: Mapping[str, str]
+    ) -> str:
+        """Return the secret of a link that is in no letter. The one before it is void.
+
+        Args:
+            purpose: what it may be used for; no letter has this purpose.
+            subject: the user that it is for.
+            life: how long it works, from now on.
+            facts: what it was made for.
+        """
+        secret, token = new_token(purpose, subject, self.clock.now(), life)
+        await self.tokens.put(replace(token, facts=facts))
+        return _as_link(subject, secret)
 
     async def by_link(self, text: str, *purposes: Purpose) -> OneTimeToken:
         """Return the record of the secret in a link, without using it up.
@@ -172,6 +185,11 @@ class LetterProofs:
     def _hashed(self, code: str, letter_id: str) -> bytes:
         text = f"{letter_id}:{code}".encode("utf-8", "surrogatepass")
         return hmac.digest(self.key, text, "sha256")
+
+
+def _as_link(subject: str, secret: str) -> str:
+    """Return a secret as it is in a link: `by_link` reads whose it is."""
+    return f"{encode_base64url(subject.encode())}.{secret}"
 
 
 def _plain(typed: str) -> str:

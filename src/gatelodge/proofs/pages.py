@@ -45,9 +45,24 @@ async def forgot(visit: Visit) -> Response:
     request = await visit.ask(PasswordReset).ask(
         visit.form["email"], visit.language.tag, visit.origin
     )
-    RESET_LINK.forget(visit)
-    RESET_REQUEST.keep(visit, request)
-    return visit.go("/reset-password")
+    return go_on_to_reset(visit, request=request)
+
+
+def go_on_to_reset(visit: Visit, *, request: str = "", link: str = "", done: str = "") -> Response:
+    """Lead to the page that sets a new password.
+
+    Args:
+        visit: the visit.
+        request: the browser's half of the code in a letter that was asked for.
+        link: the secret of a link, where no letter was.
+        done: the key of the notice on the page; empty: none.
+    """
+    for kept, secret in ((RESET_LINK, link), (RESET_REQUEST, request)):
+        if secret:
+            kept.keep(visit, secret)
+        else:
+            kept.forget(visit)
+    return visit.go("/reset-password", done=done)
 
 
 @door.get("/reset-password", rule=ANYBODY, answers=303)
@@ -55,16 +70,16 @@ async def show_reset(visit: Visit) -> Response:
     """Ask for the new password; without a link, for the code too."""
     if moved := RESET_LINK.take(visit):
         return moved
-    link, first = RESET_LINK.read(visit), False
+    link, first, by_letter = RESET_LINK.read(visit), False, True
     if link:
         try:
             token = await visit.ask(PasswordReset).check_link(link)
         except InvalidCode:
-            return over(visit, RESET_LINK, "/forgot")
-        first = "first" in token.facts
+            return over(visit, RESET_LINK, "/forgot" if visit.pages.site.mail else "/sign-in")
+        first, by_letter = "first" in token.facts, token.purpose == "reset"
     elif not RESET_REQUEST.read(visit):
         return visit.go("/forgot")
-    return visit.page("reset-password.html", by_code=not link, first=first)
+    return visit.page("reset-password.html", by_code=not link, first=first, by_letter=by_letter)
 
 
 @door.post(
@@ -215,9 +230,7 @@ async def stop(visit: Visit) -> Response:
 async def _have_reset(visit: Visit, user: User, *, done: str) -> Response:
     """Send the letter for a new password to the user's address, and lead to its page."""
     request = await visit.ask(PasswordReset).ask(user.email, visit.language.tag, visit.origin)
-    RESET_LINK.forget(visit)
-    RESET_REQUEST.keep(visit, request)
-    return visit.go("/reset-password", done=done)
+    return go_on_to_reset(visit, request=request, done=done)
 
 
 def over(visit: Visit, kept: Kept, instead: str) -> Response:

@@ -29,3 +29,31 @@ class EmailNotVerified(Unauthenticated):
         super().__init__()
         self.request = request
         self.members = {"accessToken": None, "request": request}
+
+
+class PasswordMustChange(Unauthenticated):
+    """The password was right, but it is a breached one, so a new one must be set first.
+
+    Attributes:
+        request: what the browser needs for the code in the letter that was sent because of this;
+            empty: none was sent.
+        token: what sets the new password, where no letter was sent; empty: a letter was sent.
+    """
+
+    code = "password_must_change"
+    default = N_(
+        "Set a new password first: yours is in a list of passwords that were stolen from other "
+        "sites."
+    )
+    sentence = N_(
+        "Set a new password first: yours is in a list of passwords that were stolen from other "
+        "sites."
+    )
+
+    def __init__(self, *, request: str = "", token: str = "") -> None:
+        """Put what sets the new password into the answer: the one of the two that there is."""
+        super().__init__()
+        self.request = request
+        self.token = token
+        way = {"token": token} if token else {"request": request}
+        self.members = {"accessToken": None, **way}

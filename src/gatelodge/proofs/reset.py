@@ -1,4 +1,4 @@
-"""Forgotten passwords: a letter proves whose account it is, and a new password is set."""
+"""New passwords in place of forgotten or breached ones: a letter proves whose account it is."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from gatelodge.accounts.names import check_email
 from gatelodge.accounts.store import User, UserStore
-from gatelodge.audit import Actor, AuditLog, Origin
+from gatelodge.audit import Actor, AuditLog, Event, Origin
 from gatelodge.clock import Clock
 from gatelodge.credentials.attempts import AttemptGuard
 from gatelodge.credentials.one_time_tokens import OneTimeToken
@@ -16,17 +16,18 @@ from gatelodge.ids import UserId
 from gatelodge.letters.service import LetterService, Written
 from gatelodge.letters.store import Letter
 from gatelodge.proofs.codes import LetterProofs
-from gatelodge.proofs.refusals import InvalidCode
+from gatelodge.proofs.refusals import InvalidCode, PasswordMustChange
 from gatelodge.proofs.users import facts_of, is_as_then
 
 LETTER = "reset-password"
+BREACHED = "password-breached"
 LIFE = timedelta(minutes=10)
 """How long the link and the code work (ASVS 6.5.5)."""
 
 
 @dataclass(frozen=True, slots=True)
 class PasswordReset:
-    """Sends letters to those who have forgotten their passwords, and sets new ones.
+    """Sends letters to those whose passwords are forgotten or breached, and sets new ones.
 
     Attributes:
         users: the users.
@@ -70,12 +71,36 @@ class PasswordReset:
         self.audit.note("password.forgotten", Actor(None, origin), outcome="success")
         return request
 
+    async def demand(self, user: User, origin: Origin, *, must_verify: bool) -> PasswordMustChange:
+        """Return the refusal of a right but breached password, with the way to a new one.
+
+        Others may know a breached password. So the way is a letter, which they cannot read. Where
+        no letter is known to reach the user, the password itself is the only proof there is: then
+        the refusal has the secret of a link, which works for 10 minutes.
+
+        Args:
+            user: the user, whose password was verified.
+            origin: where the request came from.
+            must_verify: whether the user has to read a letter anyway, to verify the address.
+
+        Raises:
+            TooManyAttempts: too many letters were asked for from this network address.
+        """
+        if self.letters.post is None or (user.email_verified_at is None and not must_verify):
+            token = await self.proofs.make_link("must", user.id, LIFE, facts_of(user))
+            return PasswordMustChange(token=token)
+        await self.attempts.count_letter(origin)
+        request = await self.letters.ask(
+            BREACHED, user.email, user.email_key, language=user.language
+        )
+        return PasswordMustChange(request=request)
+
     async def write(self, letter: Letter, _values: Mapping[str, str]) -> Written | None:
-        """Write a letter, or return None if nobody is to get it."""
+        """Write a letter, of either kind, or return None if nobody is to get it."""
         user = await self.users.find_by_email(letter.to_key)
         if user is None or user.disabled_at is not None:
             return None
-        if await self.letters.too_many(letter.to_key, LETTER):
+        if await self.letters.too_many(letter.to_key, letter.kind):
             return None
         proof = await self.proofs.make("reset", user.id, letter.id, LIFE, facts_of(user))
         return Written(
@@ -97,13 +122,14 @@ class PasswordReset:
         Raises:
             InvalidCode: it does not work, or not any more.
         """
-        token = await self.proofs.by_link(text, "reset")
+        token = await self.proofs.by_link(text, "reset", "must")
         await self._user_of(token, "token")
         return token
 
     async def by_link(self, text: str, password: str, origin: Origin) -> User:
         """Set a new password with the link of a letter; see `_set`."""
-        return await self._set(await self.proofs.by_link(text, "reset"), password, origin, "token")
+        token = await self.proofs.by_link(text, "reset", "must")
+        return await self._set(token, password, origin, "token")
 
     async def by_code(self, request: str, code: str, password: str, origin: Origin) -> User:
         """Set a new password with the code of a letter; see `_set`.
@@ -115,7 +141,7 @@ class PasswordReset:
         return await self._set(token, password, origin, "code")
 
     async def _set(self, token: OneTimeToken, password: str, origin: Origin, named: str) -> User:
-        """Set a new password, end every session, and verify the address.
+        """Set a new password, and end every session. A letter also verifies the address.
 
         One write decides: it needs the state in which the letter was written, and changes it. So a
         link works once, and not after another change of the password or a sign-out everywhere.
@@ -128,16 +154,29 @@ class PasswordReset:
         user = await self._user_of(token, named)
         self.passwords.check_new(password, context=(user.username, user.email))
         hashed = await self.passwords.hash(password)
-        by = Actor(user.id, origin)
-        event = self.audit.event("password.reset", by, target=user.id)
-        change = self.users.reset_password(user, hashed, event, at=self.clock.now())
-        changed = await self.audit.logged(event, change)
-        if changed is None:
-            raise InvalidCode(field=named)
+        name = "password.changed" if token.purpose == "must" else "password.reset"
+        event = self.audit.event(name, Actor(user.id, origin), target=user.id)
+        changed = None
+        while changed is None:
+            change = self._change(user, token, hashed, event)
+            changed = await self.audit.logged(event, change)
+            if changed is None:  # only another hash of the same password lets us try again
+                user = await self._user_of(token, named)
         with after_a_change():
             await self.attempts.forgive(changed.username_key)
             await self.proofs.use_up(token)
         return changed
+
+    async def _change(
+        self, user: User, token: OneTimeToken, hashed: str, event: Event
+    ) -> User | None:
+        """Store the new hash. None if the user is not as read any more.
+
+        The address is not verified for somebody who has shown the password, and read no letter.
+        """
+        if token.purpose == "must":
+            return await self.users.change_password(user, hashed, event, continued=None)
+        return await self.users.reset_password(user, hashed, event, at=self.clock.now())
 
     async def _user_of(self, token: OneTimeToken, named: str) -> User:
         """Return the user of a token, if they are as they were when it was made.

@@ -43,12 +43,15 @@ class SignedIn:
         tokens: its tokens.
         password_is_breached: whether the password with which the user signed in is on the list of
             breached passwords, and the user should be told.
+        password_is_void: whether this sign-in has voided the password of the account, and the user
+            should be told.
     """
 
     user: User
     session: Session
     tokens: TokenPair
     password_is_breached: bool = False
+    password_is_void: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from gatelodge.errors import InvalidRequest
 from gatelodge.gate.rules import ANYBODY, SIGNED_IN
 from gatelodge.letters.refusals import NoMail
 from gatelodge.proofs.invitations import Invitations
-from gatelodge.proofs.refusals import EmailNotVerified, InvalidCode
+from gatelodge.proofs.refusals import EmailNotVerified, InvalidCode, PasswordMustChange
 from gatelodge.sessions.doors import CallerRecords, keep_device
 from gatelodge.sessions.known_devices import KnownDevices
 from gatelodge.sessions.service import SignedIn
@@ -267,6 +267,7 @@ async def accept_invitation(
     refuses=(
         InvalidCredentials,
         EmailNotVerified,
+        PasswordMustChange,
         TooManyAttempts,
         HashingBusy,
     ),

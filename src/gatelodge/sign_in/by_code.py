@@ -1,7 +1,7 @@
 """Signing in by a code from a letter, where the operator allows it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from gatelodge.accounts.names import check_email
@@ -19,7 +19,7 @@ from gatelodge.proofs.codes import LetterProofs
 from gatelodge.proofs.notices import Notices
 from gatelodge.proofs.refusals import InvalidCode
 from gatelodge.proofs.users import facts_of, is_as_then
-from gatelodge.sessions.known_devices import KnownDevices
+from gatelodge.sessions.known_devices import DeviceNews, KnownDevices
 from gatelodge.sessions.service import SessionService, SignedIn
 from gatelodge.sign_in.challenges import Challenge
 from gatelodge.sign_in.refusals import SignInByCodeOff
@@ -118,7 +118,8 @@ class CodeSignIn:
     ) -> SignedIn | Challenge:
         """Open a session for the user whose letter has this code. The address is verified by that.
 
-        The code is used up first: of many callers with the same code, exactly one is signed in.
+        The code is used up first: of many callers with the same code, exactly one is signed in. If
+        the account may be one that a stranger made, the stranger is locked out; see `_verify`.
 
         Args:
             request: what `ask` returned.
@@ -131,16 +132,17 @@ class CodeSignIn:
         Raises:
             SignInByCodeOff: nobody may sign in in this way.
             InvalidCode: the code is wrong, was used or is too old, too many codes were tried, or
-                the user was disabled, deleted or signed out everywhere, or has another address.
+                the user was disabled, deleted or signed out everywhere, or has another password or
+                address.
         """
         self.require_allowed()
         try:
-            user = await self._user_of(request, code)
-            await self._verify(user, origin)
-            news = self.devices.news_of(device, user)
+            then = await self._user_of(request, code)
+            news = self.devices.news_of(device, then)
             with after_a_change():
+                user = await self._verify(then, news, origin)
                 await self.notices.ask_new_device(user, origin, news)
-                return await self.sessions.open(
+                signed_in = await self.sessions.open(
                     user,
                     BY_EMAIL_CODE,
                     delivery,
@@ -148,6 +150,7 @@ class CodeSignIn:
                     former=former,
                     device=news,
                 )
+            return replace(signed_in, password_is_void=user.password_hash != then.password_hash)
         except (InvalidCode, InvalidToken) as refused:
             detail = {"factor": "email_code"}
             by = nobody_known(origin)
@@ -166,14 +169,25 @@ class CodeSignIn:
             raise InvalidCode(field="code")
         return user
 
-    async def _verify(self, user: User, origin: Origin) -> None:
-        """Let the address of a user who has read a letter count as verified.
+    async def _verify(self, user: User, news: DeviceNews, origin: Origin) -> User:
+        """Let the address of a user who has read a letter count as verified. Return the user.
+
+        While it was not verified, anybody may have signed up with it, and chosen the password. So
+        in a browser in which this user has never signed in, the password is void from now on, and
+        every session ends: the reader of the letter owns the account alone.
 
         Raises:
-            InvalidCode: the user was disabled or deleted meanwhile.
+            InvalidCode: the user is not as read any more.
         """
+        by = Actor(user.id, origin)
+        may_be_a_strangers = user.email_verified_at is None and user.password_hash is not None
+        if may_be_a_strangers and news != "known":
+            owned = await self.accounts.verify_for_owner(user, by)
+            if owned is None:
+                raise InvalidCode(field="code")
+            return owned
         try:
-            with after_a_change():
-                await self.accounts.verify_email(user, Actor(user.id, origin))
+            await self.accounts.verify_email(user, by)
         except NoSuchUser:
             raise InvalidCode(field="code") from None
+        return user

@@ -27,8 +27,8 @@ from gatelodge.pages.fields import (
 from gatelodge.pages.forms import Field
 from gatelodge.pages.kept import Kept
 from gatelodge.proofs.invitations import Invitations
-from gatelodge.proofs.pages import keep_request, over
-from gatelodge.proofs.refusals import EmailNotVerified, InvalidCode
+from gatelodge.proofs.pages import go_on_to_reset, keep_request, over
+from gatelodge.proofs.refusals import EmailNotVerified, InvalidCode, PasswordMustChange
 from gatelodge.sessions.doors import keep_tokens, records_of
 from gatelodge.sign_in.by_code import CodeSignIn
 from gatelodge.sign_in.challenges import require_signed_in
@@ -154,6 +154,10 @@ async def sign_in(visit: Visit) -> Response:
     except EmailNotVerified as refusal:
         keep_request(visit, refusal.request)
         return visit.go("/verify-email", done="verify-first")
+    except PasswordMustChange as refusal:
+        return go_on_to_reset(
+            visit, request=refusal.request, link=refusal.token, done="password-must-change"
+        )
     signed_in = require_signed_in(outcome)
     keep_tokens(visit, signed_in)
     return visit.go_on(done="password-breached" if signed_in.password_is_breached else "")
@@ -201,8 +205,9 @@ async def sign_in_by_code(visit: Visit) -> Response:
         device=visit.ask(TokenDelivery).device(visit.request.scope["headers"]),
     )
     CODE_REQUEST.forget(visit)
-    keep_tokens(visit, require_signed_in(outcome))
-    return visit.go_on()
+    signed_in = require_signed_in(outcome)
+    keep_tokens(visit, signed_in)
+    return visit.go_on(done="password-void" if signed_in.password_is_void else "")
 
 
 @door.get("/.well-known/change-password", rule=ANYBODY, same_for_all=True, answers=302)

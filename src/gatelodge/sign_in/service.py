@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
+from typing import Literal, TypeAlias
 
 from gatelodge.accounts.names import email_key, username_key
 from gatelodge.accounts.refusals import EmailTaken, UsernameTaken
@@ -24,6 +25,7 @@ from gatelodge.credentials.service import Passwords
 from gatelodge.errors import Refusal, after_a_change
 from gatelodge.proofs.notices import Notices
 from gatelodge.proofs.refusals import EmailNotVerified
+from gatelodge.proofs.reset import PasswordReset
 from gatelodge.proofs.verification import AddressVerification
 from gatelodge.sessions.known_devices import KnownDevices
 from gatelodge.sessions.lookup import Records
@@ -32,6 +34,8 @@ from gatelodge.sign_in.challenges import Challenge
 from gatelodge.sign_in.refusals import InvalidCredentials
 from gatelodge.tokens.pair import Delivery
 from gatelodge.tokens.refusals import InvalidToken
+
+AtBreached: TypeAlias = Literal["off", "warn", "change"]
 
 _MAX_DEVICES = 50
 """How many of a user's newest sessions are searched for the network address of a try."""
@@ -83,7 +87,9 @@ class SignInService:
         verification: has the addresses of new users verified.
         devices: knows the browsers of users.
         notices: tells users of sign-ins on new devices.
-        warns_of_breached: whether a password is looked up in the list of breached ones at sign-in.
+        reset: has a breached password replaced.
+        at_breached: what becomes of a sign-in with a breached password: `off` (passwords are not
+            looked up), `warn`, or `change` (nobody is signed in before there is another one).
     """
 
     users: UserStore
@@ -96,7 +102,8 @@ class SignInService:
     verification: AddressVerification
     devices: KnownDevices
     notices: Notices
-    warns_of_breached: bool = True
+    reset: PasswordReset
+    at_breached: AtBreached = "warn"
 
     async def sign_in(
         self,
@@ -124,9 +131,13 @@ class SignInService:
             TooManyAttempts: too many tries have failed, for this name or from this address. Unknown
                 names are counted too. Or too many letters were asked for from this address.
             HashingBusy: too many passwords wait to be hashed.
+            PasswordMustChange: the password is right, but breached, and must be changed first.
             EmailNotVerified: the password is right, but the address must be verified first.
         """
         user = await self.authenticate(username, password, origin, former=former)
+        if self.at_breached == "change" and await self._is_breached(user, password, origin):
+            must_verify = self.verification.lacks(user)  # the letter does both
+            raise await self.reset.demand(user, origin, must_verify=must_verify)
         if self.verification.lacks(user):
             await self.attempts.count_letter(origin)
             raise EmailNotVerified(await self.verification.ask(user, user.language))
@@ -138,8 +149,9 @@ class SignInService:
             )
         except InvalidToken as changed:  # the user was disabled or deleted meanwhile, for example
             raise InvalidCredentials from changed
-        breached = await self._warn_of_breached(user, password, origin)
-        return replace(signed_in, password_is_breached=breached)
+        if self.at_breached == "warn" and await self._is_breached(user, password, origin):
+            return replace(signed_in, password_is_breached=True)
+        return signed_in
 
     async def sign_up(
         self,
@@ -407,9 +419,9 @@ class SignInService:
             new = await self.passwords.hash_again(password)
             await self.users.replace_password_hash(user.id, stored, new)
 
-    async def _warn_of_breached(self, user: User, password: str, origin: Origin) -> bool:
-        """Return whether the password is a breached one, and log that. The user is signed in."""
-        if not self.warns_of_breached or not await self.passwords.is_breached(password):
+    async def _is_breached(self, user: User, password: str, origin: Origin) -> bool:
+        """Return whether the password, which is the user's, is a breached one, and log that."""
+        if not await self.passwords.is_breached(password):
             return False
         by = Actor(user.id, origin)
         self.audit.note("password.breached", by, target=user.id, outcome="success")

@@ -108,7 +108,7 @@ class MongoUsers(UserStore):
 
     @override
     async def reset_password(
-        self, user: User, new: str, event: Event, *, at: datetime
+        self, user: User, new: str | None, event: Event, *, at: datetime
     ) -> User | None:
         condition = {"email_key": {"$eq": user.email_key}} | _as_read(user)
         verified: Document = {"$ifNull": ["$email_verified_at", "$verified_at", {"$literal": at}]}

@@ -114,7 +114,7 @@ class SqlUsers(UserStore):
 
     @override
     async def reset_password(
-        self, user: User, new: str, event: Event, *, at: datetime
+        self, user: User, new: str | None, event: Event, *, at: datetime
     ) -> User | None:
         verified = func.coalesce(
             users.c.email_verified_at, bindparam("at", at, users.c.created_at.type)
