@@ -31,6 +31,11 @@ _ABOUT_US = re.compile(r"(?:530|534|535|538)\b|5\d\d[ -]5\.(?:1\.[78]|7\.(?:8|9|
 """What a server says of our password, our sender or missing TLS, at whatever step (RFC 4954,
 RFC 3463)."""
 
+_ADDRESS = re.compile(r"\S*@\S*")
+_RELAY = re.compile(r"\brelay", re.IGNORECASE)
+"""What a server says that takes letters to its own addresses only, unless one signs in. There is no
+code for it alone: Postfix answers 554 5.7.1, Exim 550, Exchange 550 5.7.54."""
+
 _FIRST_DOTS = re.compile(rb"(?m)^\.")
 
 
@@ -255,6 +260,8 @@ class _Letter:
             return Deferred(reason, is_general=about_sender)
         if about_sender or _ABOUT_US.match(f"{code} {told}"):
             return Deferred(reason, is_general=True)
+        if _RELAY.search(_ADDRESS.sub("", told)):  # its own addresses still get theirs
+            return Deferred(reason)
         return Undeliverable(reason)
 
 

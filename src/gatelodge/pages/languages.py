@@ -5,6 +5,7 @@ A link changes nothing on the server. Its answer sets a cookie that keeps the ch
 
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
 
 from babel import Locale
 from starlette.requests import Request
@@ -15,7 +16,6 @@ from gatelodge.web.cookie_jar import Cookie, cookie_jar
 from gatelodge.web.return_address import checked
 
 _LIFE = timedelta(days=365)
-_NAMES = {tag: Locale.parse(tag).get_display_name(tag) or tag for tag in READERS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ def language_links(request: Request, current: Language, path: str) -> list[Langu
     """
     return [
         LanguageLink(tag, name, _address(request, tag, path), tag == current.locale.language)
-        for tag, name in _NAMES.items()
+        for tag, name in _names().items()
     ]
 
 
@@ -67,3 +67,9 @@ def _address(request: Request, tag: str, path: str) -> str:
     """Return the address of the requested page in another language, else of the start page."""
     url = request.url.include_query_params(language=tag)
     return checked(f"{path}{url.path}?{url.query}") or f"{path}/?language={tag}"
+
+
+@cache
+def _names() -> dict[str, str]:
+    """Return what its speakers call each language; not at the start: it reads many files."""
+    return {tag: Locale.parse(tag).get_display_name(tag) or tag for tag in READERS}
