@@ -166,6 +166,26 @@ async def test_who_signs_in_by_a_code_is_told_once_that_the_password_is_void(
 
 
 @by_code
+async def test_who_has_no_password_gets_a_letter_from_the_account_page(
+    reader: Reader, house: House, mailbox: Mailbox
+) -> None:
+    await new_user(house, "ann")
+    await reader.send("/sign-in/email", email="ann@example.com")
+    await delivered(house)
+    await reader.fill_in("/sign-in/code", code=mailbox.values()["code"])
+
+    page = await reader.open("/account/password")
+    assert page.path == "/account"
+    page = await reader.send("/forgot", **page.form("/forgot"))
+    assert (page.path, page.heading) == ("/reset-password", "Set a new password")
+    await delivered(house)
+    await reader.fill_in("/reset-password", code=mailbox.values()["code"], password=PASSWORD)
+    await reader.send("/sign-in", username="ann", password=PASSWORD)
+
+    assert (await reader.open("/account/password")).path == "/account/password"
+
+
+@by_code
 async def test_who_asked_for_no_letter_is_led_to_where_one_does(reader: Reader) -> None:
     assert (await reader.open("/sign-in/code")).path == "/sign-in/email"
 

@@ -218,7 +218,10 @@ async def lead_to_change_password(visit: Visit) -> Response:
 
 @door.get("/account/password", rule=SIGNED_IN)
 async def show_change_password(visit: Visit) -> Response:
-    """Show the form for a new password."""
+    """Show the form for a new password. Who has none yet gets one by a letter instead."""
+    user = (await records_of(visit)).user
+    if user.password_hash is None and visit.pages.site.mail:
+        return visit.go("/account")
     return visit.page("password.html")
 
 
