@@ -183,7 +183,7 @@ async def test_a_letter_that_was_given_up_can_be_sent_after_all(stores: Stores) 
     assert await stores.letters.finish(letter, "given_up", LATER, error="550 no")
     given_up = await must_find(stores)
 
-    assert await stores.letters.retry(letter.id, LATER)
+    assert await stores.letters.retry(letter.id, LATER, claims_end_by=LATER + A_MINUTE)
 
     assert given_up == replace(letter, state="given_up", ended_at=LATER, error="550 no", failures=1)
     assert await must_find(stores) == replace(
@@ -192,8 +192,27 @@ async def test_a_letter_that_was_given_up_can_be_sent_after_all(stores: Stores) 
     again = await must_claim(stores)
     assert again.sealed_values == letter.sealed_values
     await stores.letters.finish(again, "sent", LATER)
-    assert not await stores.letters.retry(letter.id, LATER)
-    assert not await stores.letters.retry("ltr_none", LATER)
+    for each in (letter.id, "ltr_none"):
+        assert not await stores.letters.retry(each, LATER, claims_end_by=LATER + A_MINUTE)
+
+
+async def test_a_letter_that_is_being_sent_is_not_sent_anew(stores: Stores) -> None:
+    """Only when its claim has ended, or it has failed."""
+    await stores.letters.add(a_letter())
+    retry, end = stores.letters.retry, LATER + A_MINUTE
+    claim = await must_claim(stores)
+
+    assert not await retry(claim.id, LATER, claims_end_by=end)
+    assert await must_find(stores) == claim
+    assert await stores.letters.postpone(claim, end, failed=True, error="451 later")
+    assert await retry(claim.id, LATER, claims_end_by=end)
+    second = await must_claim(stores)
+    assert not await retry(claim.id, LATER, claims_end_by=end)
+    assert await retry(claim.id, end, claims_end_by=end + A_MINUTE), "who sent it has died"
+    assert await must_find(stores) == replace(second, due_at=end)
+    [third] = await stores.letters.claim(end, end + A_MINUTE, limit=1)
+    assert await stores.letters.postpone(third, end + 5 * A_MINUTE, failed=True)
+    assert await retry(claim.id, end, claims_end_by=end + A_MINUTE), "no claim lasts that long"
 
 
 async def test_a_failure_is_counted_and_its_reason_kept(stores: Stores) -> None:

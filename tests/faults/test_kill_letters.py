@@ -79,10 +79,11 @@ async def make_due(folder: Path, database: str) -> None:
     """Let every letter that waits be due now."""
     settings = Settings(data_dir=folder, database=database)
     async with build(settings).open() as house:
+        now = house.clock.now()
         for letter in await house.stores.letters.list_letters(
             before=None, limit=1000, states=["waiting"]
         ):
-            await house.stores.letters.retry(letter.id, house.clock.now())
+            await house.stores.letters.retry(letter.id, now, claims_end_by=now)
 
 
 async def all_sent(folder: Path, database: str) -> None:

@@ -12,7 +12,7 @@ import pytest
 from gatelodge.app import House, build
 from gatelodge.audit import COMMAND
 from gatelodge.letters.post import AnswerLost, Deferred, Undeliverable
-from gatelodge.letters.refusals import NoMail, NoSuchLetter
+from gatelodge.letters.refusals import LetterBeingSent, NoMail, NoSuchLetter
 from gatelodge.letters.service import CLAIM, KEPT, MAX_CLAIMS, Written
 from gatelodge.letters.store import Letter
 from gatelodge.settings import Settings
@@ -119,6 +119,25 @@ async def test_a_letter_that_was_given_up_can_be_sent_after_all(
     assert await pair[0].letters.send_next()
 
     assert mailbox.values()["code"] == "SECRET"
+    with pytest.raises(NoSuchLetter):
+        await pair[1].letters.retry(letter.id, COMMAND)
+
+
+async def test_a_letter_that_is_being_sent_is_not_sent_a_second_time(
+    pair: list[House], mailbox: Mailbox
+) -> None:
+    await pair[0].letters.ask("test", *ANN)
+    mailbox.takes = 0.2
+    sending = asyncio.create_task(pair[0].letters.send_next())
+    await mailbox.until(lambda: len(mailbox.tried) == 1)
+    letter = await only(pair[0])
+
+    with pytest.raises(LetterBeingSent):
+        await pair[1].letters.retry(letter.id, COMMAND)
+    assert not await pair[1].letters.send_next()
+    assert await sending
+
+    assert len(mailbox.tried) == len(mailbox.mails) == 1
     with pytest.raises(NoSuchLetter):
         await pair[1].letters.retry(letter.id, COMMAND)
 

@@ -76,7 +76,7 @@ def letters_show(call: Call, letter: LetterId) -> None:
 @app.command("retry")
 @with_usual_options
 def letters_retry(call: Call, letter: LetterId) -> None:
-    """Send a letter that waits, or was given up, as soon as possible."""
+    """Send a letter that waits, or was given up, as soon as possible; not one being sent now."""
     call.in_house(lambda house: house.letters.retry(letter, COMMAND))
     call.say({"due": letter}, f"{letter} is due: the server sends it now, or when it starts.")
 

@@ -1,6 +1,6 @@
 """What is refused of letters."""
 
-from gatelodge.errors import NotFound, NotPermitted, Unavailable
+from gatelodge.errors import Conflict, NotFound, NotPermitted, Unavailable
 from gatelodge.marks import N_
 
 
@@ -17,6 +17,16 @@ class NoSuchLetter(NotFound):
 
     code = "letter_not_found"
     default = "There is no letter of this id that waits or was given up."
+
+
+class LetterBeingSent(Conflict):
+    """A letter cannot be sent anew while it is being sent."""
+
+    code = "letter_being_sent"
+    default = (
+        "This letter is being sent right now. If that fails, the server tries again by itself. "
+        "Look at the letter again in a few minutes."
+    )
 
 
 class LetterNotTaken(Unavailable):

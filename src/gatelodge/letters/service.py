@@ -28,7 +28,7 @@ from gatelodge.letters.post import (
     Post,
     Undeliverable,
 )
-from gatelodge.letters.refusals import NoMail, NoSuchLetter
+from gatelodge.letters.refusals import LetterBeingSent, NoMail, NoSuchLetter
 from gatelodge.letters.store import LETTER_PREFIX, Letter, LetterState, LetterStore
 from gatelodge.letters.writing import Writing
 from gatelodge.master_key import MasterKey
@@ -226,9 +226,14 @@ class LetterService:
         """Send a letter that waits, or was given up, as soon as possible.
 
         Raises:
-            NoSuchLetter: there is none, or it was sent.
+            NoSuchLetter: there is none, or it was sent or dropped.
+            LetterBeingSent: somebody is sending it, and it would be sent twice.
         """
-        if not await self.store.retry(letter_id, self.clock.now()):
+        now = self.clock.now()
+        if not await self.store.retry(letter_id, now, claims_end_by=now + CLAIM):
+            letter = await self.store.find(letter_id)
+            if letter is not None and letter.state == "waiting":
+                raise LetterBeingSent(field="id")
             raise NoSuchLetter(field="id")
         self.audit.note("letter.retried", by, target=letter_id, outcome="success")
         self.awake.set()

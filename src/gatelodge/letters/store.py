@@ -121,10 +121,18 @@ class LetterStore(Protocol):
             error: why it failed.
         """
 
-    async def retry(self, letter_id: str, at: datetime) -> bool:
+    async def retry(self, letter_id: str, at: datetime, *, claims_end_by: datetime) -> bool:
         """Let a letter that was given up, or waits, be due at this instant. True if there is one.
 
-        The failures of one that was given up count from 0 again.
+        The failures of one that was given up count from 0 again. A letter that may be claimed is
+        left alone: somebody is sending it. That is one that was claimed more often than it failed
+        and is due after `at`, but not after `claims_end_by`. If nobody sends it after all, because
+        a process died, it is due by then anyway.
+
+        Args:
+            letter_id: the letter.
+            at: the current time.
+            claims_end_by: when the claim of a letter that is claimed now ends at the latest.
         """
 
     async def count_guess(self, letter_id: str, limit: int) -> bool:

@@ -103,8 +103,19 @@ class MongoLetters(LetterStore):
         )
 
     @override
-    async def retry(self, letter_id: str, at: datetime) -> bool:
-        there: Document = {"_id": {"$eq": letter_id}, "state": {"$in": ["waiting", "given_up"]}}
+    async def retry(self, letter_id: str, at: datetime, *, claims_end_by: datetime) -> bool:
+        unclaimed: list[Document] = [
+            {"$expr": {"$lte": ["$claims", "$failures"]}},
+            {"due_at": {"$lte": at}},
+            {"due_at": {"$gt": claims_end_by}},
+        ]
+        there: Document = {
+            "_id": {"$eq": letter_id},
+            "$or": [
+                {"state": {"$eq": "given_up"}},
+                {"state": {"$eq": "waiting"}, "$or": unclaimed},
+            ],
+        }
         given_up: Document = {"$eq": ["$state", "given_up"]}
         counted = {name: {"$cond": [given_up, 0, f"${name}"]} for name in ("failures", "claims")}
         return await self._change(

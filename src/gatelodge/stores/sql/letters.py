@@ -4,7 +4,7 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, case, delete, func, select, update
+from sqlalchemy import Connection, and_, bindparam, case, delete, func, or_, select, update
 from sqlalchemy.dialects.sqlite import insert
 from typing_extensions import override
 
@@ -83,11 +83,16 @@ class SqlLetters(LetterStore):
         return await self._change_claimed(letter, values)
 
     @override
-    async def retry(self, letter_id: str, at: datetime) -> bool:
+    async def retry(self, letter_id: str, at: datetime, *, claims_end_by: datetime) -> bool:
         given_up = _letter.state == "given_up"
+        unclaimed = or_(
+            _letter.claims <= _letter.failures,
+            _letter.due_at <= at,
+            _letter.due_at > claims_end_by,
+        )
         change = (
             update(letters)
-            .where(_letter.id == letter_id, _letter.state.in_(["waiting", "given_up"]))
+            .where(_letter.id == letter_id, or_(given_up, and_(_WAITS, unclaimed)))
             .values(
                 state="waiting",
                 due_at=at,
