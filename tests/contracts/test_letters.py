@@ -3,10 +3,13 @@
 import asyncio
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
+import pytest
+
 from gatelodge.ids import new_id
-from gatelodge.letters.store import LETTER_PREFIX, Letter
+from gatelodge.letters.store import LETTER_PREFIX, Letter, LetterState
 from gatelodge.stores import Stores
 from tests.contracts.builders import A_MINUTE, NOON
 
@@ -250,23 +253,45 @@ async def test_guesses_are_counted_up_to_a_limit(stores: Stores) -> None:
     assert not await stores.letters.count_guess("ltr_none", 5)
 
 
-async def test_what_an_address_was_written_lately_is_counted(stores: Stores) -> None:
+async def test_letters_to_an_address_that_were_asked_for_before_one_are_counted(
+    stores: Stores,
+) -> None:
     for letter in (
         a_letter(created_at=NOON - A_MINUTE),
-        a_letter(),
         a_letter(kind="password-changed"),
         a_letter(to_key="bob@example.org"),
     ):
         await stores.letters.add(letter)
-    while (letter := await claimed(stores)) is not None:
-        await stores.letters.write(letter, subject=None, sealed_values=b"")
-        await stores.letters.finish(letter, "sent", LATER)
-    await stores.letters.add(a_letter())
+    burst = [a_letter(created_at=NOON + number * SECOND) for number in range(1, 6)]
+    for letter in reversed(burst):
+        await stores.letters.add(letter)
+    count = partial(stores.letters.count_before, kinds=["reset-password", "other"], since=NOON)
 
-    count = stores.letters.count_written
-    assert await count("ann@example.org", ["reset-password"], NOON) == 1
-    assert await count("ann@example.org", ["reset-password", "other"], NOON - A_MINUTE) == 2
-    assert await count("eve@example.org", ["reset-password"], NOON - A_MINUTE) == 0
+    assert [await count(each) for each in burst] == [0, 1, 2, 3, 4]
+    assert await count(burst[0], since=NOON - A_MINUTE) == 1
+    assert await count(burst[0], kinds=["password-changed"]) == 1
+    assert await count(replace(burst[4], to_key="eve@example.org")) == 0
+
+
+@pytest.mark.parametrize(
+    ("end", "counted"), [("sent", 1), ("given_up", 1), ("dropped", 0), (None, 1)]
+)
+async def test_a_letter_counts_unless_it_was_dropped(
+    stores: Stores, end: LetterState | None, counted: int
+) -> None:
+    """Once it is written also for letters before it: they may be stored later than it."""
+    before, later = a_letter(due_at=LATER + A_MINUTE), a_letter(created_at=NOON + SECOND)
+    after = a_letter(created_at=NOON + 2 * SECOND)
+    await stores.letters.add(later)
+    claim = await must_claim(stores)
+    count = partial(stores.letters.count_before, kinds=["reset-password"], since=NOON)
+    assert (await count(before), await count(later), await count(after)) == (0, 0, 1)
+
+    assert await stores.letters.write(claim, subject=None, sealed_values=b"")
+    if end is not None:
+        await stores.letters.finish(claim, end, LATER)
+
+    assert (await count(before), await count(later), await count(after)) == (counted, 0, counted)
 
 
 async def test_waiting_letters_are_counted(stores: Stores) -> None:

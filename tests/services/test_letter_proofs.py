@@ -1,6 +1,7 @@
 """What letters prove: forgotten passwords, addresses and notices, on both databases."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -308,6 +309,59 @@ async def test_an_address_gets_three_letters_in_six_hours_and_five_in_a_day(
         for _ in range(4):
             await asked(house)
         assert len(mailbox.mails) == count
+
+
+async def sent_of_a_burst(pair: list[House], mailbox: Mailbox) -> list[int]:
+    """Let two nodes send all that waits, 16 at once each; return which letters were sent."""
+    asked_for = [
+        each.message_id for each in await pair[0].stores.letters.list_letters(before=None, limit=99)
+    ][::-1]
+    async with pair[0].letters.sending(), pair[1].letters.sending():
+        while await pair[0].stores.letters.count_waiting():  # noqa: ASYNC110 - others send
+            await asyncio.sleep(0.01)
+    return sorted(asked_for.index(each.message_id) for each in mailbox.mails)
+
+
+async def test_of_a_burst_of_letters_the_first_three_are_sent(
+    pair: list[House], mailbox: Mailbox
+) -> None:
+    await sign_up(pair[0])
+    for _ in range(32):
+        await pair[0].verification.tell_known("ann@example.com", "en")
+
+    assert await sent_of_a_burst(pair, mailbox) == [0, 1, 2]
+
+
+async def test_of_a_burst_of_letters_for_new_passwords_three_are_sent_at_most_and_one_works(
+    pair: list[House], mailbox: Mailbox
+) -> None:
+    """One that is written after a newer one is dropped, and a later one may take its place."""
+    await sign_up(pair[0])
+    for number in range(32):
+        origin = replace(ABROAD, address=f"198.51.100.{number}")
+        await pair[0].password_reset.ask("ann@example.com", "en", origin)
+
+    sent = await sent_of_a_burst(pair, mailbox)
+
+    assert 1 <= len(sent) <= 3
+    links = [mailbox.values(number)["link"] for number in range(len(sent))]
+    for link in links:
+        with contextlib.suppress(InvalidCode):
+            await pair[1].password_reset.by_link(link.partition("token=")[2], NEW, HOME)
+    await sign_in(pair[0], password=NEW)
+
+
+async def test_letters_that_waited_for_the_mail_server_are_no_more_than_others(
+    house: House, mailbox: Mailbox, clock: FakeClock
+) -> None:
+    """They were asked for at once, and are written when the limit of that time is over."""
+    await sign_up(house)
+    for _ in range(5):
+        await house.verification.tell_known("ann@example.com", "en")
+    clock.advance(timedelta(hours=20))
+    await delivered(house)
+
+    assert len(mailbox.mails) == 3
 
 
 async def test_who_asks_for_many_letters_is_refused(house: House) -> None:

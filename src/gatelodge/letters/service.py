@@ -189,19 +189,22 @@ class LetterService:
         return letter if await self.store.count_guess(letter.id, limit) else None
 
     async def too_many(
-        self, to_key: str, *kinds: str, limits: Sequence[tuple[int, int]] = LIMITS
+        self, letter: Letter, *kinds: str, limits: Sequence[tuple[int, int]] = LIMITS
     ) -> bool:
-        """Say whether an address got enough letters of these kinds lately (security.md, 8).
+        """Say whether the address of a letter gets enough others of these kinds (security.md, 8).
+
+        The others are those that were asked for before it, whether they were sent or still wait.
+        So the limit holds for letters that are written at the same moment, and for those that
+        waited until the mail server came back.
 
         Args:
-            to_key: the key of the address.
+            letter: the letter that is about to be written.
             kinds: the kinds that count.
             limits: how many letters may be written in how many hours.
         """
-        now = self.clock.now()
         for limit, hours in limits:
-            since = now - timedelta(hours=hours)
-            if await self.store.count_written(to_key, kinds, since) >= limit:
+            since = letter.created_at - timedelta(hours=hours)
+            if await self.store.count_before(letter, kinds, since) >= limit:
                 return True
         return False
 

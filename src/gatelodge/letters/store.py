@@ -138,8 +138,19 @@ class LetterStore(Protocol):
     async def count_guess(self, letter_id: str, limit: int) -> bool:
         """Count that somebody tried a code. True if there were fewer than `limit` before."""
 
-    async def count_written(self, to_key: str, kinds: Collection[str], since: datetime) -> int:
-        """Return how many letters of these kinds this address was written since an instant."""
+    async def count_before(self, letter: Letter, kinds: Collection[str], since: datetime) -> int:
+        """Return how many letters of these kinds come before this one at its address.
+
+        Those come before it that were asked for earlier, as their ids say, and are not dropped,
+        whether they were sent or still wait. So however many letters are looked at together, each
+        counts those before it, and they agree which ones are the first. One that is written already
+        counts too, though it was asked for later.
+
+        Args:
+            letter: the letter.
+            kinds: the kinds that count.
+            since: only letters that were asked for since this instant.
+        """
 
     async def count_waiting(self, *, due_by: datetime | None = None) -> int:
         """Return how many letters wait.

@@ -101,7 +101,7 @@ class Notices:
         if user is None:
             return None
         kinds = {NEW_DEVICE, *OF_EVENTS.values()}
-        if user.email_verified_at is None and await self.letters.too_many(letter.to_key, *kinds):
+        if user.email_verified_at is None and await self.letters.too_many(letter, *kinds):
             return None
         proof = await self.proofs.make("stop", letter.id, letter.id, STOP_LIFE, {"user": user.id})
         stop = f"{self.public_base}/stop?token={proof.token}"
@@ -124,7 +124,7 @@ class Notices:
     async def write_deleted(self, letter: Letter, values: Mapping[str, str]) -> Written | None:
         """Write the letter about a deletion; None if the user is still there."""
         there = await self.users.find(UserId(letter.subject or ""))
-        if there is not None or await self.letters.too_many(letter.to_key, DELETED):
+        if there is not None or await self.letters.too_many(letter, DELETED):
             return None
         return Written(values, subject=letter.subject)
 

@@ -100,7 +100,7 @@ class PasswordReset:
         user = await self.users.find_by_email(letter.to_key)
         if user is None or user.disabled_at is not None:
             return None
-        if await self.letters.too_many(letter.to_key, letter.kind):
+        if await self.letters.too_many(letter, letter.kind):
             return None
         proof = await self.proofs.make("reset", user.id, letter.id, LIFE, facts_of(user))
         return Written(

@@ -93,7 +93,7 @@ class AddressVerification:
     async def write_known(self, letter: Letter, _values: Mapping[str, str]) -> Written | None:
         """Write the letter to the owner of an address; None if there is none by now."""
         user = await self.users.find_by_email(letter.to_key)
-        if user is None or await self.letters.too_many(letter.to_key, KNOWN):
+        if user is None or await self.letters.too_many(letter, KNOWN):
             return None
         return Written(
             {
@@ -142,7 +142,7 @@ class AddressVerification:
         user = await self.users.find_by_email(letter.to_key)
         if user is None or user.disabled_at is not None or user.email_verified_at is not None:
             return None
-        if await self.letters.too_many(letter.to_key, VERIFY):
+        if await self.letters.too_many(letter, VERIFY):
             return None
         return await self._written(letter, user, user.email, "verify")
 
@@ -190,7 +190,7 @@ class AddressVerification:
         holder = await self.users.find_by_email(letter.to_key)
         if holder is not None and holder.id != user.id:
             return None
-        if await self.letters.too_many(letter.to_key, CHANGE):
+        if await self.letters.too_many(letter, CHANGE):
             return None
         return await self._written(letter, user, letter.to, "change", **values)
 

@@ -91,7 +91,7 @@ class CodeSignIn:
         user = await self.users.find_by_email(letter.to_key)
         if user is None or user.disabled_at is not None or not self.allowed:
             return None
-        if await self.letters.too_many(letter.to_key, LETTER, limits=LIMITS):
+        if await self.letters.too_many(letter, LETTER, limits=LIMITS):
             return None
         proof = await self.proofs.make("sign_in", user.id, letter.id, LIFE, facts_of(user))
         return Written(

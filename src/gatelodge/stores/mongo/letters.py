@@ -129,12 +129,15 @@ class MongoLetters(LetterStore):
         return await self._change(few, {"$inc": {"guesses": 1}})
 
     @override
-    async def count_written(self, to_key: str, kinds: Collection[str], since: datetime) -> int:
+    async def count_before(self, letter: Letter, kinds: Collection[str], since: datetime) -> int:
         query: Document = {
-            "to_key": {"$eq": to_key},
+            "to_key": {"$eq": letter.to_key},  # one that is dropped has no address any more
             "created_at": {"$gte": since},
             "kind": {"$in": list(kinds)},
-            "written": {"$eq": True},
+            "$or": [
+                {"_id": {"$lt": letter.id}},
+                {"_id": {"$gt": letter.id}, "written": {"$eq": True}},
+            ],
         }
         with reading():
             return await self._letters.count_documents(query)

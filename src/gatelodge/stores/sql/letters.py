@@ -109,12 +109,12 @@ class SqlLetters(LetterStore):
         return await self._database.change(few.values(guesses=_letter.guesses + 1)) == 1
 
     @override
-    async def count_written(self, to_key: str, kinds: Collection[str], since: datetime) -> int:
+    async def count_before(self, letter: Letter, kinds: Collection[str], since: datetime) -> int:
         return await self._count(
-            _letter.to_key == to_key,
+            _letter.to_key == letter.to_key,  # one that is dropped has no address any more
             _letter.created_at >= since,
             _letter.kind.in_(list(kinds)),
-            _letter.written,
+            or_(_letter.id < letter.id, and_(_letter.written, _letter.id > letter.id)),
         )
 
     @override
