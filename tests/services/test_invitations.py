@@ -340,6 +340,30 @@ async def test_the_link_to_set_a_password_works_for_seven_days(
     await house.password_reset.by_link(token_in(mailbox), NEW, HOME)
 
 
+@pytest.mark.parametrize("used", ["set-password", "reset-password"])
+async def test_a_stranger_who_says_to_have_forgotten_the_password_voids_no_letter_of_a_new_user(
+    house: House, mailbox: Mailbox, clock: FakeClock, used: str
+) -> None:
+    """Nor shortens it. Whichever link is used first, the other one is void then."""
+    ann = await created(house, clock)
+    await letters.asked(house)
+    links = {
+        mail.subject: mailbox.values(number)["link"].partition("token=")[2]
+        for number, mail in enumerate(mailbox.mails)
+    }
+    assert set(links) == {"set-password", "reset-password"}
+    if used == "set-password":
+        clock.advance(LIFE - A_SECOND)
+
+    await house.password_reset.check_link(links[used])
+    assert (await house.password_reset.by_link(links[used], NEW, HOME)).id == ann.id
+
+    assert (await letters.sign_in(house, password=NEW)).user.id == ann.id
+    for each in links.values():
+        with pytest.raises(InvalidCode):
+            await house.password_reset.by_link(each, PASSWORD, HOME)
+
+
 BEFORE_THE_LETTER: dict[str, Callable[[House, User], Awaitable[object]]] = {
     "has a password": lambda house, user: house.accounts.set_password(user, NEW, COMMAND),
     "disabled": lambda house, user: house.accounts.disable(user, COMMAND),

@@ -17,6 +17,7 @@ Purpose = Literal[
     "change",
     "reset",
     "must",
+    "set_password",
     "undo",
     "stop",
     "invite",

@@ -248,8 +248,7 @@ class Invitations:
             return None
         if user.email_key != letter.to_key:
             return None
-        facts = facts_of(user) | {"first": "yes"}
-        proof = await self.proofs.make("reset", user.id, letter.id, LIFE, facts)
+        proof = await self.proofs.make("set_password", user.id, letter.id, LIFE, facts_of(user))
         return Written(
             {
                 "username": user.username,
@@ -258,7 +257,7 @@ class Invitations:
             },
             subject=user.id,
             language=user.language,
-            proof=("reset", user.id),
+            proof=("set_password", user.id),
         )
 
 

@@ -76,7 +76,7 @@ async def show_reset(visit: Visit) -> Response:
             token = await visit.ask(PasswordReset).check_link(link)
         except InvalidCode:
             return over(visit, RESET_LINK, "/forgot" if visit.pages.site.mail else "/sign-in")
-        first, by_letter = "first" in token.facts, token.purpose == "reset"
+        first, by_letter = token.purpose == "set_password", token.purpose != "must"
     elif not RESET_REQUEST.read(visit):
         return visit.go("/forgot")
     return visit.page("reset-password.html", by_code=not link, first=first, by_letter=by_letter)

@@ -9,7 +9,7 @@ from gatelodge.accounts.store import User, UserStore
 from gatelodge.audit import Actor, AuditLog, Event, Origin
 from gatelodge.clock import Clock
 from gatelodge.credentials.attempts import AttemptGuard
-from gatelodge.credentials.one_time_tokens import OneTimeToken
+from gatelodge.credentials.one_time_tokens import OneTimeToken, Purpose
 from gatelodge.credentials.service import Passwords
 from gatelodge.errors import after_a_change
 from gatelodge.ids import UserId
@@ -23,6 +23,11 @@ LETTER = "reset-password"
 BREACHED = "password-breached"
 LIFE = timedelta(minutes=10)
 """How long the link and the code work (ASVS 6.5.5)."""
+
+OF_LINKS: tuple[Purpose, ...] = ("reset", "set_password", "must")
+"""What a link may be for. The one with which a new user sets a first password lives for days, and
+has a purpose of its own: a letter for a forgotten password, for which anybody can ask, would
+otherwise void it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,13 +127,13 @@ class PasswordReset:
         Raises:
             InvalidCode: it does not work, or not any more.
         """
-        token = await self.proofs.by_link(text, "reset", "must")
+        token = await self.proofs.by_link(text, *OF_LINKS)
         await self._user_of(token, "token")
         return token
 
     async def by_link(self, text: str, password: str, origin: Origin) -> User:
         """Set a new password with the link of a letter; see `_set`."""
-        token = await self.proofs.by_link(text, "reset", "must")
+        token = await self.proofs.by_link(text, *OF_LINKS)
         return await self._set(token, password, origin, "token")
 
     async def by_code(self, request: str, code: str, password: str, origin: Origin) -> User:
