@@ -6,7 +6,7 @@ import httpx2
 import pytest
 
 from gatelodge.accounts.store import User
-from gatelodge.app import House
+from gatelodge.app import House, create_app
 from gatelodge.audit import Origin
 from tests.pages.reader import Reader
 from tests.support.clock import FakeClock
@@ -14,6 +14,7 @@ from tests.support.mailbox import Mailbox, delivered, subscribed
 from tests.support.people import PASSWORD, new_user
 
 NEW = "eight wild geese at dawn"
+NEWER = "nine tame ducks at dusk"
 HOME = "http://localhost:8080"
 
 
@@ -203,6 +204,51 @@ async def test_who_gets_a_notice_can_stop_it(
     assert (await reader.open("/account")).path == "/sign-in"
     page = await reader.open(path_in(mailbox, "stop_link"))
     assert page.status == 410
+
+
+@pytest.mark.parametrize("act", ["/stop", "/undo-email"])
+async def test_no_stranger_keeps_who_uses_such_a_link_from_a_new_password(
+    reader: Reader, ann: User, house: House, mailbox: Mailbox, clock: FakeClock, act: str
+) -> None:
+    """Neither by all the letters an address gets, nor by those that may be asked for from here."""
+    await subscribed(house)
+    for _ in range(3):
+        await house.password_reset.ask("ann@example.com", "en", Origin(address="192.0.2.66"))
+    await delivered(house)
+    assert mailbox.kinds() == [("ann@example.com", "reset-password")] * 3
+    if act == "/stop":
+        await reader.send("/account/password", currentPassword=PASSWORD, newPassword=NEW)
+    else:
+        await reader.send("/account/email", email="ann@new.example", password=PASSWORD)
+        await delivered(house)
+        await reader.send("/verify-email", code=mailbox.values()["code"])
+    clock.advance(timedelta(minutes=1))
+    await delivered(house)
+    link = path_in(mailbox, f"{act[1:5]}_link")
+    owner = Reader(
+        httpx2.AsyncClient(
+            transport=httpx2.ASGITransport(app=create_app(house), client=("192.0.2.5", 50000)),
+            base_url=reader.client.base_url,
+        )
+    )
+    for _ in range(20):
+        page = await owner.send("/forgot", email="ann@example.com")
+        assert page.path == "/reset-password"
+    assert (await owner.send("/forgot", email="ann@example.com")).status == 429
+    await delivered(house)
+    mailbox.mails.clear()
+    assert (await owner.open(link)).path == act
+
+    page = await owner.send(act)
+
+    assert (page.status, page.path) == (200, "/reset-password")
+    assert page.notice.endswith("Now set a new password.")
+    await delivered(house)
+    values = [mailbox.values(number) for number in range(len(mailbox.mails))]
+    [code] = [each["code"] for each in values if "code" in each]
+    await owner.send("/reset-password", code=code, password=NEWER)
+    page = await owner.send("/sign-in", username="ann", password=NEWER)
+    assert page.heading == "Hello, ann"
 
 
 @pytest.mark.parametrize("path", ["/reset-password", "/verify-email", "/undo-email", "/stop"])

@@ -229,7 +229,7 @@ async def stop(visit: Visit) -> Response:
 
 async def _have_reset(visit: Visit, user: User, *, done: str) -> Response:
     """Send the letter for a new password to the user's address, and lead to its page."""
-    request = await visit.ask(PasswordReset).ask(user.email, visit.language.tag, visit.origin)
+    request = await visit.ask(PasswordReset).ask_after_proof(user, visit.language.tag, visit.origin)
     return go_on_to_reset(visit, request=request, done=done)
 
 
