@@ -128,6 +128,31 @@ async def test_all_of_a_token_is_kept(stores: Stores) -> None:
     assert await stores.one_time_tokens.find("reset", "usr_ann") == TOKEN
 
 
+async def test_of_many_who_change_the_facts_they_have_read_one_does(stores: Stores) -> None:
+    """The facts of a token are one state: who has read an older one changes nothing."""
+    read = replace(TOKEN, life=600, letter="ltr_1", facts={"email": "é@x.org", "by": "ada"})
+    change = stores.one_time_tokens.change_facts
+    await stores.one_time_tokens.put(read)
+    wanted = [{**read.facts, "n": str(number)} for number in range(20)]
+
+    outcomes = await asyncio.gather(*(change(read, facts, NOON) for facts in wanted))
+
+    assert outcomes.count(True) == 1
+    changed = replace(read, facts=wanted[outcomes.index(True)])
+    assert await stores.one_time_tokens.find("reset", "usr_ann") == changed
+    assert not await change(replace(changed, digest=digest_of("other")), {}, NOON)
+    assert not await change(replace(changed, purpose="verify"), {}, NOON)
+    assert not await change(changed, {}, changed.expires_at)
+    begun = await stores.one_time_tokens.begin(changed, NOON)
+    assert begun, "its letter was sent meanwhile"
+    assert await change(changed, read.facts, NOON)
+    assert await stores.one_time_tokens.find("reset", "usr_ann") == replace(
+        read, life=None, expires_at=NOON + 10 * A_MINUTE
+    )
+    await stores.one_time_tokens.consume("reset", "usr_ann", read.digest, NOON)
+    assert not await change(read, {}, NOON)
+
+
 async def test_the_life_of_a_token_begins_once(stores: Stores) -> None:
     """It begins when its letter was sent, and a letter may be sent twice."""
     waiting = replace(TOKEN, life=600)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any, cast
 
 import pytest
 
@@ -22,12 +23,14 @@ from gatelodge.app import House
 from gatelodge.audit import COMMAND
 from gatelodge.credentials.refusals import RejectedPassword, TooManyAttempts
 from gatelodge.letters.refusals import NoMail
-from gatelodge.proofs.invitations import LIFE, Invitation
-from gatelodge.proofs.refusals import InvalidCode
+from gatelodge.proofs.invitations import LIFE, TAKEN_FOR, Invitation, Invitations
+from gatelodge.proofs.refusals import InvalidCode, InvitationInUse
 from gatelodge.sign_in.refusals import InvalidCredentials
+from gatelodge.tasks import end
 from tests.services import test_letter_proofs as letters
 from tests.services.test_letter_proofs import HOME, NEW, now, sign_up
 from tests.support.clock import FakeClock
+from tests.support.held import Held
 from tests.support.mailbox import Mailbox, delivered, subscribed, token_in
 from tests.support.people import PASSWORD
 
@@ -201,6 +204,139 @@ async def test_an_invitation_can_be_withdrawn_before_its_letter_leaves_and_after
     with pytest.raises(InvalidCode):
         await accepted(house, link)
     assert (await names(house)).count("invitation.withdrawn") == 2
+
+
+def held(house: House, store: str, method: str) -> tuple[Held, Invitations]:
+    """Return the invitations of a house, whose accounts are held up at a method of a store."""
+    accounts, invitations = house.accounts, house.invitations
+    if store == "one_time_tokens":
+        stopped = Held(house.stores.one_time_tokens, method)
+        return stopped, replace(invitations, tokens=cast("Any", stopped))
+    stopped = Held(getattr(accounts, store), method)
+    return stopped, replace(
+        invitations, accounts=replace(accounts, **{store: cast("Any", stopped)})
+    )
+
+
+async def test_one_that_is_withdrawn_while_it_is_being_accepted_makes_nobody(
+    pair: list[House], mailbox: Mailbox
+) -> None:
+    """The password is not hashed yet when it is withdrawn; that takes a while."""
+    await invited(pair[0], "admin")
+    stopped, slow = held(pair[0], "roles", "list_roles")
+    accepting = asyncio.create_task(slow.accept(token_in(mailbox), ANN, HOME))
+    await stopped.arrived.wait()
+
+    assert await pair[1].invitations.withdraw("ann@example.com", COMMAND)
+
+    stopped.let_go.set()
+    with pytest.raises(InvalidCode):
+        await accepting
+    assert await pair[0].accounts.list_users(after=None, limit=9) == []
+
+
+async def test_one_that_is_accepted_first_is_not_withdrawn(
+    pair: list[House], mailbox: Mailbox, clock: FakeClock
+) -> None:
+    """Whoever withdraws it is told so, and hears a moment later how it stands."""
+    await invited(pair[0])
+    stopped, slow = held(pair[0], "one_time_tokens", "put")
+    accepting = asyncio.create_task(slow.accept(token_in(mailbox), ANN, HOME))
+    await stopped.arrived.wait()
+
+    with pytest.raises(InvitationInUse):
+        await pair[1].invitations.withdraw("ann@example.com", COMMAND)
+    with pytest.raises(InvitationInUse):
+        await pair[1].invitations.accept(token_in(mailbox), replace(ANN, username="a.lee"), HOME)
+    withdrawing = asyncio.create_task(pair[1].invitations.withdraw("ann@example.com", COMMAND))
+    stopped.let_go.set()
+
+    assert (await accepting).username == "ann"
+    assert not await withdrawing
+    assert "invitation.withdrawn" not in await names(pair[0])
+
+
+async def test_of_many_who_accept_and_withdraw_together_one_decides(
+    pair: list[House], mailbox: Mailbox
+) -> None:
+    made = 0
+    for number in range(12):
+        email = f"u{number}@example.com"
+        await invited(pair[0], email=email)
+        link = token_in(mailbox)
+        accepting = [
+            asyncio.create_task(accepted(each, link, replace(ANN, username=f"u{number}.{n}")))
+            for n, each in enumerate(pair)
+        ]
+        await asyncio.sleep(number / 500)
+        withdrawn = await asyncio.gather(
+            *(each.invitations.withdraw(email, COMMAND) for each in pair), return_exceptions=True
+        )
+        outcomes = await asyncio.gather(*accepting, return_exceptions=True)
+        users = [each for each in outcomes if isinstance(each, User)]
+        assert len(users) + withdrawn.count(True) == 1, (outcomes, withdrawn)
+        made += len(users)
+
+    assert len(await pair[0].accounts.list_users(after=None, limit=99)) == made
+
+
+async def test_one_whose_user_was_refused_can_be_accepted_again(
+    pair: list[House], mailbox: Mailbox
+) -> None:
+    """Somebody else gets the username at the last moment."""
+    await invited(pair[0])
+    stopped, slow = held(pair[0], "one_time_tokens", "put")
+    accepting = asyncio.create_task(slow.accept(token_in(mailbox), ANN, HOME))
+    await stopped.arrived.wait()
+    other = NewUser("ann", "other@example.com", PASSWORD)
+    await pair[1].accounts.sign_up(other, HOME)
+    stopped.let_go.set()
+
+    with pytest.raises(UsernameTaken):
+        await accepting
+
+    again = await accepted(pair[1], token_in(mailbox), replace(ANN, username="ann.lee"))
+    assert (again.username, again.email) == ("ann.lee", "Ann@example.com")
+
+
+async def test_a_refused_one_does_not_come_back_when_it_was_replaced(
+    pair: list[House], mailbox: Mailbox
+) -> None:
+    await invited(pair[0], "admin")
+    old = token_in(mailbox)
+    stopped, slow = held(pair[0], "one_time_tokens", "put")
+    accepting = asyncio.create_task(slow.accept(old, ANN, HOME))
+    await stopped.arrived.wait()
+    await pair[1].accounts.sign_up(NewUser("ann", "other@example.com", PASSWORD), HOME)
+    await invited(pair[1], "moderator")
+    stopped.let_go.set()
+
+    with pytest.raises(UsernameTaken):
+        await accepting
+
+    wanted = replace(ANN, username="ann.lee")
+    with pytest.raises(InvalidCode):
+        await accepted(pair[0], old, wanted)
+    assert (await accepted(pair[0], token_in(mailbox), wanted)).roles == ("moderator",)
+
+
+async def test_one_that_was_taken_by_a_server_that_died_can_be_accepted_after_a_minute(
+    pair: list[House], mailbox: Mailbox, clock: FakeClock
+) -> None:
+    await invited(pair[0])
+    stopped, slow = held(pair[0], "one_time_tokens", "put")
+    dies = asyncio.create_task(slow.accept(token_in(mailbox), ANN, HOME))
+    await stopped.arrived.wait()
+    await end(dies)
+    with pytest.raises(InvitationInUse):
+        await accepted(pair[1], token_in(mailbox))
+    (waiting,) = await pair[1].invitations.list_open(limit=9)
+
+    clock.advance(TAKEN_FOR)
+
+    assert waiting.email == "Ann@example.com"
+    assert (await accepted(pair[1], token_in(mailbox))).username == "ann"
+    assert await pair[1].invitations.list_open(limit=9) == []
 
 
 async def test_nobody_is_invited_who_has_an_account_or_to_roles_that_do_not_exist(

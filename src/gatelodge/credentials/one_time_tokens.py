@@ -100,6 +100,15 @@ class OneTimeTokenStore(Protocol):
         Return whether this call deleted it: of many callers at once, exactly one gets True.
         """
 
+    async def change_facts(
+        self, token: OneTimeToken, facts: Mapping[str, str], at: datetime
+    ) -> bool:
+        """Give a token other facts, if it has the digest and the facts of this one.
+
+        True for exactly one of many callers that have read the same facts. False if the token has
+        changed since, is another one or has expired at `at`. Its life and its end stay as they are.
+        """
+
     async def begin(self, token: OneTimeToken, at: datetime) -> bool:
         """Let the life of a token begin, if it has not begun: it expires at `at` and its `life`.
 

@@ -1,6 +1,7 @@
 """Invitations: an operator chooses the roles, and whoever is invited chooses name and password."""
 
 import asyncio
+import contextlib
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,19 +16,23 @@ from gatelodge.accounts.store import User, UserStore
 from gatelodge.audit import Actor, AuditLog, Origin
 from gatelodge.clock import Clock
 from gatelodge.credentials.one_time_tokens import OneTimeToken, OneTimeTokenStore
-from gatelodge.errors import after_a_change
+from gatelodge.errors import OutcomeUnknown, Refusal, StoreUnavailable, after_a_change
 from gatelodge.ids import UserId
 from gatelodge.letters.refusals import NoMail
 from gatelodge.letters.service import LetterService, Written, id_about
 from gatelodge.letters.store import Letter
 from gatelodge.proofs.codes import LetterProofs
-from gatelodge.proofs.refusals import InvalidCode
+from gatelodge.proofs.refusals import InvalidCode, InvitationInUse
 from gatelodge.proofs.users import DONE_WITHIN, ask_for_user, facts_of
 
 INVITE = "invitation"
 SET_PASSWORD = "set-password"  # noqa: S105 - the name of a letter
 
 LIFE = timedelta(days=7)
+
+TAKEN_FOR = timedelta(minutes=1)
+"""How long whoever has taken an invitation may take to make the user. Whoever dies meanwhile lets
+go of it: then it can be accepted again."""
 
 _MAX_POLLS = 10
 _POLL_INTERVAL = timedelta(milliseconds=100)
@@ -138,14 +143,19 @@ class Invitations:
         return sorted((Invitation.of(each) for each in alive), key=lambda each: each.email)
 
     async def withdraw(self, email: str, by: Actor) -> bool:
-        """Make the invitation of an address void. True if there was one.
+        """Make the invitation of an address void. True if there was one, and nobody accepts it.
 
         Raises:
             InvalidEmail: it is no address.
+            InvitationInUse: somebody is accepting it.
         """
         _, key = check_email(email)
         token = await self.tokens.find("invite", _subject_of(key))
-        if token is None or not await self.proofs.use_up(token):
+        if token is None:
+            return False
+        try:
+            await self.proofs.use_up(await self._take(token))
+        except InvalidCode:  # it has expired, or somebody has accepted or replaced it just now
             return False
         detail = {"email": token.facts["email"]}
         await self.audit.record(self.audit.event("invitation.withdrawn", by, detail=detail))
@@ -166,8 +176,16 @@ class Invitations:
     async def accept(self, text: str, wanted: NewUser, origin: Origin) -> User:
         """Make the user who was invited. The address counts as verified.
 
-        The unique index of the addresses decides: however many accept one invitation, there is one
-        user. The same form, sent twice, gets the same user.
+        One conditional write decides: whoever accepts or withdraws an invitation takes it first. So
+        one that was withdrawn makes nobody, and one that many accept makes one user. The same form,
+        sent twice, gets the same user. If the user is refused after all, for example because of the
+        username, the invitation is put back, unless a newer one has replaced it.
+
+        The invitation is taken before the user is stored: the other way round, an invitation that
+        is withdrawn at the same moment would leave a user with its roles, and that is worse than
+        one that cannot be accepted for a while. Whoever dies in between leaves it taken, and it can
+        be accepted again after a minute. If the user was stored, it is void, since the address is
+        somebody's.
 
         Args:
             text: the secret of the link.
@@ -176,6 +194,7 @@ class Invitations:
 
         Raises:
             InvalidCode: as for `check_link`, or somebody else has accepted it meanwhile.
+            InvitationInUse: somebody else is accepting it, or died when accepting it.
             InvalidUsername, RejectedPassword, InvalidName: the first rule that is broken.
             UsernameTaken: the username belongs to somebody; another one may be tried.
             TooManyAttempts: too many names that were taken were tried from this network address.
@@ -183,8 +202,9 @@ class Invitations:
         """
         try:
             token = await self.proofs.by_link(text, "invite")
-            return await self._make_user(token, wanted, origin)
-        except (InvalidCode, UsernameTaken) as refusal:
+            user = await self._prepared(token, wanted)
+            return await self._add(await self._take(token), user, origin)
+        except (InvalidCode, InvitationInUse, UsernameTaken) as refusal:
             made = await self._find_just_made(text, wanted, origin)
             if made is not None:
                 return made
@@ -192,17 +212,55 @@ class Invitations:
                 await self.accounts.attempts.count_sign_up(origin)
             raise
 
-    async def _make_user(self, token: OneTimeToken, wanted: NewUser, origin: Origin) -> User:
+    async def _prepared(self, token: OneTimeToken, wanted: NewUser) -> User:
+        """Return the user, not stored yet."""
         try:
-            user = await self.accounts.prepare_invited(_completed(wanted, token))
-            until = self.clock.now() + SENT_TWICE_WITHIN
-            used = replace(token, purpose="invited", expires_at=until, life=None)
-            await self.tokens.put(used)
-            made = await self.accounts.add(user, "invitation.accepted", Actor(user.id, origin))
+            return await self.accounts.prepare_invited(_completed(wanted, token))
         except EmailTaken:
             raise InvalidCode(field="token") from None
+
+    async def _take(self, token: OneTimeToken) -> OneTimeToken:
+        """Take an invitation, and return it as it is then; only one caller has it.
+
+        If somebody else has it, wait up to a second for what becomes of it.
+
+        Raises:
+            InvalidCode: it was accepted, withdrawn or replaced, or has expired.
+            InvitationInUse: somebody else still has it.
+        """
+        for _ in range(_MAX_POLLS):
+            now = self.clock.now()
+            seen = await self.tokens.find("invite", token.subject)
+            if seen is None or seen.digest != token.digest or seen.expires_at <= now:
+                raise InvalidCode(field="token")
+            taken = replace(seen, facts={**seen.facts, _TAKEN_AT: now.isoformat()})
+            if _is_free(seen, now) and await self.tokens.change_facts(seen, taken.facts, now):
+                return taken
+            await asyncio.sleep(_POLL_INTERVAL.total_seconds())
+        raise InvitationInUse(retry_after=int(TAKEN_FOR.total_seconds()))
+
+    async def _put_back(self, taken: OneTimeToken) -> None:
+        """Let an invitation be accepted again, if the caller still has it."""
+        facts = {name: value for name, value in taken.facts.items() if name != _TAKEN_AT}
+        with contextlib.suppress(StoreUnavailable, OutcomeUnknown):  # else it is free in a minute
+            await self.tokens.change_facts(taken, facts, self.clock.now())
+
+    async def _add(self, taken: OneTimeToken, user: User, origin: Origin) -> User:
+        """Store the user of an invitation that was taken, and use the invitation up."""
+        until = self.clock.now() + SENT_TWICE_WITHIN
+        used = replace(taken, purpose="invited", expires_at=until, life=None)
+        try:
+            await self.tokens.put(used)
+            made = await self.accounts.add(user, "invitation.accepted", Actor(user.id, origin))
+        except OutcomeUnknown:  # the user may be stored
+            raise
+        except Refusal as refusal:
+            await self._put_back(taken)
+            if isinstance(refusal, EmailTaken):
+                raise InvalidCode(field="token") from None
+            raise
         with after_a_change():
-            await self.proofs.use_up(token)
+            await self.proofs.use_up(taken)
         return made
 
     async def _find_just_made(self, text: str, wanted: NewUser, origin: Origin) -> User | None:
@@ -265,6 +323,18 @@ def _completed(wanted: NewUser, token: OneTimeToken) -> NewUser:
     """Return the values for the new user, with what the invitation says."""
     email, roles = token.facts["email"], token.facts["roles"].split()
     return replace(wanted, email=email, roles=roles, email_verified=True)
+
+
+_TAKEN_AT = "taken_at"
+
+
+def _is_free(token: OneTimeToken, now: datetime) -> bool:
+    """Say whether nobody has taken an invitation, or whoever took it has died.
+
+    Clocks of servers differ. An instant that lies further ahead than that is not believed.
+    """
+    at = token.facts.get(_TAKEN_AT)
+    return at is None or abs(now - datetime.fromisoformat(at)) >= TAKEN_FOR
 
 
 def _subject_of(email_key: str) -> str:

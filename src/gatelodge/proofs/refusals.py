@@ -1,6 +1,6 @@
 """What is refused of the links and codes in letters."""
 
-from gatelodge.errors import Invalid, Unauthenticated
+from gatelodge.errors import Invalid, Unauthenticated, Unavailable
 from gatelodge.marks import N_
 
 
@@ -11,6 +11,14 @@ class InvalidCode(Invalid):
     default = "This code or link does not work, or not any more."
     sentence = N_("This does not work, or not any more. Check it, or ask for a new letter.")
     form_field = "code"
+
+
+class InvitationInUse(Unavailable):
+    """Somebody else is accepting an invitation, and may have to let go of it."""
+
+    code = "invitation_in_use"
+    default = "Somebody is accepting this invitation right now. Try again in a minute."
+    sentence = N_("Somebody is accepting this invitation right now. Try again in a minute.")
 
 
 class EmailNotVerified(Unauthenticated):

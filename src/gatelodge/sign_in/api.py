@@ -26,7 +26,12 @@ from gatelodge.errors import InvalidRequest
 from gatelodge.gate.rules import ANYBODY, SIGNED_IN
 from gatelodge.letters.refusals import NoMail
 from gatelodge.proofs.invitations import Invitations
-from gatelodge.proofs.refusals import EmailNotVerified, InvalidCode, PasswordMustChange
+from gatelodge.proofs.refusals import (
+    EmailNotVerified,
+    InvalidCode,
+    InvitationInUse,
+    PasswordMustChange,
+)
 from gatelodge.sessions.doors import CallerRecords, keep_device
 from gatelodge.sessions.known_devices import KnownDevices
 from gatelodge.sessions.service import SignedIn
@@ -220,6 +225,7 @@ async def sign_up(
         InvalidName,
         UsernameTaken,
         TooManyAttempts,
+        InvitationInUse,
         HashingBusy,
         InvalidCredentials,
     ),

@@ -1,5 +1,6 @@
 """One-time tokens in MongoDB."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -63,6 +64,20 @@ class MongoOneTimeTokens(OneTimeTokenStore):
         with writing():
             result = await self._tokens.delete_one(query)
         return result.deleted_count == 1
+
+    @override
+    async def change_facts(
+        self, token: OneTimeToken, facts: Mapping[str, str], at: datetime
+    ) -> bool:
+        as_read: Document = {
+            "_id": {"$eq": token.key},
+            "digest": {"$eq": token.digest},
+            "facts": {"$eq": dict(token.facts)},
+            "expires_at": {"$gt": at},
+        }
+        with writing():
+            result = await self._tokens.update_one(as_read, {"$set": {"facts": dict(facts)}})
+        return result.matched_count == 1
 
     @override
     async def begin(self, token: OneTimeToken, at: datetime) -> bool:

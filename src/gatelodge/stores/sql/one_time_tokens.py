@@ -1,5 +1,6 @@
 """One-time tokens in SQLite."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -42,6 +43,22 @@ class SqlOneTimeTokens(OneTimeTokenStore):
     async def consume(self, purpose: Purpose, subject: str, digest: bytes, at: datetime) -> bool:
         values = {"token_key": key_of(purpose, subject), "token_digest": digest, "at": at}
         return await self._database.change(_CONSUME, values) == 1
+
+    @override
+    async def change_facts(
+        self, token: OneTimeToken, facts: Mapping[str, str], at: datetime
+    ) -> bool:
+        change = (
+            update(one_time_tokens)
+            .where(
+                _columns.key == token.key,
+                _columns.digest == token.digest,
+                _columns.facts == dict(token.facts),
+                _columns.expires_at > at,
+            )
+            .values(facts=dict(facts))
+        )
+        return await self._database.change(change) == 1
 
     @override
     async def begin(self, token: OneTimeToken, at: datetime) -> bool:
