@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from gatelodge.accounts.reserved_names import ReservedNames
+from gatelodge.accounts.pending import PendingSignUps
 from gatelodge.accounts.roles import RoleService
 from gatelodge.accounts.service import AccountService
 from gatelodge.audit import AuditLog
@@ -178,12 +178,11 @@ class Foundation:
             guard,
             self.audit,
             self.clock,
+            PendingSignUps(stores.one_time_tokens, self.clock),
+            hides_emails=self.settings.hides_known_emails,
             sign_up_open=self.settings.sign_up == "open",
             username_change=self.settings.username_change == "on",
             farewell=self.notices.ask_deleted,
-            reserved=ReservedNames(self.stores.one_time_tokens, self.clock)
-            if self.settings.hides_known_emails
-            else None,
         )
 
     @cached_property
@@ -284,6 +283,7 @@ class Foundation:
         """Verifies and changes e-mail addresses."""
         return AddressVerification(
             self.stores.users,
+            self.accounts,
             self.passwords,
             self.attempts,
             self.letters,
@@ -343,7 +343,7 @@ class Foundation:
             reset.BREACHED: self.password_reset.write,
             verification_of.VERIFY: verification.write,
             verification_of.CHANGE: verification.write_change,
-            verification_of.KNOWN: verification.write_known,
+            verification_of.SIGN_UP: verification.write_sign_up,
             verification_of.CHANGED: verification.write_changed,
             invitations_of.INVITE: self.invitations.write,
             invitations_of.SET_PASSWORD: self.invitations.write_set_password,

@@ -1,16 +1,19 @@
 """Forgotten passwords and addresses, as programs ask for them."""
 
+import re
 from datetime import timedelta
 from typing import Any
 
 import httpx2
 import pytest
 
+from gatelodge.accounts.service import NewUser
 from gatelodge.app import House, build, create_app
+from gatelodge.audit import COMMAND
 from gatelodge.settings import Settings
 from tests.support.clock import FakeClock
 from tests.support.mailbox import Mailbox, delivered, token_in
-from tests.support.people import PASSWORD, Person, signed_in
+from tests.support.people import PASSWORD, Person, new_user, signed_in
 
 NEW = "eight wild geese at dawn"
 ANN = {"username": "ann", "email": "ann@example.com", "password": PASSWORD}
@@ -122,7 +125,94 @@ async def test_who_signs_up_gets_a_letter_and_the_answer_of_the_tutorial(
     assert (await person.get("/api/auth/me")).json()["emailVerified"] is True
 
 
+OPENLY = {"email_verification": "required", "hide_known_emails": "off"}
+
+
 @pytest.mark.parametrize("settings", [{"email_verification": "required"}], indirect=True)
+@pytest.mark.parametrize("delivery", [None, "bearer", "cookie"])
+async def test_no_answer_to_a_sign_up_tells_whose_address_it_is(
+    client: httpx2.AsyncClient, house: House, mailbox: Mailbox, delivery: str | None
+) -> None:
+    """Nor does any answer to what a stranger does next: they are equal, byte for byte."""
+    await house.accounts.verify_email(await new_user(house, "ann"), COMMAND)
+
+    async def story(name: str, email: str) -> list[tuple[int, dict[str, str], bytes]]:
+        form = {"username": name, "email": email, "password": NEW}
+        sign_in = {"password": NEW, "delivery": delivery}
+        other = form | {"email": "other@example.org"}
+        answers = [
+            await post(client, "/signup", **form, delivery=delivery),
+            await post(client, "/signin", username=name, **sign_in),
+            await post(client, "/signin", username=email, **sign_in),
+            await post(client, "/signup", **form),
+            await post(client, "/signup", **other),
+            await post(client, "/email/resend", email=email),
+        ]
+        request = answers[0].json()["request"]
+        answers.append(await post(client, "/email/verify", request=request, code="AAAA-AAAA"))
+        await delivered(house)
+        answers.append(await post(client, "/email/verify", request=request, code="AAAA-AAAA"))
+        same = re.compile(rb"(ltr|req)_[\w.-]+")
+        varies = {"x-request-id", "date"}
+        return [
+            (
+                each.status_code,
+                {name: value for name, value in each.headers.items() if name not in varies},
+                same.sub(rb"\1", each.content),
+            )
+            for each in answers
+        ]
+
+    new = await story("bobby", "bob@example.com")
+    assert new == await story("annie", "ann@example.com")
+    assert [kind for _, kind in mailbox.kinds()] == [
+        "verify-email",
+        "verify-email",
+        "sign-up-known-address",
+    ]
+    assert [status for status, _, _ in new] == [200, 401, 401, 400, 400, 200, 400, 400]
+
+
+@pytest.mark.parametrize("settings", [{"email_verification": "required"}], indirect=True)
+async def test_the_answer_to_the_letter_of_a_sign_up_makes_the_user(
+    client: httpx2.AsyncClient, house: House, mailbox: Mailbox
+) -> None:
+    answer = await post(client, "/signup", **ANN)
+    person = Person("ann", client)
+    assert code_of(await person.sign_in()) == (401, "invalid_credentials")
+    await delivered(house)
+    proof = {"request": answer.json()["request"], "code": mailbox.values()["code"]}
+
+    verified = await post(client, "/email/verify", **proof)
+
+    assert verified.json() == {"message": "The address is verified.", "email": "ann@example.com"}
+    assert (await person.sign_in()).status_code == 200
+    assert (await person.get("/api/auth/me")).json()["emailVerified"] is True
+    assert code_of(await post(client, "/email/verify", **proof)) == (400, "code_invalid")
+
+
+@pytest.mark.parametrize("settings", [{"email_verification": "required"}], indirect=True)
+async def test_who_was_slower_is_told_by_the_answer_to_the_letter(
+    client: httpx2.AsyncClient, house: House, mailbox: Mailbox
+) -> None:
+    links = []
+    for name in ("ann", "bob"):
+        email = f"{name}@example.com"
+        await post(client, "/signup", username=name, email=email, password=PASSWORD)
+        await delivered(house)
+        links.append(token_in(mailbox))
+    await house.accounts.create(NewUser("ann", "a@example.org", PASSWORD), COMMAND)
+    await house.accounts.create(NewUser("robert", "bob@example.com", PASSWORD), COMMAND)
+
+    outcomes = [await post(client, "/email/verify", token=link) for link in links]
+
+    assert [code_of(each) for each in outcomes] == [
+        (400, "username_taken"),
+        (400, "email_taken"),
+    ]
+
+
+@pytest.mark.parametrize("settings", [OPENLY], indirect=True)
 @pytest.mark.parametrize("delivery", [None, "bearer", "cookie"])
 async def test_where_it_is_required_nobody_is_signed_in_before(
     client: httpx2.AsyncClient,

@@ -5,9 +5,10 @@ from datetime import timedelta
 import httpx2
 import pytest
 
+from gatelodge.accounts.service import NewUser
 from gatelodge.accounts.store import User
 from gatelodge.app import House, create_app
-from gatelodge.audit import Origin
+from gatelodge.audit import COMMAND, Origin
 from tests.pages.reader import Reader
 from tests.support.clock import FakeClock
 from tests.support.mailbox import Mailbox, delivered, subscribed
@@ -138,6 +139,65 @@ async def test_a_letter_is_sent_again_from_the_account_page(
 
 
 @pytest.mark.parametrize("settings", [{"email_verification": "required"}], indirect=True)
+async def test_a_sign_up_whose_address_is_nobodys_waits_for_its_letter(
+    reader: Reader, house: House, mailbox: Mailbox
+) -> None:
+    """A form that is sent twice is one sign-up; the letter can be sent again."""
+    form = {"username": "ann", "email": "ann@example.com", "password": PASSWORD}
+    page = await reader.send("/sign-up", **form)
+    assert (page.path, page.notice) == (
+        "/verify-email",
+        "Welcome! Verify your e-mail address, then sign in.",
+    )
+    assert (await reader.send("/sign-up", **form)).path == "/verify-email"
+    page = await reader.send("/sign-in", username="ann", password=PASSWORD)
+    assert (page.path, page.notice) == ("/sign-in", "")
+    await delivered(house)
+    first = path_in(mailbox)
+    page = await reader.open("/verify-email")
+    assert "/verify-email/resend" in page.links
+    page = await reader.fill_in("/verify-email/resend", email="ann@")
+    assert page.problem("email")
+    page = await reader.send("/verify-email/resend", email="ann@example.com")
+    assert page.path == "/verify-email"
+    await delivered(house)
+    again = mailbox.values()["code"]
+    page = await reader.open(first)
+    assert page.heading == "This link does not work any more"
+    assert "/verify-email/resend" in page.links
+    await reader.send("/verify-email/resend", email="nobody@example.com")
+    page = await reader.send("/verify-email", code=again)
+    assert page.problem("code")
+    page = await reader.open(path_in(mailbox))
+    assert "ann@example.com" in page.text
+
+    page = await reader.send("/verify-email")
+
+    assert (page.path, page.notice) == ("/sign-in", "Your e-mail address is verified.")
+    page = await reader.send("/sign-in", username="ann", password=PASSWORD)
+    assert page.heading == "Hello, ann"
+
+
+@pytest.mark.parametrize("settings", [{"email_verification": "required"}], indirect=True)
+async def test_who_was_slower_reads_so_on_the_page_of_the_letter(
+    reader: Reader, house: House, mailbox: Mailbox
+) -> None:
+    await reader.send("/sign-up", username="ann", email="ann@example.com", password=PASSWORD)
+    await delivered(house)
+    await house.accounts.create(NewUser("ann", "a@example.org", PASSWORD), COMMAND)
+    await reader.open(path_in(mailbox))
+
+    page = await reader.send("/verify-email")
+
+    assert (page.path, page.heading) == ("/verify-email", "Verify your e-mail address")
+    assert "That username is taken. Please choose another." in page.text
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"email_verification": "required", "hide_known_emails": "off"}],
+    indirect=True,
+)
 async def test_where_it_is_required_the_address_is_verified_before_the_first_sign_in(
     reader: Reader, house: House, mailbox: Mailbox, clock: FakeClock
 ) -> None:

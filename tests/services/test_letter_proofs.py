@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from gatelodge.accounts.pending import PendingSignUp
 from gatelodge.accounts.refusals import (
     EmailTaken,
     InvalidEmail,
     RoleNotGrantable,
+    SignUpClosed,
     UnknownRole,
     UsernameTaken,
 )
@@ -21,15 +23,16 @@ from gatelodge.accounts.store import User
 from gatelodge.app import House, build
 from gatelodge.audit import COMMAND, Actor, Origin
 from gatelodge.credentials.refusals import RejectedPassword, TooManyAttempts, WrongPassword
-from gatelodge.errors import InvalidRequest
+from gatelodge.errors import InvalidRequest, Refusal
 from gatelodge.proofs.refusals import EmailNotVerified, InvalidCode
 from gatelodge.sessions.lookup import Records
 from gatelodge.sessions.service import SignedIn
 from gatelodge.settings import Settings
 from gatelodge.sign_in.refusals import InvalidCredentials
+from gatelodge.sign_in.service import SignedUp
 from tests.support.breached import import_text, line
 from tests.support.clock import FakeClock
-from tests.support.mailbox import Mailbox, delivered, set_mail, subscribed, token_in
+from tests.support.mailbox import Mailbox, delivered, set_mail, subscribed, token_in, token_of
 from tests.support.people import PASSWORD
 from tests.support.settings import hashing_cheaply
 
@@ -37,6 +40,8 @@ HOME = Origin(address="192.0.2.7", user_agent="Mozilla/5.0 (X11; Linux x86_64) F
 ABROAD = Origin(address="198.51.100.9", user_agent="curl/8.5.0")
 NEW = "eight wild geese at dawn"
 TEN_MINUTES = timedelta(minutes=10)
+WANTS_ANNS = PendingSignUp("sgn_1", "eve", "ann@example.com", "ann@example.com", "hash")
+"""A sign-up with an address that Ann has."""
 
 
 @pytest.fixture
@@ -327,7 +332,7 @@ async def test_of_a_burst_of_letters_the_first_three_are_sent(
 ) -> None:
     await sign_up(pair[0])
     for _ in range(32):
-        await pair[0].verification.tell_known("ann@example.com", "en")
+        await pair[0].verification.greet_later(WANTS_ANNS)
 
     assert await sent_of_a_burst(pair, mailbox) == [0, 1, 2]
 
@@ -357,7 +362,7 @@ async def test_letters_that_waited_for_the_mail_server_are_no_more_than_others(
     """They were asked for at once, and are written when the limit of that time is over."""
     await sign_up(house)
     for _ in range(5):
-        await house.verification.tell_known("ann@example.com", "en")
+        await house.verification.greet_later(WANTS_ANNS)
     clock.advance(timedelta(hours=20))
     await delivered(house)
 
@@ -620,35 +625,172 @@ async def secretive(house: House, mailbox: Mailbox, clock: FakeClock) -> AsyncIt
         yield hiding
 
 
-async def test_a_sign_up_with_a_known_address_looks_like_any_other(
+async def began(house: House, name: str, email: str, password: str = NEW) -> str:
+    """Let somebody sign up where the letter comes first, and return the half of the code."""
+    form = NewUser(name, email, password, language="de")
+    made = await house.sign_in.sign_up(form, "cookie", ABROAD)
+    assert (made.user, made.session) == (None, None)
+    return made.request or ""
+
+
+async def test_a_sign_up_makes_no_user_whether_the_address_is_known_or_not(
     secretive: House, mailbox: Mailbox
 ) -> None:
     """The owner gets a letter, and the username is taken for a day either way."""
     ann = await sign_up(secretive)
-    form = NewUser("eve", "ANN@example.com", NEW)
-    other = NewUser("bob", "bob@example.com", NEW)
+    logged = len(await secretive.stores.events.list_events(before=None, limit=100))
 
-    known = await secretive.sign_in.sign_up(form, "cookie", ABROAD)
-    new = await secretive.sign_in.sign_up(other, "cookie", ABROAD)
+    known = await began(secretive, "eve", "ANN@example.com")
+    new = await began(secretive, "bob", "bob@example.com")
 
-    assert known.user is None
-    assert (known.session, new.session) == (None, None)
-    assert len(known.request or "") == len(new.request or "")
-    await delivered(secretive)
-    assert sorted(mailbox.kinds()) == [
-        (ann.email, "sign-up-known-address"),
-        ("bob@example.com", "verify-email"),
-    ]
+    assert len(known) == len(new)
+    assert len(await secretive.stores.events.list_events(before=None, limit=100)) == logged
     for name in ("eve", "EVE", "bob"):
+        assert await secretive.stores.users.find_by_username(name.lower()) is None
         with pytest.raises(UsernameTaken):
             await secretive.sign_in.sign_up(NewUser(name, "x@y.org", NEW), None, ABROAD)
     for role, refusal in (("admin", RoleNotGrantable), ("nobody-has-it", UnknownRole)):
         for email in ("ann@example.com", "new@example.com"):
             with pytest.raises(refusal):
                 await secretive.sign_in.sign_up(NewUser("dan", email, NEW, [role]), None, ABROAD)
-    assert await secretive.stores.users.find_by_username("eve") is None
+    letters = await secretive.letters.list_letters(limit=9)
+    assert {each.kind for each in letters} == {"sign-up"}
+    await delivered(secretive)
+    assert sorted(mailbox.kinds()) == [
+        (ann.email, "sign-up-known-address"),
+        ("bob@example.com", "verify-email"),
+    ]
+    for request in (known, new):
+        with pytest.raises(InvalidCode):
+            await secretive.verification.by_code(request, "AAAA-AAAA", ABROAD)
+
+
+async def test_the_answer_to_the_letter_makes_the_user(secretive: House, mailbox: Mailbox) -> None:
+    """By link or code, with a verified address; the event is that of any other sign-up."""
+    requests = [await began(secretive, name, f"{name}@example.com") for name in ("ann", "bob")]
+    await delivered(secretive)
+    values = {mail.to: mailbox.values(number) for number, mail in enumerate(mailbox.mails)}
+    for each in ("ann", "bob"):
+        with pytest.raises(InvalidCredentials):
+            await sign_in(secretive, each, NEW)
+
+    ann = await secretive.verification.by_link(token_of(values["ann@example.com"]), HOME)
+    bob = await secretive.verification.by_code(requests[1], values["bob@example.com"]["code"], HOME)
+
+    for user, name in ((ann, "ann"), (bob, "bob")):
+        assert (user.username, user.email, user.language) == (name, f"{name}@example.com", "de")
+        assert user.roles == ("user",)
+        assert user.email_verified_at == user.created_at
+        assert await now(secretive, user) == user
+        assert (await sign_in(secretive, name, NEW)).user.id == user.id
+        assert await secretive.accounts.pending.find(name) is None
+    events = await secretive.stores.events.list_events(before=None, limit=100)
+    made = [each for each in events if each.name == "user.signed_up"]
+    assert {(each.target, each.actor) for each in made} == {(ann.id, ann.id), (bob.id, bob.id)}
     with pytest.raises(InvalidCode):
-        await secretive.verification.by_code(known.request or "", "AAAA-AAAA", ABROAD)
+        await secretive.verification.by_link(token_of(values["ann@example.com"]), HOME)
+
+
+async def test_what_a_stranger_can_do_next_tells_nothing(
+    secretive: House, mailbox: Mailbox, clock: FakeClock
+) -> None:
+    """Each step gets the same answer, whether the address has an account or not."""
+    await sign_up(secretive)
+
+    async def step(doing: Awaitable[object]) -> str:
+        try:
+            outcome = await doing
+        except Refusal as refusal:
+            return f"{refusal!r} {refusal.field} {refusal.members}"
+        finally:
+            await delivered(secretive)
+        return f"{type(outcome)} {len(str(outcome))}"
+
+    async def story(name: str, email: str) -> list[str]:
+        form = NewUser(name, email, NEW)
+        service, verification = secretive.sign_in, secretive.verification
+        told = [
+            await step(service.sign_up(form, "bearer", ABROAD)),
+            await step(service.sign_in(name, NEW, "bearer", ABROAD)),
+            await step(service.sign_in(email, NEW, "bearer", ABROAD)),
+            await step(service.sign_up(form, "bearer", ABROAD)),
+            await step(service.sign_up(form, "bearer", ABROAD, once=True)),
+            await step(service.sign_up(replace(form, email="other@x.org"), None, ABROAD)),
+            await step(verification.ask_again(email, "en", ABROAD)),
+        ]
+        clock.advance(timedelta(hours=24, minutes=1))
+        other = NewUser(name, f"{name}@later.example", NEW)
+        return [
+            *told,
+            await step(service.sign_in(name, NEW, "bearer", ABROAD)),
+            await step(service.sign_up(other, "bearer", ABROAD)),
+        ]
+
+    assert await story("eve1", "ann@example.com") == await story("bob1", "bob@example.com")
+
+
+async def test_of_many_sign_ups_at_once_one_gets_the_username(secretive: House) -> None:
+    """And as many as there are usernames get one address, known or not."""
+    await sign_up(secretive)
+    for email in ("ann@example.com", "new@example.com"):
+        name = email[:3] + "-1"
+        forms = [NewUser(name, email, f"{NEW} {number}") for number in range(4)]
+        forms += [NewUser(f"{name}{number}", email, NEW) for number in range(3)]
+        outcomes = await asyncio.gather(
+            *(secretive.sign_in.sign_up(form, None, HOME) for form in forms),
+            return_exceptions=True,
+        )
+        assert sum(isinstance(each, UsernameTaken) for each in outcomes) == 3
+        assert sum(isinstance(each, SignedUp) for each in outcomes) == 4
+
+
+async def test_two_answers_at_once_make_one_user(secretive: House, mailbox: Mailbox) -> None:
+    for name in ("ann", "bob", "cyd"):
+        await began(secretive, name, f"{name}@example.com")
+        await delivered(secretive)
+        link = token_in(mailbox)
+        users = await asyncio.gather(
+            *(secretive.verification.by_link(link, HOME) for _ in range(3))
+        )
+        assert len({user.id for user in users}) == 1
+
+
+async def test_the_letter_is_sent_again(secretive: House, mailbox: Mailbox) -> None:
+    """To the newest sign-up with this address; the letters of another one work on."""
+    await began(secretive, "ann", "ann@example.com")
+    await delivered(secretive)
+    first = token_in(mailbox)
+    await secretive.verification.ask_again("ANN@example.com", "en", HOME)
+    await delivered(secretive)
+    again = token_in(mailbox)
+    with pytest.raises(InvalidCode):
+        await secretive.verification.by_link(first, HOME)
+    await began(secretive, "mallory", "ann@example.com")
+    await delivered(secretive)
+    strange = token_in(mailbox)
+
+    ann = await secretive.verification.by_link(again, HOME)
+
+    assert ann.username == "ann"
+    with pytest.raises(EmailTaken):
+        await secretive.verification.by_link(strange, HOME)
+    await secretive.verification.ask_again("ann@example.com", "en", HOME)
+    await delivered(secretive)
+    assert len(mailbox.mails) == 3
+    assert await secretive.stores.users.find_by_username("mallory") is None
+
+
+async def test_a_code_works_for_the_letter_that_was_sent_again(
+    secretive: House, mailbox: Mailbox
+) -> None:
+    await began(secretive, "ann", "ann@example.com")
+    await delivered(secretive)
+    request = await secretive.verification.ask_again("ann@example.com", "en", HOME)
+    await delivered(secretive)
+
+    ann = await secretive.verification.by_code(request, mailbox.values()["code"], HOME)
+
+    assert ann.username == "ann"
 
 
 async def test_the_same_form_twice_is_one_sign_up_either_way(
@@ -656,25 +798,102 @@ async def test_the_same_form_twice_is_one_sign_up_either_way(
 ) -> None:
     await sign_up(secretive)
     for form in (NewUser("eve", "ann@example.com", NEW), NewUser("bob", "bob@x.org", NEW)):
-        for _ in range(2):
-            made = await secretive.sign_in.sign_up(form, "cookie", ABROAD, once=True)
-            assert made.session is None
+        both = await asyncio.gather(
+            *(secretive.sign_in.sign_up(form, "cookie", ABROAD, once=True) for _ in range(2))
+        )
+        assert all(made.session is None and made.request for made in both)
         with pytest.raises(UsernameTaken):
             await secretive.sign_in.sign_up(
                 replace(form, password="another password"), "cookie", ABROAD, once=True
             )
         with pytest.raises(UsernameTaken):
             await secretive.sign_in.sign_up(form, "cookie", ABROAD)
+    await delivered(secretive)
+    bob = await secretive.verification.by_link(token_in(mailbox), HOME)
+    assert bob.username == "bob"
 
 
-async def test_a_username_is_kept_for_a_day(secretive: House, clock: FakeClock) -> None:
+async def test_a_username_is_kept_for_a_day(
+    secretive: House, mailbox: Mailbox, clock: FakeClock
+) -> None:
+    """The letter works as long as it says; but not if the name is somebody else's by then."""
     await sign_up(secretive)
-    await secretive.sign_in.sign_up(NewUser("eve", "ann@example.com", NEW), None, ABROAD)
-    clock.advance(timedelta(hours=24))
+    await began(secretive, "eve", "ann@example.com")
+    links = {}
+    for name in ("bob", "cyd"):
+        await began(secretive, name, f"{name}@example.com")
+        clock.advance(timedelta(minutes=1))
+        await delivered(secretive)
+        links[name] = token_in(mailbox)
+    clock.advance(timedelta(hours=23, minutes=58, seconds=30))
 
-    made = await secretive.sign_in.sign_up(NewUser("eve", "eve@example.com", NEW), None, ABROAD)
+    await began(secretive, "eve", "eve@example.com")
+    await began(secretive, "bob", "robert@example.com")
+    with pytest.raises(UsernameTaken):
+        await secretive.verification.by_link(links["bob"], HOME)
+    cyd = await secretive.verification.by_link(links["cyd"], HOME)
+    await delivered(secretive)
+    bob = await secretive.verification.by_link(token_in(mailbox), HOME)
 
-    assert made.user is not None
+    assert (cyd.username, bob.username, bob.email) == ("cyd", "bob", "robert@example.com")
+    clock.advance(timedelta(hours=26))
+    await secretive.letters.sweep()
+    assert await secretive.stores.one_time_tokens.find("reserved", "eve") is None
+    assert await secretive.stores.one_time_tokens.find("newest", "eve@example.com") is None
+
+
+async def test_what_changed_before_the_answer_is_told_to_the_reader_only(
+    secretive: House, mailbox: Mailbox
+) -> None:
+    """An operator takes the name or the address meanwhile, or closes the sign-up."""
+    links = []
+    for name in ("ann", "bob", "cyd"):
+        await began(secretive, name, f"{name}@example.com")
+        await delivered(secretive)
+        links.append(token_in(mailbox))
+    await secretive.accounts.create(NewUser("ann", "other@example.com", PASSWORD), COMMAND)
+    await secretive.accounts.create(NewUser("robert", "bob@example.com", PASSWORD), COMMAND)
+
+    with pytest.raises(UsernameTaken):
+        await secretive.verification.by_link(links[0], HOME)
+    with pytest.raises(EmailTaken):
+        await secretive.verification.by_link(links[1], HOME)
+    closed = replace(secretive.accounts, sign_up_open=False)
+    with pytest.raises(SignUpClosed):
+        await replace(secretive.verification, accounts=closed).by_link(links[2], HOME)
+
+
+async def test_the_letter_tells_who_has_the_address_when_it_is_written(
+    secretive: House, mailbox: Mailbox
+) -> None:
+    """A user who was deleted before has none; one who was made before has."""
+    ann = await sign_up(secretive)
+    await began(secretive, "eve", "ann@example.com")
+    await began(secretive, "robert", "bob@example.com")
+    await secretive.accounts.delete(ann, COMMAND)
+    await sign_up(secretive, "bob")
+    await delivered(secretive)
+
+    assert sorted(mailbox.kinds()) == [
+        ("ann@example.com", "verify-email"),
+        ("bob@example.com", "sign-up-known-address"),
+    ]
+    eve = await secretive.verification.by_link(token_in(mailbox), HOME)
+    assert (eve.username, eve.email) == ("eve", "ann@example.com")
+
+
+async def test_an_answer_counts_after_a_crash_before_its_letter_was_used_up(
+    secretive: House, mailbox: Mailbox
+) -> None:
+    """The user is there already, and the second try finds them; nobody is made twice."""
+    await began(secretive, "ann", "ann@example.com")
+    await delivered(secretive)
+    token = await secretive.verification.check_link(token_in(mailbox))
+    ann = await secretive.accounts.finish_sign_up(PendingSignUp.of(token.facts), HOME)
+
+    again = await secretive.verification.by_link(token_in(mailbox), HOME)
+
+    assert again == ann
 
 
 # Notices

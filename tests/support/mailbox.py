@@ -108,5 +108,9 @@ async def subscribed(house: House) -> None:
 def token_in(mailbox: Mailbox, name: str = "link") -> str:
     """Return the secret of the newest link of this name."""
     values = [mailbox.values(number) for number in range(len(mailbox.mails))]
-    link = [each[name] for each in values if name in each][-1]
-    return parse_qs(urlsplit(link).query)["token"][0]
+    return token_of([each for each in values if name in each][-1], name)
+
+
+def token_of(values: Mapping[str, str], name: str = "link") -> str:
+    """Return the secret of a link in a letter with these values."""
+    return parse_qs(urlsplit(values[name]).query)["token"][0]

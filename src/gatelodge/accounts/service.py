@@ -1,11 +1,13 @@
 """Sign-up, and what operators do with accounts."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from gatelodge.accounts.names import check_email, check_name, check_username, username_key
+from gatelodge.accounts.pending import PendingSignUp, PendingSignUps
 from gatelodge.accounts.refusals import (
     EmailTaken,
     LastAdmin,
@@ -16,7 +18,6 @@ from gatelodge.accounts.refusals import (
     UsernameFixed,
     UsernameTaken,
 )
-from gatelodge.accounts.reserved_names import Reserved, ReservedNames
 from gatelodge.accounts.roles import ADMIN, BUILT_IN, SEEDED_ROLES, USER
 from gatelodge.accounts.store import RoleStore, User, UserStore
 from gatelodge.audit import SERVER, Actor, AuditLog, Event, Origin, nobody_known
@@ -31,6 +32,9 @@ from gatelodge.tokens.refusals import InvalidToken
 
 SENT_TWICE_WITHIN = timedelta(minutes=2)
 """How long after a sign-up the same form counts as the same sign-up, sent twice."""
+
+_MAX_POLLS = 10
+_POLL_INTERVAL = timedelta(milliseconds=100)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +94,12 @@ class AccountService:
         attempts: limits sign-ups; forgets failed tries.
         audit: records the changes.
         clock: what time it is.
+        pending: the sign-ups whose letters were not answered yet.
+        hides_emails: whether sign-ups wait there, so that nobody is told which addresses have
+            accounts.
         sign_up_open: whether people can make themselves an account.
         username_change: whether users may change their usernames.
         farewell: is called with each user who is about to be deleted.
-        reserved: the usernames that are kept; None: nobody hides which addresses have accounts.
     """
 
     users: UserStore
@@ -102,10 +108,11 @@ class AccountService:
     attempts: AttemptGuard
     audit: AuditLog
     clock: Clock
+    pending: PendingSignUps
+    hides_emails: bool = False
     sign_up_open: bool = True
     username_change: bool = False
     farewell: Callable[[User], Awaitable[None]] = _no_farewell
-    reserved: ReservedNames | None = None
 
     async def sign_up(self, wanted: NewUser, origin: Origin) -> User:
         """Create a user who signs up. The only role that they may ask for is `user`.
@@ -117,17 +124,7 @@ class AccountService:
             UsernameTaken, EmailTaken, UnknownRole, RoleNotGrantable: in this order.
             HashingBusy: too many sign-ups and sign-ins are waiting.
         """
-        if not self.sign_up_open:
-            raise SignUpClosed
-        user = self._checked(wanted, reserved_allowed=False)
-        await self.attempts.count_sign_up(origin)
-        if self.reserved is None:
-            await self._refuse_taken(user)
-        await self.refuse_unknown(user.roles)
-        if set(user.roles) - {USER}:
-            raise RoleNotGrantable(field="roles")
-        if self.reserved is not None:  # at last: what else is wrong must not tell who is known
-            await self._refuse_taken(user)
+        user = await self._allow_sign_up(wanted, origin)
         user = replace(user, password_hash=await self.passwords.hash(wanted.password))
         return await self.add(user, "user.signed_up", Actor(user.id, origin))
 
@@ -145,40 +142,107 @@ class AccountService:
                 raise
             return user
 
-    async def pretend_to_sign_up(self, wanted: NewUser) -> None:
-        """Do for an address that has an account what a sign-up does, but make no user.
-
-        The username is kept for a day. So neither the answer, nor its time, nor another sign-up
-        with this username tells that the address was known.
+    async def begin_sign_up(
+        self, wanted: NewUser, origin: Origin, *, once: bool = False
+    ) -> PendingSignUp:
+        """Keep a sign-up until the letter to its address is answered. Nobody looks the address up.
 
         Args:
-            wanted: what was typed; `sign_up` has refused it because of the address.
+            wanted: the values for the user.
+            origin: where the request came from.
+            once: whether the same form, sent a moment later, gets the same sign-up.
 
         Raises:
-            UsernameTaken: somebody else has got the username meanwhile.
-            HashingBusy: too many sign-ups and sign-ins are waiting.
+            Refusal: as for `sign_up`, but never `EmailTaken`.
         """
-        assert self.reserved is not None, "addresses are hidden"  # noqa: S101
-        key, email_key = username_key(wanted.username), check_email(wanted.email)[1]
-        hashed = await self.passwords.hash(wanted.password)
-        if await self.reserved.reserve(key, Reserved(email_key, hashed)):
-            return
-        raise UsernameTaken(field="username")
+        try:
+            return await self._begin_sign_up(wanted, origin)
+        except UsernameTaken:
+            begun = await self._find_just_begun(wanted, origin) if once else None
+            if begun is None:
+                raise
+            return begun
 
-    async def is_sent_twice(self, wanted: NewUser, origin: Origin) -> bool:
-        """Say whether `pretend_to_sign_up` took the same form a moment ago.
+    async def _begin_sign_up(self, wanted: NewUser, origin: Origin) -> PendingSignUp:
+        user = await self._allow_sign_up(wanted, origin)
+        sign_up = PendingSignUp.from_user(user, await self.passwords.hash(wanted.password))
+        if not await self.pending.add(sign_up):
+            raise UsernameTaken(field="username")
+        return sign_up
+
+    async def _allow_sign_up(self, wanted: NewUser, origin: Origin) -> User:
+        """Return the user who signs up, without a password hash; see `sign_up` for refusals."""
+        if not self.sign_up_open:
+            raise SignUpClosed
+        user = self._checked(wanted, reserved_allowed=False)
+        await self.attempts.count_sign_up(origin)
+        if self.hides_emails:
+            await self._refuse_taken_username(user.username_key)
+        else:
+            await self._refuse_taken(user)
+        await self.refuse_unknown(user.roles)
+        if set(user.roles) - {USER}:
+            raise RoleNotGrantable(field="roles")
+        return user
+
+    async def _find_just_begun(self, wanted: NewUser, origin: Origin) -> PendingSignUp | None:
+        """Return the sign-up that the same form began a moment ago, or None.
+
+        As for `find_just_made`, a wrong password counts as a failed try.
 
         Raises:
             TooManyAttempts, HashingBusy: as for `find_just_made`.
         """
-        if self.reserved is None:
-            return False
         key = username_key(wanted.username)
-        sign_up = await self.reserved.find(key, within=SENT_TWICE_WITHIN)
-        if sign_up is None or sign_up.email_key != check_email(wanted.email)[1]:
-            return False
+        begun = await self.pending.find(key, within=SENT_TWICE_WITHIN)
+        if begun is None or begun.email_key != check_email(wanted.email)[1]:
+            return None
         counted = self.attempts.by_name(key, origin)
-        return await self.passwords.verify(sign_up.password_hash, wanted.password, counted)
+        if await self.passwords.verify(begun.password_hash, wanted.password, counted):
+            return begun
+        self._note_wrong_password(None, origin)
+        return None
+
+    async def finish_sign_up(self, sign_up: PendingSignUp, origin: Origin) -> User:
+        """Create the user of a sign-up whose letter was answered. The address is verified.
+
+        The unique names decide: however many answers come at once, there is one user, and all of
+        them get it.
+
+        Raises:
+            SignUpClosed: nobody may sign up any more.
+            UsernameTaken, EmailTaken: somebody else has got the name meanwhile.
+        """
+        if not self.sign_up_open:
+            raise SignUpClosed
+        kept = await self.pending.find(sign_up.username_key)
+        if kept is not None and kept.id != sign_up.id:
+            raise UsernameTaken(field="username")
+        user = sign_up.to_user(self.clock.now())
+        try:
+            user = await self.add(user, "user.signed_up", Actor(user.id, origin))
+        except (UsernameTaken, EmailTaken):
+            made = await self._find_finished(sign_up)
+            if made is None:
+                raise
+            user = made
+        with after_a_change():
+            await self.pending.remove(sign_up)
+        return user
+
+    async def _find_finished(self, sign_up: PendingSignUp) -> User | None:
+        """Return the user that another answer to the letter of this sign-up made, or None.
+
+        MongoDB claims the names before it stores the user. So a name that is taken and leads to
+        nobody is looked up again for a second.
+        """
+        for _ in range(_MAX_POLLS):
+            user = await self.users.find_by_username(sign_up.username_key)
+            user = user or await self.users.find_by_email(sign_up.email_key)
+            if user is not None:
+                return user if sign_up.made(user) else None
+            await asyncio.sleep(_POLL_INTERVAL.total_seconds())
+        return None
 
     async def create(self, wanted: NewUser, by: Actor) -> User:
         """Create a user for the operator, who may choose any role and reserved usernames.
@@ -215,6 +279,7 @@ class AccountService:
             HashingBusy: too many passwords wait to be hashed.
         """
         user = self._checked(wanted, reserved_allowed=False)
+        await self._refuse_taken_username(user.username_key)
         await self._refuse_taken(user)
         known = {role.name for role in await self.roles.list_roles()}
         held = tuple(role for role in user.roles if role in known) or (USER,)
@@ -427,10 +492,7 @@ class AccountService:
         if key == user.username_key:
             return
         await self.attempts.count_sign_up(by.origin)
-        if await self.users.find_by_username(key):
-            raise UsernameTaken(field="username")
-        if self.reserved and await self.reserved.is_reserved(key):
-            raise UsernameTaken(field="username")
+        await self._refuse_taken_username(key)
         await self.attempts.forgive(key)
 
     async def _rename(self, user: User, wanted: NewNames, by: Actor) -> User | None:
@@ -499,11 +561,14 @@ class AccountService:
         counted = self.attempts.by_name(key, origin)
         if await self.passwords.verify(user.password_hash, wanted.password, counted):
             return user
-        detail = {"factor": "password"}
-        self.audit.note(
-            "sign_in.failed", nobody_known(origin), target=user.id, outcome="failure", detail=detail
-        )
+        self._note_wrong_password(user, origin)
         return None
+
+    def _note_wrong_password(self, user: User | None, origin: Origin) -> None:
+        target, detail = user.id if user else None, {"factor": "password"}
+        self.audit.note(
+            "sign_in.failed", nobody_known(origin), target=target, outcome="failure", detail=detail
+        )
 
     async def refuse_unknown(self, roles: Collection[str]) -> None:
         """Check that all of these roles exist.
@@ -573,10 +638,19 @@ class AccountService:
         email_is_taken = await self.users.find_by_email(user.email_key) is not None
         if await self.users.find_by_username(user.username_key):
             raise UsernameTaken(field="username")
-        if self.reserved and await self.reserved.is_reserved(user.username_key):
-            raise UsernameTaken(field="username")
         if email_is_taken:
             raise EmailTaken(field="email")
+
+    async def _refuse_taken_username(self, key: str) -> None:
+        """Refuse a username that a user has, or that a sign-up keeps.
+
+        What a sign-up keeps becomes a user's. So it is looked up first: a name that changes hands
+        between the two reads is seen by one of them.
+        """
+        if self.hides_emails and await self.pending.find(key) is not None:
+            raise UsernameTaken(field="username")
+        if await self.users.find_by_username(key):
+            raise UsernameTaken(field="username")
 
     async def _take_deleted(self, user_id: UserId, granted: Collection[str]) -> set[str]:
         """Take back the roles that were deleted while the user was granted them; return them.

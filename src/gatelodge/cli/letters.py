@@ -7,6 +7,7 @@ import typer
 
 from gatelodge.audit import COMMAND
 from gatelodge.cli.call import Call, instant, limit_of, plain, with_usual_options
+from gatelodge.ids import USER_PREFIX
 
 if TYPE_CHECKING:  # see `call.py`
     from gatelodge.letters.store import Letter, LetterState
@@ -109,6 +110,6 @@ def _letter_as_json(letter: "Letter") -> dict[str, Any]:
         "tries": letter.claims,
         "error": letter.error,
         "language": letter.language,
-        "user": letter.subject,
+        "user": letter.subject if (letter.subject or "").startswith(f"{USER_PREFIX}_") else None,
         "message_id": letter.message_id,
     }

@@ -24,7 +24,9 @@ Purpose = Literal[
     "invited",
     "sign_in",
     "undone",
+    "sign_up",
     "reserved",
+    "newest",
 ]
 
 SECRET_BYTES = 32  # 256 bits (security.md, section 7)
@@ -53,7 +55,7 @@ class OneTimeToken:
     life: int | None = None
     code_digest: bytes | None = field(default=None, repr=False)
     letter: str | None = None
-    facts: Mapping[str, str] = field(default_factory=dict)
+    facts: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def key(self) -> str:

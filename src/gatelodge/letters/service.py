@@ -71,6 +71,7 @@ class Written:
         to: the address, if it is not the one that was typed.
         language: the reader's language, if it is known better than when it was asked for.
         proof: purpose and subject of the one-time token in it, whose life begins when it was sent.
+        template: the name of the template, if it is not the kind of the letter.
     """
 
     values: Mapping[str, str] = field(repr=False)
@@ -78,6 +79,7 @@ class Written:
     to: str | None = None
     language: str | None = None
     proof: tuple[Purpose, str] | None = None
+    template: str | None = None
 
 
 class Superseded(Exception):
@@ -367,6 +369,7 @@ class LetterService:
                 sealed["to"],
                 sealed["language"],
                 tuple(proof) if proof else None,
+                sealed.get("template"),
             )
         author = self.authors.get(letter.kind)
         try:
@@ -382,6 +385,7 @@ class LetterService:
             "to": written.to,
             "language": written.language,
             "proof": written.proof,
+            "template": written.template,
         }
         stored = await self.store.write(
             letter, subject=written.subject, sealed_values=self._seal(letter.id, whole)
@@ -392,7 +396,9 @@ class LetterService:
 
     def _mail(self, letter: Letter, written: Written) -> Mail:
         language = written.language or letter.language
-        subject, text, html = self.writing.write(letter.kind, language, written.values)
+        subject, text, html = self.writing.write(
+            written.template or letter.kind, language, written.values
+        )
         return Mail(
             message_id=letter.message_id,
             to=written.to or letter.to,

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field
 from starlette.requests import Request as HttpRequest
 
-from gatelodge.accounts.refusals import EmailTaken, InvalidEmail
+from gatelodge.accounts.refusals import EmailTaken, InvalidEmail, SignUpClosed, UsernameTaken
 from gatelodge.credentials.refusals import (
     HashingBusy,
     RejectedPassword,
@@ -137,7 +137,7 @@ async def reset(body: ResetRequest, service: Reset, origin: From) -> Message:
 async def resend(
     http: HttpRequest, body: AddressRequest, service: Verification, origin: From
 ) -> LetterAnswer:
-    """Have a letter sent that verifies this address, if it is somebody's and not verified.
+    """Have a letter sent that verifies this address, if an account or a sign-up waits for it.
 
     The answer is the same for every address, after the same time. Earlier letters are void.
     """
@@ -153,12 +153,14 @@ async def resend(
         takes={"request": _REQUEST, "code": _CODE},
         gives={"message": "The address is verified.", "email": "ann@example.com"},
     ),
-    refuses=(InvalidCode, EmailTaken),
+    refuses=(InvalidCode, EmailTaken, UsernameTaken, SignUpClosed),
 )
 async def verify(body: ProofRequest, service: Verification, origin: From) -> VerifiedAnswer:
     """Verify the address of a letter, with its link or its code, for 24 hours.
 
-    If the letter was about another address for an account, the account has that address now.
+    If the letter was about another address for an account, the account has that address now. If it
+    was about a sign-up, on a server that tells nobody which addresses have accounts, the user is
+    made now.
     """
     link, code = _proof_in(body)
     if link is not None:

@@ -116,7 +116,8 @@ async def show_verify(visit: Visit) -> Response:
         try:
             token = await visit.ask(AddressVerification).check_link(link)
         except InvalidCode:
-            return over(visit, VERIFY_LINK, "/account")
+            mail = visit.pages.site.mail and visit.principal is None
+            return over(visit, VERIFY_LINK, "/verify-email/resend" if mail else "/account")
         email = token.facts["email"]
     elif not VERIFY_REQUEST.read(visit):
         return visit.go("/account")
@@ -135,6 +136,24 @@ async def verify(visit: Visit) -> Response:
         each.forget(visit)
     is_signed_in = await visit.ask(Admission).recognise(visit.request) is not None
     return visit.go("/account" if is_signed_in else "/sign-in", done="email-verified")
+
+
+@door.get("/verify-email/resend", rule=ANYBODY)
+async def show_resend(visit: Visit) -> Response:
+    """Ask somebody who cannot sign in yet for the address that the letter is to go to again."""
+    if not visit.pages.site.mail:
+        raise NoMail
+    return visit.page("verify-email-resend.html")
+
+
+@door.post("/verify-email/resend", rule=ANYBODY, fields=(EMAIL,), again=show_resend)
+async def resend(visit: Visit) -> Response:
+    """Have the letter sent again, if the address waits for it; nobody is told whether it does."""
+    request = await visit.ask(AddressVerification).ask_again(
+        visit.form["email"], visit.language.tag, visit.origin
+    )
+    keep_request(visit, request)
+    return visit.go("/verify-email")
 
 
 def keep_request(visit: Visit, request: str) -> None:

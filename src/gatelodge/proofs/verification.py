@@ -7,8 +7,10 @@ from datetime import timedelta
 from typing import Literal, TypeAlias
 
 from gatelodge.accounts.names import check_email
+from gatelodge.accounts.pending import PendingSignUp
 from gatelodge.accounts.refusals import EmailTaken
 from gatelodge.accounts.roles import ADMIN
+from gatelodge.accounts.service import AccountService
 from gatelodge.accounts.store import User, UserStore
 from gatelodge.audit import Actor, AuditLog, Origin
 from gatelodge.clock import Clock
@@ -26,7 +28,7 @@ from gatelodge.ids import UserId
 from gatelodge.letters.service import LetterService, Written
 from gatelodge.letters.store import Letter
 from gatelodge.marks import N_
-from gatelodge.proofs.codes import LetterProofs
+from gatelodge.proofs.codes import LetterProofs, Proof
 from gatelodge.proofs.refusals import InvalidCode
 from gatelodge.proofs.users import DONE_WITHIN, ask_for_user
 from gatelodge.sessions.lookup import Records
@@ -34,7 +36,10 @@ from gatelodge.sessions.lookup import Records
 Verification: TypeAlias = Literal["off", "offered", "required"]
 
 VERIFY = "verify-email"
+SIGN_UP = "sign-up"
 KNOWN = "sign-up-known-address"
+"""The template of the letter to somebody who has an account, and not the kind of a letter."""
+
 CHANGE = "email-change"
 CHANGED = "email-changed"
 
@@ -43,6 +48,8 @@ UNDO_LIFE = timedelta(days=7)
 FRESH = timedelta(minutes=5)
 """How young a sign-in must be to change the address without the password (security.md, 7)."""
 
+_PURPOSES: tuple[Purpose, ...] = ("verify", "change", "sign_up")
+
 
 @dataclass(frozen=True, slots=True)
 class AddressVerification:
@@ -50,6 +57,7 @@ class AddressVerification:
 
     Attributes:
         users: the users.
+        accounts: makes the users of sign-ups that waited for this.
         passwords: verifies the password of a user who wants another address.
         attempts: limits how many letters are asked for.
         letters: sends the letters.
@@ -62,6 +70,7 @@ class AddressVerification:
     """
 
     users: UserStore
+    accounts: AccountService
     passwords: Passwords
     attempts: AttemptGuard
     letters: LetterService
@@ -81,19 +90,37 @@ class AddressVerification:
         with after_a_change():
             return await self.ask(user, language)
 
-    async def tell_known(self, email: str, language: str | None) -> str:
-        """Tell the owner of an address that somebody wanted to sign up with it.
+    async def greet_later(self, sign_up: PendingSignUp) -> str:
+        """Ask for the letter to the address of a sign-up that waits for it.
 
-        Return what looks like the half of a code.
+        The letter is of one kind, whether the address has an account or not, and nobody looks.
+        Return the browser's half of the code.
         """
-        to, key = check_email(email)
         with after_a_change():
-            return await self.letters.ask(KNOWN, to, key, language=language)
+            return await self.letters.ask(
+                SIGN_UP,
+                sign_up.email,
+                sign_up.email_key,
+                {"username_key": sign_up.username_key, "sign_up": sign_up.id},
+                language=sign_up.language,
+            )
 
-    async def write_known(self, letter: Letter, _values: Mapping[str, str]) -> Written | None:
-        """Write the letter to the owner of an address; None if there is none by now."""
+    async def write_sign_up(self, letter: Letter, values: Mapping[str, str]) -> Written | None:
+        """Write the letter to the address of a sign-up; None if the sign-up does not wait any more.
+
+        Whoever has an account with this address is told so.
+        """
         user = await self.users.find_by_email(letter.to_key)
-        if user is None or await self.letters.too_many(letter, KNOWN):
+        if user is not None:
+            return await self._tell_known(letter, user)
+        sign_up = await self.accounts.pending.find(values["username_key"])
+        if sign_up is None or sign_up.id != values["sign_up"]:
+            return None
+        return await self._write_pending(letter, sign_up)
+
+    async def _tell_known(self, letter: Letter, user: User) -> Written | None:
+        """Tell the owner of an address that somebody wanted to sign up with it."""
+        if await self.letters.too_many(letter, SIGN_UP):
             return None
         return Written(
             {
@@ -102,6 +129,22 @@ class AddressVerification:
             },
             to=user.email,
             language=user.language,
+            template=KNOWN,
+        )
+
+    async def _write_pending(self, letter: Letter, sign_up: PendingSignUp) -> Written | None:
+        """Write the letter whose answer makes the user; earlier ones of this sign-up are void."""
+        if await self.letters.too_many(letter, VERIFY, SIGN_UP):
+            return None
+        proof = await self.proofs.make("sign_up", sign_up.id, letter.id, LIFE, sign_up.facts())
+        values = self._values(proof, sign_up.username, sign_up.email)
+        return Written(
+            values,
+            subject=sign_up.id,
+            to=sign_up.email,
+            language=sign_up.language or letter.language,
+            proof=("sign_up", sign_up.id),
+            template=VERIFY,
         )
 
     def lacks(self, user: User) -> bool:
@@ -140,7 +183,10 @@ class AddressVerification:
     async def write(self, letter: Letter, _values: Mapping[str, str]) -> Written | None:
         """Write a letter that verifies an address; None if nobody is to get it."""
         user = await self.users.find_by_email(letter.to_key)
-        if user is None or user.disabled_at is not None or user.email_verified_at is not None:
+        if user is None:
+            sign_up = await self.accounts.pending.find_newest(letter.to_key)
+            return None if sign_up is None else await self._write_pending(letter, sign_up)
+        if user.disabled_at is not None or user.email_verified_at is not None:
             return None
         if await self.letters.too_many(letter, VERIFY):
             return None
@@ -205,18 +251,21 @@ class AddressVerification:
             {"email": to, "email_key": letter.to_key, **facts},
         )
         return Written(
-            {
-                "username": user.username,
-                "email": to,
-                "link": f"{self.public_base}/verify-email?token={proof.token}",
-                "code": proof.code,
-                "hours": str(int(LIFE.total_seconds()) // 3600),
-            },
+            self._values(proof, user.username, to),
             subject=user.id,
             to=to,
             language=user.language or letter.language,
             proof=(purpose, user.id),
         )
+
+    def _values(self, proof: Proof, username: str, email: str) -> dict[str, str]:
+        return {
+            "username": username,
+            "email": email,
+            "link": f"{self.public_base}/verify-email?token={proof.token}",
+            "code": proof.code,
+            "hours": str(int(LIFE.total_seconds()) // 3600),
+        }
 
     async def check_link(self, text: str) -> OneTimeToken:
         """Return the record of a link, without using it up.
@@ -224,28 +273,33 @@ class AddressVerification:
         Raises:
             InvalidCode: it does not work, or not any more.
         """
-        return await self.proofs.by_link(text, "verify", "change")
+        return await self.proofs.by_link(text, *_PURPOSES)
 
     async def by_link(self, text: str, origin: Origin) -> User:
         """Verify an address with the link of a letter; see `_confirm`."""
-        return await self._confirm(
-            await self.proofs.by_link(text, "verify", "change"), origin, "token"
-        )
+        return await self._confirm(await self.check_link(text), origin, "token")
 
     async def by_code(self, request: str, code: str, origin: Origin) -> User:
         """Verify an address with the code of a letter; see `_confirm`."""
-        token = await self.proofs.by_code(request, code, "verify", "change")
+        token = await self.proofs.by_code(request, code, *_PURPOSES)
         return await self._confirm(token, origin, "code")
 
     async def _confirm(self, token: OneTimeToken, origin: Origin, named: str) -> User:
         """Verify the address that a token is for, and make it the user's if it is another one.
 
-        Two clicks at the same time both succeed: the second one changes nothing.
+        If a sign-up waits for it, the user is made. Two clicks at the same time both succeed: the
+        second one changes nothing.
 
         Raises:
             InvalidCode: the link or code does not work, or not any more.
             EmailTaken: another user has got the address meanwhile.
+            UsernameTaken, SignUpClosed: as for `AccountService.finish_sign_up`.
         """
+        if token.purpose == "sign_up":
+            made = await self.accounts.finish_sign_up(PendingSignUp.of(token.facts), origin)
+            with after_a_change():
+                await self.proofs.use_up(token)
+            return made
         wanted, key = token.facts["email"], token.facts["email_key"]
         while True:
             user = await self.users.find(UserId(token.subject))

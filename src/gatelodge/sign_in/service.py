@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
 from gatelodge.accounts.names import email_key, username_key
-from gatelodge.accounts.refusals import EmailTaken, UsernameTaken
 from gatelodge.accounts.service import AccountService, NewUser
 from gatelodge.accounts.store import User, UserStore
 from gatelodge.audit import Actor, AuditLog, Origin, nobody_known
@@ -61,7 +60,8 @@ class SignedUp:
     """What a sign-up has led to.
 
     Attributes:
-        user: the user as stored; None: the address has an account, and nobody is told.
+        user: the user as stored; None: the letter to the address must be answered first, so that
+            nobody learns whether the address has an account.
         session: the session that was opened; None: none was wanted, or the address must be
             verified first.
         request: the browser's half of the code in the letter to the address; None: none was sent.
@@ -164,6 +164,9 @@ class SignInService:
     ) -> SignedUp:
         """Create a user who signs up, have the address verified, and open a session.
 
+        Where nobody is told which addresses have accounts, the user is created when the letter to
+        the address is answered.
+
         Args:
             wanted: the values for the user.
             delivery: how the tokens are delivered; None: no session is wanted.
@@ -178,8 +181,9 @@ class SignInService:
             InvalidCredentials: the new user was disabled, deleted or signed out everywhere at the
                 same moment.
         """
-        if self.accounts.reserved is not None:
-            return await self._sign_up_in_secret(wanted, origin, once=once)
+        if self.accounts.hides_emails:
+            sign_up = await self.accounts.begin_sign_up(wanted, origin, once=once)
+            return SignedUp(None, None, await self.verification.greet_later(sign_up))
         create = self.accounts.sign_up_once if once else self.accounts.sign_up
         user = await create(wanted, origin)
         request = await self.verification.greet(user, wanted.language)
@@ -204,30 +208,6 @@ class SignInService:
                 )
         except InvalidToken as changed:
             raise InvalidCredentials from changed
-
-    async def _sign_up_in_secret(self, wanted: NewUser, origin: Origin, *, once: bool) -> SignedUp:
-        """Create a user, and answer in the same way, after the same time, if the address is known.
-
-        The owner of the address gets a letter either way. Nobody is signed in: the address must be
-        verified first.
-
-        Raises:
-            Refusal: as for `AccountService.sign_up`, but never `EmailTaken`.
-        """
-        step = _FAILURES_EVERY_SECONDS * self.passwords.hasher.relative_cost
-        create = self.accounts.sign_up_once if once else self.accounts.sign_up
-        async with _on_a_grid(step, (Refusal,), answers=True):
-            try:
-                user = await create(wanted, origin)
-            except EmailTaken:
-                await self.accounts.pretend_to_sign_up(wanted)
-            except UsernameTaken:
-                if not (once and await self.accounts.is_sent_twice(wanted, origin)):
-                    raise
-            else:
-                return SignedUp(user, None, await self.verification.greet(user, wanted.language))
-            request = await self.verification.tell_known(wanted.email, wanted.language)
-            return SignedUp(None, None, request)
 
     async def change_password(
         self, caller: Records, current: str, new: str, origin: Origin
@@ -438,9 +418,7 @@ class SignInService:
 
 
 @contextlib.asynccontextmanager
-async def _on_a_grid(
-    step: float, refusals: tuple[type[Refusal], ...], *, answers: bool = False
-) -> AsyncIterator[None]:
+async def _on_a_grid(step: float, refusals: tuple[type[Refusal], ...]) -> AsyncIterator[None]:
     """Delay refusals to the next multiple of `step` seconds, counted from the start.
 
     What happens before them differs a little: known devices are looked up for users only, and
@@ -449,20 +427,13 @@ async def _on_a_grid(
     Args:
         step: the seconds between two of these moments.
         refusals: the refusals that are delayed; other exceptions are not.
-        answers: whether what succeeds is delayed, too.
     """
     loop = asyncio.get_running_loop()
     began = loop.time()
-
-    async def next_moment() -> None:
-        leaves_at = loop.time() + (began - loop.time()) % step
-        await asyncio.sleep(max(0.0, leaves_at - loop.time() - _AWAKE_SECONDS))
-        await asyncio.sleep(max(0.0, leaves_at - loop.time()))
-
     try:
         yield
     except refusals:
-        await next_moment()
+        leaves_at = loop.time() + (began - loop.time()) % step
+        await asyncio.sleep(max(0.0, leaves_at - loop.time() - _AWAKE_SECONDS))
+        await asyncio.sleep(max(0.0, leaves_at - loop.time()))
         raise
-    if answers:
-        await next_moment()
