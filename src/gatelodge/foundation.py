@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any, Self
 from urllib.parse import urlsplit
 
+from gatelodge.accounts.kept import KeptAddresses
 from gatelodge.accounts.pending import PendingSignUps
 from gatelodge.accounts.roles import RoleService
 from gatelodge.accounts.service import AccountService
@@ -179,6 +180,7 @@ class Foundation:
             self.audit,
             self.clock,
             PendingSignUps(stores.one_time_tokens, self.clock),
+            KeptAddresses(stores.one_time_tokens, stores.users, self.clock),
             hides_emails=self.settings.hides_known_emails,
             sign_up_open=self.settings.sign_up == "open",
             username_change=self.settings.username_change == "on",

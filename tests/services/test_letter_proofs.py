@@ -514,6 +514,118 @@ async def test_a_thief_who_changes_the_address_twice_does_not_escape(
     assert (await now(house, ann)).email == ann.email
 
 
+async def test_nobody_else_gets_a_former_address_while_it_can_be_taken_back(
+    house: House, mailbox: Mailbox, clock: FakeClock
+) -> None:
+    """Not with a new account, nor with another one, nor by an operator."""
+    ann = await sign_up(house)
+    await sign_up(house, "eve")
+    thief, other = await sign_in(house), await sign_in(house, "eve")
+    await ask_change(house, thief, "thief@new.example")
+    await house.verification.by_link(token_in(mailbox), ABROAD)
+    clock.advance(timedelta(minutes=1))
+    await delivered(house)
+    undo = token_in(mailbox, "undo_link")
+    clock.advance(timedelta(days=6, hours=23))
+
+    form = NewUser("throwaway", "ANN@example.com", NEW)
+    for refused in (
+        house.accounts.sign_up(form, ABROAD),
+        house.accounts.create(form, COMMAND),
+        house.invitations.invite("ann@example.com", (), COMMAND),
+    ):
+        with pytest.raises(EmailTaken):
+            await refused
+    await ask_change(house, await sign_in(house, "eve"), "ann@example.com")
+    assert len(mailbox.mails) == 2
+    restored = await house.verification.undo(undo, HOME)
+
+    assert (restored.id, restored.email) == (ann.id, ann.email)
+    assert await house.accounts.kept.find("ann@example.com") is None
+    assert other.user.id == (await house.accounts.get_by_username("eve")).id
+
+
+async def test_a_letter_from_before_does_not_give_a_former_address_away(
+    house: House, mailbox: Mailbox
+) -> None:
+    """It was written while nobody had the address."""
+    await sign_up(house, "eve")
+    await house.invitations.invite("ann@two.example", (), COMMAND)
+    await delivered(house)
+    await ask_change(house, await sign_in(house, "eve"), "ann@two.example")
+    change, invitation = token_in(mailbox), token_of(mailbox.values(0))
+    await sign_up(house)
+    for address in ("ann@two.example", "ann@three.example"):
+        await ask_change(house, await sign_in(house), address)
+        await house.verification.by_link(token_in(mailbox), HOME)
+
+    with pytest.raises(EmailTaken):
+        await house.verification.by_link(change, HOME)
+    with pytest.raises(InvalidCode):
+        await house.invitations.accept(invitation, NewUser("dan", "", NEW), HOME)
+
+
+async def test_a_former_address_is_kept_for_its_user_only_and_not_for_ever(
+    house: House, mailbox: Mailbox, clock: FakeClock
+) -> None:
+    """The user takes it back by another change. It is free after 8 days, or without the user."""
+    ann = await sign_up(house)
+    for address in ("ann@new.example", "ann@example.com", "ann@new.example"):
+        await ask_change(house, await sign_in(house), address)
+        ann = await house.verification.by_link(token_in(mailbox), HOME)
+        assert ann.email == address
+    for name in ("dan", "cyd"):
+        await sign_up(house, name)
+        await ask_change(house, await sign_in(house, name), f"{name}@new.example")
+        await house.verification.by_link(token_in(mailbox), HOME)
+    with pytest.raises(EmailTaken):
+        await house.accounts.sign_up(NewUser("cydny", "cyd@example.com", NEW), HOME)
+    await house.accounts.delete(await house.accounts.get_by_username("cyd"), COMMAND)
+    await house.accounts.sign_up(NewUser("cydny", "cyd@example.com", NEW), HOME)
+    clock.advance(timedelta(days=8, seconds=1))
+
+    await house.accounts.sign_up(NewUser("daniel", "dan@example.com", NEW), HOME)
+
+    await house.letters.sweep()
+    assert await house.stores.one_time_tokens.find("kept", "ann@example.com") is None
+
+
+async def test_no_sign_up_slips_in_while_an_address_is_given_up(
+    pair: list[House], mailbox: Mailbox, clock: FakeClock
+) -> None:
+    """However the reads of the one and the writes of the other meet."""
+    ann = await sign_up(pair[0])
+    await ask_change(pair[0], await sign_in(pair[0]), "thief@new.example")
+    link = token_in(mailbox)
+    changing = asyncio.create_task(pair[0].verification.by_link(link, ABROAD))
+    outcomes: list[object] = []
+    number = 0
+    while not changing.done() or number < 5:
+        form = NewUser(f"throwaway{number}", ann.email, NEW)
+        outcomes += await asyncio.gather(
+            pair[1].accounts.prepare(form),
+            pair[0].accounts.find_email_holder(ann.email_key),
+            return_exceptions=True,
+        )
+        number += 1
+
+    assert (await changing).email == "thief@new.example"
+    assert all(isinstance(each, EmailTaken) or each == ann.id for each in outcomes)
+
+
+async def test_a_change_that_was_not_made_keeps_nothing_from_anybody(
+    house: House, mailbox: Mailbox
+) -> None:
+    """The user has the address as before; it is free when they are gone."""
+    ann = await sign_up(house)
+    await house.accounts.kept.keep(ann, timedelta(days=8))  # and then the server died
+    assert await house.accounts.find_email_holder(ann.email_key) == ann.id
+    await sign_in(house, "ann@example.com")
+    await house.accounts.delete(ann, COMMAND)
+
+    assert (await sign_up(house)).id != ann.id
+
+
 async def test_nobody_is_told_of_a_change_that_was_refused(
     house: House, mailbox: Mailbox, clock: FakeClock
 ) -> None:
@@ -880,6 +992,29 @@ async def test_the_letter_tells_who_has_the_address_when_it_is_written(
     ]
     eve = await secretive.verification.by_link(token_in(mailbox), HOME)
     assert (eve.username, eve.email) == ("eve", "ann@example.com")
+
+
+async def test_a_former_address_counts_as_known(
+    secretive: House, mailbox: Mailbox, clock: FakeClock
+) -> None:
+    """A sign-up from before it was known does not get it either."""
+    await began(secretive, "eve", "ann@two.example")
+    await delivered(secretive)
+    early = token_in(mailbox)
+    await secretive.accounts.verify_email(await sign_up(secretive), COMMAND)
+    for address in ("ann@two.example", "ann@three.example"):
+        await ask_change(secretive, await sign_in(secretive), address)
+        await secretive.verification.by_link(token_in(mailbox), HOME)
+    mailbox.mails.clear()
+
+    await began(secretive, "mallory", "ann@two.example")
+    await delivered(secretive)
+    await secretive.verification.ask_again("ann@two.example", "en", ABROAD)
+    await delivered(secretive)
+
+    assert mailbox.kinds() == [("ann@two.example", "sign-up-known-address")]
+    with pytest.raises(EmailTaken):
+        await secretive.verification.by_link(early, ABROAD)
 
 
 async def test_an_answer_counts_after_a_crash_before_its_letter_was_used_up(

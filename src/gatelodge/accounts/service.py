@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
+from gatelodge.accounts.kept import KeptAddresses
 from gatelodge.accounts.names import check_email, check_name, check_username, username_key
 from gatelodge.accounts.pending import PendingSignUp, PendingSignUps
 from gatelodge.accounts.refusals import (
@@ -95,6 +96,7 @@ class AccountService:
         audit: records the changes.
         clock: what time it is.
         pending: the sign-ups whose letters were not answered yet.
+        kept: the former addresses that are kept for their users.
         hides_emails: whether sign-ups wait there, so that nobody is told which addresses have
             accounts.
         sign_up_open: whether people can make themselves an account.
@@ -109,6 +111,7 @@ class AccountService:
     audit: AuditLog
     clock: Clock
     pending: PendingSignUps
+    kept: KeptAddresses
     hides_emails: bool = False
     sign_up_open: bool = True
     username_change: bool = False
@@ -218,6 +221,8 @@ class AccountService:
         kept = await self.pending.find(sign_up.username_key)
         if kept is not None and kept.id != sign_up.id:
             raise UsernameTaken(field="username")
+        if await self.users.find_by_email(sign_up.email_key) is None:
+            await self._refuse_kept(sign_up.email_key)
         user = sign_up.to_user(self.clock.now())
         try:
             user = await self.add(user, "user.signed_up", Actor(user.id, origin))
@@ -640,6 +645,21 @@ class AccountService:
             raise UsernameTaken(field="username")
         if email_is_taken:
             raise EmailTaken(field="email")
+        await self._refuse_kept(user.email_key)
+
+    async def _refuse_kept(self, email_key: str) -> None:
+        """Refuse an address that is kept for its former owner, after a look for a present one."""
+        if await self.kept.find(email_key) is not None:
+            raise EmailTaken(field="email")
+
+    async def find_email_holder(self, email_key: str) -> UserId | None:
+        """Return the id of the user who has an address or whom it is kept for, or None.
+
+        An address is kept before it is given up. So whoever looks for its user first, and then
+        whether it is kept, misses neither.
+        """
+        user = await self.users.find_by_email(email_key)
+        return await self.kept.find(email_key) if user is None else user.id
 
     async def _refuse_taken_username(self, key: str) -> None:
         """Refuse a username that a user has, or that a sign-up keeps.

@@ -27,6 +27,7 @@ Purpose = Literal[
     "sign_up",
     "reserved",
     "newest",
+    "kept",
 ]
 
 SECRET_BYTES = 32  # 256 bits (security.md, section 7)

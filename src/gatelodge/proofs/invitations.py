@@ -106,7 +106,7 @@ class Invitations:
         to, key = check_email(email)
         held = tuple(dict.fromkeys(roles)) or (USER,)
         await self.accounts.refuse_unknown(held)
-        if await self.users.find_by_email(key) is not None:
+        if await self.accounts.find_email_holder(key) is not None:
             raise EmailTaken(field="email")
         if self.letters.post is None:
             raise NoMail
@@ -127,7 +127,7 @@ class Invitations:
         token = await self.tokens.find("invite", subject)
         if token is None or token.letter != letter.id:
             return None
-        if await self.users.find_by_email(letter.to_key) is not None:
+        if await self.accounts.find_email_holder(letter.to_key) is not None:
             return None
         return Written(
             {
@@ -169,7 +169,7 @@ class Invitations:
         """
         token = await self.proofs.by_link(text, "invite")
         _, key = check_email(token.facts["email"])
-        if await self.users.find_by_email(key) is not None:
+        if await self.accounts.find_email_holder(key) is not None:
             raise InvalidCode(field="token")
         return token
 

@@ -45,6 +45,10 @@ CHANGED = "email-changed"
 
 LIFE = timedelta(hours=24)
 UNDO_LIFE = timedelta(days=7)
+KEPT_FOR = UNDO_LIFE + timedelta(days=1)
+"""How long nobody else gets a former address. The link in the letter to it lives as long, counted
+from the delivery of the letter, which may take a day."""
+
 FRESH = timedelta(minutes=5)
 """How young a sign-in must be to change the address without the password (security.md, 7)."""
 
@@ -111,15 +115,20 @@ class AddressVerification:
         Whoever has an account with this address is told so.
         """
         user = await self.users.find_by_email(letter.to_key)
-        if user is not None:
+        if user is not None or await self.accounts.kept.find(letter.to_key) is not None:
             return await self._tell_known(letter, user)
         sign_up = await self.accounts.pending.find(values["username_key"])
         if sign_up is None or sign_up.id != values["sign_up"]:
             return None
         return await self._write_pending(letter, sign_up)
 
-    async def _tell_known(self, letter: Letter, user: User) -> Written | None:
-        """Tell the owner of an address that somebody wanted to sign up with it."""
+    async def _tell_known(self, letter: Letter, user: User | None) -> Written | None:
+        """Tell the owner of an address that somebody wanted to sign up with it.
+
+        Args:
+            letter: the letter.
+            user: who has the address; None: it is kept for its former owner.
+        """
         if await self.letters.too_many(letter, SIGN_UP):
             return None
         return Written(
@@ -127,8 +136,8 @@ class AddressVerification:
                 "sign_in_link": f"{self.public_base}/sign-in",
                 "forgot_link": f"{self.public_base}/forgot",
             },
-            to=user.email,
-            language=user.language,
+            to=user.email if user else None,
+            language=user.language if user else None,
             template=KNOWN,
         )
 
@@ -184,13 +193,19 @@ class AddressVerification:
         """Write a letter that verifies an address; None if nobody is to get it."""
         user = await self.users.find_by_email(letter.to_key)
         if user is None:
-            sign_up = await self.accounts.pending.find_newest(letter.to_key)
-            return None if sign_up is None else await self._write_pending(letter, sign_up)
+            return await self._write_newest(letter)
         if user.disabled_at is not None or user.email_verified_at is not None:
             return None
         if await self.letters.too_many(letter, VERIFY):
             return None
         return await self._written(letter, user, user.email, "verify")
+
+    async def _write_newest(self, letter: Letter) -> Written | None:
+        """Write the letter of the newest sign-up that waits for this address; None: none does."""
+        if await self.accounts.kept.find(letter.to_key) is not None:
+            return None
+        sign_up = await self.accounts.pending.find_newest(letter.to_key)
+        return None if sign_up is None else await self._write_pending(letter, sign_up)
 
     async def ask_change(
         self, caller: Records, email: str, password: str | None, language: str, origin: Origin
@@ -233,8 +248,7 @@ class AddressVerification:
         user = await self.users.find(UserId(letter.subject or ""))
         if user is None or user.disabled_at is not None or str(user.epoch) != values["epoch"]:
             return None
-        holder = await self.users.find_by_email(letter.to_key)
-        if holder is not None and holder.id != user.id:
+        if await self.accounts.find_email_holder(letter.to_key) not in {None, user.id}:
             return None
         if await self.letters.too_many(letter, CHANGE):
             return None
@@ -308,6 +322,7 @@ class AddressVerification:
             if user.email_key == key and user.email_verified_at is not None:
                 break
             if user.email_key != key:
+                await self._allow_change(user, key)
                 await self._tell_former(user, token)
             changed = await self._set(user, wanted, key, Actor(user.id, origin))
             if changed is not None:
@@ -316,6 +331,16 @@ class AddressVerification:
         with after_a_change():
             await self.proofs.use_up(token)
         return user
+
+    async def _allow_change(self, user: User, key: str) -> None:
+        """Refuse an address that is another user's, and keep the one that is about to be given up.
+
+        Raises:
+            EmailTaken: another user has the address, or it is kept for one.
+        """
+        if await self.accounts.find_email_holder(key) not in {None, user.id}:
+            raise EmailTaken(field="email")
+        await self.accounts.kept.keep(user, KEPT_FOR)
 
     async def _set(self, user: User, email: str, key: str, by: Actor) -> User | None:
         """Give the user a verified address. None if the user is not as it was read any more."""
@@ -381,8 +406,8 @@ class AddressVerification:
 
         Raises:
             InvalidCode: the link does not work, or not any more, or the user has this address.
-            EmailTaken: another user has got the former address meanwhile. Every session has ended
-                and the password is void all the same.
+            EmailTaken: another user has got the former address, which is not kept for ever. Every
+                session has ended and the password is void all the same.
             HashingBusy: too many passwords wait to be hashed.
         """
         token = await self.check_undo(text)
@@ -401,6 +426,7 @@ class AddressVerification:
                 changed = await self._restore(user.id, facts, by)
                 if changed is not None:
                     await self._note_undone(user.id)
+                    await self.accounts.kept.let_go(changed.email_key, changed.id)
                     await self.proofs.use_up(token)
                     return changed
 
