@@ -61,11 +61,11 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Return how many processes `-n auto` spreads the tests over; none for tests that were named.
 
-    Tests wait as much as they compute, so that three more than there are cores are of use.
+    Tests wait as much as they compute, so that two more than there are cores are of use.
     """
     if all("::" in argument for argument in config.args):
         return 0
-    return min(len(os.sched_getaffinity(0)) + 3, MOST_WORKERS)
+    return min(len(os.sched_getaffinity(0)) + 2, MOST_WORKERS)
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

@@ -14,6 +14,7 @@ from sqlalchemy import func, select
 
 from gatelodge.app import House, build, create_app
 from gatelodge.audit import COMMAND, Origin
+from gatelodge.credentials import attempts
 from gatelodge.credentials.lines import MAX_WAITING
 from gatelodge.data_folder import DATABASE
 from gatelodge.settings import Settings
@@ -391,7 +392,14 @@ async def test_of_many_guesses_at_once_ten_are_looked_at(
     assert await tries_in_progress(house) == 0
 
 
+@pytest.fixture
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let everybody wait for their turn, however slow a busy machine hashes."""
+    monkeypatch.setattr(attempts, "_PATIENCE_SECONDS", 60.0)
+
+
 @pytest.mark.real_hash
+@pytest.mark.usefixtures("patience")
 async def test_of_many_who_are_right_at_once_all_are_let_in(
     client: httpx2.AsyncClient, house: House
 ) -> None:
@@ -405,6 +413,7 @@ async def test_of_many_who_are_right_at_once_all_are_let_in(
 
 
 @pytest.mark.real_hash
+@pytest.mark.usefixtures("patience")
 async def test_who_fills_the_queue_for_one_name_is_in_nobodys_way(
     client: httpx2.AsyncClient, house: House
 ) -> None:
@@ -419,6 +428,7 @@ async def test_who_fills_the_queue_for_one_name_is_in_nobodys_way(
 
 
 @pytest.mark.real_hash
+@pytest.mark.usefixtures("patience")
 async def test_who_gives_up_waiting_is_in_nobodys_way(
     client: httpx2.AsyncClient, house: House
 ) -> None:

@@ -28,6 +28,11 @@ from tests.contracts.builders import a_user, an_event
 from tests.gate.houses import houses
 from tests.support.clock import FakeClock
 
+pytestmark = [
+    pytest.mark.usefixtures("lost_sockets"),
+    pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
+]
+
 PATIENCE_SECONDS = 20
 LITTLE = timedelta(milliseconds=20)
 

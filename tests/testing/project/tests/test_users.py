@@ -177,11 +177,11 @@ def test_each_test_has_a_database_of_its_own(gatelodge: GatelodgeFixture, as_use
     assert as_user().user.username == "user-1"
 
 
-def test_a_user_costs_less_than_30_milliseconds(as_user: AsUser) -> None:
+def test_a_user_costs_less_than_30_milliseconds_of_cpu_time(as_user: AsUser) -> None:
     times: list[float] = []
     for _ in range(50):
-        began = time.perf_counter()
+        began = time.process_time()
         as_user(role="moderator")
-        times.append((time.perf_counter() - began) * 1000)
+        times.append((time.process_time() - began) * 1000)
 
     assert statistics.median(times) <= 30
