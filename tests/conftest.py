@@ -84,7 +84,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     shared = [each for each, times in Counter(item.nodeid for item in items).items() if times > 1]
     if shared:
         raise pytest.UsageError(f"several tests share one id: {', '.join(shared)}")
-    items.sort(key=_place)
+    tests = Counter(item.path for item in items)
+    items.sort(key=lambda item: (_place(item), -tests[item.path], item.path))
 
 
 def _place(item: pytest.Item) -> int:

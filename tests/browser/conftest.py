@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
 
 from tests.browser.sites import Site
 from tests.browser.visitors import Visitor
@@ -41,6 +41,7 @@ def browser(chromium: str) -> Iterator[Browser]:
     The browser ends with the module. While it runs, Playwright has its own event loop, so no
     asynchronous test can run. That is why the tests of this folder are plain functions.
     """
+    expect.set_options(timeout=30_000)  # a busy machine may need a while to load a page
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=chromium,

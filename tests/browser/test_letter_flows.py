@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable, Iterator
 from email.message import EmailMessage
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -27,11 +26,18 @@ def mail() -> Iterator[MailThread]:
         yield thread
 
 
-@pytest.fixture
-def server(tmp_path: Path, mail: MailThread) -> Iterator[Server]:
-    """Yield a server whose letters go to the mail server."""
-    given = {"smtp_url": mail.url, "mail_from": "Example <no-reply@example.com>"}
-    server = Server(tmp_path, sign_ups_per_address="0", **given)
+@pytest.fixture(scope="module")
+def server(
+    tmp_path_factory: pytest.TempPathFactory, mail: MailThread, request: pytest.FixtureRequest
+) -> Iterator[Server]:
+    """Yield a server whose letters go to the mail server, with the settings that a test names."""
+    given = {
+        "smtp_url": mail.url,
+        "mail_from": "Example <no-reply@example.com>",
+        "sign_ups_per_address": "0",
+        **getattr(request, "param", {}),
+    }
+    server = Server(tmp_path_factory.mktemp("letters"), **given)
     server.environment["GATELODGE_PUBLIC_URL"] = server.url  # its links lead there
     with server:
         yield server
@@ -113,6 +119,92 @@ def test_a_change_of_the_address_is_taken_back_from_the_former_one(
     owner.sees("Sign in", "/sign-in")
     ben.page.reload()
     ben.sees("Sign in", "/sign-in")
+
+
+@BOTH
+@pytest.mark.parametrize("server", [{"sign_up": "closed"}], indirect=True)
+def test_who_is_invited_chooses_name_and_password(
+    mail: MailThread, server: Server, visitor: Callable[..., Visitor], scripts: bool
+) -> None:
+    to = f"dan-{'with' if scripts else 'without'}@example.com"
+    invited = server.command("user", "invite", to, "--role", "moderator")
+    assert invited.returncode == 0, invited.stderr
+
+    dan = visitor(java_script_enabled=scripts)
+    dan.page.goto(link_in(mail.wait_for(to, "You are invited")))
+    dan.sees("You are invited to Gatelodge", "/invitation")
+    assert "token" not in dan.page.url
+    dan.send(username=to.partition("@")[0], name="Dan Lee", password=PASSWORD)
+    dan.sees("Your account", "/account")
+    expect(dan.page.locator("main")).to_contain_text("moderator")
+
+
+@BOTH
+@pytest.mark.parametrize("server", [{"sign_in_by_code": "on"}], indirect=True)
+def test_somebody_signs_in_by_a_code_without_the_password(
+    mail: MailThread, visitor: Callable[..., Visitor], scripts: bool
+) -> None:
+    name = f"eve-{'with' if scripts else 'without'}"
+    to = f"{name}@example.com"
+    eve = visitor(java_script_enabled=scripts)
+    eve.sign_up(name)
+    eve.sees("Hello, " + name, "/")
+    eve.sign_out()
+    eve.open("/sign-in")
+    eve.page.get_by_role("link", name="Sign in by e-mail").click()
+    eve.send(email=to)
+    eve.sees("Sign in by e-mail", "/sign-in/code")
+    eve.send(code=code_in(mail.wait_for(to, "Your code")))
+    eve.sees("Hello, " + name, "/")
+
+
+@BOTH
+@pytest.mark.parametrize("server", [{"email_verification": "required"}], indirect=True)
+def test_a_sign_up_tells_nobody_which_addresses_are_known(
+    mail: MailThread, server: Server, visitor: Callable[..., Visitor], scripts: bool
+) -> None:
+    """The owner of the address is told, by a letter; whoever typed it sees what a newcomer sees."""
+    name = f"fay-{'with' if scripts else 'without'}"
+    to = f"{name}@example.com"
+    fay = visitor(java_script_enabled=scripts)
+    fay.sign_up(name)
+    fay.sees("Verify your e-mail address", "/verify-email")
+    asked = fay.page.locator("main").inner_text()
+    fay.send(code=code_in(mail.wait_for(to, CONFIRM)))
+    fay.sees("Sign in", "/sign-in")
+    fay.send(username=name, password=PASSWORD)
+    fay.sees("Hello, " + name, "/")
+
+    somebody = visitor(java_script_enabled=scripts)
+    somebody.open("/sign-up")
+    somebody.send(username=f"not-{name}", email=to, password=PASSWORD)
+    somebody.sees("Verify your e-mail address", "/verify-email")
+    assert somebody.page.locator("main").inner_text() == asked
+    mail.wait_for(to, "You have an account")
+
+
+@BOTH
+def test_whoever_changed_the_password_is_stopped_by_the_link_of_the_notice(
+    mail: MailThread, visitor: Callable[..., Visitor], scripts: bool
+) -> None:
+    name = f"gil-{'with' if scripts else 'without'}"
+    to = f"{name}@example.com"
+    thief = visitor(java_script_enabled=scripts)
+    thief.sign_up(name)
+    thief.open("/account/password")
+    thief.send(currentPassword=PASSWORD, newPassword=NEW_PASSWORD)
+    thief.sees("Your account", "/account")
+
+    gil = visitor(java_script_enabled=scripts)
+    notice = mail.wait_for(to, "Your password at Gatelodge was changed")
+    gil.page.goto(link_in(notice))
+    assert "token" not in gil.page.url
+    gil.send()
+    gil.sees("Set a new password", "/reset-password")
+    thief.page.reload()
+    thief.sees("Sign in", "/sign-in")
+    gil.send(code=code_in(mail.wait_for(to, RESET)), password="nine quiet owls at noon")
+    gil.sees("Sign in", "/sign-in")
 
 
 def test_a_scanner_that_runs_scripts_uses_no_link_up(

@@ -33,7 +33,7 @@ def finish() -> None:
     """End the processes that are left, of workers that died too, and remove the folder."""
     ended = [pid for pid in _noted() if _signal(pid, signal.SIGTERM)]
     deadline = time.monotonic() + _STOP_SECONDS
-    while any(map(_runs, ended)) and time.monotonic() < deadline:
+    while any(map(runs, ended)) and time.monotonic() < deadline:
         time.sleep(0.05)
     for pid in ended:
         _signal(pid, signal.SIGKILL)
@@ -139,7 +139,8 @@ def _started_at(pid: int) -> str:
     return _status_of(pid)[19]
 
 
-def _runs(pid: int) -> bool:
+def runs(pid: int) -> bool:
+    """Say whether a process is there, and has not ended."""
     return _status_of(pid)[0] not in {"", "Z"}
 
 
@@ -153,7 +154,7 @@ def _status_of(pid: int) -> list[str]:
 
 
 def _signal(pid: int, number: signal.Signals) -> bool:
-    if not _runs(pid):
+    if not runs(pid):
         return False
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, number)
