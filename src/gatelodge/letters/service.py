@@ -44,6 +44,11 @@ MAX_CLAIMS = 50
 """A letter that was claimed more often is given up: it seems to kill whoever sends it."""
 
 LOOKS_EVERY = timedelta(seconds=1)
+BEGINS_WITHIN = timedelta(milliseconds=250)
+"""A letter is looked at after a while by chance, this one at most. What is done then slows down the
+requests of that moment, and would otherwise slow the one that follows: its time would tell whether
+there was a letter to send."""
+
 STOPS_WITHIN = timedelta(seconds=3)
 """How long letters that are being sent have when the server stops."""
 
@@ -281,6 +286,7 @@ class LetterService:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LOOKS_EVERY.total_seconds()):
                     await self.awake.wait()
+                await asyncio.sleep(BEGINS_WITHIN.total_seconds() * secrets.randbelow(100) / 100)
 
         sending_all = asyncio.create_task(repeat(send_all, timedelta(0), at_once=True))
         try:
