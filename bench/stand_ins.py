@@ -162,7 +162,8 @@ class _Hasty(LetterService):
     @override
     async def ask(self, kind: str, to: str, to_key: str, *values: Any, **more: Any) -> str:
         request = await super().ask(kind, to, to_key, *values, **more)
-        await self.send_next()
+        while await self.send_next():  # what waited before is sent first
+            pass
         return request
 
 

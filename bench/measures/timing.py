@@ -57,24 +57,24 @@ class Pair:
         one: the first kind; its names have a number behind it.
         other: the second kind.
         status: the status of every answer.
-        one_name: whether there is one name of each kind, which is asked about every time.
+        names: how many names of each kind take turns.
     """
 
     name: str
     one: str
     other: str
     status: int = 401
-    one_name: bool = False
+    names: int = PEOPLE
 
 
 _SIGN_IN = (
     Pair("unknown, wrong password", "nobody-a", "wrong"),
     Pair("unknown, disabled", "nobody-b", "disabled"),
-    Pair("unknown and blocked, known and blocked", "nobody-blocked", "blocked", 429, one_name=True),
+    Pair("unknown and blocked, known and blocked", "nobody-blocked", "blocked", 429, names=1),
 )
 _SETUP = (
-    Pair("setup: nobody, user", "nobody-a", "wrong", 410, one_name=True),
-    Pair("setup: nobody, administrator", "nobody-a", "admin", 410, one_name=True),
+    Pair("setup: nobody, user", "nobody-a", "wrong", 410, names=1),
+    Pair("setup: nobody, administrator", "nobody-a", "admin", 410, names=1),
 )
 _STALE = Pair("unknown, not yet rehashed", "nobody-c", "stale")
 _CONTROL = Pair("control without dummy hash and grid", "nobody-d", "control")
@@ -108,11 +108,10 @@ class Store:
         """Ask about both kinds in turn, in an order that changes from pair to pair."""
         seconds: dict[str, list[float]] = {pair.one: [], pair.other: []}
         chance = random.Random(pair.name)
-        people = 1 if pair.one_name else PEOPLE
         with _client(server, request) as ask:
             for number in range(pairs):
                 for kind in chance.sample(list(seconds), 2):
-                    status, took = ask(f"{kind}-{number % people}")
+                    status, took = ask(f"{kind}-{number % pair.names}")
                     if status != pair.status:
                         raise RuntimeError(f"{pair.name}: {kind} got {status}")
                     seconds[kind].append(took)
