@@ -212,6 +212,7 @@ async def test_a_slow_server_defers(server: MailServer, post: SmtpPost, command:
         ("RCPT", "550 5.1.8 Sender's domain not found", True),
         ("RCPT", "554 5.7.1 <b@example.com>: Relay access denied", False),
         ("RCPT", "550 relay not permitted", False),
+        ("RCPT", "550 5.7.1 ... Relaying denied", False),
         ("RCPT", "550 5.7.54 SMTP; Unable to relay recipient in non-accepted domain", False),
     ],
 )
@@ -234,6 +235,7 @@ async def test_what_may_succeed_later_is_deferred(
     [
         ("RCPT", "550 5.1.1 No such user"),
         ("RCPT", "550 5.1.1 <relay@example.com>: No such user"),
+        ("RCPT", "550 5.1.1 Recipient address rejected: User unknown in relay recipient table"),
         ("RCPT", "554 5.7.1 Refused by policy"),
         ("MAIL", "552 5.3.4 Message too large"),
         ("message", "554 5.7.1 Looks like spam"),

@@ -32,7 +32,10 @@ _ABOUT_US = re.compile(r"(?:530|534|535|538)\b|5\d\d[ -]5\.(?:1\.[78]|7\.(?:8|9|
 RFC 3463)."""
 
 _ADDRESS = re.compile(r"\S*@\S*")
-_RELAY = re.compile(r"\brelay", re.IGNORECASE)
+_RELAY = re.compile(
+    r"\brelay(?:ing)? (?:access )?(?:denied|not|prohibited)|\b(?:unable to|not|cannot) relay\b",
+    re.IGNORECASE,
+)
 """What a server says that takes letters to its own addresses only, unless one signs in. There is no
 code for it alone: Postfix answers 554 5.7.1, Exim 550, Exchange 550 5.7.54."""
 
