@@ -8,10 +8,11 @@ import signal
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from gatelodge.errors import OutcomeUnknown, StoreUnavailable
 
+T = TypeVar("T")
 Work: TypeAlias = Callable[[], Awaitable[object]]
 
 WAITS = tuple(
@@ -22,6 +23,8 @@ WAITS = tuple(
 given up."""
 
 _CANCEL_AGAIN_SECONDS = 0.5
+_LOOKS = 10
+_LOOK_AGAIN_SECONDS = 0.1
 
 
 async def end(*tasks: asyncio.Task[Any]) -> None:
@@ -35,6 +38,19 @@ async def end(*tasks: asyncio.Task[Any]) -> None:
         for task in running:
             task.cancel()
         await asyncio.wait(running, timeout=_CANCEL_AGAIN_SECONDS)
+
+
+async def look_for(look: Callable[[], Awaitable[T | None]]) -> T | None:
+    """Return what another request is about to finish, or None if it has not within a second.
+
+    Args:
+        look: returns it, or None as long as it is not there. It is called at least once.
+    """
+    for _ in range(_LOOKS):
+        if (found := await look()) is not None:
+            return found
+        await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+    return None
 
 
 def end_with_parent() -> None:

@@ -1,6 +1,5 @@
 """Sign-up, and what operators do with accounts."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -29,13 +28,11 @@ from gatelodge.credentials.service import Passwords
 from gatelodge.errors import AlreadyExists, InvalidRequest, LastHolder, Refusal, after_a_change
 from gatelodge.ids import USER_PREFIX, SessionId, UserId, new_id
 from gatelodge.marks import N_
+from gatelodge.tasks import look_for
 from gatelodge.tokens.refusals import InvalidToken
 
 SENT_TWICE_WITHIN = timedelta(minutes=2)
 """How long after a sign-up the same form counts as the same sign-up, sent twice."""
-
-_MAX_POLLS = 10
-_POLL_INTERVAL = timedelta(milliseconds=100)
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,13 +238,13 @@ class AccountService:
         MongoDB claims the names before it stores the user. So a name that is taken and leads to
         nobody is looked up again for a second.
         """
-        for _ in range(_MAX_POLLS):
+
+        async def holder() -> User | None:
             user = await self.users.find_by_username(sign_up.username_key)
-            user = user or await self.users.find_by_email(sign_up.email_key)
-            if user is not None:
-                return user if sign_up.made(user) else None
-            await asyncio.sleep(_POLL_INTERVAL.total_seconds())
-        return None
+            return user or await self.users.find_by_email(sign_up.email_key)
+
+        user = await look_for(holder)
+        return user if user is not None and sign_up.made(user) else None
 
     async def create(self, wanted: NewUser, by: Actor) -> User:
         """Create a user for the operator, who may choose any role and reserved usernames.
@@ -284,7 +281,7 @@ class AccountService:
             HashingBusy: too many passwords wait to be hashed.
         """
         user = self._checked(wanted, reserved_allowed=False)
-        await self._refuse_taken_username(user.username_key)
+        await self._refuse_pending_username(user.username_key)
         await self._refuse_taken(user)
         known = {role.name for role in await self.roles.list_roles()}
         held = tuple(role for role in user.roles if role in known) or (USER,)
@@ -667,9 +664,13 @@ class AccountService:
         What a sign-up keeps becomes a user's. So it is looked up first: a name that changes hands
         between the two reads is seen by one of them.
         """
-        if self.hides_emails and await self.pending.find(key) is not None:
-            raise UsernameTaken(field="username")
+        await self._refuse_pending_username(key)
         if await self.users.find_by_username(key):
+            raise UsernameTaken(field="username")
+
+    async def _refuse_pending_username(self, key: str) -> None:
+        """Refuse a username that a sign-up keeps. Look for a user of this name afterwards."""
+        if self.hides_emails and await self.pending.find(key) is not None:
             raise UsernameTaken(field="username")
 
     async def _take_deleted(self, user_id: UserId, granted: Collection[str]) -> set[str]:

@@ -1,6 +1,5 @@
 """Invitations: an operator chooses the roles, and whoever is invited chooses name and password."""
 
-import asyncio
 import contextlib
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -24,6 +23,7 @@ from gatelodge.letters.store import Letter
 from gatelodge.proofs.codes import LetterProofs
 from gatelodge.proofs.refusals import InvalidCode, InvitationInUse
 from gatelodge.proofs.users import DONE_WITHIN, ask_for_user, facts_of
+from gatelodge.tasks import look_for
 
 INVITE = "invitation"
 SET_PASSWORD = "set-password"  # noqa: S105 - the name of a letter
@@ -33,9 +33,6 @@ LIFE = timedelta(days=7)
 TAKEN_FOR = timedelta(minutes=1)
 """How long whoever has taken an invitation may take to make the user. Whoever dies meanwhile lets
 go of it: then it can be accepted again."""
-
-_MAX_POLLS = 10
-_POLL_INTERVAL = timedelta(milliseconds=100)
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,16 +225,20 @@ class Invitations:
             InvalidCode: it was accepted, withdrawn or replaced, or has expired.
             InvitationInUse: somebody else still has it.
         """
-        for _ in range(_MAX_POLLS):
+
+        async def take() -> OneTimeToken | None:
             now = self.clock.now()
             seen = await self.tokens.find("invite", token.subject)
             if seen is None or seen.digest != token.digest or seen.expires_at <= now:
                 raise InvalidCode(field="token")
             taken = replace(seen, facts={**seen.facts, _TAKEN_AT: now.isoformat()})
-            if _is_free(seen, now) and await self.tokens.change_facts(seen, taken.facts, now):
-                return taken
-            await asyncio.sleep(_POLL_INTERVAL.total_seconds())
-        raise InvitationInUse(retry_after=int(TAKEN_FOR.total_seconds()))
+            free = _is_free(seen, now) and await self.tokens.change_facts(seen, taken.facts, now)
+            return taken if free else None
+
+        taken = await look_for(take)
+        if taken is None:
+            raise InvitationInUse(retry_after=int(TAKEN_FOR.total_seconds()))
+        return taken
 
     async def _put_back(self, taken: OneTimeToken) -> None:
         """Let an invitation be accepted again, if the caller still has it."""
@@ -269,19 +270,9 @@ class Invitations:
             used = await self.proofs.by_link(text, "invited")
         except InvalidCode:
             return None
-        await self._wait_for_other_request(used)
-        return await self.accounts.find_just_made(_completed(wanted, used), origin)
-
-    async def _wait_for_other_request(self, used: OneTimeToken) -> None:
-        """Wait up to a second until the other request has made the user or failed.
-
-        MongoDB claims the names before it stores the user.
-        """
         _, key = check_email(used.facts["email"])
-        for _ in range(_MAX_POLLS):
-            if await self.users.find_by_email(key) is not None:
-                return
-            await asyncio.sleep(_POLL_INTERVAL.total_seconds())
+        await look_for(lambda: self.users.find_by_email(key))  # MongoDB claims the names first
+        return await self.accounts.find_just_made(_completed(wanted, used), origin)
 
     async def create(self, wanted: NewUser, by: Actor) -> User:
         """Create a user without a password, and have a letter sent with which to set one.

@@ -17,8 +17,8 @@ class InvitationInUse(Unavailable):
     """Somebody else is accepting an invitation, and may have to let go of it."""
 
     code = "invitation_in_use"
-    default = "Somebody is accepting this invitation right now. Try again in a minute."
-    sentence = N_("Somebody is accepting this invitation right now. Try again in a minute.")
+    default = N_("Somebody is accepting this invitation right now. Try again in a minute.")
+    sentence = default
 
 
 class EmailNotVerified(Unauthenticated):
@@ -53,10 +53,7 @@ class PasswordMustChange(Unauthenticated):
         "Set a new password first: yours is in a list of passwords that were stolen from other "
         "sites."
     )
-    sentence = N_(
-        "Set a new password first: yours is in a list of passwords that were stolen from other "
-        "sites."
-    )
+    sentence = default
 
     def __init__(self, *, request: str = "", token: str = "") -> None:
         """Put what sets the new password into the answer: the one of the two that there is."""

@@ -1,6 +1,5 @@
 """The setup link: makes its secret, checks it, and makes the first administrator with it."""
 
-import asyncio
 import hmac
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -19,6 +18,7 @@ from gatelodge.credentials.one_time_tokens import (
 )
 from gatelodge.errors import StoreUnavailable
 from gatelodge.setup.refusals import AdministratorExists, ExpiredSetupLink, InvalidSetupLink
+from gatelodge.tasks import look_for
 
 LIFE = timedelta(minutes=30)
 NO_SUBJECT = ""
@@ -26,9 +26,6 @@ NO_SUBJECT = ""
 
 _USED = "used"
 """The subject of the token that was used last. It opens nothing, and tells a form sent twice."""
-
-_MAX_POLLS = 10
-_POLL_INTERVAL = timedelta(milliseconds=100)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +124,9 @@ class SetupService:
 
     async def _wait_for_other_request(self) -> None:
         """Wait up to a second until the other request has made the administrator or failed."""
-        for _ in range(_MAX_POLLS):
-            if await self.tokens.find("setup", NO_SUBJECT) or await self.accounts.has_admin():
-                return
-            await asyncio.sleep(_POLL_INTERVAL.total_seconds())
+
+        async def is_over() -> bool | None:
+            failed = await self.tokens.find("setup", NO_SUBJECT) is not None
+            return failed or await self.accounts.has_admin() or None
+
+        await look_for(is_over)
