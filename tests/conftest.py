@@ -77,31 +77,33 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the files in a good order, and refuse ids that two tests share.
+    """Refuse ids that two tests share, and put the files in a good order.
 
-    `pytest-xdist` would run one of them, and say nothing.
+    Of two tests with one id, `pytest-xdist` would run one, and say nothing.
+
+    The longest files come first, and those last that want the machine alone: before one of them can
+    begin, all workers have to finish what they do. In the middle of a run each would cost as much
+    time as the longest test that happens to run then.
     """
     shared = [each for each, times in Counter(item.nodeid for item in items).items() if times > 1]
     if shared:
         raise pytest.UsageError(f"several tests share one id: {', '.join(shared)}")
     tests = Counter(item.path for item in items)
-    items.sort(key=lambda item: (_place(item), -tests[item.path], item.path))
-
-
-def _place(item: pytest.Item) -> int:
-    """Say when a test runs: the longest files first, those that want the machine alone last.
-
-    Before one of these can begin, all workers have to finish what they do. In the middle of a run
-    each would cost as much time as the longest test that happens to run then.
-    """
-    if item.get_closest_marker("alone"):
-        return len(LONGEST_FIRST) + 1
-    parts = item.path.relative_to(Path(__file__).parent).parts
-    places = (
-        at
-        for at, each in enumerate(LONGEST_FIRST)
-        if Path(each).parts == parts[: len(Path(each).parts)]
+    places = {path: _place(path) for path in tests}
+    items.sort(
+        key=lambda item: (
+            item.get_closest_marker("alone") is not None,
+            places[item.path],
+            -tests[item.path],
+            item.path,
+        )
     )
+
+
+def _place(path: Path) -> int:
+    """Return the place of a file of tests in `LONGEST_FIRST`, or the one after it."""
+    here = Path(__file__).parent
+    places = (at for at, each in enumerate(LONGEST_FIRST) if path.is_relative_to(here / each))
     return next(places, len(LONGEST_FIRST))
 
 
