@@ -41,7 +41,7 @@ async def end(*tasks: asyncio.Task[Any]) -> None:
 
 
 async def look_for(look: Callable[[], Awaitable[T | None]]) -> T | None:
-    """Return what another request is about to finish, or None if it has not within a second.
+    """Return what another request is about to finish, or None if it is not there after a second.
 
     Args:
         look: returns it, or None as long as it is not there. It is called at least once.

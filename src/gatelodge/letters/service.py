@@ -45,9 +45,9 @@ MAX_CLAIMS = 50
 
 LOOKS_EVERY = timedelta(seconds=1)
 BEGINS_WITHIN = timedelta(milliseconds=250)
-"""A letter is looked at after a while by chance, this one at most. What is done then slows down the
-requests of that moment, and would otherwise slow the one that follows: its time would tell whether
-there was a letter to send."""
+"""A sender begins at a random moment within this time. Its work slows down the requests of that
+moment. If it began at once, that would be the next request of whoever asked for the letter, whose
+time would tell whether there was a letter to send."""
 
 STOPS_WITHIN = timedelta(seconds=3)
 """How long letters that are being sent have when the server stops."""

@@ -218,7 +218,7 @@ async def lead_to_change_password(visit: Visit) -> Response:
 
 @door.get("/account/password", rule=SIGNED_IN)
 async def show_change_password(visit: Visit) -> Response:
-    """Show the form for a new password. Who has none yet gets one by a letter instead."""
+    """Show the form for a new password. Whoever has none sets one from the account page."""
     user = (await records_of(visit)).user
     if user.password_hash is None and visit.pages.site.mail:
         return visit.go("/account")
