@@ -58,7 +58,8 @@ def test_a_newcomer_verifies_an_address_without_a_mail_program(
     open_letter(ann.page, f"{server.url}/dev/outbox")
     expect(ann.page.locator("main")).to_contain_text("ann@example.com")
     if scripts:
-        found = Axe().run(ann.page)
+        # The frame runs no scripts, so Axe's can only try in vain to speak to it.
+        found = Axe().run(ann.page, options={"iframes": False})
         assert found.violations_count == 0, found.generate_report()
     button = ann.page.frame_locator("iframe").get_by_role("link")
     with ann.context.expect_page() as opened:
