@@ -2,9 +2,7 @@
 
 import asyncio
 import contextlib
-import gc
 import secrets
-import warnings
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -65,19 +63,6 @@ async def houses(
             await opened.enter_async_context(house.serve())
         await asyncio.gather(*(trusted(house) for house in built))
         yield built
-    if database.startswith("mongodb"):
-        let_go_of_lost_sockets()
-
-
-def let_go_of_lost_sockets() -> None:
-    """Let the garbage collector close the sockets that the driver has lost.
-
-    When a client is closed while it connects, the driver never closes the new socket. Later the
-    collector would say so in the middle of another test.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
 
 
 async def trusted(house: House) -> None:

@@ -141,6 +141,19 @@ async def test_one_who_hangs_up_while_waiting_frees_the_place(
     assert [await running, await waiting, await next_one] == gate.seen == [0, 2, 3]
 
 
+@pytest.mark.parametrize(("gives_up", "abandoned"), [(True, 1), (False, 0)])
+def test_one_who_hangs_up_before_waiting_is_counted(
+    pool: HashingPool, *, gives_up: bool, abandoned: int
+) -> None:
+    """A sign-in takes its place before it reserves its try in the database."""
+    place = pool.take()
+    if gives_up:
+        assert place.give_up()
+    place.leave()
+
+    assert (pool.running, pool.abandoned, pool.finished) == (0, abandoned, 0)
+
+
 async def test_one_who_hangs_up_while_running_keeps_the_thread_to_the_end(
     pool: HashingPool, gate: Gate
 ) -> None:

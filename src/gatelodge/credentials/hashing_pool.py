@@ -119,10 +119,11 @@ class HashingPool:
             job.cancel()
             raise HashingUnavailable(retry_after=1) from error
 
-    def free(self) -> None:
+    def free(self, *, abandoned: bool) -> None:
         """Free a place that no job was submitted for."""
         with self._lock:
             self._admitted -= 1
+            self.abandoned += abandoned
 
     def _complete(self, job: Future[T], function: Callable[[*Ts], T], *args: *Ts) -> None:
         if not job.set_running_or_notify_cancel():
@@ -157,6 +158,7 @@ class Place:
         """Hold a place that the pool has admitted."""
         self._pool = pool
         self._job: Future[Any] | None = None
+        self._given_up = False
         self._left = False
 
     @property
@@ -174,12 +176,13 @@ class Place:
 
     def give_up(self) -> bool:
         """Keep the computation from beginning. Return False if it has begun."""
-        return self._job is None or self._job.cancel()
+        self._given_up = self._job is None or self._job.cancel()
+        return self._given_up
 
     def leave(self) -> None:
         """Free the place; if there is a computation, its end frees the place."""
         if self._job is None and not self._left:
-            self._pool.free()
+            self._pool.free(abandoned=self._given_up)
         self._left = True
 
 
