@@ -7,7 +7,6 @@ server, its database and everybody in it last only as long as this program runs.
 import base64
 import contextlib
 import os
-import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ import httpx2
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.support import run
+from tests.support.chromium import MISSING, find_chromium
 from tests.support.server import Server
 
 IMAGES = Path(__file__).parent.parent / "docs" / "images"
@@ -36,9 +36,9 @@ OWN_ADDRESS = "192.0.2.15"
 
 def main(images: Path) -> int:
     """Write every picture into a folder; return the exit code."""
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    chromium = find_chromium()
     if chromium is None:
-        print("Chromium is not here: run scripts/install-test-tools.", file=sys.stderr)
+        print(MISSING, file=sys.stderr)
         return 1
     images.mkdir(parents=True, exist_ok=True)
     with (

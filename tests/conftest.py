@@ -5,6 +5,7 @@ import gc
 import os
 import re
 import secrets
+import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
@@ -49,7 +50,12 @@ LONGEST_FIRST = (
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Open the run, in the process that was started first."""
+    """Open the run, in the process that was started first.
+
+    A shell that starts it in the background has it ignore Ctrl-C. The commands would do so too.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if not hasattr(config, "workerinput"):
         run.begin()
 

@@ -16,7 +16,7 @@ def test_workers_do_not_share_what_must_be_unique(tmp_path: Path) -> None:
     """They are copies of one application, which must not have begun to give out request ids."""
     each_alone = {"Connection": "close"}  # a connection each, so that both workers answer
     with (
-        Server(tmp_path, workers=2) as server,
+        Server(tmp_path, workers=2, in_new_process=True) as server,
         httpx2.Client(base_url=server.url, headers=each_alone) as client,
     ):
         ids = [client.get("/healthz").headers["x-request-id"] for _ in range(60)]
@@ -25,7 +25,7 @@ def test_workers_do_not_share_what_must_be_unique(tmp_path: Path) -> None:
 
 
 def test_a_worker_that_died_is_replaced(tmp_path: Path) -> None:
-    with Server(tmp_path) as server:
+    with Server(tmp_path, in_new_process=True) as server:
         first = server.worker
         os.kill(first, signal.SIGKILL)
         wait_until(lambda: server.worker not in {None, first}, "it was not replaced", 20)
@@ -38,7 +38,7 @@ def test_a_worker_that_died_is_replaced(tmp_path: Path) -> None:
 
 def test_no_worker_goes_on_alone(tmp_path: Path) -> None:
     """Nobody could stop such a worker, and it would keep the port."""
-    with Server(tmp_path, workers=2) as server:
+    with Server(tmp_path, workers=2, in_new_process=True) as server:
         os.kill(server.pid, signal.SIGKILL)
 
         wait_until(lambda: refuses(server.port), "somebody still answers", 20)

@@ -1,13 +1,17 @@
-"""The forks that stand for commands behave as the commands do."""
+"""The forks that stand for commands and servers behave as they do."""
 
+import os
+import re
 import subprocess
 from pathlib import Path
 
+import httpx2
 import pytest
 
-from tests.support import warm
+from tests.support import run, warm
+from tests.support.mongod import wait_until
 from tests.support.people import PASSWORD
-from tests.support.server import GATELODGE, environment
+from tests.support.server import GATELODGE, Server, environment
 
 
 @pytest.mark.parametrize(
@@ -38,6 +42,31 @@ def test_a_fork_says_what_a_new_process_says(tmp_path: Path, arguments: str, typ
         expected.stderr,
     )
     assert [path.name for path in forked.rglob("*")] == [path.name for path in real.rglob("*")]
+
+
+def test_a_server_that_is_a_fork_does_what_a_new_process_does(tmp_path: Path) -> None:
+    """It says the same, listens, is its own group, and ends with the same code."""
+    told = []
+    for new in (True, False):
+        server = Server(tmp_path / str(new), in_new_process=new, log_format="json")
+        with server:
+            assert os.getsid(server.pid) == os.getpgid(server.pid) == server.pid
+            assert os.getpgid(server.worker or 0) == server.pid
+            answer = httpx2.get(f"{server.url}/api/test/all")
+        said = server.log.read_text().replace(str(server.folder), "").replace(str(server.port), "")
+        lines = [re.sub(r"token=.*", "", line) for line in said.splitlines() if line[0] != "{"]
+        told.append((answer.text, sorted(answer.headers), lines, server.stop()))
+
+    assert told[0] == told[1]
+
+
+def test_a_server_that_is_a_fork_can_be_killed(tmp_path: Path) -> None:
+    with Server(tmp_path) as server:
+        worker = server.worker
+        server.kill()
+
+        assert not server.running
+        wait_until(lambda: not run.runs(worker or 0), "its worker goes on", 20)
 
 
 def test_a_fork_that_takes_too_long_is_ended(tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 """Chromium for these tests: Playwright drives the Chromium of the operating system."""
 
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -10,10 +9,9 @@ from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
 
 from tests.browser.sites import Site
 from tests.browser.visitors import Visitor
+from tests.support.chromium import MISSING, find_chromium
 from tests.support.server import Server
 
-NAMES = ("chromium", "chromium-browser", "google-chrome")
-MISSING = "Chromium is not here: run scripts/install-test-tools (apt-get install chromium)."
 ARGUMENTS = (
     "--disable-background-networking",
     "--disable-component-update",
@@ -27,7 +25,7 @@ ARGUMENTS = (
 @pytest.fixture(scope="session")
 def chromium() -> str:
     """Return the path of Chromium. Without it, skip the test, or fail it if `CI` is `true`."""
-    found = next(filter(None, map(shutil.which, NAMES)), None)
+    found = find_chromium()
     if found is None:
         refuse = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
         refuse(MISSING)

@@ -3,18 +3,17 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import httpx2
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request, expect
 
+from tests.browser.visitors import photograph
 from tests.support.server import Server
 
 pytestmark = pytest.mark.browser
 
-SCREENSHOTS = Path(__file__).parent / "screenshots"
 SIGN_IN = {"username": "ann", "password": "correct horse battery"}
 
 REPORT = """
@@ -133,7 +132,7 @@ def test_somebody_signs_in_with_cookies_and_out_again(reader: Reader) -> None:
 def test_it_is_light_or_dark_and_can_be_read_on_a_narrow_screen(
     reader: Reader, request: pytest.FixtureRequest
 ) -> None:
-    """As the reader's system is, with enough contrast. The screenshots are for people."""
+    """As the reader's system is, with enough contrast."""
     page = reader.page
     reader.operation("post", "/api/auth/signin").locator("button.opblock-summary-control").click()
     expect(page.get_by_role("button", name="Execute")).to_be_visible()
@@ -146,9 +145,7 @@ def test_it_is_light_or_dark_and_can_be_read_on_a_narrow_screen(
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     faint = Axe().run(page, options={"runOnly": ["color-contrast"]}).response["violations"]
     assert [node["html"] for each in faint for node in each["nodes"]] == []
-    SCREENSHOTS.mkdir(exist_ok=True)
-    name = request.node.callspec.id.replace(", ", "-")
-    page.screenshot(path=SCREENSHOTS / f"reference-{name}.png", full_page=True)
+    photograph(page, "reference-" + request.node.callspec.id.replace(", ", "-"))
 
 
 def test_without_scripts_it_leads_to_the_document(server: Server, browser: Browser) -> None:

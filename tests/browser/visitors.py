@@ -1,6 +1,8 @@
 """People with browsers, who visit the pages of a server."""
 
+import os
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -9,6 +11,21 @@ from playwright.sync_api import BrowserContext, Page, Request, expect
 from tests.support.server import Server
 
 PASSWORD = "correct horse battery"
+SCREENSHOTS = Path(__file__).parent / "screenshots"
+
+
+def photograph(page: Page, name: str, *, width: int | None = None) -> None:
+    """Write what the page looks like into `screenshots/`, if `GATELODGE_SCREENSHOTS` is 1.
+
+    Args:
+        page: the page, which is written from top to bottom.
+        name: the name of the file, without its ending.
+        width: how wide the window is; None: as it is.
+    """
+    if os.environ.get("GATELODGE_SCREENSHOTS") == "1":
+        if width is not None:
+            page.set_viewport_size({"width": width, "height": 800})
+        page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
 
 
 @dataclass

@@ -22,36 +22,49 @@ COMMAND_SECONDS = 60.0
 class Server:
     """`gatelodge serve` on a free port of the loopback address.
 
+    It is a fork of a process that has imported everything, if nothing speaks against it.
+
     Attributes:
         url: what to send requests to.
         log: the file that its output goes to.
     """
 
-    def __init__(self, folder: Path, *, workers: int = 1, **settings: str) -> None:
-        """Prepare a server whose data lives in `folder`; settings are named as in Settings."""
+    def __init__(
+        self, folder: Path, *, workers: int = 1, in_new_process: bool = False, **settings: str
+    ) -> None:
+        """Prepare a server.
+
+        Args:
+            folder: where its data lives.
+            workers: how many processes answer.
+            in_new_process: whether it has to be a new process of Python, not a fork.
+            settings: its settings, named as in Settings.
+        """
         self.folder = folder
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.workers = workers
+        self.in_new_process = in_new_process
         self.log = folder / "server.log"
         self.environment = environment(folder, settings)
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | warm.Process | None = None
 
     def start(self) -> Self:
         """Start the process and wait for its first answer."""
         self.folder.mkdir(parents=True, exist_ok=True)
+        called = [str(GATELODGE), "serve", f"--port={self.port}", f"--workers={self.workers}"]
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [
-                    *(GATELODGE, "serve"),
-                    *("--port", str(self.port)),
-                    *("--workers", str(self.workers)),
-                ],
-                env=self.environment,
-                cwd=self.folder,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
+            self._process = (
+                warm.Process(called, self.environment, self.folder, log)
+                if not self.in_new_process and warm.can_run(self.environment)
+                else subprocess.Popen(
+                    called,
+                    env=self.environment,
+                    cwd=self.folder,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                )
             )
         run.note(self._process.pid)
         self._wait_for_answer()

@@ -1,21 +1,24 @@
-"""`gatelodge` commands in processes of their own that have imported everything already.
+"""`gatelodge` in processes of their own that have imported everything already.
 
 Most of what a command costs is the import of libraries, and a run of the tests has hundreds of
-commands. Here one process imports them once, and each command is a fork of it, with its own
-environment, folder and streams, from the first line of `main` to its exit code. What starts
-differently is run as ever: a server, and a command in an environment that Python itself reads.
+commands and servers. Here one process imports them once, and each of them is a fork of it, with its
+own environment, folder and streams, from the first line of `main` to its exit code. What starts
+differently is run as ever: a command in an environment that Python itself reads.
 """
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from select import select
+from typing import IO
 
 from tests.support import run
-from tests.support.warm.client import ask
+from tests.support.warm.client import ask, begin, read_number
 
 _START_SECONDS = 60
 _AT_START = ("PYTHON", "LC_", "LANG", "TZ")
@@ -26,7 +29,7 @@ _FOLLOWED = "PYTHONDONTWRITEBYTECODE"
 
 _SCRIPT = """\
 #!/bin/sh
-if [ "$1" = serve ]; then exec {program} "$@"; fi
+if [ "$1" = serve ]; then exec {program} "$@"; fi  # whoever called it may end it by its pid
 exec {python} -I -S {client} {socket} {program} "$@"
 """
 
@@ -70,6 +73,66 @@ def command(
         stdout.seek(0)
         stderr.seek(0)
         return subprocess.CompletedProcess(called, code, stdout.read(), stderr.read())
+
+
+class Process:
+    """A fork that runs on while the test does something else; used as a `subprocess.Popen` is.
+
+    Attributes:
+        pid: its process id, which is that of its session and group too.
+        returncode: its exit code, once it is known to have ended.
+    """
+
+    def __init__(
+        self, called: list[str], environment: Mapping[str, str], folder: Path, output: IO[bytes]
+    ) -> None:
+        """Begin; the arguments are those of `command`.
+
+        Args:
+            called: the program and its arguments.
+            environment: its environment variables; it has no others.
+            folder: where it begins.
+            output: its standard output and error.
+        """
+        self.called = called
+        self.returncode: int | None = None
+        with Path(os.devnull).open("rb") as nothing:
+            streams = [nothing.fileno(), output.fileno(), output.fileno()]
+            self.pid, self._connection = begin(
+                str(_socket()),
+                called,
+                dict(environment),
+                str(folder),
+                streams,
+                own_session=True,
+                seconds=_START_SECONDS,
+            )
+
+    def poll(self) -> int | None:
+        """Return the exit code, or None while it runs."""
+        if self.returncode is None and select([self._connection], [], [], 0)[0]:
+            self.wait(_START_SECONDS)
+        return self.returncode
+
+    def wait(self, timeout: float) -> int:
+        """Return the exit code when it has ended.
+
+        Raises:
+            TimeoutExpired: it did not end in so many seconds.
+        """
+        if self.returncode is None:
+            self._connection.settimeout(timeout)
+            try:
+                self.returncode = read_number(self._connection)
+            except TimeoutError:
+                raise subprocess.TimeoutExpired(self.called, timeout) from None
+            self._connection.close()
+        return self.returncode
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send it a signal, unless it has ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
 
 
 def program(real: Path) -> Path:

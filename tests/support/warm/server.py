@@ -1,4 +1,4 @@
-"""Imports what commands need, and forks itself for each command that somebody asks for."""
+"""Imports what `gatelodge` needs, and forks itself for each command that somebody asks for."""
 
 import atexit
 import contextlib
@@ -20,6 +20,7 @@ from tests.support.warm.client import ENCODING
 _PRELOADED = (
     "gatelodge.cli.main",
     "gatelodge.foundation",
+    "gatelodge.serving",
     "gatelodge.stores.sql",
     "gatelodge.stores.mongo",
     "gatelodge.transfer",
@@ -52,9 +53,12 @@ def _answer(connection: socket.socket) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     _, streams, _, _ = socket.recv_fds(connection, 1, 3)
     with connection, connection.makefile("rb") as asked, connection.makefile("w") as answers:
-        called, environment, folder = json.loads(asked.read().decode(*ENCODING))
+        called, environment, folder, own_session = json.loads(asked.read().decode(*ENCODING))
         pid = os.fork()
         if pid == 0:
+            if own_session:
+                os.setsid()
+            connection.close()
             os._exit(_run(called, environment, folder, streams))
         for each in streams:
             os.close(each)
