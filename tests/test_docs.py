@@ -193,7 +193,8 @@ def test_the_default_and_the_range_of_a_setting_are_true(name: str) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=_name)
 def test_no_page_names_a_setting_that_does_not_exist(page: Path) -> None:
     of_frameworks = {"GATELODGE_FRESHNESS", "GATELODGE_ISSUER"}  # Flask's and Django's own
-    elsewhere = {"GATELODGE_TEST_MONGODB_URL", *of_frameworks}
+    of_tests = {"GATELODGE_SCREENSHOTS", "GATELODGE_TEST_MONGODB_URL"}
+    elsewhere = of_tests | of_frameworks
     known = {_variable(name) for name in Settings.model_fields} | elsewhere
 
     assert set(re.findall(r"\bGATELODGE_[A-Z][A-Z_]*[A-Z]", _text(page))) <= known
