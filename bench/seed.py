@@ -11,6 +11,7 @@ from gatelodge.app import House
 from gatelodge.clock import SystemClock, to_milliseconds
 from gatelodge.credentials.passwords import PasswordHasher
 from gatelodge.ids import SESSION_PREFIX, USER_PREFIX, SessionId, UserId, new_id
+from gatelodge.methods import BY_PASSWORD
 from gatelodge.settings import Settings
 from gatelodge.stores import open_stores
 
@@ -75,5 +76,9 @@ def issue(house: House, session_and_user: tuple[str, str]) -> str:
     """Return an access token for this session and its user."""
     session_id, user_id = session_and_user
     return house.access_tokens.issue(
-        subject=UserId(user_id), session_id=SessionId(session_id), roles=("user",)
+        subject=UserId(user_id),
+        session_id=SessionId(session_id),
+        roles=("user",),
+        authenticated_at=house.clock.now(),
+        methods=BY_PASSWORD,
     )

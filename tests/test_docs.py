@@ -23,9 +23,9 @@ from gatelodge.accounts.store import User
 from gatelodge.app import DOORS, House
 from gatelodge.audit import COMMAND
 from gatelodge.cli import main as cli
-from gatelodge.credentials.methods import BY_PASSWORD
 from gatelodge.errors import Refusal
 from gatelodge.logs import LIBRARY_WARNED
+from gatelodge.methods import BY_PASSWORD
 from gatelodge.settings import Settings
 from gatelodge.web.responses import status_of
 from tests.support import warm
@@ -332,7 +332,8 @@ def test_caddy_deletes_the_headers_before_it_asks_and_on_every_way() -> None:
     before, _, handled = _forward_auth_block("forward_auth").partition("    handle ")
 
     deleted = re.findall(r"^    request_header -(\S+)$", before, re.MULTILINE)
-    assert deleted == ["X-Auth-User", "X-Auth-Subject", "X-Auth-Roles", "*_*", "*.*"]
+    named = ["User", "Subject", "Roles", "Time", "Methods"]
+    assert deleted == [*(f"X-Auth-{name}" for name in named), "*_*", "*.*"]
     assert "request_header" not in handled
 
 

@@ -21,9 +21,9 @@ from bench.sizes import Sizes
 from gatelodge.accounts.store import User
 from gatelodge.app import House, build
 from gatelodge.audit import COMMAND, Origin
-from gatelodge.credentials.methods import BY_PASSWORD
 from gatelodge.ids import USER_PREFIX, UserId, new_id
 from gatelodge.logs import set_up_logs
+from gatelodge.methods import BY_PASSWORD
 from gatelodge.sessions.service import SignedIn
 from gatelodge.settings import Settings
 

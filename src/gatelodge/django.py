@@ -10,6 +10,7 @@ def notes(request):
 
 import asyncio
 from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
 from functools import cache, wraps
 from typing import Any, TypeVar
 from uuid import UUID
@@ -24,9 +25,9 @@ from django.utils.functional import SimpleLazyObject
 from gatelodge import user as users
 from gatelodge.client import IssuerUnavailable, NotSignedIn, Refusal, SyncVerifier
 from gatelodge.client.verifier import DEFAULT_FRESHNESS
-from gatelodge.gate.conditions import Names, rule_for
+from gatelodge.gate.conditions import Condition, Names, condition_for
 from gatelodge.gate.refusals import Forbidden, NoToken
-from gatelodge.gate.rules import Rule
+from gatelodge.methods import Level
 from gatelodge.web.bearer import token_in
 from gatelodge.web.refusals import NOBODY_SIGNED_IN
 from gatelodge.web.responses import plain_answer
@@ -137,6 +138,16 @@ class User(Nobody):
     def permissions(self) -> frozenset[str]:
         """What these roles permit."""
         return self.signed_in.permissions
+
+    @property
+    def authenticated_at(self) -> datetime | None:
+        """When the user last proved who they are; None: it is not known here."""
+        return self.signed_in.authenticated_at
+
+    @property
+    def methods(self) -> frozenset[str]:
+        """How the user proved it: values of the claim `amr`, such as `pwd` (RFC 8176)."""
+        return self.signed_in.methods
 
     def get_full_name(self) -> str:
         """Return what to call the user, or an empty text."""
@@ -305,7 +316,14 @@ def current_user(request: HttpRequest) -> User:
     return _found_of(request).get()
 
 
-def require(*, role: Names = (), permission: Names = ()) -> Callable[[View], View]:
+def require(
+    *,
+    role: Names = (),
+    permission: Names = (),
+    fresh: timedelta | None = None,
+    methods: Names = (),
+    aal: Level = 1,
+) -> Callable[[View], View]:
     """Return a decorator that admits only users who meet all conditions; without any, all users.
 
     It admits users of tokens, not those of Django's sessions. In a class-based view, use it with
@@ -315,11 +333,15 @@ def require(*, role: Names = (), permission: Names = ()) -> Callable[[View], Vie
         role: the role that the user must hold, as text or as a member of an enum; of several, one
             is enough.
         permission: the permission that the user must have, likewise.
+        fresh: how long ago the user may have proved who they are, at most.
+        methods: how the user must have proved it (`amr`; RFC 8176), such as `otp`; of several, one
+            is enough.
+        aal: how sure the proof must be: 2 needs a second factor, or a passkey.
 
     Raises:
-        ValueError: a name is empty.
+        ValueError: a name is empty, or there is no such level.
     """
-    rule = rule_for(role, permission)
+    condition = condition_for(role, permission, fresh, methods, aal)
 
     def decorate(view: View) -> View:
         if iscoroutinefunction(view):
@@ -328,13 +350,13 @@ def require(*, role: Names = (), permission: Names = ()) -> Callable[[View], Vie
             async def admitted(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
                 if not _found_of(request).is_known:
                     await asyncio.to_thread(_found_of(request).look)
-                _admit(request, rule)
+                _admit(request, condition)
                 return await view(request, *args, **kwargs)
         else:
 
             @wraps(view)
             def admitted(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-                _admit(request, rule)
+                _admit(request, condition)
                 return view(request, *args, **kwargs)
 
         return admitted  # type: ignore[return-value]
@@ -349,8 +371,8 @@ def _found_of(request: HttpRequest) -> _Found:
     return found
 
 
-def _admit(request: HttpRequest, rule: Rule) -> None:
-    rule.check(current_user(request))
+def _admit(request: HttpRequest, condition: Condition) -> None:
+    condition.check(current_user(request), verifier().clock)
 
 
 @cache

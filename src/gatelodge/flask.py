@@ -19,9 +19,9 @@ from werkzeug.local import LocalProxy
 
 from gatelodge.client import IssuerUnavailable, NotSignedIn, Refusal, SyncVerifier, User
 from gatelodge.client.verifier import DEFAULT_FRESHNESS
-from gatelodge.gate.conditions import Names, rule_for
+from gatelodge.gate.conditions import Condition, Names, condition_for
 from gatelodge.gate.refusals import Forbidden, NoToken
-from gatelodge.gate.rules import Rule
+from gatelodge.methods import Level
 from gatelodge.web.bearer import token_in
 from gatelodge.web.refusals import NOBODY_SIGNED_IN
 from gatelodge.web.responses import plain_answer
@@ -100,7 +100,12 @@ class Gatelodge:
 
 
 def require(
-    *, role: Names = (), permission: Names = ()
+    *,
+    role: Names = (),
+    permission: Names = (),
+    fresh: timedelta | None = None,
+    methods: Names = (),
+    aal: Level = 1,
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Return a decorator that admits only users who meet all conditions; without any, all users.
 
@@ -110,18 +115,22 @@ def require(
         role: the role that the user must hold, as text or as a member of an enum; of several, one
             is enough.
         permission: the permission that the user must have, likewise.
+        fresh: how long ago the user may have proved who they are, at most.
+        methods: how the user must have proved it (`amr`; RFC 8176), such as `otp`; of several, one
+            is enough.
+        aal: how sure the proof must be: 2 needs a second factor, or a passkey.
 
     Raises:
-        ValueError: a name is empty.
+        ValueError: a name is empty, or there is no such level.
     """
-    rule = rule_for(role, permission)
+    condition = condition_for(role, permission, fresh, methods, aal)
 
     def decorate(view: Callable[P, R]) -> Callable[P, R]:
         _guarded.add(view)
 
         @wraps(view)
         def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
-            _admit(rule)
+            _admit(condition)
             return cast("R", current_app.ensure_sync(view)(*args, **kwargs))
 
         return guarded
@@ -175,8 +184,8 @@ def _verifier() -> SyncVerifier:
     return verifier
 
 
-def _admit(rule: Rule) -> None:
-    rule.check(_current_user())
+def _admit(condition: Condition) -> None:
+    condition.check(_current_user(), _verifier().clock)
 
 
 _guarded: WeakSet[Callable[..., object]] = WeakSet()

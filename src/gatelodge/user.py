@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID, uuid5
 
+from gatelodge.methods import Level, level_of
+
 SUBJECT_NAMESPACE = UUID("f84d3498-8aca-4969-afbd-f91267b30c54")
 """The namespace of `User.uuid`. It never changes: applications store these ids."""
 
@@ -27,6 +29,7 @@ class User:
         expires_at: when the access token expires, or the session if it ends before.
         session_id: the session that the access token belongs to.
         authenticated_at: when the user last proved who they are; None: it is not known here.
+        methods: how the user proved it: values of the claim `amr`, such as `pwd` (RFC 8176).
     """
 
     subject: str
@@ -39,6 +42,12 @@ class User:
     expires_at: datetime
     session_id: str
     authenticated_at: datetime | None = None
+    methods: frozenset[str] = frozenset()
+
+    @property
+    def aal(self) -> Level:
+        """How sure the proof is (NIST SP 800-63B-4): 1 for one factor, 2 for several."""
+        return level_of(self.methods)
 
     @property
     def uuid(self) -> UUID:

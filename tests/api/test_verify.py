@@ -1,6 +1,6 @@
 """Forward-auth: what a reverse proxy is told about the sender of a request."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -69,6 +69,11 @@ async def test_the_answer_names_the_caller(ann: Person) -> None:
     assert response.headers["x-auth-user"] == "ann"
     assert response.headers["x-auth-subject"] == ann.answer["id"]
     assert response.headers["x-auth-roles"] == "user,moderator"
+    assert response.headers["x-auth-methods"] == "pwd"
+    me = (await ann.get("/api/auth/me")).json()["session"]
+    assert me["methods"] == ["pwd"]
+    signed_in_at = datetime.fromisoformat(me["authenticatedAt"])
+    assert int(response.headers["x-auth-time"]) == int(signed_in_at.timestamp())
     assert response.headers["cache-control"] == "no-store"
 
 
@@ -76,6 +81,7 @@ async def test_the_answer_names_the_caller(ann: Person) -> None:
 async def test_names_in_the_request_are_never_believed(ann: Person, warm: bool) -> None:
     """The identity headers of a request are ignored, with a token and without one."""
     spoofed = {"X-Auth-User": "root", "X-Auth-Subject": "usr_root", "X-Auth-Roles": "admin"}
+    spoofed |= {"X-Auth-Time": "4102444800", "X-Auth-Methods": "root,mfa"}
     if warm:
         await ann.get("/api/auth/verify")
 
@@ -83,6 +89,7 @@ async def test_names_in_the_request_are_never_believed(ann: Person, warm: bool) 
     assert response.headers["x-auth-user"] == "ann"
     assert "root" not in str(response.headers)
     assert "admin" not in response.headers["x-auth-roles"]
+    assert int(response.headers["x-auth-time"]) < 4102444800
 
     response = await ann.client.get("/api/auth/verify?role=admin", headers=ann.headers | spoofed)
     assert response.status_code == 403

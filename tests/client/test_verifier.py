@@ -105,6 +105,7 @@ async def test_a_token_tells_who_is_signed_in_and_what_they_may_do_now(
         expires_at=user.expires_at,
         session_id=me["session"]["id"],
         authenticated_at=house.clock.now(),
+        methods=frozenset({"pwd"}),
     )
     assert user.permissions
     assert user.expires_at == house.clock.now() + house.settings.access_token_life
@@ -115,7 +116,7 @@ async def test_offline_a_user_has_what_the_token_says_and_nothing_else(
 ) -> None:
     fresh, user = await beside().check(ann.token), await beside(None).check(ann.token)
 
-    unknown = {"email": None, "email_verified": False, "authenticated_at": None}
+    unknown = {"email": None, "email_verified": False}
     assert user == replace(fresh, username="", permissions=frozenset(), **unknown)
     assert user.uuid == fresh.uuid
     assert transport.asked == [KEYS, ME, KEYS]

@@ -79,11 +79,24 @@ def an_application(auth: Gatelodge) -> FastAPI:
     async def patch(number: int) -> int:
         return number
 
+    add_proofs(app)
+    return app
+
+
+def add_proofs(app: FastAPI) -> None:
+    """Add routes that ask when and how somebody has signed in."""
+
+    @app.get("/vault", dependencies=[require(aal=2, fresh=timedelta(minutes=5))])
+    async def vault() -> str:
+        return "gold"
+
+    @app.get("/code", dependencies=[require(methods=("otp", "hwk"))])
+    async def code(user: CurrentUser) -> list[str]:
+        return sorted(user.methods)
+
     @app.get("/bank", dependencies=[require(fresh=timedelta(minutes=5))])
     async def bank() -> str:
         return "money"
-
-    return app
 
 
 @pytest.fixture
@@ -229,6 +242,21 @@ async def test_a_fresh_proof_is_asked_for(site: Running, clock: FakeClock) -> No
     assert challenge.endswith('error="insufficient_user_authentication", max_age="300"')
     browser = await site.client.get("/bank", headers=device.headers | BROWSER)
     assert browser.status_code == 401  # the sign-in page would lead back here at once
+
+
+async def test_a_route_may_ask_how_somebody_has_signed_in(site: Running) -> None:
+    """One method of several is enough; for a second level, one factor is not."""
+    weak, strong = [
+        (await new_device(site.house, methods=methods)).headers
+        for methods in (("pwd",), ("pwd", "otp", "mfa"))
+    ]
+    assert (await site.client.get("/vault", headers=strong)).text == '"gold"'
+    assert (await site.client.get("/code", headers=strong)).json() == ["mfa", "otp", "pwd"]
+    answer = await site.client.get("/vault", headers=weak)
+    assert (answer.status_code, answer.json()["detail"]["acr_values"]) == (401, "aal2")
+    assert answer.headers["www-authenticate"].endswith('acr_values="aal2", max_age="300"')
+    answer = await site.client.get("/code", headers=weak)
+    assert answer.json()["detail"]["code"] == "insufficient_user_authentication"
 
 
 async def test_a_test_replaces_the_user(site: Running) -> None:

@@ -42,6 +42,9 @@ async def site(server: Server) -> AsyncIterator[Running]:
     @app.get("/vault", dependencies=[require(fresh=timedelta())])
     async def vault() -> None: ...
 
+    @app.get("/strong", dependencies=[require(aal=2)])
+    async def strong() -> None: ...
+
     @app.websocket("/live")
     async def live(websocket: WebSocket, user: CurrentUser) -> None:
         await websocket.accept()
@@ -151,6 +154,8 @@ async def test_a_route_may_ask_for_a_fresh_proof(site: Running, server: Server) 
     answer = await site.client.get("/vault", headers=headers)
     assert answer.status_code == 401
     assert answer.json()["detail"]["code"] == "insufficient_user_authentication"
+    answer = await site.client.get("/strong", headers=headers)
+    assert answer.json()["detail"]["acr_values"] == "aal2"
 
 
 async def test_the_document_tells_of_the_header_and_of_no_cookie(site: Running) -> None:

@@ -29,7 +29,7 @@ from gatelodge.django import (
     require,
 )
 from tests.client.conftest import Key
-from tests.client.test_verifier import GOOD
+from tests.client.test_verifier import GOOD, SESSION
 from tests.support.clock import FakeClock
 from tests.support.issuer import ME, LittleServer, little_server
 
@@ -75,6 +75,11 @@ def either(_: HttpRequest) -> HttpResponse:
     return HttpResponse("either")
 
 
+@require(aal=2, methods="otp", fresh=timedelta(minutes=5))
+def vault(_: HttpRequest) -> HttpResponse:
+    return HttpResponse("gold")
+
+
 @require(role="editor")
 async def later(request: HttpRequest) -> HttpResponse:
     user: Any = await request.auser()
@@ -102,6 +107,7 @@ urlpatterns = [
     path("mine", mine),
     path("edit/<int:number>", edit),
     path("either", either),
+    path("vault", vault),
     path("later", later),
     path("board", Board.as_view()),
     path("own", djangos_own),
@@ -134,7 +140,7 @@ def token(issuer: LittleServer, clock: FakeClock) -> str:
 def ask(issuer: LittleServer, token: str, request: pytest.FixtureRequest) -> Ask:
     """Return a function that asks for a path, as ann with these rights or with these headers."""
 
-    async def ask(path: str, headers: Any = None, method: str = "GET", **rights: list[str]) -> Any:
+    async def ask(path: str, headers: Any = None, method: str = "GET", **rights: Any) -> Any:
         issuer.say(ME, json.dumps(GOOD | rights).encode())
         given = {"Authorization": f"Bearer {token}"} if headers is None else headers
         if request.param == "ASGI":
@@ -151,6 +157,16 @@ async def test_a_view_knows_who_asks(ask: Ask) -> None:
 
     assert answer.status_code == 200
     assert (answer.json()["name"], answer.json()["id"]) == ("ann", GOOD["id"])
+
+
+async def test_a_view_asks_when_and_how_somebody_has_signed_in(ask: Ask, clock: FakeClock) -> None:
+    session = SESSION | {"authenticatedAt": clock.now().isoformat()}
+
+    good = await ask("/vault", session=session | {"methods": ["otp", "mfa"]})
+    assert good.content == b"gold"
+    weak = await ask("/vault", session=session | {"methods": ["pwd"]})
+    assert weak.status_code == 401
+    assert (weak.json()["max_age"], weak.json()["acr_values"]) == (300, "aal2")
 
 
 GUARDED = ["/mine", "/edit/7", "/either", "/later", "/board"]

@@ -23,7 +23,7 @@ from gatelodge.flask import (
     require,
 )
 from tests.client.conftest import Key
-from tests.client.test_verifier import GOOD
+from tests.client.test_verifier import GOOD, SESSION
 from tests.support.clock import FakeClock
 from tests.support.issuer import ME, LittleServer, little_server
 
@@ -81,6 +81,11 @@ async def app(issuer: LittleServer, clock: FakeClock) -> AsyncIterator[Flask]:
     def either() -> str:
         return "either"
 
+    @app.get("/vault")
+    @require(aal=2, methods="otp", fresh=timedelta(minutes=5))
+    def vault() -> str:
+        return "gold"
+
     app.add_url_rule("/board", view_func=Board.as_view("board"))
     yield app
     await asyncio.to_thread(verifier.close)
@@ -92,7 +97,7 @@ def get(app: Flask, issuer: LittleServer, clock: FakeClock) -> Get:
     key = Key("key_1")
     issuer.publish(key.jwk)
 
-    async def ask(path: str, headers: Any = None, **rights: list[str]) -> TestResponse:
+    async def ask(path: str, headers: Any = None, **rights: Any) -> TestResponse:
         issuer.say(ME, json.dumps(GOOD | rights).encode())
         if headers is None:
             headers = {"Authorization": f"Bearer {key.sign(issuer.address, clock)}"}
@@ -142,6 +147,15 @@ async def test_a_route_admits_whoever_meets_all_conditions(
     if status == 403:
         assert answer.get_json()["code"] == "forbidden"
         assert 'error="insufficient_scope"' in answer.headers["WWW-Authenticate"]
+
+
+async def test_a_route_asks_when_and_how_somebody_has_signed_in(get: Get, clock: FakeClock) -> None:
+    session = SESSION | {"authenticatedAt": clock.now().isoformat()}
+
+    assert (await get("/vault", session=session | {"methods": ["otp", "mfa"]})).text == "gold"
+    weak = await get("/vault", session=session | {"methods": ["pwd"]})
+    assert weak.status_code == 401
+    assert (weak.get_json()["max_age"], weak.get_json()["acr_values"]) == (300, "aal2")
 
 
 async def test_a_bad_token_is_nobody_where_anybody_may_come(get: Get) -> None:

@@ -15,6 +15,7 @@ from gatelodge.clock import Clock
 from gatelodge.data_folder import DATABASE
 from gatelodge.gate.principal import Principal
 from gatelodge.ids import SessionId
+from gatelodge.methods import BY_PASSWORD, Methods
 from gatelodge.sessions.lookup import principal_of
 from gatelodge.sessions.store import Session, SessionStore
 from gatelodge.settings import Settings
@@ -73,7 +74,11 @@ async def trusted(house: House) -> None:
 
 
 async def new_device(
-    house: House, user: User | None = None, *roles: str, life: timedelta | None = None
+    house: House,
+    user: User | None = None,
+    *roles: str,
+    life: timedelta | None = None,
+    methods: Methods = BY_PASSWORD,
 ) -> Device:
     """Return a new session of a user.
 
@@ -89,10 +94,17 @@ async def new_device(
         created_at=now,
         last_used_at=now,
         authenticated_at=now,
+        methods=methods,
         expires_at=now + (life or house.sessions.limits.life),
     )
     await house.stores.sessions.add(session)
-    token = house.access_tokens.issue(subject=user.id, session_id=session.id, roles=user.roles)
+    token = house.access_tokens.issue(
+        subject=user.id,
+        session_id=session.id,
+        roles=user.roles,
+        authenticated_at=session.authenticated_at,
+        methods=session.methods,
+    )
     return Device(user, session, token)
 
 

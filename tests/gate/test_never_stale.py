@@ -424,5 +424,9 @@ async def test_a_change_of_somebody_else_has_nobody_read_again(pair: list[House]
 def another_token(house: House, device: Device) -> str:
     """Return a new access token of a session."""
     return house.access_tokens.issue(
-        subject=device.user.id, session_id=device.session.id, roles=device.user.roles
+        subject=device.user.id,
+        session_id=device.session.id,
+        roles=device.user.roles,
+        authenticated_at=device.session.authenticated_at,
+        methods=device.session.methods,
     )

@@ -19,8 +19,8 @@ from hypothesis.stateful import (
 
 from gatelodge.accounts.store import User
 from gatelodge.audit import Actor, Origin
-from gatelodge.credentials.methods import BY_PASSWORD
 from gatelodge.errors import Refusal
+from gatelodge.methods import BY_PASSWORD
 from gatelodge.sessions.refusals import InvalidRefreshToken, NoSuchSession, RefreshTokenReused
 from gatelodge.sessions.service import SignedIn
 from gatelodge.sessions.store import Session

@@ -37,10 +37,15 @@ SPOOFED = {
     "X-Auth-User": "root",
     "X-Auth-Subject": "usr_root",
     "X-Auth-Roles": "admin",
+    "X-Auth-Time": "4102444800",
+    "X-Auth-Methods": "mfa",
     "X_Auth_User": "root",
     "X.Auth.User": "root",
     "x-auth-user": "root",
 }
+
+NAMED = ("user", "subject", "roles", "time", "methods")
+"""What the site is told of a caller, each in a header."""
 
 MAIN = """
 daemon off;
@@ -322,10 +327,12 @@ def test_the_site_is_told_who_it_is_and_nothing_that_the_client_made_up(guarded:
     with guarded.signed_up("ann") as ann:
         told = identity_in(seen_by_the_site(ann.get("/", headers=SPOOFED)))
 
-        assert set(told) == {"x-auth-user", "x-auth-subject", "x-auth-roles"}
+        assert set(told) == {f"x-auth-{name}" for name in NAMED}
         assert told["x-auth-user"] == "ann"
         assert told["x-auth-subject"].startswith("usr_")
         assert told["x-auth-roles"] == "user"
+        assert 0 <= time.time() - int(told["x-auth-time"]) < 3600
+        assert told["x-auth-methods"] == "pwd"
 
 
 def test_who_has_no_roles_cannot_make_some_up(guarded: Guarded) -> None:
@@ -334,7 +341,7 @@ def test_who_has_no_roles_cannot_make_some_up(guarded: Guarded) -> None:
         assert guarded.server.command("user", "revoke", "bare", "user").returncode == 0
         told = identity_in(seen_by_the_site(bare.get("/", headers=SPOOFED)))
 
-        assert set(told) == {"x-auth-user", "x-auth-subject"}
+        assert set(told) == {f"x-auth-{name}" for name in NAMED if name != "roles"}
         assert told["x-auth-user"] == "bare"
 
 

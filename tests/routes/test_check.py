@@ -151,7 +151,11 @@ def test_several_guards_are_joined() -> None:
     @app.get("/d", dependencies=[Security(current_user), require(fresh=timedelta(hours=1))])
     async def d() -> None: ...
 
+    @app.get("/e", dependencies=[require(methods=["otp", "hwk"]), require(methods="otp", aal=2)])
+    async def e() -> None: ...
+
     assert rules_of(app) == {
+        "GET /e": "signed in by otp and signed in with a second factor",
         "GET /a": "role chief or editor and notes:delete and signed in within 10 minutes",
         "GET /b": "signed in",
         "GET /c": "role editor",

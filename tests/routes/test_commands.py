@@ -116,6 +116,8 @@ def test_json_tells_programs_all_of_it(folder: Path) -> None:
                 "roles": [["moderator"]],
                 "permissions": [],
                 "fresh_seconds": None,
+                "methods": [],
+                "aal": 1,
             },
             "kind": "route",
             "reached": True,

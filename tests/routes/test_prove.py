@@ -82,6 +82,7 @@ async def test_an_application_of_many_shapes_keeps_its_rules(
     app.get("/me", dependencies=[SIGNED_IN])(answer)
     app.add_api_route("/both", answer, methods=["GET", "HEAD", "POST"], dependencies=[EDITOR])
     app.get("/sure", dependencies=[require(role="editor", fresh=timedelta(minutes=10))])(answer)
+    app.get("/sure/twice", dependencies=[require(role="editor", methods="otp", aal=2)])(answer)
     app.get("/two", dependencies=[EDITOR, require(permission="notes:delete")])(answer)
     app.get("/admin", dependencies=[require(role=["admin", "moderator"])])(answer)
 
@@ -118,8 +119,8 @@ async def test_an_application_of_many_shapes_keeps_its_rules(
     proof = await prove(app)
 
     assert found(proof) == {}
-    assert proof.calls == proof.routes * 11
-    assert (proof.routes, proof.skipped) == (16, 0)
+    assert proof.calls == proof.routes * 12
+    assert (proof.routes, proof.skipped) == (17, 0)
     assert set(came) == {"typed", "1 note"}
     assert not os.path.exists(own_data)  # noqa: PTH110, ASYNC240 - of the disk itself
     assert "administrator" not in capfd.readouterr().err

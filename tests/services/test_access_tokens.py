@@ -19,6 +19,7 @@ from gatelodge.audit import COMMAND, AuditLog
 from gatelodge.client import Verifier
 from gatelodge.ids import SessionId, UserId
 from gatelodge.master_key import MasterKey
+from gatelodge.methods import BY_PASSWORD
 from gatelodge.stores import open_stores
 from gatelodge.tokens.access import AccessTokens
 from gatelodge.tokens.claims import LEEWAY, POLICY, Claims
@@ -54,7 +55,11 @@ def tokens(keys: SigningKeys, clock: FakeClock) -> AccessTokens:
 
 def issue(tokens: AccessTokens) -> str:
     return tokens.issue(
-        subject=UserId("usr_1"), session_id=SessionId("ses_1"), roles=("user", "moderator")
+        subject=UserId("usr_1"),
+        session_id=SessionId("ses_1"),
+        roles=("user", "moderator"),
+        authenticated_at=tokens.clock.now(),
+        methods=BY_PASSWORD,
     )
 
 
@@ -131,6 +136,8 @@ async def test_an_issued_token_says_who_in_which_session_until_when(
         issuer=ISSUER,
         audience=ISSUER,
         key_id=tokens.keys.signing_key()[0],
+        authenticated_at=noon,
+        methods=("pwd",),
     )
 
 
@@ -153,7 +160,8 @@ async def test_another_library_reads_our_tokens_with_the_published_keys(
 
     assert header == {"typ": "at+jwt", "alg": "EdDSA", "kid": header["kid"]}
     assert claims.keys() == {
-        "iss", "aud", "sub", "exp", "iat", "jti", "client_id", "sid", "roles"
+        "iss", "aud", "sub", "exp", "iat", "jti", "client_id", "sid", "roles",
+            "auth_time", "amr", "acr",
     }  # fmt: skip
 
 
@@ -232,6 +240,14 @@ async def test_tokens_of_a_dropped_key_end_with_it(tokens: AccessTokens) -> None
         for value in (ABSENT, None, "admin", {"admin": True}, [1], [["admin"]])
     ]
     + [
+        pytest.param({"auth_time": value}, id=f"auth_time={value!r}")
+        for value in (None, True, "0", 0.0, [0], {})
+    ]
+    + [
+        pytest.param({"amr": value}, id=f"amr={value!r}")
+        for value in (None, "mfa", {"mfa": True}, [1], [["mfa"]])
+    ]
+    + [
         {"iss": "https://evil.example.com"},
         {"iss": ISSUER + "/"},
         {"aud": "https://other.example.com"},
@@ -258,6 +274,35 @@ async def test_what_the_leeway_forgives_and_what_nobody_knows_is_taken(
 
     await verify(forge(iat=soon, nbf=soon))
     await verify(forge(jti="another", auth_time=1, scope="read"))
+
+
+@pytest.mark.parametrize(
+    ("methods", "level"), [(("pwd",), "aal1"), (("otp",), "aal1"), (("pwd", "otp", "mfa"), "aal2")]
+)
+async def test_a_token_says_when_and_how_its_user_proved_who_they_are(
+    tokens: AccessTokens, methods: tuple[str, ...], level: str
+) -> None:
+    """As RFC 9068, section 2.2.1 names it."""
+    token = tokens.issue(
+        subject=UserId("usr_1"),
+        session_id=SessionId("ses_1"),
+        roles=(),
+        authenticated_at=NOON - timedelta(days=3, microseconds=1),
+        methods=methods,
+    )
+    claims = json.loads(parts(token)[1])
+
+    assert claims["auth_time"] == int(NOON.timestamp()) - 3 * 86400 - 1
+    assert (claims["amr"], claims["acr"]) == (list(methods), level)
+
+
+async def test_a_token_of_the_version_before_says_neither(
+    tokens: AccessTokens, forge: Forge
+) -> None:
+    """It is good to its end, and nobody takes it for a sure proof."""
+    claims = await tokens.verify(forge(auth_time=ABSENT, amr=ABSENT, acr=ABSENT))
+
+    assert (claims.authenticated_at, claims.methods) == (None, ())
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,9 @@ import pytest
 from gatelodge.accounts.service import NewUser
 from gatelodge.app import House
 from gatelodge.audit import COMMAND, Origin
-from gatelodge.credentials.methods import BY_PASSWORD
 from gatelodge.data_folder import DATABASE
 from gatelodge.ids import SessionId
+from gatelodge.methods import BY_PASSWORD
 from gatelodge.sessions.lookup import Records
 from gatelodge.sessions.refusals import RefreshTokenReused
 from gatelodge.sessions.store import SessionStore

@@ -9,7 +9,7 @@ from gatelodge.accounts.service import USER, NewUser
 from gatelodge.accounts.store import User
 from gatelodge.app import House
 from gatelodge.audit import COMMAND, Origin
-from gatelodge.credentials.methods import BY_PASSWORD
+from gatelodge.methods import BY_PASSWORD
 from gatelodge.web.cookie_jar import cookie_jar
 
 PASSWORD = "correct horse battery"

@@ -10,8 +10,9 @@ from starlette._utils import get_route_path
 from starlette.convertors import CONVERTOR_TYPES
 from starlette.routing import compile_path
 
-from gatelodge.gate.conditions import Condition, Names, condition_for
+from gatelodge.gate.conditions import Condition, Names, asking, condition_for
 from gatelodge.gate.rules import ANYBODY, SIGNED_IN
+from gatelodge.methods import Level
 from gatelodge.web.shell import Scope
 
 Default: TypeAlias = Literal["public", "signed in"]
@@ -34,7 +35,12 @@ signed_in = Condition(SIGNED_IN)
 
 
 def require(
-    *, role: Names = (), permission: Names = (), fresh: timedelta | None = None
+    *,
+    role: Names = (),
+    permission: Names = (),
+    fresh: timedelta | None = None,
+    methods: Names = (),
+    aal: Level = 1,
 ) -> Condition:
     """Return the condition that admits only users who meet all of these.
 
@@ -42,13 +48,16 @@ def require(
         role: the role that the user must hold, as text or as a member of an enum; of several, one
             is enough.
         permission: the permission that the user must have, likewise.
-        fresh: how long ago the user may have proved who they are, at most. Only Gatelodge in the
-            same process knows it.
+        fresh: how long ago the user may have proved who they are, at most.
+        methods: how the user must have proved it (`amr`; RFC 8176), such as `otp`; of several, one
+            is enough.
+        aal: how sure the proof must be: 2 needs a second factor, or a passkey.
 
     Raises:
-        ValueError: there is no condition, or a name is empty.
+        ValueError: there is no condition, a name is empty, or there is no such level.
     """
-    return condition_for(role, permission, fresh, otherwise="signed_in")
+    condition = condition_for(role, permission, fresh, methods, aal)
+    return asking(condition, otherwise="signed_in")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

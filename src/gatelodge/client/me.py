@@ -8,6 +8,7 @@ from gatelodge.client.issuer import Issuer
 from gatelodge.client.reading import flag, instant, text, texts
 from gatelodge.client.refusals import IssuerUnavailable
 from gatelodge.clock import from_milliseconds
+from gatelodge.methods import as_set
 from gatelodge.tokens.claims import Claims
 from gatelodge.user import User
 
@@ -63,6 +64,7 @@ def read_me(raw: bytes, claims: Claims) -> User:
         authenticated_at=(
             instant(session["authenticatedAt"]) if "authenticatedAt" in session else None
         ),
+        methods=texts(session["methods"]) if "methods" in session else frozenset(),
     )
 
 
@@ -78,6 +80,12 @@ def user_of(claims: Claims) -> User:
         permissions=frozenset(),
         expires_at=expires_at(claims),
         session_id=claims.session_id,
+        authenticated_at=(
+            None
+            if claims.authenticated_at is None
+            else from_milliseconds(claims.authenticated_at * 1000)
+        ),
+        methods=as_set(claims.methods),
     )
 
 

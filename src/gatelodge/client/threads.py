@@ -17,7 +17,7 @@ import httpx2
 from gatelodge.client.issuer import MAX_SECONDS
 from gatelodge.client.refusals import IssuerUnavailable
 from gatelodge.client.verifier import DEFAULT_FRESHNESS, Verifier
-from gatelodge.clock import Clock
+from gatelodge.clock import Clock, SystemClock
 from gatelodge.tasks import end
 from gatelodge.tokens.claims import AUDIENCE, USUAL_MAX_LIFE
 from gatelodge.user import User
@@ -34,6 +34,9 @@ class SyncVerifier:
     What memory knows is answered in the caller's thread. The rest runs in one thread of its own,
     which starts when it is first needed, so that all threads share keys, answers and connections.
     After a fork, as web servers do it, the child starts anew. `close` ends the thread.
+
+    Attributes:
+        clock: tells the time.
     """
 
     _verifier: Verifier
@@ -66,9 +69,10 @@ class SyncVerifier:
                 max_token_life=max_token_life,
                 ssl_context=ssl_context,
                 transport=transport,
-                clock=clock,
+                clock=self.clock,
             )
 
+        self.clock = clock or SystemClock()
         self._make: Callable[[], Verifier] = make
         self._of_parents: list[object] = []
         self._begin()

@@ -31,6 +31,9 @@ class Verifier:
 
     Make one for the whole application, and use it in one event loop at a time. Close it with
     `aclose`, or use it in `async with`.
+
+    Attributes:
+        clock: tells the time.
     """
 
     def __init__(
@@ -64,13 +67,13 @@ class Verifier:
         """
         if freshness is not None and freshness < timedelta(0):
             raise ValueError("freshness is 0 or more, or None")
-        self._clock = clock or SystemClock()
+        self.clock = clock or SystemClock()
         self._offline = freshness is None
         self._freshness = (freshness or timedelta(0)) // timedelta(milliseconds=1)
-        self._issuer = Issuer(issuer, self._clock, ssl_context=ssl_context, transport=transport)
-        self._keys = KeySet(self._issuer, self._clock)
+        self._issuer = Issuer(issuer, self.clock, ssl_context=ssl_context, transport=transport)
+        self._keys = KeySet(self._issuer, self.clock)
         max_life = max_token_life if freshness is None else MAX_LIFE
-        self._tokens = TokenCheck(self._keys.find, self._clock, issuer, audience, max_life)
+        self._tokens = TokenCheck(self._keys.find, self.clock, issuer, audience, max_life)
         self._memory = Memory()
         self._questions: Flights[User | None] = Flights()
 
@@ -90,7 +93,7 @@ class Verifier:
         It is safe to call from any thread.
         """
         known = self._memory.find(digest_of(token))
-        now = self._clock.milliseconds()
+        now = self.clock.milliseconds()
         if known is None or now >= self._keys.settled_until:
             return None
         if known.version != self._keys.version or now >= known.until or now >= known.true_until:
@@ -121,7 +124,7 @@ class Verifier:
             raise InvalidToken
         digest = digest_of(token)
         known = await self._verified(token, digest)
-        now = self._clock.milliseconds()
+        now = self.clock.milliseconds()
         if self._offline or now < known.true_until:
             user = known.user
         else:
@@ -134,7 +137,7 @@ class Verifier:
         """Return what is known about a token. Its signature is verified once for each key set."""
         await self._keys.keep_fresh()
         known = self._memory.find(digest)
-        now = self._clock.milliseconds()
+        now = self.clock.milliseconds()
         if known is not None and known.version == self._keys.version and now < known.until:
             return known
         claims = await self._tokens.verify(token)

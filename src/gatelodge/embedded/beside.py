@@ -181,4 +181,5 @@ def _as_user(found: user.User, connection: HTTPConnection) -> User:
         expires_at=found.expires_at,
         session_id=found.session_id,
         authenticated_at=found.authenticated_at,
+        methods=found.methods,
     )

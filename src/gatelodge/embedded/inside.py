@@ -33,6 +33,7 @@ from gatelodge.errors import Refusal
 from gatelodge.gate.principal import Principal
 from gatelodge.ids import SessionId, UserId
 from gatelodge.letters.post import Post
+from gatelodge.methods import as_set
 from gatelodge.settings import Settings, read_settings
 from gatelodge.web.cookies import read_cookies
 from gatelodge.web.same_origin import SAFE_METHODS
@@ -296,6 +297,7 @@ def user_of(principal: Principal) -> User:
         expires_at=from_milliseconds(principal.until),
         session_id=principal.session_id,
         authenticated_at=from_milliseconds(principal.authenticated_at * 1000),
+        methods=as_set(principal.methods),
     )
 
 

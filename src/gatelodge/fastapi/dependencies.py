@@ -16,9 +16,10 @@ from gatelodge.embedded.source import Asked
 from gatelodge.embedded.user import User
 from gatelodge.errors import Refusal
 from gatelodge.fastapi.refusals import NotAdmitted, WebSocketNotAdmitted
-from gatelodge.gate.conditions import Condition, Names, condition_for
+from gatelodge.gate.conditions import Condition, Names, asking, condition_for
 from gatelodge.gate.refusals import NoToken
 from gatelodge.gate.rules import ANYBODY, SIGNED_IN
+from gatelodge.methods import Level
 from gatelodge.web.refusals import NOBODY_SIGNED_IN
 
 SCHEME = "gatelodge"
@@ -128,7 +129,7 @@ class Requirement(_Guard):
         """Return the user.
 
         Raises:
-            NotAdmitted: the user lacks a role or permission, or has to sign in again.
+            NotAdmitted: the user lacks a role or permission, or has to prove again who they are.
         """
         asked = Asked.of(connection)
         try:
@@ -144,6 +145,8 @@ def require(
     role: Names = (),
     permission: Names = (),
     fresh: timedelta | None = None,
+    methods: Names = (),
+    aal: Level = 1,
 ) -> Any:
     """Return a dependency that admits only users who meet all of these conditions.
 
@@ -154,11 +157,15 @@ def require(
         role: the role that the user must hold; of several, one is enough.
         permission: the permission that the user must have; of several, one is enough.
         fresh: how long ago the user may have proved who they are, at most.
+        methods: how the user must have proved it (`amr`; RFC 8176), such as `otp`; of several, one
+            is enough.
+        aal: how sure the proof must be: 2 needs a second factor, or a passkey.
 
     Raises:
-        ValueError: there is no condition, or a name is empty.
+        ValueError: there is no condition, a name is empty, or there is no such level.
     """
-    return Depends(Requirement(condition_for(role, permission, fresh, otherwise="CurrentUser")))
+    condition = condition_for(role, permission, fresh, methods, aal)
+    return Depends(Requirement(asking(condition, otherwise="CurrentUser")))
 
 
 def _refused(connection: HTTPConnection, refusal: Refusal) -> Exception:

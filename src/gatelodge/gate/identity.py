@@ -13,6 +13,8 @@ def identity_headers(principal: Principal) -> list[tuple[bytes, bytes]]:
         (b"x-auth-user", principal.username.encode()),
         (b"x-auth-subject", principal.subject.encode()),
         (b"x-auth-roles", ",".join(principal.roles).encode()),
+        (b"x-auth-time", b"%d" % principal.authenticated_at),
+        (b"x-auth-methods", ",".join(principal.methods).encode()),
     ]
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from gatelodge.ids import SessionId, UserId
+from gatelodge.methods import Methods
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,7 @@ class Principal:
         email: the user's e-mail address; empty if there is none, or in a server of its own.
         email_verified: whether the user has shown that the address is theirs.
         authenticated_at: when the user last proved who they are, in seconds since 1970.
+        methods: how the user proved it; sessions with the same methods share one object.
     """
 
     subject: UserId
@@ -32,3 +34,4 @@ class Principal:
     email: str = ""
     email_verified: bool = False
     authenticated_at: int = 0
+    methods: Methods = ()

@@ -36,6 +36,7 @@ class OwnSession(Answer):
     created_at: datetime
     expires_at: datetime
     authenticated_at: datetime = Field(description="When the user last proved who they are.")
+    methods: list[str] = Field(description="How the user proved it (`amr`; RFC 8176).")
 
 
 class Me(Answer):
@@ -82,6 +83,7 @@ _EXAMPLE = {
         "createdAt": "2026-01-31T12:00:00Z",
         "expiresAt": "2026-03-02T12:00:00Z",
         "authenticatedAt": "2026-03-01T12:00:00Z",
+        "methods": ["pwd"],
     },
 }
 
@@ -175,5 +177,6 @@ def _shown(user: User, session: Session, caller: Principal) -> Me:
             created_at=session.created_at,
             expires_at=session.expires_at,
             authenticated_at=session.authenticated_at,
+            methods=list(session.methods),
         ),
     )

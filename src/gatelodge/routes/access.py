@@ -6,9 +6,10 @@ from datetime import timedelta
 from typing import Any
 
 from gatelodge.gate.conditions import Condition
+from gatelodge.methods import Level, Methods, level_of
 
 Names = frozenset[str]
-"""Roles or permissions, of which one is enough."""
+"""Roles, permissions or methods, of which one is enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +22,16 @@ class Access:
         permissions: the caller has at least one permission of each of these sets.
         fresh: how long ago the caller may have proved who they are, at most; None: as long as the
             session lasts.
+        methods: the caller has proved who they are by at least one method of each of these sets.
+        aal: how sure the proof must be, at least.
     """
 
     public: bool = False
     roles: frozenset[Names] = frozenset()
     permissions: frozenset[Names] = frozenset()
     fresh: timedelta | None = None
+    methods: frozenset[Names] = frozenset()
+    aal: Level = 1
 
     @classmethod
     def of(cls, conditions: Iterable[Condition]) -> "Access | None":
@@ -39,6 +44,8 @@ class Access:
             roles=_narrowest(each.rule.any_of for each in asking),
             permissions=_narrowest(each.rule.permissions for each in asking),
             fresh=min((each.fresh for each in asking if each.fresh is not None), default=None),
+            methods=_narrowest(each.methods for each in asking),
+            aal=max(each.aal for each in asking),
         )
 
     def and_of(self, conditions: Iterable[Condition]) -> "Access":
@@ -53,11 +60,13 @@ class Access:
             roles=_narrowest([*self.roles, *other.roles]),
             permissions=_narrowest([*self.permissions, *other.permissions]),
             fresh=min(times, default=None),
+            methods=_narrowest([*self.methods, *other.methods]),
+            aal=max(self.aal, other.aal),
         )
 
     @classmethod
     def from_json(cls, value: Any) -> "Access | None":
-        """Return what `as_json` wrote.
+        """Return what `as_json` wrote, in this version or the one before.
 
         Raises:
             KeyError, TypeError: it did not write this.
@@ -70,6 +79,8 @@ class Access:
             roles=frozenset(frozenset(names) for names in value["roles"]),
             permissions=frozenset(frozenset(names) for names in value["permissions"]),
             fresh=None if seconds is None else timedelta(seconds=seconds),
+            methods=frozenset(frozenset(names) for names in value.get("methods", ())),
+            aal=2 if value.get("aal") == 2 else 1,
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -79,6 +90,8 @@ class Access:
             "roles": _sorted(self.roles),
             "permissions": _sorted(self.permissions),
             "fresh_seconds": None if self.fresh is None else self.fresh.total_seconds(),
+            "methods": _sorted(self.methods),
+            "aal": self.aal,
         }
 
     @property
@@ -88,15 +101,22 @@ class Access:
             return "anybody"
         parts = [f"role {' or '.join(names)}" for names in _sorted(self.roles)]
         parts += [" or ".join(names) for names in _sorted(self.permissions)]
+        parts += [f"signed in by {' or '.join(names)}" for names in _sorted(self.methods)]
+        if self.aal > 1:
+            parts.append("signed in with a second factor")
         if self.fresh is not None:
             parts.append(f"signed in within {_duration(self.fresh)}")
         return " and ".join(parts) or "signed in"
 
-    def admits(self, roles: Collection[str], permissions: Collection[str]) -> bool:
-        """Say whether somebody who is signed in, and has just proved it, may call."""
+    def admits(
+        self, roles: Collection[str], permissions: Collection[str], methods: Methods
+    ) -> bool:
+        """Say whether somebody who is signed in by these methods, just now, may call."""
         return self.public or (
             all(not names.isdisjoint(roles) for names in self.roles)
             and all(not names.isdisjoint(permissions) for names in self.permissions)
+            and all(not names.isdisjoint(methods) for names in self.methods)
+            and level_of(methods) >= self.aal
         )
 
     def implies(self, other: "Access") -> bool:
@@ -105,7 +125,12 @@ class Access:
             return other.public
         if other.fresh is not None and (self.fresh is None or self.fresh > other.fresh):
             return False
-        return _covers(self.roles, other.roles) and _covers(self.permissions, other.permissions)
+        return (
+            self.aal >= other.aal
+            and _covers(self.roles, other.roles)
+            and _covers(self.permissions, other.permissions)
+            and _covers(self.methods, other.methods)
+        )
 
 
 def _narrowest(given: Iterable[Iterable[str]]) -> frozenset[Names]:

@@ -11,8 +11,8 @@ from gatelodge.accounts.service import NewUser
 from gatelodge.accounts.store import User
 from gatelodge.app import House
 from gatelodge.audit import COMMAND
-from gatelodge.credentials.methods import BY_PASSWORD
 from gatelodge.errors import NotFound, Refusal
+from gatelodge.methods import BY_PASSWORD, SEVERAL_FACTORS, Methods, together
 from gatelodge.routes.access import Access
 
 LONG_AGO = timedelta(hours=1)
@@ -29,6 +29,7 @@ class Caller:
         roles: the roles that the user holds.
         permissions: what they permit.
         proved: how long ago the user proved who they are.
+        methods: how the user proved it.
         ending: what made the token worthless; empty: it is good.
     """
 
@@ -37,6 +38,7 @@ class Caller:
     roles: frozenset[str] = frozenset()
     permissions: frozenset[str] = frozenset()
     proved: timedelta = timedelta(0)
+    methods: Methods = BY_PASSWORD
     ending: str = ""
 
     def is_admitted_by(self, access: Access) -> bool:
@@ -46,7 +48,7 @@ class Caller:
         if self.user is None or self.ending:
             return False
         late = access.fresh is not None and self.proved > access.fresh
-        return not late and access.admits(self.roles, self.permissions)
+        return not late and access.admits(self.roles, self.permissions, self.methods)
 
     async def token(self, house: House) -> str | None:
         """Return a bearer token of a new session, as this caller would have it."""
@@ -55,7 +57,7 @@ class Caller:
         user = await self._enabled(house, self.user.username)
         proved_at = house.clock.now() - self.proved
         opened = await house.sessions.open(
-            user, BY_PASSWORD, "bearer", COMMAND.origin, authenticated_at=proved_at
+            user, self.methods, "bearer", COMMAND.origin, authenticated_at=proved_at
         )
         if self.ending == "signed out":
             await house.sessions.sign_out(opened.session.id, COMMAND)
@@ -109,10 +111,16 @@ class Cast:
             *[await _caller(house, f"permission {granting[role]}", (role,)) for role in granting],
         ]
         everything = await _caller(house, "somebody with every role", whole)
+        proof = _strongest(every)
+        cast.callers = [replace(each, methods=proof) for each in cast.callers]
+        everything = replace(everything, methods=proof)
         late = max((each.fresh for each in every if each.fresh is not None), default=None)
         if late is not None:
             name = "somebody signed in long ago"
             cast.callers.append(replace(everything, name=name, proved=late + LONG_AGO))
+        if proof != BY_PASSWORD:
+            name = "somebody signed in by a password alone"
+            cast.callers.append(replace(everything, name=name, methods=BY_PASSWORD))
         cast.callers.append(everything)
         return cast
 
@@ -155,6 +163,14 @@ _ENDINGS = (
     ("somebody disabled", "disabled"),
     ("a refresh token", "refresh token"),
 )
+
+
+def _strongest(accesses: Iterable[Access]) -> Methods:
+    """Return the methods of somebody whom no rule refuses for how they have signed in."""
+    every = list(accesses)
+    named = sorted({name for each in every for some in each.methods for name in some})
+    several = (SEVERAL_FACTORS,) if any(each.aal > 1 for each in every) else ()
+    return together(BY_PASSWORD, tuple(named), several)
 
 
 async def _caller(house: House, name: str, roles: Collection[str], ending: str = "") -> Caller:

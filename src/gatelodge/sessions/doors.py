@@ -8,8 +8,8 @@ from starlette.responses import Response
 
 from gatelodge.accounts.service import AccountService
 from gatelodge.accounts.store import User
-from gatelodge.credentials.methods import Methods
 from gatelodge.errors import after_a_change
+from gatelodge.methods import Methods
 from gatelodge.pages.carried import Carried, Carrier
 from gatelodge.pages.door import Visit
 from gatelodge.sessions.known_devices import KnownDevices

@@ -7,6 +7,7 @@ from gatelodge.accounts.store import Rights, User
 from gatelodge.clock import Clock, to_milliseconds
 from gatelodge.gate.principal import Principal
 from gatelodge.ids import SessionId, UserId
+from gatelodge.methods import kept_once
 from gatelodge.sessions.store import Session, SessionStore
 from gatelodge.tokens.refusals import InvalidToken
 
@@ -71,6 +72,7 @@ def principal_of(user: User, session: Session, rights: Rights) -> Principal:
         session.id,
         until=to_milliseconds(session.expires_at),
         authenticated_at=to_milliseconds(session.authenticated_at) // 1000,
+        methods=kept_once(session.methods),
     )
 
 

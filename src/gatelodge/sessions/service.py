@@ -9,9 +9,9 @@ from typing import NoReturn
 from gatelodge.accounts.store import User, UserStore
 from gatelodge.audit import Actor, AuditLog, Origin
 from gatelodge.clock import Clock
-from gatelodge.credentials.methods import Methods, factors_of
 from gatelodge.errors import OutcomeUnknown, StoreUnavailable, after_a_change
 from gatelodge.ids import SESSION_PREFIX, SessionId, UserId, new_id
+from gatelodge.methods import Methods, factors_of
 from gatelodge.sessions.known_devices import DeviceNews
 from gatelodge.sessions.refresh_tokens import RefreshTokens
 from gatelodge.sessions.refusals import (
@@ -367,7 +367,12 @@ class SessionService:
             StoreUnavailable: no key is given, and the signing keys could not be read yet.
         """
         access_token = self.access_tokens.issue(
-            subject=user.id, session_id=session.id, roles=user.roles, key=key
+            subject=user.id,
+            session_id=session.id,
+            roles=user.roles,
+            authenticated_at=session.authenticated_at,
+            methods=session.methods,
+            key=key,
         )
         refresh_token = self.refresh_tokens.write(session, session.generation)
         pair = TokenPair(access_token, refresh_token, session.delivery, session.expires_at)

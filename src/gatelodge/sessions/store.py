@@ -7,8 +7,8 @@ from typing import Protocol
 
 from gatelodge.accounts.store import Rights, User
 from gatelodge.audit import Event
-from gatelodge.credentials.methods import Methods
 from gatelodge.ids import SessionId, UserId
+from gatelodge.methods import Methods
 from gatelodge.tokens.pair import Delivery
 
 NO_EPOCH = -1

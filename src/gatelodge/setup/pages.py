@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from starlette.responses import Response
 
 from gatelodge.accounts.service import NewUser
-from gatelodge.credentials.methods import BY_PASSWORD
 from gatelodge.gate.rules import ANYBODY
 from gatelodge.marks import N_
+from gatelodge.methods import BY_PASSWORD
 from gatelodge.pages.door import PageDoor, Visit
 from gatelodge.pages.fields import EMAIL, NEW_PASSWORD, USERNAME, faults_of_new_user
 from gatelodge.pages.kept import Kept

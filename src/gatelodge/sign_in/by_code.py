@@ -10,11 +10,11 @@ from gatelodge.accounts.service import AccountService
 from gatelodge.accounts.store import User, UserStore
 from gatelodge.audit import Actor, AuditLog, Origin, nobody_known
 from gatelodge.credentials.attempts import AttemptGuard
-from gatelodge.credentials.methods import BY_EMAIL_CODE
 from gatelodge.errors import after_a_change
 from gatelodge.ids import UserId
 from gatelodge.letters.service import LetterService, Written
 from gatelodge.letters.store import Letter
+from gatelodge.methods import BY_EMAIL_CODE
 from gatelodge.proofs.codes import LetterProofs
 from gatelodge.proofs.notices import Notices
 from gatelodge.proofs.refusals import InvalidCode

@@ -12,7 +12,6 @@ from gatelodge.accounts.store import User, UserStore
 from gatelodge.audit import Actor, AuditLog, Origin, nobody_known
 from gatelodge.clock import Clock
 from gatelodge.credentials.attempts import AttemptGuard, place_of
-from gatelodge.credentials.methods import BY_PASSWORD
 from gatelodge.credentials.refusals import (
     HashingBusy,
     HashingUnavailable,
@@ -22,6 +21,7 @@ from gatelodge.credentials.refusals import (
 )
 from gatelodge.credentials.service import Passwords
 from gatelodge.errors import Refusal, after_a_change
+from gatelodge.methods import BY_PASSWORD
 from gatelodge.proofs.notices import Notices
 from gatelodge.proofs.refusals import EmailNotVerified
 from gatelodge.proofs.reset import PasswordReset

@@ -24,13 +24,13 @@ from gatelodge.accounts.store import Rights
 from gatelodge.accounts.store import User as StoredUser
 from gatelodge.app import House, build
 from gatelodge.audit import COMMAND, Event, Origin
-from gatelodge.credentials.methods import BY_PASSWORD
 from gatelodge.data_folder import DATABASE
 from gatelodge.embedded.handlers import Handlers
 from gatelodge.embedded.inside import user_of
 from gatelodge.embedded.user import User
 from gatelodge.ids import UserId
 from gatelodge.letters.service import LetterService
+from gatelodge.methods import BY_PASSWORD
 from gatelodge.settings import read_settings
 from gatelodge.testing.letters import Catcher, Letter
 from gatelodge.tokens.pair import Delivery, TokenPair

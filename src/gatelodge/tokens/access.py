@@ -2,14 +2,15 @@
 
 import secrets
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TypeAlias
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from gatelodge.clock import Clock
+from gatelodge.clock import Clock, to_milliseconds
 from gatelodge.ids import SessionId, UserId
+from gatelodge.methods import Methods, acr_of
 from gatelodge.tokens.claims import (
     ACCESS_TOKEN_TYPE,
     CLIENT_ID,
@@ -75,6 +76,8 @@ class AccessTokens:
         subject: UserId,
         session_id: SessionId,
         roles: tuple[str, ...],
+        authenticated_at: datetime,
+        methods: Methods,
         key: SigningWith | None = None,
     ) -> str:
         """Return a new token.
@@ -83,6 +86,8 @@ class AccessTokens:
             subject: the id of the user.
             session_id: the id of the session.
             roles: the user's current roles.
+            authenticated_at: when the user last proved who they are (`auth_time`).
+            methods: how the user proved it (`amr`); they decide how sure it is (`acr`).
             key: what `signing_key` returned a moment ago; None: the key that signs now.
 
         Raises:
@@ -100,6 +105,9 @@ class AccessTokens:
             "client_id": CLIENT_ID,
             "sid": session_id,
             "roles": roles,
+            "auth_time": to_milliseconds(authenticated_at) // 1000,
+            "amr": methods,
+            "acr": acr_of(methods),
         }
         headers = {"typ": ACCESS_TOKEN_TYPE, "kid": kid}
         return jwt.encode(claims, private_key, algorithm=EDDSA, headers=headers)

@@ -10,6 +10,7 @@ from datetime import timedelta
 
 from gatelodge.clock import Clock
 from gatelodge.ids import SessionId, UserId
+from gatelodge.methods import Methods
 from gatelodge.tokens.jws import JwsPolicy, KeyFinder, read_json_object, verify_jws
 from gatelodge.tokens.refusals import ExpiredToken, InvalidToken
 
@@ -42,6 +43,9 @@ class Claims:
         issuer: the server that signed the token.
         audience: the API that the token is for.
         key_id: the id of the key that signed the token. A token is not valid longer than its key.
+        authenticated_at: when the user last proved who they are, in seconds since 1970; None: the
+            token was issued by a version that did not say it.
+        methods: how the user proved it.
     """
 
     subject: UserId
@@ -54,6 +58,8 @@ class Claims:
     issuer: str
     audience: str
     key_id: str
+    authenticated_at: int | None = None
+    methods: Methods = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +120,7 @@ def _read_claims(payload: Mapping[str, object], kid: str) -> Claims:
     return Claims(
         subject=UserId(_text(payload, "sub")),
         session_id=SessionId(_text(payload, "sid")),
-        roles=_roles(payload),
+        roles=_texts(payload, "roles"),
         issued_at=_integer(payload, "iat"),
         expires_at=_integer(payload, "exp"),
         token_id=_text(payload, "jti"),
@@ -122,6 +128,8 @@ def _read_claims(payload: Mapping[str, object], kid: str) -> Claims:
         issuer=_text(payload, "iss"),
         audience=_text(payload, "aud"),
         key_id=kid,
+        authenticated_at=_integer(payload, "auth_time") if "auth_time" in payload else None,
+        methods=_texts(payload, "amr") if "amr" in payload else (),
     )
 
 
@@ -139,8 +147,8 @@ def _integer(payload: Mapping[str, object], name: str) -> int:
     return value
 
 
-def _roles(payload: Mapping[str, object]) -> tuple[str, ...]:
-    value = payload.get("roles")
-    if not isinstance(value, list) or not all(isinstance(role, str) for role in value):
+def _texts(payload: Mapping[str, object], name: str) -> tuple[str, ...]:
+    value = payload.get(name)
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
         raise InvalidToken
     return tuple(value)

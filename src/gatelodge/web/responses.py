@@ -30,6 +30,8 @@ STATUS: Mapping[type[Refusal], int] = {
 """The HTTP status of each kind of refusal, and of refusals that only HTTP has."""
 
 _CHALLENGE = 'Bearer realm="gatelodge"'
+_WANTED = ("acr_values", "max_age")
+"""What a challenge says about the sign-in that is wanted (RFC 9470, section 3)."""
 
 
 def status_of(refusal: type[Refusal]) -> int:
@@ -66,9 +68,10 @@ def refusal_headers(refusal: Refusal) -> dict[str, str]:
     """
     headers = {}
     if refusal.oauth_error:
-        age = refusal.members.get("max_age")  # RFC 9470, section 3
-        most = "" if age is None else f', max_age="{age}"'
-        headers["WWW-Authenticate"] = f'{_CHALLENGE}, error="{refusal.oauth_error}"{most}'
+        wanted = "".join(
+            f', {name}="{refusal.members[name]}"' for name in _WANTED if name in refusal.members
+        )
+        headers["WWW-Authenticate"] = f'{_CHALLENGE}, error="{refusal.oauth_error}"{wanted}'
     elif status_of(type(refusal)) == 401:
         headers["WWW-Authenticate"] = _CHALLENGE
     if refusal.retry_after is not None:

@@ -159,7 +159,8 @@ def _socket() -> Path:
 def _start(path: Path) -> None:
     """Start the process that forks. It ends with the run, not with the worker that starts it."""
     server = [sys.executable, "-m", "tests.support.warm.server", str(path)]
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
+    paths = [str(Path(__file__).parents[3]), os.environ.get("PYTHONPATH", "")]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
     pid = os.posix_spawn(server[0], server, environment)
     run.note(pid)
     deadline = time.monotonic() + _START_SECONDS
