@@ -23,6 +23,7 @@ from gatelodge.me import api as me_api
 from gatelodge.me import pages as me_pages
 from gatelodge.outbox import pages as outbox_pages
 from gatelodge.pages import reference, static_files
+from gatelodge.pages.again import WaitingForms
 from gatelodge.pages.answers import (
     answer_early,
     answer_http_error,
@@ -153,6 +154,11 @@ class House(Foundation):
     def carrier(self) -> Carrier:
         """Carries a notice or a refused form to the next page."""
         return Carrier(self.master_key, self.pages.site, self.clock)
+
+    @cached_property
+    def waiting_forms(self) -> WaitingForms:
+        """Keeps a form while its sender proves again who they are."""
+        return WaitingForms(self.stores.one_time_tokens, self.clock)
 
     @cached_property
     def metrics(self) -> Metrics:

@@ -18,6 +18,7 @@ from gatelodge.breached.lookup import BreachedPasswords
 from gatelodge.clock import Clock, SystemClock
 from gatelodge.credentials.attempts import AttemptGuard, AttemptLimits
 from gatelodge.credentials.hashing_pool import HashingPool
+from gatelodge.credentials.own_proof import OwnProofCheck
 from gatelodge.credentials.passwords import PasswordHasher
 from gatelodge.credentials.service import Passwords
 from gatelodge.data_folder import SECRET_KEY
@@ -46,6 +47,7 @@ from gatelodge.sessions.tutorial import TutorialRefresh
 from gatelodge.settings import Settings
 from gatelodge.setup.service import SetupService
 from gatelodge.sign_in import by_code
+from gatelodge.sign_in.again import SignInAgain
 from gatelodge.sign_in.by_code import CodeSignIn
 from gatelodge.sign_in.service import SignInService
 from gatelodge.stores import Stores, open_stores
@@ -181,11 +183,17 @@ class Foundation:
             self.clock,
             PendingSignUps(stores.one_time_tokens, self.clock),
             KeptAddresses(stores.one_time_tokens, stores.users, self.clock),
+            self.own_proof,
             hides_emails=self.settings.hides_known_emails,
             sign_up_open=self.settings.sign_up == "open",
             username_change=self.settings.username_change == "on",
             farewell=self.notices.ask_deleted,
         )
+
+    @cached_property
+    def own_proof(self) -> OwnProofCheck:
+        """Says whether a user has shown who asks for a change."""
+        return OwnProofCheck(self.passwords, self.attempts, self.audit, self.clock)
 
     @cached_property
     def roles(self) -> RoleService:
@@ -288,6 +296,7 @@ class Foundation:
             self.accounts,
             self.passwords,
             self.attempts,
+            self.own_proof,
             self.letters,
             self.letter_proofs,
             self.audit,
@@ -389,6 +398,13 @@ class Foundation:
             self.notices,
             self.audit,
             self.settings.sign_in_by_code == "on",
+        )
+
+    @cached_property
+    def sign_in_again(self) -> SignInAgain:
+        """Lets users prove again who they are."""
+        return SignInAgain(
+            self.passwords, self.attempts, self.code_sign_in, self.sessions, self.audit
         )
 
     @cached_property

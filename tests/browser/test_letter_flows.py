@@ -103,7 +103,7 @@ def test_a_change_of_the_address_is_taken_back_from_the_former_one(
     ben.sign_up(name)
     ben.open("/account")
     ben.page.get_by_role("link", name="Change", exact=True).click()
-    ben.send(email=new, password=PASSWORD)
+    ben.send(email=new)
     ben.sees("Verify your e-mail address", "/verify-email")
     ben.send(code=code_in(mail.wait_for(new, CONFIRM_NEW)))
     ben.sees("Your account", "/account")

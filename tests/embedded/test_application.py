@@ -240,8 +240,11 @@ async def test_a_fresh_proof_is_asked_for(site: Running, clock: FakeClock) -> No
     assert answer.json()["detail"]["max_age"] == 300
     challenge = answer.headers["www-authenticate"]
     assert challenge.endswith('error="insufficient_user_authentication", max_age="300"')
-    browser = await site.client.get("/bank", headers=device.headers | BROWSER)
-    assert browser.status_code == 401  # the sign-in page would lead back here at once
+    browser = await site.client.get("/bank?of=ann", headers=device.headers | BROWSER)
+    assert browser.status_code == 303
+    assert browser.headers["location"] == "/sign-in/again?next=/bank%3Fof%3Dann"
+    posted = await site.client.post("/bank", headers=device.headers | BROWSER)
+    assert posted.status_code == 405
 
 
 async def test_a_route_may_ask_how_somebody_has_signed_in(site: Running) -> None:
@@ -255,6 +258,8 @@ async def test_a_route_may_ask_how_somebody_has_signed_in(site: Running) -> None
     answer = await site.client.get("/vault", headers=weak)
     assert (answer.status_code, answer.json()["detail"]["acr_values"]) == (401, "aal2")
     assert answer.headers["www-authenticate"].endswith('acr_values="aal2", max_age="300"')
+    browser = await site.client.get("/vault", headers=weak | BROWSER)
+    assert browser.status_code == 401  # the page would lead back here at once
     answer = await site.client.get("/code", headers=weak)
     assert answer.json()["detail"]["code"] == "insufficient_user_authentication"
 

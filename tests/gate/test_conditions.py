@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from gatelodge.credentials.refusals import ReauthenticationRequired
 from gatelodge.gate.conditions import Condition, asking, condition_for
-from gatelodge.gate.refusals import Forbidden, ReauthenticationRequired
+from gatelodge.gate.refusals import Forbidden
 from gatelodge.methods import BY_EMAIL_CODE, BY_PASSWORD, acr_of, level_of, together
 from tests.contracts.builders import NOON
 from tests.support.clock import FakeClock

@@ -10,6 +10,7 @@ import pytest
 
 from gatelodge.accounts.service import NewNames
 from gatelodge.app import House, create_app
+from gatelodge.credentials.own_proof import OwnProof
 from gatelodge.stores.mongo.feed import MAX_STALENESS
 from tests.gate.houses import houses
 from tests.support.people import HERE, PASSWORD, Person, signed_in
@@ -55,9 +56,10 @@ async def test_the_former_username_is_forgotten_at_once(
     for number in range(1, ROUNDS + 1):
         for client in (here, there) * 2:
             assert await name_told(person, client) == user.username
-        wanted = NewNames(username=f"ann{number}", password=PASSWORD)
+        wanted = NewNames(username=f"ann{number}")
 
-        user = await ours.accounts.rename_own(user, session.id, wanted, HERE)
+        proof = OwnProof(session.id, session.authenticated_at, PASSWORD)
+        user = await ours.accounts.rename_own(user, proof, wanted, HERE)
 
         assert await name_told(person, here) == f"ann{number}"
         if not address.startswith("mongodb"):

@@ -51,7 +51,7 @@ FORMS = [
         optional={"username"},
     ),
     FormCase(
-        "/account/delete",
+        "/sign-in/again",
         {"username": "ann", "password": PASSWORD},
         {"password"},
         signed_in=True,
@@ -128,7 +128,7 @@ async def test_an_empty_form_says_all_that_is_missing(
         ),
         ("/account/password", {"newPassword": "12345678"}, 400, "newPassword", "That password is"),
         ("/account/password", {"newPassword": "ann"}, 400, "newPassword", "Use at least 8"),
-        ("/account/delete", {"password": "wrong"}, 400, "password", "That is not your current"),
+        ("/sign-in/again", {"password": "wrong"}, 400, "password", "That is not your current"),
         ("/setup", {"username": "ann"}, 400, "username", "That username is taken."),
         ("/setup", {"password": "12345678"}, 400, "password", "That password is one of the most"),
     ],
@@ -360,16 +360,16 @@ async def test_who_has_tried_too_often_reads_when_to_come_back(
 
 @pytest.mark.usefixtures("ann")
 async def test_a_stolen_browser_is_no_way_to_guess_the_password(reader: Reader) -> None:
-    """Neither by changing it nor by deleting the account, which count together."""
+    """Neither by changing it nor by proving oneself again, which count together."""
     for number in range(10):
         if number % 2:
-            page = await reader.fill_in("/account/delete", password=OTHER)
+            page = await reader.fill_in("/sign-in/again", password=OTHER)
         else:
             page = await reader.fill_in(
                 "/account/password", currentPassword=OTHER, newPassword="seven wild swans"
             )
         assert page.status == 400
-    page = await reader.fill_in("/account/delete", password=PASSWORD)
+    page = await reader.fill_in("/sign-in/again", password=PASSWORD)
 
     assert page.status == 429
     assert "too many tries" in page.alert

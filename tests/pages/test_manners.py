@@ -22,7 +22,7 @@ from tests.support.people import PASSWORD
 PUBLIC = ["/", "/sign-in", "/sign-up", "/forgot", "/setup", "/nowhere"]
 OWN = [
     *("/account", "/account/profile", "/account/password", "/account/delete"),
-    *("/account/email", "/boards/user", "/sign-out"),
+    *("/account/email", "/boards/user", "/sign-in/again", "/sign-out"),
 ]
 REFUSED = ["/boards/mod", "/boards/admin"]
 MAX_PAGE = 60 * 1024

@@ -63,7 +63,7 @@ async def test_a_username_stays_unless_the_setting_says_otherwise(
     reader: Reader, house: House, ann: User
 ) -> None:
     """The form does not offer it, and a form that was made by hand is told so."""
-    page = await reader.send(PATH, name="Ann", username="anna", password=PASSWORD)
+    page = await reader.send(PATH, name="Ann", username="anna")
 
     assert (page.status, page.alert) == (403, "Usernames cannot be changed here.")
     assert set(page.form(PATH)) == {"name"}
@@ -72,11 +72,11 @@ async def test_a_username_stays_unless_the_setting_says_otherwise(
 
 @MAY
 async def test_somebody_changes_their_username(reader: Reader, house: House, ann: User) -> None:
-    """Name and username in one form; the password is asked for another username only."""
-    assert (await reader.open(PATH)).form(PATH) == {"name": "", "username": "ann", "password": ""}
+    """Name and username in one form."""
+    assert (await reader.open(PATH)).form(PATH) == {"name": "", "username": "ann"}
     assert (await reader.fill_in(PATH, name="Ann")).notice == "Your profile is saved."
 
-    saved = await reader.fill_in(PATH, name="Anna", username="anna ", password=PASSWORD)
+    saved = await reader.fill_in(PATH, name="Anna", username="anna ")
 
     assert saved.notice == "Your profile is saved."
     assert "Username anna" in saved.text
@@ -95,26 +95,23 @@ async def test_somebody_changes_their_username(reader: Reader, house: House, ann
         ({"username": ""}, "username", "A username has 3 to 32 characters."),
         ({"username": "Admin"}, "username", "That username is reserved."),
         ({"username": "BOB"}, "username", "That username is taken."),
-        ({"password": ""}, "password", "Enter your password to change your username."),
-        ({"password": "wrong"}, "password", "That is not your current password."),
-        ({"password": "x" * 300}, "password", "Use at most 256 characters"),
     ],
 )
 async def test_what_is_wrong_is_told_beside_its_field(
     reader: Reader, house: House, ann: User, wrong: dict[str, str], field: str, sentence: str
 ) -> None:
-    """What was typed is shown again, except the password; nothing is stored, the name neither."""
+    """What was typed is shown again; nothing is stored, the name neither."""
     await new_user(house, "bob")
-    typed = {"name": "Anna", "username": "anna", "password": PASSWORD} | wrong
+    typed = {"name": "Anna", "username": "anna"} | wrong
 
     page = await reader.fill_in(PATH, **typed)
 
     assert (page.status, page.path, page.focused) == (400, PATH, field)
     assert page.problem(field).startswith(sentence)
     assert page.alert == page.problem(field)
-    assert page.form(PATH) == typed | {"password": ""}
+    assert page.form(PATH) == typed
     assert await names_of(house, ann) == ("", "ann")
-    assert (await reader.fill_in(PATH, username="anna", password=PASSWORD)).status == 200
+    assert (await reader.fill_in(PATH, username="anna")).status == 200
 
 
 @MAY
@@ -130,7 +127,7 @@ async def test_several_mistakes_are_told_at_once(reader: Reader, ann: User) -> N
 async def test_a_form_that_is_sent_twice_at_once_does_its_work_once(
     reader: Reader, house: House, ann: User
 ) -> None:
-    typed = {"name": "Anna", "username": "anna", "password": PASSWORD}
+    typed = {"name": "Anna", "username": "anna"}
 
     answers = await asyncio.gather(*(reader.post(PATH, typed) for _ in range(2)))
 
@@ -150,7 +147,7 @@ async def test_nothing_typed_makes_the_server_stumble(reader: Reader, ann: User)
     headers = {"Origin": "http://localhost:8080", "Accept": ACCEPT, "Content-Type": FORM}
     for text in NAUGHTY[::5]:
         encoded = text.encode("utf-8", "surrogatepass")
-        for names in (("name",), ("name", "username", "password")):
+        for names in (("name",), ("name", "username")):
             body = urlencode({"username": ann.username} | dict.fromkeys(names, encoded))
             response = await reader.client.post(PATH, content=body, headers=headers)
             if response.headers.get("location") == PATH:
@@ -161,8 +158,6 @@ async def test_nothing_typed_makes_the_server_stumble(reader: Reader, ann: User)
 @MAY
 async def test_the_page_speaks_german(reader: Reader, ann: User) -> None:
     reader.headers["Accept-Language"] = "de"
-    page = await reader.fill_in(PATH, username=f"{ann.username}a")
+    page = await reader.fill_in(PATH, username=f"{ann.username}?")
     assert page.heading == "Profil bearbeiten"
-    assert page.problem("password") == (
-        "Geben Sie Ihr Passwort ein, um Ihren Benutzernamen zu ändern."
-    )
+    assert page.problem("username").startswith("Ein Benutzername")

@@ -89,7 +89,7 @@ async def test_people_come_back_to_where_they_were_going(reader: Reader) -> None
     refused = await reader.send(f"{PATH}/account/profile", name="x" * 101)
     assert refused.path == f"{PATH}/account/profile"
 
-    deleted = await reader.send(f"{PATH}/account/delete", password=PASSWORD)
+    deleted = await reader.send(f"{PATH}/account/delete")
     assert (deleted.path, deleted.notice) == (f"{PATH}/", "Your account is deleted.")
 
 

@@ -22,8 +22,13 @@ from gatelodge.accounts.service import NewUser
 from gatelodge.accounts.store import User
 from gatelodge.app import House, build
 from gatelodge.audit import COMMAND, Actor, Origin
-from gatelodge.credentials.refusals import RejectedPassword, TooManyAttempts, WrongPassword
-from gatelodge.errors import InvalidRequest, Refusal
+from gatelodge.credentials.refusals import (
+    ReauthenticationRequired,
+    RejectedPassword,
+    TooManyAttempts,
+    WrongPassword,
+)
+from gatelodge.errors import Refusal
 from gatelodge.proofs.refusals import EmailNotVerified, InvalidCode
 from gatelodge.sessions.lookup import Records
 from gatelodge.sessions.service import SignedIn
@@ -688,7 +693,7 @@ async def test_an_older_sign_in_needs_the_password(
     signed_in = await sign_in(house)
     clock.advance(timedelta(minutes=5, seconds=1))
 
-    with pytest.raises(InvalidRequest):
+    with pytest.raises(ReauthenticationRequired):
         await ask_change(house, signed_in, "ann@new.example")
     with pytest.raises(WrongPassword):
         await ask_change(house, signed_in, "ann@new.example", "wrong")

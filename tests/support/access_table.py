@@ -33,6 +33,8 @@ ANSWER_TO_THE_TRIAL: dict[tuple[str, str], int] = {
     ("POST", "/api/auth/invitation"): 400,
     ("POST", "/api/auth/signin"): 400,
     ("POST", "/api/auth/signin/code"): 400,
+    ("POST", "/api/auth/again"): 400,
+    ("POST", "/api/auth/again/code"): 403,
     ("POST", "/api/auth/password"): 400,
     ("POST", "/api/auth/password/forgot"): 400,
     ("POST", "/api/auth/password/reset"): 400,

@@ -80,13 +80,18 @@ async def signed_in(client: httpx2.AsyncClient, house: House, name: str, *roles:
 async def sign_in_browser(client: httpx2.AsyncClient, house: House, name: str, *roles: str) -> User:
     """Make the same, whose browser is the client: its cookies are what signs it in."""
     user = await new_user(house, name, *roles)
+    await let_in(client, house, user)
+    return user
+
+
+async def let_in(client: httpx2.AsyncClient, house: House, user: User) -> None:
+    """Give the cookies of a new session to a browser."""
     scope: dict[str, Any] = {}
     signed_in = await house.sessions.open(user, BY_PASSWORD, "cookie", HERE)
     house.delivery.set_cookies(scope, signed_in.tokens)
     headers = [(name.decode(), value.decode()) for name, value in cookie_jar(scope).headers]
     answer = httpx2.Response(200, headers=headers, request=httpx2.Request("GET", client.base_url))
     client.cookies.extract_cookies(answer)
-    return user
 
 
 async def new_user(house: House, name: str, *roles: str) -> User:

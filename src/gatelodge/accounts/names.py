@@ -71,6 +71,7 @@ _NOBODYS = frozenset(
 _ROUTES = frozenset(
     (
         "account",
+        "again",
         "auth",
         "authorize",
         "boards",
@@ -88,6 +89,7 @@ _ROUTES = frozenset(
         "invitation",
         "jwks",
         "jwks.json",
+        "letter",
         "log-in",
         "log-out",
         "login",

@@ -23,11 +23,10 @@ from gatelodge.accounts.store import RoleStore, User, UserStore
 from gatelodge.audit import SERVER, Actor, AuditLog, Event, Origin, nobody_known
 from gatelodge.clock import Clock
 from gatelodge.credentials.attempts import AttemptGuard
-from gatelodge.credentials.refusals import WrongPassword
+from gatelodge.credentials.own_proof import OwnProof, OwnProofCheck
 from gatelodge.credentials.service import Passwords
-from gatelodge.errors import AlreadyExists, InvalidRequest, LastHolder, Refusal, after_a_change
-from gatelodge.ids import USER_PREFIX, SessionId, UserId, new_id
-from gatelodge.marks import N_
+from gatelodge.errors import AlreadyExists, LastHolder, Refusal, after_a_change
+from gatelodge.ids import USER_PREFIX, UserId, new_id
 from gatelodge.tasks import look_for
 from gatelodge.tokens.refusals import InvalidToken
 
@@ -69,12 +68,10 @@ class NewNames:
     Attributes:
         name: the name for display; empty: none; None: as it is.
         username: the username; None: as it is.
-        password: the user's password, which another username needs; None: not given.
     """
 
     name: str | None = None
     username: str | None = None
-    password: str | None = field(default=None, repr=False)
 
 
 async def _no_farewell(_user: User) -> None:
@@ -94,6 +91,7 @@ class AccountService:
         clock: what time it is.
         pending: the sign-ups whose letters were not answered yet.
         kept: the former addresses that are kept for their users.
+        own_proof: says whether a user has shown who asks for a change.
         hides_emails: whether sign-ups wait there, so that nobody is told which addresses have
             accounts.
         sign_up_open: whether people can make themselves an account.
@@ -109,6 +107,7 @@ class AccountService:
     clock: Clock
     pending: PendingSignUps
     kept: KeptAddresses
+    own_proof: OwnProofCheck
     hides_emails: bool = False
     sign_up_open: bool = True
     username_change: bool = False
@@ -439,24 +438,23 @@ class AccountService:
             )
 
     async def rename_own(
-        self, user: User, session_id: SessionId, wanted: NewNames, origin: Origin
+        self, user: User, proof: OwnProof, wanted: NewNames, origin: Origin
     ) -> User:
         """Change what the user who asks for it is called; return the user as stored.
 
-        Another username needs the password (ASVS 7.5.1), and counts as a sign-up from this address:
+        Another username needs the proof (ASVS 7.5.1), and counts as a sign-up from this address:
         the answer shows which usernames are taken.
 
         Args:
             user: who asks.
-            session_id: the session of the request; wrong passwords are counted for it.
+            proof: what shows that it is the user.
             wanted: the new names.
             origin: where the request came from.
 
         Raises:
             InvalidName, InvalidUsername: a name breaks the rules.
             UsernameFixed: usernames cannot be changed here.
-            InvalidRequest: the password is missing.
-            WrongPassword: the password is wrong.
+            ReauthenticationRequired, WrongPassword: the proof is too old, or wrong.
             TooManyAttempts: too many tries have failed in this session, or too many sign-ups came
                 from this address.
             UsernameTaken: another user has the username.
@@ -466,7 +464,7 @@ class AccountService:
         _check_names(user, wanted)
         by = Actor(user.id, origin)
         if wanted.username is not None and wanted.username != user.username:
-            await self._allow_username(user, session_id, wanted.username, wanted.password, by)
+            await self._allow_username(user, proof, wanted.username, by)
         while True:
             changed = await self._rename(user, wanted, by)
             if changed is not None:
@@ -476,20 +474,11 @@ class AccountService:
                 raise InvalidToken
             user = now
 
-    async def _allow_username(
-        self, user: User, session_id: SessionId, username: str, password: str | None, by: Actor
-    ) -> None:
+    async def _allow_username(self, user: User, proof: OwnProof, username: str, by: Actor) -> None:
         """Refuse another username of a user, or forget the failures of whoever had it before."""
         if not self.username_change:
             raise UsernameFixed
-        if not password:
-            raise InvalidRequest(
-                N_("Enter your password to change your username."), field="password"
-            )
-        counted = self.attempts.by_user(user.id, session_id, by.origin)
-        if not await self.passwords.verify(user.password_hash, password, counted):
-            self.audit.note("user.rename_refused", by, outcome="failure")
-            raise WrongPassword(field="password")
+        await self.own_proof.require(user.id, user.password_hash, proof, by, "user.rename_refused")
         key = username_key(username)
         if key == user.username_key:
             return
@@ -516,28 +505,22 @@ class AccountService:
         except AlreadyExists as taken:
             raise UsernameTaken(field="username") from taken
 
-    async def delete_own(
-        self, user: User, session_id: SessionId, password: str, origin: Origin
-    ) -> None:
-        """Delete the user who asks for it, and who gives the password once more.
+    async def delete_own(self, user: User, proof: OwnProof, origin: Origin) -> None:
+        """Delete the user who asks for it.
 
         Args:
             user: who asks.
-            session_id: the session of the request; wrong passwords are counted for it.
-            password: the password as typed.
+            proof: what shows that it is the user.
             origin: where the request came from.
 
         Raises:
-            WrongPassword: the password is wrong.
+            ReauthenticationRequired, WrongPassword: the proof is too old, or wrong.
             LastAdmin: the user holds `admin`, and no other enabled user does.
             TooManyAttempts: too many tries have failed in this session.
             HashingBusy: too many passwords wait to be hashed.
         """
         by = Actor(user.id, origin)
-        counted = self.attempts.by_user(user.id, session_id, origin)
-        if not await self.passwords.verify(user.password_hash, password, counted):
-            self.audit.note("user.delete_refused", by, outcome="failure")
-            raise WrongPassword(field="password")
+        await self.own_proof.require(user.id, user.password_hash, proof, by, "user.delete_refused")
         await self.delete(user, by)
 
     async def has_admin(self) -> bool:

@@ -28,6 +28,7 @@ Purpose = Literal[
     "reserved",
     "newest",
     "kept",
+    "again",
 ]
 
 SECRET_BYTES = 32  # 256 bits (security.md, section 7)
@@ -131,11 +132,16 @@ def key_of(purpose: Purpose, subject: str) -> str:
 
 
 def new_token(
-    purpose: Purpose, subject: str, now: datetime, life: timedelta
+    purpose: Purpose,
+    subject: str,
+    now: datetime,
+    life: timedelta,
+    facts: Mapping[str, str] | None = None,
 ) -> tuple[str, OneTimeToken]:
     """Return a new secret for the user, and the record to store."""
     secret = secrets.token_urlsafe(SECRET_BYTES)
-    return secret, OneTimeToken(purpose, subject, digest_of(secret), now + life)
+    token = OneTimeToken(purpose, subject, digest_of(secret), now + life, facts=facts or {})
+    return secret, token
 
 
 def digest_of(secret: str) -> bytes:

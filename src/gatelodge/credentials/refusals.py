@@ -1,7 +1,10 @@
-"""The refusals about passwords and about too many tries."""
+"""The refusals about passwords, about too many tries, and about proofs that are too old."""
 
-from gatelodge.errors import Invalid, TooMany, Unavailable
+from datetime import timedelta
+
+from gatelodge.errors import Invalid, TooMany, Unauthenticated, Unavailable
 from gatelodge.marks import N_
+from gatelodge.methods import Level
 
 
 class RejectedPassword(Invalid):
@@ -51,3 +54,37 @@ class TooManyAttempts(TooMany):
     code = "too_many_attempts"
     default = "Too many tries. Please wait a while before you try again."
     sentence = N_("There were too many tries.")
+
+
+class ReauthenticationRequired(Unauthenticated):
+    """The caller is signed in, and must show once more who they are (RFC 9470, section 3).
+
+    Attributes:
+        members: `max_age`, how many seconds ago the last proof may be, at most; `acr_values`, how
+            sure it must be.
+        by_any_proof: whether any new proof is enough, as a password.
+    """
+
+    code = "insufficient_user_authentication"
+    default = "Sign in again to do this."
+    sentence = N_("Please show again that it is you.")
+    oauth_error = "insufficient_user_authentication"
+
+    def __init__(
+        self, fresh: timedelta | None = None, aal: Level = 1, *, by_any_proof: bool = True
+    ) -> None:
+        """Refuse.
+
+        Args:
+            fresh: how old the last proof may be, at most; None: its age does not matter.
+            aal: how sure it must be, at least.
+            by_any_proof: whether any new proof is enough.
+        """
+        super().__init__()
+        self.by_any_proof = by_any_proof
+        members: dict[str, object] = {}
+        if fresh is not None:
+            members["max_age"] = int(fresh.total_seconds())
+        if aal > 1:
+            members["acr_values"] = f"aal{aal}"
+        self.members = members

@@ -25,6 +25,7 @@ from gatelodge.embedded.user import CONNECTION, User
 from gatelodge.embedded.watch import Watch
 from gatelodge.embedded.webhook_route import WEBHOOK_PATH, WebhookRoute
 from gatelodge.web.bearer import token_in
+from gatelodge.web.public_address import SIGN_IN_PAGE
 from gatelodge.web.refusals import ConflictingTokens
 from gatelodge.web.shell import App
 from gatelodge.webhook_signature import Secrets
@@ -133,7 +134,7 @@ class Remote(Source):
         return _as_user(await self._verifier.check(token), connection)
 
     @override
-    def sign_in_page(self, connection: HTTPConnection) -> str:
+    def sign_in_page(self, connection: HTTPConnection, path: str = SIGN_IN_PAGE) -> str:
         return ""
 
     @override

@@ -36,6 +36,7 @@ from gatelodge.letters.post import Post
 from gatelodge.methods import as_set
 from gatelodge.settings import Settings, read_settings
 from gatelodge.web.cookies import read_cookies
+from gatelodge.web.public_address import SIGN_IN_PAGE
 from gatelodge.web.same_origin import SAFE_METHODS
 from gatelodge.web.shell import REQUEST_ID, App, Headers, Scope
 
@@ -232,15 +233,15 @@ class Embedded(Source):
         return None if principal is None else self._user_of(principal, connection)
 
     @override
-    def sign_in_page(self, connection: HTTPConnection) -> str:
+    def sign_in_page(self, connection: HTTPConnection, path: str = SIGN_IN_PAGE) -> str:
         settings = self.house.settings
         outside = settings.public_path.removesuffix(self.prefix)
-        path = connection.scope["path"]
-        if outside and not path.startswith(f"{outside}/"):
-            path = f"{outside}{path}"  # a proxy cut it off
+        here = connection.scope["path"]
+        if outside and not here.startswith(f"{outside}/"):
+            here = f"{outside}{here}"  # a proxy cut it off
         query = connection.scope["query_string"].decode("latin-1")
-        here = quote(f"{path}?{query}" if query else path, safe="/")
-        return f"{settings.public_path}/sign-in?next={here}"
+        back = quote(f"{here}?{query}" if query else here, safe="/")
+        return f"{settings.public_path}{path}?next={back}"
 
     async def _resolve(self, connection: HTTPConnection) -> Principal | None:
         """Return who makes a request, with all that admission does for our own routes."""

@@ -10,13 +10,16 @@ from starlette.websockets import WebSocket
 
 from gatelodge import user
 from gatelodge.clock import Clock
+from gatelodge.credentials.refusals import ReauthenticationRequired
 from gatelodge.embedded.user import ASKED, User
 from gatelodge.embedded.watch import SIGNED_OUT, Watch
 from gatelodge.errors import Refusal
 from gatelodge.gate.principal import Principal
 from gatelodge.gate.rules import Rule
 from gatelodge.web.accept import prefers_page
+from gatelodge.web.public_address import SIGN_IN_AGAIN, SIGN_IN_PAGE
 from gatelodge.web.refusals import NOBODY_SIGNED_IN
+from gatelodge.web.same_origin import SAFE_METHODS
 from gatelodge.web.shell import App
 
 SUBPROTOCOL = "bearer"
@@ -86,15 +89,17 @@ class Source(Protocol):
     def watch(self, user: User, connection: HTTPConnection) -> Watch:
         """Return a context that ends when the user may not use this connection any more."""
 
-    def sign_in_page(self, connection: HTTPConnection) -> str:
-        """Return the address of the sign-in page, from where one comes back; empty: none."""
+    def sign_in_page(self, connection: HTTPConnection, path: str = SIGN_IN_PAGE) -> str:
+        """Return the address of a page of ours, from where one comes back here; empty: none."""
 
     def sign_in_for(self, connection: HTTPConnection, refusal: Refusal) -> str:
         """Return where a refused request is led, if it is one for a page; empty: nowhere."""
         scope = connection.scope
-        is_for_page = scope["method"] in {"GET", "HEAD"} and prefers_page(scope["headers"])
-        leads = is_for_page and isinstance(refusal, NOBODY_SIGNED_IN)
-        return self.sign_in_page(connection) if leads else ""
+        if scope["method"] not in SAFE_METHODS or not prefers_page(scope["headers"]):
+            return ""
+        if isinstance(refusal, ReauthenticationRequired) and refusal.by_any_proof:
+            return self.sign_in_page(connection, SIGN_IN_AGAIN)
+        return self.sign_in_page(connection) if isinstance(refusal, NOBODY_SIGNED_IN) else ""
 
 
 def offered_token(connection: HTTPConnection) -> str | None:

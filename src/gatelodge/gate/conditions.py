@@ -7,7 +7,7 @@ from enum import Enum
 from typing import Protocol, TypeAlias, get_args
 
 from gatelodge.clock import Clock
-from gatelodge.gate.refusals import ReauthenticationRequired
+from gatelodge.credentials.refusals import ReauthenticationRequired
 from gatelodge.gate.rules import SIGNED_IN, Holder, Rule
 from gatelodge.methods import Level, level_of
 
@@ -58,7 +58,8 @@ class Condition:
         """
         self.rule.check(caller)
         if self.asks_for_proof and not self._is_proved(caller, clock):
-            raise ReauthenticationRequired(self.fresh, self.aal)
+            any_proof = self.aal == 1 and not self.methods
+            raise ReauthenticationRequired(self.fresh, self.aal, by_any_proof=any_proof)
 
     def _is_proved(self, caller: Caller, clock: Clock) -> bool:
         if level_of(caller.methods) < self.aal:

@@ -15,7 +15,12 @@ from gatelodge.accounts.refusals import (
 )
 from gatelodge.accounts.service import NewNames
 from gatelodge.accounts.store import User
-from gatelodge.credentials.refusals import HashingBusy, TooManyAttempts, WrongPassword
+from gatelodge.credentials.refusals import (
+    HashingBusy,
+    ReauthenticationRequired,
+    TooManyAttempts,
+    WrongPassword,
+)
 from gatelodge.gate.principal import Principal
 from gatelodge.gate.rules import SIGNED_IN
 from gatelodge.sessions.doors import Accounts, CallerRecords
@@ -60,14 +65,21 @@ class NamesRequest(Request):
     )
     username: Identifier | None = Field(default=None, max_length=256, examples=["ann"])
     password: str | None = Field(
-        default=None, max_length=1024, description="The current one; another username needs it."
+        default=None,
+        max_length=1024,
+        description="The current one. Another username needs it if the caller proved who they are "
+        "more than 5 minutes ago.",
     )
 
 
 class DeletionRequest(Request):
     """The password, once more."""
 
-    password: str = Field(max_length=1024)
+    password: str | None = Field(
+        default=None,
+        max_length=1024,
+        description="Needed if the caller proved who they are more than 5 minutes ago.",
+    )
 
 
 _EXAMPLE = {
@@ -110,6 +122,7 @@ async def me(records: CallerRecords, caller: Caller) -> Me:
         InvalidName,
         InvalidUsername,
         UsernameFixed,
+        ReauthenticationRequired,
         WrongPassword,
         UsernameTaken,
         TooManyAttempts,
@@ -121,11 +134,12 @@ async def rename(
 ) -> Me:
     """Change what the caller is called, and return the caller as `GET` does.
 
-    `name` has at most 100 characters, and may be empty. Another `username` needs `password`, and
-    a server that allows it (`GATELODGE_USERNAME_CHANGE=on`). The former username is free again.
+    `name` has at most 100 characters, and may be empty. Another `username` needs a server that
+    allows it (`GATELODGE_USERNAME_CHANGE=on`), and `password`, unless the caller proved who they
+    are within the last 5 minutes. The former username is free again.
     """
-    wanted = NewNames(body.name, body.username, body.password)
-    user = await accounts.rename_own(records.user, records.session.id, wanted, origin)
+    wanted = NewNames(body.name, body.username)
+    user = await accounts.rename_own(records.user, records.proof(body.password), wanted, origin)
     return _shown(user, records.session, caller)
 
 
@@ -138,6 +152,7 @@ async def rename(
         gives={"message": "Your account was deleted."},
     ),
     refuses=(
+        ReauthenticationRequired,
         WrongPassword,
         LastAdmin,
         TooManyAttempts,
@@ -155,9 +170,10 @@ async def delete(
 ) -> Message:
     """Delete the caller and all their sessions, and clear the cookies.
 
+    `password` may be left out by whoever proved who they are within the last 5 minutes.
     The username and the e-mail address are free again. The last administrator cannot be deleted.
     """
-    await accounts.delete_own(records.user, records.session.id, body.password, origin)
+    await accounts.delete_own(records.user, records.proof(body.password), origin)
     delivery.clear_cookies(request.scope)
     response.headers["Clear-Site-Data"] = '"cookies", "storage"'  # ASVS 14.3.1
     return Message(message="Your account was deleted.")

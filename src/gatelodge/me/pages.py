@@ -10,10 +10,6 @@ from gatelodge.gate.rules import SIGNED_IN
 from gatelodge.ids import SessionId
 from gatelodge.marks import N_
 from gatelodge.pages.door import PageDoor, Visit
-from gatelodge.pages.fields import (
-    FOR_PASSWORD_MANAGERS,
-    PASSWORD,
-)
 from gatelodge.pages.forms import Field, Form
 from gatelodge.sessions.devices import DeviceKind, device_kind, device_name
 from gatelodge.sessions.doors import records_of, signed_out
@@ -26,7 +22,6 @@ door = PageDoor()
 
 _NAME = Field("name", trimmed=True)
 _USERNAME = Field("username", trimmed=True)
-_PASSWORD = Field("password", secret=True)
 _SESSION = Field("session", missing=N_("Choose a device."))
 _MAX_DEVICES = 50
 
@@ -65,42 +60,34 @@ async def show_account(visit: Visit) -> Response:
 @door.get("/account/profile", rule=SIGNED_IN)
 async def show_profile(visit: Visit) -> Response:
     """Show the form for the name, and for the username if it may be changed."""
-    if not visit.form.refused:
+    if not visit.form.values:
         user = (await records_of(visit)).user
         visit.form = Form({"name": user.name, "username": user.username})
     return visit.page("profile.html")
 
 
-@door.post(
-    "/account/profile", rule=SIGNED_IN, fields=(_NAME, _USERNAME, _PASSWORD), again=show_profile
-)
+@door.post("/account/profile", rule=SIGNED_IN, fields=(_NAME, _USERNAME), again=show_profile)
 async def save_profile(visit: Visit) -> Response:
     """Change what the user is called. A form without a username leaves it as it is."""
     caller, form = await records_of(visit), visit.form
     asked = visit.pages.site.username_change or form["username"]
-    wanted = NewNames(form["name"], form["username"] if asked else None, form["password"])
-    await visit.ask(AccountService).rename_own(caller.user, caller.session.id, wanted, visit.origin)
+    wanted = NewNames(form["name"], form["username"] if asked else None)
+    await visit.ask(AccountService).rename_own(caller.user, caller.proof(), wanted, visit.origin)
     return visit.go("/account", done="profile-saved")
 
 
 @door.get("/account/delete", rule=SIGNED_IN)
 async def show_delete(visit: Visit) -> Response:
-    """Explain what deletion means, and ask for the password."""
+    """Explain what deletion means. Who has not signed in lately proves first that it is them."""
+    visit.require_fresh()
     return visit.page("delete.html")
 
 
-@door.post(
-    "/account/delete",
-    rule=SIGNED_IN,
-    fields=(FOR_PASSWORD_MANAGERS, PASSWORD),
-    again=show_delete,
-)
+@door.post("/account/delete", rule=SIGNED_IN, again=show_delete)
 async def delete(visit: Visit) -> Response:
     """Delete the account of the user who is signed in."""
     caller = await records_of(visit)
-    await visit.ask(AccountService).delete_own(
-        caller.user, caller.session.id, visit.form["password"], visit.origin
-    )
+    await visit.ask(AccountService).delete_own(caller.user, caller.proof(), visit.origin)
     visit.ask(TokenDelivery).clear_cookies(visit.request.scope)
     return visit.go_home(done="account-deleted")
 

@@ -6,7 +6,8 @@ read into a `Form` (`forms.py`); if the service refuses it, the door shows the s
 with the reason beside the field. `html.py` renders a template from `templates/` in the reader's
 language; `theme.py` computes the colours. `answers.py` turns every refusal into a page for a
 browser, or into JSON for a program; `wording.py` has the sentences. `carried.py` brings a notice or
-a refused form to the next page, in a sealed cookie. `hints.py` has the rules that the script checks
+a refused form to the next page, in a sealed cookie; in `again.py`, a form waits on the server until
+its sender has proved once more who they are. `hints.py` has the rules that the script checks
 as one types, and `languages.py` the choice of a language. `static_files.py` serves the
 stylesheet and the logo.
 

@@ -11,11 +11,15 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import compile_path
 
 from gatelodge.audit import Actor, Origin
+from gatelodge.clock import from_milliseconds
+from gatelodge.credentials.own_proof import OwnProofCheck
+from gatelodge.credentials.refusals import ReauthenticationRequired
 from gatelodge.errors import InvalidRequest, Refusal
 from gatelodge.gate.principal import Principal
 from gatelodge.gate.refusals import Forbidden
 from gatelodge.gate.rules import Rule
 from gatelodge.i18n import Language, language_for
+from gatelodge.pages.again import WaitingForms
 from gatelodge.pages.carried import Carried, Carrier
 from gatelodge.pages.forms import Field, Form
 from gatelodge.pages.html import Pages
@@ -28,6 +32,7 @@ from gatelodge.web.admission import Admission
 from gatelodge.web.caller import origin_of
 from gatelodge.web.cookies import TokenDelivery
 from gatelodge.web.door import Declared, check_query
+from gatelodge.web.public_address import SIGN_IN_AGAIN
 from gatelodge.web.refusals import NOBODY_SIGNED_IN, CrossSiteRequest
 from gatelodge.web.responses import refusal_headers, refusal_response, status_of
 from gatelodge.web.return_address import checked, origin_in
@@ -110,6 +115,15 @@ class Visit:
     def origin(self) -> Origin:
         """Where the request came from."""
         return origin_of(self.request)
+
+    def require_fresh(self) -> None:
+        """Refuse a caller who has not proved lately who they are; only where somebody must be.
+
+        Raises:
+            ReauthenticationRequired: the last proof is more than 5 minutes old.
+        """
+        at = from_milliseconds(self.caller.authenticated_at * 1000)
+        self.ask(OwnProofCheck).require_fresh(at)
 
     @property
     def actor(self) -> Actor:
@@ -292,6 +306,8 @@ async def refusal_page(request: Request, refusal: Refusal) -> Response:
         # A form was open, so its page was seen by somebody who was signed in.
         done = "" if request.method in SAFE_METHODS else "was-signed-out"
         return visit.go(f"/sign-in?next={quote(_return_path(request), safe='/')}", done=done)
+    if isinstance(refusal, ReauthenticationRequired):
+        return _lead_to_again(visit)
     try:
         visit.principal = await service_of(request, Admission).recognise(request)
     except Refusal:  # show the page without a caller
@@ -342,11 +358,27 @@ async def _run_or_show_form(
         return await _show_form(visit, again, 400, {})
     try:
         return await view(visit)
+    except ReauthenticationRequired:
+        path = visit.request.scope["path"]
+        await visit.ask(WaitingForms).keep(visit.caller.subject, path, visit.form)
+        return _lead_to_again(visit)
     except Refusal as refusal:
         if isinstance(refusal, _SHOWN_AS_PAGE) and refusal.field not in visit.form.values:
             raise
         _tell(visit, (refusal, *refusal.others))
         return await _show_form(visit, again, status_of(type(refusal)), refusal_headers(refusal))
+
+
+def _lead_to_again(visit: Visit) -> Response:
+    return visit.go(f"{SIGN_IN_AGAIN}?next={quote(_return_path(visit.request), safe='/')}")
+
+
+async def restore_form(visit: Visit) -> None:
+    """Let the page that the reader goes back to show the form that waited for the proof."""
+    path = visit.next.partition("?")[0].removeprefix(visit.pages.site.path)
+    form = await visit.ask(WaitingForms).take(visit.caller.subject, path)
+    if form is not None:
+        visit.ask(Carrier).carry(visit.request, path, Carried(form=form))
 
 
 def _tell(visit: Visit, refusals: Iterable[Refusal]) -> None:

@@ -8,6 +8,7 @@ from starlette.requests import Request as HttpRequest
 from gatelodge.accounts.refusals import EmailTaken, InvalidEmail, SignUpClosed, UsernameTaken
 from gatelodge.credentials.refusals import (
     HashingBusy,
+    ReauthenticationRequired,
     RejectedPassword,
     TooManyAttempts,
     WrongPassword,
@@ -47,7 +48,7 @@ class NewAddressRequest(AddressRequest):
     password: str | None = Field(
         default=None,
         max_length=1024,
-        description="Needed if the caller signed in more than 5 minutes ago.",
+        description="Needed if the caller proved who they are more than 5 minutes ago.",
     )
 
 
@@ -178,7 +179,14 @@ async def verify(body: ProofRequest, service: Verification, origin: From) -> Ver
         takes={"email": "ann@example.org", "password": "correct horse battery"},
         gives={"message": "A letter to the new address is on its way.", "request": _REQUEST},
     ),
-    refuses=(InvalidEmail, WrongPassword, NoMail, TooManyAttempts, HashingBusy),
+    refuses=(
+        InvalidEmail,
+        ReauthenticationRequired,
+        WrongPassword,
+        NoMail,
+        TooManyAttempts,
+        HashingBusy,
+    ),
 )
 async def change(
     http: HttpRequest,

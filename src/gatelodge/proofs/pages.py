@@ -21,7 +21,6 @@ from gatelodge.web.admission import Admission
 door = PageDoor()
 
 _CODE = Field("code", trimmed=True)
-_PASSWORD = Field("password", secret=True)
 
 RESET_LINK = Kept("reset", "/reset-password", timedelta(minutes=30))
 RESET_REQUEST = Kept("reset-request", "/reset-password", timedelta(minutes=30))
@@ -175,24 +174,20 @@ async def send_again(visit: Visit) -> Response:
 
 @door.get("/account/email", rule=SIGNED_IN)
 async def show_change(visit: Visit) -> Response:
-    """Ask for another address."""
+    """Ask for another address. Who has not signed in lately proves first that it is them."""
     if not visit.pages.site.mail:
         raise NoMail
+    visit.require_fresh()
     return visit.page("email.html")
 
 
-@door.post(
-    "/account/email",
-    rule=SIGNED_IN,
-    fields=(FOR_PASSWORD_MANAGERS, EMAIL, _PASSWORD),
-    again=show_change,
-)
+@door.post("/account/email", rule=SIGNED_IN, fields=(EMAIL,), again=show_change)
 async def change(visit: Visit) -> Response:
     """Have a letter sent to the other address."""
     request = await visit.ask(AddressVerification).ask_change(
         await records_of(visit),
         visit.form["email"],
-        visit.form["password"],
+        None,
         visit.language.tag,
         visit.origin,
     )

@@ -21,13 +21,12 @@ from gatelodge.credentials.one_time_tokens import (
     Purpose,
     digest_of,
 )
-from gatelodge.credentials.refusals import WrongPassword
+from gatelodge.credentials.own_proof import OwnProofCheck
 from gatelodge.credentials.service import Passwords
-from gatelodge.errors import AlreadyExists, InvalidRequest, after_a_change
+from gatelodge.errors import AlreadyExists, after_a_change
 from gatelodge.ids import UserId
 from gatelodge.letters.service import LetterService, Written
 from gatelodge.letters.store import Letter
-from gatelodge.marks import N_
 from gatelodge.proofs.codes import LetterProofs, Proof
 from gatelodge.proofs.refusals import InvalidCode
 from gatelodge.proofs.users import DONE_WITHIN, ask_for_user
@@ -49,9 +48,6 @@ KEPT_FOR = UNDO_LIFE + timedelta(days=1)
 """How long nobody else gets a former address. The link in the letter to it lives as long, counted
 from the delivery of the letter, which may take a day."""
 
-FRESH = timedelta(minutes=5)
-"""How young a sign-in must be to change the address without the password (security.md, 7)."""
-
 _PURPOSES: tuple[Purpose, ...] = ("verify", "change", "sign_up")
 
 
@@ -62,8 +58,9 @@ class AddressVerification:
     Attributes:
         users: the users.
         accounts: makes the users of sign-ups that waited for this.
-        passwords: verifies the password of a user who wants another address.
+        passwords: hashes the password that nobody knows, when a change is taken back.
         attempts: limits how many letters are asked for.
+        own_proof: says whether a user has shown who asks for another address.
         letters: sends the letters.
         proofs: makes and checks the links and codes.
         audit: records the changes.
@@ -77,6 +74,7 @@ class AddressVerification:
     accounts: AccountService
     passwords: Passwords
     attempts: AttemptGuard
+    own_proof: OwnProofCheck
     letters: LetterService
     proofs: LetterProofs
     audit: AuditLog
@@ -218,13 +216,13 @@ class AddressVerification:
         Args:
             caller: the user and the session.
             email: the address as typed.
-            password: the password; it may be left out in a session that is 5 minutes old at most.
+            password: the password; None: not given.
             language: the reader's language.
             origin: where the request came from.
 
         Raises:
             InvalidEmail: it is no address.
-            InvalidRequest: the password is missing.
+            ReauthenticationRequired: it is needed, because the last proof is too old.
             WrongPassword: it is wrong.
             NoMail: the server sends no letters.
             TooManyAttempts: too many tries or letters came from here.
@@ -232,7 +230,10 @@ class AddressVerification:
         """
         to, key = check_email(email)
         user = caller.user
-        await self._prove_again(caller, password, origin)
+        by = Actor(user.id, origin)
+        await self.own_proof.require(
+            user.id, user.password_hash, caller.proof(password), by, "user.email_change_refused"
+        )
         await self.attempts.count_letter(origin)
         return await self.letters.ask(
             CHANGE,
@@ -466,21 +467,6 @@ class AddressVerification:
         if undone is not None and undone.facts["at"] >= token.facts["at"]:
             raise InvalidCode(field="token")
         return token
-
-    async def _prove_again(self, caller: Records, password: str | None, origin: Origin) -> None:
-        """Refuse a user who has not proved lately who they are, and gives no right password."""
-        user, session = caller.user, caller.session
-        if password is None and self.clock.now() - session.authenticated_at <= FRESH:
-            return
-        if not password:
-            raise InvalidRequest(
-                N_("Enter your password to change your e-mail address."), field="password"
-            )
-        counted = self.attempts.by_user(user.id, session.id, origin)
-        if not await self.passwords.verify(user.password_hash, password, counted):
-            by = Actor(user.id, origin)
-            self.audit.note("user.email_change_refused", by, outcome="failure")
-            raise WrongPassword(field="password")
 
 
 def _is_as_then(user: User, token: OneTimeToken) -> bool:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from gatelodge.accounts.store import Rights, User
 from gatelodge.clock import Clock, to_milliseconds
+from gatelodge.credentials.own_proof import OwnProof
 from gatelodge.gate.principal import Principal
 from gatelodge.ids import SessionId, UserId
 from gatelodge.methods import kept_once
@@ -18,6 +19,10 @@ class Records:
 
     user: User
     session: Session
+
+    def proof(self, password: str | None = None) -> OwnProof:
+        """Return what the caller shows to be the user: the session, and a password if one came."""
+        return OwnProof(self.session.id, self.session.authenticated_at, password)
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,6 +93,7 @@ class SessionService:
         authenticated_at: datetime | None = None,
         former: str | None = None,
         device: DeviceNews | None = None,
+        follows: SessionId | None = None,
     ) -> SignedIn:
         """Open a session for a user who has proved who they are.
 
@@ -104,6 +105,8 @@ class SessionService:
             authenticated_at: when the user proved it; None: now.
             former: a refresh token of the session that the new one replaces (ASVS 7.2.4), or None.
             device: whether the user has used this browser before; None: not known.
+            follows: the session of the same user in which the proof was given; it ends. None: the
+                user was not signed in.
 
         Raises:
             InvalidToken: the user was disabled or deleted, or all sessions of the user were ended,
@@ -117,11 +120,14 @@ class SessionService:
             Actor(user.id, origin),
             target=session.id,
             detail={"factor": " ".join(factors_of(methods))}
-            | ({"device": device} if device else {}),
+            | ({"device": device} if device else {})
+            | ({"follows": follows} if follows else {}),
         )
         if not await self.audit.logged(event, self.sessions.open(session, event)):
             raise InvalidToken
         with after_a_change():
+            if follows:
+                await self.sign_out(follows, Actor(user.id, origin))
             if former and (ended := await self.find_by_refresh_token(former, origin)):
                 await self.sign_out(ended.id, Actor(ended.user_id, origin))
         return opened

@@ -35,6 +35,7 @@ from gatelodge.proofs.refusals import (
 from gatelodge.sessions.doors import CallerRecords, keep_device
 from gatelodge.sessions.known_devices import KnownDevices
 from gatelodge.sessions.service import SignedIn
+from gatelodge.sign_in.again import SignInAgain
 from gatelodge.sign_in.by_code import CodeSignIn
 from gatelodge.sign_in.challenges import require_signed_in
 from gatelodge.sign_in.refusals import InvalidCredentials, SignInByCodeOff
@@ -50,8 +51,10 @@ from gatelodge.web.services import Provided, service_of
 door = Door("/api/auth", tag="sign-in")
 
 ByCode = Annotated[CodeSignIn, Provided(CodeSignIn)]
+Again = Annotated[SignInAgain, Provided(SignInAgain)]
 SignIn = Annotated[SignInService, Provided(SignInService)]
 
+_LETTER_SENT = "A letter with a code is on its way."
 _CODE_SENT = "If this address belongs to an account, a letter with a code is on its way."
 
 
@@ -136,6 +139,14 @@ class PasswordRequest(Request):
 
     current_password: str = Field(max_length=1024)
     new_password: str = Field(max_length=1024)
+
+
+class AgainRequest(Request):
+    """The password; or the code from a letter, with the `request` of the answer before."""
+
+    password: str | None = Field(default=None, max_length=1024)
+    request: str | None = Field(default=None, max_length=256)
+    code: str | None = Field(default=None, max_length=32, examples=["K7PQ-X4MD"])
 
 
 class PasswordAnswer(Answer):
@@ -336,6 +347,63 @@ async def sign_in_by_code(
         device=handing.device(http.scope["headers"]),
     )
     return _signed_in(http, handing, require_signed_in(outcome))
+
+
+@door.post(
+    "/again",
+    rule=SIGNED_IN,
+    told=Description(
+        "Prove again who I am",
+        takes={"password": "correct horse battery"},
+        gives={
+            "message": "You have proved who you are.",
+            "accessToken": "eyJ…",
+            "refreshToken": "rt_…",
+        },
+    ),
+    refuses=(WrongPassword, InvalidCode, SignInByCodeOff, TooManyAttempts, HashingBusy),
+    response_model_exclude_none=True,
+)
+async def sign_in_again(
+    request: HttpRequest,
+    body: AgainRequest,
+    caller: CallerRecords,
+    service: Again,
+    handing: Delivering,
+    origin: From,
+) -> PasswordAnswer:
+    """Prove again who the caller is, before a change that asks for it.
+
+    Send `password`; or `request` and `code`, after `POST /api/auth/again/code`. The answer is a new
+    session, with new tokens in the body or in cookies, and this one ends. For 5 minutes, what
+    refuses with `insufficient_user_authentication` asks nothing.
+    """
+    if body.password is not None and body.request is None and body.code is None:
+        signed_in = await service.by_password(caller, body.password, origin)
+    elif body.password is None and body.request is not None and body.code is not None:
+        signed_in = await service.by_code(caller, body.request, body.code, origin)
+    else:
+        raise InvalidRequest("Send either password, or request and code.", field="password")
+    return PasswordAnswer(
+        message="You have proved who you are.", **_tokens(request, handing, signed_in)
+    )
+
+
+@door.post(
+    "/again/code",
+    rule=SIGNED_IN,
+    told=Description(
+        "Ask for a code to prove again who I am",
+        gives={"message": _LETTER_SENT, "request": "ltr_06f4h2k9c0q1v8d3n5b7t2m4s6r8p0a1e3gi.9vX…"},
+    ),
+    refuses=(SignInByCodeOff, NoMail, TooManyAttempts),
+)
+async def send_code_again(
+    http: HttpRequest, caller: CallerRecords, service: Again, origin: From
+) -> CodeSentAnswer:
+    """Have a letter with a code sent to the caller's address, where the server allows it."""
+    request = await service.ask_code(caller, language_of(http), origin)
+    return CodeSentAnswer(message=_LETTER_SENT, request=request)
 
 
 @door.post(

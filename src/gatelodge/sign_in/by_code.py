@@ -135,9 +135,8 @@ class CodeSignIn:
                 the user was disabled, deleted or signed out everywhere, or has another password or
                 address.
         """
-        self.require_allowed()
         try:
-            then = await self._user_of(request, code)
+            then = await self.use_up(request, code)
             news = self.devices.news_of(device, then)
             with after_a_change():
                 user = await self._verify(then, news, origin)
@@ -157,13 +156,21 @@ class CodeSignIn:
             self.audit.note("sign_in.failed", by, outcome="failure", detail=detail)
             raise InvalidCode(field="code") from refused
 
-    async def _user_of(self, request: str, code: str) -> User:
+    async def use_up(self, request: str, code: str, *, only: UserId | None = None) -> User:
         """Return the user whose letter has this code, and use the code up.
 
+        Args:
+            request: what `ask` returned.
+            code: the code as typed.
+            only: whose letter it must be; a code of somebody else stays as it is. None: anybody's.
+
         Raises:
-            InvalidCode: as for `sign_in`.
+            SignInByCodeOff, InvalidCode: as for `sign_in`.
         """
+        self.require_allowed()
         token = await self.proofs.by_code(request, code, "sign_in")
+        if only is not None and token.subject != only:
+            raise InvalidCode(field="code")
         user = await self.users.find(UserId(token.subject))
         if user is None or not is_as_then(user, token) or not await self.proofs.use_up(token):
             raise InvalidCode(field="code")

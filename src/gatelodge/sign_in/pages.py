@@ -13,7 +13,7 @@ from gatelodge.credentials.service import Passwords
 from gatelodge.errors import Refusal
 from gatelodge.gate.rules import ANYBODY, SIGNED_IN
 from gatelodge.marks import N_
-from gatelodge.pages.door import PageDoor, Visit
+from gatelodge.pages.door import PageDoor, Visit, restore_form
 from gatelodge.pages.fields import (
     EMAIL,
     FOR_PASSWORD_MANAGERS,
@@ -30,15 +30,19 @@ from gatelodge.proofs.invitations import Invitations
 from gatelodge.proofs.pages import go_on_to_reset, keep_request, over
 from gatelodge.proofs.refusals import EmailNotVerified, InvalidCode, PasswordMustChange
 from gatelodge.sessions.doors import keep_tokens, records_of
+from gatelodge.sessions.service import SignedIn
+from gatelodge.sign_in.again import SignInAgain
 from gatelodge.sign_in.by_code import CodeSignIn
 from gatelodge.sign_in.challenges import require_signed_in
 from gatelodge.sign_in.service import SignInService
 from gatelodge.web.cookies import TokenDelivery
+from gatelodge.web.public_address import SIGN_IN_AGAIN
 
 door = PageDoor()
 
 INVITATION = Kept("invitation", "/invitation", timedelta(hours=1))
 CODE_REQUEST = Kept("sign-in-request", "/sign-in/code", timedelta(minutes=30))
+AGAIN_REQUEST = Kept("again-request", "/sign-in/again/code", timedelta(minutes=30))
 
 _USERNAME = Field("username", missing=N_("Enter your username or e-mail address."), trimmed=True)
 _CURRENT = Field("currentPassword", missing=N_("Enter your current password."), secret=True)
@@ -208,6 +212,67 @@ async def sign_in_by_code(visit: Visit) -> Response:
     signed_in = require_signed_in(outcome)
     keep_tokens(visit, signed_in)
     return visit.go_on(done="password-void" if signed_in.password_is_void else "")
+
+
+@door.get(SIGN_IN_AGAIN, rule=SIGNED_IN)
+async def show_again(visit: Visit) -> Response:
+    """Ask somebody who is signed in to prove again who they are, by what they have."""
+    user = (await records_of(visit)).user
+    return visit.page("sign-in-again.html", has_password=user.password_hash is not None)
+
+
+@door.post(
+    SIGN_IN_AGAIN,
+    rule=SIGNED_IN,
+    fields=(FOR_PASSWORD_MANAGERS, PASSWORD, NEXT),
+    again=show_again,
+)
+async def sign_in_again(visit: Visit) -> Response:
+    """Open a new session in place of this one, and lead back with the form that waits."""
+    signed_in = await visit.ask(SignInAgain).by_password(
+        await records_of(visit), visit.form["password"], visit.origin
+    )
+    return await _go_back(visit, signed_in)
+
+
+@door.post("/sign-in/again/letter", rule=SIGNED_IN, fields=(NEXT,), answers=403)
+async def send_code_again(visit: Visit) -> Response:
+    """Have a letter with a code sent to the user; this browser keeps its half of the code."""
+    request = await visit.ask(SignInAgain).ask_code(
+        await records_of(visit), visit.language.tag, visit.origin
+    )
+    AGAIN_REQUEST.keep(visit, request)
+    return visit.go(f"{AGAIN_REQUEST.page}?next={quote(visit.next, safe='/')}")
+
+
+@door.get("/sign-in/again/code", rule=SIGNED_IN, answers=303)
+async def show_again_code(visit: Visit) -> Response:
+    """Ask for the code from the letter."""
+    if not AGAIN_REQUEST.read(visit):
+        return visit.go(SIGN_IN_AGAIN)
+    return visit.page("sign-in-again-code.html")
+
+
+@door.post(
+    "/sign-in/again/code",
+    rule=SIGNED_IN,
+    fields=(_CODE, NEXT),
+    again=show_again_code,
+    answers=303,
+)
+async def sign_in_again_by_code(visit: Visit) -> Response:
+    """Do the same as by a password."""
+    signed_in = await visit.ask(SignInAgain).by_code(
+        await records_of(visit), AGAIN_REQUEST.read(visit), visit.form["code"], visit.origin
+    )
+    AGAIN_REQUEST.forget(visit)
+    return await _go_back(visit, signed_in)
+
+
+async def _go_back(visit: Visit, signed_in: SignedIn) -> Response:
+    keep_tokens(visit, signed_in)
+    await restore_form(visit)
+    return visit.go_on(otherwise="/account")
 
 
 @door.get("/.well-known/change-password", rule=ANYBODY, same_for_all=True, answers=302)

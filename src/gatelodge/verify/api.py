@@ -18,7 +18,7 @@ from gatelodge.web.caller import Caller
 from gatelodge.web.cookie_jar import cookie_jar
 from gatelodge.web.described import Description
 from gatelodge.web.door import Door
-from gatelodge.web.public_address import PublicAddress
+from gatelodge.web.public_address import SIGN_IN_PAGE, PublicAddress
 from gatelodge.web.return_address import MAX_CHARACTERS, checked
 from gatelodge.web.same_origin import SameOrigin, origin_of_host
 from gatelodge.web.services import Provided, service_of
@@ -26,8 +26,6 @@ from gatelodge.web.shell import MAX_TARGET_BYTES
 
 door = Door("/api/auth", tag="gate")
 keys_door = Door(tag="tokens")
-
-SIGN_IN_PAGE = "/sign-in"
 
 
 def may_renew_cookies(request: Request) -> bool:

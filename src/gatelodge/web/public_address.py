@@ -6,6 +6,10 @@ from dataclasses import dataclass
 from gatelodge.errors import ConfigurationError
 from gatelodge.web.shell import App, Receive, Scope, Send
 
+SIGN_IN_PAGE = "/sign-in"
+SIGN_IN_AGAIN = "/sign-in/again"
+"""The page on which somebody who is signed in proves again who they are."""
+
 
 @dataclass(frozen=True, slots=True)
 class PublicAddress:

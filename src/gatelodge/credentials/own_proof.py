@@ -1,0 +1,86 @@
+"""What shows that the user asks for a change: a sign-in of a moment ago, or the password.
+
+Deleting the account, or changing what one signs in with, asks for it (security.md, section 7).
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from gatelodge.audit import Actor, AuditLog
+from gatelodge.clock import Clock
+from gatelodge.credentials.attempts import AttemptGuard
+from gatelodge.credentials.refusals import ReauthenticationRequired, WrongPassword
+from gatelodge.credentials.service import Passwords
+from gatelodge.ids import SessionId, UserId
+
+FRESH = timedelta(minutes=5)
+"""How long ago a user may have proved who they are, so that nothing is asked again."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnProof:
+    """What a caller shows.
+
+    Attributes:
+        session_id: the session of the request; wrong passwords are counted for it.
+        authenticated_at: when the user of this session last proved who they are.
+        password: the password, typed once more; None or empty: it was not.
+    """
+
+    session_id: SessionId
+    authenticated_at: datetime
+    password: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class OwnProofCheck:
+    """Says whether a proof is good enough.
+
+    Attributes:
+        passwords: verifies passwords.
+        attempts: counts the wrong ones.
+        audit: notes them.
+        clock: what time it is.
+    """
+
+    passwords: Passwords
+    attempts: AttemptGuard
+    audit: AuditLog
+    clock: Clock
+
+    def require_fresh(self, authenticated_at: datetime) -> None:
+        """Refuse somebody whose last proof is more than 5 minutes old.
+
+        Raises:
+            ReauthenticationRequired: it is.
+        """
+        if self.clock.now() - authenticated_at > FRESH:
+            raise ReauthenticationRequired(FRESH)
+
+    async def require(
+        self, user_id: UserId, password_hash: str | None, proof: OwnProof, by: Actor, refused: str
+    ) -> None:
+        """Refuse a caller who does not show that they are the user.
+
+        A password that was typed is verified, even in a new session.
+
+        Args:
+            user_id: the user.
+            password_hash: the stored hash of the user's password, or None.
+            proof: what the caller shows.
+            by: the user, with where the request came from.
+            refused: the event that is noted for a wrong password.
+
+        Raises:
+            ReauthenticationRequired: no password was typed, and the last proof is too old.
+            WrongPassword: the password is wrong.
+            TooManyAttempts: too many tries have failed in this session.
+            HashingBusy: too many passwords wait to be hashed.
+        """
+        if not proof.password:
+            self.require_fresh(proof.authenticated_at)
+            return
+        counted = self.attempts.by_user(user_id, proof.session_id, by.origin)
+        if not await self.passwords.verify(password_hash, proof.password, counted):
+            self.audit.note(refused, by, outcome="failure")
+            raise WrongPassword(field="password")

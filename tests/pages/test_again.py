@@ -1,0 +1,172 @@
+"""The page on which somebody who is signed in proves again who they are."""
+
+from datetime import timedelta
+
+import pytest
+
+from gatelodge.accounts.service import NewUser
+from gatelodge.accounts.store import User
+from gatelodge.app import House
+from gatelodge.audit import COMMAND
+from gatelodge.credentials.own_proof import FRESH
+from gatelodge.pages.again import LIFE
+from tests.pages.reader import Page, Reader
+from tests.support.clock import FakeClock
+from tests.support.mailbox import Mailbox, delivered
+from tests.support.people import PASSWORD, let_in
+
+
+@pytest.fixture
+def house(posting_house: House) -> House:
+    """Return a house whose letters go into a mailbox when a test says so."""
+    return posting_house
+
+
+AGAIN = "/sign-in/again"
+LATER = FRESH + timedelta(seconds=2)
+PAGES = {"/account/delete": "Delete your account?", "/account/email": "Change e-mail address"}
+RENAMED = {"name": "Anna", "username": "anna"}
+
+
+async def prove(reader: Reader, page: Page, password: str = PASSWORD) -> Page:
+    """Fill in the form of the page that asks for the password."""
+    assert (page.path, page.heading) == (AGAIN, "Is it you?")
+    return await reader.send(AGAIN, **page.form(AGAIN) | {"password": password})
+
+
+async def session_of(house: House, user: User) -> str:
+    """Return the id of the only session of a user."""
+    (session,) = await house.sessions.list_own(user, before=None, limit=9)
+    return session.id
+
+
+@pytest.mark.parametrize(("path", "heading"), PAGES.items())
+async def test_a_page_is_opened_at_once_by_whoever_has_just_signed_in(
+    reader: Reader, ann: User, clock: FakeClock, path: str, heading: str
+) -> None:
+    assert ann
+    clock.advance(FRESH)
+    assert (await reader.open(path)).heading == heading
+
+
+@pytest.mark.parametrize(("path", "heading"), PAGES.items())
+async def test_later_it_is_asked_first_who_one_is(
+    reader: Reader, house: House, ann: User, clock: FakeClock, path: str, heading: str
+) -> None:
+    """A new session takes the place of the old one, and leads to the page."""
+    before = await session_of(house, ann)
+    clock.advance(LATER)
+    asked = await reader.open(path)
+    wrong = await prove(reader, asked, "wrong horse battery")
+    assert wrong.problem("password") == "That is not your current password."
+    assert await session_of(house, ann) == before
+
+    page = await prove(reader, wrong)
+
+    assert (page.path, page.heading) == (path, heading)
+    assert await session_of(house, ann) != before
+    assert (await reader.open(path)).heading == heading
+    events = await house.stores.events.list_events(before=None, limit=2)
+    assert {event.name: dict(event.detail) for event in events} == {
+        "session.opened": {"factor": "password", "device": "known", "follows": before},
+        "session.ended": {},
+    }
+
+
+@pytest.mark.parametrize("settings", [{"username_change": "on"}], indirect=True)
+async def test_a_form_waits_for_the_proof_and_is_there_again(
+    reader: Reader, house: House, ann: User, clock: FakeClock
+) -> None:
+    """Nothing of it is in the address, and nothing is done before it is sent once more."""
+    await reader.open("/account/profile")
+    clock.advance(LATER)
+    asked = await reader.send("/account/profile", **RENAMED)
+    assert "anna" not in str(asked.response.url).lower()
+    page = await prove(reader, await prove(reader, asked, "wrong horse battery"))
+
+    assert (page.path, page.status, page.alert) == ("/account/profile", 200, "")
+    assert page.form("/account/profile") == RENAMED
+    assert (await house.accounts.get_by_username("ann")).name == ""
+    assert (await reader.open("/account/profile")).form("/account/profile")["username"] == "ann"
+    assert (await reader.send("/account/profile", **RENAMED)).notice == "Your profile is saved."
+
+
+@pytest.mark.parametrize("settings", [{"username_change": "on"}], indirect=True)
+async def test_a_form_waits_for_ten_minutes_and_for_its_own_page_and_sender(
+    reader: Reader, house: House, ann: User, clock: FakeClock
+) -> None:
+    """Whoever goes elsewhere meanwhile finds no form there."""
+    clock.advance(LATER)
+    await reader.send("/account/profile", **RENAMED)
+    other = await reader.send(AGAIN, password=PASSWORD, next="/account/email")
+    assert other.form("/account/email") == {"email": ""}
+    assert (await house.sessions.list_own(ann, before=None, limit=9))[1:] == []
+    clock.advance(LATER)
+    await reader.send("/account/profile", **RENAMED)
+    clock.advance(LIFE)
+    late = await reader.send(AGAIN, password=PASSWORD, next="/account/profile")
+    assert late.form("/account/profile") == {"name": "", "username": "ann"}
+
+
+async def test_a_form_that_is_posted_late_changes_nothing(
+    reader: Reader, house: House, ann: User, clock: FakeClock
+) -> None:
+    clock.advance(LATER)
+    page = await reader.send("/account/delete")
+    assert page.path == AGAIN
+    assert await house.accounts.get_by_username("ann")
+    back = await prove(reader, page)
+    assert back.heading == PAGES["/account/delete"]
+    assert (await reader.send("/account/delete")).notice == "Your account is deleted."
+
+
+async def test_the_proof_leads_to_our_own_pages_only(
+    reader: Reader, ann: User, clock: FakeClock
+) -> None:
+    assert ann
+    for elsewhere in ("https://evil.example/", "//evil.example", "/\\evil.example"):
+        clock.advance(LATER)
+        page = await reader.send(AGAIN, password=PASSWORD, next=elsewhere)
+        assert page.path == "/account"
+
+
+async def test_nobody_else_finds_the_page(reader: Reader) -> None:
+    assert (await reader.open(AGAIN)).path == "/sign-in"
+
+
+# By a letter
+
+
+BY_CODE = pytest.mark.parametrize("settings", [{"sign_in_by_code": "on"}], indirect=True)
+
+
+@BY_CODE
+async def test_who_has_no_password_proves_it_by_a_code(
+    reader: Reader, house: House, clock: FakeClock, mailbox: Mailbox
+) -> None:
+    """A code that is wrong can be typed again."""
+    await house.invitations.create(NewUser("ann", "ann@example.com"), COMMAND)
+    await let_in(reader.client, house, await house.accounts.get_by_username("ann"))
+    clock.advance(LATER)
+    asked = await reader.open("/account/delete")
+    assert "password" not in asked.text.lower()
+    sent = await reader.send(f"{AGAIN}/letter", **asked.form(f"{AGAIN}/letter"))
+    assert sent.path == f"{AGAIN}/code"
+    await delivered(house)
+    wrong = await reader.send(f"{AGAIN}/code", code="AAAA-AAAA", next="/account/delete")
+    assert wrong.problem("code")
+    code = mailbox.values()["code"]
+    page = await reader.send(f"{AGAIN}/code", code=code, next="/account/delete")
+    assert page.heading == PAGES["/account/delete"]
+
+
+async def test_without_a_password_and_without_codes_it_says_what_to_do(
+    reader: Reader, house: House, clock: FakeClock
+) -> None:
+    await house.invitations.create(NewUser("ann", "ann@example.com"), COMMAND)
+    await let_in(reader.client, house, await house.accounts.get_by_username("ann"))
+    clock.advance(LATER)
+    page = await reader.open("/account/delete")
+    assert "Your account has no password yet." in page.text
+    assert (await reader.post(AGAIN, {"password": PASSWORD})).status_code == 303
+    assert (await reader.send(f"{AGAIN}/letter")).status == 403
