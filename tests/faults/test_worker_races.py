@@ -108,6 +108,10 @@ def change_password(of: Device) -> Ask:
     return Ask("POST", "/api/auth/password", of.headers, body)
 
 
+def prove_again(of: Device) -> Ask:
+    return Ask("POST", "/api/auth/again", of.headers, {"password": PASSWORD})
+
+
 def sign_out(of: Device, **more: bool) -> Ask:
     return Ask("POST", "/api/auth/signout", of.headers, more)
 
@@ -149,6 +153,18 @@ async def sign_out_everywhere_beside_a_change(pair: Pair) -> None:
     assert statuses in {(200, 200), (401, 200)}
     tokens = [ann.token, other.token]
     tokens += [change.answer["accessToken"]] if statuses[0] == 200 else []
+    assert not any([await pair.is_admitted(token) for token in tokens])
+
+
+async def sign_out_everywhere_beside_a_proof(pair: Pair) -> None:
+    """From another device: neither the session of the proof lives on, nor its successor."""
+    ann = await pair.device()
+    other = await new_device(pair.house, ann.user)
+    proof = prove_again(ann)
+    statuses = await pair.together(proof, sign_out(other, everywhere=True))
+    assert statuses in {(200, 200), (401, 200)}
+    tokens = [ann.token, other.token]
+    tokens += [proof.answer["accessToken"]] if statuses[0] == 200 else []
     assert not any([await pair.is_admitted(token) for token in tokens])
 
 
@@ -241,6 +257,7 @@ Race = Callable[[Pair], Coroutine[Any, Any, None]]
 RACES: list[Race] = [
     sign_out_everywhere_beside_a_change,
     sign_out_beside_a_change,
+    sign_out_everywhere_beside_a_proof,
     two_changes,
     two_last_administrators,
     sign_in_beside_a_deletion,
