@@ -14,11 +14,13 @@ from fastapi import FastAPI
 from gatelodge.accounts.service import NewUser
 from gatelodge.embedded.user import User
 from gatelodge.gate.conditions import Names, names_of
+from gatelodge.methods import BY_PASSWORD
 from gatelodge.testing.apps import source_of
 from gatelodge.testing.clients import Client, Running, UserClient
 from gatelodge.testing.clock import StillClock
 from gatelodge.testing.letters import Catcher, Letters
 from gatelodge.testing.staff import FreshDatabase, Staff
+from gatelodge.tokens.pair import Delivery
 
 PASSWORD = "correct horse battery"  # noqa: S105 - of users in tests
 
@@ -39,6 +41,7 @@ class AsUser(Protocol):
         email: str | None = None,
         email_verified: bool = True,
         password: str = PASSWORD,
+        methods: Names = BY_PASSWORD,
         cookies: bool = False,
     ) -> UserClient:
         """Make a user, sign them in, and return their client; see `GatelodgeFixture.as_user`."""
@@ -121,6 +124,7 @@ class GatelodgeFixture:
         email: str | None = None,
         email_verified: bool = True,
         password: str = PASSWORD,
+        methods: Names = BY_PASSWORD,
         cookies: bool = False,
     ) -> UserClient:
         """Make a user, sign them in, and return their client.
@@ -134,6 +138,8 @@ class GatelodgeFixture:
             email: the e-mail address; by default made of the username, at example.com.
             email_verified: whether the user has shown that the address is theirs.
             password: the password.
+            methods: how the user has signed in (`amr`; RFC 8176). With `mfa` among them, by several
+                factors: `("pwd", "otp", "mfa")`.
             cookies: whether the client is a browser, which is signed in by cookies and sends
                 requests from a page of the application. By default it sends the bearer header.
 
@@ -145,19 +151,27 @@ class GatelodgeFixture:
         made = self._do(
             self._staff.make, wanted, names_of(permissions), name, email_verified=email_verified
         )
-        client = self.sign_in(made.id, cookies=cookies)
+        client = self.sign_in(made.id, methods=methods, cookies=cookies)
         client.password = password
         return client
 
-    def sign_in(self, user: Who, *, cookies: bool = False) -> UserClient:
+    def sign_in(
+        self, user: Who, *, methods: Names = BY_PASSWORD, cookies: bool = False
+    ) -> UserClient:
         """Sign a user in once more, as on another device, and return the client.
+
+        Args:
+            user: the user.
+            methods: how the user signs in; see `as_user`.
+            cookies: whether the client is a browser; see `as_user`.
 
         Raises:
             NoSuchUser: there is no such user.
-            ValueError: the user is disabled.
+            ValueError: the user is disabled, or a method has no name.
         """
         delivery = self._staff.house.delivery
-        done = self._do(self._staff.sign_in, _subject(user), "cookie" if cookies else "bearer")
+        way: Delivery = "cookie" if cookies else "bearer"
+        done = self._do(self._staff.sign_in, _subject(user), way, names_of(methods))
         return UserClient(
             self._running,
             done.user,

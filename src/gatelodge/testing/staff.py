@@ -30,7 +30,7 @@ from gatelodge.embedded.inside import user_of
 from gatelodge.embedded.user import User
 from gatelodge.ids import UserId
 from gatelodge.letters.service import LetterService
-from gatelodge.methods import BY_PASSWORD
+from gatelodge.methods import Methods
 from gatelodge.settings import read_settings
 from gatelodge.testing.letters import Catcher, Letter
 from gatelodge.tokens.pair import Delivery, TokenPair
@@ -200,7 +200,7 @@ class Staff:
             return [*held, *await self.roles_for([f"permits-{digest[:12]}"], missing)]
         return held
 
-    async def sign_in(self, user_id: str, delivery: Delivery) -> SignedIn:
+    async def sign_in(self, user_id: str, delivery: Delivery, methods: Methods) -> SignedIn:
         """Open a session for a user.
 
         Raises:
@@ -210,7 +210,7 @@ class Staff:
         house, user = self.house, await self.get(user_id)
         if user.disabled_at is not None:
             raise ValueError(f"{user.username} is disabled: gatelodge.enable(user) comes first.")
-        opened = await house.sessions.open(user, BY_PASSWORD, delivery, _HERE)
+        opened = await house.sessions.open(user, methods, delivery, _HERE)
         principal = await house.gate.authenticate(opened.tokens.access_token)
         return SignedIn(user_of(principal), opened.tokens)
 

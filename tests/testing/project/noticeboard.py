@@ -113,6 +113,11 @@ async def close() -> None:
     """Close the board."""
 
 
+@app.post("/burn", dependencies=[require(role="admin", aal=2)])
+async def burn() -> None:
+    """Burn all notices."""
+
+
 @app.websocket("/live")
 async def live(websocket: WebSocket, user: CurrentUser) -> None:
     """Repeat what the user says, as long as they may be here."""

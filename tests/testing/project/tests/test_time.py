@@ -53,3 +53,11 @@ def test_time_stands_still_and_never_goes_back(gatelodge: GatelodgeFixture) -> N
     assert gatelodge.travel(hours=1) == noon + timedelta(hours=1) == gatelodge.now
     with pytest.raises(ValueError, match="only move forward"):
         gatelodge.travel(seconds=-1)
+
+
+def test_who_burns_the_notices_has_signed_in_by_two_factors(as_user: AsUser) -> None:
+    by_password = as_user("admin")
+    by_both = as_user("admin", methods=("pwd", "otp", "mfa"))
+
+    assert by_password.post("/burn").json()["detail"]["acr_values"] == "aal2"
+    assert by_both.post("/burn").is_success
