@@ -79,11 +79,11 @@ MEASURES = {
     "embedded": Measure(
         embedded,
         "A FastAPI application with Gatelodge inside has the same route without a guard, with "
-        "`CurrentUser`, with `require`, and with FastAPI's own `HTTPBearer`, which splits the "
-        "header and checks nothing. All get the same header. It runs on Granian, on one core. The "
-        "load comes from another core, 32 requests at a time, and the routes take turns. Gatelodge "
-        "knows the caller from memory. If `make bench-peers` has installed it, fastapi-users does "
-        "the same.",
+        "`CurrentUser`, with `require`, with a dependency that does nothing, and with FastAPI's "
+        "own `HTTPBearer`, which splits the header and checks nothing. All get the same header. "
+        "It runs on Granian, on one core. The load comes from another core, 32 requests at a time, "
+        "and the routes take turns. Gatelodge knows the caller from memory. If `make bench-peers` "
+        "has installed it, fastapi-users does the same.",
     ),
     "watch": Measure(
         watch,

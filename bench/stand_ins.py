@@ -116,6 +116,12 @@ def embedded() -> App:
     async def bare() -> PlainTextResponse:
         return PlainTextResponse("User Content.")
 
+    async def nothing() -> None: ...
+
+    @app.get("/empty", dependencies=[Depends(nothing)])
+    async def empty() -> PlainTextResponse:
+        return PlainTextResponse("User Content.")
+
     @app.get("/header", dependencies=[Depends(HTTPBearer())])
     async def header() -> PlainTextResponse:
         return PlainTextResponse("User Content.")

@@ -15,6 +15,7 @@ from bench.targets import TARGETS
 from tests.support.mongod import find_mongod
 
 DOCS = ROOT / "docs"
+GUARDS = ("an empty dependency", "HTTPBearer of FastAPI", "CurrentUser", "require(role=...)")
 GROWING = ("token check", "rotation", "sign-in without its hash")
 ENDED = ("role taken", "session ended", "user disabled", "user deleted", "password changed")
 CHECKS = (
@@ -93,7 +94,7 @@ ROWS = {
         "application, no guard",
         *(
             f"application, {guard}{figure}"
-            for guard in ("HTTPBearer of FastAPI", "CurrentUser", "require(role=...)")
+            for guard in GUARDS
             for figure in ("", ", beyond no guard")
         ),
     ],
