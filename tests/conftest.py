@@ -4,7 +4,6 @@ import asyncio
 import gc
 import os
 import re
-import secrets
 import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Generator, Iterator
@@ -13,18 +12,16 @@ from urllib.parse import urlsplit
 
 import httpx2
 import pytest
-from pymongo import MongoClient
 
 from gatelodge.app import House, build, create_app
 from gatelodge.data_folder import DATABASE
 from gatelodge.settings import Settings
 from gatelodge.stores import Stores, open_stores
-from gatelodge.stores.mongo.records import Document
 from tests.support import figures, run, vectors
 from tests.support.clock import FakeClock
 from tests.support.databases import migrated
 from tests.support.mailbox import Mailbox, set_mail
-from tests.support.mongod import shared_replica_set, with_database
+from tests.support.mongod import empty_mongodb, new_mongodb, shared_replica_set
 from tests.support.server import Server
 from tests.support.settings import hashing_cheaply
 from tests.support.templates import keep_bytecode
@@ -226,22 +223,16 @@ def database(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="session")
 def kept_mongodb(mongodb_url: str) -> Iterator[str]:
     """Yield the address of a MongoDB database that has its collections and indexes."""
-    name = f"gatelodge_test_{secrets.token_hex(6)}"
-    address = with_database(mongodb_url, name, appName=name)
-    open_stores(address).database.migrate()
-    yield address
-    with MongoClient[Document](address) as client:
-        client.drop_database(name)
+    with new_mongodb(mongodb_url) as address:
+        open_stores(address).database.migrate()
+        yield address
 
 
 @pytest.fixture
 def emptied_mongodb(kept_mongodb: str) -> Iterator[str]:
     """Yield the same, and empty it afterwards."""
     yield kept_mongodb
-    with MongoClient[Document](kept_mongodb) as client:
-        database = client.get_default_database()
-        for name in database.list_collection_names():
-            database[name].delete_many({})
+    empty_mongodb(kept_mongodb)
 
 
 @pytest.fixture
@@ -250,11 +241,8 @@ def mongodb_address(mongodb_url: str) -> Iterator[str]:
 
     Its clients bear a name of their own, so that faults can be theirs alone.
     """
-    name = f"gatelodge_test_{secrets.token_hex(6)}"
-    address = with_database(mongodb_url, name, appName=name)
-    yield address
-    with MongoClient(address) as client:
-        client.drop_database(client.get_default_database())
+    with new_mongodb(mongodb_url) as address:
+        yield address
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from pymongo import MongoClient
 
 from gatelodge.accounts.store import Role, User
 from gatelodge.audit import Event
@@ -28,6 +27,7 @@ from tests.contracts.builders import (
     an_event,
 )
 from tests.contracts.failpoints import failing
+from tests.support.mongod import empty_mongodb, new_mongodb
 
 EDITOR = Role("editor", "Writes pages.", ("pages:write",))
 
@@ -218,29 +218,33 @@ FAULTS: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.fixture(scope="module")
+def own_mongodb(mongodb_url: str) -> Iterator[str]:
+    """Yield the address of a database that has its collections; its clients bear its name."""
+    with new_mongodb(mongodb_url) as address:
+        open_stores(address).database.migrate()
+        yield address
+
+
 @pytest.mark.usefixtures("lost_sockets")
 @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
 @pytest.mark.parametrize("act", ACTS.values(), ids=ACTS)
 async def test_whichever_write_fails_in_mongodb_the_change_has_its_event(
-    mongodb_address: str, act: Act, fault: dict[str, Any]
+    own_mongodb: str, act: Act, fault: dict[str, Any]
 ) -> None:
     """The first write of the act fails, then the second, and so on, until it has no more."""
-    stores = open_stores(mongodb_address)
-    stores.database.migrate()
+    stores = open_stores(own_mongodb)
     await stores.database.start()
     failed = 0
     try:
         for skipped in range(8):
-            with MongoClient[dict[str, Any]](mongodb_address) as client:
-                database = client.get_default_database()
-                for name in database.list_collection_names():
-                    database[name].delete_many({})
+            empty_mongodb(own_mongodb)
             there = await world.__wrapped__(stores)  # type: ignore[attr-defined]
             before, event = await everything(stores, there), an_event(at=NOON + A_MINUTE)
             mode = {"skip": skipped} if skipped else "alwaysOn"
             with (
-                failing(mongodb_address, *COMMANDS, mode=mode, **fault) as met,
+                failing(own_mongodb, *COMMANDS, mode=mode, **fault) as met,
                 contextlib.suppress(StoreUnavailable, OutcomeUnknown, AlreadyExists),
             ):
                 await act(stores, there, event)

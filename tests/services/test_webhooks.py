@@ -290,39 +290,41 @@ async def test_a_secret_that_cannot_be_rotated_is_refused(house: House) -> None:
             await house.webhooks.rotate("shop", wrong, COMMAND)
 
 
-@pytest.mark.parametrize(
-    "url",
-    [
-        "http://shop.example/hook",
-        "http://192.0.2.7/",
-        "http://127.0.0.2/",
-        "http://x.localhost/",
-        "https://[v1.x]/",
-        "https://shop.example/" + "x" * 2048,
-        "ftp://shop.example/",
-        "https://",
-        "https://ann:secret@shop.example/",
-        "https://shop.example/#part",
-        "https://shop.example/a b",
-        "https://shop.example:port/",
-        "https://shöp.example/",
-        "shop.example",
-        "",
-    ],
+UNFIT_ADDRESSES = (
+    "http://shop.example/hook",
+    "http://192.0.2.7/",
+    "http://127.0.0.2/",
+    "http://x.localhost/",
+    "https://[v1.x]/",
+    "https://shop.example/" + "x" * 2048,
+    "ftp://shop.example/",
+    "https://",
+    "https://ann:secret@shop.example/",
+    "https://shop.example/#part",
+    "https://shop.example/a b",
+    "https://shop.example:port/",
+    "https://shöp.example/",
+    "shop.example",
+    "",
 )
-async def test_a_webhook_goes_only_where_nobody_reads_it_on_the_way(house: House, url: str) -> None:
-    with pytest.raises(InvalidWebhookAddress):
-        await house.webhooks.add("shop", url, ["user.deleted"], COMMAND)
+UNFIT_NAMES = ("", "Shop", "1shop", "a.b", "shop\n", "s" * 65, "shop ")
+UNFIT_EVENTS: tuple[list[str], ...] = ([], ["user.delete"], ["user.deleted", "webhook.added"])
+
+
+async def test_a_webhook_goes_only_where_nobody_reads_it_on_the_way(house: House) -> None:
+    for url in UNFIT_ADDRESSES:
+        with pytest.raises(InvalidWebhookAddress):
+            await house.webhooks.add("shop", url, ["user.deleted"], COMMAND)
     assert await house.webhooks.list_webhooks() == []
 
 
-@pytest.mark.parametrize("name", ["", "Shop", "1shop", "a.b", "shop\n", "s" * 65, "shop "])
-async def test_the_name_of_a_webhook_is_short_and_plain(house: House, name: str) -> None:
-    with pytest.raises(InvalidWebhookName):
-        await house.webhooks.add(name, "https://shop.example", ["user.deleted"], COMMAND)
+async def test_the_name_of_a_webhook_is_short_and_plain(house: House) -> None:
+    for name in UNFIT_NAMES:
+        with pytest.raises(InvalidWebhookName):
+            await house.webhooks.add(name, "https://shop.example", ["user.deleted"], COMMAND)
 
 
-@pytest.mark.parametrize("events", [[], ["user.delete"], ["user.deleted", "webhook.added"]])
-async def test_only_events_that_are_told_can_be_named(house: House, events: list[str]) -> None:
-    with pytest.raises(UnknownEvent):
-        await house.webhooks.add("shop", "https://shop.example", events, COMMAND)
+async def test_only_events_that_are_told_can_be_named(house: House) -> None:
+    for events in UNFIT_EVENTS:
+        with pytest.raises(UnknownEvent):
+            await house.webhooks.add("shop", "https://shop.example", events, COMMAND)

@@ -6,6 +6,7 @@ put one on the PATH, or name a server that runs already in `GATELODGE_TEST_MONGO
 
 import contextlib
 import os
+import secrets
 import shutil
 import subprocess
 import time
@@ -77,6 +78,27 @@ def with_database(url: str, name: str, **options: str) -> str:
     parts = urlsplit(url)
     query = urlencode([*parse_qsl(parts.query), *options.items()])
     return urlunsplit(parts._replace(path=f"/{name}", query=query))
+
+
+@contextlib.contextmanager
+def new_mongodb(url: str) -> Iterator[str]:
+    """Yield the address of an empty database at a server's address, and drop it afterwards.
+
+    Its clients bear its name, so that faults can be theirs alone.
+    """
+    name = f"gatelodge_test_{secrets.token_hex(6)}"
+    address = with_database(url, name, appName=name)
+    yield address
+    with MongoClient[dict[str, Any]](address) as client:
+        client.drop_database(name)
+
+
+def empty_mongodb(address: str) -> None:
+    """Delete all documents of a database; its collections stay."""
+    with MongoClient[dict[str, Any]](address) as client:
+        database = client.get_default_database()
+        for name in database.list_collection_names():
+            database[name].delete_many({})
 
 
 def wait_until_gone(address: str, app_name: str) -> None:
