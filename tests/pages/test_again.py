@@ -2,18 +2,20 @@
 
 from datetime import timedelta
 
+import httpx2
 import pytest
 
 from gatelodge.accounts.service import NewUser
 from gatelodge.accounts.store import User
-from gatelodge.app import House
+from gatelodge.app import House, create_app
 from gatelodge.audit import COMMAND
 from gatelodge.credentials.own_proof import FRESH
+from gatelodge.methods import BY_PASSWORD
 from gatelodge.pages.again import LIFE
 from tests.pages.reader import Page, Reader
 from tests.support.clock import FakeClock
 from tests.support.mailbox import Mailbox, delivered
-from tests.support.people import PASSWORD, let_in
+from tests.support.people import HERE, PASSWORD, let_in
 
 
 @pytest.fixture
@@ -106,6 +108,23 @@ async def test_a_form_waits_for_ten_minutes_and_for_its_own_page_and_sender(
     clock.advance(LIFE)
     late = await reader.send(AGAIN, password=PASSWORD, next="/account/profile")
     assert late.form("/account/profile") == {"name": "", "username": "ann"}
+
+
+async def test_a_form_comes_back_only_in_the_browser_that_sent_it(
+    reader: Reader, house: House, ann: User, clock: FakeClock
+) -> None:
+    """A thief of a session cannot leave his own address for its owner to confirm."""
+    stolen = await house.sessions.open(ann, BY_PASSWORD, "cookie", HERE)
+    clock.advance(LATER)
+    transport = httpx2.ASGITransport(app=create_app(house))
+    async with httpx2.AsyncClient(transport=transport, base_url=reader.client.base_url) as other:
+        thief = Reader(other, Authorization=f"Bearer {stolen.tokens.access_token}")
+        sent = await thief.post("/account/email", {"email": "thief@evil.example"})
+    assert sent.headers["location"].startswith(AGAIN)
+
+    page = await prove(reader, await reader.open("/account/email"))
+
+    assert page.form("/account/email") == {"email": ""}
 
 
 async def test_a_form_that_is_posted_late_changes_nothing(

@@ -359,8 +359,7 @@ async def _run_or_show_form(
     try:
         return await view(visit)
     except ReauthenticationRequired:
-        path = visit.request.scope["path"]
-        await visit.ask(WaitingForms).keep(visit.caller.subject, path, visit.form)
+        await visit.ask(WaitingForms).keep(visit.request, visit.caller.subject, visit.form)
         return _lead_to_again(visit)
     except Refusal as refusal:
         if isinstance(refusal, _SHOWN_AS_PAGE) and refusal.field not in visit.form.values:
@@ -376,7 +375,7 @@ def _lead_to_again(visit: Visit) -> Response:
 async def restore_form(visit: Visit) -> None:
     """Let the page that the reader goes back to show the form that waited for the proof."""
     path = visit.next.partition("?")[0].removeprefix(visit.pages.site.path)
-    form = await visit.ask(WaitingForms).take(visit.caller.subject, path)
+    form = await visit.ask(WaitingForms).take(visit.request, visit.caller.subject, path)
     if form is not None:
         visit.ask(Carrier).carry(visit.request, path, Carried(form=form))
 
