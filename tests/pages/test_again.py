@@ -127,6 +127,21 @@ async def test_a_form_comes_back_only_in_the_browser_that_sent_it(
     assert page.form("/account/email") == {"email": ""}
 
 
+async def test_a_form_with_a_fault_is_shown_with_it_before_the_proof(
+    reader: Reader, ann: User, clock: FakeClock
+) -> None:
+    """What was typed is not lost on the way, neither there nor after the proof."""
+    assert ann
+    await reader.open("/account/email")
+    clock.advance(LATER)
+    wrong = await reader.send("/account/email", email="ann@new")
+    assert (wrong.path, wrong.form("/account/email")) == ("/account/email", {"email": "ann@new"})
+    assert wrong.problem("email")
+    right = await reader.send("/account/email", email="ann@new.example")
+    page = await prove(reader, right)
+    assert page.form("/account/email") == {"email": "ann@new.example"}
+
+
 async def test_a_form_that_is_posted_late_changes_nothing(
     reader: Reader, house: House, ann: User, clock: FakeClock
 ) -> None:
@@ -177,6 +192,17 @@ async def test_who_has_no_password_proves_it_by_a_code(
     code = mailbox.values()["code"]
     page = await reader.send(f"{AGAIN}/code", code=code, next="/account/delete")
     assert page.heading == PAGES["/account/delete"]
+
+
+@BY_CODE
+async def test_without_a_letter_the_page_for_its_code_leads_back_and_then_on(
+    reader: Reader, ann: User
+) -> None:
+    """The browser may have lost its half of the code, after half an hour."""
+    assert ann
+    page = await reader.open(f"{AGAIN}/code?next=/account/delete")
+    assert page.path == AGAIN
+    assert page.form(AGAIN)["next"] == "/account/delete"
 
 
 async def test_without_a_password_and_without_codes_it_says_what_to_do(
