@@ -158,7 +158,7 @@ class House(Foundation):
     @cached_property
     def waiting_forms(self) -> WaitingForms:
         """Keeps a form while its sender proves again who they are."""
-        return WaitingForms(self.stores.one_time_tokens, self.clock)
+        return WaitingForms(self.stores.one_time_tokens, self.clock, self.pages.site)
 
     @cached_property
     def metrics(self) -> Metrics:

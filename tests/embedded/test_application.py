@@ -5,6 +5,7 @@ from datetime import timedelta
 from enum import Enum, StrEnum
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import unquote
 from uuid import UUID
 
 import httpx2
@@ -97,6 +98,10 @@ def add_proofs(app: FastAPI) -> None:
     @app.get("/bank", dependencies=[require(fresh=timedelta(minutes=5))])
     async def bank() -> str:
         return "money"
+
+    @app.get("/bank/{account}", dependencies=[require(fresh=timedelta(minutes=5))])
+    async def account_of(account: str) -> str:
+        return account
 
 
 @pytest.fixture
@@ -245,6 +250,23 @@ async def test_a_fresh_proof_is_asked_for(site: Running, clock: FakeClock) -> No
     assert browser.headers["location"] == "/sign-in/again?next=/bank%3Fof%3Dann"
     posted = await site.client.post("/bank", headers=device.headers | BROWSER)
     assert posted.status_code == 405
+
+
+@pytest.mark.parametrize("path", ["/bank/a%20b", "/bank/%C3%A4", "/bank/a%3Fb", "/bank/a?of=%26b"])
+async def test_after_the_proof_a_browser_comes_back_to_any_path(
+    site: Running, clock: FakeClock, path: str
+) -> None:
+    await sign_in_browser(site.client, site.house, "ann")
+    clock.advance(timedelta(minutes=6))
+    asked = await site.client.get(path, headers=BROWSER)
+    back = asked.headers["location"].partition("?next=")[2]
+    proved = await site.client.post(
+        "/sign-in/again",
+        data={"password": PASSWORD, "next": unquote(back)},
+        headers=BROWSER | {"Origin": BASE},
+    )
+    assert (proved.status_code, proved.headers["location"]) == (303, path)
+    assert (await site.client.get(path, headers=BROWSER)).status_code == 200
 
 
 async def test_a_route_may_ask_how_somebody_has_signed_in(site: Running) -> None:

@@ -18,6 +18,7 @@ from gatelodge.fastapi import (
     public,
     require,
 )
+from gatelodge.methods import Methods
 from tests.contracts.builders import NOON
 from tests.embedded.applications import BASE, Running, Socket, cookie_of, running
 from tests.gate.houses import Device, houses, new_device
@@ -55,6 +56,11 @@ async def site(auth: Gatelodge) -> AsyncIterator[Running]:
         async with user.watch():
             await websocket.send_text(user.username)
             await websocket.receive_text()
+
+    @app.websocket("/vault", dependencies=[public])
+    async def vault(websocket: WebSocket) -> None:
+        user = await admit_by_message(websocket, fresh=timedelta(minutes=5), methods="otp", aal=2)
+        await websocket.send_text(user.username)
 
     async def echo(websocket: WebSocket, user: User) -> None:
         await websocket.accept()
@@ -128,6 +134,27 @@ async def test_a_first_message_of_somebody_without_the_role(site: Running) -> No
         await socket.say(device.token)
         assert await socket.hear() is None
         assert socket.code == 4403
+
+
+@pytest.mark.parametrize(
+    ("methods", "ago", "admitted"),
+    [
+        (("pwd", "otp", "mfa"), timedelta(0), True),
+        (("pwd", "otp", "mfa"), timedelta(minutes=6), False),
+        (("pwd", "hwk", "mfa"), timedelta(0), False),
+        (("otp",), timedelta(0), False),
+    ],
+)
+async def test_a_first_message_must_say_how_and_when_somebody_has_signed_in(
+    site: Running, methods: Methods, ago: timedelta, *, admitted: bool
+) -> None:
+    user = (await new_device(site.house)).user
+    at = site.house.clock.now() - ago
+    opened = await site.house.sessions.open(user, methods, "bearer", HERE, authenticated_at=at)
+    async with Socket(site.app, "/vault") as socket:
+        await socket.say(opened.tokens.access_token)
+        assert await socket.hear() == (user.username if admitted else None)
+        assert admitted or socket.code == 4401
 
 
 # How one ends

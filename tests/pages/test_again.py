@@ -2,18 +2,20 @@
 
 from datetime import timedelta
 
+import httpx2
 import pytest
 
 from gatelodge.accounts.service import NewUser
 from gatelodge.accounts.store import User
-from gatelodge.app import House
+from gatelodge.app import House, create_app
 from gatelodge.audit import COMMAND
 from gatelodge.credentials.own_proof import FRESH
+from gatelodge.methods import BY_PASSWORD
 from gatelodge.pages.again import LIFE
 from tests.pages.reader import Page, Reader
 from tests.support.clock import FakeClock
 from tests.support.mailbox import Mailbox, delivered
-from tests.support.people import PASSWORD, let_in
+from tests.support.people import HERE, PASSWORD, let_in
 
 
 @pytest.fixture
@@ -108,6 +110,38 @@ async def test_a_form_waits_for_ten_minutes_and_for_its_own_page_and_sender(
     assert late.form("/account/profile") == {"name": "", "username": "ann"}
 
 
+async def test_a_form_comes_back_only_in_the_browser_that_sent_it(
+    reader: Reader, house: House, ann: User, clock: FakeClock
+) -> None:
+    """A thief of a session cannot leave his own address for its owner to confirm."""
+    stolen = await house.sessions.open(ann, BY_PASSWORD, "cookie", HERE)
+    clock.advance(LATER)
+    transport = httpx2.ASGITransport(app=create_app(house))
+    async with httpx2.AsyncClient(transport=transport, base_url=reader.client.base_url) as other:
+        thief = Reader(other, Authorization=f"Bearer {stolen.tokens.access_token}")
+        sent = await thief.post("/account/email", {"email": "thief@evil.example"})
+    assert sent.headers["location"].startswith(AGAIN)
+
+    page = await prove(reader, await reader.open("/account/email"))
+
+    assert page.form("/account/email") == {"email": ""}
+
+
+async def test_a_form_with_a_fault_is_shown_with_it_before_the_proof(
+    reader: Reader, ann: User, clock: FakeClock
+) -> None:
+    """What was typed is not lost on the way, neither there nor after the proof."""
+    assert ann
+    await reader.open("/account/email")
+    clock.advance(LATER)
+    wrong = await reader.send("/account/email", email="ann@new")
+    assert (wrong.path, wrong.form("/account/email")) == ("/account/email", {"email": "ann@new"})
+    assert wrong.problem("email")
+    right = await reader.send("/account/email", email="ann@new.example")
+    page = await prove(reader, right)
+    assert page.form("/account/email") == {"email": "ann@new.example"}
+
+
 async def test_a_form_that_is_posted_late_changes_nothing(
     reader: Reader, house: House, ann: User, clock: FakeClock
 ) -> None:
@@ -158,6 +192,17 @@ async def test_who_has_no_password_proves_it_by_a_code(
     code = mailbox.values()["code"]
     page = await reader.send(f"{AGAIN}/code", code=code, next="/account/delete")
     assert page.heading == PAGES["/account/delete"]
+
+
+@BY_CODE
+async def test_without_a_letter_the_page_for_its_code_leads_back_and_then_on(
+    reader: Reader, ann: User
+) -> None:
+    """The browser may have lost its half of the code, after half an hour."""
+    assert ann
+    page = await reader.open(f"{AGAIN}/code?next=/account/delete")
+    assert page.path == AGAIN
+    assert page.form(AGAIN)["next"] == "/account/delete"
 
 
 async def test_without_a_password_and_without_codes_it_says_what_to_do(

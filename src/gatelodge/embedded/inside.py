@@ -37,6 +37,7 @@ from gatelodge.methods import as_set
 from gatelodge.settings import Settings, read_settings
 from gatelodge.web.cookies import read_cookies
 from gatelodge.web.public_address import SIGN_IN_PAGE
+from gatelodge.web.return_address import IN_PATHS
 from gatelodge.web.same_origin import SAFE_METHODS
 from gatelodge.web.shell import REQUEST_ID, App, Headers, Scope
 
@@ -239,6 +240,7 @@ class Embedded(Source):
         here = connection.scope["path"]
         if outside and not here.startswith(f"{outside}/"):
             here = f"{outside}{here}"  # a proxy cut it off
+        here = quote(here, safe=IN_PATHS)
         query = connection.scope["query_string"].decode("latin-1")
         back = quote(f"{here}?{query}" if query else here, safe="/")
         return f"{settings.public_path}{path}?next={back}"

@@ -10,8 +10,9 @@ from gatelodge.embedded.user import User
 from gatelodge.embedded.watch import SIGNED_OUT
 from gatelodge.errors import Refusal, Unauthenticated, Unavailable
 from gatelodge.fastapi.refusals import WebSocketNotAdmitted
-from gatelodge.gate.conditions import Names, rule_for
+from gatelodge.gate.conditions import Names, condition_for
 from gatelodge.gate.refusals import NoToken
+from gatelodge.methods import Level
 from gatelodge.tokens.jws import MAX_TOKEN
 from gatelodge.tokens.refusals import InvalidToken
 
@@ -30,32 +31,40 @@ async def admit_by_message(
     *,
     role: Names = (),
     permission: Names = (),
+    fresh: timedelta | None = None,
+    methods: Names = (),
+    aal: Level = 1,
     within: timedelta = MAX_WAIT,
 ) -> User:
     """Accept a WebSocket, and return the user whose access token is its first message.
 
     The message is the token as text, and nothing else. A client that sends none, or none that is
-    good, is disconnected with code 4401; one whose user lacks a role or permission with code 4403.
+    good, is disconnected with code 4401, and so is one whose user must prove again who they are. If
+    the user lacks a role or permission, the code is 4403.
 
     Args:
         websocket: the WebSocket, not accepted yet.
         role: the role that the user must hold; of several, one is enough.
         permission: the permission that the user must have; of several, one is enough.
+        fresh: how long ago the user may have proved who they are, at most.
+        methods: how the user must have proved it; of several, one is enough.
+        aal: how sure the proof must be; see `require`.
         within: how long the client may take.
 
     Raises:
         WebSocketNotAdmitted: nobody is admitted; FastAPI then closes the WebSocket.
         WebSocketDisconnect: the client has gone.
     """
-    asked, rule = Asked.of(websocket), rule_for(role, permission)
+    asked = Asked.of(websocket)
+    condition = condition_for(role, permission, fresh, methods, aal)
     await websocket.accept()
     try:
         asked.token = await _first_message(websocket, within)
         user = await asked.source.find_by_token(asked.token, websocket)
-        rule.check(user)
+        condition.check(user, asked.source.clock)
     except Refusal as refusal:
         raise WebSocketNotAdmitted(refusal, _code_of(refusal)) from refusal
-    asked.rules.append(rule)
+    asked.rules.append(condition.rule)
     return user
 
 

@@ -35,7 +35,7 @@ from gatelodge.web.door import Declared, check_query
 from gatelodge.web.public_address import SIGN_IN_AGAIN
 from gatelodge.web.refusals import NOBODY_SIGNED_IN, CrossSiteRequest
 from gatelodge.web.responses import refusal_headers, refusal_response, status_of
-from gatelodge.web.return_address import checked, origin_in
+from gatelodge.web.return_address import IN_PATHS, checked, origin_in
 from gatelodge.web.same_origin import SAFE_METHODS
 from gatelodge.web.services import service_of
 from gatelodge.web.shell import REQUEST_ID, Scope
@@ -45,9 +45,6 @@ T = TypeVar("T")
 _FOR_PROGRAMS = ("/api/", "/.well-known/")
 _CORRECTABLE = (400, 401, 409, 429)
 """The statuses of refusals after which the reader may correct the form and post it again."""
-
-_IN_PATHS = "/:@!$&'()*+,;=~"
-"""What may stand in a path as it is (RFC 3986, section 3.3), besides letters, digits, `-._`."""
 
 _SHOWN_AS_PAGE = (*NOBODY_SIGNED_IN, Forbidden, CrossSiteRequest, InvalidRequest)
 
@@ -359,8 +356,7 @@ async def _run_or_show_form(
     try:
         return await view(visit)
     except ReauthenticationRequired:
-        path = visit.request.scope["path"]
-        await visit.ask(WaitingForms).keep(visit.caller.subject, path, visit.form)
+        await visit.ask(WaitingForms).keep(visit.request, visit.caller.subject, visit.form)
         return _lead_to_again(visit)
     except Refusal as refusal:
         if isinstance(refusal, _SHOWN_AS_PAGE) and refusal.field not in visit.form.values:
@@ -376,7 +372,7 @@ def _lead_to_again(visit: Visit) -> Response:
 async def restore_form(visit: Visit) -> None:
     """Let the page that the reader goes back to show the form that waited for the proof."""
     path = visit.next.partition("?")[0].removeprefix(visit.pages.site.path)
-    form = await visit.ask(WaitingForms).take(visit.caller.subject, path)
+    form = await visit.ask(WaitingForms).take(visit.request, visit.caller.subject, path)
     if form is not None:
         visit.ask(Carrier).carry(visit.request, path, Carried(form=form))
 
@@ -415,7 +411,7 @@ async def _show_form(visit: Visit, again: View, status: int, headers: dict[str, 
 def _return_path(request: Request) -> str:
     """Return the path to return to after sign-in: this page, or the page of the posted form."""
     own, query = request.scope["path"], request.url.query
-    path = f"{service_of(request, Pages).site.path}{quote(own, safe=_IN_PATHS)}"
+    path = f"{service_of(request, Pages).site.path}{quote(own, safe=IN_PATHS)}"
     if request.method in SAFE_METHODS:
         return f"{path}?{query}" if query else path
     pages = {route.path for route in request.app.state.routes if route.method == "GET"}

@@ -177,7 +177,8 @@ async def show_change(visit: Visit) -> Response:
     """Ask for another address. Who has not signed in lately proves first that it is them."""
     if not visit.pages.site.mail:
         raise NoMail
-    visit.require_fresh()
+    if not visit.form.refused:  # what is wrong is told first; the next form asks for the proof
+        visit.require_fresh()
     return visit.page("email.html")
 
 

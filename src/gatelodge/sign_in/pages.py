@@ -249,7 +249,7 @@ async def send_code_again(visit: Visit) -> Response:
 async def show_again_code(visit: Visit) -> Response:
     """Ask for the code from the letter."""
     if not AGAIN_REQUEST.read(visit):
-        return visit.go(SIGN_IN_AGAIN)
+        return visit.go(f"{SIGN_IN_AGAIN}?next={quote(visit.next, safe='/')}")
     return visit.page("sign-in-again-code.html")
 
 

@@ -5,6 +5,9 @@ from urllib.parse import urlsplit
 
 MAX_CHARACTERS = 1024
 
+IN_PATHS = "/:@!$&'()*+,;=~"
+"""What may stand in a path as it is (RFC 3986, section 3.3), besides letters, digits, `-._`."""
+
 
 def checked(address: str, origins: Collection[str] = (), *, most: int = MAX_CHARACTERS) -> str:
     r"""Return the address if a redirect may lead to it, else empty.
