@@ -43,6 +43,19 @@ class SystemClock:
         return int((self._wall + passed) * 1000)
 
 
+LEEWAY = timedelta(seconds=30)
+"""How far the clocks of two machines may differ (security.md, section 3)."""
+
+
+def is_recent(at: datetime, now: datetime, within: timedelta) -> bool:
+    """Say whether something happened no longer ago than this.
+
+    What lies further in the future than clocks may differ was written by a clock that was wrong; it
+    is not recent.
+    """
+    return -LEEWAY <= now - at <= within
+
+
 def from_milliseconds(milliseconds: int) -> datetime:
     """Return the instant that is this many milliseconds after 1970 (aware UTC, exact)."""
     return _EPOCH + timedelta(milliseconds=milliseconds)

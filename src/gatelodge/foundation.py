@@ -47,7 +47,6 @@ from gatelodge.sessions.tutorial import TutorialRefresh
 from gatelodge.settings import Settings
 from gatelodge.setup.service import SetupService
 from gatelodge.sign_in import by_code
-from gatelodge.sign_in.again import SignInAgain
 from gatelodge.sign_in.by_code import CodeSignIn
 from gatelodge.sign_in.service import SignInService
 from gatelodge.stores import Stores, open_stores
@@ -398,13 +397,6 @@ class Foundation:
             self.notices,
             self.audit,
             self.settings.sign_in_by_code == "on",
-        )
-
-    @cached_property
-    def sign_in_again(self) -> SignInAgain:
-        """Lets users prove again who they are."""
-        return SignInAgain(
-            self.passwords, self.attempts, self.code_sign_in, self.sessions, self.audit
         )
 
     @cached_property

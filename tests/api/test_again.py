@@ -9,11 +9,14 @@ import pytest
 
 from gatelodge.accounts.service import NewUser
 from gatelodge.app import House
-from gatelodge.audit import COMMAND
+from gatelodge.audit import COMMAND, Origin
 from gatelodge.credentials.own_proof import FRESH
 from gatelodge.methods import BY_EMAIL_CODE, BY_PASSWORD, Methods
+from gatelodge.sessions.lookup import Records
+from gatelodge.tokens.refusals import InvalidToken
 from tests.api.test_cookies import OURS
 from tests.api.test_own_account import ME, WRONG, refused
+from tests.support.breached import import_text, line
 from tests.support.clock import FakeClock
 from tests.support.mailbox import Mailbox, delivered
 from tests.support.people import HERE, PASSWORD, Person, new_user, sign_in_browser, signed_in
@@ -64,6 +67,16 @@ ACTS: dict[str, Act] = {"delete": _delete, "rename": _rename, "e-mail": _move}
 OPENED: dict[str, Methods] = {"password": BY_PASSWORD, "code": BY_EMAIL_CODE}
 AGES = {"now": timedelta(0), "5 minutes": FRESH, "later": LATER, "days": timedelta(days=3)}
 SHOWN = {"nothing": {}, "password": {"password": PASSWORD}, "wrong": {"password": WRONG}}
+
+
+async def test_a_proof_from_the_future_is_none(
+    client: httpx2.AsyncClient, house: House, clock: FakeClock
+) -> None:
+    """The clock was ahead at the sign-in, and has been set right since."""
+    user, at = await new_user(house, "ann"), clock.now() + timedelta(days=1)
+    session = await house.sessions.open(user, BY_PASSWORD, "bearer", HERE, authenticated_at=at)
+    ann = Person("ann", client, answer={"accessToken": session.tokens.access_token})
+    assert refused(await _delete(ann, {})) == STALE
 
 
 @pytest.mark.parametrize("settings", [{"username_change": "on"}], indirect=True)
@@ -165,6 +178,76 @@ async def test_nobody_proves_anything_in_a_session_that_has_ended(
     assert refused(await prove(ann, password=PASSWORD))[:2] == (401, "token_invalid")
 
 
+async def test_a_session_that_ends_during_the_proof_gets_no_successor(
+    client: httpx2.AsyncClient, house: House
+) -> None:
+    """It was ended on another device while the password was hashed."""
+    ann = await signed_in(client, house, "ann")
+    user = await house.accounts.get_by_username("ann")
+    records = Records(user, (await house.sessions.list_own(user, before=None, limit=1))[0])
+    await house.sessions.sign_out(records.session.id, COMMAND)
+
+    with pytest.raises(InvalidToken):
+        await house.sign_in.sign_in_again(records, PASSWORD, HERE)
+
+    assert await house.sessions.list_own(user, before=None, limit=9) == []
+    assert (await ann.get(ME)).status_code == 401
+
+
+async def test_who_proves_it_twice_at_once_stays_signed_in(
+    client: httpx2.AsyncClient, house: House
+) -> None:
+    ann = await signed_in(client, house, "ann")
+    answers = await asyncio.gather(*(prove(ann, password=PASSWORD) for _ in range(4)))
+    for answer in answers:
+        assert answer.status_code in {200, 401}  # 401: it came when the others had been answered
+        if answer.status_code == 200:
+            ann.answer = answer.json()
+            assert (await ann.get(ME)).status_code == 200
+    assert answers[0].status_code == 200 or ann.answer
+
+
+@pytest.mark.parametrize("settings", [{"email_verification": "required"}], indirect=True)
+async def test_a_proof_is_no_way_around_what_a_sign_in_asks(
+    client: httpx2.AsyncClient, house: House
+) -> None:
+    ann = await signed_in(client, house, "ann")
+    before = await session_in(ann)
+    answer = await prove(ann, password=PASSWORD)
+    assert refused(answer)[:2] == (401, "email_not_verified")
+    assert await session_in(ann) == before
+
+
+@pytest.mark.parametrize(
+    ("settings", "code"),
+    [({"breached_at_sign_in": "change"}, "password_must_change"), ({}, "")],
+    indirect=["settings"],
+)
+async def test_a_breached_password_is_a_proof_as_it_is_a_sign_in(
+    client: httpx2.AsyncClient, house: House, code: str
+) -> None:
+    ann = await signed_in(client, house, "ann")
+    import_text(line(PASSWORD), house.settings.breached_file)
+    answer = await prove(ann, password=PASSWORD)
+    assert (answer.status_code, answer.json().get("code", "")) == (401 if code else 200, code)
+
+
+@pytest.mark.parametrize(("device", "told"), [("x", ["new-device"]), (None, [])])
+async def test_a_browser_that_the_user_does_not_know_is_told_of(
+    house: House, clock: FakeClock, mailbox: Mailbox, device: str | None, told: list[str]
+) -> None:
+    """Whoever has stolen cookies and password: a notice goes out. A program gets none."""
+    ann = await new_user(house, "ann")
+    await house.sessions.open(ann, BY_PASSWORD, "cookie", HERE)
+    user = await house.accounts.get_by_username("ann")
+    (session,) = await house.sessions.list_own(user, before=None, limit=1)
+    afar = Origin(address="203.0.113.5", user_agent="curl/8.0")
+    await house.sign_in.sign_in_again(Records(user, session), PASSWORD, afar, device=device)
+    clock.advance(timedelta(minutes=1))
+    await delivered(house)
+    assert [kind for _, kind in mailbox.kinds()] == told
+
+
 async def test_a_sign_out_everywhere_beside_the_proof_ends_all_of_it(
     client: httpx2.AsyncClient, house: House
 ) -> None:
@@ -232,6 +315,7 @@ async def test_a_code_proves_it_once_and_only_to_its_own_user(
     (good,) = [answer for answer in answers if answer.status_code == 200]
     ann.answer = good.json()
     assert (await session_in(ann))["methods"] == ["otp"]
+    assert (await ann.get(ME)).json()["emailVerified"] is True
     assert (await _delete(ann, {})).status_code == 200
 
 

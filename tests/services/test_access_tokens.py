@@ -17,12 +17,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from gatelodge.audit import COMMAND, AuditLog
 from gatelodge.client import Verifier
+from gatelodge.clock import LEEWAY
 from gatelodge.ids import SessionId, UserId
 from gatelodge.master_key import MasterKey
 from gatelodge.methods import BY_PASSWORD
 from gatelodge.stores import open_stores
 from gatelodge.tokens.access import AccessTokens
-from gatelodge.tokens.claims import LEEWAY, POLICY, Claims
+from gatelodge.tokens.claims import POLICY, Claims
 from gatelodge.tokens.jws import verify_jws
 from gatelodge.tokens.keys import PUBLISH_LEAD, SigningKeys
 from gatelodge.tokens.refusals import ExpiredToken, InvalidToken

@@ -12,10 +12,10 @@ from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PrivateKey
 
 from gatelodge.audit import COMMAND, SERVER, AuditLog
 from gatelodge.base64url import encode_base64url
+from gatelodge.clock import LEEWAY
 from gatelodge.errors import ConfigurationError, StoreUnavailable
 from gatelodge.master_key import MasterKey
 from gatelodge.stores import Stores, open_stores
-from gatelodge.tokens.claims import LEEWAY
 from gatelodge.tokens.jwk import InvalidKey, public_jwk, read_jwk
 from gatelodge.tokens.keys import PUBLISH_LEAD, SIGNING_KEY_LIFE, SigningKeys
 from gatelodge.tokens.refusals import NoSuchKey

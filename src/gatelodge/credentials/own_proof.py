@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from gatelodge.audit import Actor, AuditLog
-from gatelodge.clock import Clock
+from gatelodge.clock import Clock, is_recent
 from gatelodge.credentials.attempts import AttemptGuard
 from gatelodge.credentials.refusals import ReauthenticationRequired, WrongPassword
 from gatelodge.credentials.service import Passwords
@@ -54,7 +54,7 @@ class OwnProofCheck:
         Raises:
             ReauthenticationRequired: it is.
         """
-        if self.clock.now() - authenticated_at > FRESH:
+        if not is_recent(authenticated_at, self.clock.now(), FRESH):
             raise ReauthenticationRequired(FRESH)
 
     async def require(

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Protocol, TypeAlias, get_args
 
-from gatelodge.clock import Clock
+from gatelodge.clock import Clock, is_recent
 from gatelodge.credentials.refusals import ReauthenticationRequired
 from gatelodge.gate.rules import SIGNED_IN, Holder, Rule
 from gatelodge.methods import Level, level_of
@@ -53,8 +53,8 @@ class Condition:
 
         Raises:
             Forbidden: a required role or permission is missing.
-            ReauthenticationRequired: the last proof is too old, or not the one that is asked for.
-            RuntimeError: a new proof is asked for, and nobody knows when there was one.
+            ReauthenticationRequired: the last proof is too old, or not the one that is asked for;
+                or nobody knows when or how there was one.
         """
         self.rule.check(caller)
         if self.asks_for_proof and not self._is_proved(caller, clock):
@@ -68,12 +68,8 @@ class Condition:
             return False
         if self.fresh is None:
             return True
-        if caller.authenticated_at is None:
-            raise RuntimeError(
-                "require(fresh=...) must know when the user last signed in: ask the server, with "
-                "a freshness."
-            )
-        return clock.now() - caller.authenticated_at <= self.fresh
+        at = caller.authenticated_at
+        return at is not None and is_recent(at, clock.now(), self.fresh)
 
 
 def condition_for(

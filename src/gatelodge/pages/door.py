@@ -374,7 +374,7 @@ async def restore_form(visit: Visit) -> None:
     path = visit.next.partition("?")[0].removeprefix(visit.pages.site.path)
     form = await visit.ask(WaitingForms).take(visit.request, visit.caller.subject, path)
     if form is not None:
-        visit.ask(Carrier).carry(visit.request, path, Carried(form=form))
+        visit.ask(Carrier).carry(visit.request, path, Carried(notice="send-again", form=form))
 
 
 def _tell(visit: Visit, refusals: Iterable[Refusal]) -> None:

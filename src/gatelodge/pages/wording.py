@@ -32,6 +32,7 @@ NOTICES: Mapping[str, str] = {
     "email-restored": N_("Your account has its former address again. Now set a new password."),
     "stopped": N_("You are signed out on every device. Now set a new password."),
     "profile-saved": N_("Your profile is saved."),
+    "send-again": N_("Nothing has changed yet. Please send the form once more."),
     "signed-out": N_("You are signed out."),
     "signed-out-everywhere": N_("You are signed out on every device."),
     "was-signed-out": N_("You were signed out. Please sign in again."),

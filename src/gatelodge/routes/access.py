@@ -154,4 +154,4 @@ def _duration(value: timedelta) -> str:
         if seconds and seconds % size == 0:
             count = seconds // size
             return f"{count} {unit}{'' if count == 1 else 's'}"
-    return f"{seconds} seconds"
+    return "1 second" if seconds == 1 else f"{seconds} seconds"

@@ -29,6 +29,9 @@ _SAME_CLOCK = timedelta(seconds=1)
 """How far one clock may seem to differ when two processes of a machine read it."""
 
 SALT_BYTES = 32
+_PROVED_AGAIN = "proved_again"
+"""Why a session was revoked that another one has taken the place of."""
+
 REMEMBERED = timedelta(days=1)
 """How long an ended session stays stored, so that its tokens get a precise refusal."""
 
@@ -105,8 +108,8 @@ class SessionService:
             authenticated_at: when the user proved it; None: now.
             former: a refresh token of the session that the new one replaces (ASVS 7.2.4), or None.
             device: whether the user has used this browser before; None: not known.
-            follows: the session of the same user in which the proof was given; it ends. None: the
-                user was not signed in.
+            follows: the session of the same user in which the proof was given, for the event; None:
+                the user was not signed in.
 
         Raises:
             InvalidToken: the user was disabled or deleted, or all sessions of the user were ended,
@@ -126,11 +129,41 @@ class SessionService:
         if not await self.audit.logged(event, self.sessions.open(session, event)):
             raise InvalidToken
         with after_a_change():
-            if follows:
-                await self.sign_out(follows, Actor(user.id, origin))
             if former and (ended := await self.find_by_refresh_token(former, origin)):
                 await self.sign_out(ended.id, Actor(ended.user_id, origin))
         return opened
+
+    async def open_in_place(
+        self, former: Session, user: User, methods: Methods, origin: Origin, device: DeviceNews
+    ) -> SignedIn:
+        """Open a session in place of one in which the user has proved again who they are.
+
+        The former session ends first. If it has ended meanwhile, nobody is signed in, unless the
+        same user has proved it twice at the same moment.
+
+        Args:
+            former: the session of the request.
+            user: its user.
+            methods: how the user proved it.
+            origin: where the request came from.
+            device: whether the user has used this browser before.
+
+        Raises:
+            InvalidToken: the session was ended, or the user was disabled or deleted, meanwhile.
+            StoreUnavailable: nothing was changed.
+            OutcomeUnknown: the former session has ended.
+        """
+        self.access_tokens.signing_key()  # before anything is changed
+        event = self.audit.event("session.ended", Actor(user.id, origin), target=former.id)
+        change = self.sessions.revoke(former.id, self.clock.now(), _PROVED_AGAIN, event)
+        if not await self.audit.logged(event, change):
+            ended = await self.sessions.find(former.id)
+            if ended is None or ended.revoked_why != _PROVED_AGAIN:
+                raise InvalidToken
+        with after_a_change():
+            return await self.open(
+                user, methods, former.delivery, origin, device=device, follows=former.id
+            )
 
     def _new(
         self,

@@ -8,9 +8,9 @@ them out. After success the service opens a session, and the door delivers the t
 or in cookies. Unknown user, wrong password and disabled user get one and the same refusal.
 
 `by_code.py` signs in those who read a letter, where the operator allows it; its codes are those of
-`proofs/`. `again.py` lets somebody who is signed in prove once more who they are, before a change
-that asks for it; a new session takes the place of theirs. The doors of invitations are here too,
-because whoever accepts one is signed in.
+`proofs/`. Somebody who is signed in may prove once more who they are, before a change that asks for
+it, by the same two services; a new session takes the place of theirs. The doors of invitations are
+here too, because whoever accepts one is signed in.
 
 Above: `app.py`, which adds the routes; `cli/`, which unlocks users.
 Below: `sessions/`, which opens the session; `accounts/`, which makes users; `credentials/`, which

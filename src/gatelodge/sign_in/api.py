@@ -35,7 +35,6 @@ from gatelodge.proofs.refusals import (
 from gatelodge.sessions.doors import CallerRecords, keep_device
 from gatelodge.sessions.known_devices import KnownDevices
 from gatelodge.sessions.service import SignedIn
-from gatelodge.sign_in.again import SignInAgain
 from gatelodge.sign_in.by_code import CodeSignIn
 from gatelodge.sign_in.challenges import require_signed_in
 from gatelodge.sign_in.refusals import InvalidCredentials, SignInByCodeOff
@@ -51,7 +50,6 @@ from gatelodge.web.services import Provided, service_of
 door = Door("/api/auth", tag="sign-in")
 
 ByCode = Annotated[CodeSignIn, Provided(CodeSignIn)]
-Again = Annotated[SignInAgain, Provided(SignInAgain)]
 SignIn = Annotated[SignInService, Provided(SignInService)]
 
 _LETTER_SENT = "A letter with a code is on its way."
@@ -361,14 +359,23 @@ async def sign_in_by_code(
             "refreshToken": "rt_…",
         },
     ),
-    refuses=(WrongPassword, InvalidCode, SignInByCodeOff, TooManyAttempts, HashingBusy),
+    refuses=(
+        WrongPassword,
+        InvalidCode,
+        EmailNotVerified,
+        PasswordMustChange,
+        SignInByCodeOff,
+        TooManyAttempts,
+        HashingBusy,
+    ),
     response_model_exclude_none=True,
 )
 async def sign_in_again(
     request: HttpRequest,
     body: AgainRequest,
     caller: CallerRecords,
-    service: Again,
+    service: SignIn,
+    codes: ByCode,
     handing: Delivering,
     origin: From,
 ) -> PasswordAnswer:
@@ -378,10 +385,14 @@ async def sign_in_again(
     session, with new tokens in the body or in cookies, and this one ends. For 5 minutes, what
     refuses with `insufficient_user_authentication` asks nothing.
     """
+    is_browser = caller.session.delivery == "cookie"
+    device = handing.device(request.scope["headers"]) if is_browser else None
     if body.password is not None and body.request is None and body.code is None:
-        signed_in = await service.by_password(caller, body.password, origin)
+        signed_in = await service.sign_in_again(caller, body.password, origin, device=device)
     elif body.password is None and body.request is not None and body.code is not None:
-        signed_in = await service.by_code(caller, body.request, body.code, origin)
+        signed_in = await codes.sign_in_again(
+            caller, body.request, body.code, origin, device=device
+        )
     else:
         raise InvalidRequest("Send either password, or request and code.", field="password")
     return PasswordAnswer(
@@ -399,10 +410,10 @@ async def sign_in_again(
     refuses=(SignInByCodeOff, NoMail, TooManyAttempts),
 )
 async def send_code_again(
-    http: HttpRequest, caller: CallerRecords, service: Again, origin: From
+    http: HttpRequest, caller: CallerRecords, service: ByCode, origin: From
 ) -> CodeSentAnswer:
     """Have a letter with a code sent to the caller's address, where the server allows it."""
-    request = await service.ask_code(caller, language_of(http), origin)
+    request = await service.ask_again(caller, language_of(http), origin)
     return CodeSentAnswer(message=_LETTER_SENT, request=request)
 
 

@@ -1,6 +1,7 @@
 """Signing in by a code from a letter, where the operator allows it."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -20,6 +21,7 @@ from gatelodge.proofs.notices import Notices
 from gatelodge.proofs.refusals import InvalidCode
 from gatelodge.proofs.users import facts_of, is_as_then
 from gatelodge.sessions.known_devices import DeviceNews, KnownDevices
+from gatelodge.sessions.lookup import Records
 from gatelodge.sessions.service import SessionService, SignedIn
 from gatelodge.sign_in.challenges import Challenge
 from gatelodge.sign_in.refusals import SignInByCodeOff
@@ -155,6 +157,47 @@ class CodeSignIn:
             by = nobody_known(origin)
             self.audit.note("sign_in.failed", by, outcome="failure", detail=detail)
             raise InvalidCode(field="code") from refused
+
+    async def ask_again(self, caller: Records, language: str | None, origin: Origin) -> str:
+        """Ask for a letter to somebody who is signed in; otherwise as `ask`."""
+        return await self.ask(caller.user.email, language, origin)
+
+    async def sign_in_again(
+        self, caller: Records, request: str, code: str, origin: Origin, *, device: str | None = None
+    ) -> SignedIn:
+        """Open a session in place of the present one, whose user proves again who they are.
+
+        The address is verified by that.
+
+        Args:
+            caller: the user, and the session of the request.
+            request: what `ask_again` returned.
+            code: the code as typed.
+            origin: where the request came from.
+            device: the cookie that tells which users have used this browser; None: it is no
+                browser.
+
+        Raises:
+            SignInByCodeOff: nobody may sign in in this way.
+            InvalidCode: the code is wrong, was used or is too old, is another user's, or too many
+                were tried.
+            InvalidToken: the session was ended, or the user was disabled or deleted, meanwhile.
+        """
+        by = Actor(caller.user.id, origin)
+        try:
+            user = await self.use_up(request, code, only=caller.user.id)
+        except InvalidCode:
+            detail = {"factor": "email_code"}
+            self.audit.note("sign_in.again_failed", by, outcome="failure", detail=detail)
+            raise
+        news = "known" if device is None else self.devices.news_of(device, user)
+        with after_a_change():
+            with suppress(NoSuchUser):
+                await self.accounts.verify_email(user, by)
+            await self.notices.ask_new_device(user, origin, news)
+            return await self.sessions.open_in_place(
+                caller.session, user, BY_EMAIL_CODE, origin, news
+            )
 
     async def use_up(self, request: str, code: str, *, only: UserId | None = None) -> User:
         """Return the user whose letter has this code, and use the code up.

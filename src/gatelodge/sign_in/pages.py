@@ -31,7 +31,6 @@ from gatelodge.proofs.pages import go_on_to_reset, keep_request, over
 from gatelodge.proofs.refusals import EmailNotVerified, InvalidCode, PasswordMustChange
 from gatelodge.sessions.doors import keep_tokens, records_of
 from gatelodge.sessions.service import SignedIn
-from gatelodge.sign_in.again import SignInAgain
 from gatelodge.sign_in.by_code import CodeSignIn
 from gatelodge.sign_in.challenges import require_signed_in
 from gatelodge.sign_in.service import SignInService
@@ -153,15 +152,10 @@ async def sign_in(visit: Visit) -> Response:
             "cookie",
             visit.origin,
             former=visit.former_token,
-            device=visit.ask(TokenDelivery).device(visit.request.scope["headers"]),
+            device=_device(visit),
         )
-    except EmailNotVerified as refusal:
-        keep_request(visit, refusal.request)
-        return visit.go("/verify-email", done="verify-first")
-    except PasswordMustChange as refusal:
-        return go_on_to_reset(
-            visit, request=refusal.request, link=refusal.token, done="password-must-change"
-        )
+    except (EmailNotVerified, PasswordMustChange) as refusal:
+        return _do_first(visit, refusal)
     signed_in = require_signed_in(outcome)
     keep_tokens(visit, signed_in)
     return visit.go_on(done="password-breached" if signed_in.password_is_breached else "")
@@ -206,7 +200,7 @@ async def sign_in_by_code(visit: Visit) -> Response:
         "cookie",
         visit.origin,
         former=visit.former_token,
-        device=visit.ask(TokenDelivery).device(visit.request.scope["headers"]),
+        device=_device(visit),
     )
     CODE_REQUEST.forget(visit)
     signed_in = require_signed_in(outcome)
@@ -229,16 +223,19 @@ async def show_again(visit: Visit) -> Response:
 )
 async def sign_in_again(visit: Visit) -> Response:
     """Open a new session in place of this one, and lead back with the form that waits."""
-    signed_in = await visit.ask(SignInAgain).by_password(
-        await records_of(visit), visit.form["password"], visit.origin
-    )
+    try:
+        signed_in = await visit.ask(SignInService).sign_in_again(
+            await records_of(visit), visit.form["password"], visit.origin, device=_device(visit)
+        )
+    except (EmailNotVerified, PasswordMustChange) as refusal:
+        return _do_first(visit, refusal)
     return await _go_back(visit, signed_in)
 
 
 @door.post("/sign-in/again/letter", rule=SIGNED_IN, fields=(NEXT,), answers=403)
 async def send_code_again(visit: Visit) -> Response:
     """Have a letter with a code sent to the user; this browser keeps its half of the code."""
-    request = await visit.ask(SignInAgain).ask_code(
+    request = await visit.ask(CodeSignIn).ask_again(
         await records_of(visit), visit.language.tag, visit.origin
     )
     AGAIN_REQUEST.keep(visit, request)
@@ -262,8 +259,12 @@ async def show_again_code(visit: Visit) -> Response:
 )
 async def sign_in_again_by_code(visit: Visit) -> Response:
     """Do the same as by a password."""
-    signed_in = await visit.ask(SignInAgain).by_code(
-        await records_of(visit), AGAIN_REQUEST.read(visit), visit.form["code"], visit.origin
+    signed_in = await visit.ask(CodeSignIn).sign_in_again(
+        await records_of(visit),
+        AGAIN_REQUEST.read(visit),
+        visit.form["code"],
+        visit.origin,
+        device=_device(visit),
     )
     AGAIN_REQUEST.forget(visit)
     return await _go_back(visit, signed_in)
@@ -273,6 +274,21 @@ async def _go_back(visit: Visit, signed_in: SignedIn) -> Response:
     keep_tokens(visit, signed_in)
     await restore_form(visit)
     return visit.go_on(otherwise="/account")
+
+
+def _device(visit: Visit) -> str:
+    """Return the cookie that tells which users have used this browser."""
+    return visit.ask(TokenDelivery).device(visit.request.scope["headers"])
+
+
+def _do_first(visit: Visit, refusal: EmailNotVerified | PasswordMustChange) -> Response:
+    """Lead somebody whose password is right to what they have to do before they are signed in."""
+    if isinstance(refusal, EmailNotVerified):
+        keep_request(visit, refusal.request)
+        return visit.go("/verify-email", done="verify-first")
+    return go_on_to_reset(
+        visit, request=refusal.request, link=refusal.token, done="password-must-change"
+    )
 
 
 @door.get("/.well-known/change-password", rule=ANYBODY, same_for_all=True, answers=302)

@@ -135,12 +135,7 @@ class SignInService:
             EmailNotVerified: the password is right, but the address must be verified first.
         """
         user = await self.authenticate(username, password, origin, former=former)
-        if self.at_breached == "change" and await self._is_breached(user, password, origin):
-            must_verify = self.verification.lacks(user)  # the letter does both
-            raise await self.reset.demand(user, origin, must_verify=must_verify)
-        if self.verification.lacks(user):
-            await self.attempts.count_letter(origin)
-            raise EmailNotVerified(await self.verification.ask(user, user.language))
+        await self._require_ready(user, password, origin)
         news = self.devices.news_of(device, user)
         await self.notices.ask_new_device(user, origin, news)
         try:
@@ -149,6 +144,59 @@ class SignInService:
             )
         except InvalidToken as changed:  # the user was disabled or deleted meanwhile, for example
             raise InvalidCredentials from changed
+        return await self._with_warning(signed_in, password, origin)
+
+    async def sign_in_again(
+        self, caller: Records, password: str, origin: Origin, *, device: str | None = None
+    ) -> SignedIn:
+        """Open a session in place of the present one, whose user proves again who they are.
+
+        Args:
+            caller: the user, and the session of the request.
+            password: the password as typed.
+            origin: where the request came from.
+            device: the cookie that tells which users have used this browser; None: it is no
+                browser.
+
+        Raises:
+            WrongPassword: it is wrong, or the user has none.
+            TooManyAttempts: too many tries have failed in this session.
+            HashingBusy: too many passwords wait to be hashed.
+            PasswordMustChange, EmailNotVerified: as for `sign_in`.
+            InvalidToken: the session was ended, or the user was disabled or deleted, meanwhile.
+        """
+        user = caller.user
+        counted = self.attempts.by_user(user.id, caller.session.id, origin)
+        if not await self.passwords.verify(user.password_hash, password, counted):
+            detail = {"factor": "password"}
+            by = Actor(user.id, origin)
+            self.audit.note("sign_in.again_failed", by, outcome="failure", detail=detail)
+            raise WrongPassword(field="password")
+        await self._require_ready(user, password, origin)
+        news = "known" if device is None else self.devices.news_of(device, user)
+        await self.notices.ask_new_device(user, origin, news)
+        signed_in = await self.sessions.open_in_place(
+            caller.session, user, BY_PASSWORD, origin, news
+        )
+        return await self._with_warning(signed_in, password, origin)
+
+    async def _require_ready(self, user: User, password: str, origin: Origin) -> None:
+        """Refuse a user whose password is right, and who has to do something first.
+
+        Raises:
+            PasswordMustChange: the password is breached, and must be changed.
+            EmailNotVerified: the address must be verified.
+        """
+        if self.at_breached == "change" and await self._is_breached(user, password, origin):
+            must_verify = self.verification.lacks(user)  # the letter does both
+            raise await self.reset.demand(user, origin, must_verify=must_verify)
+        if self.verification.lacks(user):
+            await self.attempts.count_letter(origin)
+            raise EmailNotVerified(await self.verification.ask(user, user.language))
+
+    async def _with_warning(self, signed_in: SignedIn, password: str, origin: Origin) -> SignedIn:
+        """Return the same, with the warning of a breached password if there is one to give."""
+        user = signed_in.user
         if self.at_breached == "warn" and await self._is_breached(user, password, origin):
             return replace(signed_in, password_is_breached=True)
         return signed_in

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
-from gatelodge.clock import Clock
+from gatelodge.clock import LEEWAY, Clock
 from gatelodge.ids import SessionId, UserId
 from gatelodge.methods import Methods
 from gatelodge.tokens.jws import JwsPolicy, KeyFinder, read_json_object, verify_jws
@@ -17,7 +17,6 @@ from gatelodge.tokens.refusals import ExpiredToken, InvalidToken
 ACCESS_TOKEN_TYPE = "at+jwt"  # noqa: S105 - a media type
 AUDIENCE = "gatelodge"
 CLIENT_ID = "gatelodge"
-LEEWAY = timedelta(seconds=30)
 MAX_LIFE = timedelta(days=1)
 """Of the tutorial's profile, half of whose clients hold no refresh token; else 15 minutes at most
 (security.md, section 3), which the settings see to."""

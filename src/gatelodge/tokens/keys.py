@@ -14,12 +14,11 @@ from itertools import pairwise
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from gatelodge.audit import SERVER, Actor, AuditLog, Event
-from gatelodge.clock import Clock
+from gatelodge.clock import LEEWAY, Clock
 from gatelodge.errors import AlreadyExists, ConfigurationError, StoreUnavailable
 from gatelodge.ids import new_id
 from gatelodge.master_key import MasterKey
 from gatelodge.tasks import repeat
-from gatelodge.tokens.claims import LEEWAY
 from gatelodge.tokens.jwk import EDDSA, VerificationKey
 from gatelodge.tokens.key_ring import SEAL_PURPOSE, KeyRing, tolerating_unread_keys
 from gatelodge.tokens.refusals import NoSuchKey
