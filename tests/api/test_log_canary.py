@@ -200,7 +200,8 @@ def test_every_line_of_the_log_is_one_object_that_says_what_and_when(visit: Visi
         entry = json.loads(line)
         assert re.fullmatch(r"[a-z_]+\.[a-z_]+", entry["event"]), line
         assert datetime.fromisoformat(entry["timestamp"]).utcoffset() is not None
-        assert entry["request_id"].startswith("req_")
+        told = entry.get("request_id", "")
+        assert told.startswith("req_") or entry.get("actor", "server") == "server", line
         assert entry["outcome"] in {"success", "refused", "failure"}
         assert len(entry.get("user_agent", "")) <= 256
         assert "Traceback" not in line, line
