@@ -402,7 +402,7 @@ def _events() -> set[str]:
         for node in ast.walk(ast.parse(_text(file)))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
     )
-    told = {"event", "note", "add", "require", "_event", "_change_of", "_keep"}
+    told = {"event", "note", "add", "require", "require_password", "_event", "_change_of", "_keep"}
     told |= {"warning", "exception"}
     return {LIBRARY_WARNED} | {
         text.value

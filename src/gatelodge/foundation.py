@@ -375,6 +375,7 @@ class Foundation:
             self.sessions,
             self.audit,
             self.attempts,
+            self.own_proof,
             self.clock,
             self.verification,
             self.known_devices,

@@ -3,10 +3,11 @@
 Deleting the account, or changing what one signs in with, asks for it (security.md, section 7).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from gatelodge.audit import Actor, AuditLog
+from gatelodge.audit import NOTHING, Actor, AuditLog
 from gatelodge.clock import Clock, is_recent
 from gatelodge.credentials.attempts import AttemptGuard
 from gatelodge.credentials.refusals import ReauthenticationRequired, WrongPassword
@@ -77,10 +78,38 @@ class OwnProofCheck:
             TooManyAttempts: too many tries have failed in this session.
             HashingBusy: too many passwords wait to be hashed.
         """
-        if not proof.password:
+        if proof.password:
+            await self.require_password(user_id, password_hash, proof, by, refused)
+        else:
             self.require_fresh(proof.authenticated_at)
-            return
+
+    async def require_password(
+        self,
+        user_id: UserId,
+        password_hash: str | None,
+        proof: OwnProof,
+        by: Actor,
+        refused: str,
+        *,
+        field: str = "password",
+        detail: Mapping[str, str] = NOTHING,
+    ) -> None:
+        """Refuse a caller who does not type the password of the user.
+
+        Args:
+            user_id: the user.
+            password_hash: the stored hash of the user's password, or None.
+            proof: what the caller shows; without a password, it is wrong.
+            by: the user, with where the request came from.
+            refused: the event that is noted for a wrong password.
+            field: the name of the field in the request.
+            detail: what else the event says.
+
+        Raises:
+            WrongPassword, TooManyAttempts, HashingBusy: as for `require`.
+        """
         counted = self.attempts.by_user(user_id, proof.session_id, by.origin)
-        if not await self.passwords.verify(password_hash, proof.password, counted):
-            self.audit.note(refused, by, outcome="failure")
-            raise WrongPassword(field="password")
+        typed = proof.password or ""
+        if not await self.passwords.verify(password_hash, typed, counted, field=field):
+            self.audit.note(refused, by, outcome="failure", detail=detail)
+            raise WrongPassword(field=field)

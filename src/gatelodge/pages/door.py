@@ -32,7 +32,7 @@ from gatelodge.web.admission import Admission
 from gatelodge.web.caller import origin_of
 from gatelodge.web.cookies import TokenDelivery
 from gatelodge.web.door import Declared, check_query
-from gatelodge.web.public_address import SIGN_IN_AGAIN
+from gatelodge.web.public_address import SIGN_IN_AGAIN, SIGN_IN_PAGE
 from gatelodge.web.refusals import NOBODY_SIGNED_IN, CrossSiteRequest
 from gatelodge.web.responses import refusal_headers, refusal_response, status_of
 from gatelodge.web.return_address import IN_PATHS, checked, origin_in
@@ -302,9 +302,9 @@ async def refusal_page(request: Request, refusal: Refusal) -> Response:
     if isinstance(refusal, NOBODY_SIGNED_IN):
         # A form was open, so its page was seen by somebody who was signed in.
         done = "" if request.method in SAFE_METHODS else "was-signed-out"
-        return visit.go(f"/sign-in?next={quote(_return_path(request), safe='/')}", done=done)
+        return _lead_to(SIGN_IN_PAGE, visit, done=done)
     if isinstance(refusal, ReauthenticationRequired):
-        return _lead_to_again(visit)
+        return _lead_to(SIGN_IN_AGAIN, visit)
     try:
         visit.principal = await service_of(request, Admission).recognise(request)
     except Refusal:  # show the page without a caller
@@ -357,7 +357,7 @@ async def _run_or_show_form(
         return await view(visit)
     except ReauthenticationRequired:
         await visit.ask(WaitingForms).keep(visit.request, visit.caller.subject, visit.form)
-        return _lead_to_again(visit)
+        return _lead_to(SIGN_IN_AGAIN, visit)
     except Refusal as refusal:
         if isinstance(refusal, _SHOWN_AS_PAGE) and refusal.field not in visit.form.values:
             raise
@@ -365,8 +365,9 @@ async def _run_or_show_form(
         return await _show_form(visit, again, status_of(type(refusal)), refusal_headers(refusal))
 
 
-def _lead_to_again(visit: Visit) -> Response:
-    return visit.go(f"{SIGN_IN_AGAIN}?next={quote(_return_path(visit.request), safe='/')}")
+def _lead_to(page: str, visit: Visit, *, done: str = "") -> Response:
+    """Return a redirect to a page of ours from which the reader comes back here."""
+    return visit.go(f"{page}?next={quote(_return_path(visit.request), safe='/')}", done=done)
 
 
 async def restore_form(visit: Visit) -> None:

@@ -92,14 +92,13 @@ class LetterProofs:
             Superseded: a letter that was asked for later has been written already.
         """
         now = self.clock.now()
-        secret, plain = new_token(purpose, subject, now, _SENT_WITHIN + life)
+        secret, plain = new_token(purpose, subject, now, _SENT_WITHIN + life, facts)
         code = "".join(secrets.choice(ALPHABET) for _ in range(_LETTERS_OF_CODE))
         token = replace(
             plain,
             life=int(life.total_seconds()),
             code_digest=self._hashed(code, letter_id),
             letter=letter_id,
-            facts=facts,
         )
         if is_newest:
             await self.tokens.put(token)
@@ -119,8 +118,8 @@ class LetterProofs:
             life: how long it works, from now on.
             facts: what it was made for.
         """
-        secret, token = new_token(purpose, subject, self.clock.now(), life)
-        await self.tokens.put(replace(token, facts=facts))
+        secret, token = new_token(purpose, subject, self.clock.now(), life, facts)
+        await self.tokens.put(token)
         return _as_link(subject, secret)
 
     async def by_link(self, text: str, *purposes: Purpose) -> OneTimeToken:

@@ -33,8 +33,16 @@ class KnownDevices:
 
     key: bytes = field(repr=False)
 
-    def news_of(self, cookie: str, user: User) -> DeviceNews:
-        """Say whether a user, as read before the sign-in, has used this browser before."""
+    def news_of(self, cookie: str | None, user: User) -> DeviceNews:
+        """Say whether a user, as read before the sign-in, has used this browser before.
+
+        Args:
+            cookie: the browser's cookie; empty: it has none. None: somebody who is signed in has
+                asked by a program, which has no cookies and needs none.
+            user: the user.
+        """
+        if cookie is None:
+            return "known"
         if user.last_sign_in_at is None:
             return "first"
         if not _OURS.fullmatch(cookie):

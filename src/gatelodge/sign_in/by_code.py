@@ -190,7 +190,7 @@ class CodeSignIn:
             detail = {"factor": "email_code"}
             self.audit.note("sign_in.again_failed", by, outcome="failure", detail=detail)
             raise
-        news = "known" if device is None else self.devices.news_of(device, user)
+        news = self.devices.news_of(device, user)
         with after_a_change():
             with suppress(NoSuchUser):
                 await self.accounts.verify_email(user, by)

@@ -12,6 +12,7 @@ from gatelodge.accounts.store import User, UserStore
 from gatelodge.audit import Actor, AuditLog, Origin, nobody_known
 from gatelodge.clock import Clock
 from gatelodge.credentials.attempts import AttemptGuard, place_of
+from gatelodge.credentials.own_proof import OwnProofCheck
 from gatelodge.credentials.refusals import (
     HashingBusy,
     HashingUnavailable,
@@ -83,6 +84,7 @@ class SignInService:
         sessions: opens the sessions.
         audit: records changes, and notes who does not sign in.
         attempts: limits failed tries and sign-ups.
+        own_proof: checks the password of a user who is signed in.
         clock: what time it is.
         verification: has the addresses of new users verified.
         devices: knows the browsers of users.
@@ -98,6 +100,7 @@ class SignInService:
     sessions: SessionService
     audit: AuditLog
     attempts: AttemptGuard
+    own_proof: OwnProofCheck
     clock: Clock
     verification: AddressVerification
     devices: KnownDevices
@@ -166,14 +169,16 @@ class SignInService:
             InvalidToken: the session was ended, or the user was disabled or deleted, meanwhile.
         """
         user = caller.user
-        counted = self.attempts.by_user(user.id, caller.session.id, origin)
-        if not await self.passwords.verify(user.password_hash, password, counted):
-            detail = {"factor": "password"}
-            by = Actor(user.id, origin)
-            self.audit.note("sign_in.again_failed", by, outcome="failure", detail=detail)
-            raise WrongPassword(field="password")
+        await self.own_proof.require_password(
+            user.id,
+            user.password_hash,
+            caller.proof(password),
+            Actor(user.id, origin),
+            "sign_in.again_failed",
+            detail={"factor": "password"},
+        )
         await self._require_ready(user, password, origin)
-        news = "known" if device is None else self.devices.news_of(device, user)
+        news = self.devices.news_of(device, user)
         await self.notices.ask_new_device(user, origin, news)
         signed_in = await self.sessions.open_in_place(
             caller.session, user, BY_PASSWORD, origin, news
@@ -282,7 +287,14 @@ class SignInService:
         user = caller.user
         fault = self._fault_of_new(user, new)
         try:
-            await self._require_password(caller, current, origin)
+            await self.own_proof.require_password(
+                user.id,
+                user.password_hash,
+                caller.proof(current),
+                Actor(user.id, origin),
+                "password.change_refused",
+                field="currentPassword",
+            )
         except Refusal as refusal:
             refusal.others = (fault,) if fault else ()
             raise
@@ -300,20 +312,6 @@ class SignInService:
         except RejectedPassword as fault:
             return fault
         return None
-
-    async def _require_password(self, caller: Records, current: str, origin: Origin) -> None:
-        """Check the current password of a user who is signed in.
-
-        Raises:
-            WrongPassword, TooManyAttempts, HashingBusy: as for `change_password`.
-        """
-        user = caller.user
-        counted = self.attempts.by_user(user.id, caller.session.id, origin)
-        if not await self.passwords.verify(
-            user.password_hash, current, counted, field="currentPassword"
-        ):
-            self.audit.note("password.change_refused", Actor(user.id, origin), outcome="failure")
-            raise WrongPassword(field="currentPassword")
 
     async def _put_password(self, caller: Records, hashed: str, origin: Origin) -> SignedIn:
         """Store the new hash and end all other sessions, in one write.
