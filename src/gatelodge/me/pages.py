@@ -78,7 +78,7 @@ async def save_profile(visit: Visit) -> Response:
 
 @door.get("/account/delete", rule=SIGNED_IN)
 async def show_delete(visit: Visit) -> Response:
-    """Explain what deletion means. Who has not signed in lately proves first that it is them."""
+    """Explain what deletion means. Whoever signed in a while ago is asked for a proof first."""
     visit.require_fresh()
     return visit.page("delete.html")
 

@@ -174,7 +174,7 @@ async def send_again(visit: Visit) -> Response:
 
 @door.get("/account/email", rule=SIGNED_IN)
 async def show_change(visit: Visit) -> Response:
-    """Ask for another address. Who has not signed in lately proves first that it is them."""
+    """Ask for another address. Whoever signed in a while ago is asked for a proof first."""
     if not visit.pages.site.mail:
         raise NoMail
     if not visit.form.refused:  # what is wrong is told first; the next form asks for the proof

@@ -30,7 +30,7 @@ _SAME_CLOCK = timedelta(seconds=1)
 
 SALT_BYTES = 32
 _PROVED_AGAIN = "proved_again"
-"""Why a session was revoked that another one has taken the place of."""
+"""Why a session was revoked: another one has taken its place."""
 
 REMEMBERED = timedelta(days=1)
 """How long an ended session stays stored, so that its tokens get a precise refusal."""

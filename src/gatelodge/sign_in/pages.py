@@ -258,7 +258,7 @@ async def show_again_code(visit: Visit) -> Response:
     answers=303,
 )
 async def sign_in_again_by_code(visit: Visit) -> Response:
-    """Do the same as by a password."""
+    """Open a new session in place of this one, by a code, and lead back likewise."""
     signed_in = await visit.ask(CodeSignIn).sign_in_again(
         await records_of(visit),
         AGAIN_REQUEST.read(visit),

@@ -200,7 +200,7 @@ class SignInService:
             raise EmailNotVerified(await self.verification.ask(user, user.language))
 
     async def _with_warning(self, signed_in: SignedIn, password: str, origin: Origin) -> SignedIn:
-        """Return the same, with the warning of a breached password if there is one to give."""
+        """Add the warning of a breached password, if the password is one."""
         user = signed_in.user
         if self.at_breached == "warn" and await self._is_breached(user, password, origin):
             return replace(signed_in, password_is_breached=True)
