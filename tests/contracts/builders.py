@@ -7,6 +7,7 @@ from typing import Any
 
 from gatelodge.accounts.store import User
 from gatelodge.audit import EVENT_PREFIX, Event
+from gatelodge.credentials.factors import FACTOR_PREFIX, Factor, FactorId, FactorKind
 from gatelodge.ids import SESSION_PREFIX, USER_PREFIX, SessionId, UserId, new_id
 from gatelodge.sessions.store import Session
 from gatelodge.tokens.store import SigningKey
@@ -47,6 +48,16 @@ def a_session(**changes: Any) -> Session:
         methods=("pwd",),
     )
     return replace(session, **changes)
+
+
+def a_factor(kind: FactorKind = "totp", **changes: Any) -> Factor:
+    """Return a factor that was added at noon; a passkey has an id of its own."""
+    factor = Factor(
+        id=FactorId(new_id(FACTOR_PREFIX, NOON)), kind=kind, name="Phone", created_at=NOON
+    )
+    if kind == "passkey":
+        factor = replace(factor, credential_id=f"credential-{next(_counter)}", public_key=b"\xa1")
+    return replace(factor, **changes)
 
 
 def a_signing_key(number: int = 1, **changes: Any) -> SigningKey:

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Protocol, Self
 
 from gatelodge.audit import Event
+from gatelodge.credentials.factors import Factors
 from gatelodge.ids import SessionId, UserId
 
 
@@ -32,6 +33,7 @@ class User:
         disabled_reason: why the user is disabled, for administrators, or None.
         must: what the user has to do at the next sign-in, such as `set_password`.
         last_sign_in_at: when the user last signed in, or None.
+        factors: what the user has besides a password to prove who they are.
     """
 
     id: UserId
@@ -51,6 +53,7 @@ class User:
     disabled_reason: str | None = None
     must: tuple[str, ...] = ()
     last_sign_in_at: datetime | None = None
+    factors: Factors = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from typing import Literal, Protocol
 
 from gatelodge.accounts.store import RoleStore, UserStore
 from gatelodge.audit import Event, EventStore
+from gatelodge.credentials.factors import FactorStore
 from gatelodge.credentials.one_time_tokens import OneTimeTokenStore
 from gatelodge.credentials.store import AttemptStore
 from gatelodge.errors import ConfigurationError
@@ -182,6 +183,7 @@ class Stores:
 
     database: Database
     users: UserStore
+    factors: FactorStore
     roles: RoleStore
     sessions: SessionStore
     signing_keys: SigningKeyStore

@@ -10,6 +10,7 @@ from gatelodge.stores import Stores
 from gatelodge.stores.mongo.attempts import MongoAttempts
 from gatelodge.stores.mongo.connection import MongoDatabase
 from gatelodge.stores.mongo.events import MongoEvents
+from gatelodge.stores.mongo.factors import MongoFactors
 from gatelodge.stores.mongo.feed import MongoChangeFeed
 from gatelodge.stores.mongo.last_holder import LastHolders
 from gatelodge.stores.mongo.letters import MongoLetters
@@ -40,6 +41,7 @@ def mongo_stores(address: str) -> Stores:
     return Stores(
         database=database,
         users=users,
+        factors=MongoFactors(database, names, outbox),
         roles=roles,
         sessions=MongoSessions(database, users, roles, outbox),
         signing_keys=MongoSigningKeys(database, outbox),

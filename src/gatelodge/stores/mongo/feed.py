@@ -33,7 +33,7 @@ _NO_STREAM_RETRY_AFTER = timedelta(seconds=30)
 _BENIGN = (
     *("password_hash", "last_sign_in_at"),
     *("generation", "rotated_at", "last_used_at"),
-    *("description", "outbox", "stepping_down", "token_life", "turn"),
+    *("description", "factors", "outbox", "stepping_down", "token_life", "turn"),
 )
 
 

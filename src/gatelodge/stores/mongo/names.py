@@ -1,4 +1,4 @@
-"""Names of users that are unique, even on a sharded cluster.
+"""Names and passkeys of users that are unique, even on a sharded cluster.
 
 On a sharded cluster, an index is unique only within its shard, unless it contains the shard key.
 So each name is the `_id` of a document in a collection of its own, `names`. Such a document is a
@@ -48,18 +48,21 @@ is settled, and any other one is deleted. A claim is settled or deleted only if 
 than the turn just written. So a later change of the same user, which has written its own turn into
 the claim, keeps it.
 
+The ids of passkeys are claimed in the same way (`passkey:<id>`): a user who adds one has one more
+claim, and a user who removes one has one less (`trade`).
+
 A deletion is decided in one document, too: the user's document is replaced by a void one, which
 lists the claims to release, and has the event of the deletion in its outbox. Then the event is
 delivered, the sessions of the user and the claims are deleted, then the void document. If the
 server dies in between, the sweep finds the list and does the rest. Each of these steps may be done
 twice.
 
-Always true: **a user who exists has both claims.** A claim is deleted only if the user's document
-is void, or if it says that the user has another name, and that write refuses each change that began
-before. A look-up by name compares the name in the user's document: a claim may be there before its
-user has the name, and after. No clock decides this: `unsettled_at` only
-tells the sweep which claims to check. It leaves claims alone for a minute, as long as the driver
-may try an insert, so that slow sign-ups succeed.
+Always true: **a user who exists has both claims, and those of their passkeys.** A claim is deleted
+only if the user's document is void, or if it says that the user does not have the name, and that
+write refuses each change that began before. A look-up by name compares the name in the user's
+document: a claim may be there before its user has the name, and after. No clock decides this:
+`unsettled_at` only tells the sweep which claims to check. It leaves claims alone for a minute, as
+long as the driver may try an insert, so that slow sign-ups succeed.
 
 The void documents of sign-ups are never deleted, because a paused sign-up may go on at any time.
 Each takes about a hundred bytes, and its id is never used again.
@@ -69,7 +72,7 @@ Another sign-up with this username is refused in that moment.
 """
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal, TypeAlias
@@ -99,6 +102,21 @@ NOT_VOID: Document = {"void_since": None}
 
 NameField: TypeAlias = Literal["username", "email"]
 _FIELDS: tuple[NameField, ...] = ("username", "email")
+_NAMED = [*(f"{each}_key" for each in _FIELDS), "factors.credential_id"]
+"""The fields of a user that say which claims the user has."""
+
+_OWN_NAMES = [{"$concat": [f"{each}:", f"${each}_key"]} for each in _FIELDS]
+_PASSKEYS: Document = {
+    "$map": {
+        "input": {
+            "$filter": {
+                "input": {"$ifNull": ["$factors", []]},
+                "cond": {"$gt": ["$$this.credential_id", None]},
+            }
+        },
+        "in": {"$concat": ["passkey:", "$$this.credential_id"]},
+    }
+}
 _SETTLE: Document = {"$unset": {"unsettled_at": ""}}
 _SWEEP_LIMIT = 1000
 
@@ -162,26 +180,61 @@ class Names:
         present = user.username_key if field == "username" else user.email_key
         if key == present:
             return await self._decide(user.id, condition, update)
-        turn = await self._turn_of(user.id)
+        return await self.trade(
+            user.id,
+            condition,
+            update,
+            gained={f"{field}:{key}": field},
+            lost=[f"{field}:{present}"],
+        )
+
+    async def trade(
+        self,
+        user_id: UserId,
+        condition: Document,
+        update: Document,
+        *,
+        gained: Mapping[str, str],
+        lost: Collection[str],
+    ) -> Document | None:
+        """Make a change with which a user gains claims and loses others.
+
+        Return the changed document, or None if the user does not match; then nothing was changed.
+
+        Args:
+            user_id: the user.
+            condition: what the user's document must match, besides being a user.
+            update: the change, with operators such as `$set`.
+            gained: the claims that the user gets, each with the field of the record that it is for.
+            lost: the claims that the user has no more.
+
+        Raises:
+            AlreadyExists, StoreUnavailable, OutcomeUnknown: as for `exchange`.
+        """
+        turn = await self._turn_of(user_id)
         if turn is None:
             return None
-        former, wanted = f"{field}:{present}", f"{field}:{key}"
         in_turn = condition | {TURN: turn or {"$in": [0, None]}}
+        counted = update | {"$inc": update.get("$inc", {}) | {TURN: 1}}
+        touched = [*lost, *gained]
         try:
-            await self._claim_another(user.id, wanted, turn, field)
-            await self._write_turn(user.id, former, turn)
-            changed = await self._decide(user.id, in_turn, update | {"$inc": {TURN: 1}})
+            for name, field in gained.items():
+                await self._claim_another(user_id, name, turn, field)
+            for name in lost:
+                await self._write_turn(user_id, name, turn)
+            changed = await self._decide(user_id, in_turn, counted)
         except StoreUnavailable:
-            await self._resolve_if_possible(user.id, [former, wanted])
+            await self._resolve_if_possible(user_id, touched)
             raise
         if changed is None:
-            await self._resolve_if_possible(user.id, [former, wanted])
+            await self._resolve_if_possible(user_id, touched)
             return None
         with contextlib.suppress(OutcomeUnknown, StoreUnavailable):
+            earlier = _before(turn + 1)
             await self._change(
                 [
-                    DeleteOne(_claim_of(user.id, former) | _before(turn + 1)),
-                    UpdateOne(_claim_of(user.id, wanted) | _before(turn + 1), _SETTLE),
+                    *(DeleteOne(_claim_of(user_id, name) | earlier) for name in lost),
+                    *(UpdateOne(_claim_of(user_id, name) | earlier, _SETTLE) for name in gained),
                 ]
             )
         return changed
@@ -202,14 +255,14 @@ class Names:
         waiting = {"$ifNull": [f"${OUTBOX}", []]}
         leaving = {
             "void_since": {"$literal": self.clock.now()},
-            "leaving": [{"$concat": [f"{each}:", f"${each}_key"]} for each in _FIELDS],
+            "leaving": {"$concatArrays": [_OWN_NAMES, _PASSKEYS]},
             OUTBOX: {"$concatArrays": [waiting, {"$literal": [to_document(event)]}]},
         }
         with writing():
             before = await self._users.find_one_and_update(
                 {"_id": {"$eq": user.id}} | NOT_VOID | condition,
                 [{"$replaceWith": {"_id": "$_id"} | leaving}],
-                projection=[OUTBOX, *(f"{each}_key" for each in _FIELDS)],
+                projection=[OUTBOX, *_NAMED],
             )
         if before is None:
             return False
@@ -263,7 +316,7 @@ class Names:
             user = await self._users.find_one_and_update(
                 {"_id": {"$eq": user_id}} | NOT_VOID,
                 {"$inc": {TURN: 1}},
-                projection=[TURN, *(f"{each}_key" for each in _FIELDS)],
+                projection=[TURN, *_NAMED],
                 return_document=ReturnDocument.AFTER,
             )
         if user is None:  # deleted meanwhile; the next sweep finds the void document
@@ -279,7 +332,7 @@ class Names:
             found = await self._users.find_one({"_id": {"$eq": user_id}} | NOT_VOID, [TURN])
         return None if found is None else found.get(TURN, 0)
 
-    async def _claim_another(self, user_id: UserId, name: str, turn: int, field: NameField) -> None:
+    async def _claim_another(self, user_id: UserId, name: str, turn: int, field: str) -> None:
         """Claim one more name for a user who exists.
 
         Raises:
@@ -367,8 +420,17 @@ def _claim_ids(user: User) -> list[str]:
 
 
 def _names_in(document: Document) -> list[str]:
-    """Return the ids of the claims for the names in a user's document."""
-    return [f"{each}:{document[f'{each}_key']}" for each in _FIELDS]
+    """Return the ids of the claims for the names and passkeys in a user's document."""
+    passkeys = (each.get("credential_id") for each in document.get("factors", ()))
+    return [
+        *(f"{each}:{document[f'{each}_key']}" for each in _FIELDS),
+        *(passkey_claim(each) for each in passkeys if each is not None),
+    ]
+
+
+def passkey_claim(credential_id: str) -> str:
+    """Return the id of the claim on a passkey."""
+    return f"passkey:{credential_id}"
 
 
 def _before(turn: int) -> Document:

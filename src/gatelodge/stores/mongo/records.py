@@ -1,7 +1,7 @@
 """Turns records into MongoDB documents, and back."""
 
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, fields
+from dataclasses import MISSING, Field, fields, is_dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -66,5 +66,7 @@ def _has_default(field: Field[Any]) -> bool:
 
 def _outward(value: object) -> object:
     if isinstance(value, tuple):
-        return list(value)
+        return [_outward(each) for each in value]
+    if is_dataclass(value) and not isinstance(value, type):
+        return to_document(value)
     return dict(value) if isinstance(value, Mapping) else value

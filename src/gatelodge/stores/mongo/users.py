@@ -15,6 +15,7 @@ from gatelodge.errors import AlreadyExists, StoreUnavailable
 from gatelodge.ids import SessionId, UserId
 from gatelodge.sessions.store import Session
 from gatelodge.stores.mongo.connection import MongoDatabase
+from gatelodge.stores.mongo.factors import factors_in
 from gatelodge.stores.mongo.failures import reading, writing
 from gatelodge.stores.mongo.last_holder import MARK as STEPPING_DOWN
 from gatelodge.stores.mongo.last_holder import LastHolders
@@ -42,7 +43,7 @@ class MongoUsers(UserStore):
             # A duplicate is the void document of this user's id: this sign-up took so long that its
             # claims were released, and another user may have its names now.
             with writing(unique="username"):
-                await self._users.insert_one(inserted_with(to_document(user), event))
+                await self._users.insert_one(inserted_with(_document(user), event))
         except (AlreadyExists, StoreUnavailable):
             await self.names.release(user)
             raise
@@ -291,6 +292,14 @@ def _by_id(user_id: UserId) -> Document:
     return {"_id": {"$eq": user_id}} | NOT_VOID
 
 
+def _document(user: User) -> Document:
+    """Return the document of a user; most have no factors, and then no field for them."""
+    document = to_document(user)
+    if not user.factors:
+        del document["factors"]
+    return document
+
+
 def _user(document: Document) -> User:
     """Return the user in a document.
 
@@ -299,4 +308,6 @@ def _user(document: Document) -> User:
     """
     if "verified_at" in document:
         document = {"email_verified_at": document["verified_at"]} | document
+    if "factors" in document:
+        document = document | {"factors": factors_in(document)}
     return to_record(User, document)

@@ -6,6 +6,7 @@ from gatelodge.stores import Stores
 from gatelodge.stores.sql.attempts import SqlAttempts
 from gatelodge.stores.sql.database import SqlDatabase
 from gatelodge.stores.sql.events import SqlEvents
+from gatelodge.stores.sql.factors import SqlFactors
 from gatelodge.stores.sql.feed import SqlChangeFeed
 from gatelodge.stores.sql.letters import SqlLetters
 from gatelodge.stores.sql.one_time_tokens import SqlOneTimeTokens
@@ -22,6 +23,7 @@ def sql_stores(path: str) -> Stores:
     return Stores(
         database=database,
         users=SqlUsers(database),
+        factors=SqlFactors(database),
         roles=SqlRoles(database),
         sessions=SqlSessions(database),
         signing_keys=SqlSigningKeys(database),

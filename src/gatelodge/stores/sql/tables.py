@@ -1,6 +1,10 @@
 """The tables, as they are after all migrations."""
 
+from base64 import b64decode, b64encode
+from collections.abc import Callable
+from dataclasses import fields
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import (
     JSON,
@@ -20,6 +24,7 @@ from sqlalchemy import (
 )
 
 from gatelodge.clock import from_milliseconds, to_milliseconds
+from gatelodge.credentials.factors import Factor, Factors
 
 
 class Instant(TypeDecorator[datetime]):
@@ -52,6 +57,59 @@ class Words(TypeDecorator[tuple[str, ...]]):
         return tuple(value or ())
 
 
+class StoredFactors(TypeDecorator[Factors]):
+    """The factors of a user, stored as a JSON list; NULL for none."""
+
+    impl = JSON(none_as_null=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: Factors | None, dialect: Dialect) -> object:  # noqa: ARG002
+        """Return the factors as a list of objects."""
+        return [_plain(each) for each in value] if value else None
+
+    def process_result_value(self, value: list[Any] | None, dialect: Dialect) -> Factors:  # noqa: ARG002
+        """Return the factors in a list of objects; none for NULL."""
+        return tuple(_factor(each) for each in value) if value else ()
+
+
+def _plain(factor: Factor) -> dict[str, object]:
+    """Return a factor as JSON has it, without what is as by default."""
+    return {
+        each.name: _converted(_OUTWARD, each.name, value)
+        for each in fields(Factor)
+        if (value := getattr(factor, each.name)) != each.default
+    }
+
+
+def _factor(stored: dict[str, Any]) -> Factor:
+    values: dict[str, Any] = {
+        name: _converted(_INWARD, name, value) for name, value in stored.items()
+    }
+    return Factor(**values)
+
+
+def _converted(ways: dict[str, Callable[[Any], object]], name: str, value: object) -> object:
+    return ways[name](value) if name in ways else value
+
+
+def _text(value: bytes) -> str:
+    return b64encode(value).decode()
+
+
+_OUTWARD: dict[str, Callable[[Any], object]] = {
+    **dict.fromkeys(("created_at", "last_used_at", "expires_at"), to_milliseconds),
+    **dict.fromkeys(("sealed_secret", "public_key"), _text),
+    "digests": lambda digests: [_text(each) for each in digests],
+    "transports": list,
+}
+_INWARD: dict[str, Callable[[Any], object]] = {
+    **dict.fromkeys(("created_at", "last_used_at", "expires_at"), from_milliseconds),
+    **dict.fromkeys(("sealed_secret", "public_key"), b64decode),
+    "digests": lambda texts: tuple(b64decode(each) for each in texts),
+    "transports": tuple,
+}
+
+
 metadata = MetaData()
 
 users = Table(
@@ -73,6 +131,7 @@ users = Table(
     Column("disabled_reason", Text),
     Column("must", Words, nullable=False, server_default="[]"),
     Column("continued", Text),
+    Column("factors", StoredFactors),
     UniqueConstraint("username_key", name="uq_users_username_key"),
     UniqueConstraint("email_key", name="uq_users_email_key"),
     sqlite_with_rowid=False,
@@ -86,6 +145,15 @@ user_roles = Table(
     Column("role", Text, nullable=False),
     UniqueConstraint("user_id", "role", name="uq_user_roles_user_id_role"),
     Index("ix_user_roles_role", "role"),
+)
+
+passkeys = Table(
+    "passkeys",
+    metadata,
+    Column("credential_id", Text, primary_key=True),  # the passkey itself is with its user
+    Column("user_id", Text, ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
+    Index("ix_passkeys_user_id", "user_id"),
+    sqlite_with_rowid=False,
 )
 
 roles = Table(

@@ -96,7 +96,7 @@ class SqlUsers(UserStore):
         change = (
             update(users)
             .where(users.c.id == user_id)
-            .values(password_hash=new, **_EVERY_SESSION_ENDS)
+            .values(password_hash=new, **EVERY_SESSION_ENDS)
         )
         return await self._change(change, event)
 
@@ -122,7 +122,7 @@ class SqlUsers(UserStore):
         change = (
             update(users)
             .where(users.c.email_key == user.email_key, *_as_read(user))
-            .values(password_hash=new, email_verified_at=verified, **_EVERY_SESSION_ENDS)
+            .values(password_hash=new, email_verified_at=verified, **EVERY_SESSION_ENDS)
         )
 
         def unit(connection: Connection) -> User | None:
@@ -169,7 +169,7 @@ class SqlUsers(UserStore):
         change = (
             update(users)
             .where(users.c.id == user_id, users.c.disabled_at.is_(None))
-            .values(disabled_at=at, **_EVERY_SESSION_ENDS)
+            .values(disabled_at=at, **EVERY_SESSION_ENDS)
         )
         return await self._change(change, event, user_id, unless_last)
 
@@ -184,7 +184,7 @@ class SqlUsers(UserStore):
 
     @override
     async def raise_epoch(self, user_id: UserId, event: Event) -> bool:
-        change = update(users).where(users.c.id == user_id).values(**_EVERY_SESSION_ENDS)
+        change = update(users).where(users.c.id == user_id).values(**EVERY_SESSION_ENDS)
         return await self._change(change, event)
 
     @override
@@ -329,7 +329,9 @@ def user_of(row: Sequence[Any]) -> User:
     return User(**values)
 
 
-_EVERY_SESSION_ENDS = {"epoch": users.c.epoch + 1, "continued": None}
+EVERY_SESSION_ENDS = {"epoch": users.c.epoch + 1, "continued": None}
+"""The values of a change that ends every session of a user."""
+
 _COLUMNS = [column.name for column in users.columns]
 
 _in_order = (
