@@ -20,6 +20,7 @@ from gatelodge.credentials.attempts import AttemptGuard, AttemptLimits
 from gatelodge.credentials.hashing_pool import HashingPool
 from gatelodge.credentials.own_proof import OwnProofCheck
 from gatelodge.credentials.passwords import PasswordHasher
+from gatelodge.credentials.second_factors import SecondFactors
 from gatelodge.credentials.service import Passwords
 from gatelodge.data_folder import SECRET_KEY
 from gatelodge.errors import ConfigurationError, StoreUnavailable
@@ -48,6 +49,8 @@ from gatelodge.settings import Settings
 from gatelodge.setup.service import SetupService
 from gatelodge.sign_in import by_code
 from gatelodge.sign_in.by_code import CodeSignIn
+from gatelodge.sign_in.challenges import Challenges
+from gatelodge.sign_in.opening import Opening
 from gatelodge.sign_in.service import SignInService
 from gatelodge.stores import Stores, open_stores
 from gatelodge.subscriptions.service import Handler, SubscriptionService
@@ -366,6 +369,33 @@ class Foundation:
     # sign_in/, setup/
 
     @cached_property
+    def second_factors(self) -> SecondFactors:
+        """Checks codes of second factors."""
+        return SecondFactors(
+            self.stores.factors, self.attempts, self.audit, self.clock, self.master_key
+        )
+
+    @cached_property
+    def challenges(self) -> Challenges:
+        """The questions for second factors."""
+        return Challenges(self.stores.one_time_tokens, self.stores.users, self.clock)
+
+    @cached_property
+    def opening(self) -> Opening:
+        """Opens sessions, after the second factor where the user has one."""
+        return Opening(
+            self.sessions,
+            self.challenges,
+            self.second_factors,
+            self.stores.factors,
+            self.attempts,
+            self.known_devices,
+            self.notices,
+            self.audit,
+            self.clock,
+        )
+
+    @cached_property
     def sign_in(self) -> SignInService:
         """Signs users in."""
         return SignInService(
@@ -379,7 +409,7 @@ class Foundation:
             self.clock,
             self.verification,
             self.known_devices,
-            self.notices,
+            self.opening,
             self.password_reset,
             self.settings.breached_at_sign_in,
         )
@@ -390,12 +420,11 @@ class Foundation:
         return CodeSignIn(
             self.stores.users,
             self.accounts,
-            self.sessions,
+            self.opening,
             self.attempts,
             self.letters,
             self.letter_proofs,
             self.known_devices,
-            self.notices,
             self.audit,
             self.settings.sign_in_by_code == "on",
         )

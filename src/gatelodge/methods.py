@@ -18,6 +18,9 @@ BY_PASSWORD: Methods = (PASSWORD,)
 BY_EMAIL_CODE: Methods = ("otp",)
 """A code from a letter. RFC 8176 has one name for all codes that work once."""
 
+BY_CODE_OF_FACTOR: Methods = ("otp",)
+"""A code of an authenticator app, or a recovery code."""
+
 SEVERAL_FACTORS = "mfa"
 """The user proved several factors, which are named beside it."""
 
@@ -37,6 +40,11 @@ def factors_of(methods: Methods) -> list[str]:
 def together(*given: Methods) -> Methods:
     """Return the methods of several proofs of one user, each once, in order."""
     return tuple(dict.fromkeys(method for methods in given for method in methods))
+
+
+def with_second_factor(first: Methods, second: Methods) -> Methods:
+    """Return the methods of a user who has proved two different factors."""
+    return together(first, second, (SEVERAL_FACTORS,))
 
 
 def level_of(methods: Methods | frozenset[str]) -> Level:

@@ -10,11 +10,11 @@ import asyncio
 import contextlib
 import hashlib
 import hmac
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from ipaddress import IPv6Address, ip_address, ip_network
-from typing import Self, TypeVarTuple
+from typing import Literal, Self, TypeAlias, TypeVarTuple
 
 from gatelodge.audit import AuditLog, Event, Origin, nobody_known
 from gatelodge.clock import Clock
@@ -28,8 +28,17 @@ from gatelodge.ids import UserId
 
 Ts = TypeVarTuple("Ts")
 
+OnSuccess: TypeAlias = Literal["keep", "forget", "count"]
+
 HARD_STOP = 100
 """Consecutive failures after which a name is blocked (NIST SP 800-63B-4, section 3.2.2)."""
+
+_CODES = (
+    Limit(5, first_wait=timedelta(minutes=5), doubles_after=5, hard_stop=HARD_STOP),
+    Limit(20, timedelta(hours=1), timedelta(hours=1), doubles_after=20),
+    Limit(50, timedelta(days=1), timedelta(days=1), timedelta(days=1), doubles_after=50),
+)
+"""How many codes of second factors may be wrong, for one user (security.md, section 8)."""
 
 _ASK_AGAIN_SECONDS = 0.05
 """How often the first of a line asks the store for a try; another process may have ended one."""
@@ -82,13 +91,15 @@ class _Counter:
         limit: how many failures are allowed.
         reserves: whether each try is reserved before its check. Else the limit may be exceeded by
             the tries that are in progress when it is reached.
-        reset_by_success: whether a success deletes the counted failures.
+        on_success: what a success does with the counted failures: it leaves them as they are
+            (`keep`), deletes them (`forget`), or counts as one more, because a second factor must
+            still complete it (`count`).
     """
 
     key: str
     limit: Limit
     reserves: bool = True
-    reset_by_success: bool = False
+    on_success: OnSuccess = "keep"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,13 +129,18 @@ class Attempt:
         """Keep the check from beginning. Return False if it has begun."""
         return self._place is None or self._place.give_up()
 
-    async def enter(self, pool: HashingPool, at: datetime) -> dict[str, timedelta]:
+    async def enter(self, pool: HashingPool | None, at: datetime) -> dict[str, timedelta]:
         """Take a place, and reserve the try. Return the keys that refuse it; empty: it may begin.
+
+        Args:
+            pool: where the check runs; None: it needs no place.
+            at: the current time.
 
         Raises:
             HashingBusy: the pool's queue is full.
         """
-        self._place = pool.take()  # first: when the pool is full, nothing is written
+        # First: when the pool is full, nothing is written.
+        self._place = pool.take() if pool is not None else None
         wanted = [each for each in self._counted if each.reserves]
         self._reserved = {each.key: Reservation(each.key) for each in wanted}
         waits = await asyncio.gather(
@@ -144,12 +160,17 @@ class Attempt:
         assert self._place is not None, "the try was not admitted"  # noqa: S101
         return await self._place.run(check, *args)
 
-    async def succeed(self) -> None:
-        """End the reservations, and forget the failures of the keys that a success resets."""
+    async def succeed(self, at: datetime) -> None:
+        """End the reservations, and do with each key what a success does with it."""
         ended, self._reserved = self._reserved, {}
-        resets = {each.key for each in self._counted if each.reset_by_success}
         await asyncio.gather(
-            *(self._store.give_back(each, forget=each.key in resets) for each in ended.values())
+            *(
+                self._store.count_failure(each.key, each.limit, at, ended[each.key])
+                if each.on_success == "count"
+                else self._store.give_back(ended[each.key], forget=each.on_success == "forget")
+                for each in self._counted
+                if each.key in ended
+            )
         )
 
     async def fail(self, at: datetime) -> None:
@@ -200,32 +221,69 @@ class AttemptGuard:
     key: bytes = field(repr=False)
     lines: Lines = field(default_factory=Lines)
 
-    def by_name(self, username_key: str, origin: Origin) -> Try:
+    def by_name(
+        self, username_key: str, origin: Origin, *, on_success: OnSuccess = "forget"
+    ) -> Try:
         """Return a try to sign in with a name; it counts for name, address and everybody.
 
         Args:
             username_key: the folded name; a user need not exist.
             origin: where the try comes from.
+            on_success: what a success does with the failures of the name.
         """
         name = f"account:{self.hash_of(username_key)}"
-        counted = [_Counter(name, self.limits.account, reset_by_success=True)]
+        counted = [_Counter(name, self.limits.account, on_success=on_success)]
         if place := place_of(origin.address):
             counted.append(_Counter(f"address:{place}", self.limits.address))
         counted.append(_Counter(_EVERYBODY, self.limits.everybody, reserves=False))
         return Try([each for each in counted if each.limit.tries], origin)
 
-    def by_user(self, user_id: UserId, known_by: str, origin: Origin) -> Try:
+    def by_user(
+        self,
+        user_id: UserId,
+        known_by: str,
+        origin: Origin,
+        *,
+        on_success: OnSuccess = "forget",
+    ) -> Try:
         """Return a try of a user who is known already; failures of strangers do not block it.
 
         Args:
             user_id: the user whose password is tried.
-            known_by: the session id or the address by which the user is known.
+            known_by: the session id, the address or the browser by which the user is known.
             origin: where the try comes from.
+            on_success: what a success does with the failures that were counted.
         """
         counted = _Counter(
-            f"known:{user_id}:{known_by}", self.limits.account, reset_by_success=True
+            f"known:{user_id}:{known_by}", self.limits.account, on_success=on_success
         )
         return Try([counted] if counted.limit.tries else [], origin)
+
+    def by_factor(self, user_id: UserId, known_by: str | None, origin: Origin) -> Try:
+        """Return a try to prove a second factor by a code.
+
+        Codes that strangers try do not count for a browser that the user is known by. A success
+        ends the shortest wait only: whoever guesses gets no more tries a day when the user signs
+        in.
+
+        Args:
+            user_id: the user whose factor is tried.
+            known_by: what the browser is known by, such as the session or a remembered browser;
+                None: it is not known.
+            origin: where the try comes from.
+        """
+        of = f"factor:{user_id}" if known_by is None else f"factor-known:{user_id}:{known_by}"
+        return Try(
+            [
+                _Counter(
+                    f"{of}:{_minutes(each)}",
+                    each,
+                    on_success="forget" if each is _CODES[0] else "keep",
+                )
+                for each in _CODES
+            ],
+            origin,
+        )
 
     def hash_of(self, name: str) -> str:
         """Return the keyed hash of a name, for the store and the log: 32 hexadecimal digits."""
@@ -251,14 +309,33 @@ class AttemptGuard:
             async with ended_by_hang_up(attempt.give_up):
                 await self._admit(attempt, wanted, pool)
                 right = await attempt.run(check, *args)
-            await (attempt.succeed() if right else attempt.fail(self.clock.now()))
+            at = self.clock.now()
+            await (attempt.succeed(at) if right else attempt.fail(at))
         except BaseException as error:
             # A task of its own: this one may be cancelled a second time.
             await asyncio.shield(asyncio.create_task(attempt.abandon(error, self.clock.now())))
             raise
         return right
 
-    async def _admit(self, attempt: Attempt, wanted: Try, pool: HashingPool) -> None:
+    async def judge_code(self, wanted: Try, check: Callable[[], Awaitable[bool]]) -> bool:
+        """Make a try whose check needs no hash, and count its outcome; otherwise as `judge`.
+
+        Raises:
+            TooManyAttempts: one of the keys is blocked.
+            HashingBusy: too many tries of one key are in progress.
+        """
+        attempt = Attempt(self.store, wanted.counted)
+        try:
+            await self._admit(attempt, wanted, None)
+            right = await check()
+            at = self.clock.now()
+            await (attempt.succeed(at) if right else attempt.fail(at))
+        except BaseException as error:
+            await asyncio.shield(asyncio.create_task(attempt.abandon(error, self.clock.now())))
+            raise
+        return right
+
+    async def _admit(self, attempt: Attempt, wanted: Try, pool: HashingPool | None) -> None:
         """Let the try enter. It waits while as many tries of a key are in progress as may fail.
 
         Of each key, one try of this process enters at a time; so a burst of tries of one key takes
@@ -274,7 +351,7 @@ class AttemptGuard:
         except TimeoutError:
             raise HashingBusy(retry_after=1) from None
 
-    async def _enter(self, attempt: Attempt, wanted: Try, pool: HashingPool) -> bool:
+    async def _enter(self, attempt: Attempt, wanted: Try, pool: HashingPool | None) -> bool:
         """Let the try enter. Return False if too many tries of a key are in progress.
 
         The blocked keys are read first, because a read costs less than a reservation.
@@ -360,6 +437,10 @@ class AttemptGuard:
         by = nobody_known(wanted.origin)
         self.audit.note("attempts.limited", by, outcome="refused", detail=detail)
         return TooManyAttempts(retry_after=-(-wait // _SECOND))
+
+
+def _minutes(limit: Limit) -> int:
+    return limit.period // timedelta(minutes=1)
 
 
 def place_of(address: str) -> str:

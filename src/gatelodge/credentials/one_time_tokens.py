@@ -29,6 +29,9 @@ Purpose = Literal[
     "newest",
     "kept",
     "again",
+    "second_factor",
+    "passkey",
+    "enrol_totp",
 ]
 
 SECRET_BYTES = 32  # 256 bits (security.md, section 7)

@@ -32,6 +32,14 @@ class WrongPassword(Invalid):
     sentence = N_("That is not your current password.")
 
 
+class WrongFactorCode(Invalid):
+    """The code of a second factor is wrong, was used before, or is too old."""
+
+    code = "factor_code_wrong"
+    default = "That code is not right, or was used before."
+    sentence = N_("That code is not right, or was used before. Please try the next one.")
+
+
 class HashingBusy(Unavailable):
     """The queue for password hashing is full."""
 

@@ -19,6 +19,7 @@ from gatelodge.gate.principal import Principal
 from gatelodge.gate.refusals import Forbidden
 from gatelodge.gate.rules import Rule
 from gatelodge.i18n import Language, language_for
+from gatelodge.ids import UserId
 from gatelodge.pages.again import WaitingForms
 from gatelodge.pages.carried import Carried, Carrier
 from gatelodge.pages.forms import Field, Form
@@ -370,10 +371,10 @@ def _lead_to(page: str, visit: Visit, *, done: str = "") -> Response:
     return visit.go(f"{page}?next={quote(_return_path(visit.request), safe='/')}", done=done)
 
 
-async def restore_form(visit: Visit) -> None:
-    """Let the page that the reader goes back to show the form that waited for the proof."""
+async def restore_form(visit: Visit, user_id: UserId) -> None:
+    """Let the page that a user goes back to show the form that waited for the proof."""
     path = visit.next.partition("?")[0].removeprefix(visit.pages.site.path)
-    form = await visit.ask(WaitingForms).take(visit.request, visit.caller.subject, path)
+    form = await visit.ask(WaitingForms).take(visit.request, user_id, path)
     if form is not None:
         visit.ask(Carrier).carry(visit.request, path, Carried(notice="send-again", form=form))
 

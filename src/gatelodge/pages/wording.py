@@ -35,6 +35,7 @@ NOTICES: Mapping[str, str] = {
     "send-again": N_("Nothing has changed yet. Please send the form once more."),
     "signed-out": N_("You are signed out."),
     "signed-out-everywhere": N_("You are signed out on every device."),
+    "took-too-long": N_("That took too long. Please sign in again."),
     "was-signed-out": N_("You were signed out. Please sign in again."),
     "signed-up": N_("Welcome! Your account is ready."),
     "signed-up-unverified": N_("Welcome! Verify your e-mail address, then sign in."),

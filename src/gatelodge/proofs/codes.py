@@ -7,11 +7,9 @@ A newer letter of the same purpose and subject voids the one before.
 """
 
 import hmac
-import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import Final
 
 from gatelodge.base64url import decode_base64url, encode_base64url
 from gatelodge.clock import Clock
@@ -22,16 +20,16 @@ from gatelodge.credentials.one_time_tokens import (
     digest_of,
     new_token,
 )
+from gatelodge.credentials.typed_codes import in_groups, new_code, plain_code
 from gatelodge.letters.service import KEPT, LetterService, Superseded
 from gatelodge.proofs.refusals import InvalidCode
 
 MAX_GUESSES = 5
 """How many codes may be tried with one `request`. The link in the letter works on."""
 
-ALPHABET: Final = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"
-"""The letters and digits of codes: those that nobody takes for another one. 8 of them: 39 bits."""
-
 _LETTERS_OF_CODE = 8
+"""39 bits."""
+
 _SENT_WITHIN = timedelta(days=1) + KEPT
 """How long a letter may wait to be sent, and to be sent again by an operator."""
 
@@ -93,7 +91,7 @@ class LetterProofs:
         """
         now = self.clock.now()
         secret, plain = new_token(purpose, subject, now, _SENT_WITHIN + life, facts)
-        code = "".join(secrets.choice(ALPHABET) for _ in range(_LETTERS_OF_CODE))
+        code = new_code(_LETTERS_OF_CODE)
         token = replace(
             plain,
             life=int(life.total_seconds()),
@@ -104,8 +102,7 @@ class LetterProofs:
             await self.tokens.put(token)
         elif not await self.tokens.put_newer(token, now):
             raise Superseded
-        middle = _LETTERS_OF_CODE // 2
-        return Proof(_as_link(subject, secret), f"{code[:middle]}-{code[middle:]}")
+        return Proof(_as_link(subject, secret), in_groups(code))
 
     async def make_link(
         self, purpose: Purpose, subject: str, life: timedelta, facts: Mapping[str, str]
@@ -159,7 +156,7 @@ class LetterProofs:
         letter = await self.letters.count_guess(request, MAX_GUESSES)
         subject = _NOBODY if letter is None else letter.subject or _NOBODY
         letter_id = "" if letter is None else letter.id
-        given = self._hashed(_plain(code), letter_id)
+        given = self._hashed(plain_code(code), letter_id)
         for token in await self._find(subject, purposes):
             right = hmac.compare_digest(token.code_digest or b"", given)
             if right and token.letter == letter_id:
@@ -189,8 +186,3 @@ class LetterProofs:
 def _as_link(subject: str, secret: str) -> str:
     """Return a secret as it is in a link: `by_link` reads whose it is."""
     return f"{encode_base64url(subject.encode())}.{secret}"
-
-
-def _plain(typed: str) -> str:
-    """Return a code as typed without blanks and hyphens, in capital letters."""
-    return "".join(each for each in typed.upper() if each.isalnum())

@@ -185,7 +185,7 @@ async def sign_out(
             await sessions.sign_out_everywhere(user_id, Actor(user_id, origin))
         await sessions.sign_out(session_id, Actor(user_id, origin))
     delivery.clear_cookies(request.scope)
-    response.headers["Clear-Site-Data"] = '"cookies", "storage"'  # ASVS 14.3.1
+    response.headers["Clear-Site-Data"] = delivery.clear_site_data(request.scope["headers"])
     return _SIGNED_OUT
 
 

@@ -81,11 +81,12 @@ def signed_out(visit: Visit, *, done: str) -> Response:
         visit: the request.
         done: what the start page says was done, such as `signed-out`.
     """
-    visit.ask(TokenDelivery).clear_cookies(visit.request.scope)
+    delivery, scope = visit.ask(TokenDelivery), visit.request.scope
+    delivery.clear_cookies(scope)
     sealed = visit.ask(Carrier).seal(AFTER_SIGN_OUT, Carried(notice=done))
     language = f"&language={visit.chosen}" if visit.chosen else ""
     response = visit.go(f"{AFTER_SIGN_OUT}?done={sealed}{language}")
-    response.headers["Clear-Site-Data"] = '"cookies", "storage"'
+    response.headers["Clear-Site-Data"] = delivery.clear_site_data(scope["headers"])
     return response
 
 

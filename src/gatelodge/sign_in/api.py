@@ -16,12 +16,15 @@ from gatelodge.accounts.refusals import (
     UsernameTaken,
 )
 from gatelodge.accounts.service import NewUser
+from gatelodge.audit import Origin
 from gatelodge.credentials.refusals import (
     HashingBusy,
     RejectedPassword,
     TooManyAttempts,
+    WrongFactorCode,
     WrongPassword,
 )
+from gatelodge.credentials.second_factors import CodeFactor
 from gatelodge.errors import InvalidRequest
 from gatelodge.gate.rules import ANYBODY, SIGNED_IN
 from gatelodge.letters.refusals import NoMail
@@ -37,7 +40,14 @@ from gatelodge.sessions.known_devices import KnownDevices
 from gatelodge.sessions.service import SignedIn
 from gatelodge.sign_in.by_code import CodeSignIn
 from gatelodge.sign_in.challenges import require_signed_in
-from gatelodge.sign_in.refusals import InvalidCredentials, SignInByCodeOff
+from gatelodge.sign_in.doors import coming_from, remember_browser
+from gatelodge.sign_in.opening import Opening
+from gatelodge.sign_in.refusals import (
+    ChallengeOver,
+    InvalidCredentials,
+    SecondFactorRequired,
+    SignInByCodeOff,
+)
 from gatelodge.sign_in.service import SignInService
 from gatelodge.tokens.pair import Delivery
 from gatelodge.web.bodies import Answer, Identifier, Message, Request
@@ -51,9 +61,21 @@ door = Door("/api/auth", tag="sign-in")
 
 ByCode = Annotated[CodeSignIn, Provided(CodeSignIn)]
 SignIn = Annotated[SignInService, Provided(SignInService)]
+Opens = Annotated[Opening, Provided(Opening)]
 
 _LETTER_SENT = "A letter with a code is on its way."
 _CODE_SENT = "If this address belongs to an account, a letter with a code is on its way."
+
+
+_SIGNED_IN = {
+    "id": "usr_06f4h2k9c0q1v8d3n5b7t2m4s6r8p0a1e3gi",
+    "username": "ann",
+    "email": "ann@example.com",
+    "roles": ["ROLE_USER"],
+    "accessToken": "eyJ…",
+    "refreshToken": "rt_…",
+}
+_OF_SECOND_FACTOR = (ChallengeOver, WrongFactorCode, TooManyAttempts, HashingBusy)
 
 
 class SignUpRequest(Request):
@@ -137,6 +159,17 @@ class PasswordRequest(Request):
 
     current_password: str = Field(max_length=1024)
     new_password: str = Field(max_length=1024)
+
+
+class FactorCodeRequest(Request):
+    """What a sign-in has answered, and a code of the second factor."""
+
+    challenge: str = Field(max_length=256, examples=["chl_06f4h2k9….9vX…"])
+    code: str = Field(max_length=64, examples=["492039"])
+    remember: bool = Field(
+        default=False,
+        description="Ask for no second factor in this browser for 30 days: sets a cookie.",
+    )
 
 
 class AgainRequest(Request):
@@ -270,17 +303,11 @@ async def accept_invitation(
     told=Description(
         "Sign in",
         takes={"username": "ann", "password": "correct horse battery"},
-        gives={
-            "id": "usr_06f4h2k9c0q1v8d3n5b7t2m4s6r8p0a1e3gi",
-            "username": "ann",
-            "email": "ann@example.com",
-            "roles": ["ROLE_USER"],
-            "accessToken": "eyJ…",
-            "refreshToken": "rt_…",
-        },
+        gives=_SIGNED_IN,
     ),
     refuses=(
         InvalidCredentials,
+        SecondFactorRequired,
         EmailNotVerified,
         PasswordMustChange,
         TooManyAttempts,
@@ -294,7 +321,8 @@ async def sign_in(
     """Open a session, and return its two tokens.
 
     `delivery` says how they come: `bearer` in the answer, `cookie` in cookies only. An unknown
-    user, a wrong password and a disabled user get the same refusal, in the same time.
+    user, a wrong password and a disabled user get the same refusal, in the same time. Whoever has a
+    second factor gets 401 `second_factor_required` with `challenge` and `methods`, and no token.
     """
     delivery = body.delivery or handing.default
     former = handing.former_token(request.scope["headers"], delivery)
@@ -305,6 +333,7 @@ async def sign_in(
         origin,
         former=former,
         device=handing.device(request.scope["headers"]),
+        remembered=handing.remembered(request.scope["headers"]),
     )
     return _signed_in(request, handing, require_signed_in(outcome))
 
@@ -317,7 +346,14 @@ async def sign_in(
         takes={"email": "ann@example.com"},
         gives={"message": _CODE_SENT, "request": "ltr_06f4h2k9c0q1v8d3n5b7t2m4s6r8p0a1e3gi.9vX…"},
     ),
-    refuses=(InvalidEmail, InvalidCode, SignInByCodeOff, NoMail, TooManyAttempts),
+    refuses=(
+        InvalidEmail,
+        InvalidCode,
+        SecondFactorRequired,
+        SignInByCodeOff,
+        NoMail,
+        TooManyAttempts,
+    ),
     response_model_exclude_none=True,
 )
 async def sign_in_by_code(
@@ -343,8 +379,72 @@ async def sign_in_by_code(
         origin,
         former=handing.former_token(http.scope["headers"], delivery),
         device=handing.device(http.scope["headers"]),
+        remembered=handing.remembered(http.scope["headers"]),
     )
     return _signed_in(http, handing, require_signed_in(outcome))
+
+
+@door.post(
+    "/signin/totp",
+    rule=ANYBODY,
+    told=Description(
+        "Finish a sign-in by an authenticator app",
+        takes={"challenge": "chl_06f4h2k9….9vX…", "code": "492039"},
+        gives=_SIGNED_IN,
+    ),
+    refuses=_OF_SECOND_FACTOR,
+    response_model_exclude_none=True,
+)
+async def finish_by_totp(
+    http: HttpRequest, body: FactorCodeRequest, opening: Opens, handing: Delivering, origin: From
+) -> SignInAnswer:
+    """Finish a sign-in that answered `second_factor_required`, by a code of an authenticator app.
+
+    `challenge` is from that answer; it works for 10 minutes, and once. A wrong code leaves it: five
+    wrong codes in five minutes block the second factor for a while. With `remember`, nothing but
+    the password is asked for in this browser for 30 days.
+    """
+    return await _finish(http, body, "totp", opening, handing, origin)
+
+
+@door.post(
+    "/signin/recovery",
+    rule=ANYBODY,
+    told=Description(
+        "Finish a sign-in by a recovery code",
+        takes={
+            "challenge": "chl_06f4h2k9….9vX…",
+            "code": "K7PQ-X4MD-9TRW-2HJK-M3NP-Q8VC",
+        },
+        gives=_SIGNED_IN,
+    ),
+    refuses=_OF_SECOND_FACTOR,
+    response_model_exclude_none=True,
+)
+async def finish_by_recovery_code(
+    http: HttpRequest, body: FactorCodeRequest, opening: Opens, handing: Delivering, origin: From
+) -> SignInAnswer:
+    """Finish a sign-in that answered `second_factor_required`, by a recovery code.
+
+    Each recovery code works once. Otherwise as `POST /api/auth/signin/totp`.
+    """
+    return await _finish(http, body, "recovery_code", opening, handing, origin)
+
+
+async def _finish(
+    http: HttpRequest,
+    body: FactorCodeRequest,
+    kind: CodeFactor,
+    opening: Opening,
+    handing: TokenDelivery,
+    origin: Origin,
+) -> SignInAnswer:
+    waiting = await opening.challenges.find(body.challenge)
+    at = coming_from(http.scope, handing, origin, waiting)
+    signed_in = await opening.finish_by_code(waiting, kind, body.code, at)
+    if body.remember:
+        await remember_browser(http.scope, handing, opening, signed_in, origin)
+    return _signed_in(http, handing, signed_in)
 
 
 @door.post(
@@ -362,6 +462,7 @@ async def sign_in_by_code(
     refuses=(
         WrongPassword,
         InvalidCode,
+        SecondFactorRequired,
         EmailNotVerified,
         PasswordMustChange,
         SignInByCodeOff,
@@ -383,18 +484,18 @@ async def sign_in_again(
 
     Send `password`; or `request` and `code`, after `POST /api/auth/again/code`. The answer is a new
     session, with new tokens in the body or in cookies, and this one ends. For 5 minutes, what
-    refuses with `insufficient_user_authentication` asks nothing.
+    refuses with `insufficient_user_authentication` asks nothing. Whoever has a second factor gets
+    `second_factor_required`, and goes on as after `POST /api/auth/signin`.
     """
     is_browser = caller.session.delivery == "cookie"
     device = handing.device(request.scope["headers"]) if is_browser else None
     if body.password is not None and body.request is None and body.code is None:
-        signed_in = await service.sign_in_again(caller, body.password, origin, device=device)
+        outcome = await service.sign_in_again(caller, body.password, origin, device=device)
     elif body.password is None and body.request is not None and body.code is not None:
-        signed_in = await codes.sign_in_again(
-            caller, body.request, body.code, origin, device=device
-        )
+        outcome = await codes.sign_in_again(caller, body.request, body.code, origin, device=device)
     else:
         raise InvalidRequest("Send either password, or request and code.", field="password")
+    signed_in = require_signed_in(outcome)
     return PasswordAnswer(
         message="You have proved who you are.", **_tokens(request, handing, signed_in)
     )

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 
 from gatelodge.accounts.names import check_email
@@ -17,13 +17,13 @@ from gatelodge.letters.service import LetterService, Written
 from gatelodge.letters.store import Letter
 from gatelodge.methods import BY_EMAIL_CODE
 from gatelodge.proofs.codes import LetterProofs
-from gatelodge.proofs.notices import Notices
 from gatelodge.proofs.refusals import InvalidCode
 from gatelodge.proofs.users import facts_of, is_as_then
 from gatelodge.sessions.known_devices import DeviceNews, KnownDevices
 from gatelodge.sessions.lookup import Records
-from gatelodge.sessions.service import SessionService, SignedIn
+from gatelodge.sessions.service import SignedIn
 from gatelodge.sign_in.challenges import Challenge
+from gatelodge.sign_in.opening import From, Opening
 from gatelodge.sign_in.refusals import SignInByCodeOff
 from gatelodge.tokens.pair import Delivery
 from gatelodge.tokens.refusals import InvalidToken
@@ -42,24 +42,22 @@ class CodeSignIn:
     Attributes:
         users: the users.
         accounts: verifies the addresses of those who sign in.
-        sessions: opens the sessions.
+        opening: opens sessions, and asks for second factors.
         attempts: limits how many letters are asked for.
         letters: sends the letters.
         proofs: makes and checks the codes.
         devices: knows the browsers of users.
-        notices: tells users of sign-ins on new devices.
         audit: records who signs in, and notes who does not.
         allowed: whether the operator allows it.
     """
 
     users: UserStore
     accounts: AccountService
-    sessions: SessionService
+    opening: Opening
     attempts: AttemptGuard
     letters: LetterService
     proofs: LetterProofs
     devices: KnownDevices
-    notices: Notices
     audit: AuditLog
     allowed: bool
 
@@ -117,6 +115,7 @@ class CodeSignIn:
         *,
         former: str | None = None,
         device: str = "",
+        remembered: str = "",
     ) -> SignedIn | Challenge:
         """Open a session for the user whose letter has this code. The address is verified by that.
 
@@ -130,6 +129,7 @@ class CodeSignIn:
             origin: where the request came from.
             former: a refresh token of the session that the new one replaces (ASVS 7.2.4), or None.
             device: the cookie that tells which users have used this browser; empty: none.
+            remembered: the cookie of a remembered browser; empty: none.
 
         Raises:
             SignInByCodeOff: nobody may sign in in this way.
@@ -142,16 +142,14 @@ class CodeSignIn:
             news = self.devices.news_of(device, then)
             with after_a_change():
                 user = await self._verify(then, news, origin)
-                await self.notices.ask_new_device(user, origin, news)
-                signed_in = await self.sessions.open(
+                is_void = user.password_hash != then.password_hash
+                return await self.opening.open(
                     user,
                     BY_EMAIL_CODE,
                     delivery,
-                    origin,
-                    former=former,
-                    device=news,
+                    From(origin, former, device, remembered),
+                    ("password_is_void",) if is_void else (),
                 )
-            return replace(signed_in, password_is_void=user.password_hash != then.password_hash)
         except (InvalidCode, InvalidToken) as refused:
             detail = {"factor": "email_code"}
             by = nobody_known(origin)
@@ -164,10 +162,10 @@ class CodeSignIn:
 
     async def sign_in_again(
         self, caller: Records, request: str, code: str, origin: Origin, *, device: str | None = None
-    ) -> SignedIn:
+    ) -> SignedIn | Challenge:
         """Open a session in place of the present one, whose user proves again who they are.
 
-        The address is verified by that.
+        The address is verified by that. Whoever has a second factor is asked for it too.
 
         Args:
             caller: the user, and the session of the request.
@@ -190,13 +188,11 @@ class CodeSignIn:
             detail = {"factor": "email_code"}
             self.audit.note("sign_in.again_failed", by, outcome="failure", detail=detail)
             raise
-        news = self.devices.news_of(device, user)
         with after_a_change():
             with suppress(NoSuchUser):
                 await self.accounts.verify_email(user, by)
-            await self.notices.ask_new_device(user, origin, news)
-            return await self.sessions.open_in_place(
-                caller.session, user, BY_EMAIL_CODE, origin, news
+            return await self.opening.open_in_place(
+                caller.session, user, BY_EMAIL_CODE, From(origin, device=device)
             )
 
     async def use_up(self, request: str, code: str, *, only: UserId | None = None) -> User:

@@ -9,6 +9,7 @@ from starlette.responses import RedirectResponse, Response
 from gatelodge.accounts.names import check_name, check_username
 from gatelodge.accounts.refusals import SignUpClosed
 from gatelodge.accounts.service import NewUser
+from gatelodge.credentials.second_factors import CodeFactor
 from gatelodge.credentials.service import Passwords
 from gatelodge.errors import Refusal
 from gatelodge.gate.rules import ANYBODY, SIGNED_IN
@@ -32,7 +33,10 @@ from gatelodge.proofs.refusals import EmailNotVerified, InvalidCode, PasswordMus
 from gatelodge.sessions.doors import keep_tokens, records_of
 from gatelodge.sessions.service import SignedIn
 from gatelodge.sign_in.by_code import CodeSignIn
-from gatelodge.sign_in.challenges import require_signed_in
+from gatelodge.sign_in.challenges import LIFE, Challenge, Challenges, Waiting, methods_of
+from gatelodge.sign_in.doors import coming_from, remember_browser
+from gatelodge.sign_in.opening import Opening
+from gatelodge.sign_in.refusals import ChallengeOver
 from gatelodge.sign_in.service import SignInService
 from gatelodge.web.cookies import TokenDelivery
 from gatelodge.web.public_address import SIGN_IN_AGAIN
@@ -41,11 +45,15 @@ door = PageDoor()
 
 INVITATION = Kept("invitation", "/invitation", timedelta(hours=1))
 CODE_REQUEST = Kept("sign-in-request", "/sign-in/code", timedelta(minutes=30))
+SECOND = "/sign-in/second"
+CHALLENGE = Kept("challenge", SECOND, LIFE)
 AGAIN_REQUEST = Kept("again-request", "/sign-in/again/code", timedelta(minutes=30))
 
 _USERNAME = Field("username", missing=N_("Enter your username or e-mail address."), trimmed=True)
 _CURRENT = Field("currentPassword", missing=N_("Enter your current password."), secret=True)
 _CODE = Field("code", missing=N_("Enter the code from the letter."), trimmed=True)
+_METHOD = Field("method")
+_FACTOR_CODE = Field("code", missing=N_("Enter the code."), trimmed=True)
 _NEW = Field("newPassword", missing=N_("Enter a new password."), secret=True)
 
 
@@ -153,12 +161,11 @@ async def sign_in(visit: Visit) -> Response:
             visit.origin,
             former=visit.former_token,
             device=_device(visit),
+            remembered=_remembered(visit),
         )
     except (EmailNotVerified, PasswordMustChange) as refusal:
         return _do_first(visit, refusal)
-    signed_in = require_signed_in(outcome)
-    keep_tokens(visit, signed_in)
-    return visit.go_on(done="password-breached" if signed_in.password_is_breached else "")
+    return _go_on(visit, outcome)
 
 
 @door.get("/sign-in/email", rule=ANYBODY, answers=403)
@@ -201,11 +208,10 @@ async def sign_in_by_code(visit: Visit) -> Response:
         visit.origin,
         former=visit.former_token,
         device=_device(visit),
+        remembered=_remembered(visit),
     )
     CODE_REQUEST.forget(visit)
-    signed_in = require_signed_in(outcome)
-    keep_tokens(visit, signed_in)
-    return visit.go_on(done="password-void" if signed_in.password_is_void else "")
+    return _go_on(visit, outcome)
 
 
 @door.get(SIGN_IN_AGAIN, rule=SIGNED_IN)
@@ -224,12 +230,12 @@ async def show_again(visit: Visit) -> Response:
 async def sign_in_again(visit: Visit) -> Response:
     """Open a new session in place of this one, and lead back with the form that waits."""
     try:
-        signed_in = await visit.ask(SignInService).sign_in_again(
+        outcome = await visit.ask(SignInService).sign_in_again(
             await records_of(visit), visit.form["password"], visit.origin, device=_device(visit)
         )
     except (EmailNotVerified, PasswordMustChange) as refusal:
         return _do_first(visit, refusal)
-    return await _go_back(visit, signed_in)
+    return await _go_back(visit, outcome)
 
 
 @door.post("/sign-in/again/letter", rule=SIGNED_IN, fields=(NEXT,), answers=403)
@@ -259,7 +265,7 @@ async def show_again_code(visit: Visit) -> Response:
 )
 async def sign_in_again_by_code(visit: Visit) -> Response:
     """Open a new session in place of this one, by a code, and lead back likewise."""
-    signed_in = await visit.ask(CodeSignIn).sign_in_again(
+    outcome = await visit.ask(CodeSignIn).sign_in_again(
         await records_of(visit),
         AGAIN_REQUEST.read(visit),
         visit.form["code"],
@@ -267,13 +273,83 @@ async def sign_in_again_by_code(visit: Visit) -> Response:
         device=_device(visit),
     )
     AGAIN_REQUEST.forget(visit)
-    return await _go_back(visit, signed_in)
+    return await _go_back(visit, outcome)
 
 
-async def _go_back(visit: Visit, signed_in: SignedIn) -> Response:
-    keep_tokens(visit, signed_in)
-    await restore_form(visit)
+@door.get(SECOND, rule=ANYBODY, answers=303)
+async def show_second_factor(visit: Visit) -> Response:
+    """Ask for the second factor: one way at a time, with links to the others."""
+    waiting = await _waiting(visit)
+    if waiting is None:
+        return visit.go("/sign-in")
+    methods = methods_of(waiting.user.factors)
+    asked = visit.form.values.get("method") or visit.request.query_params.get("method")
+    return visit.page(
+        "sign-in-second.html",
+        method=asked if asked in methods else methods[0],
+        methods=methods,
+        may_remember=waiting.in_place_of is None,
+    )
+
+
+@door.post(
+    SECOND,
+    rule=ANYBODY,
+    fields=(_METHOD, _FACTOR_CODE, Field("remember"), NEXT),
+    again=show_second_factor,
+    answers=303,
+)
+async def prove_second_factor(visit: Visit) -> Response:
+    """Open the session that waits for a code, and redirect to the page that was asked for."""
+    waiting = await _waiting(visit)
+    if waiting is None:
+        return visit.go("/sign-in", done="took-too-long")
+    opening, delivery, scope = visit.ask(Opening), visit.ask(TokenDelivery), visit.request.scope
+    kind: CodeFactor = "recovery_code" if visit.form["method"] == "recovery_code" else "totp"
+    at = coming_from(scope, delivery, visit.origin, waiting)
+    signed_in = await opening.finish_by_code(waiting, kind, visit.form["code"], at)
+    CHALLENGE.forget(visit)
+    if waiting.in_place_of is not None:
+        return await _go_back(visit, signed_in)
+    if visit.form["remember"]:
+        await remember_browser(scope, delivery, opening, signed_in, visit.origin)
+    return _go_on(visit, signed_in)
+
+
+async def _waiting(visit: Visit) -> Waiting | None:
+    """Return the sign-in that waits in this browser, or None."""
+    try:
+        return await visit.ask(Challenges).find(CHALLENGE.read(visit))
+    except ChallengeOver:
+        return None
+
+
+def _go_on(visit: Visit, outcome: SignedIn | Challenge) -> Response:
+    """Lead to where the reader was going, or to the question for the second factor first."""
+    if isinstance(outcome, Challenge):
+        return _lead_to_second(visit, outcome)
+    keep_tokens(visit, outcome)
+    done = "password-breached" if outcome.password_is_breached else ""
+    return visit.go_on(done="password-void" if outcome.password_is_void else done)
+
+
+async def _go_back(visit: Visit, outcome: SignedIn | Challenge) -> Response:
+    """Lead back to the page that asked for a proof, or to the second factor first."""
+    if isinstance(outcome, Challenge):
+        return _lead_to_second(visit, outcome)
+    keep_tokens(visit, outcome)
+    await restore_form(visit, outcome.user.id)
     return visit.go_on(otherwise="/account")
+
+
+def _lead_to_second(visit: Visit, challenge: Challenge) -> Response:
+    CHALLENGE.keep(visit, challenge.id)
+    return visit.go(f"{SECOND}?next={quote(visit.next, safe='/')}" if visit.next else SECOND)
+
+
+def _remembered(visit: Visit) -> str:
+    """Return the cookie of a remembered browser."""
+    return visit.ask(TokenDelivery).remembered(visit.request.scope["headers"])
 
 
 def _device(visit: Visit) -> str:

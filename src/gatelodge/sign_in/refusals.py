@@ -1,6 +1,6 @@
 """The refusals for a sign-in."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from gatelodge.errors import NotPermitted, Unauthenticated
 from gatelodge.marks import N_
@@ -33,7 +33,16 @@ class SecondFactorRequired(Unauthenticated):
     code = "second_factor_required"
     default = N_("One more proof is needed to sign in.")
 
-    def __init__(self, challenge: str, methods: tuple[str, ...]) -> None:
+    def __init__(self, challenge: str = "", methods: Sequence[str] = ()) -> None:
         """Put the id of the challenge and the accepted factors into the answer."""
         super().__init__()
         self.members = {**_NO_TOKEN, "challenge": challenge, "methods": list(methods)}
+
+
+class ChallengeOver(Unauthenticated):
+    """The question for a second factor is over: answered, too old, or never asked."""
+
+    code = "challenge_over"
+    default = N_("That took too long, or was done already. Please sign in again.")
+    sentence = N_("That took too long, or was done already. Please sign in again.")
+    members = _NO_TOKEN

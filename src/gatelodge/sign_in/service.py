@@ -23,14 +23,14 @@ from gatelodge.credentials.refusals import (
 from gatelodge.credentials.service import Passwords
 from gatelodge.errors import Refusal, after_a_change
 from gatelodge.methods import BY_PASSWORD
-from gatelodge.proofs.notices import Notices
 from gatelodge.proofs.refusals import EmailNotVerified
 from gatelodge.proofs.reset import PasswordReset
 from gatelodge.proofs.verification import AddressVerification
 from gatelodge.sessions.known_devices import KnownDevices
 from gatelodge.sessions.lookup import Records
 from gatelodge.sessions.service import SessionService, SignedIn
-from gatelodge.sign_in.challenges import Challenge
+from gatelodge.sign_in.challenges import Challenge, Tell, is_asked, remembered
+from gatelodge.sign_in.opening import From, Opening
 from gatelodge.sign_in.refusals import InvalidCredentials
 from gatelodge.tokens.pair import Delivery
 from gatelodge.tokens.refusals import InvalidToken
@@ -88,7 +88,7 @@ class SignInService:
         clock: what time it is.
         verification: has the addresses of new users verified.
         devices: knows the browsers of users.
-        notices: tells users of sign-ins on new devices.
+        opening: opens sessions, and asks for second factors.
         reset: has a breached password replaced.
         at_breached: what becomes of a sign-in with a breached password: `off` (passwords are not
             looked up), `warn`, or `change` (nobody is signed in before there is another one).
@@ -104,7 +104,7 @@ class SignInService:
     clock: Clock
     verification: AddressVerification
     devices: KnownDevices
-    notices: Notices
+    opening: Opening
     reset: PasswordReset
     at_breached: AtBreached = "warn"
 
@@ -117,6 +117,7 @@ class SignInService:
         *,
         former: str | None = None,
         device: str = "",
+        remembered: str = "",
     ) -> SignedIn | Challenge:
         """Open a session for the user with this name and password, or ask for one more proof.
 
@@ -127,6 +128,7 @@ class SignInService:
             origin: where the request came from.
             former: a refresh token of the session that the new one replaces (ASVS 7.2.4), or None.
             device: the cookie that tells which users have used this browser; empty: none.
+            remembered: the cookie of a remembered browser; empty: none.
 
         Raises:
             InvalidCredentials: unknown user, wrong password or disabled user; each takes the same
@@ -137,22 +139,21 @@ class SignInService:
             PasswordMustChange: the password is right, but breached, and must be changed first.
             EmailNotVerified: the password is right, but the address must be verified first.
         """
-        user = await self.authenticate(username, password, origin, former=former)
+        at = From(origin, former, device, remembered)
+        user = await self._authenticate(username, password, at)
         await self._require_ready(user, password, origin)
-        news = self.devices.news_of(device, user)
-        await self.notices.ask_new_device(user, origin, news)
+        tell = await self._warning_of(user, password, origin)
         try:
-            signed_in = await self.sessions.open(
-                user, BY_PASSWORD, delivery, origin, former=former, device=news
-            )
+            return await self.opening.open(user, BY_PASSWORD, delivery, at, tell)
         except InvalidToken as changed:  # the user was disabled or deleted meanwhile, for example
             raise InvalidCredentials from changed
-        return await self._with_warning(signed_in, password, origin)
 
     async def sign_in_again(
         self, caller: Records, password: str, origin: Origin, *, device: str | None = None
-    ) -> SignedIn:
+    ) -> SignedIn | Challenge:
         """Open a session in place of the present one, whose user proves again who they are.
+
+        Whoever has a second factor is asked for it too.
 
         Args:
             caller: the user, and the session of the request.
@@ -178,12 +179,13 @@ class SignInService:
             detail={"factor": "password"},
         )
         await self._require_ready(user, password, origin)
-        news = self.devices.news_of(device, user)
-        await self.notices.ask_new_device(user, origin, news)
-        signed_in = await self.sessions.open_in_place(
-            caller.session, user, BY_PASSWORD, origin, news
+        return await self.opening.open_in_place(
+            caller.session,
+            user,
+            BY_PASSWORD,
+            From(origin, device=device),
+            await self._warning_of(user, password, origin),
         )
-        return await self._with_warning(signed_in, password, origin)
 
     async def _require_ready(self, user: User, password: str, origin: Origin) -> None:
         """Refuse a user whose password is right, and who has to do something first.
@@ -199,12 +201,11 @@ class SignInService:
             await self.attempts.count_letter(origin)
             raise EmailNotVerified(await self.verification.ask(user, user.language))
 
-    async def _with_warning(self, signed_in: SignedIn, password: str, origin: Origin) -> SignedIn:
-        """Add the warning of a breached password, if the password is one."""
-        user = signed_in.user
+    async def _warning_of(self, user: User, password: str, origin: Origin) -> Tell:
+        """Return the warning of a breached password, if the password is one."""
         if self.at_breached == "warn" and await self._is_breached(user, password, origin):
-            return replace(signed_in, password_is_breached=True)
-        return signed_in
+            return ("password_is_breached",)
+        return ()
 
     async def sign_up(
         self,
@@ -351,9 +352,7 @@ class SignInService:
             raise WrongPassword(field="currentPassword")
         return now
 
-    async def authenticate(
-        self, username: str, password: str, origin: Origin, *, former: str | None = None
-    ) -> User:
+    async def _authenticate(self, username: str, password: str, at: From) -> User:
         """Return the enabled user with this username or e-mail address, and this password.
 
         Raises:
@@ -364,9 +363,9 @@ class SignInService:
         step = _FAILURES_EVERY_SECONDS * self.passwords.hasher.relative_cost
         async with _on_a_grid(step, (InvalidCredentials, TooManyAttempts)):
             key, user = await self._find_by_typed(username)
-            right = await self._is_right(key, user, password, origin, former)
+            right = await self._is_right(key, user, password, at)
             if not right or user is None:
-                self._note_failure(key, user, origin)
+                self._note_failure(key, user, at.origin)
                 raise InvalidCredentials
         await self._bring_hash_up_to_date(user, password)
         return user
@@ -406,29 +405,37 @@ class SignInService:
             await self.audit.record(self.audit.event("attempts.forgiven", by, detail=detail))
         return forgiven
 
-    async def _is_right(
-        self, key: str, user: User | None, password: str, origin: Origin, former: str | None
-    ) -> bool:
+    async def _is_right(self, key: str, user: User | None, password: str, at: From) -> bool:
         """Return whether this is the password of an enabled user.
 
         If the name or the address is blocked, a device that we know gets a separate limit. So
-        strangers cannot lock a user out by failing on purpose.
+        strangers cannot lock a user out by failing on purpose. A right password that waits for a
+        second factor counts as a failure until that factor completes it.
         """
         stored = user.password_hash if user and user.disabled_at is None else None
+        asked = user is not None and is_asked(user, at.remembered, self.clock.now())
         try:
-            return await self.passwords.verify(stored, password, self.attempts.by_name(key, origin))
+            counted = self.attempts.by_name(
+                key, at.origin, on_success="count" if asked else "forget"
+            )
+            return await self.passwords.verify(stored, password, counted)
         except TooManyAttempts:
-            known_by = await self._known_by(user, origin, former) if user else None
+            known_by = await self._known_by(user, at) if user else None
             if user is None or known_by is None:
                 raise
-            counted = self.attempts.by_user(user.id, known_by, origin)
+            counted = self.attempts.by_user(
+                user.id, known_by, at.origin, on_success="keep" if asked else "forget"
+            )
             return await self.passwords.verify(stored, password, counted)
 
-    async def _known_by(self, user: User, origin: Origin, former: str | None) -> str | None:
-        """Return the session id or the network address by which we know this device, or None."""
+    async def _known_by(self, user: User, at: From) -> str | None:
+        """Return what we know this device by, or None: a session, a browser, or an address."""
+        former, origin = at.former, at.origin
         session = await self.sessions.find_by_refresh_token(former, origin) if former else None
         if session is not None and session.user_id == user.id:
             return session.id
+        if (browser := remembered(user, at.remembered, self.clock.now())) is not None:
+            return browser.id
         place = place_of(origin.address)
         lately = await self.sessions.list_own(user, before=None, limit=_MAX_DEVICES)
         return place if place and place in {place_of(each.address) for each in lately} else None

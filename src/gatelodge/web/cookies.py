@@ -1,5 +1,6 @@
 """Token delivery: in the body of the answer, or in HttpOnly cookies (security.md, section 6)."""
 
+import re
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -18,6 +19,10 @@ _WHITESPACE = b" \t"
 
 DEVICE_LIFE = timedelta(days=400)
 """The longest life that browsers give a cookie (RFC 6265bis, section 5.5)."""
+
+_MAX_REMEMBERED = 4
+_SECRET = re.compile(r"[\w-]{43}", re.ASCII)
+"""32 bytes in base64url."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,14 +113,37 @@ class TokenDelivery:
 
     def device(self, headers: Headers) -> str:
         """Return the cookie that tells which users have used this browser, or an empty text."""
-        name = self._named("device").encode()
-        lines = (value for key, value in headers if key == b"cookie")
-        found = next((value for key, value in _pairs_in(lines) if key == name), b"")
-        return found.decode("latin-1")
+        return self._value_of("device", headers)
 
     def keep_device(self, scope: Scope, value: str) -> None:
         """Make the answer set that cookie."""
         cookie_jar(scope).add(self._cookie(self._named("device"), value, DEVICE_LIFE))
+
+    def remembered(self, headers: Headers) -> str:
+        """Return the cookie of a remembered browser, or an empty text."""
+        return self._value_of("browser", headers)
+
+    def remember(self, scope: Scope, secret: str, life: timedelta) -> None:
+        """Make the answer set that cookie.
+
+        It has a secret for each user who has had the browser remembered, the newest first.
+
+        Args:
+            scope: the request.
+            secret: the new secret.
+            life: how long it counts.
+        """
+        others = self.remembered(scope["headers"]).split(".")[: _MAX_REMEMBERED - 1]
+        secrets = [secret, *(each for each in others if _SECRET.fullmatch(each))]
+        cookie_jar(scope).add(self._cookie(self._named("browser"), ".".join(secrets), life))
+
+    def clear_site_data(self, headers: Headers) -> str:
+        """Return what a browser deletes after a sign-out (`Clear-Site-Data`; ASVS 14.3.1).
+
+        A browser that its user has had remembered keeps that cookie; it is no use without the
+        password. Our other cookies are deleted by their names.
+        """
+        return '"storage"' if self.remembered(headers) else '"cookies", "storage"'
 
     def read(self, headers: Headers) -> CookieTokens:
         """Return the tokens in a request's cookies.
@@ -158,6 +186,12 @@ class TokenDelivery:
                 for domain in _domains_of(host) - {self.domain}:
                     cookie = Cookie(name, "", timedelta(0), domain=domain, secure=self.secure)
                     jar.add(cookie)
+
+    def _value_of(self, kind: str, headers: Headers) -> str:
+        name = self._named(kind).encode()
+        lines = (value for key, value in headers if key == b"cookie")
+        found = next((value for key, value in _pairs_in(lines) if key == name), b"")
+        return found.decode("latin-1")
 
     def _named(self, kind: str) -> str:
         return f"{self._prefix}{self.name}-{kind}" + (f"-{self.port}" if self.port else "")

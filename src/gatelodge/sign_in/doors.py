@@ -1,0 +1,28 @@
+"""What the JSON routes and the pages of this room share: who signs in, and remembered browsers."""
+
+from gatelodge.audit import Origin
+from gatelodge.sessions.service import SignedIn
+from gatelodge.sign_in.challenges import Waiting
+from gatelodge.sign_in.opening import REMEMBERED_FOR, From, Opening
+from gatelodge.web.cookies import TokenDelivery
+from gatelodge.web.shell import Scope
+
+
+def coming_from(scope: Scope, delivery: TokenDelivery, origin: Origin, waiting: Waiting) -> From:
+    """Return who answers a challenge, as the cookies of the request say."""
+    headers = scope["headers"]
+    is_program = waiting.in_place_of is not None and waiting.delivery == "bearer"
+    return From(
+        origin,
+        former=delivery.former_token(headers, waiting.delivery),
+        device=None if is_program else delivery.device(headers),
+        remembered=delivery.remembered(headers),
+    )
+
+
+async def remember_browser(
+    scope: Scope, delivery: TokenDelivery, opening: Opening, signed_in: SignedIn, origin: Origin
+) -> None:
+    """Have this browser remembered by the user who has just signed in, and set its cookie."""
+    if secret := await opening.remember(signed_in, origin):
+        delivery.remember(scope, secret, REMEMBERED_FOR)

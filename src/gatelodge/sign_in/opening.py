@@ -1,0 +1,240 @@
+"""What every way of signing in ends with: a session, or the question for a second factor."""
+
+import secrets
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from gatelodge.accounts.store import User
+from gatelodge.audit import Actor, AuditLog, Origin
+from gatelodge.clock import Clock
+from gatelodge.credentials.attempts import AttemptGuard
+from gatelodge.credentials.factors import (
+    FACTOR_PREFIX,
+    Factor,
+    FactorId,
+    FactorStore,
+    remembering,
+    second_factors,
+)
+from gatelodge.credentials.one_time_tokens import SECRET_BYTES, digest_of
+from gatelodge.credentials.second_factors import CodeFactor, SecondFactors
+from gatelodge.errors import after_a_change
+from gatelodge.ids import SessionId, new_id
+from gatelodge.methods import BY_CODE_OF_FACTOR, Methods, with_second_factor
+from gatelodge.proofs.notices import Notices
+from gatelodge.sessions.known_devices import KnownDevices
+from gatelodge.sessions.service import SessionService, SignedIn
+from gatelodge.sessions.store import Session
+from gatelodge.sign_in.challenges import Challenge, Challenges, Tell, Waiting, is_asked, telling
+from gatelodge.sign_in.refusals import ChallengeOver
+from gatelodge.tokens.pair import Delivery
+from gatelodge.tokens.refusals import InvalidToken
+
+REMEMBERED_FOR = timedelta(days=30)
+"""How long no second factor is asked for in a remembered browser."""
+
+MAX_BROWSERS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class From:
+    """The browser or program that signs in.
+
+    Attributes:
+        origin: where the request came from.
+        former: a refresh token of the session that the new one replaces (ASVS 7.2.4), or None.
+        device: the cookie that tells which users have used this browser; empty: it has none. None:
+            somebody who is signed in asks by a program, which has no cookies.
+        remembered: the cookie of a remembered browser; empty: it has none.
+    """
+
+    origin: Origin
+    former: str | None = field(default=None, repr=False)
+    device: str | None = ""
+    remembered: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """Opens sessions, after the second factor where the user has one.
+
+    Attributes:
+        sessions: opens the sessions.
+        challenges: asks for the second factor.
+        second_factors: checks codes.
+        factors: the factors; remembers browsers.
+        attempts: forgives the failures of a name.
+        devices: knows the browsers of users.
+        notices: tells users of sign-ins on new devices.
+        audit: records what happens.
+        clock: what time it is.
+    """
+
+    sessions: SessionService
+    challenges: Challenges
+    second_factors: SecondFactors
+    factors: FactorStore
+    attempts: AttemptGuard
+    devices: KnownDevices
+    notices: Notices
+    audit: AuditLog
+    clock: Clock
+
+    async def open(
+        self, user: User, methods: Methods, delivery: Delivery, at: From, tell: Tell = ()
+    ) -> SignedIn | Challenge:
+        """Open a session for a user who has proved a factor, or ask for the second one.
+
+        Args:
+            user: the user, as read before the proof.
+            methods: how the user proved it.
+            delivery: how the tokens are delivered.
+            at: who signs in.
+            tell: what the user is to be told when they are signed in.
+
+        Raises:
+            InvalidToken: the user was disabled, deleted or signed out everywhere meanwhile.
+            StoreUnavailable: nothing was changed.
+        """
+        if is_asked(user, at.remembered, self.clock.now()):
+            return await self.challenges.ask(user, methods, delivery, tell)
+        return telling(await self._open(user, methods, delivery, at), tell)
+
+    async def open_in_place(
+        self, former: Session, user: User, methods: Methods, at: From, tell: Tell = ()
+    ) -> SignedIn | Challenge:
+        """Open a session in place of one whose user proves again who they are, or ask likewise.
+
+        A remembered browser does not count: whoever has it and the password could otherwise do
+        what asks for a new proof.
+
+        Args:
+            former: the session of the request.
+            user: its user, as read before the proof.
+            methods: how the user proved it.
+            at: who asks.
+            tell: as for `open`.
+
+        Raises:
+            InvalidToken: the session was ended, or the user was disabled or deleted, meanwhile.
+        """
+        if second_factors(user.factors):
+            return await self.challenges.ask(
+                user, methods, former.delivery, tell, in_place_of=former.id
+            )
+        return telling(await self._open_in_place(former, user, methods, at), tell)
+
+    async def finish_by_code(
+        self, waiting: Waiting, kind: CodeFactor, code: str, at: From
+    ) -> SignedIn:
+        """Open the session that waits for a code: of an authenticator app, or a recovery code.
+
+        Args:
+            waiting: the sign-in, as `Challenges.find` returned it.
+            kind: what the code is of.
+            code: the code as typed.
+            at: who signs in.
+
+        Raises:
+            ChallengeOver: as for `finish`.
+            WrongFactorCode: the code is wrong, or was used. The challenge stays.
+            TooManyAttempts: too many codes were wrong.
+        """
+        user = waiting.user
+        await self.second_factors.require_code(
+            user.id,
+            user.factors,
+            kind,
+            code,
+            Actor(user.id, at.origin),
+            known_by=await self._known_by(waiting, at),
+        )
+        with after_a_change():
+            return await self.finish(waiting, BY_CODE_OF_FACTOR, at)
+
+    async def finish(self, waiting: Waiting, second: Methods, at: From) -> SignedIn:
+        """Open the session that waits, whose user has proved the second factor.
+
+        Args:
+            waiting: what the challenge was for.
+            second: how the user proved it.
+            at: who signs in.
+
+        Raises:
+            ChallengeOver: somebody else has answered the challenge, or the user was disabled,
+                deleted or signed out everywhere meanwhile.
+        """
+        await self.challenges.use_up(waiting)
+        user = waiting.user
+        methods = with_second_factor(waiting.methods, second)
+        try:
+            with after_a_change():
+                await self.attempts.forgive(user.username_key)
+                if waiting.in_place_of is None:
+                    signed_in = await self._open(user, methods, waiting.delivery, at)
+                else:
+                    former = await self._session(waiting.in_place_of)
+                    signed_in = await self._open_in_place(former, user, methods, at)
+                return telling(signed_in, waiting.tell)
+        except InvalidToken as changed:
+            raise ChallengeOver from changed
+
+    async def remember(self, signed_in: SignedIn, origin: Origin) -> str:
+        """Ask for no second factor in this browser for 30 days; return the secret for its cookie.
+
+        It ends earlier when the password changes, when the user signs out everywhere, and when the
+        user removes it or the last second factor. Empty: nothing was remembered.
+        """
+        user, now = signed_in.user, self.clock.now()
+        secret = secrets.token_urlsafe(SECRET_BYTES)
+        browser = Factor(
+            FactorId(new_id(FACTOR_PREFIX, now)),
+            "browser",
+            origin.user_agent,
+            now,
+            last_used_at=now,
+            counter=user.epoch,
+            digests=(digest_of(secret),),
+            expires_at=now + REMEMBERED_FOR,
+        )
+        event = self.audit.event(
+            "browser.remembered",
+            Actor(user.id, origin),
+            target=user.id,
+            detail={"factor": browser.id, "session": signed_in.session.id},
+        )
+        change = remembering(browser, most=MAX_BROWSERS)
+        kept = self.factors.change(user.id, change, event, epoch=user.epoch)
+        return secret if await self.audit.logged(event, kept) is not None else ""
+
+    async def _open(self, user: User, methods: Methods, delivery: Delivery, at: From) -> SignedIn:
+        news = self.devices.news_of(at.device, user)
+        await self.notices.ask_new_device(user, at.origin, news)
+        return await self.sessions.open(
+            user, methods, delivery, at.origin, former=at.former, device=news
+        )
+
+    async def _open_in_place(
+        self, former: Session, user: User, methods: Methods, at: From
+    ) -> SignedIn:
+        news = self.devices.news_of(at.device, user)
+        await self.notices.ask_new_device(user, at.origin, news)
+        return await self.sessions.open_in_place(former, user, methods, at.origin, news)
+
+    async def _known_by(self, waiting: Waiting, at: From) -> str | None:
+        """Return the session in which the user is signed in already, or None."""
+        if waiting.in_place_of is not None or not at.former:
+            return waiting.in_place_of
+        session = await self.sessions.find_by_refresh_token(at.former, at.origin)
+        return session.id if session and session.user_id == waiting.user.id else None
+
+    async def _session(self, session_id: SessionId) -> Session:
+        """Return a session, live or not.
+
+        Raises:
+            InvalidToken: there is none.
+        """
+        session = await self.sessions.sessions.find(session_id)
+        if session is None:
+            raise InvalidToken
+        return session
