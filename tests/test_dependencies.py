@@ -26,6 +26,7 @@ FLOORS = {
     "bcrypt": ("5.0", "older ones cut a password after 72 bytes, and say nothing"),
     "cryptography": ("50", "CVE-2026-69247: an oracle for PKCS #7; CVE-2026-39892 and OpenSSL's"),
     "fastapi": ("0.160", RAN),
+    "fido2": ("2.2.1", "older ones take no cryptography 50; and CVE-2026-40947, on Windows"),
     "granian": (
         "2.8",
         "older ones do not close after a length beside chunks (RFC 9112, 6.3); and CVE-2026-42544",

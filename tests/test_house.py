@@ -44,6 +44,7 @@ DRIVERS = {"sqlalchemy", "sqlite3", "alembic", "pymongo", "bson"}
 ONLY_WHEN_CHOSEN = {
     "aiosmtplib",
     "alembic",
+    "fido2",
     "httpx2",
     "mako",
     "prometheus_client",

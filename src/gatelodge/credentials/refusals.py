@@ -1,4 +1,4 @@
-"""The refusals about passwords, about too many tries, and about proofs that are too old."""
+"""The refusals about passwords and passkeys, too many tries, and proofs that are too old."""
 
 from datetime import timedelta
 
@@ -38,6 +38,29 @@ class WrongFactorCode(Invalid):
     code = "factor_code_wrong"
     default = "That code is not right, or was used before."
     sentence = N_("That code is not right, or was used before. Please try the next one.")
+
+
+class InvalidPasskey(Invalid):
+    """What a browser sent as the answer of a passkey cannot be accepted.
+
+    The caller never learns why: whoever tries things out gets no help.
+
+    Attributes:
+        reason: what is wrong, for the log and for tests.
+    """
+
+    code = "passkey_invalid"
+    default = "The passkey could not be verified. Please try again."
+    sentence = N_("The passkey could not be verified. Please try again.")
+
+    def __init__(self, reason: str = "not verified") -> None:
+        """Refuse for this reason."""
+        super().__init__()
+        self.reason = reason
+
+
+class ClonedPasskey(InvalidPasskey):
+    """The passkey signed, but has counted less than before: there may be a copy of it."""
 
 
 class HashingBusy(Unavailable):

@@ -5,8 +5,8 @@ fixture. The fixture `gatelodge` finds the application and its `Gatelodge` (`app
 a temporary database and at a clock that the test moves (`clock.py`), and opens a second house over
 the same database (`staff.py`). Users are made and changed there, as by another process. So the
 fixtures work alike in tests with and without an event loop. It also sends the letters, and catches
-them (`letters.py`). A client (`clients.py`) starts the
-application when it sends its first request.
+them (`letters.py`). A client (`clients.py`) starts the application when it sends its first request.
+`authenticator.py` is a browser with passkeys.
 
 Above: nothing. Below: `fastapi/` and `embedded/`, which the application uses, and `app.py`, which
 builds houses.
@@ -16,6 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from gatelodge.testing.authenticator import SoftwareAuthenticator
     from gatelodge.testing.clients import Client, UserClient
     from gatelodge.testing.fixture import AsUser, GatelodgeFixture, Travel, Who
     from gatelodge.testing.letters import Letter, Letters
@@ -26,6 +27,7 @@ __all__ = [
     "GatelodgeFixture",
     "Letter",
     "Letters",
+    "SoftwareAuthenticator",
     "Travel",
     "UserClient",
     "Who",
@@ -36,6 +38,7 @@ _MODULES = {
     "Client": "clients",
     "Letter": "letters",
     "Letters": "letters",
+    "SoftwareAuthenticator": "authenticator",
     "UserClient": "clients",
 }
 
