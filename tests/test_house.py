@@ -20,7 +20,7 @@ HOUSE_LIST = """
     serving
     app
     foundation
-    me health transfer doctor
+    me factors health transfer doctor
     stores
     sign_in setup
     proofs

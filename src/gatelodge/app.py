@@ -15,6 +15,8 @@ from gatelodge.boards import api as boards_api
 from gatelodge.boards import pages as boards_pages
 from gatelodge.clock import Clock
 from gatelodge.errors import Refusal
+from gatelodge.factors import api as factors_api
+from gatelodge.factors.service import FactorService
 from gatelodge.foundation import Foundation
 from gatelodge.health import api as health_api
 from gatelodge.health.metrics import Metrics
@@ -66,6 +68,7 @@ PARTS: Mapping[Part, tuple[Door | PageDoor, ...]] = {
         proofs_api.door,
         sessions_api.door,
         me_api.door,
+        factors_api.door,
         verify_api.door,
     ),
     "pages": (
@@ -89,6 +92,7 @@ DOORS = (
     proofs_api.door,
     sessions_api.door,
     me_api.door,
+    factors_api.door,
     boards_api.door,
     verify_api.door,
     verify_api.keys_door,
@@ -159,6 +163,21 @@ class House(Foundation):
     def waiting_forms(self) -> WaitingForms:
         """Keeps a form while its sender proves again who they are."""
         return WaitingForms(self.stores.one_time_tokens, self.clock, self.pages.site)
+
+    @cached_property
+    def factor_service(self) -> FactorService:
+        """Lets users add and remove factors."""
+        return FactorService(
+            self.stores.factors,
+            self.stores.one_time_tokens,
+            self.second_factors,
+            self.ceremonies,
+            self.own_proof,
+            self.opening,
+            self.audit,
+            self.clock,
+            self.settings.site_name,
+        )
 
     @cached_property
     def metrics(self) -> Metrics:

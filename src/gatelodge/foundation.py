@@ -17,9 +17,12 @@ from gatelodge.audit import AuditLog
 from gatelodge.breached.lookup import BreachedPasswords
 from gatelodge.clock import Clock, SystemClock
 from gatelodge.credentials.attempts import AttemptGuard, AttemptLimits
+from gatelodge.credentials.ceremonies import PasskeyCeremonies
 from gatelodge.credentials.hashing_pool import HashingPool
 from gatelodge.credentials.own_proof import OwnProofCheck
+from gatelodge.credentials.passkeys import RelyingParty
 from gatelodge.credentials.passwords import PasswordHasher
+from gatelodge.credentials.second_factor_policy import SecondFactorPolicy
 from gatelodge.credentials.second_factors import SecondFactors
 from gatelodge.credentials.service import Passwords
 from gatelodge.data_folder import SECRET_KEY
@@ -49,6 +52,7 @@ from gatelodge.settings import Settings
 from gatelodge.setup.service import SetupService
 from gatelodge.sign_in import by_code
 from gatelodge.sign_in.by_code import CodeSignIn
+from gatelodge.sign_in.by_passkey import PasskeySignIn
 from gatelodge.sign_in.challenges import Challenges
 from gatelodge.sign_in.opening import Opening
 from gatelodge.sign_in.service import SignInService
@@ -393,6 +397,28 @@ class Foundation:
             self.notices,
             self.audit,
             self.clock,
+            self.second_factor_policy,
+        )
+
+    @cached_property
+    def second_factor_policy(self) -> SecondFactorPolicy:
+        """Who must have a second factor."""
+        return SecondFactorPolicy()
+
+    @cached_property
+    def ceremonies(self) -> PasskeyCeremonies:
+        """Asks browsers for passkeys."""
+        settings = self.settings
+        party = RelyingParty(settings.public_host, settings.site_name, (settings.public_origin,))
+        return PasskeyCeremonies(
+            party, self.stores.one_time_tokens, self.stores.factors, self.audit, self.clock
+        )
+
+    @cached_property
+    def passkey_sign_in(self) -> PasskeySignIn:
+        """Signs users in by their passkeys."""
+        return PasskeySignIn(
+            self.stores.users, self.ceremonies, self.opening, self.verification, self.audit
         )
 
     @cached_property

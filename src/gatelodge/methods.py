@@ -21,20 +21,29 @@ BY_EMAIL_CODE: Methods = ("otp",)
 BY_CODE_OF_FACTOR: Methods = ("otp",)
 """A code of an authenticator app, or a recovery code."""
 
+BY_PASSKEY_OF_FACTOR: Methods = ("pop",)
+"""A passkey as the second factor: it shows that the user has it."""
+
 SEVERAL_FACTORS = "mfa"
 """The user proved several factors, which are named beside it."""
 
-_FACTORS = {PASSWORD: "password"}
+BY_PASSKEY: Methods = ("pop", SEVERAL_FACTORS)
+"""A passkey alone. It has verified its user by a PIN or a finger: so it counts as two factors."""
+
+_FACTORS = {PASSWORD: "password", "otp": "totp", "pop": "passkey"}
 
 
 def factors_of(methods: Methods) -> list[str]:
     """Return the names of these methods in events.
 
-    A method without such a name keeps its own.
+    A method without such a name keeps its own. A code that works once is from a letter if it comes
+    first, and else of an authenticator app, or a recovery code in its place.
     """
-    if methods == BY_EMAIL_CODE:
-        return ["email_code"]
-    return [_FACTORS.get(method, method) for method in methods]
+    if methods[:1] != BY_EMAIL_CODE:
+        return [_FACTORS.get(each, each) for each in methods if each != SEVERAL_FACTORS]
+    others = methods[1:]
+    second = ["totp"] if others == (SEVERAL_FACTORS,) else factors_of(others)
+    return ["email_code", *second]
 
 
 def together(*given: Methods) -> Methods:

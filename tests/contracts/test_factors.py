@@ -39,6 +39,7 @@ FULL = a_factor(
     expires_at=NOON + 2 * A_MINUTE,
     public_key=bytes(range(256)),
     transports=("internal", "hybrid"),
+    syncable=True,
     synced=True,
 )
 

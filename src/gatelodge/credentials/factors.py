@@ -41,7 +41,8 @@ class Factor:
         credential_id: the id of a passkey, in base64url; unique for all users. None for others.
         public_key: the public key of a passkey (COSE, RFC 9052), or None.
         transports: how a browser reaches a passkey, such as `internal`.
-        synced: whether a passkey is copied to other devices of its owner.
+        syncable: whether a passkey can be copied to other devices of its owner; never changes.
+        synced: whether it was, when it was last used.
     """
 
     id: FactorId
@@ -56,6 +57,7 @@ class Factor:
     credential_id: str | None = None
     public_key: bytes | None = field(default=None, repr=False)
     transports: tuple[str, ...] = ()
+    syncable: bool = False
     synced: bool = False
 
 

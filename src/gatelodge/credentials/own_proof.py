@@ -13,6 +13,7 @@ from gatelodge.credentials.attempts import AttemptGuard
 from gatelodge.credentials.refusals import ReauthenticationRequired, WrongPassword
 from gatelodge.credentials.service import Passwords
 from gatelodge.ids import SessionId, UserId
+from gatelodge.methods import Level
 
 FRESH = timedelta(minutes=5)
 """How long ago a user may have proved who they are, so that nothing is asked again."""
@@ -26,11 +27,15 @@ class OwnProof:
         session_id: the session of the request; wrong passwords are counted for it.
         authenticated_at: when the user of this session last proved who they are.
         password: the password, typed once more; None or empty: it was not.
+        level: how sure the proof of this session was.
+        has_second_factor: whether the user has a second factor; then the proof must have two.
     """
 
     session_id: SessionId
     authenticated_at: datetime
     password: str | None = field(default=None, repr=False)
+    level: Level = 1
+    has_second_factor: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,21 +54,35 @@ class OwnProofCheck:
     audit: AuditLog
     clock: Clock
 
-    def require_fresh(self, authenticated_at: datetime) -> None:
-        """Refuse somebody whose last proof is more than 5 minutes old.
+    def require_fresh(self, proof: OwnProof) -> None:
+        """Refuse somebody whose last proof is more than 5 minutes old, or lacks a second factor.
 
         Raises:
-            ReauthenticationRequired: it is.
+            ReauthenticationRequired: it is, or does.
         """
-        if not is_recent(authenticated_at, self.clock.now(), FRESH):
-            raise ReauthenticationRequired(FRESH)
+        self.require_level(proof)
+        if not is_recent(proof.authenticated_at, self.clock.now(), FRESH):
+            raise ReauthenticationRequired(FRESH, 2 if proof.has_second_factor else 1)
+
+    def require_level(self, proof: OwnProof) -> None:
+        """Refuse a session of one factor whose user has two.
+
+        A remembered browser opens such sessions: whoever has it and the password must not change
+        what the account is protected by.
+
+        Raises:
+            ReauthenticationRequired: it is one.
+        """
+        if proof.has_second_factor and proof.level < 2:
+            raise ReauthenticationRequired(FRESH, 2)
 
     async def require(
         self, user_id: UserId, password_hash: str | None, proof: OwnProof, by: Actor, refused: str
     ) -> None:
         """Refuse a caller who does not show that they are the user.
 
-        A password that was typed is verified, even in a new session.
+        A password that was typed is verified, even in a new session. Whoever has a second factor
+        must have proved it in this session.
 
         Args:
             user_id: the user.
@@ -80,8 +99,9 @@ class OwnProofCheck:
         """
         if proof.password:
             await self.require_password(user_id, password_hash, proof, by, refused)
+            self.require_level(proof)
         else:
-            self.require_fresh(proof.authenticated_at)
+            self.require_fresh(proof)
 
     async def require_password(
         self,

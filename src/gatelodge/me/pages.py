@@ -12,7 +12,7 @@ from gatelodge.marks import N_
 from gatelodge.pages.door import PageDoor, Visit
 from gatelodge.pages.forms import Field, Form
 from gatelodge.sessions.devices import DeviceKind, device_kind, device_name
-from gatelodge.sessions.doors import records_of, signed_out
+from gatelodge.sessions.doors import records_of, require_fresh, signed_out
 from gatelodge.sessions.refusals import NoSuchSession
 from gatelodge.sessions.service import SessionService
 from gatelodge.sessions.store import Session
@@ -79,7 +79,7 @@ async def save_profile(visit: Visit) -> Response:
 @door.get("/account/delete", rule=SIGNED_IN)
 async def show_delete(visit: Visit) -> Response:
     """Explain what deletion means. Whoever signed in a while ago is asked for a proof first."""
-    visit.require_fresh()
+    await require_fresh(visit)
     return visit.page("delete.html")
 
 

@@ -11,8 +11,6 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import compile_path
 
 from gatelodge.audit import Actor, Origin
-from gatelodge.clock import from_milliseconds
-from gatelodge.credentials.own_proof import OwnProofCheck
 from gatelodge.credentials.refusals import ReauthenticationRequired
 from gatelodge.errors import InvalidRequest, Refusal
 from gatelodge.gate.principal import Principal
@@ -113,15 +111,6 @@ class Visit:
     def origin(self) -> Origin:
         """Where the request came from."""
         return origin_of(self.request)
-
-    def require_fresh(self) -> None:
-        """Refuse a caller who has not proved lately who they are; only where somebody must be.
-
-        Raises:
-            ReauthenticationRequired: the last proof is more than 5 minutes old.
-        """
-        at = from_milliseconds(self.caller.authenticated_at * 1000)
-        self.ask(OwnProofCheck).require_fresh(at)
 
     @property
     def actor(self) -> Actor:

@@ -15,7 +15,7 @@ from gatelodge.proofs.notices import Notices
 from gatelodge.proofs.refusals import InvalidCode
 from gatelodge.proofs.reset import PasswordReset
 from gatelodge.proofs.verification import AddressVerification
-from gatelodge.sessions.doors import records_of
+from gatelodge.sessions.doors import records_of, require_fresh
 from gatelodge.web.admission import Admission
 
 door = PageDoor()
@@ -178,7 +178,7 @@ async def show_change(visit: Visit) -> Response:
     if not visit.pages.site.mail:
         raise NoMail
     if not visit.form.refused:  # what is wrong is told first; the next form asks for the proof
-        visit.require_fresh()
+        await require_fresh(visit)
     return visit.page("email.html")
 
 

@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from gatelodge.accounts.service import AccountService
 from gatelodge.accounts.store import User
+from gatelodge.credentials.own_proof import OwnProofCheck
 from gatelodge.errors import after_a_change
 from gatelodge.methods import Methods
 from gatelodge.pages.carried import Carried, Carrier
@@ -41,6 +42,18 @@ async def records_of(visit: Visit) -> Records:
         InvalidToken: the session or its user ended meanwhile.
     """
     return await visit.ask(SessionLookup).records_of(visit.caller)
+
+
+async def require_fresh(visit: Visit) -> Records:
+    """Return the records of a caller who has proved lately who they are, by all that they have.
+
+    Raises:
+        ReauthenticationRequired: the last proof is too old, or lacks a second factor.
+        InvalidToken: as for `records_of`.
+    """
+    caller = await records_of(visit)
+    visit.ask(OwnProofCheck).require_fresh(caller.proof())
+    return caller
 
 
 async def open_session(visit: Visit, user: User, methods: Methods) -> None:

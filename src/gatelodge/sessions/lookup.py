@@ -5,10 +5,11 @@ from dataclasses import dataclass, replace
 
 from gatelodge.accounts.store import Rights, User
 from gatelodge.clock import Clock, to_milliseconds
+from gatelodge.credentials.factors import second_factors
 from gatelodge.credentials.own_proof import OwnProof
 from gatelodge.gate.principal import Principal
 from gatelodge.ids import SessionId, UserId
-from gatelodge.methods import kept_once
+from gatelodge.methods import kept_once, level_of
 from gatelodge.sessions.store import Session, SessionStore
 from gatelodge.tokens.refusals import InvalidToken
 
@@ -22,7 +23,13 @@ class Records:
 
     def proof(self, password: str | None = None) -> OwnProof:
         """Return what the caller shows to be the user: the session, and a password if one came."""
-        return OwnProof(self.session.id, self.session.authenticated_at, password)
+        return OwnProof(
+            self.session.id,
+            self.session.authenticated_at,
+            password,
+            level_of(self.session.methods),
+            bool(second_factors(self.user.factors)),
+        )
 
 
 @dataclass(frozen=True, slots=True)

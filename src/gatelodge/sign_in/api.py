@@ -1,6 +1,6 @@
 """The JSON routes of sign-up, sign-in, and changing the password."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 from starlette.requests import Request as HttpRequest
@@ -19,6 +19,8 @@ from gatelodge.accounts.service import NewUser
 from gatelodge.audit import Origin
 from gatelodge.credentials.refusals import (
     HashingBusy,
+    InvalidPasskey,
+    ReauthenticationRequired,
     RejectedPassword,
     TooManyAttempts,
     WrongFactorCode,
@@ -39,8 +41,10 @@ from gatelodge.sessions.doors import CallerRecords, keep_device
 from gatelodge.sessions.known_devices import KnownDevices
 from gatelodge.sessions.service import SignedIn
 from gatelodge.sign_in.by_code import CodeSignIn
+from gatelodge.sign_in.by_passkey import PasskeySignIn
 from gatelodge.sign_in.challenges import require_signed_in
-from gatelodge.sign_in.doors import coming_from, remember_browser
+from gatelodge.sign_in.doors import alone_from, coming_from, remember_browser
+from gatelodge.sign_in.opening import From as Comes
 from gatelodge.sign_in.opening import Opening
 from gatelodge.sign_in.refusals import (
     ChallengeOver,
@@ -62,6 +66,7 @@ door = Door("/api/auth", tag="sign-in")
 ByCode = Annotated[CodeSignIn, Provided(CodeSignIn)]
 SignIn = Annotated[SignInService, Provided(SignInService)]
 Opens = Annotated[Opening, Provided(Opening)]
+ByPasskey = Annotated[PasskeySignIn, Provided(PasskeySignIn)]
 
 _LETTER_SENT = "A letter with a code is on its way."
 _CODE_SENT = "If this address belongs to an account, a letter with a code is on its way."
@@ -172,12 +177,48 @@ class FactorCodeRequest(Request):
     )
 
 
+class PasskeyOptionsRequest(Request):
+    """What a passkey is asked for."""
+
+    challenge: str | None = Field(
+        default=None,
+        max_length=256,
+        description="That of a sign-in which waits for its second factor; else any passkey.",
+    )
+
+
+class PasskeyOptionsAnswer(Answer):
+    """What a browser is asked for a passkey."""
+
+    challenge: str = Field(description="Send it back with what the browser answers.")
+    public_key: dict[str, Any] = Field(
+        description="For `PublicKeyCredential.parseRequestOptionsFromJSON`."
+    )
+
+
+class PasskeyRequest(Request):
+    """What a browser has answered for a passkey."""
+
+    challenge: str = Field(max_length=256)
+    credential: dict[str, Any] = Field(description="What `toJSON()` of the credential gives.")
+    remember: bool = Field(
+        default=False,
+        description="Ask for no second factor in this browser for 30 days: sets a cookie.",
+    )
+    delivery: Delivery | None = Field(
+        default=None,
+        description="`bearer`: tokens in the answer. `cookie`: in HttpOnly cookies only.",
+    )
+
+
 class AgainRequest(Request):
-    """The password; or the code from a letter, with the `request` of the answer before."""
+    """One proof: the password, the code from a letter with its `request`, or a passkey."""
 
     password: str | None = Field(default=None, max_length=1024)
     request: str | None = Field(default=None, max_length=256)
     code: str | None = Field(default=None, max_length=32, examples=["K7PQ-X4MD"])
+    challenge: str | None = Field(default=None, max_length=256)
+    credential: dict[str, Any] | None = None
 
 
 class PasswordAnswer(Answer):
@@ -448,6 +489,74 @@ async def _finish(
 
 
 @door.post(
+    "/signin/passkey/options",
+    rule=ANYBODY,
+    told=Description(
+        "Ask a browser for a passkey",
+        takes={},
+        gives={"challenge": "chl_06f4h2k9….9vX…", "publicKey": {"challenge": "…"}},
+    ),
+    refuses=(ChallengeOver,),
+)
+async def ask_for_passkey(
+    body: PasskeyOptionsRequest, service: ByPasskey, opening: Opens
+) -> PasskeyOptionsAnswer:
+    """Return what `navigator.credentials.get` is asked. It works once, for 5 minutes.
+
+    Without `challenge`, any passkey of this site signs its owner in: it must verify its user by a
+    PIN or a finger. With the `challenge` of a sign-in that answered `second_factor_required`, one
+    of that user's passkeys finishes it.
+    """
+    if body.challenge is None:
+        question = await service.ask()
+    else:
+        waiting = await opening.challenges.find(body.challenge)
+        question = await service.ask_second(waiting, body.challenge)
+    return PasskeyOptionsAnswer(challenge=question.text, public_key=dict(question.options))
+
+
+@door.post(
+    "/signin/passkey",
+    rule=ANYBODY,
+    told=Description(
+        "Sign in by a passkey",
+        takes={
+            "challenge": "chl_06f4h2k9….9vX…",
+            "credential": {"id": "…", "type": "public-key"},
+        },
+        gives=_SIGNED_IN,
+    ),
+    refuses=(InvalidPasskey, ChallengeOver, EmailNotVerified, TooManyAttempts),
+    response_model_exclude_none=True,
+)
+async def sign_in_by_passkey(
+    http: HttpRequest,
+    body: PasskeyRequest,
+    service: ByPasskey,
+    opening: Opens,
+    handing: Delivering,
+    origin: From,
+) -> SignInAnswer:
+    """Sign in by a passkey: alone, or as the second factor of a sign-in that waits.
+
+    `challenge` is that of `POST /api/auth/signin/passkey/options`, and `credential` is what
+    `toJSON()` of the browser's answer gives. `delivery` counts for a passkey alone.
+    """
+    try:
+        waiting = await opening.challenges.find(body.challenge)
+    except ChallengeOver:
+        delivery = body.delivery or handing.default
+        alone = alone_from(http.scope, handing, origin, delivery)
+        signed_in = await service.sign_in(body.challenge, body.credential, delivery, alone)
+        return _signed_in(http, handing, signed_in)
+    at = coming_from(http.scope, handing, origin, waiting)
+    signed_in = await service.finish(waiting, body.challenge, body.credential, at)
+    if body.remember:
+        await remember_browser(http.scope, handing, opening, signed_in, origin)
+    return _signed_in(http, handing, signed_in)
+
+
+@door.post(
     "/again",
     rule=SIGNED_IN,
     told=Description(
@@ -462,6 +571,7 @@ async def _finish(
     refuses=(
         WrongPassword,
         InvalidCode,
+        InvalidPasskey,
         SecondFactorRequired,
         EmailNotVerified,
         PasswordMustChange,
@@ -477,24 +587,34 @@ async def sign_in_again(
     caller: CallerRecords,
     service: SignIn,
     codes: ByCode,
+    passkeys: ByPasskey,
     handing: Delivering,
     origin: From,
 ) -> PasswordAnswer:
     """Prove again who the caller is, before a change that asks for it.
 
-    Send `password`; or `request` and `code`, after `POST /api/auth/again/code`. The answer is a new
-    session, with new tokens in the body or in cookies, and this one ends. For 5 minutes, what
-    refuses with `insufficient_user_authentication` asks nothing. Whoever has a second factor gets
-    `second_factor_required`, and goes on as after `POST /api/auth/signin`.
+    Send `password`; or `request` and `code`, after `POST /api/auth/again/code`; or `challenge` and
+    `credential`, after `POST /api/auth/signin/passkey/options`. The answer is a new session, with
+    new tokens in the body or in cookies, and this one ends. For 5 minutes, what refuses with
+    `insufficient_user_authentication` asks nothing. Whoever has a second factor gets
+    `second_factor_required`, unless a passkey was shown, and goes on as after
+    `POST /api/auth/signin`.
     """
     is_browser = caller.session.delivery == "cookie"
     device = handing.device(request.scope["headers"]) if is_browser else None
-    if body.password is not None and body.request is None and body.code is None:
-        outcome = await service.sign_in_again(caller, body.password, origin, device=device)
-    elif body.password is None and body.request is not None and body.code is not None:
-        outcome = await codes.sign_in_again(caller, body.request, body.code, origin, device=device)
-    else:
-        raise InvalidRequest("Send either password, or request and code.", field="password")
+    match body:
+        case AgainRequest(password=str(password), request=None, code=None, credential=None):
+            outcome = await service.sign_in_again(caller, password, origin, device=device)
+        case AgainRequest(password=None, request=str(half), code=str(code), credential=None):
+            outcome = await codes.sign_in_again(caller, half, code, origin, device=device)
+        case AgainRequest(password=None, code=None, challenge=str(text), credential=dict(answer)):
+            at = Comes(origin, device=device)
+            outcome = await passkeys.sign_in_again(caller, text, answer, at)
+        case _:
+            raise InvalidRequest(
+                "Send either password, or request and code, or challenge and credential.",
+                field="password",
+            )
     signed_in = require_signed_in(outcome)
     return PasswordAnswer(
         message="You have proved who you are.", **_tokens(request, handing, signed_in)
@@ -535,6 +655,7 @@ async def send_code_again(
     ),
     refuses=(
         WrongPassword,
+        ReauthenticationRequired,
         RejectedPassword,
         TooManyAttempts,
         HashingBusy,

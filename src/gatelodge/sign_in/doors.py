@@ -4,6 +4,7 @@ from gatelodge.audit import Origin
 from gatelodge.sessions.service import SignedIn
 from gatelodge.sign_in.challenges import Waiting
 from gatelodge.sign_in.opening import REMEMBERED_FOR, From, Opening
+from gatelodge.tokens.pair import Delivery
 from gatelodge.web.cookies import TokenDelivery
 from gatelodge.web.shell import Scope
 
@@ -18,6 +19,19 @@ def coming_from(scope: Scope, delivery: TokenDelivery, origin: Origin, waiting: 
         device=None if is_program else delivery.device(headers),
         remembered=delivery.remembered(headers),
     )
+
+
+def alone_from(scope: Scope, delivery: TokenDelivery, origin: Origin, way: Delivery) -> From:
+    """Return who signs in by one proof that needs no second factor.
+
+    Args:
+        scope: the request.
+        delivery: reads its cookies.
+        origin: where it came from.
+        way: how the tokens will be delivered.
+    """
+    headers = scope["headers"]
+    return From(origin, former=delivery.former_token(headers, way), device=delivery.device(headers))
 
 
 async def remember_browser(

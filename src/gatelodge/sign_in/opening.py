@@ -17,6 +17,7 @@ from gatelodge.credentials.factors import (
     second_factors,
 )
 from gatelodge.credentials.one_time_tokens import SECRET_BYTES, digest_of
+from gatelodge.credentials.second_factor_policy import SecondFactorPolicy
 from gatelodge.credentials.second_factors import CodeFactor, SecondFactors
 from gatelodge.errors import after_a_change
 from gatelodge.ids import SessionId, new_id
@@ -68,6 +69,7 @@ class Opening:
         notices: tells users of sign-ins on new devices.
         audit: records what happens.
         clock: what time it is.
+        policy: who must have a second factor.
     """
 
     sessions: SessionService
@@ -79,6 +81,7 @@ class Opening:
     notices: Notices
     audit: AuditLog
     clock: Clock
+    policy: SecondFactorPolicy
 
     async def open(
         self, user: User, methods: Methods, delivery: Delivery, at: From, tell: Tell = ()
@@ -98,7 +101,7 @@ class Opening:
         """
         if is_asked(user, at.remembered, self.clock.now()):
             return await self.challenges.ask(user, methods, delivery, tell)
-        return telling(await self._open(user, methods, delivery, at), tell)
+        return telling(await self.open_proved(user, methods, delivery, at), tell)
 
     async def open_in_place(
         self, former: Session, user: User, methods: Methods, at: From, tell: Tell = ()
@@ -122,7 +125,7 @@ class Opening:
             return await self.challenges.ask(
                 user, methods, former.delivery, tell, in_place_of=former.id
             )
-        return telling(await self._open_in_place(former, user, methods, at), tell)
+        return telling(await self.open_in_place_proved(former, user, methods, at), tell)
 
     async def finish_by_code(
         self, waiting: Waiting, kind: CodeFactor, code: str, at: From
@@ -171,10 +174,10 @@ class Opening:
             with after_a_change():
                 await self.attempts.forgive(user.username_key)
                 if waiting.in_place_of is None:
-                    signed_in = await self._open(user, methods, waiting.delivery, at)
+                    signed_in = await self.open_proved(user, methods, waiting.delivery, at)
                 else:
                     former = await self._session(waiting.in_place_of)
-                    signed_in = await self._open_in_place(former, user, methods, at)
+                    signed_in = await self.open_in_place_proved(former, user, methods, at)
                 return telling(signed_in, waiting.tell)
         except InvalidToken as changed:
             raise ChallengeOver from changed
@@ -207,16 +210,23 @@ class Opening:
         kept = self.factors.change(user.id, change, event, epoch=user.epoch)
         return secret if await self.audit.logged(event, kept) is not None else ""
 
-    async def _open(self, user: User, methods: Methods, delivery: Delivery, at: From) -> SignedIn:
+    async def open_proved(
+        self, user: User, methods: Methods, delivery: Delivery, at: From
+    ) -> SignedIn:
+        """Open a session for a user who has proved all that is asked for; otherwise as `open`."""
         news = self.devices.news_of(at.device, user)
         await self.notices.ask_new_device(user, at.origin, news)
         return await self.sessions.open(
             user, methods, delivery, at.origin, former=at.former, device=news
         )
 
-    async def _open_in_place(
+    async def open_in_place_proved(
         self, former: Session, user: User, methods: Methods, at: From
     ) -> SignedIn:
+        """Open a session for a user who has proved all that is asked for.
+
+        Otherwise as `open_in_place`.
+        """
         news = self.devices.news_of(at.device, user)
         await self.notices.ask_new_device(user, at.origin, news)
         return await self.sessions.open_in_place(former, user, methods, at.origin, news)

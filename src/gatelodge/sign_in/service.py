@@ -280,6 +280,7 @@ class SignInService:
 
         Raises:
             WrongPassword: `current` is wrong, or the password was changed at the same moment.
+            ReauthenticationRequired: the user has a second factor, which this session lacks.
             InvalidToken: the session was ended at the same moment.
             RejectedPassword: `new` breaks the rules for passwords, or is the current one.
             TooManyAttempts: too many tries have failed in this session.
@@ -299,6 +300,7 @@ class SignInService:
         except Refusal as refusal:
             refusal.others = (fault,) if fault else ()
             raise
+        self.own_proof.require_level(caller.proof())
         if fault:
             raise fault
         self.passwords.check_other(new, current, field="newPassword")

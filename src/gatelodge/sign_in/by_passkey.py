@@ -1,0 +1,138 @@
+"""Signing in by a passkey: alone, or as the second factor."""
+
+from dataclasses import dataclass
+
+from gatelodge.accounts.store import User, UserStore
+from gatelodge.audit import Actor, AuditLog, nobody_known
+from gatelodge.credentials.ceremonies import Credential, PasskeyCeremonies, Question, owner_of
+from gatelodge.credentials.refusals import InvalidPasskey
+from gatelodge.errors import after_a_change
+from gatelodge.methods import BY_PASSKEY, BY_PASSKEY_OF_FACTOR
+from gatelodge.proofs.refusals import EmailNotVerified
+from gatelodge.proofs.verification import AddressVerification
+from gatelodge.sessions.lookup import Records
+from gatelodge.sessions.service import SignedIn
+from gatelodge.sign_in.challenges import Waiting
+from gatelodge.sign_in.opening import From, Opening
+from gatelodge.tokens.pair import Delivery
+from gatelodge.tokens.refusals import InvalidToken
+
+
+@dataclass(frozen=True, slots=True)
+class PasskeySignIn:
+    """Signs users in by their passkeys.
+
+    Attributes:
+        users: the users.
+        ceremonies: asks for passkeys, and checks the answers.
+        opening: opens the sessions.
+        verification: has addresses verified.
+        audit: notes who does not sign in.
+    """
+
+    users: UserStore
+    ceremonies: PasskeyCeremonies
+    opening: Opening
+    verification: AddressVerification
+    audit: AuditLog
+
+    async def ask(self) -> Question:
+        """Ask for a passkey of anybody."""
+        return await self.ceremonies.ask_sign_in()
+
+    async def ask_second(self, waiting: Waiting, text: str) -> Question:
+        """Ask for a passkey of the user of a sign-in that waits.
+
+        Args:
+            waiting: the sign-in.
+            text: the text of its challenge.
+        """
+        return await self.ceremonies.ask_second(text, waiting.user.factors)
+
+    async def sign_in(
+        self, text: str, credential: Credential, delivery: Delivery, at: From
+    ) -> SignedIn:
+        """Open a session for the owner of a passkey that has verified its user.
+
+        Args:
+            text: the text of the question.
+            credential: what the browser answers.
+            delivery: how the tokens are delivered.
+            at: who signs in.
+
+        Raises:
+            InvalidPasskey: the answer is not right, nobody has the passkey, or its owner is
+                disabled.
+            EmailNotVerified: the address must be verified first.
+        """
+        user = await self._owner_of(credential, at)
+        by = Actor(user.id, at.origin)
+        await self.ceremonies.verify(text, "sign_in", credential, user.id, user.factors, by)
+        with after_a_change():
+            if self.verification.lacks(user):
+                await self.opening.attempts.count_letter(at.origin)
+                raise EmailNotVerified(await self.verification.ask(user, user.language))
+            try:
+                return await self.opening.open_proved(user, BY_PASSKEY, delivery, at)
+            except InvalidToken as changed:
+                raise InvalidPasskey("the user has changed") from changed
+
+    async def sign_in_again(
+        self, caller: Records, text: str, credential: Credential, at: From
+    ) -> SignedIn:
+        """Open a session in place of the present one, whose user proves again who they are.
+
+        Args:
+            caller: the user, and the session of the request.
+            text: the text of the question, as from `ask`.
+            credential: what the browser answers.
+            at: who asks.
+
+        Raises:
+            InvalidPasskey: the answer is not right, or is another user's.
+            InvalidToken: the session was ended, or the user was disabled or deleted, meanwhile.
+        """
+        user = caller.user
+        by = Actor(user.id, at.origin)
+        await self.ceremonies.verify(text, "sign_in", credential, user.id, user.factors, by)
+        with after_a_change():
+            return await self.opening.open_in_place_proved(caller.session, user, BY_PASSKEY, at)
+
+    async def finish(
+        self, waiting: Waiting, text: str, credential: Credential, at: From
+    ) -> SignedIn:
+        """Open the session that waits for a passkey as its second factor.
+
+        Args:
+            waiting: the sign-in.
+            text: the text of its challenge, for which the passkey was asked.
+            credential: what the browser answers.
+            at: who signs in.
+
+        Raises:
+            InvalidPasskey: the answer is not right. The challenge stays.
+            ChallengeOver: as for `Opening.finish`.
+        """
+        user = waiting.user
+        by = Actor(user.id, at.origin)
+        await self.ceremonies.verify(text, "second", credential, user.id, user.factors, by)
+        with after_a_change():
+            return await self.opening.finish(waiting, BY_PASSKEY_OF_FACTOR, at)
+
+    async def _owner_of(self, credential: Credential, at: From) -> User:
+        """Return the enabled user whose passkey an answer names.
+
+        Raises:
+            InvalidPasskey: there is none.
+        """
+        named = owner_of(credential)
+        user = await self.users.find(named) if named else None
+        if user is None or user.disabled_at is not None:
+            self.audit.note(
+                "sign_in.failed",
+                nobody_known(at.origin),
+                outcome="failure",
+                detail={"factor": "passkey"},
+            )
+            raise InvalidPasskey("nobody has it")
+        return user

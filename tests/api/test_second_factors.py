@@ -1,0 +1,488 @@
+"""Signing in with a second factor, and the factors of one's own account."""
+
+from datetime import timedelta
+
+import httpx2
+import pytest
+
+from gatelodge.app import House
+from gatelodge.audit import COMMAND
+from gatelodge.credentials.own_proof import FRESH
+from gatelodge.testing import SoftwareAuthenticator
+from tests.api.test_cookies import OURS
+from tests.api.test_own_account import ME, refused
+from tests.support.clock import FakeClock
+from tests.support.factors import (
+    FACTORS,
+    PASSKEY,
+    RECOVERY,
+    TOTP,
+    App,
+    add_app,
+    add_passkey,
+    by_passkey,
+)
+from tests.support.people import PASSWORD, Person, let_in, new_user, signed_in
+
+STEP = timedelta(seconds=30)
+SIGN_IN = {"username": "ann", "password": PASSWORD}
+AGAIN = "/api/auth/again"
+STALE = (401, "insufficient_user_authentication", None)
+
+
+async def asked(client: httpx2.AsyncClient, **more: object) -> dict[str, object]:
+    """Sign in with the right password, and return the question for the second factor."""
+    answer = await client.post("/api/auth/signin", json={**SIGN_IN, **more}, headers=OURS)
+    assert answer.status_code == 401, answer.text
+    body: dict[str, object] = answer.json()
+    assert body["code"] == "second_factor_required"
+    assert body["accessToken"] is None
+    return body
+
+
+async def with_app(
+    client: httpx2.AsyncClient, house: House, clock: FakeClock
+) -> tuple[Person, App]:
+    """Return somebody with an authenticator app, which shows its next code."""
+    ann = await signed_in(client, house, "ann")
+    app = await add_app(ann, clock)
+    clock.advance(STEP)
+    return ann, app
+
+
+async def session_of(client: httpx2.AsyncClient, answer: httpx2.Response) -> dict[str, object]:
+    """Return what the server says of the session that was opened."""
+    token = answer.json()["accessToken"]
+    shown = await client.get(ME, headers={"Authorization": f"Bearer {token}"})
+    session: dict[str, object] = shown.json()["session"]
+    return session
+
+
+# Signing in
+
+
+async def test_a_code_of_the_app_finishes_a_sign_in(
+    client: httpx2.AsyncClient, house: House, clock: FakeClock
+) -> None:
+    _, app = await with_app(client, house, clock)
+
+    question = await asked(client)
+    assert question["methods"] == ["totp", "recovery_code"]
+    body = {"challenge": question["challenge"], "code": app.code(clock)}
+    answer = await client.post(TOTP, json=body)
+
+    assert answer.status_code == 200
+    assert answer.json()["username"] == "ann"
+    assert (await session_of(client, answer))["methods"] == ["pwd", "otp", "mfa"]
+    again = await client.post(TOTP, json=body)
+    assert refused(again)[:2] == (401, "challenge_over")
+
+
+async def test_a_code_works_once(
+    client: httpx2.AsyncClient, house: House, clock: FakeClock
+) -> None:
+    """Also for a second challenge, in the same half minute or the next."""
+    _, app = await with_app(client, house, clock)
+    code = app.code(clock)
+    first, second = await asked(client), await asked(client)
+
+    assert (
+        await client.post(TOTP, json={"challenge": first["challenge"], "code": code})
+    ).is_success
+    for _ in range(2):
+        answer = await client.post(TOTP, json={"challenge": second["challenge"], "code": code})
+        assert refused(answer) == (400, "factor_code_wrong", "code")
+        clock.advance(STEP)
+    body = {"challenge": second["challenge"], "code": app.code(clock)}
+    assert (await client.post(TOTP, json=body)).is_success  # a wrong code leaves the question
+
+
+@pytest.mark.parametrize(("steps", "right"), [(-2, False), (-1, True), (0, True), (1, False)])
+async def test_the_code_of_one_past_step_is_right(
+    client: httpx2.AsyncClient, house: House, clock: FakeClock, steps: int, right: bool
+) -> None:
+    _, app = await with_app(client, house, clock)
+    clock.advance(3 * STEP)
+    body = {"challenge": (await asked(client))["challenge"], "code": app.code(clock, steps=steps)}
+    answer = await client.post(TOTP, json=body)
+    assert answer.status_code == (200 if right else 400)
+
+
+async def test_a_recovery_code_works_once(
+    client: httpx2.AsyncClient, house: House, clock: FakeClock
+) -> None:
+    ann, app = await with_app(client, house, clock)
+    assert len(set(app.codes)) == 10
+    typed = app.codes[3].lower().replace("-", " ")
+
+    body = {"challenge": (await asked(client))["challenge"], "code": typed}
+    assert (await client.post(RECOVERY, json=body)).is_success
+
+    body = {"challenge": (await asked(client))["challenge"], "code": app.codes[3]}
+    assert refused(await client.post(RECOVERY, json=body))[:2] == (400, "factor_code_wrong")
+    codes = [each for each in await listed(ann) if each["kind"] == "recovery_codes"]
+    assert [each["left"] for each in codes] == [9]
+
+
+async def test_new_recovery_codes_void_the_old(
+    client: httpx2.AsyncClient, house: House, clock: FakeClock
+) -> None:
+    ann, app = await with_app(client, house, clock)
+    made = await client.post(f"{FACTORS}/recovery-codes", headers=ann.headers)
+    assert len(made.json()["codes"]) == 10
+
+    challenge = (await asked(client))["challenge"]
+    old = await client.post(RECOVERY, json={"challenge": challenge, "code": app.codes[0]})
+    assert refused(old)[:2] == (400, "factor_code_wrong")
+    body = {"challenge": challenge, "code": made.json()["codes"][0]}
+    assert (await client.post(RECOVERY, json=body)).is_success
+
+
+@pytest.mark.parametrize("ended", ["late", "everywhere", "disabled", "password"])
+async def test_a_question_ends(
+    client: httpx2.AsyncClient, house: House, clock: FakeClock, ended: str
+) -> None:
+    ann, app = await with_app(client, house, clock)
+    challenge = (await asked(client))["challenge"]
+    user = await house.accounts.get_by_username("ann")
+    match ended:
+        case "late":
+            clock.advance(timedelta(minutes=10))
+        case "everywhere":
+            await client.post("/api/auth/signout", json={"everywhere": True}, headers=ann.headers)
+        case "disabled":
+            await house.accounts.disable(user, COMMAND)
+        case _:
+            body = {"currentPassword": PASSWORD, "newPassword": "eight wild geese at dawn"}
+            changed = await client.post("/api/auth/password", json=body, headers=ann.headers)
+            assert changed.is_success, changed.text
+    answer = await client.post(TOTP, json={"challenge": challenge, "code": app.code(clock)})
+    assert refused(answer)[:2] == (401, "challenge_over")
+
+
+@pytest.mark.parametrize("text", ["", "chl_x", "chl_x.y", "☃", "." * 256])
+async def test_a_question_that_nobody_asked_is_over(client: httpx2.AsyncClient, text: str) -> None:
+    for path in (TOTP, RECOVERY):
+        answer = await client.post(path, json={"challenge": text, "code": "123456"})
+        assert refused(answer)[:2] == (401, "challenge_over")
+        assert answer.json()["accessToken"] is None
+    answer = await client.post(PASSKEY, json={"challenge": text, "credential": {}})
+    assert refused(answer)[:2] == (400, "passkey_invalid")
+
+
+async def test_five_wrong_codes_block_the_factor_for_a_while(
+    client: httpx2.AsyncClient, house: House, clock: FakeClock
+) -> None:
+    _, app = await with_app(client, house, clock)
+    challenge = (await asked(client))["challenge"]
+    for _ in range(5):
+        answer = await client.post(TOTP, json={"challenge": challenge, "code": "000000"})
+        assert refused(answer)[:2] == (400, "factor_code_wrong")
+    right = {"challenge": challenge, "code": app.code(clock)}
+    assert refused(await client.post(TOTP, json=right))[:2] == (429, "too_many_attempts")
+    recovery = {"challenge": challenge, "code": app.codes[0]}
+    assert refused(await client.post(RECOVERY, json=recovery))[:2] == (429, "too_many_attempts")
+    clock.advance(timedelta(minutes=5))
+    right = {"challenge": challenge, "code": app.code(clock)}
+    assert (await client.post(TOTP, json=right)).is_success
+
+
+async def test_a_right_password_counts_until_the_factor_completes_it(
+    client: httpx2.AsyncClient, house: House, clock: FakeClock
+) -> None:
+    _, app = await with_app(client, house, clock)
+    for _ in range(9):
+        await asked(client)
+    challenge = (await asked(client))["challenge"]
+    assert refused(await client.post("/api/auth/signin", json=SIGN_IN))[:2] == (
+        429,
+        "too_many_attempts",
+    )
+    body = {"challenge": challenge, "code": app.code(clock)}
+    assert (await client.post(TOTP, json=body)).is_success
+    await asked(client)  # the failures are forgotten
+
+
+async def test_nobody_without_a_factor_is_asked(client: httpx2.AsyncClient, house: House) -> None:
+    await new_user(house, "ann")
+    assert (await client.post("/api/auth/signin", json=SIGN_IN)).is_success
+
+
+# Remembered browsers
+
+
+async def test_a_remembered_browser_is_not_asked(
+    client: httpx2.AsyncClient, house: House, clock: FakeClock
+) -> None:
+    ann, app = await with_app(client, house, clock)
+    challenge = (await asked(client, delivery="cookie"))["challenge"]
+    body = {"challenge": challenge, "code": app.code(clock), "remember": True}
+    answer = await client.post(TOTP, json=body, headers=OURS)
+    assert answer.is_success
+    assert "HttpOnly" in str(answer.headers.get_list("set-cookie"))
+
+    left = await client.post("/api/auth/signout", headers=OURS)
+    assert left.headers["clear-site-data"] == '"storage"'
+    back = await client.post(
+        "/api/auth/signin", json={**SIGN_IN, "delivery": "cookie"}, headers=OURS
+    )
+    assert back.is_success
+    assert (await client.get(ME)).json()["session"]["methods"] == ["pwd"]
+    browsers = [each for each in await listed(ann) if each["kind"] == "browser"]
+    assert len(browsers) == 1
+
+    gone = await client.delete(f"{FACTORS}/{browsers[0]['id']}", headers=ann.headers)
+    assert gone.is_success
+    await asked(client)
+
+
+@pytest.mark.parametrize("way", ["password", "everywhere", "late", "other user"])
+async def test_a_browser_is_forgotten(
+    client: httpx2.AsyncClient, house: House, clock: FakeClock, way: str
+) -> None:
+    ann, app = await with_app(client, house, clock)
+    challenge = (await asked(client))["challenge"]
+    body = {"challenge": challenge, "code": app.code(clock), "remember": True}
+    assert (await client.post(TOTP, json=body)).is_success
+    username, password = "ann", PASSWORD
+    match way:
+        case "password":
+            password = "eight wild geese at dawn"
+            change = {"currentPassword": PASSWORD, "newPassword": password}
+            await client.post("/api/auth/password", json=change, headers=ann.headers)
+        case "everywhere":
+            await client.post("/api/auth/signout", json={"everywhere": True}, headers=ann.headers)
+        case "late":
+            clock.advance(timedelta(days=30))
+        case _:
+            username = "bob"
+            bob = await signed_in(client, house, "bob")
+            await add_app(bob, clock)
+    answer = await client.post(
+        "/api/auth/signin", json={"username": username, "password": password}
+    )
+    assert refused(answer)[:2] == (401, "second_factor_required")
+
+
+# Passkeys
+
+
+@pytest.fixture
+def authenticator(house: House) -> SoftwareAuthenticator:
+    """Return an authenticator that believes to be at this site."""
+    return SoftwareAuthenticator(house.settings.public_origin)
+
+
+async def test_a_passkey_signs_in_alone(
+    client: httpx2.AsyncClient, house: House, authenticator: SoftwareAuthenticator
+) -> None:
+    ann = await signed_in(client, house, "ann")
+    added = await add_passkey(ann, authenticator)
+    assert added.status_code == 200, added.text
+    assert len(added.json()["recoveryCodes"]) == 10
+
+    answer = await by_passkey(client, authenticator)
+
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["username"] == "ann"
+    assert (await session_of(client, answer))["methods"] == ["pop", "mfa"]
+
+
+async def test_a_passkey_is_a_second_factor(
+    client: httpx2.AsyncClient, house: House, authenticator: SoftwareAuthenticator
+) -> None:
+    """Then it need not verify its user: the password has."""
+    ann = await signed_in(client, house, "ann")
+    await add_passkey(ann, authenticator)
+    authenticator.verifies_user = False
+    question = await asked(client)
+    assert question["methods"] == ["passkey", "recovery_code"]
+
+    answer = await by_passkey(client, authenticator, str(question["challenge"]))
+
+    assert answer.status_code == 200, answer.text
+    assert (await session_of(client, answer))["methods"] == ["pwd", "pop", "mfa"]
+
+
+async def test_an_answer_works_once(
+    client: httpx2.AsyncClient, house: House, authenticator: SoftwareAuthenticator
+) -> None:
+    ann = await signed_in(client, house, "ann")
+    await add_passkey(ann, authenticator)
+    question = (await client.post(f"{PASSKEY}/options", json={})).json()
+    body = {
+        "challenge": question["challenge"],
+        "credential": authenticator.get(question["publicKey"]),
+    }
+    assert (await client.post(PASSKEY, json=body)).is_success
+    assert refused(await client.post(PASSKEY, json=body))[:2] == (400, "passkey_invalid")
+
+
+async def test_a_passkey_that_is_removed_signs_nobody_in(
+    client: httpx2.AsyncClient, house: House, authenticator: SoftwareAuthenticator
+) -> None:
+    ann = await signed_in(client, house, "ann")
+    added = await add_passkey(ann, authenticator)
+    gone = await client.delete(f"{FACTORS}/{added.json()['factor']['id']}", headers=ann.headers)
+    assert gone.json()["items"] == []
+    answer = await by_passkey(client, authenticator)
+    assert refused(answer)[:2] == (400, "passkey_invalid")
+    assert (await client.post("/api/auth/signin", json=SIGN_IN)).is_success
+
+
+async def test_a_passkey_that_counts_back_is_refused(
+    client: httpx2.AsyncClient,
+    house: House,
+    authenticator: SoftwareAuthenticator,
+) -> None:
+    ann = await signed_in(client, house, "ann")
+    await add_passkey(ann, authenticator)
+    assert (await by_passkey(client, authenticator)).is_success
+    authenticator.passkeys[0].sign_count -= 1
+    assert refused(await by_passkey(client, authenticator))[:2] == (400, "passkey_invalid")
+
+
+async def test_a_passkey_is_in_one_account(
+    client: httpx2.AsyncClient, house: House, authenticator: SoftwareAuthenticator
+) -> None:
+    """An answer to somebody else's question is somebody else's passkey."""
+    ann, bob = await signed_in(client, house, "ann"), await signed_in(client, house, "bob")
+    question = await client.post(f"{FACTORS}/passkey/options", headers=bob.headers)
+    credential = authenticator.create(question.json()["publicKey"])
+    body = {"challenge": question.json()["challenge"], "credential": credential}
+    stolen = await client.post(f"{FACTORS}/passkey", json=body, headers=ann.headers)
+    assert refused(stolen)[:2] == (400, "passkey_invalid")
+    assert await listed(ann) == []
+
+
+# The factors of one's own account
+
+
+async def listed(person: Person) -> list[dict[str, object]]:
+    """Return the factors of a person."""
+    items: list[dict[str, object]] = (await person.get(FACTORS)).json()["items"]
+    return items
+
+
+async def test_factors_are_listed_named_and_removed(
+    client: httpx2.AsyncClient, house: House, clock: FakeClock
+) -> None:
+    ann, app = await with_app(client, house, clock)
+    assert [(each["kind"], each["name"]) for each in await listed(ann)] == [
+        ("totp", "Phone"),
+        ("recovery_codes", ""),
+    ]
+    assert "secret" not in str(await listed(ann)).lower()
+
+    renamed = await client.patch(
+        f"{FACTORS}/{app.id}", json={"name": " Tablet "}, headers=ann.headers
+    )
+    assert renamed.json()["items"][0]["name"] == "Tablet"
+    removed = await client.delete(f"{FACTORS}/{app.id}", headers=ann.headers)
+    assert removed.json() == {"items": [], "required": False}
+    again = await client.delete(f"{FACTORS}/{app.id}", headers=ann.headers)
+    assert refused(again)[:2] == (404, "factor_not_found")
+
+
+async def test_nobody_touches_the_factors_of_others(
+    client: httpx2.AsyncClient, house: House, clock: FakeClock
+) -> None:
+    ann, app = await with_app(client, house, clock)
+    bob = await signed_in(client, house, "bob")
+    for method, body in (("PATCH", {"name": "Mine"}), ("DELETE", None)):
+        answer = await client.request(method, f"{FACTORS}/{app.id}", json=body, headers=bob.headers)
+        assert refused(answer)[:2] == (404, "factor_not_found")
+    assert len(await listed(ann)) == 2
+
+
+async def test_what_changes_factors_asks_for_a_new_proof(
+    client: httpx2.AsyncClient, house: House, clock: FakeClock
+) -> None:
+    ann, app = await with_app(client, house, clock)
+    clock.advance(FRESH)
+    for method, path in (
+        ("POST", "/totp"),
+        ("POST", "/passkey/options"),
+        ("POST", "/recovery-codes"),
+        ("DELETE", f"/{app.id}"),
+    ):
+        answer = await client.request(method, f"{FACTORS}{path}", headers=ann.headers)
+        assert refused(answer) == STALE
+        assert answer.json()["acr_values"] == "aal2"
+        assert answer.json()["max_age"] == 300
+    assert len(await listed(ann)) == 2
+
+
+async def test_a_password_alone_is_no_new_proof_for_who_has_a_factor(
+    client: httpx2.AsyncClient, house: House, clock: FakeClock
+) -> None:
+    ann, app = await with_app(client, house, clock)
+    clock.advance(FRESH)
+    answer = await client.post(AGAIN, json={"password": PASSWORD}, headers=ann.headers)
+    assert refused(answer)[:2] == (401, "second_factor_required")
+    assert refused(await client.delete(f"{FACTORS}/{app.id}", headers=ann.headers)) == STALE
+
+    body = {"challenge": answer.json()["challenge"], "code": app.code(clock)}
+    proved = await client.post(TOTP, json=body)
+    assert proved.is_success
+    old = ann.headers
+    ann.answer = proved.json()
+    assert (await client.get(ME, headers=old)).status_code == 401
+    assert (await client.delete(f"{FACTORS}/{app.id}", headers=ann.headers)).is_success
+
+
+async def test_a_passkey_is_a_new_proof(
+    client: httpx2.AsyncClient,
+    house: House,
+    clock: FakeClock,
+    authenticator: SoftwareAuthenticator,
+) -> None:
+    ann = await signed_in(client, house, "ann")
+    await add_passkey(ann, authenticator)
+    clock.advance(FRESH + STEP)
+    question = (await client.post(f"{PASSKEY}/options", json={})).json()
+    body = {
+        "challenge": question["challenge"],
+        "credential": authenticator.get(question["publicKey"]),
+    }
+    proved = await client.post(AGAIN, json=body, headers=ann.headers)
+    assert proved.is_success, proved.text
+    ann.answer = proved.json()
+    made = await client.post(f"{FACTORS}/recovery-codes", headers=ann.headers)
+    assert made.is_success
+
+
+async def test_a_remembered_browser_cannot_change_what_protects_the_account(
+    client: httpx2.AsyncClient, house: House, clock: FakeClock
+) -> None:
+    """Whoever has the laptop and the password gets in, and no further."""
+    _, app = await with_app(client, house, clock)
+    await let_in(client, house, await house.accounts.get_by_username("ann"))
+    acts = (
+        ("DELETE", f"{FACTORS}/{app.id}", None),
+        ("DELETE", ME, {"password": PASSWORD}),
+        (
+            "POST",
+            "/api/auth/password",
+            {"currentPassword": PASSWORD, "newPassword": "eight wild geese at dawn"},
+        ),
+    )
+    for method, path, body in acts:
+        answer = await client.request(method, path, json=body, headers=OURS)
+        assert refused(answer) == STALE, path
+
+
+async def test_a_new_app_needs_its_first_code_in_time(
+    client: httpx2.AsyncClient, house: House, clock: FakeClock
+) -> None:
+    ann = await signed_in(client, house, "ann")
+    begun = (await client.post(f"{FACTORS}/totp", headers=ann.headers)).json()
+    confirm = f"{FACTORS}/totp/confirm"
+    wrong = {"enrolment": begun["enrolment"], "code": "000000"}
+    answer = await client.post(confirm, json=wrong, headers=ann.headers)
+    assert refused(answer)[:2] == (400, "factor_code_wrong")
+    unknown = {"enrolment": "x", "code": "000000"}
+    answer = await client.post(confirm, json=unknown, headers=ann.headers)
+    assert refused(answer)[:2] == (410, "enrolment_over")
+    assert await listed(ann) == []
+    assert (await client.post("/api/auth/signin", json=SIGN_IN)).is_success
