@@ -66,7 +66,9 @@ async def test_every_route_answers_this_kind_of_caller_as_the_documentation_says
             value = f"Bearer {token}" if carrier == "authorization" else str(token)
             response = await client.request(
                 route.method,
-                route.path.replace("{session_id}", new_id("ses", NOON)),
+                route.path.replace("{session_id}", new_id("ses", NOON)).replace(
+                    "{factor_id}", "fac_x"
+                ),
                 headers={} if token is None else {carrier: value},
                 json={} if route.method in {"POST", "PATCH"} else None,
             )

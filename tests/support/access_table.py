@@ -33,6 +33,9 @@ ANSWER_TO_THE_TRIAL: dict[tuple[str, str], int] = {
     ("POST", "/api/auth/invitation"): 400,
     ("POST", "/api/auth/signin"): 400,
     ("POST", "/api/auth/signin/code"): 400,
+    ("POST", "/api/auth/signin/totp"): 400,
+    ("POST", "/api/auth/signin/recovery"): 400,
+    ("POST", "/api/auth/signin/passkey"): 400,
     ("POST", "/api/auth/again"): 400,
     ("POST", "/api/auth/again/code"): 403,
     ("POST", "/api/auth/password"): 400,
@@ -45,6 +48,11 @@ ANSWER_TO_THE_TRIAL: dict[tuple[str, str], int] = {
     ("POST", "/api/auth/refreshtoken"): 403,
     ("DELETE", "/api/auth/sessions/{session_id}"): 404,
     ("DELETE", "/api/auth/me"): 415,
+    ("POST", "/api/auth/factors/totp/confirm"): 400,
+    ("POST", "/api/auth/factors/passkey"): 400,
+    ("POST", "/api/auth/factors/recovery-codes"): 409,
+    ("PATCH", "/api/auth/factors/{factor_id}"): 400,
+    ("DELETE", "/api/auth/factors/{factor_id}"): 404,
 }
 """What a route answers to whoever may call it, where that is not 200.
 

@@ -493,7 +493,7 @@ async def _finish(
     rule=ANYBODY,
     told=Description(
         "Ask a browser for a passkey",
-        takes={},
+        takes={"challenge": "chl_06f4h2k9….9vX…"},
         gives={"challenge": "chl_06f4h2k9….9vX…", "publicKey": {"challenge": "…"}},
     ),
     refuses=(ChallengeOver,),

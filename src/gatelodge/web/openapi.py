@@ -59,6 +59,7 @@ _TAGS = {
     "sign-in": "Making an account, signing in, and changing the password.",
     "sessions": "Staying signed in, and signing out: here, or on other devices.",
     "me": "The caller's own account.",
+    "factors": "The caller's own second factors: authenticator apps, passkeys, recovery codes.",
     "letters": "Forgotten passwords and e-mail addresses: what a letter to the user proves.",
     "gate": "For a reverse proxy that asks about each request (forward-auth).",
     "tokens": "For services that verify access tokens by themselves.",
