@@ -90,7 +90,9 @@ def model_in(annotation: Any) -> type[BaseModel]:
 
 def concrete(path: str) -> str:
     """Return a path with a value in place of each parameter."""
-    return "/".join("usr_none" if part.startswith("{") else part for part in path.split("/"))
+    return "/".join(
+        f"{part[1:4]}_none" if part.startswith("{") else part for part in path.split("/")
+    )
 
 
 FORMS = list(forms())
@@ -277,7 +279,13 @@ NOT_FOR_CALLERS = (
     *("password_hash", "username_key", "__proto__", "constructor", "__class__", "", "$where"),
 )
 
-NAMED_BY_CALLERS = {("PATCH", "/api/auth/me"), ("POST", "/api/auth/invitation")}
+NAMED_BY_CALLERS = {
+    ("PATCH", "/api/auth/me"),
+    ("POST", "/api/auth/invitation"),
+    ("POST", "/api/auth/factors/totp/confirm"),
+    ("POST", "/api/auth/factors/passkey"),
+    ("PATCH", "/api/auth/factors/fac_none"),
+}
 
 
 async def test_a_field_that_no_caller_decides_is_refused(send: Send) -> None:

@@ -98,7 +98,10 @@ class PasskeyRequest(Request):
     """The passkey that a browser has made."""
 
     challenge: str = Field(max_length=256)
-    credential: dict[str, Any] = Field(description="What `toJSON()` of the credential gives.")
+    credential: dict[str, Any] = Field(
+        description="What `toJSON()` of the credential gives.",
+        examples=[{"id": "…", "type": "public-key"}],
+    )
     name: Identifier = Field(default="", max_length=256, examples=["MacBook"])
 
 
@@ -275,7 +278,7 @@ async def renew_codes(caller: CallerRecords, service: Service, origin: From) -> 
 
 
 @door.patch(
-    "/{factor_id}",
+    "/{factor_id:fac}",
     rule=SIGNED_IN,
     told=Description(
         "Rename a factor",
@@ -293,7 +296,7 @@ async def rename(
 
 
 @door.delete(
-    "/{factor_id}",
+    "/{factor_id:fac}",
     rule=SIGNED_IN,
     told=Description("Remove a factor", gives={"items": [], "required": False}),
     refuses=(NoSuchFactor, ReauthenticationRequired, LastSecondFactor),

@@ -93,9 +93,9 @@ _REFUSALS: dict[int, type[Refusal]] = {
 
 
 def _methods_at(request: Request) -> list[str]:
-    """Return the methods of an address; a route of just this path counts before a pattern."""
-    path = request.scope["path"]
-    found = [each for each in request.app.state.routes if each.pattern.fullmatch(path)]
-    exact = [each for each in found if each.path == path]
-    methods = {route.method for route in exact or found}
+    methods = {
+        route.method
+        for route in request.app.state.routes
+        if route.pattern.fullmatch(request.scope["path"])
+    }
     return sorted(methods | {"HEAD"} if "GET" in methods else methods)

@@ -200,7 +200,10 @@ class PasskeyRequest(Request):
     """What a browser has answered for a passkey."""
 
     challenge: str = Field(max_length=256)
-    credential: dict[str, Any] = Field(description="What `toJSON()` of the credential gives.")
+    credential: dict[str, Any] = Field(
+        description="What `toJSON()` of the credential gives.",
+        examples=[{"id": "…", "type": "public-key"}],
+    )
     remember: bool = Field(
         default=False,
         description="Ask for no second factor in this browser for 30 days: sets a cookie.",

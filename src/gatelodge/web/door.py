@@ -8,10 +8,12 @@ from urllib.parse import parse_qsl
 
 from fastapi import APIRouter
 from fastapi.routing import APIRoute
+from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import compile_path
 
+from gatelodge.credentials.factors import FACTOR_PREFIX
 from gatelodge.errors import (
     ConfigurationError,
     InvalidRequest,
@@ -112,6 +114,15 @@ class GuardedRoute(APIRoute):
         return guarded
 
 
+class _FactorId(StringConvertor):
+    """A part of a path that looks like the id of a factor; any other text is another address."""
+
+    regex = f"{FACTOR_PREFIX}_[^/]+"
+
+
+register_url_convertor(FACTOR_PREFIX, _FactorId())
+
+
 class Door:
     """A group of JSON routes with one path prefix."""
 
@@ -154,7 +165,8 @@ class Door:
 
         Args:
             method: the HTTP method.
-            path: the path after the door's prefix.
+            path: the path after the door's prefix. A parameter may name its kind of id:
+                `{factor_id:fac}`.
             rule: who may call the route.
             told: what the OpenAPI document says of the route, besides the endpoint's docstring.
             refuses: further refusals, for the OpenAPI document; those of the rule and of the
@@ -167,10 +179,10 @@ class Door:
         """
 
         def add(endpoint: Endpoint) -> Endpoint:
-            pattern, _, _ = compile_path(self.prefix + path)
+            pattern, shown, _ = compile_path(self.prefix + path)
             declared = Declared(
                 method,
-                self.prefix + path,
+                shown,
                 pattern,
                 rule,
                 frozenset(repeatable),
