@@ -411,7 +411,12 @@ class Foundation:
         settings = self.settings
         party = RelyingParty(settings.public_host, settings.site_name, (settings.public_origin,))
         return PasskeyCeremonies(
-            party, self.stores.one_time_tokens, self.stores.factors, self.audit, self.clock
+            party,
+            self.stores.one_time_tokens,
+            self.master_key.derive("passkey-challenges"),
+            self.stores.factors,
+            self.audit,
+            self.clock,
         )
 
     @cached_property

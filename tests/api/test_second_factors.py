@@ -5,8 +5,11 @@ from datetime import timedelta
 import httpx2
 import pytest
 
+from gatelodge.accounts.refusals import UsernameTaken
+from gatelodge.accounts.service import NewUser
 from gatelodge.app import House
 from gatelodge.audit import COMMAND
+from gatelodge.credentials.factors import Factor, FactorId, adding
 from gatelodge.credentials.own_proof import FRESH
 from gatelodge.testing import SoftwareAuthenticator
 from tests.api.test_cookies import OURS
@@ -22,7 +25,7 @@ from tests.support.factors import (
     add_passkey,
     by_passkey,
 )
-from tests.support.people import PASSWORD, Person, let_in, new_user, signed_in
+from tests.support.people import HERE, PASSWORD, Person, let_in, new_user, signed_in
 
 STEP = timedelta(seconds=30)
 SIGN_IN = {"username": "ann", "password": PASSWORD}
@@ -316,6 +319,50 @@ async def test_an_answer_works_once(
     }
     assert (await client.post(PASSKEY, json=body)).is_success
     assert refused(await client.post(PASSKEY, json=body))[:2] == (400, "passkey_invalid")
+
+
+@pytest.mark.parametrize("wrong", ["late", "another text", "another question", "enrolment"])
+async def test_an_answer_counts_for_its_own_question(
+    client: httpx2.AsyncClient,
+    house: House,
+    clock: FakeClock,
+    authenticator: SoftwareAuthenticator,
+    wrong: str,
+) -> None:
+    ann = await signed_in(client, house, "ann")
+    await add_passkey(ann, authenticator)
+    first, second = [(await client.post(f"{PASSKEY}/options", json={})).json() for _ in range(2)]
+    text, credential = first["challenge"], authenticator.get(first["publicKey"])
+    match wrong:
+        case "late":
+            clock.advance(timedelta(minutes=5))
+        case "another text":
+            text = second["challenge"]
+        case "another question":
+            text = (await asked(client))["challenge"]
+        case _:
+            enrol = await client.post(f"{FACTORS}/passkey/options", headers=ann.headers)
+            text = enrol.json()["challenge"]
+            options = {**first["publicKey"], "challenge": enrol.json()["publicKey"]["challenge"]}
+            credential = authenticator.get(options)
+    answer = await client.post(PASSKEY, json={"challenge": text, "credential": credential})
+    assert refused(answer)[:2] == (400, "passkey_invalid")
+    again = {"challenge": second["challenge"], "credential": authenticator.get(second["publicKey"])}
+    assert (await client.post(PASSKEY, json=again)).status_code == (400 if wrong == "late" else 200)
+
+
+async def test_whoever_signs_up_twice_gets_no_session_past_the_second_factor(
+    house: House, clock: FakeClock
+) -> None:
+    """A form that is sent twice within two minutes signs in, but not whoever has a factor."""
+    wanted = NewUser("ann", "ann@example.com", PASSWORD)
+    user = (await house.sign_in.sign_up(wanted, "cookie", HERE, once=True)).user
+    assert user is not None
+    assert (await house.sign_in.sign_up(wanted, "cookie", HERE, once=True)).session is not None
+    factor = Factor(FactorId("fac_x"), "totp", "", clock.now())
+    await house.stores.factors.change(user.id, adding(factor, limit=1))
+    with pytest.raises(UsernameTaken):
+        await house.sign_in.sign_up(wanted, "cookie", HERE, once=True)
 
 
 async def test_a_passkey_that_is_removed_signs_nobody_in(

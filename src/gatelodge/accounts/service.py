@@ -23,6 +23,7 @@ from gatelodge.accounts.store import RoleStore, User, UserStore
 from gatelodge.audit import SERVER, Actor, AuditLog, Event, Origin, nobody_known
 from gatelodge.clock import Clock
 from gatelodge.credentials.attempts import AttemptGuard
+from gatelodge.credentials.factors import second_factors
 from gatelodge.credentials.own_proof import OwnProof, OwnProofCheck
 from gatelodge.credentials.service import Passwords
 from gatelodge.errors import AlreadyExists, LastHolder, Refusal, after_a_change
@@ -530,8 +531,9 @@ class AccountService:
     async def find_just_made(self, wanted: NewUser, origin: Origin) -> User | None:
         """Return the user that the same form created a moment ago, or None.
 
-        The user must be younger than two minutes, and username, e-mail address and password must be
-        the same. A wrong password counts as a failed try, so nobody can guess passwords here.
+        The user must be younger than two minutes and have no second factor, and username, e-mail
+        address and password must be the same. A wrong password counts as a failed try, so nobody
+        can guess passwords here.
 
         Raises:
             TooManyAttempts: too many tries have failed for this name, or from this address.
@@ -542,6 +544,8 @@ class AccountService:
         if user is None or user.email_key != check_email(wanted.email)[1]:
             return None
         if self.clock.now() - user.created_at > SENT_TWICE_WITHIN or user.disabled_at is not None:
+            return None
+        if second_factors(user.factors):  # a second factor is asked for at the sign-in only
             return None
         counted = self.attempts.by_name(key, origin)
         if await self.passwords.verify(user.password_hash, wanted.password, counted):

@@ -1,19 +1,26 @@
 """The ceremonies of passkeys: a question to a browser, and the check of its answer (WebAuthn).
 
-A question is asked for one purpose, works once and for 5 minutes, whether the answer is right or
-not (security.md, section 7). Whoever asked holds a text, of which the server stores the SHA-256: so
-an answer counts only for the browser or program that asked.
+A question is asked for one purpose, and works once, for 5 minutes (security.md, section 7). Whoever
+asked holds a text that goes back with the answer: so it counts only for the browser or program that
+asked.
+
+Anybody may ask, with every view of the sign-in page. So a question is not stored: its challenge
+says until when it works, and has a keyed hash of that, of its purpose and of the text. A right
+answer is stored until then: so it works once.
 """
 
+import hashlib
 import hmac
+import json
+import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any, Literal, TypeAlias
 
 from gatelodge.audit import Actor, AuditLog
 from gatelodge.base64url import decode_base64url, encode_base64url
-from gatelodge.clock import Clock
+from gatelodge.clock import Clock, from_milliseconds, to_milliseconds
 from gatelodge.credentials.factors import (
     FACTOR_PREFIX,
     Factor,
@@ -23,15 +30,11 @@ from gatelodge.credentials.factors import (
     of_kind,
     using_passkey,
 )
-from gatelodge.credentials.one_time_tokens import (
-    OneTimeToken,
-    OneTimeTokenStore,
-    digest_of,
-    new_token,
-)
+from gatelodge.credentials.one_time_tokens import OneTimeToken, OneTimeTokenStore
 from gatelodge.credentials.passkeys import (
     RelyingParty,
     assertion_options,
+    challenge_in,
     credential_id_of,
     new_challenge,
     read_assertion,
@@ -50,6 +53,9 @@ ASKED_PREFIX = "chl"
 LIFE = timedelta(minutes=5)
 
 _HANDLE_BYTES = 22
+_SECRET_BYTES = 32
+_TIME_BYTES = 6
+_MAC_BYTES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +85,8 @@ class PasskeyCeremonies:
 
     Attributes:
         party: who asks.
-        tokens: the questions.
+        tokens: the questions that were answered.
+        key: the key of the hashes in challenges.
         store: the passkeys.
         audit: notes what is refused.
         clock: what time it is.
@@ -87,34 +94,34 @@ class PasskeyCeremonies:
 
     party: RelyingParty
     tokens: OneTimeTokenStore
+    key: bytes = field(repr=False)
     store: FactorStore
     audit: AuditLog
     clock: Clock
 
-    async def ask_sign_in(self) -> Question:
+    def ask_sign_in(self) -> Question:
         """Ask for any passkey of this site; the answer says whose it is."""
-        challenge = new_challenge()
-        text = await self._ask(None, "sign_in", challenge)
+        text = self._new_text()
+        challenge = self._challenge("sign_in", text)
         options = assertion_options(
             self.party, challenge=challenge, allow=(), user_verification=True
         )
         return Question(text, options)
 
-    async def ask_second(self, text: str, factors: Factors) -> Question:
+    def ask_second(self, text: str, factors: Factors) -> Question:
         """Ask for one of a user's passkeys, as the second factor.
 
         Args:
             text: the text of the challenge that it answers, which the asker holds already.
             factors: the factors of the user.
         """
-        challenge = new_challenge()
-        await self._ask(text, "second", challenge)
+        challenge = self._challenge("second", text)
         options = assertion_options(
             self.party, challenge=challenge, allow=_known(factors), user_verification=False
         )
         return Question(text, options)
 
-    async def ask_enrol(self, user_id: UserId, username: str, name: str, had: Factors) -> Question:
+    def ask_enrol(self, user_id: UserId, username: str, name: str, had: Factors) -> Question:
         """Ask a browser to make a passkey.
 
         Args:
@@ -123,8 +130,8 @@ class PasskeyCeremonies:
             name: what to call the user.
             had: the user's factors; an authenticator that has one of their passkeys makes none.
         """
-        challenge = new_challenge()
-        text = await self._ask(None, "enrol", challenge, user_id)
+        text = self._new_text()
+        challenge = self._challenge("enrol", text, user_id)
         options = registration_options(
             self.party,
             challenge=challenge,
@@ -151,8 +158,9 @@ class PasskeyCeremonies:
             InvalidPasskey: the question was answered, is too old or another user's, or the answer
                 is not right.
         """
-        challenge = await self._take(text, "enrol", user_id)
+        challenge = self._read(credential, "enrol", text, user_id)
         made = read_registration(self.party, credential, challenge, user_verification=False)
+        await self._use_up(challenge)
         now = self.clock.now()
         return Factor(
             FactorId(new_id(FACTOR_PREFIX, now)),
@@ -190,8 +198,8 @@ class PasskeyCeremonies:
             InvalidPasskey: the question was answered or is too old, or the answer is not right.
             ClonedPasskey: the passkey has counted less than before: there may be a copy of it.
         """
-        challenge = await self._take(text, use)
         try:
+            challenge = self._read(credential, use, text)
             passkey = _answering(credential, user_id, factors)
             answer = read_assertion(
                 self.party,
@@ -203,6 +211,7 @@ class PasskeyCeremonies:
                 backup_eligible=passkey.syncable,
                 user_verification=use == "sign_in",
             )
+            await self._use_up(challenge)
             used = using_passkey(
                 passkey.id, answer.sign_count, self.clock.now(), synced=answer.backed_up
             )
@@ -217,36 +226,50 @@ class PasskeyCeremonies:
             raise
         return passkey
 
-    async def _ask(self, text: str | None, use: Use, challenge: bytes, user_id: str = "") -> str:
-        """Store a question; return its text. A newer question with the same text replaces it."""
-        now = self.clock.now()
-        facts = {"use": use, "user": user_id, "challenge": encode_base64url(challenge)}
-        if text is None:
-            subject = new_id(ASKED_PREFIX, now)
-            secret, token = new_token("passkey", subject, now, LIFE, facts)
-            text = f"{subject}.{secret}"
-        else:
-            subject, _, secret = text.partition(".")
-            token = OneTimeToken("passkey", subject, digest_of(secret), now + LIFE, facts=facts)
-        await self.tokens.put(token)
-        return text
+    def _new_text(self) -> str:
+        """Return the text of a new question, which the asker holds."""
+        secret = encode_base64url(secrets.token_bytes(_SECRET_BYTES))
+        return f"{new_id(ASKED_PREFIX, self.clock.now())}.{secret}"
 
-    async def _take(self, text: str, use: Use, user_id: str = "") -> bytes:
-        """Use a question up, and return its challenge.
+    def _challenge(self, use: Use, text: str, user_id: str = "") -> bytes:
+        """Return a new challenge: 32 random bytes, until when it works, and their keyed hash."""
+        until = to_milliseconds(self.clock.now() + LIFE).to_bytes(_TIME_BYTES, "big")
+        plain = new_challenge() + until
+        return plain + self._mac(use, text, user_id, plain)
+
+    def _read(self, credential: Credential, use: Use, text: str, user_id: str = "") -> bytes:
+        """Return the challenge that an answer is for, if it was asked so.
 
         Raises:
-            InvalidPasskey: there is no such question, or not any more.
+            InvalidPasskey: it was not, or is too old.
         """
-        subject, _, secret = text.partition(".")
-        token = await self.tokens.find("passkey", subject)
-        digest = digest_of(secret)
-        if token is None or not hmac.compare_digest(token.digest, digest):
-            raise InvalidPasskey("no such question")
-        if (token.facts["use"], token.facts["user"]) != (use, user_id):
-            raise InvalidPasskey("asked for something else")
-        if not await self.tokens.consume("passkey", subject, digest, self.clock.now()):
-            raise InvalidPasskey("the question is over")
-        return decode_base64url(token.facts["challenge"])
+        challenge = challenge_in(credential) or b""
+        plain, mac = challenge[:-_MAC_BYTES], challenge[-_MAC_BYTES:]
+        if not hmac.compare_digest(mac, self._mac(use, text, user_id, plain)):
+            raise InvalidPasskey("not asked so")
+        if self.clock.now() >= _until(challenge):
+            raise InvalidPasskey("asked too long ago")
+        return challenge
+
+    async def _use_up(self, challenge: bytes) -> None:
+        """Let a challenge work no more.
+
+        Raises:
+            InvalidPasskey: it was answered before. Of many callers, exactly one goes on.
+        """
+        digest = hashlib.sha256(challenge).digest()
+        answered = OneTimeToken("passkey", digest.hex(), digest, _until(challenge))
+        if not await self.tokens.put(answered, unless_after=self.clock.now()):
+            raise InvalidPasskey("answered before")
+
+    def _mac(self, use: Use, text: str, user_id: str, plain: bytes) -> bytes:
+        bound = json.dumps([use, text, user_id]).encode()
+        return hmac.digest(self.key, bound + plain, "sha256")[:_MAC_BYTES]
+
+
+def _until(challenge: bytes) -> datetime:
+    time = challenge[-_MAC_BYTES - _TIME_BYTES : -_MAC_BYTES]
+    return from_milliseconds(int.from_bytes(time, "big"))
 
 
 def owner_of(credential: Credential) -> UserId | None:

@@ -192,7 +192,7 @@ class FactorService:
         """
         self.own_proof.require_fresh(caller.proof())
         user = caller.user
-        return await self.ceremonies.ask_enrol(user.id, user.username, user.name, user.factors)
+        return self.ceremonies.ask_enrol(user.id, user.username, user.name, user.factors)
 
     async def add_passkey(
         self, caller: Records, text: str, credential: Credential, name: str, at: From

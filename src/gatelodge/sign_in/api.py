@@ -511,10 +511,10 @@ async def ask_for_passkey(
     of that user's passkeys finishes it.
     """
     if body.challenge is None:
-        question = await service.ask()
+        question = service.ask()
     else:
         waiting = await opening.challenges.find(body.challenge)
-        question = await service.ask_second(waiting, body.challenge)
+        question = service.ask_second(waiting, body.challenge)
     return PasskeyOptionsAnswer(challenge=question.text, public_key=dict(question.options))
 
 

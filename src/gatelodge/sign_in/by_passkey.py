@@ -36,18 +36,18 @@ class PasskeySignIn:
     verification: AddressVerification
     audit: AuditLog
 
-    async def ask(self) -> Question:
+    def ask(self) -> Question:
         """Ask for a passkey of anybody."""
-        return await self.ceremonies.ask_sign_in()
+        return self.ceremonies.ask_sign_in()
 
-    async def ask_second(self, waiting: Waiting, text: str) -> Question:
+    def ask_second(self, waiting: Waiting, text: str) -> Question:
         """Ask for a passkey of the user of a sign-in that waits.
 
         Args:
             waiting: the sign-in.
             text: the text of its challenge.
         """
-        return await self.ceremonies.ask_second(text, waiting.user.factors)
+        return self.ceremonies.ask_second(text, waiting.user.factors)
 
     async def sign_in(
         self, text: str, credential: Credential, delivery: Delivery, at: From
