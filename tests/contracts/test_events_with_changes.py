@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from pymongo.errors import OperationFailure
 
 from gatelodge.accounts import roles as role_rules
 from gatelodge.accounts.refusals import NoSuchRole
@@ -55,6 +56,7 @@ class World:
 
 Act = Callable[[Stores, World, Event], Awaitable[object]]
 
+KEYS = ("address", "sign-up")
 NEW_USER = a_user("Newcomer")
 NEW_SESSION = a_session()
 NEW_KEY = a_signing_key(2)
@@ -93,7 +95,8 @@ ACTS: dict[str, Act] = {
     "end a session": lambda stores, world, event: stores.sessions.revoke(
         world.session.id, NOON, "signed_out", event
     ),
-    "forget failures": lambda stores, world, event: stores.attempts.forget("key", event),
+    "forget failures": lambda stores, world, event: stores.attempts.forget(KEYS, event),
+    "forget all failures": lambda stores, world, event: stores.attempts.forget_all(event),
     "add a key": lambda stores, world, event: stores.signing_keys.add(NEW_KEY, event),
     "retire a key": lambda stores, world, event: stores.signing_keys.retire(
         world.key.kid, event, retires_at=NOON, gone_at=NOON
@@ -123,7 +126,8 @@ async def world(stores: Stores) -> World:
     await stores.roles.add(EDITOR, an_event())
     await stores.sessions.add(world.session)
     await stores.signing_keys.add(world.key, an_event())
-    await stores.attempts.count_failure("key", Limit(9), NOON)
+    for key in KEYS:
+        await stores.attempts.count_failure(key, Limit(9), NOON)
     return world
 
 
@@ -135,7 +139,7 @@ async def everything(stores: Stores, world: World) -> list[object]:
         await stores.sessions.find(world.session.id),
         await stores.sessions.find(NEW_SESSION.id),
         await stores.signing_keys.list_keys(),
-        await stores.attempts.find(["key"]),
+        await stores.attempts.find(KEYS),
     ]
 
 
@@ -264,6 +268,24 @@ async def test_whichever_write_fails_in_mongodb_the_change_has_its_event(
         assert failed or "writeConcernError" in fault
     finally:
         await stores.database.stop()
+
+
+@pytest.mark.parametrize("address", ["mongodb"], indirect=True)
+@pytest.mark.parametrize("name", ["forget failures", "forget all failures"])
+async def test_what_stops_amid_many_documents_has_its_event(
+    stores: Stores, world: World, name: str
+) -> None:
+    """MongoDB changes one document after the other, and cannot change the last one here."""
+    attempts = stores.attempts.database.collection("attempts")  # type: ignore[attr-defined]
+    await attempts.update_one({"_id": KEYS[-1]}, {"$set": {"outbox": "no array"}})
+    event = an_event()
+
+    with pytest.raises(OperationFailure):
+        await ACTS[name](stores, world, event)
+
+    assert list(await stores.attempts.find(KEYS)) == [KEYS[-1]]
+    assert len(await stored(stores, event)) == 1
+    assert await attempts.find_one({"outbox._id": event.id}) is None
 
 
 # A role that is taken from all: an act of many writes
