@@ -1,6 +1,10 @@
 """The tables, as they are after all migrations."""
 
+import json
+from collections.abc import Callable
 from datetime import datetime
+from functools import lru_cache
+from typing import Any
 
 from sqlalchemy import (
     JSON,
@@ -18,6 +22,7 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
+from typing_extensions import override
 
 from gatelodge.clock import from_milliseconds, to_milliseconds
 
@@ -32,9 +37,9 @@ class Instant(TypeDecorator[datetime]):
         """Return the instant as milliseconds."""
         return None if value is None else to_milliseconds(value)
 
-    def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        """Return the instant that the milliseconds mean."""
-        return None if value is None else from_milliseconds(value)
+    @override
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any]:
+        return _instant_of
 
 
 class Words(TypeDecorator[tuple[str, ...]]):
@@ -47,9 +52,23 @@ class Words(TypeDecorator[tuple[str, ...]]):
         """Return the words as a list."""
         return None if value is None else list(value)
 
-    def process_result_value(self, value: list[str] | None, dialect: Dialect) -> tuple[str, ...]:  # noqa: ARG002
-        """Return the words as a tuple; it is empty for NULL."""
-        return tuple(value or ())
+    @override
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any]:
+        return _words_of
+
+
+# SQLAlchemy calls these for each value that is read, a dozen for a session with its user. By
+# `process_result_value` there would be one call more for each, and JSON would be read each time.
+
+
+def _instant_of(value: int | None) -> datetime | None:
+    return None if value is None else from_milliseconds(value)
+
+
+@lru_cache(maxsize=256)
+def _words_of(value: str | None) -> tuple[str, ...]:
+    """Return the words; none for NULL. Many rows have the same few words."""
+    return tuple(json.loads(value) or ()) if value else ()
 
 
 metadata = MetaData()
