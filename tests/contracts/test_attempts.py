@@ -73,8 +73,9 @@ async def test_what_is_forgotten_begins_anew(stores: Stores) -> None:
     await stores.attempts.count_failure("account:ann", THREE, NOON)
     await stores.attempts.count_failure("account:bob", THREE, NOON)
 
-    assert await stores.attempts.forget("account:ann")
-    assert not await stores.attempts.forget("account:ann")
+    assert await stores.attempts.forget(["account:ann", "account:nobody"])
+    assert not await stores.attempts.forget(["account:ann", "account:nobody"])
+    assert not await stores.attempts.forget([])
     assert list(await stores.attempts.find(["account:ann", "account:bob"])) == ["account:bob"]
     assert (await stores.attempts.count_failure("account:ann", THREE, NOON)).streak == 1
 
@@ -156,7 +157,7 @@ async def test_success_forgets_failures_and_leaves_the_tries_in_progress(stores:
     await stores.attempts.give_back(right, forget=True)
 
     assert await stores.attempts.find([ANN]) == {}
-    assert not await stores.attempts.forget(ANN)
+    assert not await stores.attempts.forget([ANN])
     granted = [await reserve(stores, Limit(4)) for _ in range(4)]
     assert [isinstance(each, Reservation) for each in granted] == [True, True, True, False]
     counted = await stores.attempts.count_failure(ANN, Limit(4), NOON, wrong)
@@ -166,9 +167,9 @@ async def test_success_forgets_failures_and_leaves_the_tries_in_progress(stores:
 async def test_what_is_forgotten_says_nothing_of_tries_in_progress(stores: Stores) -> None:
     """A name that somebody is signing in with has no failures to be forgotten."""
     right = await reserved(stores)
-    assert not await stores.attempts.forget(ANN)
+    assert not await stores.attempts.forget([ANN])
     await stores.attempts.give_back(right, forget=True)
-    assert not await stores.attempts.forget(ANN)
+    assert not await stores.attempts.forget([ANN])
 
 
 async def test_the_reservations_of_a_process_that_died_lapse(stores: Stores) -> None:

@@ -10,9 +10,13 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from pymongo.errors import OperationFailure
 
+from gatelodge.accounts import roles as role_rules
+from gatelodge.accounts.refusals import NoSuchRole
+from gatelodge.accounts.roles import RoleService
 from gatelodge.accounts.store import Role, User
-from gatelodge.audit import Event
+from gatelodge.audit import COMMAND, AuditLog, Event
 from gatelodge.credentials.factors import adding, removing, removing_all, using_code
 from gatelodge.credentials.store import Limit
 from gatelodge.errors import AlreadyExists, LastHolder, OutcomeUnknown, StoreUnavailable
@@ -29,6 +33,7 @@ from tests.contracts.builders import (
     an_event,
 )
 from tests.contracts.failpoints import failing
+from tests.support.clock import FakeClock
 from tests.support.mongod import empty_mongodb, new_mongodb
 
 EDITOR = Role("editor", "Writes pages.", ("pages:write",))
@@ -56,6 +61,7 @@ Act = Callable[[Stores, World, Event], Awaitable[object]]
 PASSKEY = a_factor("passkey")
 CODES = a_factor("recovery_codes", digests=(b"a" * 32, b"b" * 32))
 NEW_PASSKEY = a_factor("passkey")
+KEYS = ("address", "sign-up")
 NEW_USER = a_user("Newcomer")
 NEW_SESSION = a_session()
 NEW_KEY = a_signing_key(2)
@@ -106,7 +112,8 @@ ACTS: dict[str, Act] = {
     "end a session": lambda stores, world, event: stores.sessions.revoke(
         world.session.id, NOON, "signed_out", event
     ),
-    "forget failures": lambda stores, world, event: stores.attempts.forget("key", event),
+    "forget failures": lambda stores, world, event: stores.attempts.forget(KEYS, event),
+    "forget all failures": lambda stores, world, event: stores.attempts.forget_all(event),
     "add a key": lambda stores, world, event: stores.signing_keys.add(NEW_KEY, event),
     "retire a key": lambda stores, world, event: stores.signing_keys.retire(
         world.key.kid, event, retires_at=NOON, gone_at=NOON
@@ -141,7 +148,8 @@ async def world(stores: Stores) -> World:
     await stores.roles.add(EDITOR, an_event())
     await stores.sessions.add(world.session)
     await stores.signing_keys.add(world.key, an_event())
-    await stores.attempts.count_failure("key", Limit(9), NOON)
+    for key in KEYS:
+        await stores.attempts.count_failure(key, Limit(9), NOON)
     return replace(world, user=replace(user, factors=factors))
 
 
@@ -153,7 +161,7 @@ async def everything(stores: Stores, world: World) -> list[object]:
         await stores.sessions.find(world.session.id),
         await stores.sessions.find(NEW_SESSION.id),
         await stores.signing_keys.list_keys(),
-        await stores.attempts.find(["key"]),
+        await stores.attempts.find(KEYS),
     ]
 
 
@@ -207,11 +215,14 @@ async def found(stores: Stores, session: Session) -> Session:
 
 
 @contextlib.contextmanager
-def events_refused(path: str) -> Iterator[None]:
-    """Have SQLite refuse every new event, as a full disk would."""
+def events_refused(path: str, but: int = 0) -> Iterator[None]:
+    """Have SQLite refuse every new event but the first ones, as a full disk would."""
     with closing(sqlite3.connect(path)) as connection:
+        there = connection.execute("SELECT count(*) FROM events").fetchone()[0]
         connection.execute(
-            "CREATE TRIGGER refuse BEFORE INSERT ON events BEGIN SELECT raise(ABORT, 'no'); END"
+            "CREATE TRIGGER refuse BEFORE INSERT ON events "
+            f"WHEN (SELECT count(*) FROM events) >= {there + but} "
+            "BEGIN SELECT raise(ABORT, 'no'); END"
         )
         yield
         connection.execute("DROP TRIGGER refuse")
@@ -277,6 +288,106 @@ async def test_whichever_write_fails_in_mongodb_the_change_has_its_event(
             if met.hits == 0:
                 break
         assert failed or "writeConcernError" in fault
+    finally:
+        await stores.database.stop()
+
+
+@pytest.mark.parametrize("address", ["mongodb"], indirect=True)
+@pytest.mark.parametrize("name", ["forget failures", "forget all failures"])
+async def test_what_stops_amid_many_documents_has_its_event(
+    stores: Stores, world: World, name: str
+) -> None:
+    """MongoDB changes one document after the other, and cannot change the last one here."""
+    attempts = stores.attempts.database.collection("attempts")  # type: ignore[attr-defined]
+    await attempts.update_one({"_id": KEYS[-1]}, {"$set": {"outbox": "no array"}})
+    event = an_event()
+
+    with pytest.raises(OperationFailure):
+        await ACTS[name](stores, world, event)
+
+    assert list(await stores.attempts.find(KEYS)) == [KEYS[-1]]
+    assert len(await stored(stores, event)) == 1
+    assert await attempts.find_one({"outbox._id": event.id}) is None
+
+
+# A role that is taken from all: an act of many writes
+
+
+@pytest.fixture
+def in_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a role be taken from two users at once."""
+    monkeypatch.setattr(role_rules, "HOLDERS_AT_ONCE", 2)
+
+
+async def hold(stores: Stores) -> list[User]:
+    """Make a role, and return the users who hold it."""
+    await stores.roles.add(EDITOR, an_event())
+    holders = [a_user(roles=("user", EDITOR.name)) for _ in range(3)]
+    for each in holders:
+        await stores.users.add(each, an_event())
+    return holders
+
+
+async def take_from_all(stores: Stores) -> None:
+    """Delete the role and take it from all, as far as the database lets that happen.
+
+    If only the event at the end was refused, there is nothing left to be done.
+    """
+    service = RoleService(stores.roles, stores.users, AuditLog(stores.events, FakeClock()))
+    with contextlib.suppress(StoreUnavailable, OutcomeUnknown, NoSuchRole):
+        await service.delete_and_take(EDITOR.name, COMMAND)
+
+
+async def lost_by(stores: Stores, holders: list[User]) -> int:
+    """Return how many have lost the role, after a check that these, and no others, have events."""
+    await stored(stores, an_event())
+    events = await stores.events.list_events(before=None, limit=1000)
+    found = [await stores.users.find(each.id) for each in holders]
+    lost = [each.id for each in found if each is not None and EDITOR.name not in each.roles]
+    assert sorted(str(e.target) for e in events if e.name == "role.withdrawn") == sorted(lost)
+    deleted = await stores.roles.find(EDITOR.name) is None
+    assert [e.name for e in events].count("role.deleted") == deleted
+    return len(lost)
+
+
+@pytest.mark.usefixtures("in_pages")
+@pytest.mark.parametrize("address", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("written", range(5))
+async def test_whichever_event_fails_in_sqlite_nobody_loses_a_role_without_one(
+    stores: Stores, address: str, written: int
+) -> None:
+    """The first one is that of the role itself."""
+    holders = await hold(stores)
+
+    with events_refused(address, but=written):
+        await take_from_all(stores)
+
+    assert await lost_by(stores, holders) == max(0, min(written - 1, len(holders)))
+    await take_from_all(stores)
+    assert await lost_by(stores, holders) == len(holders)
+
+
+@pytest.mark.usefixtures("lost_sockets", "in_pages")
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+async def test_whichever_write_fails_in_mongodb_nobody_loses_a_role_without_an_event(
+    own_mongodb: str, fault: dict[str, Any]
+) -> None:
+    """From the first write on, then from the second, and so on, until there are no more."""
+    stores = open_stores(own_mongodb)
+    await stores.database.start()
+    outcomes, hits, skipped = set(), 1, 0
+    try:
+        while hits and skipped < 30:
+            empty_mongodb(own_mongodb)
+            holders = await hold(stores)
+            mode = {"skip": skipped} if skipped else "alwaysOn"
+            with failing(own_mongodb, *COMMANDS, mode=mode, **fault) as met:
+                await take_from_all(stores)
+            outcomes.add(await lost_by(stores, holders))
+            hits, skipped = met.hits, skipped + 1
+        assert outcomes >= {0, 2, 3}
+        assert hits == 0
     finally:
         await stores.database.stop()
 

@@ -237,18 +237,6 @@ async def test_a_new_role_is_heard(stores: Stores, people: People, follower: Fol
     assert await follower.hears(role_id("newer"))
 
 
-async def test_a_role_taken_from_a_page_of_users_is_heard_of_each(
-    stores: Stores, people: People, follower: Follower
-) -> None:
-    await stores.users.grant(people.marker.id, "moderator", an_event())
-    follower.heard.clear()
-
-    await stores.users.withdraw_from([people.user.id, people.marker.id], "moderator")
-
-    assert await follower.hears(people.user.id)
-    assert await follower.hears(people.marker.id)
-
-
 @pytest.mark.parametrize("name", OF_A_KEY)
 async def test_a_change_of_the_signing_keys_is_heard(
     stores: Stores, people: People, follower: Follower, name: str
@@ -302,8 +290,6 @@ async def test_who_makes_a_change_has_heard_of_it_when_it_is_acknowledged(
         ),
         users.disable(people.user.id, NOON, an_event()),
         users.enable(people.user.id, an_event()),
-        users.grant(people.user.id, "admin", an_event()),
-        users.withdraw_from([people.user.id], "admin"),
         users.remove(people.user.id, an_event()),
     ):
         follower.heard.clear()
@@ -600,7 +586,7 @@ async def test_who_makes_a_change_does_not_wait_for_the_stream_to_tell(
             (role_id(ROLE.name), stores.roles.forbid(ROLE.name, "a:b", an_event())),
             (role_id(ROLE.name), stores.roles.remove(ROLE.name, an_event())),
             (role_id(ROLE.name), stores.roles.add(ROLE, an_event())),
-            (people.user.id, stores.users.withdraw_from([people.user.id], "moderator")),
+            (people.user.id, stores.users.withdraw(people.user.id, "moderator", an_event())),
         ):
             follower.heard.clear()
             await change

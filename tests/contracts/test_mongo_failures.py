@@ -59,7 +59,7 @@ WRITES: dict[str, Verb] = {
         verified_at=NOON,
     ),
     "users.grant": lambda stores: stores.users.grant(a_user().id, "admin", an_event()),
-    "users.withdraw_from": lambda stores: stores.users.withdraw_from([a_user().id], "admin"),
+    "users.withdraw": lambda stores: stores.users.withdraw(a_user().id, "admin", an_event()),
     "roles.add": lambda stores: stores.roles.add(Role("editor", ""), an_event()),
     "roles.describe": lambda stores: stores.roles.describe("editor", "x", an_event()),
     "roles.permit": lambda stores: stores.roles.permit("editor", "a:b", an_event(), limit=256),

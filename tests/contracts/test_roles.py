@@ -215,23 +215,6 @@ async def test_every_holder_is_listed_whatever_their_state(stores: Stores) -> No
     assert await stores.users.list_holders("nobody", limit=10) == []
 
 
-async def test_a_role_is_taken_from_a_page_of_users(stores: Stores) -> None:
-    holders = [a_user(roles=("user", "editor", "admin")) for _ in range(5)]
-    other = a_user(roles=("user", "admin"))
-    for user in [*holders, other]:
-        await stores.users.add(user, an_event())
-    page = [user.id for user in [*holders[:3], other, a_user()]]
-
-    assert await stores.users.withdraw_from(page, "editor") == 3
-    assert await stores.users.withdraw_from(page, "editor") == 0
-    assert await stores.users.withdraw_from([], "editor") == 0
-
-    for user in holders[:3]:
-        assert await stores.users.find(user.id) == replace(user, roles=("user", "admin"))
-    for user in [*holders[3:], other]:
-        assert await stores.users.find(user.id) == user
-
-
 async def test_a_holder_who_is_gone_is_not_listed(stores: Stores) -> None:
     user = a_user(roles=("editor",))
     await stores.users.add(user, an_event())
@@ -239,7 +222,7 @@ async def test_a_holder_who_is_gone_is_not_listed(stores: Stores) -> None:
     await stores.users.remove(user.id, an_event())
 
     assert await stores.users.list_holders("editor", limit=10) == []
-    assert await stores.users.withdraw_from([user.id], "editor") == 0
+    assert not await stores.users.withdraw(user.id, "editor", an_event())
 
 
 # Rights

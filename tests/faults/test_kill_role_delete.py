@@ -1,4 +1,7 @@
-"""A command that is killed while it takes a role from many revives nothing, and can be repeated."""
+"""A command that is killed while it takes a role from many revives nothing, and can be repeated.
+
+Each user who has lost the role has one event that says so, whichever command took it.
+"""
 
 import asyncio
 import contextlib
@@ -64,6 +67,16 @@ async def test_kill_9_amid_a_deletion(
         done = await asyncio.to_thread(command, here)
         assert done.stdout == f"editor is deleted; it was taken from {shown(left)}.\n"
         assert await house.stores.users.list_holders("editor", limit=1) == []
+        told = await told_of(house)
+        assert (len(told), len(set(told))) == (CROWD + 1, CROWD + 1), f"seed {seed}"
+
+
+async def told_of(house: House) -> list[str | None]:
+    """Return the users of whom an event says that they lost the role."""
+    if isinstance(house.stores.database, MongoDatabase):
+        await house.stores.users.outbox.sweep()  # type: ignore[attr-defined]
+    events = await house.stores.events.list_events(before=None, limit=3 * CROWD)
+    return [event.target for event in events if event.name == "role.withdrawn"]
 
 
 async def fill(house: House) -> None:

@@ -150,7 +150,6 @@ CHANGES: dict[str, Change] = {
     "forbid user": lambda house, _: house.stores.roles.forbid("user", "doors:close", an_event()),
     "grant keeper": lambda house, d: house.stores.users.grant(d.user.id, KEEPER, an_event()),
     "withdraw keeper": lambda house, d: house.stores.users.withdraw(d.user.id, KEEPER, an_event()),
-    "take keeper": lambda house, d: house.stores.users.withdraw_from([d.user.id], KEEPER),
     "grant": lambda house, d: house.stores.users.grant(d.user.id, "admin", an_event()),
     "withdraw": lambda house, d: house.stores.users.withdraw(d.user.id, "admin", an_event()),
     "withdraw user": lambda house, d: house.stores.users.withdraw(d.user.id, "user", an_event()),

@@ -1,5 +1,6 @@
 """Roles are named sets of permissions: those that every installation has, and how roles change."""
 
+import asyncio
 import re
 import unicodedata
 from collections.abc import Callable, Sequence
@@ -19,6 +20,7 @@ from gatelodge.accounts.refusals import (
 from gatelodge.accounts.store import Role, RoleStore, UserStore
 from gatelodge.audit import NOTHING, Actor, AuditLog
 from gatelodge.errors import AlreadyExists, StillHeld, after_a_change
+from gatelodge.ids import UserId
 
 USER = "user"
 MODERATOR = "moderator"
@@ -49,8 +51,9 @@ MAX_PERMISSION = 128
 MAX_DESCRIPTION = 256
 """How many characters a description has at most."""
 
-HOLDERS_AT_ONCE = 500
-"""How many users lose a role in one step, when it is taken from all."""
+HOLDERS_AT_ONCE = 100
+"""How many users lose a role at once, when it is taken from all: as many as MongoDB's driver has
+connections."""
 
 _ROLE_NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 _PERMISSION = re.compile(r"[a-z][a-z0-9_-]*:[a-z0-9_-]+")
@@ -203,7 +206,8 @@ class RoleService:
 
         The role itself is deleted first. From then on, users who still hold its name get nothing
         by it, nobody can be granted it, and no new role can have its name until nobody holds it.
-        If the call is cut short, another call takes the name from the users who are left.
+        If the call is cut short, another call takes the name from the users who are left. Each
+        user's loss has its own event, in its write; the event at the end says how many there were.
 
         Args:
             name: the name of the role, or of a deleted role that somebody still holds.
@@ -218,7 +222,7 @@ class RoleService:
         _refuse_built_in(name)
         role = await self._remove(_possible(name), by, unless_held=False)
         with after_a_change():
-            taken = await self._take_from_all(name, watch)
+            taken = await self._take_from_all(name, by, watch)
         if taken:
             detail = {"users": str(taken)}
             await self.audit.record(
@@ -228,14 +232,23 @@ class RoleService:
             raise NoSuchRole
         return taken
 
-    async def _take_from_all(self, name: str, watch: Callable[[int], None]) -> int:
+    async def _take_from_all(self, name: str, by: Actor, watch: Callable[[int], None]) -> int:
         taken = 0
         while holders := await self.users.list_holders(name, limit=HOLDERS_AT_ONCE):
             if await self.roles.find(name) is not None:
                 break  # another call was faster, and then somebody made a new role
-            taken += await self.users.withdraw_from(holders, name)
+            takes = (self._take(each, name, by) for each in holders)
+            outcomes = await asyncio.gather(*takes, return_exceptions=True)
+            taken += outcomes.count(True)
+            for each in outcomes:
+                if isinstance(each, BaseException):
+                    raise each
             watch(taken)
         return taken
+
+    async def _take(self, holder: UserId, name: str, by: Actor) -> bool:
+        event = self.audit.event("role.withdrawn", by, target=holder, detail={"role": name})
+        return await self.audit.logged(event, self.users.withdraw(holder, name, event))
 
     async def _remove(self, name: str, by: Actor, *, unless_held: bool) -> Role | None:
         role = await self.roles.find(name)

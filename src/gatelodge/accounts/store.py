@@ -247,12 +247,6 @@ class UserStore(Protocol):
     async def list_holders(self, role: str, *, limit: int) -> list[UserId]:
         """Return up to `limit` users who hold the role, in no order. Disabled users count too."""
 
-    async def withdraw_from(self, user_ids: Collection[UserId], role: str) -> int:
-        """Take a role from each of these users; return how many of them held it.
-
-        Atomic for each user, but not for all together: after a failure, some may have lost it.
-        """
-
 
 class RoleStore(Protocol):
     """The stored roles. Every method is atomic; changes are durable when it returns.

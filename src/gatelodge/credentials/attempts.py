@@ -396,21 +396,24 @@ class AttemptGuard:
 
         Return whether there were any failures.
         """
-        return await self.store.forget(f"account:{self.hash_of(username_key)}", event)
+        return await self.store.forget([f"account:{self.hash_of(username_key)}"], event)
 
-    async def forgive_address(self, address: str) -> bool:
-        """Delete the failures and sign-ups of a network address. Return whether there were any.
+    async def forgive_address(self, address: str, event: Event) -> bool:
+        """Delete the failures and sign-ups of a network address, and store the event with that.
 
-        For an IPv6 address, those of its /64 network are deleted: they are counted together.
+        Return whether there were any. For an IPv6 address, those of its /64 network are deleted:
+        they are counted together.
         """
         place = place_of(address)
         kinds = ("address", "sign-up", "letter")
-        forgotten = [await self.store.forget(f"{kind}:{place}") for kind in kinds]
-        return any(forgotten)
+        return await self.store.forget([f"{kind}:{place}" for kind in kinds], event)
 
-    async def forgive_everybody(self) -> int:
-        """Delete all counted failures and sign-ups. Return for how many keys there were any."""
-        return await self.store.forget_all()
+    async def forgive_everybody(self, event: Event) -> int:
+        """Delete all counted failures and sign-ups, and store the event with that.
+
+        Return for how many keys there were any.
+        """
+        return await self.store.forget_all(event)
 
     async def sweep(self) -> int:
         """Delete the records that are not needed any more; return how many."""

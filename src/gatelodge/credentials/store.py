@@ -137,7 +137,9 @@ def after_failure(before: Attempts | None, key: str, limit: Limit, at: datetime)
 
 
 class AttemptStore(Protocol):
-    """The stored failures and reservations. Every method is atomic, in all processes together.
+    """The stored failures and reservations.
+
+    Every method is atomic, in all processes together; one that forgets several keys, for each key.
 
     A failure is durable when it has been counted. A reservation, and what `give_back` forgets, may
     be undone by a loss of power.
@@ -185,10 +187,11 @@ class AttemptStore(Protocol):
             reservation: the reservation that ends with this failure, or None.
         """
 
-    async def forget(self, key: str, event: Event | None = None) -> bool:
-        """Delete the failures of a key, and store the event with that, if there is one.
+    async def forget(self, keys: Collection[str], event: Event | None = None) -> bool:
+        """Delete the failures of these keys, and store the event with that, if there is one.
 
-        Return whether there were any; otherwise nothing is stored.
+        Return whether there were any; otherwise no event is stored. After an error, there may be
+        keys left. Then the event is stored if at least one key was forgotten.
         """
 
     async def remove_quiet(self, at: datetime) -> int:
@@ -197,5 +200,5 @@ class AttemptStore(Protocol):
         Reservations that have lapsed are deleted too.
         """
 
-    async def forget_all(self) -> int:
-        """Delete the failures of all keys. Return for how many keys there were any."""
+    async def forget_all(self, event: Event) -> int:
+        """Do the same for all keys. Return for how many keys there were any."""

@@ -393,18 +393,15 @@ class SignInService:
 
     async def forgive_address(self, address: str, by: Actor) -> bool:
         """Let a network address try, sign up and ask for letters anew. True if any were counted."""
-        forgiven = await self.attempts.forgive_address(address)
-        if forgiven:
-            detail = {"address": place_of(address)}
-            await self.audit.record(self.audit.event("attempts.forgiven", by, detail=detail))
-        return forgiven
+        event = self.audit.event("attempts.forgiven", by, detail={"address": place_of(address)})
+        return await self.audit.logged(event, self.attempts.forgive_address(address, event))
 
     async def forgive_everybody(self, by: Actor) -> int:
         """Do the same for everybody. Return for how many names and addresses any were counted."""
-        forgiven = await self.attempts.forgive_everybody()
+        event = self.audit.event("attempts.forgiven", by, detail={"of": "everybody"})
+        forgiven = await self.attempts.forgive_everybody(event)
         if forgiven:
-            detail = {"of": "everybody", "keys": str(forgiven)}
-            await self.audit.record(self.audit.event("attempts.forgiven", by, detail=detail))
+            self.audit.log(event)
         return forgiven
 
     async def _is_right(self, key: str, user: User | None, password: str, at: From) -> bool:

@@ -36,6 +36,8 @@ from gatelodge.stores.mongo.records import Document, to_record
 _HAS_FAILED: Document = {"streak": {"$gt": 0}}
 """Leaves out documents that hold reservations only."""
 
+_EMPTY: Document = {"streak": 0, "open": []}
+
 
 @dataclass(frozen=True, slots=True)
 class MongoAttempts(AttemptStore):
@@ -80,26 +82,8 @@ class MongoAttempts(AttemptStore):
         return to_record(Attempts, document, key="key")
 
     @override
-    async def forget(self, key: str, event: Event | None = None) -> bool:
-        if event is not None:
-            return await self._forget_with(key, event)
-        with writing():
-            result = await self._attempts.delete_one(_by_key(key) | _HAS_FAILED | DELIVERED)
-        return result.deleted_count == 1
-
-    async def _forget_with(self, key: str, event: Event) -> bool:
-        """Empty the document, which carries the event until it is delivered; then delete it."""
-        with writing():
-            result = await self._attempts.update_one(
-                _by_key(key) | _HAS_FAILED, [*_forgetting(), *also_with(event)]
-            )
-        if result.matched_count == 0:
-            return False
-        await self.outbox.deliver("attempts", key, event)
-        empty = {"streak": 0, "open": []} | DELIVERED
-        with contextlib.suppress(StoreUnavailable, OutcomeUnknown), writing():
-            await self._attempts.delete_one(_by_key(key) | empty)
-        return True
+    async def forget(self, keys: Collection[str], event: Event | None = None) -> bool:
+        return await self._forget({"_id": {"$in": list(keys)}}, event) > 0
 
     @override
     async def remove_quiet(self, at: datetime) -> int:
@@ -110,10 +94,23 @@ class MongoAttempts(AttemptStore):
         return result.deleted_count
 
     @override
-    async def forget_all(self) -> int:
+    async def forget_all(self, event: Event) -> int:
+        return await self._forget({}, event)
+
+    async def _forget(self, query: Document, event: Event | None) -> int:
+        """Empty these documents, each of which carries the event until it is delivered.
+
+        Then delete them; if this fails, `remove_quiet` does it.
+        """
+        told = also_with(event) if event else []
         with writing():
-            result = await self._attempts.delete_many(_HAS_FAILED | DELIVERED)
-        return result.deleted_count
+            result = await self._attempts.update_many(query | _HAS_FAILED, [*_forgetting(), *told])
+        if result.matched_count:
+            if event is not None:
+                await self.outbox.deliver_shared("attempts", event)
+            with contextlib.suppress(StoreUnavailable, OutcomeUnknown), writing():
+                await self._attempts.delete_many(query | _EMPTY | DELIVERED)
+        return result.matched_count
 
     async def _change(self, key: str, pipeline: list[Document]) -> Document:
         """Change the document of a key, which is made if there is none; return the new one."""

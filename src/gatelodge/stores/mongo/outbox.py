@@ -4,13 +4,13 @@ MongoDB changes one document atomically. So the write that changes a document al
 its field `outbox`. After that the event is copied to the collection `events`, where it is read, and
 removed from the document. The process that made the change does this at once. If it dies or the
 database fails, the next sweep of any process does it. A copy may be made twice, but an event has
-one id, so it is stored once.
+one id, so it is stored once. So if an event is of several documents, each of them carries it: it is
+stored if at least one of them was changed.
 """
 
 import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from pymongo.asynchronous.collection import AsyncCollection
 
@@ -64,27 +64,32 @@ class Outbox:
         with contextlib.suppress(StoreUnavailable, OutcomeUnknown):
             await self.deliver_all(collection, key, [to_document(event)])
 
-    async def deliver_all(
-        self,
-        collection: str,
-        key: object,
-        events: Sequence[Document],
-        *,
-        perhaps_stored: bool = False,
-    ) -> None:
+    async def deliver_shared(self, collection: str, event: Event) -> None:
+        """Deliver the event of a change of several documents, each of which carries it.
+
+        If this fails, the sweep does it.
+
+        Args:
+            collection: the name of the collection with the changed documents.
+            event: the event in their outboxes.
+        """
+        with contextlib.suppress(StoreUnavailable, OutcomeUnknown):
+            await put_event(self.database, to_document(event))
+            await self._remove(collection, event.id)
+
+    async def deliver_all(self, collection: str, key: object, events: Sequence[Document]) -> None:
         """Copy these events of a document to `events`, then remove them from its outbox.
 
         Args:
             collection: the name of the collection with the document.
             key: the `_id` of the document.
             events: the events in its outbox.
-            perhaps_stored: whether somebody else may have copied them by now.
 
         Raises:
             StoreUnavailable, OutcomeUnknown: the sweep tries again.
         """
         for event in events:
-            await put_event(self.database, event, perhaps_stored=perhaps_stored)
+            await put_event(self.database, event)
         with writing():
             await self.database.collection(collection).update_one(
                 {"_id": {"$eq": key}} | _WAITS,
@@ -96,17 +101,26 @@ class Outbox:
         delivered = 0
         for name in WITH_EVENTS:
             collection = self.database.collection(name)
-            for key, events in await _waiting(collection):
-                await self.deliver_all(name, key, events, perhaps_stored=True)
-                delivered += len(events)
+            for event in await _waiting(collection):
+                await put_event(self.database, event, perhaps_stored=True)
+                await self._remove(name, event["_id"])
+                delivered += 1
         return delivered
 
+    async def _remove(self, collection: str, event_id: str) -> None:
+        """Remove an event that is stored from every outbox of a collection."""
+        with writing():
+            await self.database.collection(collection).update_many(
+                {f"{FIELD}._id": {"$eq": event_id}}, _without([event_id])
+            )
 
-async def _waiting(collection: AsyncCollection[Document]) -> list[tuple[Any, list[Document]]]:
-    """Return the keys and the events of documents with an event in their outbox."""
+
+async def _waiting(collection: AsyncCollection[Document]) -> list[Document]:
+    """Return the events in the outboxes of a collection; one that several carry comes once."""
     with reading():
-        found = collection.find(_WAITS, projection=[FIELD])
-        return [(each["_id"], each[FIELD]) async for each in found.limit(_SWEEP_LIMIT)]
+        found = collection.find(_WAITS, projection=[FIELD]).limit(_SWEEP_LIMIT)
+        events = [event async for each in found for event in each[FIELD]]
+    return list({event["_id"]: event for event in events}.values())
 
 
 def _without(ids: list[str]) -> list[Document]:

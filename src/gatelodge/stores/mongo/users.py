@@ -1,7 +1,5 @@
 """Users in MongoDB."""
 
-from collections.abc import Collection
-from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -214,15 +212,6 @@ class MongoUsers(UserStore):
         with reading():
             found = self._users.find({"roles": {"$eq": role}}, projection=["_id"]).limit(limit)
             return [UserId(document["_id"]) async for document in found]
-
-    @override
-    async def withdraw_from(self, user_ids: Collection[UserId], role: str) -> int:
-        holders = {"_id": {"$in": list(user_ids)}, "roles": {"$eq": role}}
-        with ExitStack() as announced, writing():
-            for user_id in user_ids:
-                announced.enter_context(self.database.announcing(user_id))
-            result = await self._users.update_many(holders, {"$pull": {"roles": {"$eq": role}}})
-        return result.matched_count
 
     async def sweep_names(self) -> int:
         """Clean up after sign-ups and deletions that died halfway; see `Names.sweep`."""

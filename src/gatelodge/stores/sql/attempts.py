@@ -2,8 +2,9 @@
 
 from collections.abc import Collection
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, func, select
+from sqlalchemy import Connection, Delete, bindparam, delete, func, select
 from sqlalchemy.dialects.sqlite import insert
 from typing_extensions import override
 
@@ -17,7 +18,7 @@ from gatelodge.credentials.store import (
     after_failure,
 )
 from gatelodge.stores.sql.database import SqlDatabase
-from gatelodge.stores.sql.events import make
+from gatelodge.stores.sql.events import put_event
 from gatelodge.stores.sql.tables import attempts, reservations
 
 
@@ -58,7 +59,7 @@ class SqlAttempts(AttemptStore):
         def unit(connection: Connection) -> None:
             connection.execute(_END, {"of": reservation.key, "ended": reservation.id})
             if forget:
-                connection.execute(_FORGET, {"forgotten": reservation.key})
+                connection.execute(_FORGET, {"forgotten": [reservation.key]})
 
         await self._database.write(unit, durable=False)
 
@@ -77,10 +78,8 @@ class SqlAttempts(AttemptStore):
         return await self._database.write(unit)
 
     @override
-    async def forget(self, key: str, event: Event | None = None) -> bool:
-        return await self._database.write(
-            lambda connection: make(connection, _FORGET, event, {"forgotten": key})
-        )
+    async def forget(self, keys: Collection[str], event: Event | None = None) -> bool:
+        return await self._forget(_FORGET, {"forgotten": list(keys)}, event) > 0
 
     @override
     async def remove_quiet(self, at: datetime) -> int:
@@ -91,8 +90,17 @@ class SqlAttempts(AttemptStore):
         return await self._database.write(unit)
 
     @override
-    async def forget_all(self) -> int:
-        return await self._database.change(_FORGET_ALL)
+    async def forget_all(self, event: Event) -> int:
+        return await self._forget(_FORGET_ALL, {}, event)
+
+    async def _forget(self, change: Delete, values: dict[str, Any], event: Event | None) -> int:
+        def unit(connection: Connection) -> int:
+            forgotten = connection.execute(change, values).rowcount
+            if forgotten and event is not None:
+                put_event(connection, event)
+            return forgotten
+
+        return await self._database.write(unit)
 
 
 def _find(connection: Connection, keys: Collection[str]) -> dict[str, Attempts]:
@@ -107,7 +115,7 @@ _PUT = _insert.on_conflict_do_update(
     index_elements=[attempts.c.key],
     set_={name: _insert.excluded[name] for name in _NAMES if name != "key"},
 )
-_FORGET = delete(attempts).where(attempts.c.key == bindparam("forgotten"))
+_FORGET = delete(attempts).where(attempts.c.key.in_(bindparam("forgotten", expanding=True)))
 _FORGET_ALL = delete(attempts)
 _REMOVE_QUIET = delete(attempts).where(attempts.c.forget_at <= bindparam("at"))
 

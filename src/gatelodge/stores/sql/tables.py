@@ -1,9 +1,11 @@
 """The tables, as they are after all migrations."""
 
+import json
 from base64 import b64decode, b64encode
 from collections.abc import Callable
 from dataclasses import fields
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
@@ -22,6 +24,7 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
+from typing_extensions import override
 
 from gatelodge.clock import from_milliseconds, to_milliseconds
 from gatelodge.credentials.factors import Factor, Factors
@@ -37,9 +40,9 @@ class Instant(TypeDecorator[datetime]):
         """Return the instant as milliseconds."""
         return None if value is None else to_milliseconds(value)
 
-    def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        """Return the instant that the milliseconds mean."""
-        return None if value is None else from_milliseconds(value)
+    @override
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any]:
+        return _instant_of
 
 
 class Words(TypeDecorator[tuple[str, ...]]):
@@ -52,9 +55,23 @@ class Words(TypeDecorator[tuple[str, ...]]):
         """Return the words as a list."""
         return None if value is None else list(value)
 
-    def process_result_value(self, value: list[str] | None, dialect: Dialect) -> tuple[str, ...]:  # noqa: ARG002
-        """Return the words as a tuple; it is empty for NULL."""
-        return tuple(value or ())
+    @override
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any]:
+        return _words_of
+
+
+# SQLAlchemy calls these for each value that is read, a dozen for a session with its user. By
+# `process_result_value` there would be one call more for each, and JSON would be read each time.
+
+
+def _instant_of(value: int | None) -> datetime | None:
+    return None if value is None else from_milliseconds(value)
+
+
+@lru_cache(maxsize=256)
+def _words_of(value: str | None) -> tuple[str, ...]:
+    """Return the words; none for NULL. Many rows have the same few words."""
+    return tuple(json.loads(value) or ()) if value else ()
 
 
 class StoredFactors(TypeDecorator[Factors]):
@@ -67,9 +84,14 @@ class StoredFactors(TypeDecorator[Factors]):
         """Return the factors as a list of objects."""
         return [_plain(each) for each in value] if value else None
 
-    def process_result_value(self, value: list[Any] | None, dialect: Dialect) -> Factors:  # noqa: ARG002
-        """Return the factors in a list of objects; none for NULL."""
-        return tuple(_factor(each) for each in value) if value else ()
+    @override
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any]:
+        return _factors_of
+
+
+def _factors_of(value: str | None) -> Factors:
+    """Return the factors in a JSON list; none for NULL."""
+    return tuple(_factor(each) for each in json.loads(value)) if value else ()
 
 
 def _plain(factor: Factor) -> dict[str, object]:

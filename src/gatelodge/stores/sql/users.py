@@ -1,6 +1,6 @@
 """Users in SQLite."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Literal
 
@@ -208,13 +208,6 @@ class SqlUsers(UserStore):
         return await self._database.scan(
             lambda connection: [UserId(each) for each in connection.execute(query).scalars()]
         )
-
-    @override
-    async def withdraw_from(self, user_ids: Collection[UserId], role: str) -> int:
-        change = delete(user_roles).where(
-            user_roles.c.user_id.in_(user_ids), user_roles.c.role == role
-        )
-        return await self._database.change(change)
 
     async def _change_name(
         self,
