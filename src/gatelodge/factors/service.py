@@ -229,8 +229,11 @@ class FactorService:
         self.own_proof.require_fresh(caller.proof())
         if not second_factors(caller.user.factors):
             raise NoSecondFactor
-        codes = await self._new_codes(caller, origin)
-        if not codes:
+        user = caller.user
+        codes, factor = self._new_codes()
+        detail = {"session": caller.session.id}
+        event = self._event("recovery_codes.made", user, origin, detail)
+        if await self._change(user, replacing(factor), event, epoch=user.epoch) is None:
             raise InvalidToken
         return codes
 
@@ -275,12 +278,16 @@ class FactorService:
         return left
 
     async def _add(self, caller: Records, factor: Factor, second: Methods, at: From) -> Enrolled:
-        """Store a factor, and open the session that has two factors; see `Enrolled`."""
+        """Store a factor, and open the session that has two factors; see `Enrolled`.
+
+        Recovery codes are stored in the same write: there is no factor without them.
+        """
         user = caller.user
         if len(of_kind(user.factors, factor.kind)) >= MAX_OF_KIND:
             raise TooManyFactors
         event = self._event("factor.added", user, at.origin, _facts_of(factor, caller))
-        change = adding(factor, limit=MAX_OF_KIND)
+        codes, unused = self._new_codes()
+        change = adding(factor, limit=MAX_OF_KIND, codes=unused)
         try:
             stored = await self._change(user, change, event, epoch=user.epoch)
         except AlreadyExists as taken:
@@ -288,34 +295,16 @@ class FactorService:
         if stored is None:
             raise InvalidToken
         with after_a_change():
-            has_codes = any(each.kind == "recovery_codes" for each in stored)
-            codes = [] if has_codes else await self._new_codes(caller, at.origin, factor)
             methods = with_second_factor(caller.session.methods, second)
             signed_in = await self.opening.open_in_place_proved(caller.session, user, methods, at)
-        return Enrolled(factor, signed_in, codes)
+        return Enrolled(factor, signed_in, codes if find_factor(stored, unused.id) else [])
 
-    async def _new_codes(
-        self, caller: Records, origin: Origin, come_with: Factor | None = None
-    ) -> list[str]:
-        """Store new recovery codes, and return them; empty: the user has changed meanwhile.
-
-        Args:
-            caller: the user, and the session of the request.
-            origin: where the request came from.
-            come_with: the factor that was just added, if the user has no codes yet.
-        """
-        user, codes, now = caller.user, new_recovery_codes(), self.clock.now()
-        factor = Factor(
-            FactorId(new_id(FACTOR_PREFIX, now)),
-            "recovery_codes",
-            "",
-            now,
-            digests=tuple(digest_of_code(each) for each in codes),
-        )
-        detail = {"session": caller.session.id} | ({"with": come_with.id} if come_with else {})
-        event = self._event("recovery_codes.made", user, origin, detail)
-        made = await self._change(user, replacing(factor), event, epoch=user.epoch)
-        return codes if made is not None else []
+    def _new_codes(self) -> tuple[list[str], Factor]:
+        """Return new recovery codes, and the factor that is stored of them."""
+        codes, now = new_recovery_codes(), self.clock.now()
+        digests = tuple(digest_of_code(each) for each in codes)
+        factor_id = FactorId(new_id(FACTOR_PREFIX, now))
+        return codes, Factor(factor_id, "recovery_codes", "", now, digests=digests)
 
     async def _waiting(self, user: User, text: str) -> tuple[FactorId, bytes]:
         """Return the id and the secret of the app that waits for its first code.

@@ -93,12 +93,7 @@ class Notices:
         return [name for name, kind in OF_EVENTS.items() if kind not in self.muted]
 
     async def tell(self, what: Notification) -> None:
-        """Ask for the letter that an event causes, if it causes one.
-
-        Recovery codes that came with a factor cause none: the letter about the factor is enough.
-        """
-        if what.name == "recovery_codes.made" and "with" in what.detail:
-            return
+        """Ask for the letter that an event causes, if it causes one."""
         session = await self._session_of(what)
         owner = session.user_id if session is not None else what.subject
         user = await self.users.find(UserId(owner or ""))
