@@ -94,6 +94,19 @@ async def test_only_so_many_of_a_kind_are_added(stores: Stores) -> None:
     assert len(await factors_of(stores, user)) == 2
 
 
+async def test_recovery_codes_come_with_a_factor_unless_there_are_some(stores: Stores) -> None:
+    """Of two that are added at once, one brings them."""
+    user = await someone(stores)
+    codes = [a_factor("recovery_codes", digests=CODES) for _ in range(2)]
+
+    await asyncio.gather(
+        *(stores.factors.change(user.id, adding(a_factor(), limit=9, codes=each)) for each in codes)
+    )
+
+    kinds = [each.kind for each in await factors_of(stores, user)]
+    assert kinds == ["totp", "recovery_codes", "totp"]
+
+
 async def test_of_many_that_are_added_at_once_none_is_lost_and_none_too_many(
     stores: Stores,
 ) -> None:

@@ -62,8 +62,8 @@ def test_the_text_and_the_html_say_the_same(office: Writing, kind: str, language
     read = text_of(html)
     for paragraph in re.split(r"\n+", text.strip()):
         assert " ".join(paragraph.removeprefix("Code:").split()) in read
-    for value in values.values():
-        if value not in {values.get("at"), values.get("minutes"), values.get("days")}:
+    for name, value in values.items():
+        if name not in {"at", "minutes", "days", "factor", "last"}:
             assert ("Moderation" if (language, value) == ("de", "moderator") else value) in text
     assert message_of(a_mail(subject=subject, text=text, html=html)).as_bytes().isascii()
 
@@ -93,6 +93,7 @@ def test_a_letter_loads_nothing_and_links_only_to_what_it_was_given(
 @pytest.mark.parametrize("kind", LETTERS)
 def test_a_letter_without_a_value_is_not_written(office: Writing, kind: str) -> None:
     optional = {"at", "program", "system", "stop_link", "new_masked", "minutes", "days", "username"}
+    optional |= {"last"}
     for missing in set(LETTERS[kind]) - optional:
         rest = {name: value for name, value in LETTERS[kind].items() if name != missing}
         with pytest.raises(ConfigurationError, match=f"'{missing}' is undefined"):
@@ -155,6 +156,38 @@ def test_a_name_is_used_where_it_is_known(office: Writing) -> None:
     assert [text.splitlines()[0] for text in texts] == ["Hello ann,", "Hello Ann Bee,", "Hello b,"]
     del (nameless := dict(values))["username"]
     assert office.write("role-granted", "en", nameless)[1].startswith("Hello,\n")
+
+
+FACTORS = {"totp": "authenticator app", "passkey": "passkey", "recovery_codes": "recovery codes"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "factor"),
+    [("factor-added", factor) for factor in ("totp", "passkey")]
+    + [("factor-removed", factor) for factor in FACTORS],
+)
+def test_a_letter_about_a_factor_names_its_kind(office: Writing, kind: str, factor: str) -> None:
+    """In the subject, in the text and in the HTML, and no other kind there."""
+    subject, text, html = office.write(kind, "en", LETTERS[kind] | {"factor": factor})
+    for said in (subject, text.splitlines()[2], text_of(html)):
+        named = {each for each, words in FACTORS.items() if words in said}
+        assert named == {factor}
+
+
+def test_the_letter_about_the_last_factor_says_so(office: Writing) -> None:
+    values = dict(LETTERS["factor-removed"])
+    assert "the password only" in office.write("factor-removed", "en", values)[1]
+    del values["last"]
+    assert "the password only" not in office.write("factor-removed", "en", values)[1]
+
+
+@pytest.mark.parametrize(("left", "urged"), [("9", False), ("4", False), ("3", True), ("0", True)])
+def test_few_recovery_codes_are_to_be_renewed(office: Writing, left: str, urged: bool) -> None:
+    values = LETTERS["recovery-code-used"] | {"left": left}
+    _, text, html = office.write("recovery-code-used", "en", values)
+    for said in (text, text_of(html)):
+        assert f"left: {left}" in said
+        assert ("make new recovery codes" in said) is urged
 
 
 @pytest.mark.parametrize(

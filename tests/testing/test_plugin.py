@@ -59,6 +59,7 @@ def test_the_fixtures_are_described(project: Path) -> None:
     shown = run_pytest(project, "--fixtures", "tests/test_time.py").stdout
 
     named = ("gatelodge", "gatelodge_app", "as_user", "signed_out", "revoke", "travel", "letters")
+    named += ("totp_now", "authenticator")
     for name in named:
         assert f"\n{name} -- " in shown
     assert "Makes a user who is signed in, and returns their client." in shown

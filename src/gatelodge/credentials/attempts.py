@@ -35,10 +35,14 @@ HARD_STOP = 100
 
 _CODES = (
     Limit(5, first_wait=timedelta(minutes=5), doubles_after=5, hard_stop=HARD_STOP),
-    Limit(20, timedelta(hours=1), timedelta(hours=1), doubles_after=20),
-    Limit(50, timedelta(days=1), timedelta(days=1), timedelta(days=1), doubles_after=50),
+    Limit(10, timedelta(hours=1), first_wait=None),
+    Limit(25, timedelta(days=1), first_wait=None, longest_wait=timedelta(days=1)),
 )
-"""How many codes of second factors may be wrong, for one user (security.md, section 8)."""
+"""How many codes of second factors may be wrong, for one user (security.md, section 8).
+
+At most 20 in any hour, and 50 in any 24 hours: these may be the end of one period and the beginning
+of the next, so each period allows half of them.
+"""
 
 _ASK_AGAIN_SECONDS = 0.05
 """How often the first of a line asks the store for a try; another process may have ended one."""

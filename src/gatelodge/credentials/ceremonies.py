@@ -218,10 +218,12 @@ class PasskeyCeremonies:
             if await self.store.change(user_id, used) is None:
                 raise ClonedPasskey("another answer was quicker, or it is removed")
         except InvalidPasskey as refused:
-            cloned = isinstance(refused, ClonedPasskey)
-            name = "passkey.cloned" if cloned else "sign_in.failed"
             self.audit.note(
-                name, by, target=user_id, outcome="failure", detail={"factor": "passkey"}
+                "passkey.cloned" if isinstance(refused, ClonedPasskey) else "sign_in.failed",
+                by,
+                target=user_id,
+                outcome="failure",
+                detail={"factor": "passkey"},
             )
             raise
         return passkey

@@ -106,17 +106,26 @@ class FactorStore(Protocol):
         """
 
 
-def adding(factor: Factor, *, limit: int) -> Change:
+def adding(factor: Factor, *, limit: int, codes: Factor | None = None) -> Change:
     """Add a factor, if there are fewer than `limit` of its kind.
 
     It raises `AlreadyExists` if the user has the same passkey.
+
+    Args:
+        factor: the factor.
+        limit: how many of its kind a user has at most.
+        codes: the recovery codes that are added in the same write, if the user has none.
     """
 
     def change(factors: Factors) -> Factors | None:
         passkeys = {each.credential_id for each in of_kind(factors, "passkey")}
         if factor.credential_id in passkeys:
             raise AlreadyExists("credential_id")
-        return (*factors, factor) if len(of_kind(factors, factor.kind)) < limit else None
+        if len(of_kind(factors, factor.kind)) >= limit:
+            return None
+        if codes is None or of_kind(factors, "recovery_codes"):
+            return (*factors, factor)
+        return (*factors, factor, codes)
 
     return change
 

@@ -5,6 +5,7 @@ two (security.md, section 7).
 """
 
 import base64
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -228,8 +229,11 @@ class FactorService:
         self.own_proof.require_fresh(caller.proof())
         if not second_factors(caller.user.factors):
             raise NoSecondFactor
-        codes = await self._new_codes(caller.user, origin)
-        if not codes:
+        user = caller.user
+        codes, factor = self._new_codes()
+        detail = {"session": caller.session.id}
+        event = self._event("recovery_codes.made", user, origin, detail)
+        if await self._change(user, replacing(factor), event, epoch=user.epoch) is None:
             raise InvalidToken
         return codes
 
@@ -242,7 +246,7 @@ class FactorService:
         """
         name = check_name(name)
         factor = self._find(user, factor_id)
-        event = self._event("factor.renamed", user, factor, origin)
+        event = self._event("factor.renamed", user, origin, _facts_of(factor))
         renamed = await self._change(user, renaming(factor.id, name), event)
         return user.factors if renamed is None else renamed
 
@@ -258,8 +262,12 @@ class FactorService:
         factor = self._find(user, factor_id)
         if factor.kind != "browser":
             self.own_proof.require_fresh(caller.proof())
-        name = "browser.forgotten" if factor.kind == "browser" else "factor.removed"
-        event = self._event(name, user, factor, origin)
+        event = self._event(
+            "browser.forgotten" if factor.kind == "browser" else "factor.removed",
+            user,
+            origin,
+            _facts_of(factor, caller),
+        )
         must_stay = self.opening.policy.requires(user.roles)
         try:
             left = await self._change(user, removing(factor.id, unless_last=must_stay), event)
@@ -270,12 +278,16 @@ class FactorService:
         return left
 
     async def _add(self, caller: Records, factor: Factor, second: Methods, at: From) -> Enrolled:
-        """Store a factor, and open the session that has two factors; see `Enrolled`."""
+        """Store a factor, and open the session that has two factors; see `Enrolled`.
+
+        Recovery codes are stored in the same write: there is no factor without them.
+        """
         user = caller.user
         if len(of_kind(user.factors, factor.kind)) >= MAX_OF_KIND:
             raise TooManyFactors
-        event = self._event("factor.added", user, factor, at.origin)
-        change = adding(factor, limit=MAX_OF_KIND)
+        event = self._event("factor.added", user, at.origin, _facts_of(factor, caller))
+        codes, unused = self._new_codes()
+        change = adding(factor, limit=MAX_OF_KIND, codes=unused)
         try:
             stored = await self._change(user, change, event, epoch=user.epoch)
         except AlreadyExists as taken:
@@ -283,25 +295,16 @@ class FactorService:
         if stored is None:
             raise InvalidToken
         with after_a_change():
-            has_codes = any(each.kind == "recovery_codes" for each in stored)
-            codes = [] if has_codes else await self._new_codes(user, at.origin)
             methods = with_second_factor(caller.session.methods, second)
             signed_in = await self.opening.open_in_place_proved(caller.session, user, methods, at)
-        return Enrolled(factor, signed_in, codes)
+        return Enrolled(factor, signed_in, codes if find_factor(stored, unused.id) else [])
 
-    async def _new_codes(self, user: User, origin: Origin) -> list[str]:
-        """Store new recovery codes, and return them; empty: the user has changed meanwhile."""
+    def _new_codes(self) -> tuple[list[str], Factor]:
+        """Return new recovery codes, and the factor that is stored of them."""
         codes, now = new_recovery_codes(), self.clock.now()
-        factor = Factor(
-            FactorId(new_id(FACTOR_PREFIX, now)),
-            "recovery_codes",
-            "",
-            now,
-            digests=tuple(digest_of_code(each) for each in codes),
-        )
-        event = self._event("recovery_codes.made", user, factor, origin)
-        made = await self._change(user, replacing(factor), event, epoch=user.epoch)
-        return codes if made is not None else []
+        digests = tuple(digest_of_code(each) for each in codes)
+        factor_id = FactorId(new_id(FACTOR_PREFIX, now))
+        return codes, Factor(factor_id, "recovery_codes", "", now, digests=digests)
 
     async def _waiting(self, user: User, text: str) -> tuple[FactorId, bytes]:
         """Return the id and the secret of the app that waits for its first code.
@@ -341,8 +344,7 @@ class FactorService:
         stored = self.store.change(user.id, change, event, epoch=epoch)
         return await self.audit.logged(event, stored)
 
-    def _event(self, name: str, user: User, factor: Factor, origin: Origin) -> Event:
-        detail = {"factor": factor.id, "kind": factor.kind}
+    def _event(self, name: str, user: User, origin: Origin, detail: Mapping[str, str]) -> Event:
         return self.audit.event(name, Actor(user.id, origin), target=user.id, detail=detail)
 
     def _find(self, user: User, factor_id: str) -> Factor:
@@ -350,3 +352,9 @@ class FactorService:
         if factor is None:
             raise NoSuchFactor
         return factor
+
+
+def _facts_of(factor: Factor, caller: Records | None = None) -> dict[str, str]:
+    """Return what an event says of a factor, and of the session in which it was changed."""
+    session = {"session": caller.session.id} if caller else {}
+    return {"factor": factor.id, "kind": factor.kind, **session}

@@ -12,6 +12,7 @@ from gatelodge.accounts.store import User, UserStore
 from gatelodge.audit import Actor, AuditLog, Origin
 from gatelodge.clock import Clock
 from gatelodge.credentials.attempts import place_of
+from gatelodge.credentials.factors import second_factors
 from gatelodge.credentials.one_time_tokens import OneTimeToken
 from gatelodge.errors import after_a_change
 from gatelodge.ids import SessionId, UserId
@@ -32,6 +33,11 @@ NEW_DEVICE = "new-device"
 ROLE_GRANTED = "role-granted"
 DELETED = "account-deleted"
 ACCEPTED = "invitation-accepted"
+FACTOR_ADDED = "factor-added"
+FACTOR_REMOVED = "factor-removed"
+CODES_MADE = "recovery-codes-made"
+CODE_USED = "recovery-code-used"
+FACTORS_RESET = "factors-reset"
 
 OF_EVENTS: Mapping[str, str] = {
     "password.changed": PASSWORD_CHANGED,
@@ -39,8 +45,17 @@ OF_EVENTS: Mapping[str, str] = {
     "refresh_token.reused": REUSED,
     "role.granted": ROLE_GRANTED,
     "invitation.accepted": ACCEPTED,
+    "factor.added": FACTOR_ADDED,
+    "factor.removed": FACTOR_REMOVED,
+    "recovery_codes.made": CODES_MADE,
+    "recovery_code.used": CODE_USED,
+    "factors.reset": FACTORS_RESET,
 }
-"""Which letter an event causes."""
+"""Which letter an event causes.
+
+A browser that is remembered (`browser.remembered`) causes none: its user has just proved two
+factors, and if the device is new, the letter about that goes out.
+"""
 
 STOP_LIFE = timedelta(days=7)
 _MAX_DEVICES = 50
@@ -87,9 +102,9 @@ class Notices:
         detail = {"at": what.at.isoformat()}
         if session is not None and (device := _device(session.user_agent)):
             detail["device"] = device
-        if role := what.detail.get("role"):
-            detail["role"] = role
-        await ask_for_user(self.letters, OF_EVENTS[what.name], user, detail, about=what.id)
+        await ask_for_user(
+            self.letters, OF_EVENTS[what.name], user, detail | _facts_of(what, user), about=what.id
+        )
 
     async def write(self, letter: Letter, values: Mapping[str, str]) -> Written | None:
         """Write a notice, with the link that ends all sessions; None if nobody is to get it.
@@ -187,6 +202,15 @@ class Notices:
         of_session = what.name == "refresh_token.reused"
         named = what.subject if of_session else what.detail.get("session")
         return await self.sessions.sessions.find(SessionId(named)) if named else None
+
+
+def _facts_of(what: Notification, user: User) -> dict[str, str]:
+    """Return what the letter says of an event, besides when it was and on which device."""
+    names = {"role": "role", "kind": "factor", "left": "left"}
+    facts = {names[each]: text for each, text in what.detail.items() if each in names}
+    if what.name == "factor.removed" and not second_factors(user.factors):
+        facts["last"] = "yes"
+    return facts
 
 
 def _device(user_agent: str) -> str:

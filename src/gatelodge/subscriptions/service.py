@@ -24,10 +24,18 @@ Handler: TypeAlias = Callable[[Notification], Awaitable[object]]
 TOLD = frozenset(
     {
         "attempts.forgiven",
+        "browser.forgotten",
+        "browser.remembered",
         "database.restored",
+        "factor.added",
+        "factor.removed",
+        "factor.renamed",
+        "factors.reset",
         "letter.given_up",
         "password.changed",
         "password.reset",
+        "recovery_code.used",
+        "recovery_codes.made",
         "refresh_token.reused",
         "role.created",
         "role.deleted",

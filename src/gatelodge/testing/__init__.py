@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from gatelodge.testing.authenticator import SoftwareAuthenticator
     from gatelodge.testing.clients import Client, UserClient
-    from gatelodge.testing.fixture import AsUser, GatelodgeFixture, Travel, Who
+    from gatelodge.testing.fixture import AsUser, GatelodgeFixture, TotpNow, Travel, Who
     from gatelodge.testing.letters import Letter, Letters
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "Letter",
     "Letters",
     "SoftwareAuthenticator",
+    "TotpNow",
     "Travel",
     "UserClient",
     "Who",

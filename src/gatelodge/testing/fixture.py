@@ -16,10 +16,11 @@ from gatelodge.embedded.user import User
 from gatelodge.gate.conditions import Names, names_of
 from gatelodge.methods import BY_PASSWORD
 from gatelodge.testing.apps import source_of
+from gatelodge.testing.authenticator import SoftwareAuthenticator
 from gatelodge.testing.clients import Client, Running, UserClient
 from gatelodge.testing.clock import StillClock
 from gatelodge.testing.letters import Catcher, Letters
-from gatelodge.testing.staff import FreshDatabase, Staff
+from gatelodge.testing.staff import ADDRESS, FreshDatabase, Staff
 from gatelodge.tokens.pair import Delivery
 
 PASSWORD = "correct horse battery"  # noqa: S105 - of users in tests
@@ -54,6 +55,13 @@ class Travel(Protocol):
         self, *, seconds: float = 0, minutes: float = 0, hours: float = 0, days: float = 0
     ) -> datetime:
         """Move the clock on, and return the new time; see `GatelodgeFixture.travel`."""
+
+
+class TotpNow(Protocol):
+    """The fixture `totp_now`."""
+
+    def __call__(self, user: Who) -> str:
+        """Return the code that a user types now; see `GatelodgeFixture.totp_now`."""
 
 
 class GatelodgeFixture:
@@ -180,6 +188,23 @@ class GatelodgeFixture:
             refresh_token=done.tokens.refresh_token,
             cookies=(delivery.access_cookie, delivery.refresh_cookie) if cookies else None,
         )
+
+    def totp_now(self, user: Who) -> str:
+        """Return the code that the authenticator app of a user shows now.
+
+        A user without an app gets one: from then on, a sign-in asks for its code. A code works
+        once, and shows for 30 seconds: after `travel(seconds=30)` there is another one. Of several
+        apps, also of those that the user set up by the API, it is that of the newest.
+
+        Raises:
+            NoSuchUser: there is no such user.
+        """
+        code: str = self._do(self._staff.totp_now, _subject(user))
+        return code
+
+    def authenticator(self) -> SoftwareAuthenticator:
+        """Return a browser at the address of the application, with a new authenticator."""
+        return SoftwareAuthenticator(ADDRESS)
 
     def signed_out(self) -> Client:
         """Return a client that nobody is signed in with."""

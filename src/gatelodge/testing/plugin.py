@@ -9,8 +9,9 @@ if TYPE_CHECKING:
     from anyio.from_thread import BlockingPortal
     from fastapi import FastAPI
 
+    from gatelodge.testing.authenticator import SoftwareAuthenticator
     from gatelodge.testing.clients import Client
-    from gatelodge.testing.fixture import AsUser, GatelodgeFixture, Travel, Who
+    from gatelodge.testing.fixture import AsUser, GatelodgeFixture, TotpNow, Travel, Who
     from gatelodge.testing.letters import Letters
     from gatelodge.testing.staff import FreshDatabase
 
@@ -119,6 +120,24 @@ def revoke(gatelodge: "GatelodgeFixture") -> "Callable[[Who], None]":
 def travel(gatelodge: "GatelodgeFixture") -> "Travel":
     """Moves the clock of Gatelodge on: after `travel(minutes=11)` access tokens have expired."""
     return gatelodge.travel
+
+
+@pytest.fixture
+def totp_now(gatelodge: "GatelodgeFixture") -> "TotpNow":
+    """Returns the code that a user's authenticator app shows: `totp_now(user)`.
+
+    A user without an app gets one. A code works once; `travel(seconds=30)` brings the next one.
+    """
+    return gatelodge.totp_now
+
+
+@pytest.fixture
+def authenticator(gatelodge: "GatelodgeFixture") -> "SoftwareAuthenticator":
+    """A browser at the address of the application, with an authenticator for passkeys.
+
+    `authenticator.create(options)` makes a passkey, and `authenticator.get(options)` signs with it.
+    """
+    return gatelodge.authenticator()
 
 
 @pytest.fixture

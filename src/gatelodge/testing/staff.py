@@ -24,11 +24,13 @@ from gatelodge.accounts.store import Rights
 from gatelodge.accounts.store import User as StoredUser
 from gatelodge.app import House, build
 from gatelodge.audit import COMMAND, Event, Origin
+from gatelodge.credentials.factors import FACTOR_PREFIX, Factor, FactorId, adding, of_kind
+from gatelodge.credentials.totp import code_of, new_secret, step_at
 from gatelodge.data_folder import DATABASE
 from gatelodge.embedded.handlers import Handlers
 from gatelodge.embedded.inside import user_of
 from gatelodge.embedded.user import User
-from gatelodge.ids import UserId
+from gatelodge.ids import UserId, new_id
 from gatelodge.letters.service import LetterService
 from gatelodge.methods import Methods
 from gatelodge.settings import read_settings
@@ -224,6 +226,36 @@ class Staff:
         if user is None:
             raise NoSuchUser
         return user
+
+    async def totp_now(self, user_id: str) -> str:
+        """Return the code that the newest authenticator app of a user shows; see the fixture.
+
+        Raises:
+            NoSuchUser: there is no user of this id.
+        """
+        user = await self.get(user_id)
+        apps = of_kind(user.factors, "totp")
+        app = apps[-1] if apps else await self._add_app(user)
+        secret = self.house.second_factors.unseal(app.id, app.sealed_secret or b"")
+        return code_of(secret, step_at(self.house.clock.now()))
+
+    async def _add_app(self, user: StoredUser) -> Factor:
+        """Give a user an authenticator app whose present code is not used yet."""
+        now = self.house.clock.now()
+        factor_id = FactorId(new_id(FACTOR_PREFIX, now))
+        app = Factor(
+            factor_id,
+            "totp",
+            "Phone",
+            now,
+            counter=step_at(now) - 1,
+            sealed_secret=self.house.second_factors.seal(factor_id, new_secret()),
+        )
+        detail = {"factor": app.id, "kind": app.kind}
+        event = self.house.audit.event("factor.added", COMMAND, target=user.id, detail=detail)
+        change = self.house.stores.factors.change(user.id, adding(app, limit=1), event)
+        await self.house.audit.logged(event, change)
+        return app
 
     async def revoke(self, user_id: str) -> None:
         """End every session of a user."""
