@@ -22,10 +22,11 @@ from gatelodge.factors.refusals import (
     NoSecondFactor,
     NoSuchFactor,
     PasskeyTaken,
+    SecondFactorsOff,
     TooManyFactors,
 )
 from gatelodge.factors.service import Enrolled, FactorService
-from gatelodge.gate.rules import SIGNED_IN
+from gatelodge.gate.rules import SIGNED_IN, SIGNED_IN_SO_FAR
 from gatelodge.sessions.doors import CallerRecords
 from gatelodge.sessions.lookup import Records
 from gatelodge.sign_in.opening import From as Comes
@@ -136,7 +137,7 @@ _FACTOR = {
 
 @door.get(
     "",
-    rule=SIGNED_IN,
+    rule=SIGNED_IN_SO_FAR,
     told=Description("My factors", gives={"items": [_FACTOR], "required": False}),
     response_model_exclude_none=True,
 )
@@ -147,7 +148,7 @@ async def list_factors(caller: CallerRecords, service: Service) -> FactorsAnswer
 
 @door.post(
     "/totp",
-    rule=SIGNED_IN,
+    rule=SIGNED_IN_SO_FAR,
     told=Description(
         "Set up an authenticator app",
         gives={
@@ -156,7 +157,7 @@ async def list_factors(caller: CallerRecords, service: Service) -> FactorsAnswer
             "uri": "otpauth://totp/Gatelodge:ann?secret=JBSWY3DP…&issuer=Gatelodge",
         },
     ),
-    refuses=(ReauthenticationRequired,),
+    refuses=(SecondFactorsOff, ReauthenticationRequired),
 )
 async def begin_totp(caller: CallerRecords, service: Service) -> NewAppAnswer:
     """Return a new secret for an authenticator app. It counts when its first code was sent."""
@@ -166,7 +167,7 @@ async def begin_totp(caller: CallerRecords, service: Service) -> NewAppAnswer:
 
 @door.post(
     "/totp/confirm",
-    rule=SIGNED_IN,
+    rule=SIGNED_IN_SO_FAR,
     told=Description(
         "Confirm an authenticator app",
         takes={"enrolment": "9vX…", "code": "492039", "name": "Phone"},
@@ -181,6 +182,7 @@ async def begin_totp(caller: CallerRecords, service: Service) -> NewAppAnswer:
         EnrolmentOver,
         WrongFactorCode,
         InvalidName,
+        SecondFactorsOff,
         ReauthenticationRequired,
         TooManyFactors,
         TooManyAttempts,
@@ -208,12 +210,12 @@ async def confirm_totp(
 
 @door.post(
     "/passkey/options",
-    rule=SIGNED_IN,
+    rule=SIGNED_IN_SO_FAR,
     told=Description(
         "Ask a browser to make a passkey",
         gives={"challenge": "chl_06f4h2k9….9vX…", "publicKey": {"challenge": "…"}},
     ),
-    refuses=(ReauthenticationRequired,),
+    refuses=(SecondFactorsOff, ReauthenticationRequired),
 )
 async def begin_passkey(caller: CallerRecords, service: Service) -> PasskeyOptionsAnswer:
     """Return what `navigator.credentials.create` is asked. It works once, for 5 minutes."""
@@ -223,7 +225,7 @@ async def begin_passkey(caller: CallerRecords, service: Service) -> PasskeyOptio
 
 @door.post(
     "/passkey",
-    rule=SIGNED_IN,
+    rule=SIGNED_IN_SO_FAR,
     told=Description(
         "Add a passkey",
         takes={
@@ -240,6 +242,7 @@ async def begin_passkey(caller: CallerRecords, service: Service) -> PasskeyOptio
     refuses=(
         InvalidPasskey,
         InvalidName,
+        SecondFactorsOff,
         ReauthenticationRequired,
         PasskeyTaken,
         TooManyFactors,

@@ -29,7 +29,7 @@ from gatelodge.proofs.verification import AddressVerification
 from gatelodge.sessions.known_devices import KnownDevices
 from gatelodge.sessions.lookup import Records
 from gatelodge.sessions.service import SessionService, SignedIn
-from gatelodge.sign_in.challenges import Challenge, Tell, is_asked, remembered
+from gatelodge.sign_in.challenges import Challenge, Tell, remembered
 from gatelodge.sign_in.opening import From, Opening
 from gatelodge.sign_in.refusals import InvalidCredentials
 from gatelodge.tokens.pair import Delivery
@@ -415,7 +415,7 @@ class SignInService:
         second factor counts as a failure until that factor completes it.
         """
         stored = user.password_hash if user and user.disabled_at is None else None
-        asked = user is not None and is_asked(user, at.remembered, self.clock.now())
+        asked = user is not None and self.opening.asks(user, at.remembered)
         try:
             counted = self.attempts.by_name(
                 key, at.origin, on_success="count" if asked else "forget"
