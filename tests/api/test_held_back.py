@@ -34,7 +34,6 @@ from tests.support.mailbox import Mailbox, delivered, token_in
 from tests.support.people import (
     HERE,
     PASSWORD,
-    Person,
     let_in,
     new_user,
     sign_in_browser,

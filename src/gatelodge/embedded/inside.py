@@ -202,19 +202,24 @@ class Embedded(Source):
         before = self._clock, self._in_tests, self._tells
         self._clock, self._in_tests, self._tells = clock, settings, False
         try:
-            yield build(self._settings(), clock, home=self._home)
+            yield build(self.settings(), clock, home=self._home)
         finally:
             self._clock, self._in_tests, self._tells = before
 
     def _prepare(self) -> House:
-        settings = self._settings()
+        settings = self.settings()
         house = build(settings, self._clock, home=self._home, sends=self._tells, post=self._post)
         house.stores.database.migrate()
         if warning := keep_private(settings.data_dir):
             logging.getLogger("gatelodge").warning("%s", warning)
         return house
 
-    def _settings(self) -> Settings:
+    def settings(self) -> Settings:
+        """Return the settings of the house that the next start makes.
+
+        Raises:
+            ConfigurationError: a setting cannot be used.
+        """
         settings = read_settings(**self._given)
         if self._in_tests is not None:
             settings = settings.model_copy(update=self._in_tests)
