@@ -8,7 +8,7 @@ from starlette.requests import Request as HttpRequest
 
 from gatelodge.accounts.refusals import InvalidName
 from gatelodge.audit import Origin
-from gatelodge.credentials.factors import Factor, Factors, is_remembered
+from gatelodge.credentials.factors import Factor, Factors, counting
 from gatelodge.credentials.refusals import (
     HashingBusy,
     InvalidPasskey,
@@ -313,12 +313,8 @@ async def remove(
 
 
 def _all(caller: Records, factors: Factors, service: FactorService) -> FactorsAnswer:
-    user, now = caller.user, service.clock.now()
-    shown = [
-        _shown(each)
-        for each in factors
-        if each.kind != "browser" or is_remembered(each, user.epoch, now)
-    ]
+    user = caller.user
+    shown = [_shown(each) for each in counting(factors, user.epoch, service.clock.now())]
     return FactorsAnswer(items=shown, required=service.opening.policy.requires(user.roles))
 
 

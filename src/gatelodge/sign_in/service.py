@@ -387,9 +387,17 @@ class SignInService:
         return user.username_key if user else key, user
 
     async def forgive(self, user: User, by: Actor) -> bool:
-        """Delete the failed tries for a user's name, which unlocks it. True if there were any."""
+        """Delete the failed tries for a user's name, and their wrong codes. True if there were any.
+
+        That unlocks the user.
+        """
         event = self.audit.event("user.unlocked", by, target=user.id)
-        return await self.audit.logged(event, self.attempts.forgive(user.username_key, event))
+        codes = await self.attempts.forgive_codes(user.id)
+        if await self.audit.logged(event, self.attempts.forgive(user.username_key, event)):
+            return True
+        if codes:
+            await self.audit.record(event)
+        return codes
 
     async def forgive_address(self, address: str, by: Actor) -> bool:
         """Let a network address try, sign up and ask for letters anew. True if any were counted."""
