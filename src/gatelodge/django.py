@@ -29,7 +29,7 @@ from gatelodge.gate.conditions import Condition, Names, condition_for
 from gatelodge.gate.refusals import Forbidden, NoToken
 from gatelodge.methods import Level
 from gatelodge.web.bearer import token_in
-from gatelodge.web.refusals import NOBODY_SIGNED_IN
+from gatelodge.web.refusals import NOBODY_FOR_APPLICATIONS
 from gatelodge.web.responses import plain_answer
 
 __all__ = [
@@ -289,7 +289,7 @@ class _Found:
         """
         try:
             return self.get()
-        except NOBODY_SIGNED_IN:
+        except NOBODY_FOR_APPLICATIONS:
             return Nobody()
 
     def install(self, request: Any) -> None:

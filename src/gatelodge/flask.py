@@ -23,7 +23,7 @@ from gatelodge.gate.conditions import Condition, Names, condition_for
 from gatelodge.gate.refusals import Forbidden, NoToken
 from gatelodge.methods import Level
 from gatelodge.web.bearer import token_in
-from gatelodge.web.refusals import NOBODY_SIGNED_IN
+from gatelodge.web.refusals import NOBODY_FOR_APPLICATIONS
 from gatelodge.web.responses import plain_answer
 
 __all__ = [
@@ -146,7 +146,7 @@ def maybe_user() -> User | None:
     """
     try:
         return _find_user()
-    except NOBODY_SIGNED_IN:
+    except NOBODY_FOR_APPLICATIONS:
         return None
 
 

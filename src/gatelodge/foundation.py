@@ -223,12 +223,18 @@ class Foundation:
                 settings.refresh_grace,
                 self.stores.database.clock_skew,
             ),
+            self.second_factor_policy,
         )
 
     @cached_property
     def lookup(self) -> SessionLookup:
         """What the gate asks when its memory has no answer."""
-        return SessionLookup(self.stores.sessions, self.clock, with_profile=self.home is not None)
+        return SessionLookup(
+            self.stores.sessions,
+            self.clock,
+            self.second_factor_policy,
+            with_profile=self.home is not None,
+        )
 
     @cached_property
     def gate(self) -> Gate:
@@ -403,7 +409,10 @@ class Foundation:
     @cached_property
     def second_factor_policy(self) -> SecondFactorPolicy:
         """Who must have a second factor."""
-        return SecondFactorPolicy()
+        settings = self.settings
+        return SecondFactorPolicy(
+            settings.second_factor, frozenset(settings.second_factor_required_for)
+        )
 
     @cached_property
     def ceremonies(self) -> PasskeyCeremonies:

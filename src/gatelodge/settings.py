@@ -127,6 +127,14 @@ def _start_of_names(value: str) -> str:
     return value
 
 
+def _role(value: str) -> str:
+    """Return the name of a role in lower case."""
+    name = value.lower()
+    if not re.fullmatch(r"[a-z][a-z0-9_-]{0,63}", name):
+        raise ValueError("must be the name of a role, such as admin.")
+    return name
+
+
 def _folder(value: Path) -> Path:
     if os.path.lexists(value) and not os.path.isdir(value):  # noqa: PTH112 - it never raises
         raise ValueError("must be a folder, but there is a file of that name.")
@@ -227,6 +235,7 @@ _WORDS = frozenset(
         "log_format",
         "log_level",
         "profile",
+        "second_factor",
         "sign_in_by_code",
         "sign_up",
         "username_change",
@@ -259,6 +268,10 @@ Origins = Annotated[
 ]
 Networks = Annotated[
     tuple[Annotated[str, AfterValidator(_network)], ...], NoDecode, BeforeValidator(_list)
+]
+
+Roles = Annotated[
+    tuple[Annotated[str, AfterValidator(_role)], ...], NoDecode, BeforeValidator(_list)
 ]
 
 Muted = Annotated[
@@ -331,6 +344,8 @@ class Settings(BaseSettings):
     username_change: Literal["off", "on"] = "off"
     password_minimum: int = Field(default=8, ge=8, le=64)
     breached_at_sign_in: Literal["off", "warn", "change"] = "warn"
+    second_factor: Literal["off", "offered", "required"] = "offered"
+    second_factor_required_for: Roles = ()
     hash_threads: int = Field(default=0, ge=0, le=1024)
     hash_queue: int = Field(default=64, ge=1, le=64)
     hash_memory: int = Field(default=19456, ge=19456, le=262144)

@@ -319,3 +319,20 @@ def test_wrong_use_says_what_to_do() -> None:
         require()(view)(HttpRequest())
     with pytest.raises(ValueError, match="is empty"):
         require(role="")
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(403, "second_factor_enrolment_required"), (401, "insufficient_user_authentication")],
+)
+async def test_whoever_must_prove_a_second_factor_first_is_nobody_here(
+    issuer: LittleServer, token: str, status: int, code: str
+) -> None:
+    """The server says so, and every guarded view refuses with the same words."""
+    issuer.say(ME, json.dumps({"code": code}).encode(), status=status)
+    headers = {"Authorization": f"Bearer {token}"}
+    for each in (*GUARDED, "/vault"):
+        answer = await AsyncClient().get(each, headers=headers)
+        assert (answer.status_code, answer.json()["code"]) == (status, code), each
+    assert (await AsyncClient().get("/public", headers=headers)).content == b"nobody"
+    assert await asyncio.to_thread(authenticate, None, token=token) is None

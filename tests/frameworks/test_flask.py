@@ -278,3 +278,25 @@ def test_it_brings_no_other_framework_along() -> None:
     )
 
     assert {"fastapi", "pydantic", "sqlalchemy", "granian"} & set(done.stdout.split()) == set()
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(403, "second_factor_enrolment_required"), (401, "insufficient_user_authentication")],
+)
+async def test_whoever_must_prove_a_second_factor_first_is_nobody_here(
+    app: Flask, issuer: LittleServer, clock: FakeClock, status: int, code: str
+) -> None:
+    """The server says so, and every route that needs somebody refuses with the same words."""
+    key = Key("key_1")
+    issuer.publish(key.jwk)
+    issuer.say(ME, json.dumps({"code": code}).encode(), status=status)
+    headers = {"Authorization": f"Bearer {key.sign(issuer.address, clock)}"}
+
+    async def ask(path: str) -> TestResponse:
+        return await asyncio.to_thread(app.test_client().get, path, headers=headers)
+
+    for path in ("/mine", "/unguarded", "/edit/7", "/either", "/board", "/vault"):
+        answer = await ask(path)
+        assert (answer.status_code, answer.get_json()["code"]) == (status, code), path
+    assert (await ask("/public")).text == "nobody"

@@ -124,7 +124,7 @@ async def read(house: House, device: Device) -> Answer:
     if user is None or session is None or not session.is_live(user, house.clock.now()):
         return InvalidToken
     rights = Rights.of(user.roles, await house.stores.roles.list_roles())
-    return principal_of(user, session, rights)
+    return principal_of(user, session, rights, house.second_factor_policy)
 
 
 class Counted:

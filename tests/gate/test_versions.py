@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from gatelodge.accounts.store import Rights
 from gatelodge.clock import to_milliseconds
+from gatelodge.credentials.second_factor_policy import SecondFactorPolicy
 from gatelodge.gate.memory import MAX_CHANGES, MAX_DEAD, MAX_TOKENS, Known, Memory
 from gatelodge.gate.principal import Principal
 from gatelodge.ids import SessionId, UserId, role_id
@@ -26,7 +27,8 @@ BOB = a_user("bob")
 def a_principal(user: object = ALICE) -> Principal:
     """Return this user, with a new session."""
     assert isinstance(user, type(ALICE))
-    principal = principal_of(user, a_session(user_id=user.id), Rights(user.roles))
+    session, nobody = a_session(user_id=user.id), SecondFactorPolicy()
+    principal = principal_of(user, session, Rights(user.roles), nobody)
     return replace(principal, until=LATER)
 
 

@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 from gatelodge.audit import AuditLog
+from gatelodge.credentials.second_factor_policy import SecondFactorPolicy
 from gatelodge.master_key import MasterKey
 from gatelodge.sessions.refresh_tokens import RefreshTokens
 from gatelodge.sessions.service import SessionLimits, SessionService
@@ -73,4 +74,5 @@ async def _service(stores: Stores, clock: FakeClock) -> SessionService:
         audit,
         clock,
         SessionLimits(LIFE, IDLE, GRACE),
+        SecondFactorPolicy(),
     )

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
+from gatelodge.accounts.store import Role
 from gatelodge.doctor import database, machine
 from gatelodge.doctor import settings as checks
 from gatelodge.doctor.domains import is_public_suffix, site_of
@@ -19,9 +20,10 @@ from gatelodge.doctor.service import examine_machine, examine_settings
 from gatelodge.machine import Machine
 from gatelodge.master_key import MasterKey
 from gatelodge.settings import Settings
-from gatelodge.stores import DatabaseState, open_stores
+from gatelodge.stores import DatabaseState, Stores, open_stores
 from gatelodge.tokens.key_ring import SEAL_PURPOSE
 from gatelodge.tokens.store import SigningKey
+from tests.contracts.builders import a_factor, a_user, an_event
 from tests.support.breached import import_text, line
 from tests.support.clock import NOON
 
@@ -287,6 +289,68 @@ def test_a_lone_password_should_be_long(least: int, count: int) -> None:
     findings = found(checks.check_password_minimum(Settings(password_minimum=least)))
 
     assert findings == [("warning", "passwords_short")] * count
+
+
+def test_no_lone_password_signs_in_where_a_second_factor_is_required() -> None:
+    assert found(checks.check_password_minimum(Settings(second_factor="required"))) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "count"),
+    [
+        ({}, 0),
+        ({"second_factor": "off"}, 0),
+        ({"second_factor_required_for": "admin"}, 0),
+        ({"second_factor": "off", "second_factor_required_for": "admin"}, 1),
+    ],
+)
+def test_roles_that_nobody_asks_for_a_second_factor_are_told(
+    given: dict[str, Any], count: int
+) -> None:
+    findings = found(checks.check_second_factors(Settings(**given)))
+    assert findings == [("warning", "second_factors_off")] * count
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, "warning"),
+        ({"second_factor_required_for": "user"}, "warning"),
+        ({"second_factor_required_for": "admin"}, "note"),
+        ({"second_factor": "required"}, "note"),
+        ({"second_factor": "off"}, None),
+    ],
+)
+async def test_administrators_without_a_second_factor_are_told(
+    stores: Stores, given: dict[str, Any], expected: str | None
+) -> None:
+    """Only those who can sign in are counted."""
+    settings = Settings(**given)
+    admins = ("user", "admin")
+    with_one = a_user("ann", roles=admins, factors=(a_factor(),))
+    disabled = a_user("bob", roles=admins, disabled_at=NOON)
+    for user in (with_one, disabled, a_user("cat")):
+        await stores.users.add(user, an_event())
+    assert await database.check_administrators(stores.users, settings) == []
+
+    for name in ("dan", "eve"):
+        without = a_user(name, roles=admins, factors=(a_factor("recovery_codes"),))
+        await stores.users.add(without, an_event())
+    told = await database.check_administrators(stores.users, settings)
+
+    levels = [] if expected is None else [(expected, "admins_without_second_factor")]
+    assert found(told) == levels
+    if told:
+        assert told[0].message.startswith("2 of 3 administrators have no second factor:")
+
+
+async def test_a_role_that_does_not_exist_asks_nobody_for_a_second_factor(stores: Stores) -> None:
+    await stores.roles.ensure([Role("admin", "Admins"), Role("editor", "Editors")])
+    settings = Settings(second_factor_required_for="admin,editors")
+    [told] = await database.check_roles(stores.roles, settings)
+    assert (told.level, told.code) == ("warning", "second_factor_role_unknown")
+    assert told.message.endswith("there is no such role. Is editor meant?")
+    assert await database.check_roles(stores.roles, Settings()) == []
 
 
 def test_unknown_variables_are_told() -> None:

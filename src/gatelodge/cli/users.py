@@ -15,6 +15,7 @@ from gatelodge.errors import ConfigurationError
 
 if TYPE_CHECKING:  # see `call.py`
     from gatelodge.accounts.store import User
+    from gatelodge.credentials.factors import Factor
     from gatelodge.foundation import Foundation
     from gatelodge.proofs.invitations import Invitation
 
@@ -254,6 +255,47 @@ _GENERATED_BYTES = 15
 """Makes passwords of 20 characters, with 120 random bits."""
 
 
+@app.command("factors")
+@with_usual_options
+def user_factors(call: Call, username: Username) -> None:
+    """List a user's second factors, recovery codes and remembered browsers."""
+
+    async def work(house: "Foundation") -> "tuple[User, list[dict[str, Any]]]":
+        from gatelodge.credentials.factors import counting  # noqa: PLC0415 - see `call.py`
+
+        user = await house.accounts.get_by_username(username)
+        found = counting(user.factors, user.epoch, house.clock.now())
+        return user, [_factor_as_json(each) for each in found]
+
+    user, rows = call.in_house(work)
+    if rows or call.as_json:
+        call.say_table(rows, _FACTOR_COLUMNS)
+    else:
+        call.say(rows, f"{user.username} has no second factor.")
+
+
+_FACTOR_COLUMNS = {
+    "kind": "Kind",
+    "name": "Name",
+    "created_at": "Added",
+    "last_used_at": "Last used",
+    "left": "Codes left",
+}
+
+
+@app.command("reset-factors")
+@with_usual_options
+def user_reset_factors(call: Call, username: Username) -> None:
+    """Remove all second factors of a user who has lost them, and end every session of theirs."""
+    _change(
+        call,
+        username,
+        lambda house, user: house.second_factors.reset(user.id, user.factors, COMMAND),
+        done="has no second factor any more, and every session has ended",
+        undone="had no second factor",
+    )
+
+
 @app.command("unlock")
 @with_usual_options
 def user_unlock(
@@ -268,7 +310,7 @@ def user_unlock(
         bool, typer.Option("--all", help="Unlock every name and every address instead.")
     ] = False,
 ) -> None:
-    """Unlock a user, or an address, that has to wait after too many failed sign-ins."""
+    """Unlock a user, or an address, that has to wait after too many failed tries."""
     if sum((username is not None, address is not None, everybody)) != 1:
         raise typer.BadParameter("Name one of USERNAME, --address and --all.")
     if username is not None:
@@ -378,7 +420,21 @@ def _invitation_as_json(invitation: "Invitation") -> dict[str, Any]:
     }
 
 
+def _factor_as_json(factor: "Factor") -> dict[str, Any]:
+    return {
+        "id": factor.id,
+        "kind": factor.kind,
+        "name": factor.name,
+        "created_at": instant(factor.created_at),
+        "last_used_at": instant(factor.last_used_at),
+        "expires_at": instant(factor.expires_at),
+        "left": len(factor.digests) if factor.kind == "recovery_codes" else None,
+    }
+
+
 def _user_as_json(user: "User") -> dict[str, Any]:
+    from gatelodge.credentials.factors import second_factors  # noqa: PLC0415 - see `call.py`
+
     return {
         "id": user.id,
         "username": user.username,
@@ -392,4 +448,5 @@ def _user_as_json(user: "User") -> dict[str, Any]:
         "disabled_reason": user.disabled_reason,
         "must": list(user.must),
         "last_sign_in_at": instant(user.last_sign_in_at),
+        "second_factors": [each.kind for each in second_factors(user.factors)],
     }

@@ -5,20 +5,31 @@ from datetime import datetime
 
 from gatelodge import strict_json
 from gatelodge.client.issuer import Issuer
+from gatelodge.client.memory import Found, HeldBack
 from gatelodge.client.reading import flag, instant, text, texts
 from gatelodge.client.refusals import IssuerUnavailable
 from gatelodge.clock import from_milliseconds
+from gatelodge.credentials.refusals import (
+    ReauthenticationRequired,
+    SecondFactorEnrolmentRequired,
+)
 from gatelodge.methods import as_set
 from gatelodge.tokens.claims import Claims
 from gatelodge.user import User
 
 PATH = "/api/auth/me"
 
+_HELD_BACK = {
+    (401, ReauthenticationRequired.code): HeldBack(has_second_factor=True),
+    (403, SecondFactorEnrolmentRequired.code): HeldBack(has_second_factor=False),
+}
+"""What the server says of a session that only serves to prove a second factor, or to add one."""
+
 _log = logging.getLogger("gatelodge.client")
 
 
-async def ask_server(issuer: Issuer, token: str, claims: Claims) -> User | None:
-    """Return who is signed in by a token at this moment, or None if nobody is any more.
+async def ask_server(issuer: Issuer, token: str, claims: Claims) -> Found:
+    """Return who is signed in by a token at this moment.
 
     Args:
         issuer: the server.
@@ -29,6 +40,8 @@ async def ask_server(issuer: Issuer, token: str, claims: Claims) -> User | None:
         IssuerUnavailable: there is no answer that says yes or no.
     """
     reply = await issuer.get(PATH, token=token)
+    if (held_back := _HELD_BACK.get((reply.status, _code_in(reply.body)))) is not None:
+        return held_back
     if reply.status == 401:
         return None
     try:
@@ -36,6 +49,15 @@ async def ask_server(issuer: Issuer, token: str, claims: Claims) -> User | None:
     except (ValueError, KeyError, TypeError, OverflowError) as error:
         _log.warning("An answer of %s%s: %s", issuer.address, PATH, error)
         raise IssuerUnavailable(retry_after=1) from error
+
+
+def _code_in(raw: bytes) -> str:
+    """Return the code of a refusal; empty: the answer has none."""
+    try:
+        code = strict_json.parse(raw)["code"]
+    except (ValueError, KeyError, TypeError):
+        return ""
+    return code if isinstance(code, str) else ""
 
 
 def read_me(raw: bytes, claims: Claims) -> User:
@@ -68,8 +90,14 @@ def read_me(raw: bytes, claims: Claims) -> User:
     )
 
 
-def user_of(claims: Claims) -> User:
-    """Return what a token alone says about its user."""
+def user_of(claims: Claims) -> User | HeldBack:
+    """Return what a token alone says about its user.
+
+    It does not say whether a user who is held back has a second factor. Either way the user goes to
+    the server, whose pages know.
+    """
+    if claims.held_back:
+        return HeldBack(has_second_factor=True)
     return User(
         subject=claims.subject,
         username="",

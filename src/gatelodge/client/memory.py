@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from threading import Lock
+from typing import TypeAlias
 
 from gatelodge.recent import Recent
 from gatelodge.tokens.claims import Claims
@@ -12,6 +13,21 @@ MAX_TOKENS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
+class HeldBack:
+    """Somebody who has to prove a second factor at the server, or to add one, before all else.
+
+    Attributes:
+        has_second_factor: whether there is one to prove.
+    """
+
+    has_second_factor: bool
+
+
+Found: TypeAlias = User | HeldBack | None
+"""Who is signed in by a token; None: nobody any more."""
+
+
+@dataclass(frozen=True, slots=True)
 class Known:
     """What is known about a token whose signature was verified.
 
@@ -19,14 +35,14 @@ class Known:
         claims: what the token says.
         version: the version of the keys that verified it.
         until: when the token expires, in milliseconds since 1970.
-        user: who is signed in; None: nobody any more, or it was not asked yet.
+        user: who is signed in; None also if it was not asked yet.
         true_until: until then, `user` counts; 0: it was not asked yet.
     """
 
     claims: Claims
     version: int
     until: int
-    user: User | None
+    user: Found
     true_until: int
 
 

@@ -84,7 +84,7 @@ class SyncVerifier:
         Do not call it in an event loop: it would stand still. `Verifier` is for that.
 
         Raises:
-            NotSignedIn: the token is not valid (`token_invalid`), or has expired (`token_expired`).
+            NotSignedIn: as for `Verifier.check`.
             IssuerUnavailable: the server must be asked, and does not answer. Refuse the request
                 with the status 503: nobody knows whether it is allowed.
         """

@@ -12,8 +12,9 @@ from gatelodge.client.flights import Flights
 from gatelodge.client.issuer import Issuer
 from gatelodge.client.key_set import KeySet
 from gatelodge.client.me import ask_server, user_of
-from gatelodge.client.memory import Known, Memory
+from gatelodge.client.memory import Found, HeldBack, Known, Memory
 from gatelodge.clock import Clock, SystemClock
+from gatelodge.credentials.refusals import refusal_of_held_back
 from gatelodge.tokens.claims import AUDIENCE, MAX_LIFE, USUAL_MAX_LIFE, TokenCheck
 from gatelodge.tokens.jws import MAX_TOKEN
 from gatelodge.tokens.refusals import InvalidToken
@@ -75,13 +76,16 @@ class Verifier:
         max_life = max_token_life if freshness is None else MAX_LIFE
         self._tokens = TokenCheck(self._keys.find, self.clock, issuer, audience, max_life)
         self._memory = Memory()
-        self._questions: Flights[User | None] = Flights()
+        self._questions: Flights[Found] = Flights()
 
     async def check(self, token: str) -> User:
         """Return who is signed in by an access token.
 
         Raises:
-            NotSignedIn: the token is not valid (`token_invalid`), or has expired (`token_expired`).
+            NotSignedIn: the token is not valid (`token_invalid`), or has expired (`token_expired`);
+                or the user has to prove a second factor at the server first
+                (`insufficient_user_authentication`), or to add one
+                (`second_factor_enrolment_required`).
             IssuerUnavailable: the server must be asked, and does not answer. Refuse the request
                 with the status 503: nobody knows whether it is allowed.
         """
@@ -98,7 +102,7 @@ class Verifier:
             return None
         if known.version != self._keys.version or now >= known.until or now >= known.true_until:
             return None
-        return known.user
+        return known.user if isinstance(known.user, User) else None
 
     async def aclose(self) -> None:
         """Close all connections, and give up what is being asked."""
@@ -129,6 +133,8 @@ class Verifier:
             user = known.user
         else:
             user = await self._ask(token, digest, known, now)
+        if isinstance(user, HeldBack):
+            raise refusal_of_held_back(has_second_factor=user.has_second_factor)
         if user is None:
             raise InvalidToken
         return user
@@ -147,7 +153,7 @@ class Verifier:
         self._memory.put(digest, known)
         return known
 
-    async def _ask(self, token: str, digest: bytes, known: Known, now: int) -> User | None:
+    async def _ask(self, token: str, digest: bytes, known: Known, now: int) -> Found:
         """Return who is signed in now, asked of the server.
 
         Whoever comes while the question is on its way waits for the same answer, unless that answer
@@ -160,9 +166,7 @@ class Verifier:
             )
         return await asking.outcome()
 
-    async def _question(
-        self, token: str, digest: bytes, known: Known, asked_at: int
-    ) -> User | None:
+    async def _question(self, token: str, digest: bytes, known: Known, asked_at: int) -> Found:
         user = await ask_server(self._issuer, token, known.claims)
         true_until = asked_at + self._freshness
         newest = self._memory.find(digest)

@@ -402,6 +402,11 @@ class AttemptGuard:
         """
         return await self.store.forget([f"account:{self.hash_of(username_key)}"], event)
 
+    async def forgive_codes(self, user_id: UserId) -> bool:
+        """Delete the wrong codes of a user's second factors. Return whether there were any."""
+        counted = self.by_factor(user_id, None, Origin()).counted
+        return await self.store.forget([each.key for each in counted])
+
     async def forgive_address(self, address: str, event: Event) -> bool:
         """Delete the failures and sign-ups of a network address, and store the event with that.
 

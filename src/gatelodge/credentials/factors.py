@@ -258,6 +258,11 @@ def is_remembered(browser: Factor, epoch: int, at: datetime) -> bool:
     return browser.counter == epoch and ends_at is not None and at < ends_at
 
 
+def counting(factors: Iterable[Factor], epoch: int, at: datetime) -> list[Factor]:
+    """Return the factors of a user with this epoch, without browsers that are forgotten."""
+    return [each for each in factors if each.kind != "browser" or is_remembered(each, epoch, at)]
+
+
 def _changing(factor_id: FactorId, changed: Callable[[Factor], Factor | None]) -> Change:
     """Change one factor, if there is such a factor and it is to be changed."""
 

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from gatelodge.errors import Invalid, TooMany, Unauthenticated, Unavailable
+from gatelodge.errors import Invalid, NotPermitted, TooMany, Unauthenticated, Unavailable
 from gatelodge.marks import N_
 from gatelodge.methods import Level
 
@@ -119,3 +119,30 @@ class ReauthenticationRequired(Unauthenticated):
         if aal > 1:
             members["acr_values"] = f"aal{aal}"
         self.members = members
+
+
+class SecondFactorEnrolmentRequired(NotPermitted, Unauthenticated):
+    """The caller must have a second factor, and has none yet.
+
+    It is also an `Unauthenticated`, for applications that catch `NotSignedIn`: to them, nobody is
+    signed in yet.
+    """
+
+    code = "second_factor_enrolment_required"
+    default = (
+        "Add an authenticator app or a passkey first: your account needs a second factor here."
+    )
+    sentence = N_("Your account needs a second factor here. Please add one first.")
+
+
+HELD_BACK = (SecondFactorEnrolmentRequired, ReauthenticationRequired)
+"""The refusals of sessions that only serve to add a second factor, or to prove it."""
+
+
+def refusal_of_held_back(*, has_second_factor: bool) -> Unauthenticated:
+    """Return the refusal of a session whose user must have a second factor, and has not proved it.
+
+    Args:
+        has_second_factor: whether the user has one to prove.
+    """
+    return ReauthenticationRequired(aal=2) if has_second_factor else SecondFactorEnrolmentRequired()

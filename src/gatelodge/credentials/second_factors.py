@@ -18,12 +18,14 @@ from gatelodge.credentials.factors import (
     Factors,
     FactorStore,
     of_kind,
+    removing_all,
     using_code,
     using_step,
 )
 from gatelodge.credentials.recovery_codes import digest_of_code
 from gatelodge.credentials.refusals import WrongFactorCode
 from gatelodge.credentials.totp import matching_step
+from gatelodge.errors import after_a_change
 from gatelodge.ids import UserId
 from gatelodge.master_key import MasterKey
 
@@ -87,6 +89,30 @@ class SecondFactors:
         if not await self.attempts.judge_code(wanted, checks[kind]):
             self.audit.note(refused, by, target=user_id, outcome="failure", detail={"factor": kind})
             raise WrongFactorCode(field="code")
+
+    async def reset(self, user_id: UserId, factors: Factors, by: Actor) -> bool:
+        """Remove all factors of a user, and end every session of theirs. True if there were any.
+
+        For a user who has lost them all, and has shown to the operator who they are. Wrong codes
+        are forgiven.
+
+        Args:
+            user_id: the user.
+            factors: the factors of the user, as read before.
+            by: the operator.
+        """
+        if not factors:
+            return False
+        kinds = dict.fromkeys(each.kind for each in factors)
+        event = self.audit.event(
+            "factors.reset", by, target=user_id, detail={"kinds": " ".join(kinds)}
+        )
+        change = self.store.change(user_id, removing_all(), event, ends_sessions=True)
+        if await self.audit.logged(event, change) is None:
+            return False
+        with after_a_change():
+            await self.attempts.forgive_codes(user_id)
+        return True
 
     def seal(self, factor_id: FactorId, secret: bytes) -> bytes:
         """Return the secret of an authenticator app, encrypted for its factor."""

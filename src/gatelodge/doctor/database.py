@@ -5,7 +5,10 @@ import time
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
+from gatelodge.accounts.roles import ADMIN
+from gatelodge.accounts.store import RoleStore, UserStore
 from gatelodge.clock import to_milliseconds
+from gatelodge.credentials.factors import second_factors
 from gatelodge.doctor.findings import Finding
 from gatelodge.errors import ConfigurationError
 from gatelodge.gate.feed import ChangeFeed
@@ -16,6 +19,7 @@ from gatelodge.settings import Settings
 from gatelodge.stores import DatabaseState
 from gatelodge.tokens.key_ring import SEAL_PURPOSE
 from gatelodge.tokens.store import SigningKey
+from gatelodge.verdicts import is_meant
 
 LEEWAY = timedelta(seconds=30)
 """How far clocks may differ (security.md, section 3)."""
@@ -163,6 +167,43 @@ async def check_letters(letters: LetterStore, now: datetime) -> list[Finding]:
             )
         )
     return findings
+
+
+async def check_administrators(users: UserStore, settings: Settings) -> list[Finding]:
+    """Whoever learns the password of an administrator is one, unless there is a second factor."""
+    if settings.second_factor == "off":
+        return []
+    held = [await users.find(each) for each in await users.list_holders(ADMIN, limit=_MAX_COUNTED)]
+    enabled = [each for each in held if each is not None and each.disabled_at is None]
+    without = [each for each in enabled if not second_factors(each.factors)]
+    if not without:
+        return []
+    must = settings.second_factor == "required" or ADMIN in settings.second_factor_required_for
+    have = "has" if len(without) == 1 else "have"
+    number = f"{len(without):,} of {_counted(len(enabled), 'administrator')} {have}"
+    message = f"{number} no second factor: whoever learns such a password can sign in with it"
+    code = "admins_without_second_factor"
+    if must:
+        remedy = "Let them sign in and add one, before somebody else does."
+        return [Finding("note", code, f"{message}, and add one of their own.", remedy)]
+    remedy = "Set GATELODGE_SECOND_FACTOR_REQUIRED_FOR=admin."
+    return [Finding("warning", code, f"{message}.", remedy)]
+
+
+async def check_roles(roles: RoleStore, settings: Settings) -> list[Finding]:
+    """A misspelt role asks nobody for a second factor."""
+    known = {role.name for role in await roles.list_roles()}
+    return [
+        Finding(
+            "warning",
+            "second_factor_role_unknown",
+            f"GATELODGE_SECOND_FACTOR_REQUIRED_FOR names {name}, but there is no such role."
+            f"{is_meant(name, known)}",
+            "Correct the name, or make the role: gatelodge role create.",
+        )
+        for name in settings.second_factor_required_for
+        if name not in known
+    ]
 
 
 def _first_id(at: datetime) -> str:

@@ -99,7 +99,9 @@ async def examine_what_there_is(
         try:
             found = await examine_database(stores, given, secret, clock)
             letters = await database.check_letters(stores.letters, clock.now())
-            return worst_first([*found, *letters])
+            admins = await database.check_administrators(stores.users, given)
+            roles = await database.check_roles(stores.roles, given)
+            return worst_first([*found, *letters, *admins, *roles])
         finally:
             await stores.database.stop()
     except (Refusal, ConfigurationError) as error:

@@ -218,14 +218,27 @@ def check_letters(settings: Settings) -> Iterator[Finding]:
 
 
 def check_password_minimum(settings: Settings) -> Iterator[Finding]:
-    """There is no second factor yet, so the password is the only one."""
-    if settings.password_minimum < NIST_MINIMUM:
+    """Whoever has no second factor has nothing but the password."""
+    if settings.password_minimum < NIST_MINIMUM and settings.second_factor != "required":
         yield Finding(
             "warning",
             "passwords_short",
             f"New passwords may have {settings.password_minimum} characters. NIST SP 800-63B-4 "
-            f"asks for {NIST_MINIMUM} where a password is the only factor, as it is here.",
+            f"asks for {NIST_MINIMUM} where a password is the only factor, as for whoever has no "
+            "second one.",
             f"Set GATELODGE_PASSWORD_MINIMUM={NIST_MINIMUM}. Passwords that exist stay valid.",
+        )
+
+
+def check_second_factors(settings: Settings) -> Iterator[Finding]:
+    """Nobody must have what nobody may add."""
+    if settings.second_factor == "off" and settings.second_factor_required_for:
+        yield Finding(
+            "warning",
+            "second_factors_off",
+            "GATELODGE_SECOND_FACTOR is off, so nobody has to have a second factor, whatever "
+            "GATELODGE_SECOND_FACTOR_REQUIRED_FOR says.",
+            "Set GATELODGE_SECOND_FACTOR=offered, or leave both out.",
         )
 
 
@@ -272,5 +285,6 @@ CHECKS = (
     check_way_to_mongodb,
     check_letters,
     check_password_minimum,
+    check_second_factors,
     check_breached_passwords,
 )

@@ -31,6 +31,7 @@ from gatelodge.embedded.user import CONNECTION, User
 from gatelodge.embedded.watch import Watch
 from gatelodge.errors import Refusal
 from gatelodge.gate.principal import Principal
+from gatelodge.gate.rules import SIGNED_IN
 from gatelodge.ids import SessionId, UserId
 from gatelodge.letters.post import Post
 from gatelodge.methods import as_set
@@ -201,19 +202,24 @@ class Embedded(Source):
         before = self._clock, self._in_tests, self._tells
         self._clock, self._in_tests, self._tells = clock, settings, False
         try:
-            yield build(self._settings(), clock, home=self._home)
+            yield build(self.settings(), clock, home=self._home)
         finally:
             self._clock, self._in_tests, self._tells = before
 
     def _prepare(self) -> House:
-        settings = self._settings()
+        settings = self.settings()
         house = build(settings, self._clock, home=self._home, sends=self._tells, post=self._post)
         house.stores.database.migrate()
         if warning := keep_private(settings.data_dir):
             logging.getLogger("gatelodge").warning("%s", warning)
         return house
 
-    def _settings(self) -> Settings:
+    def settings(self) -> Settings:
+        """Return the settings of the house that the next start makes.
+
+        Raises:
+            ConfigurationError: a setting cannot be used.
+        """
         settings = read_settings(**self._given)
         if self._in_tests is not None:
             settings = settings.model_copy(update=self._in_tests)
@@ -231,7 +237,7 @@ class Embedded(Source):
     @override
     async def find(self, connection: HTTPConnection) -> User | None:
         principal = await self._resolve(connection)
-        return None if principal is None else self._user_of(principal, connection)
+        return None if principal is None else await self._admitted(principal, connection)
 
     @override
     def sign_in_page(self, connection: HTTPConnection, path: str = SIGN_IN_PAGE) -> str:
@@ -255,7 +261,16 @@ class Embedded(Source):
 
     @override
     async def find_by_token(self, token: str, connection: HTTPConnection) -> User:
-        return self._user_of(await self.house.gate.authenticate(token), connection)
+        return await self._admitted(await self.house.gate.authenticate(token), connection)
+
+    async def _admitted(self, principal: Principal, connection: HTTPConnection) -> User:
+        """Return the user of a principal, unless the session is held back.
+
+        Raises:
+            Refusal: as for `Gate.authorize`.
+        """
+        await self.house.gate.authorize(principal, SIGNED_IN)
+        return self._user_of(principal, connection)
 
     def _user_of(self, principal: Principal, connection: HTTPConnection) -> User:
         """Return the user of a principal; memory has one principal for each token."""
@@ -275,7 +290,8 @@ class Embedded(Source):
 
         async def look_up() -> int | None:
             found = await house.lookup.find(UserId(user.subject), SessionId(user.session_id))
-            return found.until if found and permitted(rules, found) else None
+            may = found is not None and not found.held_back and permitted(rules, found)
+            return found.until if found and may else None
 
         return Watch(
             user.subject,

@@ -8,7 +8,7 @@ from starlette.requests import Request as HttpRequest
 
 from gatelodge.accounts.refusals import InvalidName
 from gatelodge.audit import Origin
-from gatelodge.credentials.factors import Factor, Factors, is_remembered
+from gatelodge.credentials.factors import Factor, Factors, counting
 from gatelodge.credentials.refusals import (
     HashingBusy,
     InvalidPasskey,
@@ -22,10 +22,11 @@ from gatelodge.factors.refusals import (
     NoSecondFactor,
     NoSuchFactor,
     PasskeyTaken,
+    SecondFactorsOff,
     TooManyFactors,
 )
 from gatelodge.factors.service import Enrolled, FactorService
-from gatelodge.gate.rules import SIGNED_IN
+from gatelodge.gate.rules import SIGNED_IN, SIGNED_IN_SO_FAR
 from gatelodge.sessions.doors import CallerRecords
 from gatelodge.sessions.lookup import Records
 from gatelodge.sign_in.opening import From as Comes
@@ -139,7 +140,7 @@ _FACTOR = {
 
 @door.get(
     "",
-    rule=SIGNED_IN,
+    rule=SIGNED_IN_SO_FAR,
     told=Description("My factors", gives={"items": [_FACTOR], "required": False}),
     response_model_exclude_none=True,
 )
@@ -150,7 +151,7 @@ async def list_factors(caller: CallerRecords, service: Service) -> FactorsAnswer
 
 @door.post(
     "/totp",
-    rule=SIGNED_IN,
+    rule=SIGNED_IN_SO_FAR,
     told=Description(
         "Set up an authenticator app",
         gives={
@@ -159,7 +160,7 @@ async def list_factors(caller: CallerRecords, service: Service) -> FactorsAnswer
             "uri": "otpauth://totp/Gatelodge:ann?secret=JBSWY3DP…&issuer=Gatelodge",
         },
     ),
-    refuses=(ReauthenticationRequired,),
+    refuses=(SecondFactorsOff, ReauthenticationRequired),
 )
 async def begin_totp(caller: CallerRecords, service: Service) -> NewAppAnswer:
     """Return a new secret for an authenticator app. It counts when its first code was sent."""
@@ -169,7 +170,7 @@ async def begin_totp(caller: CallerRecords, service: Service) -> NewAppAnswer:
 
 @door.post(
     "/totp/confirm",
-    rule=SIGNED_IN,
+    rule=SIGNED_IN_SO_FAR,
     told=Description(
         "Confirm an authenticator app",
         takes={"enrolment": "9vX…", "code": "492039", "name": "Phone"},
@@ -184,6 +185,7 @@ async def begin_totp(caller: CallerRecords, service: Service) -> NewAppAnswer:
         EnrolmentOver,
         WrongFactorCode,
         InvalidName,
+        SecondFactorsOff,
         ReauthenticationRequired,
         TooManyFactors,
         TooManyAttempts,
@@ -211,12 +213,12 @@ async def confirm_totp(
 
 @door.post(
     "/passkey/options",
-    rule=SIGNED_IN,
+    rule=SIGNED_IN_SO_FAR,
     told=Description(
         "Ask a browser to make a passkey",
         gives={"challenge": "chl_06f4h2k9….9vX…", "publicKey": {"challenge": "…"}},
     ),
-    refuses=(ReauthenticationRequired,),
+    refuses=(SecondFactorsOff, ReauthenticationRequired),
 )
 async def begin_passkey(caller: CallerRecords, service: Service) -> PasskeyOptionsAnswer:
     """Return what `navigator.credentials.create` is asked. It works once, for 5 minutes."""
@@ -226,7 +228,7 @@ async def begin_passkey(caller: CallerRecords, service: Service) -> PasskeyOptio
 
 @door.post(
     "/passkey",
-    rule=SIGNED_IN,
+    rule=SIGNED_IN_SO_FAR,
     told=Description(
         "Add a passkey",
         takes={
@@ -243,6 +245,7 @@ async def begin_passkey(caller: CallerRecords, service: Service) -> PasskeyOptio
     refuses=(
         InvalidPasskey,
         InvalidName,
+        SecondFactorsOff,
         ReauthenticationRequired,
         PasskeyTaken,
         TooManyFactors,
@@ -313,12 +316,8 @@ async def remove(
 
 
 def _all(caller: Records, factors: Factors, service: FactorService) -> FactorsAnswer:
-    user, now = caller.user, service.clock.now()
-    shown = [
-        _shown(each)
-        for each in factors
-        if each.kind != "browser" or is_remembered(each, user.epoch, now)
-    ]
+    user = caller.user
+    shown = [_shown(each) for each in counting(factors, user.epoch, service.clock.now())]
     return FactorsAnswer(items=shown, required=service.opening.policy.requires(user.roles))
 
 

@@ -1,6 +1,6 @@
 """The refusals about the user's own factors."""
 
-from gatelodge.errors import Conflict, Gone, NotFound
+from gatelodge.errors import Conflict, Gone, NotFound, NotPermitted
 from gatelodge.marks import N_
 
 
@@ -50,3 +50,11 @@ class LastSecondFactor(Conflict):
     code = "last_second_factor"
     default = N_("You need a second factor here. Add another one before you remove this one.")
     sentence = N_("You need a second factor here. Add another one before you remove this one.")
+
+
+class SecondFactorsOff(NotPermitted):
+    """The operator lets nobody add a second factor."""
+
+    code = "second_factors_off"
+    default = N_("Second factors cannot be added here.")
+    sentence = N_("Second factors cannot be added here.")

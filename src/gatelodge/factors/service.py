@@ -43,6 +43,7 @@ from gatelodge.factors.refusals import (
     NoSecondFactor,
     NoSuchFactor,
     PasskeyTaken,
+    SecondFactorsOff,
     TooManyFactors,
 )
 from gatelodge.ids import new_id
@@ -124,9 +125,10 @@ class FactorService:
         """Return a new secret for an authenticator app; it counts when its first code was typed.
 
         Raises:
+            SecondFactorsOff: the operator lets nobody add a second factor.
             ReauthenticationRequired: the last proof is too old, or lacks a second factor.
         """
-        self.own_proof.require_fresh(caller.proof())
+        self._require_may_add(caller)
         user, now = caller.user, self.clock.now()
         factor_id, secret = FactorId(new_id(FACTOR_PREFIX, now)), new_secret()
         sealed = base64.b64encode(self.second_factors.seal(factor_id, secret)).decode()
@@ -162,13 +164,13 @@ class FactorService:
             at: who asks.
 
         Raises:
-            ReauthenticationRequired: the last proof is too old, or lacks a second factor.
+            SecondFactorsOff, ReauthenticationRequired: as for `begin_totp`.
             EnrolmentOver: the secret waits no longer.
             WrongFactorCode: the code is wrong.
             TooManyAttempts: too many codes were wrong.
             InvalidName, TooManyFactors, InvalidToken: nothing was added.
         """
-        self.own_proof.require_fresh(caller.proof())
+        self._require_may_add(caller)
         name, user = check_name(name), caller.user
         factor_id, secret = await self._waiting(user, text)
         step = await self._first_step(caller, secret, code, at.origin)
@@ -189,9 +191,9 @@ class FactorService:
         """Return what a browser is asked to make a passkey.
 
         Raises:
-            ReauthenticationRequired: as for `begin_totp`.
+            SecondFactorsOff, ReauthenticationRequired: as for `begin_totp`.
         """
-        self.own_proof.require_fresh(caller.proof())
+        self._require_may_add(caller)
         user = caller.user
         return self.ceremonies.ask_enrol(user.id, user.username, user.name, user.factors)
 
@@ -208,12 +210,12 @@ class FactorService:
             at: who asks.
 
         Raises:
-            ReauthenticationRequired: as for `begin_totp`.
+            SecondFactorsOff, ReauthenticationRequired: as for `begin_totp`.
             InvalidPasskey: the question was answered or is too old, or the answer is not right.
             PasskeyTaken: some user has this passkey.
             InvalidName, TooManyFactors, InvalidToken: nothing was added.
         """
-        self.own_proof.require_fresh(caller.proof())
+        self._require_may_add(caller)
         name = check_name(name)
         passkey = await self.ceremonies.read_new(text, credential, caller.user.id, name)
         return await self._add(caller, passkey, BY_PASSKEY_OF_FACTOR, at)
@@ -276,6 +278,16 @@ class FactorService:
         if left is None:
             raise NoSuchFactor
         return left
+
+    def _require_may_add(self, caller: Records) -> None:
+        """Refuse whoever may not add a factor now.
+
+        Raises:
+            SecondFactorsOff, ReauthenticationRequired: as for `begin_totp`.
+        """
+        if self.opening.policy.mode == "off":
+            raise SecondFactorsOff
+        self.own_proof.require_fresh(caller.proof())
 
     async def _add(self, caller: Records, factor: Factor, second: Methods, at: From) -> Enrolled:
         """Store a factor, and open the session that has two factors; see `Enrolled`.

@@ -20,7 +20,7 @@ from gatelodge.gate.conditions import Condition, Names, asking, condition_for
 from gatelodge.gate.refusals import NoToken
 from gatelodge.gate.rules import ANYBODY, SIGNED_IN
 from gatelodge.methods import Level
-from gatelodge.web.refusals import NOBODY_SIGNED_IN
+from gatelodge.web.refusals import NOBODY_FOR_APPLICATIONS
 
 SCHEME = "gatelodge"
 """The name of the security scheme in the OpenAPI document, for routes that require somebody."""
@@ -86,7 +86,7 @@ class Anybody(_Guard):
         source = Asked.of(connection).source
         try:
             return source.recall(connection) or await source.find(connection)
-        except NOBODY_SIGNED_IN:
+        except NOBODY_FOR_APPLICATIONS:
             return None
         except Refusal as refusal:
             raise _refused(connection, refusal) from refusal

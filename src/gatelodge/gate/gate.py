@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
 from gatelodge.clock import Clock
+from gatelodge.credentials.refusals import refusal_of_held_back
 from gatelodge.gate.feed import ChangeFeed
 from gatelodge.gate.lookup import Lookup
 from gatelodge.gate.memory import Known, Memory, kept_once
@@ -34,17 +35,28 @@ class Gate:
     clock: Clock
     memory: Memory = field(default_factory=Memory)
 
-    def authorize(self, principal: Principal, rule: Rule) -> Principal:
+    async def authorize(self, principal: Principal, rule: Rule) -> Principal:
         """Return the principal if the rule admits them.
 
+        This is the one place that holds sessions back whose users must have a second factor. Which
+        refusal they get is read from the store: memory need not know who has a second factor.
+
         Raises:
+            SecondFactorEnrolmentRequired: the user must have a second factor first.
+            ReauthenticationRequired: the user must prove the second factor first.
             Refusal: `rule.lacking`, without a role or permission that the rule requires.
+            StoreUnavailable: the store must be read, and does not answer.
         """
+        if principal.held_back and not rule.while_held_back:
+            has_one = await self.lookup.has_second_factor(principal.session_id)
+            raise refusal_of_held_back(has_second_factor=has_one)
         rule.check(principal)
         return principal
 
     async def authenticate(self, token: str) -> Principal:
         """Return the principal of an access token, with the roles and permissions of now.
+
+        The principal may be held back: before it may do anything, it goes through `authorize`.
 
         Raises:
             InvalidToken: the token is not valid, or its session or user has ended.
@@ -69,6 +81,8 @@ class Gate:
     async def find(self, user_id: UserId, session_id: SessionId) -> Principal:
         """Return the principal of a session, read from the store: no token is at hand.
 
+        The principal may be held back, as that of `authenticate`.
+
         Raises:
             InvalidToken: the session is not live, or belongs to another user.
             StoreUnavailable: the store does not answer.
@@ -79,12 +93,16 @@ class Gate:
         return live
 
     def recall(self, token: bytes) -> Principal | None:
-        """Return the principal of a token from memory alone, or None if memory does not know."""
+        """Return the principal of a token from memory alone, or None if memory does not know.
+
+        A principal that is held back is not returned: only `authorize` may let it in.
+        """
         if not self.feed.catch_up():
             return None
         if self.memory.keys != self.access_tokens.keys.ring.version:
             self._check_keys()
-        return self.memory.recall(sha256(token).digest(), self.clock.milliseconds())
+        principal = self.memory.recall(sha256(token).digest(), self.clock.milliseconds())
+        return None if principal is None or principal.held_back else principal
 
     def _check_keys(self) -> int:
         """Return the version of the signing keys; forget tokens verified under another version.

@@ -20,3 +20,10 @@ class Lookup(Protocol):
         Raises:
             StoreUnavailable: the store does not answer now.
         """
+
+    async def has_second_factor(self, session_id: SessionId) -> bool:
+        """Return whether the user of a session has a second factor now.
+
+        Raises:
+            StoreUnavailable: the store does not answer now.
+        """

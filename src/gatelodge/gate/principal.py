@@ -22,6 +22,8 @@ class Principal:
         email_verified: whether the user has shown that the address is theirs.
         authenticated_at: when the user last proved who they are, in seconds since 1970.
         methods: how the user proved it; sessions with the same methods share one object.
+        held_back: whether the user must have a second factor, and has not proved it in this
+            session: then it may only do what leads there (see `Rule.while_held_back`).
     """
 
     subject: UserId
@@ -35,3 +37,4 @@ class Principal:
     email_verified: bool = False
     authenticated_at: int = 0
     methods: Methods = ()
+    held_back: bool = False

@@ -35,6 +35,8 @@ class Rule:
         permissions: the caller must have at least one of these; empty: none is required.
         missing: the refusal when there is no token.
         lacking: the refusal when the caller lacks a required role or permission.
+        while_held_back: whether it admits a session that is held back too, because the route leads
+            to a second factor (see `Principal.held_back`). `Gate.authorize` decides by it.
 
     A rule without roles and permissions admits everybody who is signed in. A rule with roles and
     permissions requires both.
@@ -46,6 +48,7 @@ class Rule:
     permissions: tuple[str, ...] = ()
     missing: type[Refusal] = NoToken
     lacking: type[Forbidden] = Forbidden
+    while_held_back: bool = False
 
     @property
     def can_lack(self) -> bool:
@@ -70,3 +73,6 @@ class Rule:
 
 ANYBODY = Rule("anybody", public=True)
 SIGNED_IN = Rule("signed in")
+
+SIGNED_IN_SO_FAR = Rule("signed in", while_held_back=True)
+"""For routes that lead to a second factor: also for whoever must have one and has not proved it."""

@@ -99,6 +99,7 @@ class Site:
         sign_up_open: whether people can make themselves an account.
         sign_in_by_code: whether users may sign in by a code from a letter.
         username_change: whether users may change their usernames.
+        second_factors: whether users may add second factors.
         mail: whether the server sends letters.
         outbox: whether it keeps them, and shows them at `/dev/outbox`.
         secure: whether users reach the server over TLS.
@@ -120,6 +121,7 @@ class Site:
     sign_up_open: bool
     sign_in_by_code: bool
     username_change: bool
+    second_factors: bool
     mail: bool
     outbox: bool
     secure: bool
@@ -156,6 +158,7 @@ class Site:
             sign_up_open=settings.sign_up == "open",
             sign_in_by_code=settings.sign_in_by_code == "on",
             username_change=settings.username_change == "on",
+            second_factors=settings.second_factor != "off",
             mail=settings.post != "none",
             outbox=settings.post == "folder",
             secure=settings.secure,

@@ -30,6 +30,7 @@ class Caller:
         permissions: what they permit.
         proved: how long ago the user proved who they are.
         methods: how the user proved it.
+        held_back: whether the settings ask for a second factor, which the user has not proved.
         ending: what made the token worthless; empty: it is good.
     """
 
@@ -39,13 +40,14 @@ class Caller:
     permissions: frozenset[str] = frozenset()
     proved: timedelta = timedelta(0)
     methods: Methods = BY_PASSWORD
+    held_back: bool = False
     ending: str = ""
 
     def is_admitted_by(self, access: Access) -> bool:
         """Say whether a rule admits the caller."""
         if access.public:
             return True
-        if self.user is None or self.ending:
+        if self.user is None or self.ending or self.held_back:
             return False
         late = access.fresh is not None and self.proved > access.fresh
         return not late and access.admits(self.roles, self.permissions, self.methods)
@@ -111,7 +113,8 @@ class Cast:
             *[await _caller(house, f"permission {granting[role]}", (role,)) for role in granting],
         ]
         everything = await _caller(house, "somebody with every role", whole)
-        proof = _strongest(every)
+        policy = house.second_factor_policy
+        proof = _strongest(every, policy.requires(whole) or policy.requires((USER,)))
         cast.callers = [replace(each, methods=proof) for each in cast.callers]
         everything = replace(everything, methods=proof)
         late = max((each.fresh for each in every if each.fresh is not None), default=None)
@@ -122,6 +125,10 @@ class Cast:
             name = "somebody signed in by a password alone"
             cast.callers.append(replace(everything, name=name, methods=BY_PASSWORD))
         cast.callers.append(everything)
+        cast.callers = [
+            replace(each, held_back=policy.holds_back(each.roles, each.methods))
+            for each in cast.callers
+        ]
         return cast
 
     async def _roles(
@@ -165,11 +172,16 @@ _ENDINGS = (
 )
 
 
-def _strongest(accesses: Iterable[Access]) -> Methods:
-    """Return the methods of somebody whom no rule refuses for how they have signed in."""
+def _strongest(accesses: Iterable[Access], required: bool) -> Methods:
+    """Return the methods of somebody whom nothing refuses for how they have signed in.
+
+    Args:
+        accesses: the rules.
+        required: whether the settings ask for a second factor.
+    """
     every = list(accesses)
     named = sorted({name for each in every for some in each.methods for name in some})
-    several = (SEVERAL_FACTORS,) if any(each.aal > 1 for each in every) else ()
+    several = (SEVERAL_FACTORS,) if required or any(each.aal > 1 for each in every) else ()
     return together(BY_PASSWORD, tuple(named), several)
 
 

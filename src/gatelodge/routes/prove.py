@@ -22,7 +22,7 @@ from gatelodge.routes.calls import Answer, Running, started
 from gatelodge.routes.layers import application_in, middleware_around
 from gatelodge.routes.report import Line, examine
 from gatelodge.routes.samples import samples_of
-from gatelodge.settings import read_settings
+from gatelodge.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +88,9 @@ async def prove(app: Any, *, public: Collection[str] = (), skip: Collection[str]
     with tempfile.TemporaryDirectory(prefix="gatelodge-prove-") as folder:
         settings = _settings_in(Path(folder))
         accesses = [line.access for line in chosen if line.access is not None]
-        async with _built(settings) as house:
-            cast = await Cast.of(house, accesses)
         with source.elsewhere(settings):
+            async with _built(source.settings()) as house:
+                cast = await Cast.of(house, accesses)
             async with started(app) as state:
                 house = _house_of(source)
                 stage = _Stage(Running(app, state, house.settings.public_origin), house, cast)
@@ -155,9 +155,9 @@ def _settings_in(folder: Path) -> dict[str, Any]:
 
 
 @contextlib.asynccontextmanager
-async def _built(settings: dict[str, Any]) -> AsyncIterator[House]:
+async def _built(settings: Settings) -> AsyncIterator[House]:
     """Open a house over a new database, before the application does."""
-    house = build(read_settings(**settings))
+    house = build(settings)
     house.stores.database.migrate()
     async with house.open():
         yield house

@@ -7,6 +7,7 @@ from gatelodge.accounts.store import Rights, User
 from gatelodge.clock import Clock, to_milliseconds
 from gatelodge.credentials.factors import second_factors
 from gatelodge.credentials.own_proof import OwnProof
+from gatelodge.credentials.second_factor_policy import SecondFactorPolicy
 from gatelodge.gate.principal import Principal
 from gatelodge.ids import SessionId, UserId
 from gatelodge.methods import kept_once, level_of
@@ -39,12 +40,14 @@ class SessionLookup:
     Attributes:
         sessions: the sessions.
         clock: tells the current time.
+        policy: who must have a second factor.
         with_profile: whether principals know name and e-mail address. An application asks for them
             at every request. A server of its own does not, and saves the memory.
     """
 
     sessions: SessionStore
     clock: Clock
+    policy: SecondFactorPolicy
     with_profile: bool = False
 
     async def find(self, user_id: UserId, session_id: SessionId) -> Principal | None:
@@ -55,8 +58,13 @@ class SessionLookup:
         session, user, rights = found
         if user.id != user_id or not session.is_live(user, self.clock.now()):
             return None
-        principal = principal_of(user, session, rights)
+        principal = principal_of(user, session, rights, self.policy)
         return _with_profile(principal, user) if self.with_profile else principal
+
+    async def has_second_factor(self, session_id: SessionId) -> bool:
+        """Return whether the user of a session has a second factor now."""
+        found = await self.sessions.find_with_user(session_id)
+        return found is not None and bool(second_factors(found[1].factors))
 
     async def records_of(self, principal: Principal) -> Records:
         """Return the current records of a principal.
@@ -73,8 +81,17 @@ class SessionLookup:
         return Records(user, session)
 
 
-def principal_of(user: User, session: Session, rights: Rights) -> Principal:
-    """Return the principal of a user, their session and their rights."""
+def principal_of(
+    user: User, session: Session, rights: Rights, policy: SecondFactorPolicy
+) -> Principal:
+    """Return the principal of a user, their session and their rights.
+
+    Args:
+        user: the user.
+        session: the session.
+        rights: what the user may do.
+        policy: who must have a second factor.
+    """
     rights = _kept_once(rights)
     return Principal(
         user.id,
@@ -85,6 +102,7 @@ def principal_of(user: User, session: Session, rights: Rights) -> Principal:
         until=to_milliseconds(session.expires_at),
         authenticated_at=to_milliseconds(session.authenticated_at) // 1000,
         methods=kept_once(session.methods),
+        held_back=policy.holds_back(rights.roles, session.methods),
     )
 
 

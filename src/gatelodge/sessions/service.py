@@ -9,6 +9,7 @@ from typing import NoReturn
 from gatelodge.accounts.store import User, UserStore
 from gatelodge.audit import Actor, AuditLog, Origin
 from gatelodge.clock import Clock
+from gatelodge.credentials.second_factor_policy import SecondFactorPolicy
 from gatelodge.errors import OutcomeUnknown, StoreUnavailable, after_a_change
 from gatelodge.ids import SESSION_PREFIX, SessionId, UserId, new_id
 from gatelodge.methods import Methods, factors_of
@@ -31,6 +32,9 @@ _SAME_CLOCK = timedelta(seconds=1)
 SALT_BYTES = 32
 _PROVED_AGAIN = "proved_again"
 """Why a session was revoked: another one has taken its place."""
+
+_LIFE_AT_AAL2 = timedelta(hours=24)
+_IDLE_AT_AAL2 = timedelta(hours=1)
 
 REMEMBERED = timedelta(days=1)
 """How long an ended session stays stored, so that its tokens get a precise refusal."""
@@ -73,6 +77,10 @@ class SessionLimits:
     grace: timedelta = timedelta(seconds=10)
     clock_skew: timedelta = timedelta(0)
 
+    def of_second_factor(self) -> "SessionLimits":
+        """Return the limits for users who must have a second factor (NIST SP 800-63B-4, 2.2.3)."""
+        return replace(self, life=min(self.life, _LIFE_AT_AAL2), idle=min(self.idle, _IDLE_AT_AAL2))
+
 
 @dataclass(frozen=True, slots=True)
 class SessionService:
@@ -85,6 +93,7 @@ class SessionService:
     audit: AuditLog
     clock: Clock
     limits: SessionLimits
+    policy: SecondFactorPolicy
 
     async def open(
         self,
@@ -181,7 +190,7 @@ class SessionService:
             epoch=user.epoch,
             created_at=now,
             last_used_at=now,
-            expires_at=now + self.limits.life,
+            expires_at=now + self._limits_of(user).life,
             salt=secrets.token_bytes(SALT_BYTES),
             authenticated_at=authenticated_at or now,
             methods=methods,
@@ -243,7 +252,7 @@ class SessionService:
             limit: the maximum number of sessions.
         """
         now = self.clock.now()
-        used_after = now - max(self.limits.idle, self.access_tokens.life)
+        used_after = now - max(self._limits_of(user).idle, self.access_tokens.life)
         return await self.sessions.list_live(
             user, now, used_after=used_after, before=before, limit=limit
         )
@@ -340,12 +349,19 @@ class SessionService:
         now = self.clock.now()
         if session.revoked_at is not None:
             raise InvalidRefreshToken
-        if now >= session.expires_at or now >= session.last_used_at + self.limits.idle:
+        limits = self._limits_of(user)
+        ends_at = min(session.expires_at, session.created_at + limits.life)  # before a role came
+        if now >= ends_at or now >= session.last_used_at + limits.idle:
             raise ExpiredRefreshToken
         # A generation above the stored one means that the database was restored from a backup.
         if not session.is_live(user, now) or claim.generation > session.generation:
             raise InvalidRefreshToken
         return user, session, claim.generation
+
+    def _limits_of(self, user: User) -> SessionLimits:
+        """Return how long sessions of a user last."""
+        must = self.policy.requires(user.roles)
+        return self.limits.of_second_factor() if must else self.limits
 
     async def _rotate(self, session: Session) -> Session | None:
         """Move the session to the next generation, or return None if another caller did.
@@ -411,6 +427,7 @@ class SessionService:
             roles=user.roles,
             authenticated_at=session.authenticated_at,
             methods=session.methods,
+            held_back=self.policy.holds_back(user.roles, session.methods),
             key=key,
         )
         refresh_token = self.refresh_tokens.write(session, session.generation)

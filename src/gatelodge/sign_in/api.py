@@ -28,7 +28,7 @@ from gatelodge.credentials.refusals import (
 )
 from gatelodge.credentials.second_factors import CodeFactor
 from gatelodge.errors import InvalidRequest
-from gatelodge.gate.rules import ANYBODY, SIGNED_IN
+from gatelodge.gate.rules import ANYBODY, SIGNED_IN, SIGNED_IN_SO_FAR
 from gatelodge.letters.refusals import NoMail
 from gatelodge.proofs.invitations import Invitations
 from gatelodge.proofs.refusals import (
@@ -561,7 +561,7 @@ async def sign_in_by_passkey(
 
 @door.post(
     "/again",
-    rule=SIGNED_IN,
+    rule=SIGNED_IN_SO_FAR,
     told=Description(
         "Prove again who I am",
         takes={"password": "correct horse battery"},
@@ -626,7 +626,7 @@ async def sign_in_again(
 
 @door.post(
     "/again/code",
-    rule=SIGNED_IN,
+    rule=SIGNED_IN_SO_FAR,
     told=Description(
         "Ask for a code to prove again who I am",
         gives={"message": _LETTER_SENT, "request": "ltr_06f4h2k9c0q1v8d3n5b7t2m4s6r8p0a1e3gi.9vX…"},

@@ -99,9 +99,26 @@ class Opening:
             InvalidToken: the user was disabled, deleted or signed out everywhere meanwhile.
             StoreUnavailable: nothing was changed.
         """
-        if is_asked(user, at.remembered, self.clock.now()):
+        if self.asks(user, at.remembered):
             return await self.challenges.ask(user, methods, delivery, tell)
         return telling(await self.open_proved(user, methods, delivery, at), tell)
+
+    def asks(self, user: User, browser: str) -> bool:
+        """Say whether a user who signs in must prove a second factor.
+
+        Whoever must have a second factor must prove it in each browser.
+
+        Args:
+            user: the user, as stored.
+            browser: the cookie of a remembered browser; empty: it has none.
+        """
+        must = self.policy.requires(user.roles)
+        return is_asked(user, "" if must else browser, self.clock.now())
+
+    def may_remember(self, waiting: Waiting) -> bool:
+        """Say whether the browser of a sign-in that waits can be remembered."""
+        must = self.policy.requires(waiting.user.roles)
+        return waiting.in_place_of is None and not must
 
     async def open_in_place(
         self, former: Session, user: User, methods: Methods, at: From, tell: Tell = ()
@@ -186,9 +203,12 @@ class Opening:
         """Ask for no second factor in this browser for 30 days; return the secret for its cookie.
 
         It ends earlier when the password changes, when the user signs out everywhere, and when the
-        user removes it or the last second factor. Empty: nothing was remembered.
+        user removes it or the last second factor. Empty: nothing was remembered. It never is for a
+        user who must have a second factor.
         """
         user, now = signed_in.user, self.clock.now()
+        if self.policy.requires(user.roles):
+            return ""
         secret = secrets.token_urlsafe(SECRET_BYTES)
         browser = Factor(
             FactorId(new_id(FACTOR_PREFIX, now)),

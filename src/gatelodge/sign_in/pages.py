@@ -12,7 +12,9 @@ from gatelodge.accounts.service import NewUser
 from gatelodge.credentials.second_factors import CodeFactor
 from gatelodge.credentials.service import Passwords
 from gatelodge.errors import Refusal
-from gatelodge.gate.rules import ANYBODY, SIGNED_IN
+from gatelodge.gate.gate import Gate
+from gatelodge.gate.principal import Principal
+from gatelodge.gate.rules import ANYBODY, SIGNED_IN, SIGNED_IN_SO_FAR
 from gatelodge.marks import N_
 from gatelodge.pages.door import PageDoor, Visit, restore_form
 from gatelodge.pages.fields import (
@@ -61,7 +63,7 @@ _NEW = Field("newPassword", missing=N_("Enter a new password."), secret=True)
 async def show_sign_up(visit: Visit) -> Response:
     """Show the sign-up form. Somebody who is signed in is redirected, unless it was refused."""
     if visit.principal is not None and not visit.form.refused:
-        return visit.go_on(otherwise="/account")
+        return await _go_on_signed_in(visit, visit.principal, otherwise="/account")
     if not visit.pages.site.sign_up_open:
         raise SignUpClosed
     return visit.page("sign-up.html")
@@ -146,7 +148,7 @@ async def accept_invitation(visit: Visit) -> Response:
 async def show_sign_in(visit: Visit) -> Response:
     """Show the sign-in form. Somebody who is signed in is redirected, unless it was refused."""
     if visit.principal is not None and not visit.form.refused:
-        return visit.go_on()
+        return await _go_on_signed_in(visit, visit.principal)
     return visit.page("sign-in.html")
 
 
@@ -173,7 +175,7 @@ async def show_sign_in_email(visit: Visit) -> Response:
     """Ask for the e-mail address of somebody who wants to sign in by a code."""
     visit.ask(CodeSignIn).require_allowed()
     if visit.principal is not None and not visit.form.refused:
-        return visit.go_on()
+        return await _go_on_signed_in(visit, visit.principal)
     return visit.page("sign-in-email.html")
 
 
@@ -214,7 +216,7 @@ async def sign_in_by_code(visit: Visit) -> Response:
     return _go_on(visit, outcome)
 
 
-@door.get(SIGN_IN_AGAIN, rule=SIGNED_IN)
+@door.get(SIGN_IN_AGAIN, rule=SIGNED_IN_SO_FAR)
 async def show_again(visit: Visit) -> Response:
     """Ask somebody who is signed in to prove again who they are, by what they have."""
     user = (await records_of(visit)).user
@@ -223,7 +225,7 @@ async def show_again(visit: Visit) -> Response:
 
 @door.post(
     SIGN_IN_AGAIN,
-    rule=SIGNED_IN,
+    rule=SIGNED_IN_SO_FAR,
     fields=(FOR_PASSWORD_MANAGERS, PASSWORD, NEXT),
     again=show_again,
 )
@@ -238,7 +240,7 @@ async def sign_in_again(visit: Visit) -> Response:
     return await _go_back(visit, outcome)
 
 
-@door.post("/sign-in/again/letter", rule=SIGNED_IN, fields=(NEXT,), answers=403)
+@door.post("/sign-in/again/letter", rule=SIGNED_IN_SO_FAR, fields=(NEXT,), answers=403)
 async def send_code_again(visit: Visit) -> Response:
     """Have a letter with a code sent to the user; this browser keeps its half of the code."""
     request = await visit.ask(CodeSignIn).ask_again(
@@ -248,7 +250,7 @@ async def send_code_again(visit: Visit) -> Response:
     return visit.go(f"{AGAIN_REQUEST.page}?next={quote(visit.next, safe='/')}")
 
 
-@door.get("/sign-in/again/code", rule=SIGNED_IN, answers=303)
+@door.get("/sign-in/again/code", rule=SIGNED_IN_SO_FAR, answers=303)
 async def show_again_code(visit: Visit) -> Response:
     """Ask for the code from the letter."""
     if not AGAIN_REQUEST.read(visit):
@@ -258,7 +260,7 @@ async def show_again_code(visit: Visit) -> Response:
 
 @door.post(
     "/sign-in/again/code",
-    rule=SIGNED_IN,
+    rule=SIGNED_IN_SO_FAR,
     fields=(_CODE, NEXT),
     again=show_again_code,
     answers=303,
@@ -288,7 +290,7 @@ async def show_second_factor(visit: Visit) -> Response:
         "sign-in-second.html",
         method=asked if asked in methods else methods[0],
         methods=methods,
-        may_remember=waiting.in_place_of is None,
+        may_remember=visit.ask(Opening).may_remember(waiting),
     )
 
 
@@ -345,6 +347,17 @@ async def _go_back(visit: Visit, outcome: SignedIn | Challenge) -> Response:
 def _lead_to_second(visit: Visit, challenge: Challenge) -> Response:
     CHALLENGE.keep(visit, challenge.id)
     return visit.go(f"{SECOND}?next={quote(visit.next, safe='/')}" if visit.next else SECOND)
+
+
+async def _go_on_signed_in(visit: Visit, principal: Principal, *, otherwise: str = "") -> Response:
+    """Lead somebody who is signed in already to where they were going.
+
+    Raises:
+        SecondFactorEnrolmentRequired, ReauthenticationRequired: the session is held back. It leads
+            to the second factor: a proxy would send the reader here again and again.
+    """
+    await visit.ask(Gate).authorize(principal, SIGNED_IN)
+    return visit.go_on(otherwise=otherwise)
 
 
 def _remembered(visit: Visit) -> str:

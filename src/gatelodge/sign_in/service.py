@@ -29,7 +29,7 @@ from gatelodge.proofs.verification import AddressVerification
 from gatelodge.sessions.known_devices import KnownDevices
 from gatelodge.sessions.lookup import Records
 from gatelodge.sessions.service import SessionService, SignedIn
-from gatelodge.sign_in.challenges import Challenge, Tell, is_asked, remembered
+from gatelodge.sign_in.challenges import Challenge, Tell, remembered
 from gatelodge.sign_in.opening import From, Opening
 from gatelodge.sign_in.refusals import InvalidCredentials
 from gatelodge.tokens.pair import Delivery
@@ -387,9 +387,17 @@ class SignInService:
         return user.username_key if user else key, user
 
     async def forgive(self, user: User, by: Actor) -> bool:
-        """Delete the failed tries for a user's name, which unlocks it. True if there were any."""
+        """Delete the failed tries for a user's name, and their wrong codes. True if there were any.
+
+        That unlocks the user.
+        """
         event = self.audit.event("user.unlocked", by, target=user.id)
-        return await self.audit.logged(event, self.attempts.forgive(user.username_key, event))
+        codes = await self.attempts.forgive_codes(user.id)
+        if await self.audit.logged(event, self.attempts.forgive(user.username_key, event)):
+            return True
+        if codes:
+            await self.audit.record(event)
+        return codes
 
     async def forgive_address(self, address: str, by: Actor) -> bool:
         """Let a network address try, sign up and ask for letters anew. True if any were counted."""
@@ -412,7 +420,7 @@ class SignInService:
         second factor counts as a failure until that factor completes it.
         """
         stored = user.password_hash if user and user.disabled_at is None else None
-        asked = user is not None and is_asked(user, at.remembered, self.clock.now())
+        asked = user is not None and self.opening.asks(user, at.remembered)
         try:
             counted = self.attempts.by_name(
                 key, at.origin, on_success="count" if asked else "forget"

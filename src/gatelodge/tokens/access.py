@@ -18,6 +18,7 @@ from gatelodge.tokens.claims import (
     USUAL_MAX_LIFE,
     Claims,
     TokenCheck,
+    audience_of_held_back,
 )
 from gatelodge.tokens.jwk import EDDSA
 from gatelodge.tokens.keys import SigningKeys
@@ -78,6 +79,7 @@ class AccessTokens:
         roles: tuple[str, ...],
         authenticated_at: datetime,
         methods: Methods,
+        held_back: bool = False,
         key: SigningWith | None = None,
     ) -> str:
         """Return a new token.
@@ -88,6 +90,8 @@ class AccessTokens:
             roles: the user's current roles.
             authenticated_at: when the user last proved who they are (`auth_time`).
             methods: how the user proved it (`amr`); they decide how sure it is (`acr`).
+            held_back: whether the session is held back. Then the token names no role, and is for
+                this server alone. The gate decides by the records all the same.
             key: what `signing_key` returned a moment ago; None: the key that signs now.
 
         Raises:
@@ -97,14 +101,14 @@ class AccessTokens:
         issued_at = self._seconds()
         claims = {
             "iss": self.issuer,
-            "aud": self.audience,
+            "aud": audience_of_held_back(self.audience) if held_back else self.audience,
             "sub": subject,
             "exp": issued_at + int(self.life.total_seconds()),
             "iat": issued_at,
             "jti": secrets.token_urlsafe(_TOKEN_ID_BYTES),
             "client_id": CLIENT_ID,
             "sid": session_id,
-            "roles": roles,
+            "roles": () if held_back else roles,
             "auth_time": to_milliseconds(authenticated_at) // 1000,
             "amr": methods,
             "acr": acr_of(methods),

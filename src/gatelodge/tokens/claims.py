@@ -5,7 +5,7 @@ The server and `client/` check tokens with this one class. They differ only in w
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from gatelodge.clock import LEEWAY, Clock
@@ -17,6 +17,7 @@ from gatelodge.tokens.refusals import ExpiredToken, InvalidToken
 ACCESS_TOKEN_TYPE = "at+jwt"  # noqa: S105 - a media type
 AUDIENCE = "gatelodge"
 CLIENT_ID = "gatelodge"
+_HELD_BACK = "-held-back"
 MAX_LIFE = timedelta(days=1)
 """Of the tutorial's profile, half of whose clients hold no refresh token; else 15 minutes at most
 (security.md, section 3), which the settings see to."""
@@ -45,6 +46,8 @@ class Claims:
         authenticated_at: when the user last proved who they are, in seconds since 1970; None: the
             token was issued by a version that did not say it.
         methods: how the user proved it.
+        held_back: whether the token is for the server alone, because its user has to prove a second
+            factor there, or to add one, before anything else.
     """
 
     subject: UserId
@@ -59,6 +62,16 @@ class Claims:
     key_id: str
     authenticated_at: int | None = None
     methods: Methods = ()
+    held_back: bool = False
+
+
+def audience_of_held_back(audience: str) -> str:
+    """Return the `aud` of tokens whose user has to prove or add a second factor first.
+
+    It is another one, so that a service which checks tokens by itself refuses them, whatever its
+    language and version.
+    """
+    return f"{audience}{_HELD_BACK}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +82,7 @@ class TokenCheck:
         find_key: returns the key with a kid, or None.
         clock: tells the current time.
         issuer: the `iss` that tokens must have.
-        audience: the `aud` that tokens must have.
+        audience: the `aud` that tokens must have, unless they are held back.
         max_life: how long a token may live.
     """
 
@@ -82,6 +95,8 @@ class TokenCheck:
     async def verify(self, text: str) -> Claims:
         """Return the claims of a token after all checks.
 
+        A token that is held back passes them: the caller looks at `Claims.held_back`.
+
         Raises:
             InvalidToken: the text is not a valid access token of this issuer.
             ExpiredToken: the token has expired; all other checks passed.
@@ -92,11 +107,12 @@ class TokenCheck:
         claims = _read_claims(payload, jws.kid)
         self._check_parties(claims)
         self._check_times(claims, payload)
-        return claims
+        return claims if claims.audience == self.audience else replace(claims, held_back=True)
 
     def _check_parties(self, claims: Claims) -> None:
-        expected = (self.issuer, self.audience, CLIENT_ID)
-        if (claims.issuer, claims.audience, claims.client_id) != expected:
+        if (claims.issuer, claims.client_id) != (self.issuer, CLIENT_ID):
+            raise InvalidToken
+        if claims.audience not in {self.audience, audience_of_held_back(self.audience)}:
             raise InvalidToken
 
     def _check_times(self, claims: Claims, payload: Mapping[str, object]) -> None:

@@ -8,6 +8,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from gatelodge.credentials.refusals import (
+    ReauthenticationRequired,
+    SecondFactorEnrolmentRequired,
+)
+from gatelodge.errors import Refusal
 from gatelodge.gate.gate import Gate
 from gatelodge.gate.identity import identity_headers, rule_of
 from gatelodge.gate.refusals import Forbidden
@@ -18,7 +23,12 @@ from gatelodge.web.caller import Caller
 from gatelodge.web.cookie_jar import cookie_jar
 from gatelodge.web.described import Description
 from gatelodge.web.door import Door
-from gatelodge.web.public_address import SIGN_IN_PAGE, PublicAddress
+from gatelodge.web.public_address import (
+    ENROL_PAGE,
+    SIGN_IN_AGAIN,
+    SIGN_IN_PAGE,
+    PublicAddress,
+)
 from gatelodge.web.return_address import MAX_CHARACTERS, checked
 from gatelodge.web.same_origin import SameOrigin, origin_of_host
 from gatelodge.web.services import Provided, service_of
@@ -38,16 +48,25 @@ def may_renew_cookies(request: Request) -> bool:
     return _wants_redirect(request) and return_address(request, MAX_TARGET_BYTES) != ""
 
 
-def redirect_to_sign_in(request: Request) -> Response | None:
-    """Return a redirect to the sign-in page, or None unless the proxy wants one for a browser."""
+def redirect_to_sign_in(request: Request, refusal: Refusal) -> Response | None:
+    """Return a redirect to the sign-in page, or None unless the proxy wants one for a browser.
+
+    Whoever is signed in, and held back, is led to the page for the second factor.
+    """
     if not _wants_redirect(request) or not prefers_page(request.scope["headers"]):
         return None
     address = service_of(request, PublicAddress)
-    public, location = address.origin, f"{address.base}{SIGN_IN_PAGE}"
+    public, location = address.origin, f"{address.base}{_page_for(refusal)}"
     if asked := return_address(request):
         shown = asked.removeprefix(public) if asked.startswith(f"{public}/") else asked
         location += f"?next={quote(shown, safe='')}"
     return RedirectResponse(location, 302)
+
+
+def _page_for(refusal: Refusal) -> str:
+    if isinstance(refusal, SecondFactorEnrolmentRequired):
+        return ENROL_PAGE
+    return SIGN_IN_AGAIN if isinstance(refusal, ReauthenticationRequired) else SIGN_IN_PAGE
 
 
 def return_address(request: Request, most: int = MAX_CHARACTERS) -> str:
@@ -101,7 +120,7 @@ class VerifyQuery(BaseModel):
     ),
     refuses=(Forbidden,),
     repeatable=("role", "permission"),
-    when_signed_out=redirect_to_sign_in,
+    when_not_admitted=redirect_to_sign_in,
     renews=may_renew_cookies,
     response_class=Response,
 )

@@ -83,8 +83,7 @@ class Admission:
             renew: as for `resolve`.
 
         Raises:
-            Refusal: `rule.missing` without a token; `rule.lacking` without a role or permission.
-            Refusal: as `resolve`.
+            Refusal: `rule.missing` without a token; otherwise as `Gate.authorize` and `resolve`.
         """
         if rule.public:
             self._check_origin(request)
@@ -92,10 +91,13 @@ class Admission:
         principal = await self.resolve(request, renew=renew)
         if principal is None:
             raise rule.missing
-        return self.gate.authorize(principal, rule)
+        return await self.gate.authorize(principal, rule)
 
     async def recognise(self, request: Request) -> Principal | None:
-        """Return who makes the request, or None if nobody is signed in; the route is public."""
+        """Return who makes the request, or None if nobody is signed in; the route is public.
+
+        The principal may be held back.
+        """
         try:
             return await self.resolve(request)
         except NOBODY_SIGNED_IN:
@@ -110,6 +112,8 @@ class Admission:
         The caller is found once for each request. A later call for the same request returns or
         raises what the first call did. So a refresh cookie is never traded twice by one request,
         which would look like a stolen one.
+
+        The principal may be held back: before it may do anything, it goes through `Gate.authorize`.
 
         Args:
             request: the request.

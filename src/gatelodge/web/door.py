@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import compile_path
 
 from gatelodge.credentials.factors import FACTOR_PREFIX
+from gatelodge.credentials.refusals import HELD_BACK
 from gatelodge.errors import (
     ConfigurationError,
     InvalidRequest,
@@ -50,7 +51,7 @@ _REFUSALS_OF_CHANGES = (CrossSiteRequest, ConflictingTokens, OutcomeUnknown)
 _REFUSALS_OF_BODIES = (BodyTooLarge, BodyTooSlow, UnsupportedMediaType)
 
 
-def _no_special_answer(_request: Request) -> None:
+def _no_special_answer(_request: Request, _refusal: Refusal) -> None:
     """Return None: the refusal gets the usual answer."""
 
 
@@ -69,8 +70,8 @@ class Declared:
         pattern: the regular expression that the paths of its requests match.
         rule: who may call the route.
         repeatable: the query parameters that may be given more than once.
-        when_signed_out: returns the answer to a caller who is not signed in, or None for the usual
-            refusal.
+        when_not_admitted: returns the answer to a caller who is not signed in, or held back, or
+            None for the usual refusal.
         renews: says whether the answer to a request may set renewed cookies.
         answers: the status of a page for a caller who may see it and sends no fields; for tests.
     """
@@ -80,7 +81,7 @@ class Declared:
     pattern: re.Pattern[str]
     rule: Rule
     repeatable: frozenset[str]
-    when_signed_out: Callable[[Request], Response | None] = _no_special_answer
+    when_not_admitted: Callable[[Request, Refusal], Response | None] = _no_special_answer
     renews: Callable[[Request], bool] = _may_always_renew
     answers: int = 200
 
@@ -100,8 +101,8 @@ class GuardedRoute(APIRoute):
                 request.state.principal = await admission.admit(
                     request, declared.rule, renew=declared.renews(request)
                 )
-            except (NoToken, InvalidToken, ExpiredToken):
-                if (instead := declared.when_signed_out(request)) is not None:
+            except (NoToken, InvalidToken, ExpiredToken, *HELD_BACK) as refusal:
+                if (instead := declared.when_not_admitted(request, refusal)) is not None:
                     return instead
                 raise
             check_query(request, declared.repeatable)
@@ -157,7 +158,7 @@ class Door:
         told: Description,
         refuses: Iterable[type[Refusal]] = (),
         repeatable: Iterable[str] = (),
-        when_signed_out: Callable[[Request], Response | None] = _no_special_answer,
+        when_not_admitted: Callable[[Request, Refusal], Response | None] = _no_special_answer,
         renews: Callable[[Request], bool] = _may_always_renew,
         **options: Any,
     ) -> Callable[[Endpoint], Endpoint]:
@@ -172,8 +173,8 @@ class Door:
             refuses: further refusals, for the OpenAPI document; those of the rule and of the
                 method are added.
             repeatable: the query parameters that may be given more than once.
-            when_signed_out: returns the answer to a caller without a valid token, or None for the
-                usual refusal.
+            when_not_admitted: returns the answer to a caller without a valid token, or of a session
+                that is held back, or None for the usual refusal.
             renews: says whether the answer to a request may set renewed cookies.
             options: further arguments of FastAPI's `add_api_route`.
         """
@@ -186,7 +187,7 @@ class Door:
                 pattern,
                 rule,
                 frozenset(repeatable),
-                when_signed_out,
+                when_not_admitted,
                 renews,
             )
             setattr(endpoint, _DECLARED, declared)

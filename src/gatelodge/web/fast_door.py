@@ -104,11 +104,12 @@ class FastDoor:
         return None if asked is None or token is None else (token, asked)
 
     async def _ask(self, scope: Scope, token: bytes) -> Principal | None:
-        """Return the caller, whom memory does not know; None: the route must refuse the token."""
+        """Return the caller, whom memory does not know; None: the route must refuse them."""
         try:
-            return await ask(self._gate, scope, token.decode("latin-1"))
+            caller = await ask(self._gate, scope, token.decode("latin-1"))
         except Exception:  # noqa: BLE001 - raised again for the route
             return None
+        return None if caller.held_back else caller
 
     def _headers_for(
         self, route: FastRoute, caller: Principal | None, asked: Rule

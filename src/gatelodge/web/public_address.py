@@ -10,6 +10,9 @@ SIGN_IN_PAGE = "/sign-in"
 SIGN_IN_AGAIN = "/sign-in/again"
 """The page on which somebody who is signed in proves again who they are."""
 
+ENROL_PAGE = "/account/authenticator/new"
+"""The page on which somebody who must have a second factor adds one."""
+
 
 @dataclass(frozen=True, slots=True)
 class PublicAddress:

@@ -1,5 +1,6 @@
 """The refusals of HTTP: requests that are malformed, too large, or from another site."""
 
+from gatelodge.credentials.refusals import HELD_BACK
 from gatelodge.errors import Failed, Invalid, NotPermitted, Refusal
 from gatelodge.gate.refusals import NoToken
 from gatelodge.marks import N_
@@ -75,6 +76,9 @@ class ConflictingTokens(Invalid):
 
 NOBODY_SIGNED_IN = (NoToken, InvalidToken, ExpiredToken, ConflictingTokens)
 """The refusals that say of a request that nobody is signed in by it."""
+
+NOBODY_FOR_APPLICATIONS = (*NOBODY_SIGNED_IN, *HELD_BACK)
+"""The same, and those of sessions that are held back: for applications, nobody is signed in yet."""
 
 
 class CrossSiteRequest(NotPermitted):
