@@ -20,11 +20,11 @@ from gatelodge.stores import Stores, open_stores
 from tests.support import figures, run, vectors
 from tests.support.clock import FakeClock
 from tests.support.databases import migrated
+from tests.support.kept import keep
 from tests.support.mailbox import Mailbox, set_mail
 from tests.support.mongod import empty_mongodb, new_mongodb, shared_replica_set
 from tests.support.server import Server
 from tests.support.settings import hashing_cheaply
-from tests.support.templates import keep_bytecode
 
 MOST_WORKERS = 8
 
@@ -129,10 +129,10 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _compiled_templates() -> Iterator[None]:
-    """Compile each template once, not once for each test."""
+def _kept() -> Iterator[None]:
+    """Compile each template and each statement once, not once for each test."""
     with pytest.MonkeyPatch.context() as patch:
-        keep_bytecode(patch)
+        keep(patch)
         yield
 
 
