@@ -244,6 +244,17 @@ def emptied_mongodb(kept_mongodb: str) -> Iterator[str]:
     empty_mongodb(kept_mongodb)
 
 
+@pytest.fixture(scope="module")
+def own_mongodb(mongodb_url: str) -> Iterator[str]:
+    """Yield the address of a database for one file, with its collections and indexes.
+
+    Its clients bear a name of their own, so that faults can be theirs alone.
+    """
+    with new_mongodb(mongodb_url) as address:
+        open_stores(address).database.migrate()
+        yield address
+
+
 @pytest.fixture
 def mongodb_address(mongodb_url: str) -> Iterator[str]:
     """Yield the address of an empty MongoDB database, which is dropped afterwards.
