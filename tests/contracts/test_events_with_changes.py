@@ -34,7 +34,7 @@ from tests.contracts.builders import (
 )
 from tests.contracts.failpoints import failing
 from tests.support.clock import FakeClock
-from tests.support.mongod import empty_mongodb, new_mongodb
+from tests.support.mongod import empty_mongodb
 
 EDITOR = Role("editor", "Writes pages.", ("pages:write",))
 
@@ -249,14 +249,6 @@ FAULTS: dict[str, dict[str, Any]] = {
     "nothing is done": {"errorCode": 11601},
     "done, and no majority confirms it": {"writeConcernError": {"code": 64, "errmsg": "lost"}},
 }
-
-
-@pytest.fixture(scope="module")
-def own_mongodb(mongodb_url: str) -> Iterator[str]:
-    """Yield the address of a database that has its collections; its clients bear its name."""
-    with new_mongodb(mongodb_url) as address:
-        open_stores(address).database.migrate()
-        yield address
 
 
 @pytest.mark.usefixtures("lost_sockets")

@@ -1,6 +1,6 @@
 """Which refusals MongoDB's errors become. The servers in these tests really fail."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
 from pymongo.errors import OperationFailure
@@ -10,6 +10,7 @@ from gatelodge.errors import OutcomeUnknown, StoreUnavailable
 from gatelodge.stores import Stores, open_stores
 from tests.contracts.builders import NOON, a_session, a_signing_key, a_user, an_event
 from tests.contracts.failpoints import failing
+from tests.support.mongod import empty_mongodb
 from tests.support.server import free_port
 
 pytestmark = [
@@ -75,9 +76,10 @@ WRITE_COMMANDS = ("insert", "update", "delete", "findAndModify")
 
 
 @pytest.fixture
-def address(mongodb_address: str) -> str:
-    """Return the address of a MongoDB database: these tests need no other database."""
-    return mongodb_address
+def address(own_mongodb: str) -> Iterator[str]:
+    """Yield the address of a MongoDB database: these tests need no other database."""
+    yield own_mongodb
+    empty_mongodb(own_mongodb)
 
 
 @pytest.mark.parametrize("read", READS.values(), ids=READS)

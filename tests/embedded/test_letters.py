@@ -8,11 +8,12 @@ import pytest
 from fastapi import FastAPI
 
 from gatelodge.audit import Origin
-from gatelodge.data_folder import OUTBOX
+from gatelodge.data_folder import DATABASE, OUTBOX
 from gatelodge.fastapi import Gatelodge, Refused
 from gatelodge.letters.folder import FolderPost, Kept
 from tests.embedded.applications import Running, running
 from tests.support.clock import FakeClock
+from tests.support.databases import migrated
 from tests.support.mailbox import Mailbox
 
 BEN = "Ben@example.com"
@@ -43,9 +44,8 @@ async def site(
     tmp_path: Path, templates: Path, database: str, clock: FakeClock
 ) -> AsyncIterator[Running]:
     """Yield an application with templates, which sends nothing by itself."""
-    auth = Gatelodge(
-        data_dir=tmp_path / "data", database=database, templates_dir=templates, clock=clock
-    )
+    folder = migrated(tmp_path / "data" / DATABASE).parent
+    auth = Gatelodge(data_dir=folder, database=database, templates_dir=templates, clock=clock)
     app = FastAPI(lifespan=auth.lifespan)
     auth.install(app)
     auth._source._tells = False  # letters wait until the test sends them

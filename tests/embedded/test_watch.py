@@ -10,6 +10,7 @@ from fastapi import FastAPI, WebSocket
 from starlette.responses import StreamingResponse
 
 from gatelodge.audit import COMMAND, Actor
+from gatelodge.data_folder import DATABASE
 from gatelodge.fastapi import (
     CurrentUser,
     Gatelodge,
@@ -22,6 +23,7 @@ from gatelodge.methods import Methods
 from tests.contracts.builders import NOON
 from tests.embedded.applications import BASE, Running, Socket, cookie_of, running
 from tests.gate.houses import Device, houses, new_device
+from tests.support.databases import migrated
 from tests.support.people import HERE
 
 OURS = {"Origin": BASE}
@@ -30,7 +32,7 @@ OURS = {"Origin": BASE}
 @pytest.fixture
 def auth(tmp_path: Path) -> Gatelodge:
     """Return a Gatelodge with the real time: sessions end by themselves in a test."""
-    return Gatelodge(data_dir=tmp_path / "data")
+    return Gatelodge(data_dir=migrated(tmp_path / "data" / DATABASE).parent)
 
 
 @pytest.fixture

@@ -24,12 +24,14 @@ from gatelodge.app import House
 from gatelodge.asgi import GatelodgeMiddleware, public, require, signed_in, user_of
 from gatelodge.asgi.rules import Rules
 from gatelodge.audit import COMMAND
+from gatelodge.data_folder import DATABASE
 from gatelodge.web.shell import App, Message
 from tests.client.conftest import Key
 from tests.client.test_verifier import GOOD
 from tests.embedded.applications import ACCESS, BASE, REFRESH, Socket, cookie_of
 from tests.gate.houses import new_device
 from tests.support.clock import FakeClock
+from tests.support.databases import migrated
 from tests.support.issuer import ME, little_server
 from tests.support.people import PASSWORD, sign_in_browser
 
@@ -147,7 +149,8 @@ async def running(app: Any) -> AsyncIterator[Site]:
 @pytest.fixture
 async def site(tmp_path: Path, clock: FakeClock) -> AsyncIterator[Site]:
     """Yield the application with Gatelodge in the same process."""
-    app = an_application(default="signed in", data_dir=tmp_path / "data", clock=clock)
+    folder = migrated(tmp_path / "data" / DATABASE).parent
+    app = an_application(default="signed in", data_dir=folder, clock=clock)
     async with running(app) as site:
         yield site
 

@@ -28,6 +28,7 @@ from gatelodge.credentials.refusals import (
     TooManyAttempts,
     WrongPassword,
 )
+from gatelodge.data_folder import DATABASE
 from gatelodge.errors import Refusal
 from gatelodge.proofs.refusals import EmailNotVerified, InvalidCode
 from gatelodge.sessions.lookup import Records
@@ -37,6 +38,7 @@ from gatelodge.sign_in.refusals import InvalidCredentials
 from gatelodge.sign_in.service import SignedUp
 from tests.support.breached import import_text, line
 from tests.support.clock import FakeClock
+from tests.support.databases import migrated
 from tests.support.mailbox import Mailbox, delivered, set_mail, subscribed, token_in, token_of
 from tests.support.people import PASSWORD
 from tests.support.settings import hashing_cheaply
@@ -61,7 +63,8 @@ async def pair(
 ) -> AsyncIterator[list[House]]:
     """Yield two houses over one database, like two nodes, which send nothing by themselves."""
     houses = [build(settings, clock) for _ in range(2)]
-    await asyncio.to_thread(houses[0].stores.database.migrate)
+    if not settings.database:
+        migrated(settings.data_dir / DATABASE)
     for each in houses:
         set_mail(each, mailbox)
     async with houses[0].open(), houses[1].open():

@@ -11,6 +11,7 @@ import pytest
 
 from gatelodge.app import House, build
 from gatelodge.audit import COMMAND
+from gatelodge.data_folder import DATABASE
 from gatelodge.letters.post import AnswerLost, Deferred, Undeliverable
 from gatelodge.letters.refusals import LetterBeingSent, NoMail, NoSuchLetter
 from gatelodge.letters.service import CLAIM, KEPT, MAX_CLAIMS, Written
@@ -18,6 +19,7 @@ from gatelodge.letters.store import Letter
 from gatelodge.settings import Settings
 from gatelodge.tasks import WAITS, end
 from tests.support.clock import FakeClock
+from tests.support.databases import migrated
 from tests.support.mailbox import Mailbox, Plainly
 
 ANN = ("Ann@example.com", "ann@example.com")
@@ -35,7 +37,8 @@ async def pair(
 ) -> AsyncIterator[list[House]]:
     """Yield two houses over one database, like two nodes, which send nothing by themselves."""
     houses = [build(settings, clock) for _ in range(2)]
-    await asyncio.to_thread(houses[0].stores.database.migrate)
+    if not settings.database:
+        migrated(settings.data_dir / DATABASE)
     for each in houses:
         letters = replace(each.letters, post=mailbox, writing=Plainly(each.settings))
         vars(each)["letters"] = letters

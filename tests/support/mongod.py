@@ -97,8 +97,19 @@ def empty_mongodb(address: str) -> None:
     """Delete all documents of a database; its collections stay."""
     with MongoClient[dict[str, Any]](address) as client:
         database = client.get_default_database()
-        for name in database.list_collection_names():
-            database[name].delete_many({})
+        first, *others = database.list_collection_names()
+        for found in database[first].aggregate(
+            [
+                *_any_of(first),
+                *({"$unionWith": {"coll": each, "pipeline": _any_of(each)}} for each in others),
+            ]
+        ):
+            database[found["in"]].delete_many({})
+
+
+def _any_of(collection: str) -> list[dict[str, Any]]:
+    """Return the question that finds one document of a collection, if it has any."""
+    return [{"$limit": 1}, {"$project": {"_id": 0, "in": {"$literal": collection}}}]
 
 
 def wait_until_gone(address: str, app_name: str) -> None:

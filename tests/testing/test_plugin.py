@@ -12,6 +12,7 @@ import pytest
 from gatelodge.embedded.inside import Embedded
 from gatelodge.testing.apps import UnusableApp, load_app, source_of
 from tests.support.plugin import run_pytest
+from tests.support.typed import faults_of
 
 PROJECT = Path(__file__).parent / "project"
 HEAVY = ("alembic", "anyio", "fastapi", "httpx2", "pydantic", "sqlalchemy", "starlette")
@@ -41,18 +42,9 @@ def test_the_project_passes_on_two_processes_and_leaves_nothing_behind(
     assert [path for path in files_in(temporary) if "gatelodge" in path.name] == []
 
 
-def test_the_types_of_the_project_are_right(project: Path) -> None:
+def test_the_types_of_the_project_are_right() -> None:
     """Its tests are typed as their reader would type them."""
-    cache = Path(__file__).parents[2] / ".mypy_cache" / "strict"
-    done = subprocess.run(
-        [sys.executable, "-m", "mypy", "--strict", "--cache-dir", cache, "."],
-        cwd=project,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-    assert done.returncode == 0, done.stdout
+    assert faults_of([PROJECT], cache="strict") == ""
 
 
 def test_the_fixtures_are_described(project: Path) -> None:

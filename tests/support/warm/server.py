@@ -19,11 +19,15 @@ from tests.support.warm.client import ENCODING
 
 _PRELOADED = (
     "gatelodge.cli.main",
+    "gatelodge.doctor.service",
     "gatelodge.foundation",
     "gatelodge.serving",
     "gatelodge.stores.sql",
+    "gatelodge.stores.sql.migrations",
     "gatelodge.stores.mongo",
     "gatelodge.transfer",
+    "rich.console",
+    "rich.table",
 )
 
 
