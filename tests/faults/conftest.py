@@ -1,10 +1,14 @@
-"""A replica set that survives the loss of a node."""
+"""A replica set that survives the loss of a node, and servers with two workers."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.faults.pairs import NO_LIMITS, SECRET_KEY, Pair
+from tests.gate.test_next_request import house_of
 from tests.support.mongod import ReplicaSet, require_mongod
+from tests.support.server import Server
 
 
 @pytest.fixture(scope="module")
@@ -15,3 +19,18 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReplicaSet]:
         yield replica_set
         for number in range(len(replica_set.nodes)):
             replica_set.kill(number)  # a primary needs fifteen seconds for a clean end
+
+
+@pytest.fixture(params=["sqlite", "mongodb"])
+async def pair(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Pair]:
+    """Yield a server with two workers over an empty database."""
+    settings = {"secret_key": SECRET_KEY, **NO_LIMITS}
+    if request.param == "mongodb":
+        settings["database"] = str(request.getfixturevalue("mongodb_address"))
+    with Server(tmp_path, workers=2, **settings) as server:
+        house = house_of(server)
+        async with house.open():
+            pair = Pair(server, house)
+            await pair.renew_connections()
+            yield pair
+            await pair.close()
