@@ -16,6 +16,7 @@ from gatelodge.boards import pages as boards_pages
 from gatelodge.clock import Clock
 from gatelodge.errors import Refusal
 from gatelodge.factors import api as factors_api
+from gatelodge.factors import pages as factors_pages
 from gatelodge.factors.service import FactorService
 from gatelodge.foundation import Foundation
 from gatelodge.health import api as health_api
@@ -76,6 +77,7 @@ PARTS: Mapping[Part, tuple[Door | PageDoor, ...]] = {
         proofs_pages.door,
         sessions_pages.door,
         me_pages.door,
+        factors_pages.door,
         setup_pages.door,
         outbox_pages.door,
         static_files.door,
@@ -102,6 +104,7 @@ DOORS = (
     proofs_pages.door,
     sessions_pages.door,
     me_pages.door,
+    factors_pages.door,
     setup_pages.door,
     outbox_pages.door,
     reference.door,

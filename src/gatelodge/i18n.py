@@ -14,7 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from babel import Locale
-from babel.dates import format_datetime, format_timedelta
+from babel.dates import format_date, format_datetime, format_timedelta
 from babel.messages.pofile import read_po
 from babel.units import format_unit
 from markupsafe import Markup, escape
@@ -96,6 +96,13 @@ class Language:
         iso = at.isoformat(timespec="seconds").replace("+00:00", "Z")
         html = Markup('<time datetime="{}" title="{} UTC">{}</time>')
         return html.format(iso, exact, told)
+
+    def day(self, at: datetime) -> Markup:
+        """Return the day of an instant as HTML, in UTC, with the instant itself as its title."""
+        exact = format_datetime(at, "medium", locale=self.locale)
+        iso = at.isoformat(timespec="seconds").replace("+00:00", "Z")
+        html = Markup('<time datetime="{}" title="{} UTC">{}</time>')
+        return html.format(iso, exact, format_date(at, "medium", locale=self.locale))
 
     def moment(self, at: datetime) -> str:
         """Return an instant as text, in UTC."""

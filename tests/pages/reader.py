@@ -81,11 +81,13 @@ class Page:
         return found[0]
 
     def form(self, action: str) -> dict[str, str]:
-        """Return the names and values of the fields of the form with this action."""
+        """Return what the form with this action sends as it is; a box is sent when it is ticked."""
         forms = [each for each in self.tree.iterfind(".//form") if each.get("action") == action]
         assert forms, f"no form leads to {action}"
         return {
-            each.attrib["name"]: each.get("value", "") for each in forms[0].iterfind(".//input")
+            each.attrib["name"]: each.get("value", "")
+            for each in forms[0].iterfind(".//input")
+            if each.get("type") != "checkbox" or "checked" in each.attrib
         }
 
     def problem(self, name: str) -> str:
@@ -188,10 +190,13 @@ def assert_well_made(tree: Element) -> None:
 
 
 def _assert_labelled(everything: list[Any]) -> None:
-    labels = {each.attrib["for"] for each in everything if each.tag == "label"}
+    labels = [each for each in everything if each.tag == "label"]
+    named = {each.attrib["for"] for each in labels if "for" in each.attrib}
+    around = [field for each in labels for field in each.iterfind(".//input")]
     for each in everything:
         if each.tag == "input" and each.get("type") != "hidden" and "hidden" not in each.attrib:
-            assert each.attrib["id"] in labels, "a field has no label"
-            assert each.get("autocomplete"), "a field does not say what it is for"
+            assert each in around or each.attrib["id"] in named, "a field has no label"
+            is_box = each.get("type") == "checkbox"
+            assert is_box or each.get("autocomplete"), "a field does not say what it is for"
         if each.tag == "img":
             assert "alt" in each.attrib

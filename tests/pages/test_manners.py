@@ -23,6 +23,7 @@ PUBLIC = ["/", "/sign-in", "/sign-up", "/forgot", "/setup", "/nowhere"]
 OWN = [
     *("/account", "/account/profile", "/account/password", "/account/delete"),
     *("/account/email", "/boards/user", "/sign-in/again", "/sign-out"),
+    *("/account/authenticator", "/account/authenticator/new"),
 ]
 REFUSED = ["/boards/mod", "/boards/admin"]
 MAX_PAGE = 60 * 1024

@@ -56,7 +56,7 @@ async def test_every_link_form_and_file_is_below_the_path(
         for element in page.tree.iter():
             for name in ("href", "src", "action", "data-document"):
                 found = element.get(name, "")
-                if not found or found.startswith("#"):
+                if not found or found.startswith(("#", "otpauth:")):
                     continue
                 assert found.startswith(f"{PATH}/"), f"{address}: {found}"
                 if element.tag == "a" and not found.startswith(f"{PATH}/api/"):
@@ -64,6 +64,7 @@ async def test_every_link_form_and_file_is_below_the_path(
                 elif element.tag in {"link", "img", "script"}:
                     assert (await client.get(found)).status_code == 200
     assert {f"{PATH}/account", f"{PATH}/account/delete", f"{PATH}/boards/user"} <= seen
+    assert f"{PATH}/account/authenticator/new" in seen
 
 
 async def test_people_come_back_to_where_they_were_going(reader: Reader) -> None:

@@ -9,7 +9,7 @@ from gatelodge.accounts.service import USER, NewUser
 from gatelodge.accounts.store import User
 from gatelodge.app import House
 from gatelodge.audit import COMMAND, Origin
-from gatelodge.methods import BY_PASSWORD
+from gatelodge.methods import BY_PASSWORD, Methods
 from gatelodge.web.cookie_jar import cookie_jar
 
 PASSWORD = "correct horse battery"
@@ -84,10 +84,12 @@ async def sign_in_browser(client: httpx2.AsyncClient, house: House, name: str, *
     return user
 
 
-async def let_in(client: httpx2.AsyncClient, house: House, user: User) -> None:
+async def let_in(
+    client: httpx2.AsyncClient, house: House, user: User, methods: Methods = BY_PASSWORD
+) -> None:
     """Give the cookies of a new session to a browser."""
     scope: dict[str, Any] = {}
-    signed_in = await house.sessions.open(user, BY_PASSWORD, "cookie", HERE)
+    signed_in = await house.sessions.open(user, methods, "cookie", HERE)
     house.delivery.set_cookies(scope, signed_in.tokens)
     headers = [(name.decode(), value.decode()) for name, value in cookie_jar(scope).headers]
     answer = httpx2.Response(200, headers=headers, request=httpx2.Request("GET", client.base_url))

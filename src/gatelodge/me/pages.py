@@ -6,6 +6,15 @@ from datetime import datetime
 from starlette.responses import Response
 
 from gatelodge.accounts.service import AccountService, NewNames
+from gatelodge.accounts.store import User
+from gatelodge.credentials.factors import (
+    FactorId,
+    is_remembered,
+    of_kind,
+    second_factors,
+)
+from gatelodge.credentials.recovery_codes import HOW_MANY
+from gatelodge.credentials.second_factor_policy import SecondFactorPolicy
 from gatelodge.gate.rules import SIGNED_IN
 from gatelodge.ids import SessionId
 from gatelodge.marks import N_
@@ -16,6 +25,7 @@ from gatelodge.sessions.doors import records_of, require_fresh, signed_out
 from gatelodge.sessions.refusals import NoSuchSession
 from gatelodge.sessions.service import SessionService
 from gatelodge.sessions.store import Session
+from gatelodge.sign_in.challenges import remembered
 from gatelodge.web.cookies import TokenDelivery
 
 door = PageDoor()
@@ -39,9 +49,44 @@ class Device:
     current: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Browser:
+    """A browser in which no second factor is asked for, as the account page shows it."""
+
+    id: FactorId
+    name: str
+    kind: DeviceKind
+    since: datetime
+    until: datetime | None
+    current: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """How a user can sign in besides the password, as the account page shows it.
+
+    Attributes:
+        offered: whether users may add second factors.
+        apps: what the authenticator apps are called.
+        passkeys: what the passkeys are called.
+        has_second_factor: whether there is one of either; then recovery codes are shown.
+        codes_left: how many recovery codes were not used yet.
+        codes: how many there were.
+        browsers: the remembered browsers.
+    """
+
+    offered: bool
+    apps: list[str]
+    passkeys: list[str]
+    has_second_factor: bool
+    codes_left: int
+    codes: int
+    browsers: list[Browser]
+
+
 @door.get("/account", rule=SIGNED_IN)
 async def show_account(visit: Visit) -> Response:
-    """Show the account, and the devices on which the user is signed in."""
+    """Show the account: how the user signs in, and on which devices they are signed in."""
     caller = await records_of(visit)
     found = await visit.ask(SessionService).list_own(
         caller.user, before=None, limit=_MAX_DEVICES + 1
@@ -51,6 +96,7 @@ async def show_account(visit: Visit) -> Response:
     return visit.page(
         "account.html",
         user=caller.user,
+        ways=_ways(visit, caller.user),
         devices=devices,
         more=len(found) > _MAX_DEVICES,
         now=visit.ask(TokenDelivery).clock.now(),
@@ -112,15 +158,53 @@ async def sign_out_everywhere(visit: Visit) -> Response:
     return signed_out(visit, done="signed-out-everywhere")
 
 
+def _ways(visit: Visit, user: User) -> Ways:
+    recovery_codes, text = of_kind(user.factors, "recovery_codes"), visit.language.plain
+    return Ways(
+        offered=visit.ask(SecondFactorPolicy).mode != "off",
+        apps=[each.name or text(N_("Authenticator app")) for each in of_kind(user.factors, "totp")],
+        passkeys=[each.name or text(N_("Passkey")) for each in of_kind(user.factors, "passkey")],
+        has_second_factor=bool(second_factors(user.factors)),
+        codes_left=sum(len(each.digests) for each in recovery_codes),
+        codes=HOW_MANY,
+        browsers=_browsers(visit, user),
+    )
+
+
+def _browsers(visit: Visit, user: User) -> list[Browser]:
+    """Return the remembered browsers that still count: the reader's own first, then the newest."""
+    delivery = visit.ask(TokenDelivery)
+    now = delivery.clock.now()
+    own = remembered(user, delivery.remembered(visit.request.scope["headers"]), now)
+    browsers = [
+        Browser(
+            id=each.id,
+            name=_name(visit, each.name),
+            kind=device_kind(each.name),
+            since=each.created_at,
+            until=each.expires_at,
+            current=each == own,
+        )
+        for each in reversed(of_kind(user.factors, "browser"))
+        if is_remembered(each, user.epoch, now)
+    ]
+    return sorted(browsers, key=lambda browser: not browser.current)
+
+
 def _device(visit: Visit, session: Session, current: Session) -> Device:
-    program, system = device_name(session.user_agent)
-    name = visit.language.text(N_("%(program)s on %(system)s"), program=program, system=system)
     return Device(
         id=session.id,
-        name=name if system else visit.language.text(program),
+        name=_name(visit, session.user_agent),
         kind=device_kind(session.user_agent),
         address=session.address,
         created_at=session.created_at,
         last_used_at=session.last_used_at,
         current=session.id == current.id,
     )
+
+
+def _name(visit: Visit, user_agent: str) -> str:
+    """Return what people call the device that a `User-Agent` header names."""
+    program, system = device_name(user_agent)
+    name = visit.language.text(N_("%(program)s on %(system)s"), program=program, system=system)
+    return name if system else visit.language.text(program)

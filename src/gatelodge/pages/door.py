@@ -246,6 +246,8 @@ class PageDoor:
     ) -> Callable[[View], View]:
         """Add a route that a form is posted to; on success it answers with a redirect.
 
+        Only what is shown once, such as recovery codes, is the answer itself.
+
         Args:
             path: the path of the route.
             rule: who may post the form.

@@ -12,7 +12,14 @@ from gatelodge.web.responses import status_of
 
 NOTICES: Mapping[str, str] = {
     "account-deleted": N_("Your account is deleted."),
+    "app-added": N_("The app is added. A new sign-in asks for its code."),
+    "app-removed": N_("The app is removed."),
+    "browser-forgotten": N_("That browser is asked for a code again."),
+    "codes-made": N_("These are your new codes. The old ones do not work any more."),
     "device-signed-out": N_("That device is signed out."),
+    "factor-renamed": N_("The new name is saved."),
+    "new-secret": N_("That took too long. Here is a new code: scan this one."),
+    "passkey-removed": N_("The passkey is removed."),
     "password-breached": N_(
         "Your password is in a list of passwords that were stolen from other sites. "
         "Please change it."
