@@ -20,6 +20,7 @@ from bench.measures import (
     connections,
     cpu,
     embedded,
+    factors,
     growth,
     latency,
     letters,
@@ -96,6 +97,13 @@ MEASURES = {
     "cpu": Measure(
         cpu,
         "Requests are sent one at a time, each for another user. The server runs on one core.",
+    ),
+    "factors": Measure(
+        factors,
+        "People who have never signed in do so one at a time, in three ways that take turns: by "
+        "their password; by that and the code of an authenticator app, which are two requests; by "
+        "a passkey alone, which are two requests too, and no hash. The server runs on one core. "
+        "Codes and signatures are computed on another one.",
     ),
     "rotation": Measure(
         rotation,

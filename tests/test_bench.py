@@ -42,6 +42,11 @@ ROWS = {
         "sign-in, hashing threads",
         "sign-in, the rest",
     ],
+    "factors": [
+        f"{way}{part}"
+        for way in ("plain sign-in", "sign-in by password and app", "sign-in by passkey")
+        for part in ("", ", hashing threads", ", the rest")
+    ],
     "connections": [
         "board alone, p99",
         "board beside slow connections, p99",

@@ -62,12 +62,13 @@ def _cpu_each(server: Server, requests: list[str], count: int) -> Cpu:
 def _rows(rounds: list[_Round]) -> list[Row]:
     return [
         cost_row("one hash", [each.hash for each in rounds], "by itself"),
-        *_rows_with_hash("sign-up", [each.sign_up for each in rounds]),
-        *_rows_with_hash("sign-in", [each.sign_in for each in rounds]),
+        *rows_with_hash("sign-up", [each.sign_up for each in rounds]),
+        *rows_with_hash("sign-in", [each.sign_in for each in rounds]),
     ]
 
 
-def _rows_with_hash(name: str, rounds: list[Cpu]) -> list[Row]:
+def rows_with_hash(name: str, rounds: list[Cpu]) -> list[Row]:
+    """Return the rows of what costs a hash: all of it, the hashing threads, and the rest."""
     return [
         cost_row(name, [each.total for each in rounds], "one at a time"),
         cost_row(f"{name}, hashing threads", [each.hashing for each in rounds]),

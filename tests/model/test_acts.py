@@ -6,12 +6,14 @@ events and with what the acts answered:
 
 - each change has exactly one event, and each event its change;
 - no session lives that an answer said was ended, and none was ended that nobody wanted to end;
+- whoever has an authenticator app has recovery codes too, and nobody else has;
 - somebody who can administer is left.
 
 `GATELODGE_ROUNDS` sets how many rounds there are.
 """
 
 import asyncio
+import base64
 import contextlib
 import os
 import random
@@ -20,6 +22,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -31,16 +34,21 @@ from gatelodge.accounts.service import NewUser
 from gatelodge.accounts.store import User
 from gatelodge.app import House
 from gatelodge.audit import COMMAND, Actor, Event, Origin
+from gatelodge.credentials.factors import of_kind
 from gatelodge.credentials.refusals import WrongPassword
+from gatelodge.credentials.totp import code_of, step_at
 from gatelodge.errors import OutcomeUnknown, Refusal, StoreUnavailable
 from gatelodge.ids import SessionId, UserId
 from gatelodge.sessions.lookup import Records
 from gatelodge.sessions.service import SignedIn
 from gatelodge.sessions.store import Session
+from gatelodge.sign_in.challenges import Challenge
+from gatelodge.sign_in.opening import From
 from gatelodge.sign_in.refusals import InvalidCredentials
 from gatelodge.tokens.pair import Delivery
 from tests.contracts.failpoints import failing
 from tests.gate.houses import houses
+from tests.support.clock import FakeClock
 from tests.support.settings import CHEAP_HASH
 
 ROUNDS = int(os.environ.get("GATELODGE_ROUNDS", "25"))
@@ -58,6 +66,7 @@ NO_LIMITS = {
 
 ENDS_ALL = frozenset({"everywhere", "disable", "delete"})
 DECIDING = ENDS_ALL | {"change password", "refresh", "sign in", "sign out"}
+DECIDING |= {"add app", "remove app", "prove by app", "prove by recovery code"}
 UNDONE = (StoreUnavailable, OutcomeUnknown, asyncio.CancelledError)
 
 
@@ -71,13 +80,15 @@ class Device:
 
 @dataclass(eq=False)
 class Person:
-    """A user, the passwords that the user may have by now, and the devices."""
+    """A user, the passwords and apps that the user may have by now, and the devices."""
 
     id: UserId
     name: str
     roles: frozenset[str]
     passwords: list[str] = field(default_factory=lambda: [PASSWORD])
     devices: list[Device] = field(default_factory=list)
+    secrets: list[bytes] = field(default_factory=list)
+    codes: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -109,15 +120,62 @@ class Acts:
         async with now.trying("sign in", person):
             for password in reversed(person.passwords):
                 with contextlib.suppress(InvalidCredentials):
-                    await self._sign_in(house, person, password)
+                    await self._sign_in(house, person, password, now)
                     return
             raise WrongPassword
 
-    async def _sign_in(self, house: House, person: Person, password: str) -> None:
+    async def _sign_in(self, house: House, person: Person, password: str, now: Round) -> None:
         delivery: Delivery = self.chance.choice(["bearer", "cookie"])
-        signed_in = await house.sign_in.sign_in(person.name, password, delivery, ORIGIN)
-        assert isinstance(signed_in, SignedIn)
-        person.devices.append(Device(signed_in.session.id, signed_in.tokens.refresh_token))
+        outcome = await house.sign_in.sign_in(person.name, password, delivery, ORIGIN)
+        if isinstance(outcome, Challenge):
+            outcome = await self._prove(house, person, outcome, now)
+        _add_device(person, outcome)
+
+    async def _prove(
+        self, house: House, person: Person, question: Challenge, now: Round
+    ) -> SignedIn:
+        """Answer the question for the second factor, by a code of an app or a recovery code."""
+        waiting = await house.challenges.find(question.id)
+        if person.codes and self.chance.random() < 0.3:
+            code = person.codes.pop()
+            proved = await house.opening.finish_by_code(
+                waiting, "recovery_code", code, From(ORIGIN)
+            )
+            now.done["prove by recovery code", person] += 1
+            return proved
+        code = code_of(self.chance.choice(person.secrets), step_at(house.clock.now()))
+        proved = await house.opening.finish_by_code(waiting, "totp", code, From(ORIGIN))
+        now.done["prove by app", person] += 1
+        return proved
+
+    async def add_app(self, house: House, person: Person, now: Round) -> None:
+        """Add an authenticator app on one device, whose session is replaced."""
+        user = await self._found(house, person)
+        session = await self._live_session(house, user, person)
+        if user is None or session is None:
+            return
+        caller = Records(user, session)
+        now.tried["replace", session.id] += 1
+        async with now.trying("add app", person):
+            begun = await house.factor_service.begin_totp(caller)
+            secret = base64.b32decode(begun.secret)
+            person.secrets.append(secret)
+            code = code_of(secret, step_at(house.clock.now()))
+            added = await house.factor_service.confirm_totp(
+                caller, begun.text, code, "", From(ORIGIN)
+            )
+            person.codes = added.codes or person.codes
+            _add_device(person, added.signed_in)
+
+    async def remove_app(self, house: House, person: Person, now: Round) -> None:
+        """Remove an authenticator app on one device."""
+        user = await self._found(house, person)
+        session = await self._live_session(house, user, person)
+        if user is None or session is None or not (apps := of_kind(user.factors, "totp")):
+            return
+        async with now.trying("remove app", person):
+            app = self.chance.choice(apps)
+            await house.factor_service.remove(Records(user, session), app.id, ORIGIN)
 
     async def refresh(self, house: House, person: Person, now: Round) -> None:
         """Trade the token of a device in two tabs."""
@@ -221,8 +279,13 @@ class Acts:
         return None
 
 
+def _add_device(person: Person, signed_in: SignedIn) -> None:
+    person.devices.append(Device(signed_in.session.id, signed_in.tokens.refresh_token))
+
+
 FREQUENT = ("sign_in", "refresh", "change_password", "sign_out", "everywhere", "enable", "grant")
-ALL = (*FREQUENT, *FREQUENT, "disable", "disable", "delete", "withdraw", "withdraw", "withdraw")
+SELDOM = ("disable", "disable", "delete", "withdraw", "withdraw", "withdraw")
+ALL = (*FREQUENT, *FREQUENT, *SELDOM, "add_app", "add_app", "remove_app", "remove_app")
 
 
 @pytest.mark.usefixtures("lost_sockets")
@@ -230,12 +293,12 @@ ALL = (*FREQUENT, *FREQUENT, "disable", "disable", "delete", "withdraw", "withdr
 @pytest.mark.parametrize("faults", ["no faults", "faults"])
 @pytest.mark.parametrize("store", ["sqlite", "mongodb"])
 async def test_acts_at_once_are_whole(
-    request: pytest.FixtureRequest, tmp_path: Path, store: str, faults: str
+    request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock, store: str, faults: str
 ) -> None:
     address = "" if store == "sqlite" else str(request.getfixturevalue("mongodb_address"))
     chance = random.Random(f"{store} {faults}")
-    async with houses(tmp_path, address, **CHEAP_HASH, **NO_LIMITS) as pair:
-        trial = Trial(pair, chance, address or str(pair[0].settings.database_address))
+    async with houses(tmp_path, address, clock, **CHEAP_HASH, **NO_LIMITS) as pair:
+        trial = Trial(pair, clock, chance, address or str(pair[0].settings.database_address))
         for _ in range(ROUNDS):
             await trial.round(faults=faults == "faults")
         while (
@@ -248,9 +311,12 @@ async def test_acts_at_once_are_whole(
 class Trial:
     """The people, and what happens to them."""
 
-    def __init__(self, pair: list[House], chance: random.Random, address: str) -> None:
+    def __init__(
+        self, pair: list[House], clock: FakeClock, chance: random.Random, address: str
+    ) -> None:
         """Begin without people."""
         self.pair = pair
+        self.clock = clock
         self.chance = chance
         self.address = address
         self.acts = Acts(chance)
@@ -261,7 +327,8 @@ class Trial:
         self.happened: Counter[tuple[str | None, str, str | None]] = Counter()
 
     async def round(self, *, faults: bool) -> None:
-        """Let several acts run at once, then check the records."""
+        """Let several acts run at once, then check the records. Apps show a new code each time."""
+        self.clock.advance(timedelta(seconds=30))
         await self._fill_up()
         before = {person: await self._live(person) for person in self.people}
         now = Round()
@@ -362,6 +429,9 @@ class Trial:
         assert user.epoch == sum(times(name) for name in ended)
         disabled = times("user.disabled") - times("user.enabled")
         assert disabled == (user.disabled_at is not None)
+        apps = of_kind(user.factors, "totp")
+        assert len(apps) == times("factor.added") - times("factor.removed")
+        assert bool(apps) == bool(of_kind(user.factors, "recovery_codes"))
         for role in (ADMIN, "moderator"):
             changes = times("role.granted", role) - times("role.withdrawn", role)
             assert (role in person.roles) + changes == (role in user.roles)
@@ -379,6 +449,7 @@ class Trial:
             if now.done["sign out", devices[each]]:
                 assert each not in live
             wanted = any(now.tried[act, person] for act in (*ENDS_ALL, "change password"))
+            wanted |= bool(now.tried["replace", each])
             if not wanted and not now.tried["sign out", devices[each]]:
                 assert each in live
 
