@@ -344,12 +344,13 @@ class Settings(BaseSettings):
     username_change: Literal["off", "on"] = "off"
     password_minimum: int = Field(default=8, ge=8, le=64)
     breached_at_sign_in: Literal["off", "warn", "change"] = "warn"
-    second_factor: Literal["off", "offered", "required"] = "offered"
-    second_factor_required_for: Roles = ()
     hash_threads: int = Field(default=0, ge=0, le=1024)
     hash_queue: int = Field(default=64, ge=1, le=64)
     hash_memory: int = Field(default=19456, ge=19456, le=262144)
     hash_passes: int = Field(default=2, ge=2, le=10)
+
+    second_factor: Literal["off", "offered", "required"] = "offered"
+    second_factor_required_for: Roles = ()
 
     sign_in_tries_per_account: int = Field(default=10, ge=0, le=100)
     sign_in_tries_per_address: int = Field(default=10, ge=0, le=1_000_000)
