@@ -258,5 +258,6 @@ def _refusals_of(rule: Rule) -> tuple[type[Refusal], ...]:
         rule.missing,
         InvalidToken,
         ExpiredToken,
+        *(() if rule.while_held_back else HELD_BACK),
         *lacking,
     )
