@@ -32,7 +32,7 @@ HOUSE_LIST = """
     credentials tokens
     audit local_users notification
     ids user settings strict_json tasks master_key apart breached
-    errors clock webhook_signature base64url logs data_folder i18n smtp_address
+    errors clock webhook_signature base64url logs data_folder i18n smtp_address domains
     methods marks quality machine hang_up hosts recent verdicts email_address palette
 """
 """The rooms, the highest first. An import goes to a lower line, or stays in its room."""
@@ -56,7 +56,7 @@ ONLY_WHEN_CHOSEN = {
 ON_DRIVERS = {"stores", "local_users"}
 """Who knows a database driver. `local_users` works in the database of an application."""
 
-DOORS = {"api.py", "pages.py", "asgi.py", "doors.py"}
+DOORS = {"api.py", "pages.py", "passkey_pages.py", "asgi.py", "doors.py"}
 WHOLLY_HTTP = {
     "web",
     "pages",

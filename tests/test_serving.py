@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import httpx2
+import pytest
 
 from tests.support.mongod import wait_until
 from tests.support.server import GATELODGE, START_SECONDS, Server
@@ -68,6 +69,19 @@ def test_a_misspelt_variable_is_named_at_the_start(tmp_path: Path) -> None:
         in said
     )
     assert "SERVICE_HOST" not in said
+
+
+@pytest.mark.parametrize(("public_url", "imported"), [("", True), ("http://127.0.0.1", False)])
+def test_what_checks_passkeys_is_imported_before_the_first_sign_in(
+    tmp_path: Path, public_url: str, imported: bool
+) -> None:
+    """Once, for all workers; and not where there are no passkeys."""
+    server = Server(tmp_path, in_new_process=True, public_url=public_url)
+    server.environment["PYTHONPROFILEIMPORTTIME"] = "1"
+    with server:
+        before, _, _ = server.log.read_text().partition("answers on")
+
+    assert ("fido2.cose" in before) == imported
 
 
 def refuses(port: int) -> bool:

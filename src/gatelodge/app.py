@@ -66,6 +66,7 @@ Part: TypeAlias = Literal["api", "pages", "keys", "reference"]
 PARTS: Mapping[Part, tuple[Door | PageDoor, ...]] = {
     "api": (
         sign_in_api.door,
+        sign_in_api.well_known_door,
         proofs_api.door,
         sessions_api.door,
         me_api.door,
@@ -91,6 +92,7 @@ and the routes for whoever watches the server."""
 DOORS = (
     health_api.door,
     sign_in_api.door,
+    sign_in_api.well_known_door,
     proofs_api.door,
     sessions_api.door,
     me_api.door,

@@ -418,7 +418,9 @@ class Foundation:
     def ceremonies(self) -> PasskeyCeremonies:
         """Asks browsers for passkeys."""
         settings = self.settings
-        party = RelyingParty(settings.public_host, settings.site_name, (settings.public_origin,))
+        origins = (settings.public_origin, *settings.passkey_origins)
+        domain = settings.passkeys_for
+        party = RelyingParty(domain, settings.site_name, origins) if domain else None
         return PasskeyCeremonies(
             party,
             self.stores.one_time_tokens,

@@ -58,6 +58,7 @@ def run_server(settings: Settings, *, command: str) -> None:
     files = raise_open_files_limit()
     house = build(settings)
     app = create_app(house)
+    house.ceremonies.warm_up()
     with house.stores.database.hold():  # the workers are forked, and hold it too
         invitation, trouble = run_in_child(lambda: prepare(house, files))
         warnings = [keep_private(settings.data_dir), *trouble]

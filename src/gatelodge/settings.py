@@ -21,6 +21,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from gatelodge import machine
 from gatelodge.data_folder import BREACHED, DATABASE
+from gatelodge.domains import is_public_suffix
 from gatelodge.email_address import has_invisible, read_address, read_mailbox
 from gatelodge.errors import ConfigurationError
 from gatelodge.hosts import is_address, is_loopback
@@ -41,6 +42,7 @@ _APP_ORIGIN = re.compile(
     r"(?!(?:https?|wss?|ftp|file|data|blob|javascript|about|null):)"
     r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<host>[a-z0-9._-]+)/?"
 )
+_ANDROID_APP = re.compile(r"android:apk-key-hash:[A-Za-z0-9_-]{43}")
 _PLAIN_PATH = re.compile(r"(?:/[A-Za-z0-9._~-]+)*")
 _DURATION = re.compile(r"(\d{1,9})\s*([smhd]?)")
 
@@ -92,6 +94,20 @@ def _app_origin(value: str) -> str:
     """Return the origin of pages in an app, such as `capacitor://localhost`; else an empty text."""
     match = _APP_ORIGIN.fullmatch(value.lower())
     return f"{match['scheme']}://{match['host']}" if match else ""
+
+
+def _passkey_origin(value: str) -> str:
+    """Return the origin of pages, or of an Android app, that may ask for passkeys.
+
+    It is as browsers write it in their answers. An Android app has the SHA-256 of the certificate
+    that it is signed with in place of an origin.
+    """
+    if _ANDROID_APP.fullmatch(value):
+        return value
+    origin = _web_origin(value)
+    if origin.startswith("http://") and not is_loopback(urlsplit(origin).hostname or ""):
+        raise ValueError("must begin with https://, because browsers have no passkeys without TLS.")
+    return origin
 
 
 def _public_address(value: str) -> str:
@@ -234,6 +250,7 @@ _WORDS = frozenset(
         "language",
         "log_format",
         "log_level",
+        "passkey_domain",
         "profile",
         "second_factor",
         "sign_in_by_code",
@@ -265,6 +282,9 @@ Hosts = Annotated[
 ]
 Origins = Annotated[
     tuple[Annotated[str, AfterValidator(_page_origin)], ...], NoDecode, BeforeValidator(_list)
+]
+PasskeyOrigins = Annotated[
+    tuple[Annotated[str, AfterValidator(_passkey_origin)], ...], NoDecode, BeforeValidator(_list)
 ]
 Networks = Annotated[
     tuple[Annotated[str, AfterValidator(_network)], ...], NoDecode, BeforeValidator(_list)
@@ -342,6 +362,8 @@ class Settings(BaseSettings):
     sign_up: Literal["open", "closed"] = "open"
     sign_in_by_code: Literal["off", "on"] = "off"
     username_change: Literal["off", "on"] = "off"
+    passkey_domain: str = ""
+    passkey_origins: PasskeyOrigins = ()
     password_minimum: int = Field(default=8, ge=8, le=64)
     breached_at_sign_in: Literal["off", "warn", "change"] = "warn"
     hash_threads: int = Field(default=0, ge=0, le=1024)
@@ -393,6 +415,7 @@ class Settings(BaseSettings):
             *self._faults_of_tokens(),
             *self._faults_of_cookies(),
             *self._faults_of_letters(),
+            *self._faults_of_passkeys(),
         ]
         if faults:
             raise _DoNotFitError(faults)
@@ -429,6 +452,29 @@ class Settings(BaseSettings):
         if self.post == "smtp" and not self.sender:
             verdict = f"must be set, because letters cannot come from {self.public_host}, the host"
             yield "mail_from", f"{verdict} in GATELODGE_PUBLIC_URL."
+
+    def _faults_of_passkeys(self) -> Iterator[tuple[str, str]]:
+        """Yield why browsers would make no passkey (WebAuthn Level 3, section 5.1.3)."""
+        host, domain = self.public_host, self.passkey_domain
+        if is_address(host.strip("[]")):
+            for name in ("passkey_domain", "passkey_origins"):
+                if getattr(self, name):
+                    verdict = "cannot be set while GATELODGE_PUBLIC_URL has an IP address:"
+                    yield name, f"{verdict} passkeys need a name."
+        elif domain and domain != host:
+            if "." not in domain or not host.endswith(f".{domain}"):
+                verdict = f"must be {host}, the host in GATELODGE_PUBLIC_URL, or a parent of it"
+                yield "passkey_domain", f"{verdict} without a dot before it, such as example.com."
+            elif is_public_suffix(domain):
+                verdict = "must not be a public suffix, below which everybody can have a host."
+                yield "passkey_domain", verdict
+
+    @property
+    def passkeys_for(self) -> str:
+        """The domain that passkeys are bound to; empty: there are none, for want of a name."""
+        if is_address(self.public_host.strip("[]")):
+            return ""
+        return self.passkey_domain or self.public_host
 
     @property
     def verification(self) -> Literal["off", "offered", "required"]:

@@ -373,7 +373,7 @@ async def test_a_passkey_that_is_removed_signs_nobody_in(
     gone = await client.delete(f"{FACTORS}/{added.json()['factor']['id']}", headers=ann.headers)
     assert gone.json()["items"] == []
     answer = await by_passkey(client, authenticator)
-    assert refused(answer)[:2] == (400, "passkey_invalid")
+    assert refused(answer)[:2] == (400, "passkey_unknown")
     assert (await client.post("/api/auth/signin", json=SIGN_IN)).is_success
 
 

@@ -14,9 +14,9 @@ from pydantic import SecretStr
 from gatelodge.accounts.store import Role
 from gatelodge.doctor import database, machine
 from gatelodge.doctor import settings as checks
-from gatelodge.doctor.domains import is_public_suffix, site_of
 from gatelodge.doctor.findings import Finding
 from gatelodge.doctor.service import examine_machine, examine_settings
+from gatelodge.domains import is_public_suffix, site_of
 from gatelodge.machine import Machine
 from gatelodge.master_key import MasterKey
 from gatelodge.settings import Settings
@@ -186,6 +186,54 @@ def test_a_cookie_domain_that_is_a_public_suffix_cannot_work(
     expected = [("error", "cookie_domain_public")] if public else []
     assert found(checks.check_cookie_domain(given)) == expected
     assert is_public_suffix(domain.upper()) is public
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, []),
+        ({"public_url": "http://192.0.2.7"}, [("note", "passkeys_off")]),
+        (TLS | {"passkey_origins": ("https://shop.example.de", "android:apk-key-hash:x")}, []),
+        (
+            {
+                "public_url": "https://id.example.com",
+                "passkey_domain": "example.com",
+                "passkey_origins": ("https://app.example.com", "https://example.com"),
+            },
+            [],
+        ),
+        (
+            {
+                "public_url": "https://id.example.com",
+                "passkey_domain": "example.com",
+                "passkey_origins": ("https://example.de",),
+            },
+            [("note", "passkey_document_elsewhere")],
+        ),
+        (
+            {
+                "public_url": "https://example.com",
+                "passkey_origins": tuple(
+                    f"https://example.{each}" for each in ("de", "fr", "co.uk")
+                )
+                + tuple(f"https://shop{each}.com" for each in range(4)),
+            },
+            [],
+        ),
+        (
+            {
+                "public_url": "https://example.com",
+                "passkey_origins": tuple(f"https://shop{each}.com" for each in range(5)),
+            },
+            [("warning", "passkey_origins_many")],
+        ),
+    ],
+)
+def test_passkeys_at_other_domains_need_a_document_that_browsers_find(
+    given: dict[str, Any], expected: list[tuple[str, str]]
+) -> None:
+    settings = Settings.model_construct(**Settings().model_dump() | given)
+    assert found(checks.check_passkeys(settings)) == expected
 
 
 def test_no_cookie_domain_is_no_public_suffix() -> None:

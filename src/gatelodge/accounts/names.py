@@ -141,6 +141,7 @@ _ROUTES = frozenset(
         "userinfo",
         "verify",
         "verify-email",
+        "webauthn",
         "well-known",
     )
 )

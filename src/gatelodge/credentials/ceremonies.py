@@ -41,8 +41,14 @@ from gatelodge.credentials.passkeys import (
     read_registration,
     registration_options,
     user_handle_of,
+    warm_up,
 )
-from gatelodge.credentials.refusals import ClonedPasskey, InvalidPasskey
+from gatelodge.credentials.refusals import (
+    ClonedPasskey,
+    InvalidPasskey,
+    PasskeysOff,
+    UnknownPasskey,
+)
 from gatelodge.ids import USER_PREFIX, UserId, id_from_bytes, id_to_bytes, new_id
 
 Use: TypeAlias = Literal["sign_in", "second", "enrol"]
@@ -84,7 +90,7 @@ class PasskeyCeremonies:
     """Asks browsers for passkeys, and checks their answers.
 
     Attributes:
-        party: who asks.
+        party: who asks; None: there are no passkeys.
         tokens: the questions that were answered.
         key: the key of the hashes in challenges.
         store: the passkeys.
@@ -92,19 +98,42 @@ class PasskeyCeremonies:
         clock: what time it is.
     """
 
-    party: RelyingParty
+    party: RelyingParty | None
     tokens: OneTimeTokenStore
     key: bytes = field(repr=False)
     store: FactorStore
     audit: AuditLog
     clock: Clock
 
-    def ask_sign_in(self) -> Question:
-        """Ask for any passkey of this site; the answer says whose it is."""
-        text = self._new_text()
+    def require_party(self) -> RelyingParty:
+        """Return who asks.
+
+        Raises:
+            PasskeysOff: there are no passkeys.
+        """
+        if self.party is None:
+            raise PasskeysOff
+        return self.party
+
+    def warm_up(self) -> None:
+        """Import what the checks need; a command that checks nothing must not wait for it."""
+        if self.party is not None:
+            warm_up()
+
+    def ask_sign_in(self, factors: Factors = ()) -> Question:
+        """Ask for a passkey that proves its owner alone.
+
+        Args:
+            factors: the factors of the user who is asked; empty: any passkey of this site, and the
+                answer says whose it is.
+
+        Raises:
+            PasskeysOff: there are no passkeys.
+        """
+        party, text = self.require_party(), self._new_text()
         challenge = self._challenge("sign_in", text)
         options = assertion_options(
-            self.party, challenge=challenge, allow=(), user_verification=True
+            party, challenge=challenge, allow=_known(factors), user_verification=True
         )
         return Question(text, options)
 
@@ -114,10 +143,14 @@ class PasskeyCeremonies:
         Args:
             text: the text of the challenge that it answers, which the asker holds already.
             factors: the factors of the user.
+
+        Raises:
+            PasskeysOff: there are no passkeys.
         """
+        party = self.require_party()
         challenge = self._challenge("second", text)
         options = assertion_options(
-            self.party, challenge=challenge, allow=_known(factors), user_verification=False
+            party, challenge=challenge, allow=_known(factors), user_verification=False
         )
         return Question(text, options)
 
@@ -129,11 +162,15 @@ class PasskeyCeremonies:
             username: the username, as the browser shows it.
             name: what to call the user.
             had: the user's factors; an authenticator that has one of their passkeys makes none.
+
+        Raises:
+            PasskeysOff: there are no passkeys.
         """
+        party = self.require_party()
         text = self._new_text()
         challenge = self._challenge("enrol", text, user_id)
         options = registration_options(
-            self.party,
+            party,
             challenge=challenge,
             user_handle=id_to_bytes(USER_PREFIX, user_id),
             username=username,
@@ -157,9 +194,11 @@ class PasskeyCeremonies:
         Raises:
             InvalidPasskey: the question was answered, is too old or another user's, or the answer
                 is not right.
+            PasskeysOff: there are no passkeys.
         """
+        party = self.require_party()
         challenge = self._read(credential, "enrol", text, user_id)
-        made = read_registration(self.party, credential, challenge, user_verification=False)
+        made = read_registration(party, credential, challenge, user_verification=False)
         await self._use_up(challenge)
         now = self.clock.now()
         return Factor(
@@ -197,12 +236,15 @@ class PasskeyCeremonies:
         Raises:
             InvalidPasskey: the question was answered or is too old, or the answer is not right.
             ClonedPasskey: the passkey has counted less than before: there may be a copy of it.
+            UnknownPasskey: the user had this passkey, and has it no more.
+            PasskeysOff: there are no passkeys.
         """
+        party = self.require_party()
         try:
             challenge = self._read(credential, use, text)
             passkey = _answering(credential, user_id, factors)
             answer = read_assertion(
-                self.party,
+                party,
                 credential,
                 challenge,
                 public_key=passkey.public_key or b"",
@@ -293,7 +335,8 @@ def _answering(credential: Credential, user_id: UserId, factors: Factors) -> Fac
     """Return the passkey that an answer names.
 
     Raises:
-        InvalidPasskey: the user has no such passkey, or the answer names another user.
+        InvalidPasskey: the answer names another user, or nobody.
+        UnknownPasskey: it names this user, who has no such passkey.
     """
     named = owner_of(credential)
     if user_handle_of(credential) is not None and named != user_id:
@@ -302,4 +345,6 @@ def _answering(credential: Credential, user_id: UserId, factors: Factors) -> Fac
     for each in of_kind(factors, "passkey"):
         if each.credential_id == wanted:
             return each
-    raise InvalidPasskey("unknown passkey")
+    if named is None:  # it may be another user's, who must not be told to delete it
+        raise InvalidPasskey("unknown passkey")
+    raise UnknownPasskey("unknown passkey")

@@ -128,6 +128,11 @@ class Assertion:
     backed_up: bool
 
 
+def warm_up() -> None:
+    """Import what verifies signatures, so that the first sign-in does not wait for it."""
+    import fido2.cose  # noqa: F401, PLC0415 - see above
+
+
 def new_challenge() -> bytes:
     """Return a new random challenge; it is for one answer only."""
     return secrets.token_bytes(CHALLENGE_BYTES)

@@ -63,6 +63,26 @@ class ClonedPasskey(InvalidPasskey):
     """The passkey signed, but has counted less than before: there may be a copy of it."""
 
 
+class UnknownPasskey(InvalidPasskey):
+    """The user whom a passkey names has no such passkey, or is no user here any more.
+
+    The answer says it, so that the browser can tell its owner's device to forget it (WebAuthn Level
+    3, "signal unknown credential").
+    """
+
+    code = "passkey_unknown"
+    default = "This passkey is not known here any more."
+    sentence = N_("This passkey is not known here any more. Please sign in another way.")
+
+
+class PasskeysOff(NotPermitted):
+    """The public address has no name that passkeys could be bound to."""
+
+    code = "passkeys_off"
+    default = "There are no passkeys on this server."
+    sentence = N_("There are no passkeys here.")
+
+
 class HashingBusy(Unavailable):
     """The queue for password hashing is full."""
 

@@ -5,14 +5,17 @@ from ipaddress import ip_network
 from urllib.parse import parse_qs, urlsplit
 
 from gatelodge.breached.lookup import BreachedFile
-from gatelodge.doctor.domains import is_public_suffix, site_of
 from gatelodge.doctor.findings import Finding
+from gatelodge.domains import is_public_suffix, label_of, site_of
 from gatelodge.errors import ConfigurationError
 from gatelodge.hosts import is_loopback
 from gatelodge.settings import Settings, warn_of_unknown
 
 NIST_MINIMUM = 15
 """The least length where a password is the only factor (NIST SP 800-63B-4, 3.1.1.2)."""
+
+MOST_NAMES = 5
+"""How many names of sites browsers look at (WebAuthn Level 3, section 5.11.1)."""
 
 _WIDEST_GLOBAL = {4: 16, 6: 48}
 """The shortest prefix of a public network that may hold nothing but proxies."""
@@ -168,6 +171,40 @@ def check_same_site_none(settings: Settings) -> Iterator[Finding]:
         )
 
 
+def check_passkeys(settings: Settings) -> Iterator[Finding]:
+    """Pages at another domain use passkeys by a document that browsers ask for."""
+    domain = settings.passkeys_for
+    if not domain:
+        yield Finding(
+            "note",
+            "passkeys_off",
+            f"There are no passkeys: {settings.public_host} is an IP address.",
+            "Give the server a name, and set GATELODGE_PUBLIC_URL to it.",
+        )
+    hosts = [urlsplit(each).hostname or "" for each in settings.passkey_origins]
+    related = [host for host in hosts if host and not f".{host}".endswith(f".{domain}")]
+    if related and domain != settings.public_host:
+        yield Finding(
+            "note",
+            "passkey_document_elsewhere",
+            f"Pages on {related[0]} can use passkeys only where https://{domain}/.well-known/"
+            "webauthn names them, and this server is not there.",
+            f"Let {domain} hand requests for that path on to this server, and name it in "
+            "GATELODGE_ALLOWED_HOSTS.",
+        )
+    if len(related) < MOST_NAMES:
+        return
+    names = {label_of(host) for host in (settings.public_host, *related)}
+    if len(names) > MOST_NAMES:
+        yield Finding(
+            "warning",
+            "passkey_origins_many",
+            f"GATELODGE_PASSKEY_ORIGINS brings {len(names)} names of sites together. Browsers look "
+            f"at {MOST_NAMES}, and refuse passkeys on the others.",
+            f"Name origins of {MOST_NAMES} sites at most; `example.com` and `example.de` are one.",
+        )
+
+
 def check_profile(settings: Settings) -> Iterator[Finding]:
     """The tutorial profile is for clients that cannot change."""
     if settings.tutorial and not is_loopback(settings.public_host):
@@ -278,6 +315,7 @@ CHECKS = (
     check_width_of_proxies,
     check_hosts,
     check_cookie_domain,
+    check_passkeys,
     check_origins,
     check_plain_origins,
     check_same_site_none,

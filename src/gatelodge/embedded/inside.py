@@ -212,6 +212,7 @@ class Embedded(Source):
         house.stores.database.migrate()
         if warning := keep_private(settings.data_dir):
             logging.getLogger("gatelodge").warning("%s", warning)
+        house.ceremonies.warm_up()
         return house
 
     def settings(self) -> Settings:

@@ -12,6 +12,7 @@ from gatelodge.credentials.factors import Factor, Factors, counting
 from gatelodge.credentials.refusals import (
     HashingBusy,
     InvalidPasskey,
+    PasskeysOff,
     ReauthenticationRequired,
     TooManyAttempts,
     WrongFactorCode,
@@ -218,7 +219,7 @@ async def confirm_totp(
         "Ask a browser to make a passkey",
         gives={"challenge": "chl_06f4h2k9….9vX…", "publicKey": {"challenge": "…"}},
     ),
-    refuses=(SecondFactorsOff, ReauthenticationRequired),
+    refuses=(SecondFactorsOff, ReauthenticationRequired, PasskeysOff),
 )
 async def begin_passkey(caller: CallerRecords, service: Service) -> PasskeyOptionsAnswer:
     """Return what `navigator.credentials.create` is asked. It works once, for 5 minutes."""
@@ -244,6 +245,7 @@ async def begin_passkey(caller: CallerRecords, service: Service) -> PasskeyOptio
     ),
     refuses=(
         InvalidPasskey,
+        PasskeysOff,
         InvalidName,
         SecondFactorsOff,
         ReauthenticationRequired,

@@ -20,9 +20,11 @@ from gatelodge.audit import Origin
 from gatelodge.credentials.refusals import (
     HashingBusy,
     InvalidPasskey,
+    PasskeysOff,
     ReauthenticationRequired,
     RejectedPassword,
     TooManyAttempts,
+    UnknownPasskey,
     WrongFactorCode,
     WrongPassword,
 )
@@ -62,6 +64,7 @@ from gatelodge.web.door import Door
 from gatelodge.web.services import Provided, service_of
 
 door = Door("/api/auth", tag="sign-in")
+well_known_door = Door("/.well-known", tag="sign-in")
 
 ByCode = Annotated[CodeSignIn, Provided(CodeSignIn)]
 SignIn = Annotated[SignInService, Provided(SignInService)]
@@ -212,6 +215,12 @@ class PasskeyRequest(Request):
         default=None,
         description="`bearer`: tokens in the answer. `cookie`: in HttpOnly cookies only.",
     )
+
+
+class RelatedOriginsAnswer(Answer):
+    """The origins that browsers let use the passkeys of this site."""
+
+    origins: list[str] = Field(examples=[["https://id.example.com"]])
 
 
 class AgainRequest(Request):
@@ -499,7 +508,7 @@ async def _finish(
         takes={"challenge": "chl_06f4h2k9….9vX…"},
         gives={"challenge": "chl_06f4h2k9….9vX…", "publicKey": {"challenge": "…"}},
     ),
-    refuses=(ChallengeOver,),
+    refuses=(ChallengeOver, PasskeysOff),
 )
 async def ask_for_passkey(
     body: PasskeyOptionsRequest, service: ByPasskey, opening: Opens
@@ -529,7 +538,14 @@ async def ask_for_passkey(
         },
         gives=_SIGNED_IN,
     ),
-    refuses=(InvalidPasskey, ChallengeOver, EmailNotVerified, TooManyAttempts),
+    refuses=(
+        InvalidPasskey,
+        UnknownPasskey,
+        PasskeysOff,
+        ChallengeOver,
+        EmailNotVerified,
+        TooManyAttempts,
+    ),
     response_model_exclude_none=True,
 )
 async def sign_in_by_passkey(
@@ -559,6 +575,24 @@ async def sign_in_by_passkey(
     return _signed_in(http, handing, signed_in)
 
 
+@well_known_door.get(
+    "/webauthn",
+    rule=ANYBODY,
+    told=Description(
+        "Origins that may use the passkeys of this site",
+        gives={"origins": ["https://id.example.com"]},
+    ),
+    refuses=(PasskeysOff,),
+)
+async def list_related_origins(service: ByPasskey) -> RelatedOriginsAnswer:
+    """Return the origins of `GATELODGE_PASSKEY_ORIGINS` and the server's own.
+
+    Browsers ask for it when a page at another domain wants to use passkeys of this one: WebAuthn
+    Level 3, "Using Web Authentication across related origins".
+    """
+    return RelatedOriginsAnswer(origins=service.origins())
+
+
 @door.post(
     "/again",
     rule=SIGNED_IN_SO_FAR,
@@ -575,6 +609,8 @@ async def sign_in_by_passkey(
         WrongPassword,
         InvalidCode,
         InvalidPasskey,
+        UnknownPasskey,
+        PasskeysOff,
         SecondFactorRequired,
         EmailNotVerified,
         PasswordMustChange,

@@ -36,9 +36,22 @@ class PasskeySignIn:
     verification: AddressVerification
     audit: AuditLog
 
+    def origins(self) -> list[str]:
+        """Return the origins of all web pages that may ask for passkeys of this site.
+
+        Raises:
+            PasskeysOff: there are no passkeys.
+        """
+        known = self.ceremonies.require_party().origins
+        return [each for each in known if each.startswith(("https://", "http://"))]
+
     def ask(self) -> Question:
         """Ask for a passkey of anybody."""
         return self.ceremonies.ask_sign_in()
+
+    def ask_again(self, user: User) -> Question:
+        """Ask somebody who is signed in for one of their passkeys."""
+        return self.ceremonies.ask_sign_in(user.factors)
 
     def ask_second(self, waiting: Waiting, text: str) -> Question:
         """Ask for a passkey of the user of a sign-in that waits.
@@ -61,13 +74,12 @@ class PasskeySignIn:
             at: who signs in.
 
         Raises:
-            InvalidPasskey: the answer is not right, nobody has the passkey, or its owner is
-                disabled.
+            InvalidPasskey: the answer is not right, or the owner of the passkey is disabled.
+            UnknownPasskey: the user whom it names has no such passkey.
+            PasskeysOff: there are no passkeys.
             EmailNotVerified: the address must be verified first.
         """
-        user = await self._owner_of(credential, at)
-        by = Actor(user.id, at.origin)
-        await self.ceremonies.verify(text, "sign_in", credential, user.id, user.factors, by)
+        user = await self._verified_owner(text, credential, at)
         with after_a_change():
             if self.verification.lacks(user):
                 await self.opening.attempts.count_letter(at.origin)
@@ -119,20 +131,24 @@ class PasskeySignIn:
         with after_a_change():
             return await self.opening.finish(waiting, BY_PASSKEY_OF_FACTOR, at)
 
-    async def _owner_of(self, credential: Credential, at: From) -> User:
-        """Return the enabled user whose passkey an answer names.
+    async def _verified_owner(self, text: str, credential: Credential, at: From) -> User:
+        """Return the enabled user whose passkey has answered a question.
+
+        Whether there is such a user tells only whoever has one of their passkeys: so each answer to
+        a question that waits is looked at in the same way.
 
         Raises:
-            InvalidPasskey: there is none.
+            InvalidPasskey: as for `sign_in`.
         """
+        self.ceremonies.require_party()
         named = owner_of(credential)
         user = await self.users.find(named) if named else None
+        by = Actor(user.id, at.origin) if user else nobody_known(at.origin)
+        if named is not None:
+            factors = user.factors if user else ()
+            await self.ceremonies.verify(text, "sign_in", credential, named, factors, by)
         if user is None or user.disabled_at is not None:
-            self.audit.note(
-                "sign_in.failed",
-                nobody_known(at.origin),
-                outcome="failure",
-                detail={"factor": "passkey"},
-            )
-            raise InvalidPasskey("nobody has it")
+            detail = {"factor": "passkey"}
+            self.audit.note("sign_in.failed", by, target=named, outcome="failure", detail=detail)
+            raise InvalidPasskey("nobody may sign in by it")
         return user

@@ -89,6 +89,8 @@ class FreshDatabase:
             "allowed_hosts": ("*",),
             "cookie_domain": "",
             "cookie_same_site": "lax",
+            "passkey_domain": "",
+            "passkey_origins": (),
             "hash_memory": 8,
             "hash_passes": 1,
             "hash_threads": 1,

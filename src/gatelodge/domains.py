@@ -35,3 +35,8 @@ def site_of(origin: str) -> tuple[str, str]:
     if is_loopback(host):
         return parts.scheme, ".".join(host.split(".")[-2:])
     return parts.scheme, _registered_part(host) or host
+
+
+def label_of(host: str) -> str:
+    """Return the name of a site without what is behind it: `example` for `www.example.co.uk`."""
+    return (_registered_part(host) or host).partition(".")[0]
