@@ -17,6 +17,7 @@ from gatelodge.clock import Clock
 from gatelodge.errors import Refusal
 from gatelodge.factors import api as factors_api
 from gatelodge.factors import pages as factors_pages
+from gatelodge.factors import passkey_pages as own_passkey_pages
 from gatelodge.factors.service import FactorService
 from gatelodge.foundation import Foundation
 from gatelodge.health import api as health_api
@@ -47,6 +48,7 @@ from gatelodge.settings import Settings
 from gatelodge.setup import pages as setup_pages
 from gatelodge.sign_in import api as sign_in_api
 from gatelodge.sign_in import pages as sign_in_pages
+from gatelodge.sign_in import passkey_pages
 from gatelodge.tasks import end_with_parent
 from gatelodge.verify import api as verify_api
 from gatelodge.web import openapi
@@ -75,10 +77,12 @@ PARTS: Mapping[Part, tuple[Door | PageDoor, ...]] = {
     ),
     "pages": (
         sign_in_pages.door,
+        passkey_pages.door,
         proofs_pages.door,
         sessions_pages.door,
         me_pages.door,
         factors_pages.door,
+        own_passkey_pages.door,
         setup_pages.door,
         outbox_pages.door,
         static_files.door,
@@ -103,10 +107,12 @@ DOORS = (
     openapi.door,
     boards_pages.door,
     sign_in_pages.door,
+    passkey_pages.door,
     proofs_pages.door,
     sessions_pages.door,
     me_pages.door,
     factors_pages.door,
+    own_passkey_pages.door,
     setup_pages.door,
     outbox_pages.door,
     reference.door,

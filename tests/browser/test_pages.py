@@ -23,7 +23,7 @@ CONTRAST = {"runOnly": ["color-contrast"]}
 
 SMALL_TARGETS = """() => [...document.querySelectorAll("a:not(.skip), button, input, summary")]
     .filter((each) => each.checkVisibility())
-    .map((each) => [each.outerHTML, each.getBoundingClientRect()])
+    .map((each) => [each.outerHTML, (each.closest("label") ?? each).getBoundingClientRect()])
     .filter(([, { width, height }]) => Math.min(width, height) < 44)
     .map(([html, { width, height }]) => `${html}: ${width} by ${height}`)"""
 """What is too small for a finger (WCAG 2.2, criterion 2.5.5)."""
@@ -288,7 +288,7 @@ def test_while_a_form_is_sent_its_button_says_so(visitor: Callable[..., Visitor]
     """And if the answer does not come in, the button works again: Back or Escape end the wait."""
     ann = visitor()
     ann.open("/sign-in")
-    button = ann.page.locator("main .button")
+    button = ann.page.locator("main .button").first
     ann.page.evaluate(
         "addEventListener('submit', (event) => event.preventDefault())"
     )  # the page stays

@@ -20,6 +20,9 @@ from tests.pages.test_factor_pages import key_of
 from tests.support.clock import FakeClock
 from tests.support.mailbox import Mailbox, delivered, subscribed
 
+NEWER = "username webauthn"
+"""What browsers know (HTML, "autofill field"), and the validator does not yet."""
+
 ADVICE = "“inputmode” attribute is not supported in all browsers"
 """It does no harm there. Elsewhere a phone shows digits to type."""
 
@@ -46,7 +49,8 @@ async def test_every_page_is_valid(
     pages += [await reader.open("/sign-in/again"), await reader.send("/sign-in/again")]
     pages += [await reader.send("/account/profile", name="x" * 101)]
     await reader.send("/account/profile", name="Ann <b>")
-    for path in ("/account", "/account/profile", "/account/password", "/account/email"):
+    paths = ("/account", "/account/profile", "/account/password", "/account/email")
+    for path in (*paths, "/account/passkeys"):
         pages += [await reader.open(path)]
     for path in ("/boards/user", "/boards/mod", "/sign-out"):
         pages += [await reader.open(path)]
@@ -66,7 +70,11 @@ async def test_every_page_is_valid(
         check=False,
     )
 
-    told = [each for each in json.loads(done.stdout)["messages"] if ADVICE not in each["message"]]
+    told = [
+        each
+        for each in json.loads(done.stdout)["messages"]
+        if ADVICE not in each["message"] and NEWER not in each["message"]
+    ]
     assert [(each["url"], each["message"], each.get("extract")) for each in told] == []
 
 

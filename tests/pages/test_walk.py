@@ -185,7 +185,10 @@ async def test_somebody_signs_in_by_address(reader: Reader) -> None:
     await reader.send("/sign-out")
     page = await reader.open("/sign-in")
     assert "Username or e-mail address" in page.text
-    assert 'name="username" type="text" value="" autocomplete="username"' in page.response.text
+    assert (
+        'name="username" type="text" value="" autocomplete="username webauthn"'
+        in page.response.text
+    )
 
     page = await reader.fill_in("/sign-in", username=" Ann@Example.com ", password=PASSWORD)
 

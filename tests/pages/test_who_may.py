@@ -94,7 +94,11 @@ async def test_every_page_answers_this_kind_of_caller_as_its_rule_says(
             )
             status = expected(route, kind)
             signed_in = KINDS[kind] is not None
-            if route.path in {"/sign-in", "/sign-up"} and route.method == "GET" and signed_in:
+            if (
+                route.path in {"/sign-in", "/sign-in/passkey", "/sign-up"}
+                and route.method == "GET"
+                and signed_in
+            ):
                 status = 303  # a signed-in caller needs neither page
             if route.path == "/sign-out" and route.method == "GET" and not signed_in:
                 status = 303

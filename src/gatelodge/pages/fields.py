@@ -17,6 +17,12 @@ EMAIL = Field("email", missing=N_("Enter your e-mail address."), trimmed=True)
 FOR_PASSWORD_MANAGERS = Field("username")
 """The hidden username in forms of a signed-in user: password managers save it."""
 
+ASKED = Field("challenge", secret=True)
+"""The question that a passkey answers."""
+
+CREDENTIAL = Field("credential", secret=True)
+"""What a passkey has answered, as JSON."""
+
 PASSWORD = Field("password", missing=N_("Enter your password."), secret=True)
 NEW_PASSWORD = Field("password", missing=N_("Enter a password."), secret=True)
 

@@ -35,12 +35,14 @@ class Form:
         secrets: the names of the fields whose values are never shown again.
         problems: the sentences about wrong fields, by field name, in the order of the fields.
         trouble: the sentence about the form as a whole, or empty.
+        code: the code of the refusal that `trouble` tells of, or empty.
     """
 
     values: Mapping[str, str] = field(default_factory=dict, repr=False)
     secrets: frozenset[str] = frozenset()
     problems: dict[str, str] = field(default_factory=dict)
     trouble: str = ""
+    code: str = ""
 
     @classmethod
     def read(cls, typed: Mapping[str, str], fields: Sequence[Field]) -> "Form":
@@ -91,7 +93,7 @@ class Form:
             told = {name: sentence} | self.problems  # that it is missing says more
             self.problems = {each: told[each] for each in self.values if each in told}
         else:
-            self.trouble = sentence
+            self.trouble, self.code = sentence, refusal.code
 
     def without_secrets(self) -> dict[str, Any]:
         """Return the values to make a form of that shows the same, as JSON can store them."""
@@ -99,6 +101,7 @@ class Form:
             "values": {name: self.shown(name) for name in sorted(self.values)},
             "problems": self.problems,
             "trouble": self.trouble,
+            "code": self.code,
         }
 
     @property

@@ -23,6 +23,7 @@ from gatelodge.errors import ConfigurationError
 from gatelodge.i18n import Language
 from gatelodge.pages.hints import Hints, as_data, hints_of
 from gatelodge.pages.theme import Logo, read_logo
+from gatelodge.pages.wording import passkey_says
 from gatelodge.palette import Palette
 from gatelodge.settings import Settings
 
@@ -100,6 +101,8 @@ class Site:
         sign_in_by_code: whether users may sign in by a code from a letter.
         username_change: whether users may change their usernames.
         second_factors: whether users may add second factors.
+        passkeys: the origins on whose pages passkeys work, ours first; empty: there are none.
+        passkeys_for: the domain that passkeys are bound to.
         mail: whether the server sends letters.
         outbox: whether it keeps them, and shows them at `/dev/outbox`.
         secure: whether users reach the server over TLS.
@@ -122,6 +125,8 @@ class Site:
     sign_in_by_code: bool
     username_change: bool
     second_factors: bool
+    passkeys: tuple[str, ...]
+    passkeys_for: str
     mail: bool
     outbox: bool
     secure: bool
@@ -142,7 +147,12 @@ class Site:
         """
         palette = Palette.of(settings.accent_color)
         logo = read_logo(settings.logo)
-        assets = (_style(palette), _logo_asset(logo or _own_logo(palette)), *_reference())
+        assets = (
+            _style(palette),
+            _logo_asset(logo or _own_logo(palette)),
+            _passkeys(),
+            *_reference(),
+        )
         return cls(
             name=settings.site_name,
             path=settings.public_path,
@@ -159,6 +169,10 @@ class Site:
             sign_in_by_code=settings.sign_in_by_code == "on",
             username_change=settings.username_change == "on",
             second_factors=settings.second_factor != "off",
+            passkeys=(settings.public_origin, *settings.passkey_origins)
+            if settings.passkeys_for
+            else (),
+            passkeys_for=settings.passkeys_for,
             mail=settings.post != "none",
             outbox=settings.post == "folder",
             secure=settings.secure,
@@ -174,6 +188,11 @@ class Site:
     def style(self) -> str:
         """The URL of the stylesheet."""
         return f"{self.path}{self.assets['/static/style.css'].url}"
+
+    @property
+    def passkey_script(self) -> str:
+        """The URL of the script that asks browsers for passkeys."""
+        return f"{self.path}{self.assets['/static/passkeys.js'].url}"
 
 
 class Pages:
@@ -224,6 +243,7 @@ class Pages:
                 site=self.site,
                 nonce=nonce,
                 hints=lambda kind: as_data(self.site.hints[kind], language),
+                passkey_says=lambda makes: passkey_says(language, makes=makes),
                 **context,
             )
         except TemplateError as error:
@@ -274,6 +294,11 @@ def _cookie_names(settings: Settings) -> str:
 def _style(palette: Palette) -> Asset:
     css = palette.css() + (STATIC / "style.css").read_text()
     return Asset.of("/static/style.css", css.encode(), "text/css; charset=utf-8")
+
+
+def _passkeys() -> Asset:
+    script = (STATIC / "passkeys.js").read_bytes()
+    return Asset.of("/static/passkeys.js", script, "text/javascript; charset=utf-8")
 
 
 def _reference() -> tuple[Asset, Asset]:

@@ -1,4 +1,4 @@
-"""The routes of the files that pages load: stylesheets, the logo, a script."""
+"""The routes of the files that pages load: stylesheets, the logo, scripts."""
 
 from starlette.responses import Response
 
@@ -24,6 +24,12 @@ async def logo(visit: Visit) -> Response:
     response = _file(visit, "/static/logo")
     response.headers["Content-Security-Policy"] = _LOGO_POLICY
     return response
+
+
+@door.get("/static/passkeys.js", rule=ANYBODY, same_for_all=True)
+async def passkey_script(visit: Visit) -> Response:
+    """Return the script that asks browsers for passkeys."""
+    return _file(visit, "/static/passkeys.js")
 
 
 @door.get("/static/reference.css", rule=ANYBODY, same_for_all=True)

@@ -38,6 +38,7 @@ NOTICES: Mapping[str, str] = {
     "email-verified": N_("Your e-mail address is verified."),
     "email-restored": N_("Your account has its former address again. Now set a new password."),
     "stopped": N_("You are signed out on every device. Now set a new password."),
+    "passkey-added": N_("Your passkey is added."),
     "profile-saved": N_("Your profile is saved."),
     "send-again": N_("Nothing has changed yet. Please send the form once more."),
     "signed-out": N_("You are signed out."),
@@ -49,6 +50,20 @@ NOTICES: Mapping[str, str] = {
     "admin-made": N_("Welcome! You are the administrator of this site."),
 }
 """The notices at the top of a page, by the key that is carried to it (`carried.py`)."""
+
+_ON_ANY_PASSKEY = {
+    "other": N_("That did not work. Please try again."),
+    "SecurityError": N_("Passkeys do not work at this address."),
+}
+_ON_NEW_PASSKEY = _ON_ANY_PASSKEY | {
+    "NotAllowedError": N_("No passkey was made. Please try again."),
+    "InvalidStateError": N_("This device has a passkey for your account already."),
+    "ConstraintError": N_("This device cannot make a passkey."),
+    "NotSupportedError": N_("This device cannot make a passkey."),
+}
+_ON_PASSKEY = _ON_ANY_PASSKEY | {
+    "NotAllowedError": N_("No passkey was used. Please try again, or sign in another way."),
+}
 
 ROLES = (N_("user"), N_("moderator"), N_("admin"))
 """The names of the built-in roles, for translation; other roles show their own name."""
@@ -74,6 +89,17 @@ _TITLES: Mapping[int, str] = {
 _SHORT_WAIT = 10  # seconds
 
 _OTHER_TITLE = N_("That did not work")
+
+
+def passkey_says(language: Language, *, makes: bool) -> dict[str, str]:
+    """Return what a page says when the browser has no passkey for us, by the name of its error.
+
+    Args:
+        language: the reader's language.
+        makes: whether it was asked to make one.
+    """
+    told = _ON_NEW_PASSKEY if makes else _ON_PASSKEY
+    return {error: language.plain(sentence) for error, sentence in told.items()}
 
 
 def sentence_of(refusal: Refusal, language: Language) -> str:

@@ -1,6 +1,9 @@
 """What the JSON routes and the pages of this room share: who signs in, and remembered browsers."""
 
+from gatelodge import strict_json
 from gatelodge.audit import Origin
+from gatelodge.credentials.ceremonies import Credential
+from gatelodge.credentials.refusals import InvalidPasskey
 from gatelodge.sessions.service import SignedIn
 from gatelodge.sign_in.challenges import Waiting
 from gatelodge.sign_in.opening import REMEMBERED_FOR, From, Opening
@@ -40,3 +43,18 @@ async def remember_browser(
     """Have this browser remembered by the user who has just signed in, and set its cookie."""
     if secret := await opening.remember(signed_in, origin):
         delivery.remember(scope, secret, REMEMBERED_FOR)
+
+
+def credential_in(text: str) -> Credential:
+    """Return what a passkey has answered, from the field of a form.
+
+    Raises:
+        InvalidPasskey: it is no JSON object.
+    """
+    try:
+        credential = strict_json.parse(text.encode())
+    except ValueError as error:
+        raise InvalidPasskey("the answer is no JSON") from error
+    if not isinstance(credential, dict):
+        raise InvalidPasskey("the answer is no object")
+    return credential

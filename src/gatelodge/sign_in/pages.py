@@ -9,6 +9,7 @@ from starlette.responses import RedirectResponse, Response
 from gatelodge.accounts.names import check_name, check_username
 from gatelodge.accounts.refusals import SignUpClosed
 from gatelodge.accounts.service import NewUser
+from gatelodge.credentials.factors import of_kind
 from gatelodge.credentials.second_factors import CodeFactor
 from gatelodge.credentials.service import Passwords
 from gatelodge.errors import Refusal
@@ -166,8 +167,8 @@ async def sign_in(visit: Visit) -> Response:
             remembered=_remembered(visit),
         )
     except (EmailNotVerified, PasswordMustChange) as refusal:
-        return _do_first(visit, refusal)
-    return _go_on(visit, outcome)
+        return do_first(visit, refusal)
+    return go_on(visit, outcome)
 
 
 @door.get("/sign-in/email", rule=ANYBODY, answers=403)
@@ -213,14 +214,18 @@ async def sign_in_by_code(visit: Visit) -> Response:
         remembered=_remembered(visit),
     )
     CODE_REQUEST.forget(visit)
-    return _go_on(visit, outcome)
+    return go_on(visit, outcome)
 
 
 @door.get(SIGN_IN_AGAIN, rule=SIGNED_IN_SO_FAR)
 async def show_again(visit: Visit) -> Response:
     """Ask somebody who is signed in to prove again who they are, by what they have."""
     user = (await records_of(visit)).user
-    return visit.page("sign-in-again.html", has_password=user.password_hash is not None)
+    return visit.page(
+        "sign-in-again.html",
+        has_password=user.password_hash is not None,
+        has_passkey=bool(visit.pages.site.passkeys and of_kind(user.factors, "passkey")),
+    )
 
 
 @door.post(
@@ -236,8 +241,8 @@ async def sign_in_again(visit: Visit) -> Response:
             await records_of(visit), visit.form["password"], visit.origin, device=_device(visit)
         )
     except (EmailNotVerified, PasswordMustChange) as refusal:
-        return _do_first(visit, refusal)
-    return await _go_back(visit, outcome)
+        return do_first(visit, refusal)
+    return await go_back(visit, outcome)
 
 
 @door.post("/sign-in/again/letter", rule=SIGNED_IN_SO_FAR, fields=(NEXT,), answers=403)
@@ -275,23 +280,14 @@ async def sign_in_again_by_code(visit: Visit) -> Response:
         device=_device(visit),
     )
     AGAIN_REQUEST.forget(visit)
-    return await _go_back(visit, outcome)
+    return await go_back(visit, outcome)
 
 
 @door.get(SECOND, rule=ANYBODY, answers=303)
 async def show_second_factor(visit: Visit) -> Response:
     """Ask for the second factor: one way at a time, with links to the others."""
-    waiting = await _waiting(visit)
-    if waiting is None:
-        return visit.go("/sign-in")
-    methods = methods_of(waiting.user.factors)
-    asked = visit.form.values.get("method") or visit.request.query_params.get("method")
-    return visit.page(
-        "sign-in-second.html",
-        method=asked if asked in methods else methods[0],
-        methods=methods,
-        may_remember=visit.ask(Opening).may_remember(waiting),
-    )
+    asked = visit.form.values.get("method") or visit.request.query_params.get("method", "")
+    return await ask_second(visit, asked)
 
 
 @door.post(
@@ -303,7 +299,7 @@ async def show_second_factor(visit: Visit) -> Response:
 )
 async def prove_second_factor(visit: Visit) -> Response:
     """Open the session that waits for a code, and redirect to the page that was asked for."""
-    waiting = await _waiting(visit)
+    waiting = await waiting_in(visit)
     if waiting is None:
         return visit.go("/sign-in", done="took-too-long")
     opening, delivery, scope = visit.ask(Opening), visit.ask(TokenDelivery), visit.request.scope
@@ -312,13 +308,27 @@ async def prove_second_factor(visit: Visit) -> Response:
     signed_in = await opening.finish_by_code(waiting, kind, visit.form["code"], at)
     CHALLENGE.forget(visit)
     if waiting.in_place_of is not None:
-        return await _go_back(visit, signed_in)
+        return await go_back(visit, signed_in)
     if visit.form["remember"]:
         await remember_browser(scope, delivery, opening, signed_in, visit.origin)
-    return _go_on(visit, signed_in)
+    return go_on(visit, signed_in)
 
 
-async def _waiting(visit: Visit) -> Waiting | None:
+async def ask_second(visit: Visit, asked: str) -> Response:
+    """Return the page that asks for the second factor in this way, if the user has it."""
+    waiting = await waiting_in(visit)
+    if waiting is None:
+        return visit.go("/sign-in")
+    methods = methods_of(waiting.user.factors)
+    return visit.page(
+        "sign-in-second.html",
+        method=asked if asked in methods else methods[0],
+        methods=methods,
+        may_remember=visit.ask(Opening).may_remember(waiting),
+    )
+
+
+async def waiting_in(visit: Visit) -> Waiting | None:
     """Return the sign-in that waits in this browser, or None."""
     try:
         return await visit.ask(Challenges).find(CHALLENGE.read(visit))
@@ -326,7 +336,7 @@ async def _waiting(visit: Visit) -> Waiting | None:
         return None
 
 
-def _go_on(visit: Visit, outcome: SignedIn | Challenge) -> Response:
+def go_on(visit: Visit, outcome: SignedIn | Challenge) -> Response:
     """Lead to where the reader was going, or to the question for the second factor first."""
     if isinstance(outcome, Challenge):
         return _lead_to_second(visit, outcome)
@@ -335,7 +345,7 @@ def _go_on(visit: Visit, outcome: SignedIn | Challenge) -> Response:
     return visit.go_on(done="password-void" if outcome.password_is_void else done)
 
 
-async def _go_back(visit: Visit, outcome: SignedIn | Challenge) -> Response:
+async def go_back(visit: Visit, outcome: SignedIn | Challenge) -> Response:
     """Lead back to the page that asked for a proof, or to the second factor first."""
     if isinstance(outcome, Challenge):
         return _lead_to_second(visit, outcome)
@@ -370,7 +380,7 @@ def _device(visit: Visit) -> str:
     return visit.ask(TokenDelivery).device(visit.request.scope["headers"])
 
 
-def _do_first(visit: Visit, refusal: EmailNotVerified | PasswordMustChange) -> Response:
+def do_first(visit: Visit, refusal: EmailNotVerified | PasswordMustChange) -> Response:
     """Lead somebody whose password is right to what they have to do before they are signed in."""
     if isinstance(refusal, EmailNotVerified):
         keep_request(visit, refusal.request)

@@ -57,10 +57,10 @@ for (const field of all("[data-rules]")) {
 // A second click while the request is in progress sends nothing.
 for (const form of document.forms) {
   const button = form.querySelector("[data-busy]");
-  const words = button?.textContent;
+  const words = [...(button?.childNodes ?? [])];
   const rest = () => {
     form.ariaBusy = null;
-    if (button) button.textContent = words;
+    button?.replaceChildren(...words);
   };
   form.addEventListener("submit", (event) => {
     if (form.ariaBusy === "true") return event.preventDefault();
@@ -69,6 +69,7 @@ for (const form of document.forms) {
     setTimeout(rest, 20000); // an answer that is lost must not leave the form dead
   });
   addEventListener("pageshow", rest);
+  form.addEventListener("rest", rest); // another script has no answer to send
 }
 
 document.querySelector(".side [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });

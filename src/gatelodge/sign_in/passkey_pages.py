@@ -1,0 +1,136 @@
+"""The parts of the sign-in pages that ask for a passkey.
+
+Their script gets what the browser is asked, and posts the answer with a form. So the server decides
+where the reader goes next and what is said, as it does for a password: the script has no token and
+no address. What a second factor is for stays in the cookie that only we can read.
+"""
+
+from starlette.responses import JSONResponse, Response
+
+from gatelodge.credentials.ceremonies import Question
+from gatelodge.gate.rules import ANYBODY, SIGNED_IN_SO_FAR
+from gatelodge.pages.door import PageDoor, Visit
+from gatelodge.pages.fields import ASKED, CREDENTIAL, NEXT
+from gatelodge.pages.forms import Field
+from gatelodge.proofs.refusals import EmailNotVerified
+from gatelodge.sessions.doors import records_of
+from gatelodge.sign_in.by_passkey import PasskeySignIn
+from gatelodge.sign_in.doors import alone_from, coming_from, credential_in, remember_browser
+from gatelodge.sign_in.opening import From, Opening
+from gatelodge.sign_in.pages import (
+    CHALLENGE,
+    SECOND,
+    ask_second,
+    do_first,
+    go_back,
+    go_on,
+    show_again,
+    show_sign_in,
+    waiting_in,
+)
+from gatelodge.web.cookies import TokenDelivery
+from gatelodge.web.public_address import SIGN_IN_AGAIN, SIGN_IN_PAGE
+
+door = PageDoor()
+
+door.get(f"{SIGN_IN_PAGE}/passkey", rule=ANYBODY)(show_sign_in)
+door.get(f"{SIGN_IN_AGAIN}/passkey", rule=SIGNED_IN_SO_FAR)(show_again)
+
+
+@door.post(f"{SIGN_IN_PAGE}/options", rule=ANYBODY, answers=200)
+async def ask_anybody(visit: Visit) -> Response:
+    """Return what the browser is asked for a passkey of anybody."""
+    return asked(visit.ask(PasskeySignIn).ask())
+
+
+@door.post(
+    f"{SIGN_IN_PAGE}/passkey",
+    rule=ANYBODY,
+    fields=(ASKED, CREDENTIAL, NEXT),
+    again=show_sign_in,
+    answers=400,
+)
+async def sign_in(visit: Visit) -> Response:
+    """Open a session for the owner of a passkey, and redirect to the page that was asked for."""
+    delivery, scope = visit.ask(TokenDelivery), visit.request.scope
+    at = alone_from(scope, delivery, visit.origin, "cookie")
+    credential = credential_in(visit.form["credential"])
+    try:
+        signed_in = await visit.ask(PasskeySignIn).sign_in(
+            visit.form["challenge"], credential, "cookie", at
+        )
+    except EmailNotVerified as refusal:
+        return do_first(visit, refusal)
+    return go_on(visit, signed_in)
+
+
+@door.get(f"{SECOND}/passkey", rule=ANYBODY, answers=303)
+async def show_second(visit: Visit) -> Response:
+    """Ask for a passkey as the second factor."""
+    return await ask_second(visit, "passkey")
+
+
+@door.post(f"{SECOND}/options", rule=ANYBODY, answers=303)
+async def ask_for_second(visit: Visit) -> Response:
+    """Return what the browser is asked for a passkey of the user whose sign-in waits."""
+    waiting = await waiting_in(visit)
+    if waiting is None:
+        return visit.go(SIGN_IN_PAGE, done="took-too-long")
+    question = visit.ask(PasskeySignIn).ask_second(waiting, CHALLENGE.read(visit))
+    return JSONResponse({"publicKey": question.options})  # the text is that of the challenge
+
+
+@door.post(
+    f"{SECOND}/passkey",
+    rule=ANYBODY,
+    fields=(CREDENTIAL, Field("remember"), NEXT),
+    again=show_second,
+    answers=303,
+)
+async def prove_second(visit: Visit) -> Response:
+    """Open the session that waits for a passkey, and redirect to the page that was asked for."""
+    waiting = await waiting_in(visit)
+    if waiting is None:
+        return visit.go(SIGN_IN_PAGE, done="took-too-long")
+    delivery, scope = visit.ask(TokenDelivery), visit.request.scope
+    at = coming_from(scope, delivery, visit.origin, waiting)
+    credential = credential_in(visit.form["credential"])
+    signed_in = await visit.ask(PasskeySignIn).finish(
+        waiting, CHALLENGE.read(visit), credential, at
+    )
+    CHALLENGE.forget(visit)
+    if waiting.in_place_of is not None:
+        return await go_back(visit, signed_in)
+    if visit.form["remember"]:
+        await remember_browser(scope, delivery, visit.ask(Opening), signed_in, visit.origin)
+    return go_on(visit, signed_in)
+
+
+@door.post(f"{SIGN_IN_AGAIN}/options", rule=SIGNED_IN_SO_FAR, answers=200)
+async def ask_caller(visit: Visit) -> Response:
+    """Return what the browser is asked for a passkey of the caller."""
+    user = (await records_of(visit)).user
+    return asked(visit.ask(PasskeySignIn).ask_again(user))
+
+
+@door.post(
+    f"{SIGN_IN_AGAIN}/passkey",
+    rule=SIGNED_IN_SO_FAR,
+    fields=(ASKED, CREDENTIAL, NEXT),
+    again=show_again,
+    answers=400,
+)
+async def sign_in_again(visit: Visit) -> Response:
+    """Open a new session in place of this one, and lead back with the form that waits."""
+    caller = await records_of(visit)
+    at = From(visit.origin, device=visit.ask(TokenDelivery).device(visit.request.scope["headers"]))
+    credential = credential_in(visit.form["credential"])
+    signed_in = await visit.ask(PasskeySignIn).sign_in_again(
+        caller, visit.form["challenge"], credential, at
+    )
+    return await go_back(visit, signed_in)
+
+
+def asked(question: Question) -> Response:
+    """Return the answer with a question, for the script of a page."""
+    return JSONResponse({"challenge": question.text, "publicKey": question.options})
