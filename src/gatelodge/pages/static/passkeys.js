@@ -131,7 +131,7 @@ const signalAll = () => {
 
 // Only over TLS or on this machine, and only at the addresses that the server takes answers from.
 if ("PublicKeyCredential" in window) {
-  signalAll();
   for (const form of forms)
     if (form.dataset.origins.split(" ").includes(location.origin)) start(form);
+  signalAll();
 }
