@@ -240,6 +240,23 @@ def test_a_key_that_only_feels_a_touch_is_a_second_factor_but_none_alone(
     assert methods == ["pwd", "pop", "mfa"]
 
 
+def test_a_passkey_is_renamed_and_removed(visitor: Visitors) -> None:
+    """The device learns that it is removed; with it go the recovery codes."""
+    pia, authenticator = with_passkey(visitor, "pia")
+    pia.open("/account/passkeys")
+    pia.page.get_by_role("link", name="Rename").click()
+    pia.send(name="Phone")
+    pia.sees("Your passkeys", "/account/passkeys")
+    expect(pia.page.locator("main li")).to_contain_text("Phone")
+    pia.page.get_by_role("link", name="Remove").click()
+    pia.sees("Remove “Phone”?")
+    pia.press("Remove it")
+    pia.sees("Your passkeys", "/account/passkeys")
+    expect(pia.page.locator("main li")).to_have_count(0)
+    until(pia, lambda: authenticator.passkeys == [])
+    assert fetched(pia, "GET", "/api/auth/factors")["items"] == []
+
+
 # A passkey as the second factor
 
 
