@@ -385,9 +385,16 @@ async def test_who_signs_up_is_held_back(client: httpx2.AsyncClient) -> None:
 
 @required
 async def test_who_signs_up_on_a_page_is_held_back(client: httpx2.AsyncClient) -> None:
-    form = {"username": "ann", "email": "ann@example.com", "password": PASSWORD}
-    made = await client.post("/sign-up", data=form, headers={**OURS, "Accept": ACCEPT})
-    assert made.status_code == 303
+    page = {**OURS, "Accept": ACCEPT}
+    form = {"username": "ann", "email": "ann@example.com", "password": PASSWORD, "next": "/app"}
+    made = await client.post("/sign-up", data=form, headers=page)
+    assert (made.status_code, made.headers["location"]) == (303, f"{NEW_PAGE}?next=/app")
+    assert refused(await client.get(BOARD)) == ENROL
+    await client.post("/sign-out", headers=OURS)
+
+    form = {"username": "ann", "password": PASSWORD}
+    back = await client.post("/sign-in", data=form, headers=page)
+    assert (back.status_code, back.headers["location"]) == (303, NEW_PAGE)
     assert refused(await client.get(BOARD)) == ENROL
 
 
@@ -402,7 +409,7 @@ async def test_the_first_administrator_is_held_back(
     if moved.status_code == 200:
         form["token"] = secret
     made = await client.post("/setup", data=form, headers={**OURS, "Accept": ACCEPT})
-    assert made.status_code == 303, made.text
+    assert (made.status_code, made.headers["location"]) == (303, NEW_PAGE)
     assert refused(await client.get(ADMIN_BOARD)) == ENROL
 
 

@@ -70,7 +70,7 @@ def neighbours(
         url = request.getfixturevalue("mongodb_url")
         database = with_database(url, f"gatelodge_test_{secrets.token_hex(6)}")
     with asyncio.Runner() as runner:
-        opened = houses(folder, database, FakeClock())
+        opened = houses(folder, database, FakeClock(), second_factor_required_for=(KEEPER,))
         yield Neighbours(runner.run(opened.__aenter__()), runner, tells=request.param == "mongodb")
         runner.run(opened.__aexit__(None, None, None))
 

@@ -71,6 +71,11 @@ async def change_password(house: House, _connection: Connection, device: Device)
     )
 
 
+async def grant_admin(house: House, _connection: Connection, device: Device) -> None:
+    """Grant a role whose holders must have a second factor, as the command does."""
+    assert await house.accounts.grant(device.user, "admin", COMMAND)
+
+
 async def forbid(house: House, _connection: Connection, _device: Device) -> None:
     """Take a permission from a role that the user holds, as the command does."""
     assert await house.roles.forbid("moderator", LENT, COMMAND)
@@ -83,6 +88,7 @@ REVOCATIONS_BY_KIND = (
     Revocation("/api/test/user", 401, delete),
     Revocation("/api/auth/verify?role=moderator", 401, change_password),
     Revocation(f"/api/auth/verify?permission={LENT}", 403, forbid),
+    Revocation("/api/auth/verify", 403, grant_admin),
 )
 
 
@@ -92,7 +98,7 @@ async def test_on_sqlite_the_next_request_is_refused_by_every_worker(tmp_path: P
     Every worker has answered for the device before, so all of them know it from memory. Other
     connections keep asking, so several requests share one turn of a worker's event loop.
     """
-    with Server(tmp_path, workers=WORKERS) as server:
+    with Server(tmp_path, workers=WORKERS, second_factor_required_for="admin") as server:
         house = house_of(server)
         async with house.open(), others_asking(house, server.port):
             connections = await one_connection_to_each_worker(server.pid, server.port, WORKERS)

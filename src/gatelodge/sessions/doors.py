@@ -1,6 +1,7 @@
 """What the routes of several rooms share: the caller's records, opening and ending sessions."""
 
 from typing import Annotated
+from urllib.parse import quote
 
 from fastapi import Depends
 from starlette.requests import Request
@@ -17,6 +18,7 @@ from gatelodge.sessions.known_devices import KnownDevices
 from gatelodge.sessions.lookup import Records, SessionLookup
 from gatelodge.sessions.service import SessionService, SignedIn
 from gatelodge.web.cookies import TokenDelivery
+from gatelodge.web.public_address import ENROL_PAGE
 from gatelodge.web.services import Provided, service_of
 from gatelodge.web.shell import Scope
 
@@ -56,13 +58,33 @@ async def require_fresh(visit: Visit) -> Records:
     return caller
 
 
-async def open_session(visit: Visit, user: User, methods: Methods) -> None:
+def lead_to_enrolment(visit: Visit, signed_in: SignedIn, *, done: str = "") -> Response | None:
+    """Return a redirect to the page where a factor is added, if nothing else is open to the user.
+
+    Whoever has a factor was asked for it already. None: the user goes on.
+
+    Args:
+        visit: the request.
+        signed_in: who has just signed in.
+        done: what that page says was done; empty: nothing.
+    """
+    policy = visit.ask(SessionService).policy
+    if not policy.holds_back(signed_in.user.roles, signed_in.session.methods):
+        return None
+    next_page = f"?next={quote(visit.next, safe='/')}" if visit.next else ""
+    return visit.go(f"{ENROL_PAGE}{next_page}", done=done)
+
+
+async def open_session(visit: Visit, user: User, methods: Methods) -> SignedIn:
     """Sign a user in with cookies, after the user was stored and proved who they are.
 
     Args:
         visit: the request.
         user: the user as stored.
         methods: how the user proved it.
+
+    Returns:
+        The session.
 
     Raises:
         InvalidToken: the user was disabled, deleted or signed out everywhere meanwhile.
@@ -74,6 +96,7 @@ async def open_session(visit: Visit, user: User, methods: Methods) -> None:
             user, methods, "cookie", visit.origin, former=visit.former_token
         )
     keep_tokens(visit, signed_in)
+    return signed_in
 
 
 def keep_tokens(visit: Visit, signed_in: SignedIn) -> None:

@@ -11,7 +11,7 @@ from gatelodge.methods import BY_PASSWORD
 from gatelodge.pages.door import PageDoor, Visit
 from gatelodge.pages.fields import EMAIL, NEW_PASSWORD, USERNAME, faults_of_new_user
 from gatelodge.pages.kept import Kept
-from gatelodge.sessions.doors import open_session
+from gatelodge.sessions.doors import lead_to_enrolment, open_session
 from gatelodge.setup.refusals import AdministratorExists, ExpiredSetupLink, InvalidSetupLink
 from gatelodge.setup.service import LIFE, SetupService
 
@@ -54,5 +54,6 @@ async def set_up(visit: Visit) -> Response:
     """Make the administrator, sign them in, and redirect to the account page."""
     wanted = NewUser(visit.form["username"], visit.form["email"], visit.form["password"])
     user = await visit.ask(SetupService).make_admin(SECRET.read(visit), wanted, visit.origin)
-    await open_session(visit, user, BY_PASSWORD)
-    return visit.go("/account", done="admin-made")
+    signed_in = await open_session(visit, user, BY_PASSWORD)
+    enrol = lead_to_enrolment(visit, signed_in, done="admin-made")
+    return enrol or visit.go("/account", done="admin-made")

@@ -33,7 +33,7 @@ from gatelodge.pages.kept import Kept
 from gatelodge.proofs.invitations import Invitations
 from gatelodge.proofs.pages import go_on_to_reset, keep_request, over
 from gatelodge.proofs.refusals import EmailNotVerified, InvalidCode, PasswordMustChange
-from gatelodge.sessions.doors import keep_tokens, records_of
+from gatelodge.sessions.doors import keep_tokens, lead_to_enrolment, records_of
 from gatelodge.sessions.service import SignedIn
 from gatelodge.sign_in.by_code import CodeSignIn
 from gatelodge.sign_in.challenges import LIFE, Challenge, Challenges, Waiting, methods_of
@@ -93,7 +93,8 @@ async def sign_up(visit: Visit) -> Response:
     if made.session is None:
         return visit.go("/verify-email", done="signed-up-unverified")
     keep_tokens(visit, made.session)
-    return visit.go_on(done="signed-up")
+    enrol = lead_to_enrolment(visit, made.session, done="signed-up")
+    return enrol or visit.go_on(done="signed-up")
 
 
 @door.get("/invitation", rule=ANYBODY, answers=410)
@@ -142,7 +143,8 @@ async def accept_invitation(visit: Visit) -> Response:
     )
     INVITATION.forget(visit)
     keep_tokens(visit, signed_in)
-    return visit.go("/account", done="signed-up")
+    enrol = lead_to_enrolment(visit, signed_in, done="signed-up")
+    return enrol or visit.go("/account", done="signed-up")
 
 
 @door.get("/sign-in", rule=ANYBODY)
@@ -337,12 +339,13 @@ async def waiting_in(visit: Visit) -> Waiting | None:
 
 
 def go_on(visit: Visit, outcome: SignedIn | Challenge) -> Response:
-    """Lead to where the reader was going, or to the question for the second factor first."""
+    """Lead to where the reader was going, or to the second factor, or its setup, first."""
     if isinstance(outcome, Challenge):
         return _lead_to_second(visit, outcome)
     keep_tokens(visit, outcome)
     done = "password-breached" if outcome.password_is_breached else ""
-    return visit.go_on(done="password-void" if outcome.password_is_void else done)
+    done = "password-void" if outcome.password_is_void else done
+    return lead_to_enrolment(visit, outcome, done=done) or visit.go_on(done=done)
 
 
 async def go_back(visit: Visit, outcome: SignedIn | Challenge) -> Response:
