@@ -50,7 +50,7 @@ ENROLMENT = Kept("enrolment", NEW_APP, timedelta(hours=1))
 
 _CODE = Field("code", missing=N_("Enter the code."), secret=True, trimmed=True)
 _NAME = Field("name", trimmed=True)
-_FACTOR = Field("factor", missing=N_("Choose what it is about."))
+_FACTOR = Field("factor", missing=N_("Choose one from the list."))
 
 _LISTS: Mapping[FactorKind, str] = {"totp": APPS, "passkey": "/account/passkeys"}
 """The page that lists the factors of a kind."""
