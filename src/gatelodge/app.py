@@ -187,6 +187,7 @@ class House(Foundation):
             self.opening,
             self.audit,
             self.clock,
+            self.second_factor_policy,
             self.settings.site_name,
         )
 

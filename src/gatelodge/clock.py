@@ -58,7 +58,7 @@ def is_recent(at: datetime, now: datetime, within: timedelta) -> bool:
 
 def from_milliseconds(milliseconds: int) -> datetime:
     """Return the instant that is this many milliseconds after 1970 (aware UTC, exact)."""
-    return _EPOCH + timedelta(0, 0, 0, milliseconds)  # by name it takes half as long again
+    return _EPOCH + timedelta(0, 0, 0, milliseconds)  # as a keyword it takes 50 % longer
 
 
 def to_milliseconds(instant: datetime) -> int:

@@ -17,6 +17,7 @@ from schemathesis.specs.openapi import checks
 
 from gatelodge import __version__
 from gatelodge.app import DOORS, build, create_api
+from gatelodge.credentials.refusals import HELD_BACK
 from gatelodge.settings import Settings
 from gatelodge.web.door import Door
 from gatelodge.web.openapi import document_of
@@ -227,3 +228,50 @@ def fits(example: object, schema: dict[str, Any]) -> bool:
 def test_the_command_prints_the_document_that_the_server_serves(server: Server) -> None:
     served = httpx2.get(f"{server.url}/api/openapi.json").json()
     assert json.loads(server.command("openapi").stdout) == served == DOCUMENT
+
+
+# The page for people says the same
+
+API_PAGE = Path(__file__).parents[2] / "docs" / "api.md"
+_TOLD_ONCE = {
+    *("invalid_request", "unsupported_media_type", "body_too_large", "body_too_slow"),
+    *("cross_site_request", "token_missing", "token_invalid", "token_expired", "token_conflict"),
+    *("store_unavailable", "outcome_unknown", "internal_error"),
+}
+"""The refusals of many routes, which `errors.md` explains for all of them."""
+
+_OF_HELD_BACK = {each.code for each in HELD_BACK}
+"""Both together: the rule refuses sessions that are held back, which the page says once."""
+
+
+def test_the_page_of_the_api_names_what_each_route_is_refused_with() -> None:
+    """Also by a reference to the section of `GET /api/auth/me`."""
+    section = r"^### `([A-Z]+ /\S*)`\n(.*?)(?=^##|\Z)"
+    sections = dict(re.findall(section, API_PAGE.read_text(), re.MULTILINE | re.DOTALL))
+    missing = {
+        f"{method.upper()} {path}": codes
+        for path, methods in DOCUMENT["paths"].items()
+        for method, route in methods.items()
+        if (codes := _codes_in(route) - _TOLD_ONCE - _named_in(sections, f"{method} {path}"))
+    }
+    assert missing == {}
+
+
+def _named_in(sections: dict[str, str], route: str) -> set[str]:
+    """Return what the section of a route names."""
+    method, path = route.split()
+    section = sections[f"{method.upper()} {path}"]
+    if "what [`me`](#get-apiauthme) is refused with" in section.replace("\n", " "):
+        section += sections["GET /api/auth/me"]
+    return set(re.findall(r"`(\w+)`", section))
+
+
+def _codes_in(route: dict[str, Any]) -> set[str]:
+    """Return the codes of the refusals that the document describes for a route."""
+    bodies = (answer.get("content", {}) for answer in route["responses"].values())
+    codes = {
+        example["value"]["code"]
+        for body in bodies
+        for example in body.get("application/json", {}).get("examples", {}).values()
+    }
+    return codes - _OF_HELD_BACK if codes >= _OF_HELD_BACK else codes

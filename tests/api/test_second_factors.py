@@ -1,5 +1,6 @@
 """Signing in with a second factor, and the factors of one's own account."""
 
+import base64
 from datetime import timedelta
 
 import httpx2
@@ -9,6 +10,7 @@ from gatelodge.accounts.refusals import UsernameTaken
 from gatelodge.accounts.service import NewUser
 from gatelodge.app import House
 from gatelodge.audit import COMMAND
+from gatelodge.base64url import decode_base64url, encode_base64url
 from gatelodge.credentials.factors import Factor, FactorId, adding
 from gatelodge.credentials.own_proof import FRESH
 from gatelodge.testing import SoftwareAuthenticator
@@ -24,12 +26,15 @@ from tests.support.factors import (
     add_app,
     add_passkey,
     by_passkey,
+    keep_tokens,
 )
-from tests.support.people import HERE, PASSWORD, Person, let_in, new_user, signed_in
+from tests.support.logs import lines_logged
+from tests.support.people import HERE, PASSWORD, Person, new_user, signed_in
 
 STEP = timedelta(seconds=30)
 SIGN_IN = {"username": "ann", "password": PASSWORD}
 AGAIN = "/api/auth/again"
+CONFIRM = f"{FACTORS}/totp/confirm"
 STALE = (401, "insufficient_user_authentication", None)
 
 
@@ -100,6 +105,19 @@ async def test_a_code_works_once(
     assert (await client.post(TOTP, json=body)).is_success  # a wrong code leaves the question
 
 
+async def test_a_code_counts_for_its_own_kind_of_factor(
+    client: httpx2.AsyncClient, house: House, clock: FakeClock
+) -> None:
+    _, app = await with_app(client, house, clock)
+    challenge = (await asked(client))["challenge"]
+    for path, code in ((TOTP, app.codes[0]), (RECOVERY, app.code(clock))):
+        answer = await client.post(path, json={"challenge": challenge, "code": code})
+        assert refused(answer) == (400, "factor_code_wrong", "code")
+    for path, code in ((TOTP, app.code(clock)), (RECOVERY, app.codes[0])):
+        challenge = (await asked(client))["challenge"]
+        assert (await client.post(path, json={"challenge": challenge, "code": code})).is_success
+
+
 @pytest.mark.parametrize(("steps", "right"), [(-2, False), (-1, True), (0, True), (1, False)])
 async def test_the_code_of_one_past_step_is_right(
     client: httpx2.AsyncClient, house: House, clock: FakeClock, steps: int, right: bool
@@ -141,7 +159,9 @@ async def test_new_recovery_codes_void_the_old(
     assert (await client.post(RECOVERY, json=body)).is_success
 
 
-@pytest.mark.parametrize("ended", ["late", "everywhere", "disabled", "password"])
+@pytest.mark.parametrize(
+    "ended", ["late", "everywhere", "disabled", "deleted", "address", "password"]
+)
 async def test_a_question_ends(
     client: httpx2.AsyncClient, house: House, clock: FakeClock, ended: str
 ) -> None:
@@ -155,6 +175,14 @@ async def test_a_question_ends(
             await client.post("/api/auth/signout", json={"everywhere": True}, headers=ann.headers)
         case "disabled":
             await house.accounts.disable(user, COMMAND)
+        case "address":
+            event = house.audit.event("user.email_changed", COMMAND, target=user.id)
+            other = "ann@example.org"
+            assert await house.stores.users.set_email(
+                user, event, email=other, email_key=other, verified_at=None
+            )
+        case "deleted":
+            await house.accounts.delete(user, COMMAND)
         case _:
             body = {"currentPassword": PASSWORD, "newPassword": "eight wild geese at dawn"}
             changed = await client.post("/api/auth/password", json=body, headers=ann.headers)
@@ -194,7 +222,7 @@ async def test_a_right_password_counts_until_the_factor_completes_it(
     client: httpx2.AsyncClient, house: House, clock: FakeClock
 ) -> None:
     _, app = await with_app(client, house, clock)
-    for _ in range(9):
+    for _ in range(9):  # the next one is the tenth, which is the last that is allowed
         await asked(client)
     challenge = (await asked(client))["challenge"]
     assert refused(await client.post("/api/auth/signin", json=SIGN_IN))[:2] == (
@@ -222,7 +250,10 @@ async def test_a_remembered_browser_is_not_asked(
     body = {"challenge": challenge, "code": app.code(clock), "remember": True}
     answer = await client.post(TOTP, json=body, headers=OURS)
     assert answer.is_success
-    assert "HttpOnly" in str(answer.headers.get_list("set-cookie"))
+    (cookie,) = [
+        each for each in answer.headers.get_list("set-cookie") if each.startswith("gatelodge-brow")
+    ]
+    assert {"HttpOnly", "SameSite=Lax", "Max-Age=2592000"} <= set(cookie.split("; "))
 
     left = await client.post("/api/auth/signout", headers=OURS)
     assert left.headers["clear-site-data"] == '"storage"'
@@ -239,6 +270,32 @@ async def test_a_remembered_browser_is_not_asked(
     await asked(client)
 
 
+async def test_a_browser_is_remembered_for_each_of_its_users(
+    client: httpx2.AsyncClient, house: House, clock: FakeClock
+) -> None:
+    for name in ("ann", "bob"):
+        app = await add_app(await signed_in(client, house, name), clock)
+        clock.advance(STEP)
+        asked_of = await client.post(
+            "/api/auth/signin", json={"username": name, "password": PASSWORD}
+        )
+        body = {"challenge": asked_of.json()["challenge"], "code": app.code(clock)}
+        assert (await client.post(TOTP, json={**body, "remember": True})).is_success
+    for name in ("ann", "bob"):
+        body = {"username": name, "password": PASSWORD}
+        assert (await client.post("/api/auth/signin", json=body)).is_success
+
+
+async def test_a_browser_that_did_not_ask_for_it_is_not_remembered(
+    client: httpx2.AsyncClient, house: House, clock: FakeClock
+) -> None:
+    ann, app = await with_app(client, house, clock)
+    body = {"challenge": (await asked(client))["challenge"], "code": app.code(clock)}
+    assert (await client.post(TOTP, json=body)).is_success
+    assert [each for each in await listed(ann) if each["kind"] == "browser"] == []
+    await asked(client)
+
+
 @pytest.mark.parametrize("way", ["password", "everywhere", "late", "other user"])
 async def test_a_browser_is_forgotten(
     client: httpx2.AsyncClient, house: House, clock: FakeClock, way: str
@@ -247,12 +304,14 @@ async def test_a_browser_is_forgotten(
     challenge = (await asked(client))["challenge"]
     body = {"challenge": challenge, "code": app.code(clock), "remember": True}
     assert (await client.post(TOTP, json=body)).is_success
+    assert (await client.post("/api/auth/signin", json=SIGN_IN)).is_success
     username, password = "ann", PASSWORD
     match way:
         case "password":
             password = "eight wild geese at dawn"
             change = {"currentPassword": PASSWORD, "newPassword": password}
-            await client.post("/api/auth/password", json=change, headers=ann.headers)
+            changed = await client.post("/api/auth/password", json=change, headers=ann.headers)
+            assert changed.is_success, changed.text
         case "everywhere":
             await client.post("/api/auth/signout", json={"everywhere": True}, headers=ann.headers)
         case "late":
@@ -305,6 +364,57 @@ async def test_a_passkey_is_a_second_factor(
 
     assert answer.status_code == 200, answer.text
     assert (await session_of(client, answer))["methods"] == ["pwd", "pop", "mfa"]
+
+
+async def test_a_passkey_alone_verifies_its_user(
+    client: httpx2.AsyncClient, house: House, authenticator: SoftwareAuthenticator
+) -> None:
+    """Otherwise it would be one factor: whoever has found the device."""
+    await add_passkey(await signed_in(client, house, "ann"), authenticator)
+    for verifies in (False, True):
+        authenticator.verifies_user = verifies
+        question = (await client.post(f"{PASSKEY}/options", json={})).json()
+        assert question["publicKey"]["userVerification"] == "required"
+        options = question["publicKey"] | {"userVerification": "discouraged"}  # the browser lies
+        body = {"challenge": question["challenge"], "credential": authenticator.get(options)}
+        answer = await client.post(PASSKEY, json=body)
+        assert answer.is_success == verifies
+        assert verifies or refused(answer)[:2] == (400, "passkey_invalid")
+
+
+async def test_a_passkey_of_somebody_disabled_signs_nobody_in(
+    client: httpx2.AsyncClient, house: House, authenticator: SoftwareAuthenticator
+) -> None:
+    await add_passkey(await signed_in(client, house, "ann"), authenticator)
+    await house.accounts.disable(await house.accounts.get_by_username("ann"), COMMAND)
+    assert refused(await by_passkey(client, authenticator))[:2] == (400, "passkey_invalid")
+
+
+async def test_a_passkey_of_somebody_else_is_no_second_factor(
+    client: httpx2.AsyncClient, house: House, authenticator: SoftwareAuthenticator
+) -> None:
+    """The challenge of Ann's sign-in stays, and her own passkey answers it."""
+    await add_passkey(await signed_in(client, house, "ann"), authenticator)
+    bobs = SoftwareAuthenticator(house.settings.public_origin)
+    await add_passkey(await signed_in(client, house, "bob"), bobs)
+    challenge = str((await asked(client))["challenge"])
+
+    options = (await client.post(f"{PASSKEY}/options", json={"challenge": challenge})).json()
+    public_key = {**options["publicKey"], "allowCredentials": []}
+    body = {"challenge": challenge, "credential": bobs.get(public_key)}
+    assert refused(await client.post(PASSKEY, json=body))[:2] == (400, "passkey_invalid")
+
+    answer = await by_passkey(client, authenticator, challenge)
+    assert answer.json()["username"] == "ann"
+
+
+async def test_a_browser_is_remembered_after_a_passkey_too(
+    client: httpx2.AsyncClient, house: House, authenticator: SoftwareAuthenticator
+) -> None:
+    await add_passkey(await signed_in(client, house, "ann"), authenticator)
+    challenge = str((await asked(client))["challenge"])
+    assert (await by_passkey(client, authenticator, challenge, remember=True)).is_success
+    assert (await client.post("/api/auth/signin", json=SIGN_IN)).is_success
 
 
 async def test_an_answer_works_once(
@@ -392,7 +502,29 @@ async def test_a_passkey_that_counts_back_is_refused(
 async def test_a_passkey_is_in_one_account(
     client: httpx2.AsyncClient, house: House, authenticator: SoftwareAuthenticator
 ) -> None:
-    """An answer to somebody else's question is somebody else's passkey."""
+    """An id that one user has is refused for another, who answers a question of their own."""
+    ann, bob = await signed_in(client, house, "ann"), await signed_in(client, house, "bob")
+    assert (await add_passkey(ann, authenticator)).is_success
+    taken = authenticator.passkeys[0].credential_id
+
+    question = (await client.post(f"{FACTORS}/passkey/options", headers=bob.headers)).json()
+    credential = SoftwareAuthenticator(house.settings.public_origin).create(question["publicKey"])
+    made = decode_base64url(credential["id"])
+    attestation = decode_base64url(credential["response"]["attestationObject"])
+    forged = encode_base64url(attestation.replace(made, taken))
+    credential["id"] = credential["rawId"] = encode_base64url(taken)
+    credential["response"]["attestationObject"] = forged
+    body = {"challenge": question["challenge"], "credential": credential}
+    answer = await client.post(f"{FACTORS}/passkey", json=body, headers=bob.headers)
+
+    assert refused(answer)[:2] == (409, "passkey_taken")
+    assert await listed(bob) == []
+    assert (await by_passkey(client, authenticator)).json()["username"] == "ann"
+
+
+async def test_an_answer_to_the_question_of_somebody_else_adds_no_passkey(
+    client: httpx2.AsyncClient, house: House, authenticator: SoftwareAuthenticator
+) -> None:
     ann, bob = await signed_in(client, house, "ann"), await signed_in(client, house, "bob")
     question = await client.post(f"{FACTORS}/passkey/options", headers=bob.headers)
     credential = authenticator.create(question.json()["publicKey"])
@@ -429,6 +561,41 @@ async def test_factors_are_listed_named_and_removed(
     assert removed.json() == {"items": [], "required": False}
     again = await client.delete(f"{FACTORS}/{app.id}", headers=ann.headers)
     assert refused(again)[:2] == (404, "factor_not_found")
+
+
+async def test_a_factor_has_a_name_of_at_most_100_characters(
+    client: httpx2.AsyncClient, house: House, clock: FakeClock
+) -> None:
+    ann, app = await with_app(client, house, clock)
+    for name, status in (("x" * 101, 400), ("x" * 100, 200), ("", 200)):
+        path = f"{FACTORS}/{app.id}"
+        answer = await client.patch(path, json={"name": name}, headers=ann.headers)
+        assert answer.status_code == status, name
+        if status == 400:
+            assert answer.json()["code"] == "name_invalid"
+    assert (await listed(ann))[0]["name"] == ""
+
+
+async def test_nobody_has_more_than_ten_apps(
+    client: httpx2.AsyncClient, house: House, clock: FakeClock
+) -> None:
+    ann = await signed_in(client, house, "ann")
+    for number in range(10):
+        await add_app(ann, clock, f"Phone {number}")
+    begun = (await client.post(f"{FACTORS}/totp", headers=ann.headers)).json()
+    code = App("", base64.b32decode(begun["secret"]), []).code(clock)
+    body = {"enrolment": begun["enrolment"], "code": code}
+    answer = await client.post(CONFIRM, json=body, headers=ann.headers)
+    assert refused(answer)[:2] == (409, "too_many_factors")
+    assert len(await listed(ann)) == 11  # with the recovery codes
+
+
+async def test_whoever_has_no_second_factor_gets_no_recovery_codes(
+    client: httpx2.AsyncClient, house: House
+) -> None:
+    ann = await signed_in(client, house, "ann")
+    answer = await client.post(f"{FACTORS}/recovery-codes", headers=ann.headers)
+    assert refused(answer)[:2] == (409, "no_second_factor")
 
 
 async def test_nobody_touches_the_factors_of_others(
@@ -487,6 +654,8 @@ async def test_a_passkey_is_a_new_proof(
     ann = await signed_in(client, house, "ann")
     await add_passkey(ann, authenticator)
     clock.advance(FRESH + STEP)
+    made = await client.post(f"{FACTORS}/recovery-codes", headers=ann.headers)
+    assert refused(made) == STALE
     question = (await client.post(f"{PASSKEY}/options", json={})).json()
     body = {
         "challenge": question["challenge"],
@@ -504,7 +673,11 @@ async def test_a_remembered_browser_cannot_change_what_protects_the_account(
 ) -> None:
     """Whoever has the laptop and the password gets in, and no further."""
     _, app = await with_app(client, house, clock)
-    await let_in(client, house, await house.accounts.get_by_username("ann"))
+    challenge = (await asked(client, delivery="cookie"))["challenge"]
+    body = {"challenge": challenge, "code": app.code(clock), "remember": True}
+    assert (await client.post(TOTP, json=body, headers=OURS)).is_success
+    by_password = {**SIGN_IN, "delivery": "cookie"}
+    assert (await client.post("/api/auth/signin", json=by_password, headers=OURS)).is_success
     acts = (
         ("DELETE", f"{FACTORS}/{app.id}", None),
         ("DELETE", ME, {"password": PASSWORD}),
@@ -514,22 +687,79 @@ async def test_a_remembered_browser_cannot_change_what_protects_the_account(
             {"currentPassword": PASSWORD, "newPassword": "eight wild geese at dawn"},
         ),
     )
-    for method, path, body in acts:
-        answer = await client.request(method, path, json=body, headers=OURS)
+    for method, path, sent in acts:
+        answer = await client.request(method, path, json=sent, headers=OURS)
         assert refused(answer) == STALE, path
 
 
-async def test_a_new_app_needs_its_first_code_in_time(
+async def test_a_wrong_code_is_noted_as_what_it_was_for(
+    client: httpx2.AsyncClient, house: House, clock: FakeClock
+) -> None:
+    """At a sign-in, and where somebody who is signed in proves again who they are."""
+    ann, _ = await with_app(client, house, clock)
+    again = await client.post(AGAIN, json={"password": PASSWORD}, headers=ann.headers)
+    for challenge, event in (
+        ((await asked(client))["challenge"], "sign_in.failed"),
+        (again.json()["challenge"], "sign_in.again_failed"),
+    ):
+        with lines_logged() as lines:
+            answer = await client.post(TOTP, json={"challenge": challenge, "code": "000000"})
+        assert refused(answer) == (400, "factor_code_wrong", "code")
+        assert [(name, told["factor"], told["target"]) for name, told in lines] == [
+            (event, "totp", ann.answer["id"])
+        ]
+
+
+@pytest.mark.parametrize("over", ["late", "newer", "another user", "used"])
+async def test_a_secret_of_an_app_waits_for_its_first_code(
+    client: httpx2.AsyncClient, house: House, clock: FakeClock, over: str
+) -> None:
+    """It works once, for ten minutes, for one user, until there is a newer one."""
+    ann, bob = await signed_in(client, house, "ann"), await signed_in(client, house, "bob")
+    begun = (await client.post(f"{FACTORS}/totp", headers=ann.headers)).json()
+    app = App("", base64.b32decode(begun["secret"]), [])
+    sender = ann
+    match over:
+        case "late":
+            clock.advance(timedelta(minutes=10))
+            session = {"refreshToken": ann.answer["refreshToken"]}
+            ann.answer |= (await client.post("/api/auth/refresh", json=session)).json()
+            again = await client.post(AGAIN, json={"password": PASSWORD}, headers=ann.headers)
+            keep_tokens(ann, again)
+        case "newer":
+            await client.post(f"{FACTORS}/totp", headers=ann.headers)
+        case "another user":
+            sender = bob
+        case _:
+            body = {"enrolment": begun["enrolment"], "code": app.code(clock)}
+            used = await client.post(CONFIRM, json=body, headers=ann.headers)
+            assert used.is_success
+            keep_tokens(ann, used)
+            clock.advance(STEP)
+    before = await listed(sender)
+    body = {"enrolment": begun["enrolment"], "code": app.code(clock)}
+    answer = await client.post(CONFIRM, json=body, headers=sender.headers)
+    assert refused(answer)[:2] == (410, "enrolment_over")
+    assert await listed(sender) == before
+
+
+async def test_a_new_app_counts_when_its_first_code_was_right(
     client: httpx2.AsyncClient, house: House, clock: FakeClock
 ) -> None:
     ann = await signed_in(client, house, "ann")
     begun = (await client.post(f"{FACTORS}/totp", headers=ann.headers)).json()
-    confirm = f"{FACTORS}/totp/confirm"
-    wrong = {"enrolment": begun["enrolment"], "code": "000000"}
-    answer = await client.post(confirm, json=wrong, headers=ann.headers)
+    code = App("", base64.b32decode(begun["secret"]), []).code(clock)
+    wrong = {"enrolment": begun["enrolment"], "code": f"{(int(code) + 1) % 1_000_000:06}"}
+    answer = await client.post(CONFIRM, json=wrong, headers=ann.headers)
     assert refused(answer)[:2] == (400, "factor_code_wrong")
-    unknown = {"enrolment": "x", "code": "000000"}
-    answer = await client.post(confirm, json=unknown, headers=ann.headers)
+    unknown = {"enrolment": "x", "code": code}
+    answer = await client.post(CONFIRM, json=unknown, headers=ann.headers)
     assert refused(answer)[:2] == (410, "enrolment_over")
     assert await listed(ann) == []
     assert (await client.post("/api/auth/signin", json=SIGN_IN)).is_success
+
+    right = {"enrolment": begun["enrolment"], "code": code}
+    answer = await client.post(CONFIRM, json=right, headers=ann.headers)
+    assert [len(each) for each in answer.json()["recoveryCodes"]] == [29] * 10
+    assert (await session_of(client, answer))["methods"] == ["pwd", "otp", "mfa"]
+    await asked(client)

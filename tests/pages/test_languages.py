@@ -1,6 +1,7 @@
 """Which language a reader gets, and that its catalogue is complete."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -78,6 +79,15 @@ def test_a_catalogue_has_every_text_and_no_other(name: str) -> None:
     for each in catalogue:
         filled = re.compile(r"%\(\w+\)s|\{\}")
         assert sorted(filled.findall(str(each.id))) == sorted(filled.findall(str(each.string)))
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_catalogue_has_each_text_once(name: str) -> None:
+    """Of two translations of one text, the reader of the catalogue silently leaves one out."""
+    catalogue = (LOCALES / name / "LC_MESSAGES" / "gatelodge.po").read_text(encoding="utf-8")
+    counted = Counter(re.findall(r'^msgid ((?:".*"\n)+)', catalogue, re.MULTILINE))
+    assert len(counted) > 100
+    assert [text for text, times in counted.items() if times > 1] == []
 
 
 def _texts() -> Iterator[str]:

@@ -84,7 +84,7 @@ class Guesser:
         by = Actor(self.user.id, Origin(f"198.{number % 1000 // 250}.51.{number % 250}"))
         try:
             await self.house.second_factors.require_code(
-                self.user.id, self.user.factors, kind, code, by
+                self.user.id, self.user.factors, kind, code, by, "sign_in.failed"
             )
         except WrongFactorCode:
             self.outcomes["400"] += 1

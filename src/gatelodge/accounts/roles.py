@@ -52,8 +52,10 @@ MAX_DESCRIPTION = 256
 """How many characters a description has at most."""
 
 HOLDERS_AT_ONCE = 100
-"""How many users lose a role at once, when it is taken from all: as many as MongoDB's driver has
-connections."""
+"""How many users lose a role at once, when it is taken from all.
+
+MongoDB's driver has as many connections.
+"""
 
 _ROLE_NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 _PERMISSION = re.compile(r"[a-z][a-z0-9_-]*:[a-z0-9_-]+")

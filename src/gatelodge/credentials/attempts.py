@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import hashlib
 import hmac
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from ipaddress import IPv6Address, ip_address, ip_network
@@ -164,7 +164,11 @@ class Attempt:
         assert self._place is not None, "the try was not admitted"  # noqa: S101
         return await self._place.run(check, *args)
 
-    async def succeed(self, at: datetime) -> None:
+    async def end(self, right: bool, at: datetime) -> None:
+        """Count the outcome of the check."""
+        await (self._succeed(at) if right else self._fail(at))
+
+    async def _succeed(self, at: datetime) -> None:
         """End the reservations, and do with each key what a success does with it."""
         ended, self._reserved = self._reserved, {}
         await asyncio.gather(
@@ -177,7 +181,7 @@ class Attempt:
             )
         )
 
-    async def fail(self, at: datetime) -> None:
+    async def _fail(self, at: datetime) -> None:
         """Count a failure for every key of the try, which ends the reservations."""
         ended, self._reserved = self._reserved, {}
         await asyncio.gather(
@@ -192,7 +196,7 @@ class Attempt:
         begun = self._place is not None and self._place.has_begun
         with contextlib.suppress(Refusal):  # else the reservations lapse by themselves
             if begun and self._reserved and isinstance(error, asyncio.CancelledError):
-                await self.fail(at)
+                await self._fail(at)
             await self._leave()
 
     async def _leave(self) -> None:
@@ -266,14 +270,12 @@ class AttemptGuard:
     def by_factor(self, user_id: UserId, known_by: str | None, origin: Origin) -> Try:
         """Return a try to prove a second factor by a code.
 
-        Codes that strangers try do not count for a browser that the user is known by. A success
-        ends the shortest wait only: whoever guesses gets no more tries a day when the user signs
-        in.
+        Codes that strangers try do not count where the user is signed in already. A success ends
+        the shortest wait only: whoever guesses gets no more tries a day when the user signs in.
 
         Args:
             user_id: the user whose factor is tried.
-            known_by: what the browser is known by, such as the session or a remembered browser;
-                None: it is not known.
+            known_by: the session in which the user is signed in already; None: there is none.
             origin: where the try comes from.
         """
         of = f"factor:{user_id}" if known_by is None else f"factor-known:{user_id}:{known_by}"
@@ -308,17 +310,11 @@ class AttemptGuard:
             HashingBusy: the pool's queue is full, or too many tries of one key are in progress.
             HashingUnavailable: the check could not be made.
         """
-        attempt = Attempt(self.store, wanted.counted)
-        try:
+        async with self._trying(wanted) as attempt:
             async with ended_by_hang_up(attempt.give_up):
                 await self._admit(attempt, wanted, pool)
                 right = await attempt.run(check, *args)
-            at = self.clock.now()
-            await (attempt.succeed(at) if right else attempt.fail(at))
-        except BaseException as error:
-            # A task of its own: this one may be cancelled a second time.
-            await asyncio.shield(asyncio.create_task(attempt.abandon(error, self.clock.now())))
-            raise
+            await attempt.end(right, self.clock.now())
         return right
 
     async def judge_code(self, wanted: Try, check: Callable[[], Awaitable[bool]]) -> bool:
@@ -328,16 +324,22 @@ class AttemptGuard:
             TooManyAttempts: one of the keys is blocked.
             HashingBusy: too many tries of one key are in progress.
         """
-        attempt = Attempt(self.store, wanted.counted)
-        try:
+        async with self._trying(wanted) as attempt:
             await self._admit(attempt, wanted, None)
             right = await check()
-            at = self.clock.now()
-            await (attempt.succeed(at) if right else attempt.fail(at))
+            await attempt.end(right, self.clock.now())
+        return right
+
+    @contextlib.asynccontextmanager
+    async def _trying(self, wanted: Try) -> AsyncIterator[Attempt]:
+        """Yield a try, and abandon it if the block raises."""
+        attempt = Attempt(self.store, wanted.counted)
+        try:
+            yield attempt
         except BaseException as error:
+            # A task of its own: this one may be cancelled a second time.
             await asyncio.shield(asyncio.create_task(attempt.abandon(error, self.clock.now())))
             raise
-        return right
 
     async def _admit(self, attempt: Attempt, wanted: Try, pool: HashingPool | None) -> None:
         """Let the try enter. It waits while as many tries of a key are in progress as may fail.

@@ -41,8 +41,9 @@ class Factor:
         credential_id: the id of a passkey, in base64url; unique for all users. None for others.
         public_key: the public key of a passkey (COSE, RFC 9052), or None.
         transports: how a browser reaches a passkey, such as `internal`.
-        syncable: whether a passkey can be copied to other devices of its owner; never changes.
-        synced: whether it was, when it was last used.
+        syncable: whether a passkey can be copied to other devices of its owner ("backup eligible"
+            in WebAuthn); it never changes.
+        synced: whether it was copied ("backed up"), when it was last used.
     """
 
     id: FactorId

@@ -60,9 +60,9 @@ class SecondFactors:
         kind: CodeFactor,
         code: str,
         by: Actor,
+        refused: str,
         *,
         known_by: str | None = None,
-        refused: str = "sign_in.failed",
     ) -> None:
         """Use a code up, or refuse the caller.
 
@@ -72,9 +72,9 @@ class SecondFactors:
             kind: what the code is of.
             code: the code as typed.
             by: who sends it.
-            known_by: what the browser is known by, for which wrong codes of strangers do not count;
-                None: it is not known.
             refused: the event that is noted for a wrong code.
+            known_by: the session in which the user is signed in already, for which wrong codes of
+                strangers do not count; None: there is none.
 
         Raises:
             WrongFactorCode: the code is wrong, was used or is too old, or there is no such factor.

@@ -10,18 +10,13 @@ from starlette.websockets import WebSocket
 
 from gatelodge import user
 from gatelodge.clock import Clock
-from gatelodge.credentials.refusals import (
-    ReauthenticationRequired,
-    SecondFactorEnrolmentRequired,
-)
 from gatelodge.embedded.user import ASKED, User
 from gatelodge.embedded.watch import SIGNED_OUT, Watch
 from gatelodge.errors import Refusal
 from gatelodge.gate.principal import Principal
 from gatelodge.gate.rules import Rule
 from gatelodge.web.accept import prefers_page
-from gatelodge.web.public_address import ENROL_PAGE, SIGN_IN_AGAIN, SIGN_IN_PAGE
-from gatelodge.web.refusals import NOBODY_SIGNED_IN
+from gatelodge.web.public_address import SIGN_IN_PAGE, page_after
 from gatelodge.web.same_origin import SAFE_METHODS
 from gatelodge.web.shell import App
 
@@ -100,11 +95,8 @@ class Source(Protocol):
         scope = connection.scope
         if scope["method"] not in SAFE_METHODS or not prefers_page(scope["headers"]):
             return ""
-        if isinstance(refusal, ReauthenticationRequired) and refusal.by_any_proof:
-            return self.sign_in_page(connection, SIGN_IN_AGAIN)
-        if isinstance(refusal, SecondFactorEnrolmentRequired):
-            return self.sign_in_page(connection, ENROL_PAGE)
-        return self.sign_in_page(connection) if isinstance(refusal, NOBODY_SIGNED_IN) else ""
+        page = page_after(refusal)
+        return self.sign_in_page(connection, page) if page else ""
 
 
 def offered_token(connection: HTTPConnection) -> str | None:

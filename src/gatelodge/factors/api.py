@@ -320,7 +320,7 @@ async def remove(
 def _all(caller: Records, factors: Factors, service: FactorService) -> FactorsAnswer:
     user = caller.user
     shown = [_shown(each) for each in counting(factors, user.epoch, service.clock.now())]
-    return FactorsAnswer(items=shown, required=service.opening.policy.requires(user.roles))
+    return FactorsAnswer(items=shown, required=service.policy.requires(user.roles))
 
 
 def _shown(factor: Factor) -> FactorShown:

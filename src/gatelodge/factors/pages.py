@@ -50,7 +50,7 @@ ENROLMENT = Kept("enrolment", NEW_APP, timedelta(hours=1))
 
 _CODE = Field("code", missing=N_("Enter the code."), secret=True, trimmed=True)
 _NAME = Field("name", trimmed=True)
-_FACTOR = Field("factor", missing=N_("Choose what it is about."))
+_FACTOR = Field("factor", missing=N_("Choose one from the list."))
 
 _LISTS: Mapping[FactorKind, str] = {"totp": APPS, "passkey": "/account/passkeys"}
 """The page that lists the factors of a kind."""
@@ -65,7 +65,7 @@ async def show_apps(visit: Visit) -> Response:
         "authenticator.html",
         apps=apps,
         is_full=len(apps) >= MAX_OF_KIND,
-        offered=service.opening.policy.mode != "off",
+        offered=service.policy.mode != "off",
         now=service.clock.now(),
     )
 
@@ -81,7 +81,7 @@ async def show_new_app(visit: Visit) -> Response:
     if len(of_kind(caller.user.factors, "totp")) >= MAX_OF_KIND:
         raise TooManyFactors
     app = await _waiting_app(visit, caller)
-    policy, user = visit.ask(FactorService).opening.policy, caller.user
+    policy, user = visit.ask(FactorService).policy, caller.user
     title = visit.language.plain(N_("QR code for your authenticator app"))
     return visit.page(
         "authenticator-new.html",
@@ -162,7 +162,7 @@ async def show_remove(visit: Visit) -> Response:
         back=_LISTS[factor.kind],
         has_password=user.password_hash is not None,
         is_last=is_last,
-        must_stay=is_last and service.opening.policy.requires(user.roles),
+        must_stay=is_last and service.policy.requires(user.roles),
         has_codes=_codes_left(user) > 0,
         has_browsers=any(
             is_remembered(each, user.epoch, service.clock.now())

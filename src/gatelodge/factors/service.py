@@ -34,6 +34,7 @@ from gatelodge.credentials.one_time_tokens import OneTimeTokenStore, digest_of, 
 from gatelodge.credentials.own_proof import OwnProofCheck
 from gatelodge.credentials.recovery_codes import digest_of_code, new_recovery_codes
 from gatelodge.credentials.refusals import WrongFactorCode
+from gatelodge.credentials.second_factor_policy import SecondFactorPolicy
 from gatelodge.credentials.second_factors import SecondFactors
 from gatelodge.credentials.totp import app_address, matching_step, new_secret, typed_secret
 from gatelodge.errors import AlreadyExists, after_a_change
@@ -108,6 +109,7 @@ class FactorService:
         opening: opens the session that has two factors.
         audit: records what is changed.
         clock: what time it is.
+        policy: who may add a second factor, and who must have one.
         site_name: the name of the site, as apps show it.
     """
 
@@ -119,6 +121,7 @@ class FactorService:
     opening: Opening
     audit: AuditLog
     clock: Clock
+    policy: SecondFactorPolicy
     site_name: str
 
     async def begin_totp(self, caller: Records) -> NewApp:
@@ -168,6 +171,7 @@ class FactorService:
             EnrolmentOver: the secret waits no longer.
             WrongFactorCode: the code is wrong.
             TooManyAttempts: too many codes were wrong.
+            HashingBusy: too many tries are in progress.
             InvalidName, TooManyFactors, InvalidToken: nothing was added.
         """
         self._require_may_add(caller)
@@ -270,7 +274,7 @@ class FactorService:
             origin,
             _facts_of(factor, caller),
         )
-        must_stay = self.opening.policy.requires(user.roles)
+        must_stay = self.policy.requires(user.roles)
         try:
             left = await self._change(user, removing(factor.id, unless_last=must_stay), event)
         except LastFactor as last:
@@ -285,7 +289,7 @@ class FactorService:
         Raises:
             SecondFactorsOff, ReauthenticationRequired: as for `begin_totp`.
         """
-        if self.opening.policy.mode == "off":
+        if self.policy.mode == "off":
             raise SecondFactorsOff
         self.own_proof.require_fresh(caller.proof())
 
@@ -337,7 +341,7 @@ class FactorService:
 
         Raises:
             WrongFactorCode: it is wrong.
-            TooManyAttempts: too many were wrong.
+            TooManyAttempts, HashingBusy: as for `confirm_totp`.
         """
         step = matching_step(secret, code, self.clock.now())
 

@@ -11,10 +11,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import compile_path
 
 from gatelodge.audit import Actor, Origin
-from gatelodge.credentials.refusals import (
-    ReauthenticationRequired,
-    SecondFactorEnrolmentRequired,
-)
+from gatelodge.credentials.refusals import ReauthenticationRequired
 from gatelodge.errors import InvalidRequest, Refusal
 from gatelodge.gate.principal import Principal
 from gatelodge.gate.refusals import Forbidden
@@ -34,7 +31,7 @@ from gatelodge.web.admission import Admission
 from gatelodge.web.caller import origin_of
 from gatelodge.web.cookies import TokenDelivery
 from gatelodge.web.door import Declared, check_query
-from gatelodge.web.public_address import ENROL_PAGE, SIGN_IN_AGAIN, SIGN_IN_PAGE
+from gatelodge.web.public_address import SIGN_IN_AGAIN, page_after
 from gatelodge.web.refusals import NOBODY_SIGNED_IN, CrossSiteRequest
 from gatelodge.web.responses import refusal_headers, refusal_response, status_of
 from gatelodge.web.return_address import IN_PATHS, checked, origin_in
@@ -294,14 +291,10 @@ def wants_page(request: Request) -> bool:
 async def refusal_page(request: Request, refusal: Refusal) -> Response:
     """Return the page of a refusal, or a redirect to the page where the reader can help it."""
     visit = Visit.of(request, service_of(request, Pages))
-    if isinstance(refusal, NOBODY_SIGNED_IN):
+    if page := page_after(refusal):
         # A form was open, so its page was seen by somebody who was signed in.
-        done = "" if request.method in SAFE_METHODS else "was-signed-out"
-        return _lead_to(SIGN_IN_PAGE, visit, done=done)
-    if isinstance(refusal, ReauthenticationRequired):
-        return _lead_to(SIGN_IN_AGAIN, visit)
-    if isinstance(refusal, SecondFactorEnrolmentRequired):
-        return _lead_to(ENROL_PAGE, visit)
+        ended = isinstance(refusal, NOBODY_SIGNED_IN) and request.method not in SAFE_METHODS
+        return _lead_to(page, visit, done="was-signed-out" if ended else "")
     try:
         visit.principal = await service_of(request, Admission).recognise(request)
     except Refusal:  # show the page without a caller

@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias, assert_never, get_args
 
 from gatelodge.accounts.store import User, UserStore
 from gatelodge.clock import Clock
-from gatelodge.credentials.factors import Factor, is_remembered, of_kind, second_factors
+from gatelodge.credentials.factors import Factor, is_remembered, of_kind
 from gatelodge.credentials.one_time_tokens import (
     OneTimeToken,
     OneTimeTokenStore,
@@ -171,19 +171,14 @@ def methods_of(factors: Sequence[Factor]) -> tuple[SecondMethod, ...]:
     return tuple(each for each in get_args(SecondMethod) if has[each])
 
 
-def is_asked(user: User, browser: str, at: datetime) -> bool:
-    """Say whether a user who signs in must prove a second factor.
+def remembered(user: User, browser: str, at: datetime) -> Factor | None:
+    """Return the remembered browser of a user that has this cookie, or None.
 
     Args:
         user: the user, as stored.
-        browser: the cookie of a remembered browser; empty: it has none.
+        browser: the cookie: the secrets of several users, with dots between them; may be empty.
         at: the current time.
     """
-    return bool(second_factors(user.factors)) and remembered(user, browser, at) is None
-
-
-def remembered(user: User, browser: str, at: datetime) -> Factor | None:
-    """Return the remembered browser of a user that has this cookie, or None."""
     digests = [digest_of(each) for each in browser.split(".")] if browser else []
     return next(
         (

@@ -26,7 +26,7 @@ from gatelodge.proofs.notices import Notices
 from gatelodge.sessions.known_devices import KnownDevices
 from gatelodge.sessions.service import SessionService, SignedIn
 from gatelodge.sessions.store import Session
-from gatelodge.sign_in.challenges import Challenge, Challenges, Tell, Waiting, is_asked, telling
+from gatelodge.sign_in.challenges import Challenge, Challenges, Tell, Waiting, remembered, telling
 from gatelodge.sign_in.refusals import ChallengeOver
 from gatelodge.tokens.pair import Delivery
 from gatelodge.tokens.refusals import InvalidToken
@@ -112,8 +112,10 @@ class Opening:
             user: the user, as stored.
             browser: the cookie of a remembered browser; empty: it has none.
         """
+        if not second_factors(user.factors):
+            return False
         must = self.policy.requires(user.roles)
-        return is_asked(user, "" if must else browser, self.clock.now())
+        return must or remembered(user, browser, self.clock.now()) is None
 
     def may_remember(self, waiting: Waiting) -> bool:
         """Say whether the browser of a sign-in that waits can be remembered."""
@@ -159,6 +161,7 @@ class Opening:
             ChallengeOver: as for `finish`.
             WrongFactorCode: the code is wrong, or was used. The challenge stays.
             TooManyAttempts: too many codes were wrong.
+            HashingBusy: too many tries are in progress.
         """
         user = waiting.user
         await self.second_factors.require_code(
@@ -167,6 +170,7 @@ class Opening:
             kind,
             code,
             Actor(user.id, at.origin),
+            "sign_in.failed" if waiting.in_place_of is None else "sign_in.again_failed",
             known_by=await self._known_by(waiting, at),
         )
         with after_a_change():
@@ -203,8 +207,14 @@ class Opening:
         """Ask for no second factor in this browser for 30 days; return the secret for its cookie.
 
         It ends earlier when the password changes, when the user signs out everywhere, and when the
-        user removes it or the last second factor. Empty: nothing was remembered. It never is for a
-        user who must have a second factor.
+        user removes it or the last second factor.
+
+        Args:
+            signed_in: the user, who has just proved the second factor, and the session.
+            origin: the browser.
+
+        Returns:
+            The secret; empty: nothing was remembered, as for a user who must have a second factor.
         """
         user, now = signed_in.user, self.clock.now()
         if self.policy.requires(user.roles):

@@ -28,7 +28,7 @@ class SignInByCodeOff(NotPermitted):
 
 
 class SecondFactorRequired(Unauthenticated):
-    """The password was right, and one more proof is needed."""
+    """The first factor was right, and the user has a second one, which is asked for."""
 
     code = "second_factor_required"
     default = N_("One more proof is needed to sign in.")
@@ -40,7 +40,7 @@ class SecondFactorRequired(Unauthenticated):
 
 
 class ChallengeOver(Unauthenticated):
-    """The question for a second factor is over: answered, too old, or never asked."""
+    """The challenge for a second factor was answered, has expired, or never existed."""
 
     code = "challenge_over"
     default = N_("That took too long, or was done already. Please sign in again.")

@@ -8,10 +8,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from gatelodge.credentials.refusals import (
-    ReauthenticationRequired,
-    SecondFactorEnrolmentRequired,
-)
 from gatelodge.errors import Refusal
 from gatelodge.gate.gate import Gate
 from gatelodge.gate.identity import identity_headers, rule_of
@@ -23,12 +19,7 @@ from gatelodge.web.caller import Caller
 from gatelodge.web.cookie_jar import cookie_jar
 from gatelodge.web.described import Description
 from gatelodge.web.door import Door
-from gatelodge.web.public_address import (
-    ENROL_PAGE,
-    SIGN_IN_AGAIN,
-    SIGN_IN_PAGE,
-    PublicAddress,
-)
+from gatelodge.web.public_address import PublicAddress, page_after
 from gatelodge.web.return_address import MAX_CHARACTERS, checked
 from gatelodge.web.same_origin import SameOrigin, origin_of_host
 from gatelodge.web.services import Provided, service_of
@@ -56,17 +47,11 @@ def redirect_to_sign_in(request: Request, refusal: Refusal) -> Response | None:
     if not _wants_redirect(request) or not prefers_page(request.scope["headers"]):
         return None
     address = service_of(request, PublicAddress)
-    public, location = address.origin, f"{address.base}{_page_for(refusal)}"
+    public, location = address.origin, f"{address.base}{page_after(refusal)}"
     if asked := return_address(request):
         shown = asked.removeprefix(public) if asked.startswith(f"{public}/") else asked
         location += f"?next={quote(shown, safe='')}"
     return RedirectResponse(location, 302)
-
-
-def _page_for(refusal: Refusal) -> str:
-    if isinstance(refusal, SecondFactorEnrolmentRequired):
-        return ENROL_PAGE
-    return SIGN_IN_AGAIN if isinstance(refusal, ReauthenticationRequired) else SIGN_IN_PAGE
 
 
 def return_address(request: Request, most: int = MAX_CHARACTERS) -> str:

@@ -3,7 +3,12 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from gatelodge.errors import ConfigurationError
+from gatelodge.credentials.refusals import (
+    ReauthenticationRequired,
+    SecondFactorEnrolmentRequired,
+)
+from gatelodge.errors import ConfigurationError, Refusal
+from gatelodge.web.refusals import NOBODY_SIGNED_IN
 from gatelodge.web.shell import App, Receive, Scope, Send
 
 SIGN_IN_PAGE = "/sign-in"
@@ -12,6 +17,15 @@ SIGN_IN_AGAIN = "/sign-in/again"
 
 ENROL_PAGE = "/account/authenticator/new"
 """The page on which somebody who must have a second factor adds one."""
+
+
+def page_after(refusal: Refusal) -> str:
+    """Return the path of the page on which the reader of a refusal can help it; empty: none."""
+    if isinstance(refusal, SecondFactorEnrolmentRequired):
+        return ENROL_PAGE
+    if isinstance(refusal, ReauthenticationRequired) and refusal.by_any_proof:
+        return SIGN_IN_AGAIN
+    return SIGN_IN_PAGE if isinstance(refusal, NOBODY_SIGNED_IN) else ""
 
 
 @dataclass(frozen=True, slots=True)
