@@ -260,6 +260,21 @@ async def test_a_browser_shows_few_secrets(
     assert answer.status_code == (200 if counts else 401)
 
 
+async def test_a_question_is_over_when_the_last_factor_is_removed(
+    client: httpx2.AsyncClient, house: House, clock: FakeClock
+) -> None:
+    ann, app = await with_app(client, house, clock)
+    challenge = (await asked(client))["challenge"]
+    assert (await client.delete(f"{FACTORS}/{app.id}", headers=ann.headers)).is_success
+
+    for path, code in ((TOTP, app.code(clock)), (RECOVERY, app.codes[0])):
+        answer = await client.post(path, json={"challenge": challenge, "code": code})
+        assert refused(answer)[:2] == (401, "challenge_over")
+    options = await client.post(f"{PASSKEY}/options", json={"challenge": challenge})
+    assert refused(options)[:2] == (401, "challenge_over")
+    assert (await client.post("/api/auth/signin", json=SIGN_IN)).is_success
+
+
 @pytest.mark.parametrize("way", ["password", "everywhere", "late", "other user"])
 async def test_a_browser_is_forgotten(
     client: httpx2.AsyncClient, house: House, clock: FakeClock, way: str

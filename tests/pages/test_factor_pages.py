@@ -476,3 +476,20 @@ async def test_a_browser_is_listed_as_long_as_it_counts(
     reader.client.cookies.clear()
     await let_in(reader.client, house, ann)
     assert "not asked for a code" not in (await reader.open("/account")).text
+
+
+@pytest.mark.usefixtures("ann")
+async def test_the_page_that_asks_for_a_code_knows_when_there_is_no_factor_any_more(
+    reader: Reader, house: House, clock: FakeClock
+) -> None:
+    """The last one may be removed in another browser, while somebody looks for the phone."""
+    app = await add_app(reader, house, clock)
+    waiting = another_browser(house)
+    asked = await waiting.fill_in("/sign-in", username="ann", password=PASSWORD)
+    assert asked.path == SECOND
+    await reader.open(f"{REMOVE}?factor={app.id}")
+    assert (await reader.send(REMOVE, factor=app.id)).status == 200
+
+    page = await waiting.open(SECOND)
+    assert (page.status, page.path) == (200, "/sign-in")
+    assert (await waiting.fill_in("/sign-in", username="ann", password=PASSWORD)).path == "/"
