@@ -72,8 +72,8 @@ class SecondFactors:
             kind: what the code is of.
             code: the code as typed.
             by: who sends it.
-            known_by: what the browser is known by, for which wrong codes of strangers do not count;
-                None: it is not known.
+            known_by: one of `KNOWN_BY`, for which wrong codes of strangers do not count; None: it
+                is a stranger.
             refused: the event that is noted for a wrong code.
 
         Raises:

@@ -21,7 +21,12 @@ from gatelodge.credentials.second_factor_policy import SecondFactorPolicy
 from gatelodge.credentials.second_factors import CodeFactor, SecondFactors
 from gatelodge.errors import after_a_change
 from gatelodge.ids import SessionId, new_id
-from gatelodge.methods import BY_CODE_OF_FACTOR, Methods, with_second_factor
+from gatelodge.methods import (
+    BY_CODE_OF_FACTOR,
+    Methods,
+    acr_of,
+    with_second_factor,
+)
 from gatelodge.proofs.notices import Notices
 from gatelodge.sessions.known_devices import KnownDevices
 from gatelodge.sessions.service import SessionService, SignedIn
@@ -252,11 +257,14 @@ class Opening:
         return await self.sessions.open_in_place(former, user, methods, at.origin, news)
 
     async def _known_by(self, waiting: Waiting, at: From) -> str | None:
-        """Return the session in which the user is signed in already, or None."""
-        if waiting.in_place_of is not None or not at.former:
-            return waiting.in_place_of
-        session = await self.sessions.find_by_refresh_token(at.former, at.origin)
-        return session.id if session and session.user_id == waiting.user.id else None
+        """Return the level of the session in which the user is signed in already, or None."""
+        session = None
+        if waiting.in_place_of is not None:
+            session = await self.sessions.sessions.find(waiting.in_place_of)
+        elif at.former:
+            session = await self.sessions.find_by_refresh_token(at.former, at.origin)
+        known = session is not None and session.user_id == waiting.user.id
+        return acr_of(session.methods) if session and known else None
 
     async def _session(self, session_id: SessionId) -> Session:
         """Return a session, live or not.
