@@ -404,6 +404,7 @@ class Foundation:
             self.audit,
             self.clock,
             self.second_factor_policy,
+            self.accounts,
         )
 
     @cached_property

@@ -296,6 +296,42 @@ async def test_a_browser_that_did_not_ask_for_it_is_not_remembered(
     await asked(client)
 
 
+@pytest.mark.parametrize(("before", "counts"), [(0, True), (3, True), (4, False), (150, False)])
+async def test_a_browser_shows_few_secrets(
+    client: httpx2.AsyncClient, house: House, clock: FakeClock, before: int, counts: bool
+) -> None:
+    """More than four users are never remembered in one browser.
+
+    The cookie is read before the password is verified: with many secrets, the time that it takes
+    would tell a stranger whether the user has a second factor.
+    """
+    _, app = await with_app(client, house, clock)
+    body = {"challenge": (await asked(client))["challenge"], "code": app.code(clock)}
+    await client.post(TOTP, json=body | {"remember": True}, headers=OURS)
+    (name,) = [each for each in client.cookies if "browser" in each]
+    cookie = ".".join([*[f"{number:043}" for number in range(before)], client.cookies[name]])
+    client.cookies.clear()
+
+    headers = {**OURS, "Cookie": f"{name}={cookie}"}
+    answer = await client.post("/api/auth/signin", json=SIGN_IN, headers=headers)
+    assert answer.status_code == (200 if counts else 401)
+
+
+async def test_a_question_is_over_when_the_last_factor_is_removed(
+    client: httpx2.AsyncClient, house: House, clock: FakeClock
+) -> None:
+    ann, app = await with_app(client, house, clock)
+    challenge = (await asked(client))["challenge"]
+    assert (await client.delete(f"{FACTORS}/{app.id}", headers=ann.headers)).is_success
+
+    for path, code in ((TOTP, app.code(clock)), (RECOVERY, app.codes[0])):
+        answer = await client.post(path, json={"challenge": challenge, "code": code})
+        assert refused(answer)[:2] == (401, "challenge_over")
+    options = await client.post(f"{PASSKEY}/options", json={"challenge": challenge})
+    assert refused(options)[:2] == (401, "challenge_over")
+    assert (await client.post("/api/auth/signin", json=SIGN_IN)).is_success
+
+
 @pytest.mark.parametrize("way", ["password", "everywhere", "late", "other user"])
 async def test_a_browser_is_forgotten(
     client: httpx2.AsyncClient, house: House, clock: FakeClock, way: str

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from gatelodge.accounts.store import User, UserStore
+from gatelodge.credentials.factors import Factor, FactorId, adding
 from gatelodge.errors import AlreadyExists
 from gatelodge.ids import SessionId, UserId
 from gatelodge.stores import Stores
@@ -403,6 +404,24 @@ async def test_a_password_is_reset_and_the_address_verified(stores: Stores) -> N
     )
     assert other == replace(ben, password_hash="new", epoch=1)
     assert await stores.users.find(ann.id) == changed
+
+
+async def test_a_reset_verifies_no_address_of_somebody_with_factors(stores: Stores) -> None:
+    """They may be of a stranger, who could sign in by them with an address of somebody else."""
+    ann, ben = a_user(), a_user(email_verified_at=NOON - A_MINUTE)
+    for each in (ann, ben):
+        await stores.users.add(each, an_event())
+        phone = Factor(FactorId(f"fac_{each.id}"), "totp", "Phone", NOON)
+        assert await stores.factors.change(each.id, adding(phone, limit=1))
+
+    changed = await stores.users.reset_password(ann, "new", an_event(), at=NOON)
+    other = await stores.users.reset_password(ben, "new", an_event(), at=NOON)
+
+    assert changed is not None
+    assert (changed.password_hash, changed.epoch, changed.email_verified_at) == ("new", 1, None)
+    assert changed.factors
+    assert other is not None
+    assert other.email_verified_at == NOON - A_MINUTE
 
 
 async def test_a_password_is_voided_and_the_address_verified(stores: Stores) -> None:

@@ -273,6 +273,25 @@ async def test_a_remembered_browser_cannot_add_an_app(
 
 
 @pytest.mark.usefixtures("ann")
+async def test_a_refused_code_is_not_shown_again(
+    reader: Reader, house: House, clock: FakeClock
+) -> None:
+    """It may work later: after too many wrong ones, codes are refused that nobody has looked at."""
+    app = await add_app(reader, house, clock)
+    await reader.send("/sign-out")
+    await reader.fill_in("/sign-in", username="ann", password=PASSWORD)
+    form = {"method": "recovery_code"}
+    statuses = [(await reader.send(SECOND, **form, code=f"WRONG-{n}")).status for n in range(6)]
+    assert statuses == [400] * 5 + [429]
+
+    for code in (app.codes[0], app.codes[0].replace("-", "")):
+        refused = await reader.send(SECOND, **form, code=code)
+        assert refused.status == 429
+        assert code not in refused.response.text
+        assert refused.form(SECOND)["method"] == "recovery_code"
+
+
+@pytest.mark.usefixtures("ann")
 async def test_new_recovery_codes_void_the_old(
     reader: Reader, house: House, clock: FakeClock
 ) -> None:
@@ -476,3 +495,20 @@ async def test_a_browser_is_listed_as_long_as_it_counts(
     reader.client.cookies.clear()
     await let_in(reader.client, house, ann)
     assert "not asked for a code" not in (await reader.open("/account")).text
+
+
+@pytest.mark.usefixtures("ann")
+async def test_the_page_that_asks_for_a_code_knows_when_there_is_no_factor_any_more(
+    reader: Reader, house: House, clock: FakeClock
+) -> None:
+    """The last one may be removed in another browser, while somebody looks for the phone."""
+    app = await add_app(reader, house, clock)
+    waiting = another_browser(house)
+    asked = await waiting.fill_in("/sign-in", username="ann", password=PASSWORD)
+    assert asked.path == SECOND
+    await reader.open(f"{REMOVE}?factor={app.id}")
+    assert (await reader.send(REMOVE, factor=app.id)).status == 200
+
+    page = await waiting.open(SECOND)
+    assert (page.status, page.path) == (200, "/sign-in")
+    assert (await waiting.fill_in("/sign-in", username="ann", password=PASSWORD)).path == "/"

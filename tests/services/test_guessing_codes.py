@@ -15,7 +15,7 @@ import pytest
 
 from gatelodge.accounts.store import User
 from gatelodge.app import House, build, create_app
-from gatelodge.audit import Actor, Origin
+from gatelodge.audit import COMMAND, Actor, Origin
 from gatelodge.credentials.factors import FACTOR_PREFIX, Factor, FactorId, adding
 from gatelodge.credentials.refusals import TooManyAttempts, WrongFactorCode
 from gatelodge.credentials.second_factors import CodeFactor
@@ -139,6 +139,55 @@ async def test_no_day_has_more_guesses_however_they_are_timed(
     assert len(guesser.looked_at) >= 50
     assert most_within(guesser.looked_at, DAY) <= 50
     assert most_within(guesser.looked_at, HOUR) <= 20
+
+
+async def test_new_sessions_give_no_new_guesses(house: House, clock: FakeClock) -> None:
+    """Whoever has a remembered browser and the password opens as many sessions as they like."""
+    app = create_app(house)
+
+    def browser() -> httpx2.AsyncClient:
+        transport = httpx2.ASGITransport(app=app)
+        return httpx2.AsyncClient(
+            transport=transport, base_url="http://localhost:8080", headers=OURS
+        )
+
+    async with browser() as home, browser() as thief:
+        ann = await signed_in(home, house, "ann")
+        phone = await add_app(ann, clock)
+        clock.advance(timedelta(seconds=30))
+        asked = (await thief.post("/api/auth/signin", json=SIGN_IN)).json()
+        body = {"challenge": asked["challenge"], "code": phone.code(clock), "remember": True}
+        assert (await thief.post(TOTP, json=body)).is_success
+
+        async def question() -> object:
+            """Return the question of a new session, whose user proves again who they are."""
+            opened = (await thief.post("/api/auth/signin", json=SIGN_IN)).json()
+            headers = {"Authorization": f"Bearer {opened['accessToken']}"}
+            body = {"password": PASSWORD}
+            again = await thief.post("/api/auth/again", json=body, headers=headers)
+            return again.json()["challenge"]
+
+        async def answer(challenge: object, code: str) -> int:
+            """Return the status of the answer to a code."""
+            return (await thief.post(TOTP, json={"challenge": challenge, "code": code})).status_code
+
+        looked_at = list[datetime]()
+        ends_at = clock.now() + DAY
+        while clock.now() < ends_at:
+            challenge = await question()
+            while await answer(challenge, "no luck") == 400:
+                looked_at.append(clock.now())
+            clock.advance(timedelta(minutes=10))
+        assert looked_at
+        assert most_within(looked_at, DAY) <= 50
+        assert most_within(looked_at, HOUR) <= 20
+
+        challenge = await question()
+        while await answer(challenge, "no luck") == 400:
+            pass
+        assert await answer(challenge, phone.code(clock)) == 429
+        await house.sign_in.forgive(await house.accounts.get_by_username("ann"), COMMAND)
+        assert await answer(challenge, phone.code(clock)) == 200
 
 
 async def test_the_owner_gets_in_while_somebody_guesses(house: House, clock: FakeClock) -> None:

@@ -14,10 +14,13 @@ from gatelodge.app import House
 from gatelodge.audit import COMMAND
 from gatelodge.credentials.refusals import RejectedPassword
 from gatelodge.proofs.refusals import InvalidCode, PasswordMustChange
+from gatelodge.sign_in.challenges import Challenge
+from gatelodge.sign_in.opening import From
 from gatelodge.sign_in.refusals import InvalidCredentials
 from gatelodge.sign_in.service import AtBreached
 from tests.services import test_letter_proofs as letters
 from tests.services.test_letter_proofs import ABROAD, HOME, MEANWHILE, NEW, now, sign_in, sign_up
+from tests.services.test_sign_in_by_code import with_factor
 from tests.support.breached import import_text, line
 from tests.support.clock import FakeClock
 from tests.support.held import Held
@@ -234,3 +237,49 @@ async def test_another_hash_of_the_same_password_voids_nothing(house: House) -> 
     await setting
 
     await sign_in(house, password=NEW)
+
+
+async def test_the_password_alone_sets_no_new_one_for_who_has_a_second_factor(
+    house: House, mailbox: Mailbox
+) -> None:
+    """Where no letter is known to arrive, the second factor is asked for, in every browser.
+
+    It does not help to have got the link before the factor was added.
+    """
+    ann = await with_breached(house, verified=False)
+    early = (await refused(house)).token
+    codes = await with_factor(house, ann)
+    with pytest.raises(InvalidCode):
+        await house.password_reset.by_link(early, NEW, ABROAD)
+    cookie = await in_a_remembered_browser(house, await now(house, ann))
+
+    outcome = await house.sign_in.sign_in("ann", PASSWORD, "bearer", ABROAD, remembered=cookie)
+
+    assert isinstance(outcome, Challenge)
+    waiting = await house.challenges.find(outcome.id)
+    signed_in = await house.opening.finish_by_code(waiting, "recovery_code", codes[0], From(HOME))
+    assert signed_in.password_is_breached
+    assert (await now(house, ann)).epoch == ann.epoch
+
+
+async def in_a_remembered_browser(house: House, ann: User) -> str:
+    """Return the cookie of a browser in which a sign-in by both factors was remembered."""
+    opened = await house.sign_in.open_first(ann, "bearer", HOME)
+    cookie = await house.opening.remember(opened, HOME)
+    assert not house.opening.asks(await now(house, ann), cookie)
+    return cookie
+
+
+async def test_a_letter_sets_a_new_one_with_a_second_factor_too(
+    house: House, mailbox: Mailbox
+) -> None:
+    """And signs nobody in."""
+    ann = await with_breached(house, verified=True)
+    await with_factor(house, ann)
+
+    refusal = await refused(house)
+    await delivered(house)
+    await house.password_reset.by_code(refusal.request, mailbox.values()["code"], NEW, HOME)
+
+    outcome = await house.sign_in.sign_in("ann", NEW, "bearer", HOME)
+    assert isinstance(outcome, Challenge)

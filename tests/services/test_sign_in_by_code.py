@@ -12,12 +12,16 @@ from gatelodge.accounts.service import NewUser
 from gatelodge.accounts.store import User
 from gatelodge.app import House
 from gatelodge.audit import COMMAND
+from gatelodge.credentials.factors import Factor, FactorId, adding
+from gatelodge.credentials.recovery_codes import digest_of_code, new_recovery_codes
 from gatelodge.credentials.refusals import TooManyAttempts, WrongPassword
 from gatelodge.proofs.refusals import InvalidCode
 from gatelodge.sessions.lookup import Records
 from gatelodge.sessions.refusals import InvalidRefreshToken
 from gatelodge.sessions.service import SignedIn
 from gatelodge.sign_in.by_code import CodeSignIn
+from gatelodge.sign_in.challenges import Challenge
+from gatelodge.sign_in.opening import From
 from gatelodge.sign_in.refusals import InvalidCredentials, SignInByCodeOff
 from gatelodge.tokens.refusals import InvalidToken
 from tests.services import test_letter_proofs as letters
@@ -373,3 +377,49 @@ async def test_beside_a_change_of_the_password_there_is_one_who_has_the_account(
             assert isinstance(owner, InvalidCode)
             assert isinstance(changed, SignedIn)
             assert (lives, stored.email_verified_at) == (True, None)
+
+
+async def test_a_strangers_factor_gets_no_verified_address(
+    house: House, nodes: list[CodeSignIn], mailbox: Mailbox
+) -> None:
+    """Whoever signed up with the address of another may have added a passkey, which signs in alone.
+
+    Neither the owner of the address nor anybody else is let in by the letter, and nothing changes.
+    """
+    stranger = await sign_up(house)
+    await with_factor(house, stranger)
+    session = (await house.sign_in.open_first(stranger, "bearer", ABROAD)).session
+    for _ in range(2):
+        request = await asked(house)
+        outcome = await nodes[0].sign_in(request, mailbox.values()["code"], "bearer", HOME)
+        assert isinstance(outcome, Challenge)
+
+    after = await now(house, stranger)
+    assert (after.email_verified_at, after.epoch) == (None, stranger.epoch)
+    assert after.password_hash is not None
+    assert session.is_live(after, house.clock.now())
+
+
+async def test_a_letter_and_a_second_factor_verify_the_address(
+    house: House, nodes: list[CodeSignIn], mailbox: Mailbox
+) -> None:
+    ann = await sign_up(house)
+    codes = await with_factor(house, ann)
+    request = await asked(house)
+    outcome = await nodes[0].sign_in(request, mailbox.values()["code"], "bearer", HOME)
+    assert isinstance(outcome, Challenge)
+
+    waiting = await house.challenges.find(outcome.id)
+    await house.opening.finish_by_code(waiting, "recovery_code", codes[0], From(HOME))
+
+    assert (await now(house, ann)).email_verified_at is not None
+
+
+async def with_factor(house: House, user: User) -> list[str]:
+    """Give a user an authenticator app; return the recovery codes."""
+    at, codes = house.clock.now(), new_recovery_codes()
+    phone = Factor(FactorId("fac_phone"), "totp", "Phone", at)
+    digests = tuple(digest_of_code(each) for each in codes)
+    unused = Factor(FactorId("fac_codes"), "recovery_codes", "", at, digests=digests)
+    assert await house.stores.factors.change(user.id, adding(phone, limit=1, codes=unused))
+    return codes

@@ -415,7 +415,8 @@ class AccountService:
         """Verify an address, void the password and end every session, in one write.
 
         It is for the owner of an address with which a stranger may have signed up: the stranger
-        knows the password, and may hold a session. Return the changed user; None if the user was
+        knows the password, and may hold a session. With factors, the address is not verified; see
+        `UserStore.reset_password`. Return the changed user; None if the user was
         disabled, deleted or signed out everywhere since, or has another password or address.
         """
         detail = {"password": "none"}

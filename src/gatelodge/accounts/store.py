@@ -183,7 +183,9 @@ class UserStore(Protocol):
     ) -> User | None:
         """Replace the password hash, raise the epoch, and verify the e-mail address.
 
-        It is for a user who has shown that the address is theirs. Return the changed user. None if
+        It is for a user who has shown that the address is theirs. With factors, an address that was
+        not verified stays so: they may be of somebody who signed up with the address of another,
+        and who could still sign in by a passkey. Return the changed user. None if
         the epoch or the address is not as in `user` any more, or if the user is disabled or
         deleted: then nothing changes.
 

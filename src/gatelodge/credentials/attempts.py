@@ -44,6 +44,13 @@ At most 20 in any hour, and 50 in any 24 hours: these may be the end of one peri
 of the next, so each period allows half of them.
 """
 
+KNOWN_BY = ("aal1", "aal2")
+"""What somebody who proves a second factor is known by: a session of one factor, or of two.
+
+All sessions of a level are counted together, so there are few tries, however many sessions there
+are; and whoever has only proved the password does not use up the tries of who has proved both.
+"""
+
 _ASK_AGAIN_SECONDS = 0.05
 """How often the first of a line asks the store for a try; another process may have ended one."""
 
@@ -270,12 +277,15 @@ class AttemptGuard:
     def by_factor(self, user_id: UserId, known_by: str | None, origin: Origin) -> Try:
         """Return a try to prove a second factor by a code.
 
-        Codes that strangers try do not count where the user is signed in already. A success ends
-        the shortest wait only: whoever guesses gets no more tries a day when the user signs in.
+        Codes that strangers try do not count for somebody who is known. A success ends the
+        shortest wait only: whoever guesses gets no more tries a day when the user signs in.
 
         Args:
             user_id: the user whose factor is tried.
-            known_by: the session in which the user is signed in already; None: there is none.
+            known_by: what the caller is known by; None: by nothing. To guess a stored factor, it
+                must be one of `KNOWN_BY`: whoever can sign in by the password alone, as in a
+                remembered browser, opens as many sessions as they like, and must not get new tries
+                by each.
             origin: where the try comes from.
         """
         of = f"factor:{user_id}" if known_by is None else f"factor-known:{user_id}:{known_by}"
@@ -406,8 +416,8 @@ class AttemptGuard:
 
     async def forgive_codes(self, user_id: UserId) -> bool:
         """Delete the wrong codes of a user's second factors. Return whether there were any."""
-        counted = self.by_factor(user_id, None, Origin()).counted
-        return await self.store.forget([each.key for each in counted])
+        tries = [self.by_factor(user_id, each, Origin()) for each in (None, *KNOWN_BY)]
+        return await self.store.forget([each.key for wanted in tries for each in wanted.counted])
 
     async def forgive_address(self, address: str, event: Event) -> bool:
         """Delete the failures and sign-ups of a network address, and store the event with that.

@@ -73,8 +73,8 @@ class SecondFactors:
             code: the code as typed.
             by: who sends it.
             refused: the event that is noted for a wrong code.
-            known_by: the session in which the user is signed in already, for which wrong codes of
-                strangers do not count; None: there is none.
+            known_by: one of `KNOWN_BY`, for which wrong codes of strangers do not count; None: it
+                is a stranger.
 
         Raises:
             WrongFactorCode: the code is wrong, was used or is too old, or there is no such factor.

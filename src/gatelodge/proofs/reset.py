@@ -9,6 +9,7 @@ from gatelodge.accounts.store import User, UserStore
 from gatelodge.audit import Actor, AuditLog, Event, Origin
 from gatelodge.clock import Clock
 from gatelodge.credentials.attempts import AttemptGuard
+from gatelodge.credentials.factors import second_factors
 from gatelodge.credentials.one_time_tokens import OneTimeToken, Purpose
 from gatelodge.credentials.service import Passwords
 from gatelodge.errors import after_a_change
@@ -102,12 +103,18 @@ class PasswordReset:
         self.audit.note("password.forgotten", Actor(user.id, origin), outcome="success")
         return request
 
+    def has_letter_for(self, user: User, *, must_verify: bool) -> bool:
+        """Say whether a letter is known to reach a user; arguments as for `demand`."""
+        known = user.email_verified_at is not None or must_verify
+        return self.letters.post is not None and known
+
     async def demand(self, user: User, origin: Origin, *, must_verify: bool) -> PasswordMustChange:
         """Return the refusal of a right but breached password, with the way to a new one.
 
         Others may know a breached password. So the way is a letter, which they cannot read. Where
         no letter is known to reach the user, the password itself is the only proof there is: then
-        the refusal has the secret of a link, which works for 10 minutes.
+        the refusal has the secret of a link, which works for 10 minutes. It is not for users who
+        have a second factor, which is proof, too.
 
         Args:
             user: the user, whose password was verified.
@@ -117,7 +124,7 @@ class PasswordReset:
         Raises:
             TooManyAttempts: too many letters were asked for from this network address.
         """
-        if self.letters.post is None or (user.email_verified_at is None and not must_verify):
+        if not self.has_letter_for(user, must_verify=must_verify):
             token = await self.proofs.make_link("must", user.id, LIFE, facts_of(user))
             return PasswordMustChange(token=token)
         await self.attempts.count_letter(origin)
@@ -217,5 +224,7 @@ class PasswordReset:
         """
         user = await self.users.find(UserId(token.subject))
         if user is None or not is_as_then(user, token):
+            raise InvalidCode(field=named)
+        if token.purpose == "must" and second_factors(user.factors):  # added since
             raise InvalidCode(field=named)
         return user

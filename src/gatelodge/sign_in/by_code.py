@@ -220,14 +220,18 @@ class CodeSignIn:
 
         While it was not verified, anybody may have signed up with it, and chosen the password. So
         in a browser in which this user has never signed in, the password is void from now on, and
-        every session ends: the reader of the letter owns the account alone.
+        every session ends: the reader of the letter owns the account alone. A stranger may have
+        added factors, too. So with factors, nothing counts before one of them is proved as well;
+        see `Opening.finish`.
 
         Raises:
             InvalidCode: the user is not as read any more.
         """
         by = Actor(user.id, origin)
-        may_be_a_strangers = user.email_verified_at is None and user.password_hash is not None
-        if may_be_a_strangers and news != "known":
+        may_be_a_strangers = user.email_verified_at is None and news != "known"
+        if may_be_a_strangers and user.factors:
+            return user
+        if may_be_a_strangers and user.password_hash is not None:
             owned = await self.accounts.verify_for_owner(user, by)
             if owned is None:
                 raise InvalidCode(field="code")

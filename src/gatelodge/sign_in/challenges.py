@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias, assert_never, get_args
 
 from gatelodge.accounts.store import User, UserStore
 from gatelodge.clock import Clock
-from gatelodge.credentials.factors import Factor, is_remembered, of_kind
+from gatelodge.credentials.factors import Factor, is_remembered, of_kind, second_factors
 from gatelodge.credentials.one_time_tokens import (
     OneTimeToken,
     OneTimeTokenStore,
@@ -125,7 +125,8 @@ class Challenges:
 
         Raises:
             ChallengeOver: the text is wrong, was used or is too old; or the user was disabled,
-                deleted or signed out everywhere, or has another password or address.
+                deleted or signed out everywhere, has another password or address, or no second
+                factor any more.
         """
         challenge_id, _, secret = text.partition(".")
         token = await self.tokens.find("second_factor", challenge_id)
@@ -134,6 +135,8 @@ class Challenges:
         user = await self.users.find(UserId(token.facts["user"]))
         expired = token.expires_at <= self.clock.now()
         if expired or user is None or not is_as_then(user, token):
+            raise ChallengeOver
+        if not second_factors(user.factors):  # removed meanwhile: there is nothing to ask for
             raise ChallengeOver
         facts = token.facts
         delivery: Delivery = "cookie" if facts["delivery"] == "cookie" else "bearer"

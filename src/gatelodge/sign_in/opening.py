@@ -4,6 +4,8 @@ import secrets
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from gatelodge.accounts.refusals import NoSuchUser
+from gatelodge.accounts.service import AccountService
 from gatelodge.accounts.store import User
 from gatelodge.audit import Actor, AuditLog, Origin
 from gatelodge.clock import Clock
@@ -21,7 +23,13 @@ from gatelodge.credentials.second_factor_policy import SecondFactorPolicy
 from gatelodge.credentials.second_factors import CodeFactor, SecondFactors
 from gatelodge.errors import after_a_change
 from gatelodge.ids import SessionId, new_id
-from gatelodge.methods import BY_CODE_OF_FACTOR, Methods, with_second_factor
+from gatelodge.methods import (
+    BY_CODE_OF_FACTOR,
+    BY_EMAIL_CODE,
+    Methods,
+    acr_of,
+    with_second_factor,
+)
 from gatelodge.proofs.notices import Notices
 from gatelodge.sessions.known_devices import KnownDevices
 from gatelodge.sessions.service import SessionService, SignedIn
@@ -70,6 +78,7 @@ class Opening:
         audit: records what happens.
         clock: what time it is.
         policy: who must have a second factor.
+        accounts: verifies the address of whoever has read a letter and proved a second factor.
     """
 
     sessions: SessionService
@@ -82,6 +91,7 @@ class Opening:
     audit: AuditLog
     clock: Clock
     policy: SecondFactorPolicy
+    accounts: AccountService
 
     async def open(
         self, user: User, methods: Methods, delivery: Delivery, at: From, tell: Tell = ()
@@ -179,6 +189,8 @@ class Opening:
     async def finish(self, waiting: Waiting, second: Methods, at: From) -> SignedIn:
         """Open the session that waits, whose user has proved the second factor.
 
+        If the first one was a code from a letter, the address counts as verified now.
+
         Args:
             waiting: what the challenge was for.
             second: how the user proved it.
@@ -194,13 +206,15 @@ class Opening:
         try:
             with after_a_change():
                 await self.attempts.forgive(user.username_key)
+                if waiting.methods == BY_EMAIL_CODE:
+                    await self.accounts.verify_email(user, Actor(user.id, at.origin))
                 if waiting.in_place_of is None:
                     signed_in = await self.open_proved(user, methods, waiting.delivery, at)
                 else:
                     former = await self._session(waiting.in_place_of)
                     signed_in = await self.open_in_place_proved(former, user, methods, at)
                 return telling(signed_in, waiting.tell)
-        except InvalidToken as changed:
+        except (InvalidToken, NoSuchUser) as changed:
             raise ChallengeOver from changed
 
     async def remember(self, signed_in: SignedIn, origin: Origin) -> str:
@@ -262,11 +276,14 @@ class Opening:
         return await self.sessions.open_in_place(former, user, methods, at.origin, news)
 
     async def _known_by(self, waiting: Waiting, at: From) -> str | None:
-        """Return the session in which the user is signed in already, or None."""
-        if waiting.in_place_of is not None or not at.former:
-            return waiting.in_place_of
-        session = await self.sessions.find_by_refresh_token(at.former, at.origin)
-        return session.id if session and session.user_id == waiting.user.id else None
+        """Return the level of the session in which the user is signed in already, or None."""
+        session = None
+        if waiting.in_place_of is not None:
+            session = await self.sessions.sessions.find(waiting.in_place_of)
+        elif at.former:
+            session = await self.sessions.find_by_refresh_token(at.former, at.origin)
+        known = session is not None and session.user_id == waiting.user.id
+        return acr_of(session.methods) if session and known else None
 
     async def _session(self, session_id: SessionId) -> Session:
         """Return a session, live or not.

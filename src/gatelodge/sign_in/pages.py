@@ -56,7 +56,7 @@ _USERNAME = Field("username", missing=N_("Enter your username or e-mail address.
 _CURRENT = Field("currentPassword", missing=N_("Enter your current password."), secret=True)
 _CODE = Field("code", missing=N_("Enter the code from the letter."), trimmed=True)
 _METHOD = Field("method")
-_FACTOR_CODE = Field("code", missing=N_("Enter the code."), trimmed=True)
+_FACTOR_CODE = Field("code", missing=N_("Enter the code."), secret=True, trimmed=True)
 _NEW = Field("newPassword", missing=N_("Enter a new password."), secret=True)
 
 

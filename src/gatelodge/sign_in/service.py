@@ -12,6 +12,7 @@ from gatelodge.accounts.store import User, UserStore
 from gatelodge.audit import Actor, AuditLog, Origin, nobody_known
 from gatelodge.clock import Clock
 from gatelodge.credentials.attempts import AttemptGuard, place_of
+from gatelodge.credentials.factors import second_factors
 from gatelodge.credentials.own_proof import OwnProofCheck
 from gatelodge.credentials.refusals import (
     HashingBusy,
@@ -141,8 +142,9 @@ class SignInService:
         """
         at = From(origin, former, device, remembered)
         user = await self._authenticate(username, password, at)
-        await self._require_ready(user, password, origin)
-        tell = await self._warning_of(user, password, origin)
+        tell = await self._require_ready(user, password, origin)
+        if tell and self.at_breached == "change":  # the password proves too little
+            at = replace(at, remembered="")
         try:
             return await self.opening.open(user, BY_PASSWORD, delivery, at, tell)
         except InvalidToken as changed:  # the user was disabled or deleted meanwhile, for example
@@ -178,34 +180,33 @@ class SignInService:
             "sign_in.again_failed",
             detail={"factor": "password"},
         )
-        await self._require_ready(user, password, origin)
+        tell = await self._require_ready(user, password, origin)
         return await self.opening.open_in_place(
-            caller.session,
-            user,
-            BY_PASSWORD,
-            From(origin, device=device),
-            await self._warning_of(user, password, origin),
+            caller.session, user, BY_PASSWORD, From(origin, device=device), tell
         )
 
-    async def _require_ready(self, user: User, password: str, origin: Origin) -> None:
+    async def _require_ready(self, user: User, password: str, origin: Origin) -> Tell:
         """Refuse a user whose password is right, and who has to do something first.
+
+        Return the warning of a breached password, if the password is one. Where it must be changed,
+        and no letter is known to reach a user who has a second factor, the user is warned, too:
+        whoever knows the password alone must not set another one.
 
         Raises:
             PasswordMustChange: the password is breached, and must be changed.
             EmailNotVerified: the address must be verified.
         """
-        if self.at_breached == "change" and await self._is_breached(user, password, origin):
-            must_verify = self.verification.lacks(user)  # the letter does both
-            raise await self.reset.demand(user, origin, must_verify=must_verify)
-        if self.verification.lacks(user):
+        must_verify = self.verification.lacks(user)
+        is_breached = self.at_breached != "off" and await self._is_breached(user, password, origin)
+        if is_breached and self.at_breached == "change":
+            by_letter = self.reset.has_letter_for(user, must_verify=must_verify)
+            if by_letter or not second_factors(user.factors):
+                # Where the address must be verified, too, the letter does both.
+                raise await self.reset.demand(user, origin, must_verify=must_verify)
+        if must_verify:
             await self.attempts.count_letter(origin)
             raise EmailNotVerified(await self.verification.ask(user, user.language))
-
-    async def _warning_of(self, user: User, password: str, origin: Origin) -> Tell:
-        """Return the warning of a breached password, if the password is one."""
-        if self.at_breached == "warn" and await self._is_breached(user, password, origin):
-            return ("password_is_breached",)
-        return ()
+        return ("password_is_breached",) if is_breached else ()
 
     async def sign_up(
         self,

@@ -21,7 +21,8 @@ DEVICE_LIFE = timedelta(days=400)
 """The longest life that browsers give a cookie (RFC 6265bis, section 5.5)."""
 
 _MAX_REMEMBERED = 4
-_SECRET = re.compile(r"[\w-]{43}", re.ASCII)
+_SECRET_LENGTH = 43
+_SECRET = re.compile(rf"[\w-]{{{_SECRET_LENGTH}}}", re.ASCII)
 """32 bytes in base64url."""
 
 
@@ -120,8 +121,15 @@ class TokenDelivery:
         cookie_jar(scope).add(self._cookie(self._named("device"), value, DEVICE_LIFE))
 
     def remembered(self, headers: Headers) -> str:
-        """Return the cookie of a remembered browser, or an empty text."""
-        return self._value_of("browser", headers)
+        """Return the cookie of a remembered browser, or an empty text.
+
+        Anybody can send a cookie of thousands of secrets. It is read before the password is
+        verified, so more secrets than we set must cost no time: the time would tell whether the
+        user has a second factor.
+        """
+        longest = _MAX_REMEMBERED * (_SECRET_LENGTH + 1) - 1
+        given = self._value_of("browser", headers)[:longest].split(".")
+        return ".".join(each for each in given if _SECRET.fullmatch(each))
 
     def remember(self, scope: Scope, secret: str, life: timedelta) -> None:
         """Make the answer set that cookie.
@@ -134,8 +142,8 @@ class TokenDelivery:
             life: how long it counts.
         """
         others = self.remembered(scope["headers"]).split(".")[: _MAX_REMEMBERED - 1]
-        secrets = [secret, *(each for each in others if _SECRET.fullmatch(each))]
-        cookie_jar(scope).add(self._cookie(self._named("browser"), ".".join(secrets), life))
+        secrets = ".".join([secret, *filter(None, others)])
+        cookie_jar(scope).add(self._cookie(self._named("browser"), secrets, life))
 
     def clear_site_data(self, headers: Headers) -> str:
         """Return what a browser deletes after a sign-out (`Clear-Site-Data`; ASVS 14.3.1).

@@ -110,7 +110,9 @@ class MongoUsers(UserStore):
         self, user: User, new: str | None, event: Event, *, at: datetime
     ) -> User | None:
         condition = {"email_key": {"$eq": user.email_key}} | _as_read(user)
-        verified: Document = {"$ifNull": ["$email_verified_at", "$verified_at", {"$literal": at}]}
+        has_factors = {"$gt": ["$factors", None]}
+        since = {"$cond": [has_factors, "$$REMOVE", {"$literal": at}]}
+        verified: Document = {"$ifNull": ["$email_verified_at", "$verified_at", since]}
         changed = {
             "password_hash": {"$literal": new},
             "continued": None,

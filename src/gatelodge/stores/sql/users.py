@@ -10,6 +10,7 @@ from sqlalchemy import (
     Executable,
     Select,
     bindparam,
+    case,
     delete,
     exists,
     func,
@@ -116,8 +117,9 @@ class SqlUsers(UserStore):
     async def reset_password(
         self, user: User, new: str | None, event: Event, *, at: datetime
     ) -> User | None:
+        since = bindparam("at", at, users.c.created_at.type)
         verified = func.coalesce(
-            users.c.email_verified_at, bindparam("at", at, users.c.created_at.type)
+            users.c.email_verified_at, case((users.c.factors.is_(None), since))
         )
         change = (
             update(users)
