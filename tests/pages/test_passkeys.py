@@ -249,6 +249,33 @@ async def test_ten_passkeys_are_enough(
     assert page.alert == "You have ten of these already. Remove one first."
 
 
+@pytest.mark.parametrize("settings", [{"second_factor": "required"}], indirect=True)
+async def test_who_must_have_a_second_factor_may_take_a_passkey(
+    reader: Reader, ann: User, device: SoftwareAuthenticator
+) -> None:
+    """And goes on from there to the page that was asked for."""
+    page = await reader.open("/boards/user")
+    assert page.heading == "Add an authenticator app"
+    (link,) = [each for each in page.links if each.startswith("/account/passkeys")]
+    page = await reader.open(link)
+    assert "You need a second step for your sign-ins here." in page.text
+    assert "/account/authenticator/new?next=/boards/user" in page.links
+    fields = page.form("/account/passkeys") | await filled(reader, device, "/account/passkeys")
+    page = await reader.send("/account/passkeys", **fields)
+    assert page.heading == "Keep your recovery codes"
+    assert "/boards/user" in page.links
+    assert (await reader.open("/boards/user")).heading == "User board"
+
+
+@pytest.mark.parametrize("settings", [{"second_factor": "off"}], indirect=True)
+async def test_where_nobody_may_add_a_second_factor_no_form_does(reader: Reader, ann: User) -> None:
+    page = await reader.open("/account/passkeys")
+    assert "Second factors cannot be added here." in page.text
+    assert not page.tree.findall(".//form[@data-passkey]")
+    asked = await reader.client.post("/account/passkeys/options", headers=OURS)
+    assert (asked.status_code, asked.json()["code"]) == (403, "second_factors_off")
+
+
 async def test_the_script_is_kept_for_ever_by_its_address(reader: Reader) -> None:
     page = await reader.open("/sign-in")
     address = page.one(".//script[@src]").attrib["src"]
