@@ -1,5 +1,6 @@
 """Signing in with a second factor, and the factors of one's own account."""
 
+import asyncio
 from datetime import timedelta
 
 import httpx2
@@ -569,3 +570,23 @@ async def test_a_new_app_needs_its_first_code_in_time(
     assert refused(answer)[:2] == (410, "enrolment_over")
     assert await listed(ann) == []
     assert (await client.post("/api/auth/signin", json=SIGN_IN)).is_success
+
+
+async def test_two_sessions_of_one_factor_do_not_both_add_one(
+    client: httpx2.AsyncClient, house: House, clock: FakeClock
+) -> None:
+    """Whoever was slower has proved one factor, and there are two by now."""
+    ann = await signed_in(client, house, "ann")
+    thief = Person(
+        "ann", client, answer=(await client.post("/api/auth/signin", json=SIGN_IN)).json()
+    )
+    authenticators = [SoftwareAuthenticator("http://localhost:8080") for _ in range(2)]
+
+    answers = await asyncio.gather(
+        *(add_passkey(*each) for each in zip((ann, thief), authenticators, strict=True))
+    )
+
+    slower = [each for each in answers if not each.is_success]
+    assert [refused(each) for each in slower] == [STALE]
+    user = await house.accounts.get_by_username("ann")
+    assert [each.kind for each in user.factors] == ["passkey", "recovery_codes"]
