@@ -1,5 +1,6 @@
 """Signing in with a second factor, and the factors of one's own account."""
 
+import asyncio
 import base64
 from datetime import timedelta
 
@@ -799,3 +800,23 @@ async def test_a_new_app_counts_when_its_first_code_was_right(
     assert [len(each) for each in answer.json()["recoveryCodes"]] == [29] * 10
     assert (await session_of(client, answer))["methods"] == ["pwd", "otp", "mfa"]
     await asked(client)
+
+
+async def test_two_sessions_of_one_factor_do_not_both_add_one(
+    client: httpx2.AsyncClient, house: House, clock: FakeClock
+) -> None:
+    """Whoever was slower has proved one factor, and there are two by now."""
+    ann = await signed_in(client, house, "ann")
+    thief = Person(
+        "ann", client, answer=(await client.post("/api/auth/signin", json=SIGN_IN)).json()
+    )
+    authenticators = [SoftwareAuthenticator("http://localhost:8080") for _ in range(2)]
+
+    answers = await asyncio.gather(
+        *(add_passkey(*each) for each in zip((ann, thief), authenticators, strict=True))
+    )
+
+    slower = [each for each in answers if not each.is_success]
+    assert [refused(each) for each in slower] == [STALE]
+    user = await house.accounts.get_by_username("ann")
+    assert [each.kind for each in user.factors] == ["passkey", "recovery_codes"]

@@ -10,6 +10,7 @@ from gatelodge.credentials.factors import (
     Change,
     Factor,
     LastFactor,
+    NotFirst,
     adding,
     remembering,
     removing,
@@ -118,6 +119,22 @@ async def test_of_many_that_are_added_at_once_none_is_lost_and_none_too_many(
 
     assert len([each for each in added if each is not None]) == 5
     assert len(await factors_of(stores, user)) == 5
+
+
+async def test_of_many_that_must_be_the_first_one_is_added(stores: Stores) -> None:
+    """Whoever has proved one factor adds none to those that somebody else has just added."""
+    user = await someone(stores)
+    outcomes = await asyncio.gather(
+        *(
+            stores.factors.change(
+                user.id, adding(a_factor(kind), limit=9, must_be_first=True), an_event()
+            )
+            for kind in ("totp", "passkey") * 5
+        ),
+        return_exceptions=True,
+    )
+    assert [type(each) for each in outcomes].count(NotFirst) == len(outcomes) - 1
+    assert len(await factors_of(stores, user)) == 1
 
 
 @pytest.mark.parametrize("change", [{"epoch": 2}, {"disabled_at": NOON}])

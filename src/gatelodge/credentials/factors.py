@@ -72,6 +72,10 @@ class LastFactor(Exception):
     """It is the user's last second factor, and one must stay; nothing was changed."""
 
 
+class NotFirst(Exception):
+    """There is a second factor already, and it was to be the first one; nothing was changed."""
+
+
 class FactorStore(Protocol):
     """The stored factors of users."""
 
@@ -107,7 +111,9 @@ class FactorStore(Protocol):
         """
 
 
-def adding(factor: Factor, *, limit: int, codes: Factor | None = None) -> Change:
+def adding(
+    factor: Factor, *, limit: int, codes: Factor | None = None, must_be_first: bool = False
+) -> Change:
     """Add a factor, if there are fewer than `limit` of its kind.
 
     It raises `AlreadyExists` if the user has the same passkey.
@@ -116,9 +122,13 @@ def adding(factor: Factor, *, limit: int, codes: Factor | None = None) -> Change
         factor: the factor.
         limit: how many of its kind a user has at most.
         codes: the recovery codes that are added in the same write, if the user has none.
+        must_be_first: whether the user must have no second factor yet, because whoever asks has
+            proved none: else the change raises `NotFirst`.
     """
 
     def change(factors: Factors) -> Factors | None:
+        if must_be_first and second_factors(factors):
+            raise NotFirst
         passkeys = {each.credential_id for each in of_kind(factors, "passkey")}
         if factor.credential_id in passkeys:
             raise AlreadyExists("credential_id")

@@ -22,6 +22,7 @@ from gatelodge.credentials.factors import (
     Factors,
     FactorStore,
     LastFactor,
+    NotFirst,
     adding,
     find_factor,
     of_kind,
@@ -31,9 +32,9 @@ from gatelodge.credentials.factors import (
     second_factors,
 )
 from gatelodge.credentials.one_time_tokens import OneTimeTokenStore, digest_of, new_token
-from gatelodge.credentials.own_proof import OwnProofCheck
+from gatelodge.credentials.own_proof import FRESH, OwnProofCheck
 from gatelodge.credentials.recovery_codes import digest_of_code, new_recovery_codes
-from gatelodge.credentials.refusals import WrongFactorCode
+from gatelodge.credentials.refusals import ReauthenticationRequired, WrongFactorCode
 from gatelodge.credentials.second_factor_policy import SecondFactorPolicy
 from gatelodge.credentials.second_factors import SecondFactors
 from gatelodge.credentials.totp import app_address, matching_step, new_secret, typed_secret
@@ -303,11 +304,15 @@ class FactorService:
             raise TooManyFactors
         event = self._event("factor.added", user, at.origin, _facts_of(factor, caller))
         codes, unused = self._new_codes()
-        change = adding(factor, limit=MAX_OF_KIND, codes=unused)
+        change = adding(
+            factor, limit=MAX_OF_KIND, codes=unused, must_be_first=caller.proof().level < 2
+        )
         try:
             stored = await self._change(user, change, event, epoch=user.epoch)
         except AlreadyExists as taken:
             raise PasskeyTaken from taken
+        except NotFirst as meanwhile:  # another session of the user was quicker
+            raise ReauthenticationRequired(FRESH, 2) from meanwhile
         if stored is None:
             raise InvalidToken
         with after_a_change():
