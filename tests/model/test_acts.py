@@ -43,7 +43,7 @@ from gatelodge.sessions.lookup import Records
 from gatelodge.sessions.service import SignedIn
 from gatelodge.sessions.store import Session
 from gatelodge.sign_in.challenges import Challenge
-from gatelodge.sign_in.opening import From
+from gatelodge.sign_in.opening import SignInContext
 from gatelodge.sign_in.refusals import InvalidCredentials
 from gatelodge.tokens.pair import Delivery
 from tests.contracts.failpoints import failing
@@ -139,12 +139,12 @@ class Acts:
         if person.codes and self.chance.random() < 0.3:
             code = person.codes.pop()
             proved = await house.opening.finish_by_code(
-                waiting, "recovery_code", code, From(ORIGIN)
+                waiting, "recovery_code", code, SignInContext(ORIGIN)
             )
             now.done["prove by recovery code", person] += 1
             return proved
         code = code_of(self.chance.choice(person.secrets), step_at(house.clock.now()))
-        proved = await house.opening.finish_by_code(waiting, "totp", code, From(ORIGIN))
+        proved = await house.opening.finish_by_code(waiting, "totp", code, SignInContext(ORIGIN))
         now.done["prove by app", person] += 1
         return proved
 
@@ -162,7 +162,7 @@ class Acts:
             person.secrets.append(secret)
             code = code_of(secret, step_at(house.clock.now()))
             added = await house.factor_service.confirm_totp(
-                caller, begun.text, code, "", From(ORIGIN)
+                caller, begun.text, code, "", SignInContext(ORIGIN)
             )
             person.codes = added.codes or person.codes
             _add_device(person, added.signed_in)

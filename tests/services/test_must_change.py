@@ -15,7 +15,7 @@ from gatelodge.audit import COMMAND
 from gatelodge.credentials.refusals import RejectedPassword
 from gatelodge.proofs.refusals import InvalidCode, PasswordMustChange
 from gatelodge.sign_in.challenges import Challenge
-from gatelodge.sign_in.opening import From
+from gatelodge.sign_in.opening import SignInContext
 from gatelodge.sign_in.refusals import InvalidCredentials
 from gatelodge.sign_in.service import AtBreached
 from tests.services import test_letter_proofs as letters
@@ -257,7 +257,9 @@ async def test_the_password_alone_sets_no_new_one_for_who_has_a_second_factor(
 
     assert isinstance(outcome, Challenge)
     waiting = await house.challenges.find(outcome.id)
-    signed_in = await house.opening.finish_by_code(waiting, "recovery_code", codes[0], From(HOME))
+    signed_in = await house.opening.finish_by_code(
+        waiting, "recovery_code", codes[0], SignInContext(HOME)
+    )
     assert signed_in.password_is_breached
     assert (await now(house, ann)).epoch == ann.epoch
 

@@ -21,7 +21,7 @@ from gatelodge.sessions.refusals import InvalidRefreshToken
 from gatelodge.sessions.service import SignedIn
 from gatelodge.sign_in.by_code import CodeSignIn
 from gatelodge.sign_in.challenges import Challenge
-from gatelodge.sign_in.opening import From
+from gatelodge.sign_in.opening import SignInContext
 from gatelodge.sign_in.refusals import InvalidCredentials, SignInByCodeOff
 from gatelodge.tokens.refusals import InvalidToken
 from tests.services import test_letter_proofs as letters
@@ -410,7 +410,7 @@ async def test_a_letter_and_a_second_factor_verify_the_address(
     assert isinstance(outcome, Challenge)
 
     waiting = await house.challenges.find(outcome.id)
-    await house.opening.finish_by_code(waiting, "recovery_code", codes[0], From(HOME))
+    await house.opening.finish_by_code(waiting, "recovery_code", codes[0], SignInContext(HOME))
 
     assert (await now(house, ann)).email_verified_at is not None
 

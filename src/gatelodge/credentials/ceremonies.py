@@ -222,6 +222,7 @@ class PasskeyCeremonies:
         user_id: UserId,
         factors: Factors,
         by: Actor,
+        refused: str,
     ) -> Factor:
         """Return the passkey of a user that has answered, and store that it was used.
 
@@ -232,6 +233,7 @@ class PasskeyCeremonies:
             user_id: the user.
             factors: the user's factors.
             by: who answers.
+            refused: the event that is noted for a wrong answer.
 
         Raises:
             InvalidPasskey: the question was answered or is too old, or the answer is not right.
@@ -259,9 +261,9 @@ class PasskeyCeremonies:
             )
             if await self.store.change(user_id, used) is None:
                 raise ClonedPasskey("another answer was quicker, or it is removed")
-        except InvalidPasskey as refused:
+        except InvalidPasskey as wrong:
             self.audit.note(
-                "passkey.cloned" if isinstance(refused, ClonedPasskey) else "sign_in.failed",
+                "passkey.cloned" if isinstance(wrong, ClonedPasskey) else refused,
                 by,
                 target=user_id,
                 outcome="failure",

@@ -30,7 +30,8 @@ from gatelodge.factors.service import Enrolled, FactorService
 from gatelodge.gate.rules import SIGNED_IN, SIGNED_IN_SO_FAR
 from gatelodge.sessions.doors import CallerRecords
 from gatelodge.sessions.lookup import Records
-from gatelodge.sign_in.opening import From as Comes
+from gatelodge.sign_in.doors import again_from
+from gatelodge.sign_in.opening import SignInContext
 from gatelodge.web.bodies import Answer, Identifier, Request
 from gatelodge.web.caller import From
 from gatelodge.web.cookies import Delivering, TokenDelivery
@@ -336,10 +337,12 @@ def _shown(factor: Factor) -> FactorShown:
     )
 
 
-def _comes(http: HttpRequest, caller: Records, handing: TokenDelivery, origin: Origin) -> Comes:
-    """Return who asks; a program has no cookie that tells which users have used its browser."""
+def _comes(
+    http: HttpRequest, caller: Records, handing: TokenDelivery, origin: Origin
+) -> SignInContext:
+    """Return who asks."""
     is_browser = caller.session.delivery == "cookie"
-    return Comes(origin, device=handing.device(http.scope["headers"]) if is_browser else None)
+    return again_from(http.scope, handing, origin, is_browser=is_browser)
 
 
 def _enrolled(http: HttpRequest, handing: TokenDelivery, enrolled: Enrolled) -> EnrolledAnswer:

@@ -34,7 +34,7 @@ from gatelodge.pages.forms import Field, Form
 from gatelodge.pages.kept import Kept
 from gatelodge.sessions.doors import keep_tokens, records_of, require_fresh
 from gatelodge.sessions.lookup import Records
-from gatelodge.sign_in.opening import From
+from gatelodge.sign_in.doors import again_from
 from gatelodge.web.cookies import TokenDelivery
 
 door = PageDoor()
@@ -99,7 +99,7 @@ async def add_app(visit: Visit) -> Response:
     if not text:  # it was added already, and the form is sent once more; or an hour has passed
         return visit.go(APPS)
     caller = await records_of(visit)
-    at = From(visit.origin, device=visit.ask(TokenDelivery).device(visit.request.scope["headers"]))
+    at = again_from(visit.request.scope, visit.ask(TokenDelivery), visit.origin)
     try:
         enrolled = await visit.ask(FactorService).confirm_totp(
             caller, text, visit.form["code"], visit.form["name"], at

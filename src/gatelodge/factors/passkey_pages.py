@@ -14,8 +14,7 @@ from gatelodge.pages.fields import ASKED, CREDENTIAL, NEXT
 from gatelodge.pages.forms import Field, Form
 from gatelodge.sessions.devices import device_name
 from gatelodge.sessions.doors import keep_tokens, records_of, require_fresh
-from gatelodge.sign_in.doors import credential_in
-from gatelodge.sign_in.opening import From
+from gatelodge.sign_in.doors import again_from, credential_in
 from gatelodge.sign_in.passkey_pages import asked
 from gatelodge.web.cookies import TokenDelivery
 
@@ -66,7 +65,7 @@ async def add_passkey(visit: Visit) -> Response:
     They are in this answer only: in no cookie, no address and no history.
     """
     caller, form = await records_of(visit), visit.form
-    at = From(visit.origin, device=visit.ask(TokenDelivery).device(visit.request.scope["headers"]))
+    at = again_from(visit.request.scope, visit.ask(TokenDelivery), visit.origin)
     enrolled = await visit.ask(FactorService).add_passkey(
         caller, form["challenge"], credential_in(form["credential"]), form["name"], at
     )

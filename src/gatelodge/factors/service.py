@@ -57,7 +57,7 @@ from gatelodge.methods import (
 )
 from gatelodge.sessions.lookup import Records
 from gatelodge.sessions.service import SignedIn
-from gatelodge.sign_in.opening import From, Opening
+from gatelodge.sign_in.opening import Opening, SignInContext
 from gatelodge.tokens.refusals import InvalidToken
 
 MAX_OF_KIND = 10
@@ -156,7 +156,7 @@ class FactorService:
         )
 
     async def confirm_totp(
-        self, caller: Records, text: str, code: str, name: str, at: From
+        self, caller: Records, text: str, code: str, name: str, at: SignInContext
     ) -> Enrolled:
         """Add the authenticator app whose first code this is.
 
@@ -203,7 +203,7 @@ class FactorService:
         return self.ceremonies.ask_enrol(user.id, user.username, user.name, user.factors)
 
     async def add_passkey(
-        self, caller: Records, text: str, credential: Credential, name: str, at: From
+        self, caller: Records, text: str, credential: Credential, name: str, at: SignInContext
     ) -> Enrolled:
         """Add the passkey that a browser has made.
 
@@ -294,7 +294,9 @@ class FactorService:
             raise SecondFactorsOff
         self.own_proof.require_fresh(caller.proof())
 
-    async def _add(self, caller: Records, factor: Factor, second: Methods, at: From) -> Enrolled:
+    async def _add(
+        self, caller: Records, factor: Factor, second: Methods, at: SignInContext
+    ) -> Enrolled:
         """Store a factor, and open the session that has two factors; see `Enrolled`.
 
         Recovery codes are stored in the same write: there is no factor without them.

@@ -45,8 +45,7 @@ from gatelodge.sessions.service import SignedIn
 from gatelodge.sign_in.by_code import CodeSignIn
 from gatelodge.sign_in.by_passkey import PasskeySignIn
 from gatelodge.sign_in.challenges import require_signed_in
-from gatelodge.sign_in.doors import alone_from, coming_from, remember_browser
-from gatelodge.sign_in.opening import From as Comes
+from gatelodge.sign_in.doors import again_from, alone_from, coming_from, remember_browser
 from gatelodge.sign_in.opening import Opening
 from gatelodge.sign_in.refusals import (
     ChallengeOver,
@@ -496,7 +495,7 @@ async def _finish(
     at = coming_from(http.scope, handing, origin, waiting)
     signed_in = await opening.finish_by_code(waiting, kind, body.code, at)
     if body.remember:
-        await remember_browser(http.scope, handing, opening, signed_in, origin)
+        await remember_browser(http.scope, handing, opening, waiting, signed_in, origin)
     return _signed_in(http, handing, signed_in)
 
 
@@ -571,7 +570,7 @@ async def sign_in_by_passkey(
     at = coming_from(http.scope, handing, origin, waiting)
     signed_in = await service.finish(waiting, body.challenge, body.credential, at)
     if body.remember:
-        await remember_browser(http.scope, handing, opening, signed_in, origin)
+        await remember_browser(http.scope, handing, opening, waiting, signed_in, origin)
     return _signed_in(http, handing, signed_in)
 
 
@@ -640,14 +639,13 @@ async def sign_in_again(
     `POST /api/auth/signin`.
     """
     is_browser = caller.session.delivery == "cookie"
-    device = handing.device(request.scope["headers"]) if is_browser else None
+    at = again_from(request.scope, handing, origin, is_browser=is_browser)
     match body:
         case AgainRequest(password=str(password), request=None, code=None, credential=None):
-            outcome = await service.sign_in_again(caller, password, origin, device=device)
+            outcome = await service.sign_in_again(caller, password, origin, device=at.device)
         case AgainRequest(password=None, request=str(half), code=str(code), credential=None):
-            outcome = await codes.sign_in_again(caller, half, code, origin, device=device)
+            outcome = await codes.sign_in_again(caller, half, code, origin, device=at.device)
         case AgainRequest(password=None, code=None, challenge=str(text), credential=dict(answer)):
-            at = Comes(origin, device=device)
             outcome = await passkeys.sign_in_again(caller, text, answer, at)
         case _:
             raise InvalidRequest(

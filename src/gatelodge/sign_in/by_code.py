@@ -23,7 +23,7 @@ from gatelodge.sessions.known_devices import DeviceNews, KnownDevices
 from gatelodge.sessions.lookup import Records
 from gatelodge.sessions.service import SignedIn
 from gatelodge.sign_in.challenges import Challenge
-from gatelodge.sign_in.opening import From, Opening
+from gatelodge.sign_in.opening import Opening, SignInContext
 from gatelodge.sign_in.refusals import SignInByCodeOff
 from gatelodge.tokens.pair import Delivery
 from gatelodge.tokens.refusals import InvalidToken
@@ -147,7 +147,7 @@ class CodeSignIn:
                     user,
                     BY_EMAIL_CODE,
                     delivery,
-                    From(origin, former, device, remembered),
+                    SignInContext(origin, former, device, remembered),
                     ("password_is_void",) if is_void else (),
                 )
         except (InvalidCode, InvalidToken) as refused:
@@ -192,7 +192,7 @@ class CodeSignIn:
             with suppress(NoSuchUser):
                 await self.accounts.verify_email(user, by)
             return await self.opening.open_in_place(
-                caller.session, user, BY_EMAIL_CODE, From(origin, device=device)
+                caller.session, user, BY_EMAIL_CODE, SignInContext(origin, device=device)
             )
 
     async def use_up(self, request: str, code: str, *, only: UserId | None = None) -> User:

@@ -12,8 +12,8 @@ from gatelodge.proofs.refusals import EmailNotVerified
 from gatelodge.proofs.verification import AddressVerification
 from gatelodge.sessions.lookup import Records
 from gatelodge.sessions.service import SignedIn
-from gatelodge.sign_in.challenges import Waiting
-from gatelodge.sign_in.opening import From, Opening
+from gatelodge.sign_in.challenges import Waiting, failure_of
+from gatelodge.sign_in.opening import Opening, SignInContext
 from gatelodge.tokens.pair import Delivery
 from gatelodge.tokens.refusals import InvalidToken
 
@@ -63,7 +63,7 @@ class PasskeySignIn:
         return self.ceremonies.ask_second(text, waiting.user.factors)
 
     async def sign_in(
-        self, text: str, credential: Credential, delivery: Delivery, at: From
+        self, text: str, credential: Credential, delivery: Delivery, at: SignInContext
     ) -> SignedIn:
         """Open a session for the owner of a passkey that has verified its user.
 
@@ -90,7 +90,7 @@ class PasskeySignIn:
                 raise InvalidPasskey("the user has changed") from changed
 
     async def sign_in_again(
-        self, caller: Records, text: str, credential: Credential, at: From
+        self, caller: Records, text: str, credential: Credential, at: SignInContext
     ) -> SignedIn:
         """Open a session in place of the present one, whose user proves again who they are.
 
@@ -106,12 +106,14 @@ class PasskeySignIn:
         """
         user = caller.user
         by = Actor(user.id, at.origin)
-        await self.ceremonies.verify(text, "sign_in", credential, user.id, user.factors, by)
+        await self.ceremonies.verify(
+            text, "sign_in", credential, user.id, user.factors, by, "sign_in.again_failed"
+        )
         with after_a_change():
             return await self.opening.open_in_place_proved(caller.session, user, BY_PASSKEY, at)
 
     async def finish(
-        self, waiting: Waiting, text: str, credential: Credential, at: From
+        self, waiting: Waiting, text: str, credential: Credential, at: SignInContext
     ) -> SignedIn:
         """Open the session that waits for a passkey as its second factor.
 
@@ -127,11 +129,13 @@ class PasskeySignIn:
         """
         user = waiting.user
         by = Actor(user.id, at.origin)
-        await self.ceremonies.verify(text, "second", credential, user.id, user.factors, by)
+        await self.ceremonies.verify(
+            text, "second", credential, user.id, user.factors, by, failure_of(waiting)
+        )
         with after_a_change():
             return await self.opening.finish(waiting, BY_PASSKEY_OF_FACTOR, at)
 
-    async def _verified_owner(self, text: str, credential: Credential, at: From) -> User:
+    async def _verified_owner(self, text: str, credential: Credential, at: SignInContext) -> User:
         """Return the enabled user whose passkey has answered a question.
 
         Whether there is such a user tells only whoever has one of their passkeys: so each answer to
@@ -146,7 +150,9 @@ class PasskeySignIn:
         by = Actor(user.id, at.origin) if user else nobody_known(at.origin)
         if named is not None:
             factors = user.factors if user else ()
-            await self.ceremonies.verify(text, "sign_in", credential, named, factors, by)
+            await self.ceremonies.verify(
+                text, "sign_in", credential, named, factors, by, "sign_in.failed"
+            )
         if user is None or user.disabled_at is not None:
             detail = {"factor": "passkey"}
             self.audit.note("sign_in.failed", by, target=named, outcome="failure", detail=detail)

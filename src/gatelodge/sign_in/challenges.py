@@ -155,6 +155,11 @@ class Challenges:
             raise ChallengeOver
 
 
+def failure_of(waiting: Waiting) -> str:
+    """Return the event that is noted for a wrong answer of somebody whose sign-in waits."""
+    return "sign_in.failed" if waiting.in_place_of is None else "sign_in.again_failed"
+
+
 def telling(signed_in: SignedIn, tell: Tell) -> SignedIn:
     """Return who is signed in, with what they are to be told."""
     return replace(

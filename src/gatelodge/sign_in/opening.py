@@ -34,7 +34,15 @@ from gatelodge.proofs.notices import Notices
 from gatelodge.sessions.known_devices import KnownDevices
 from gatelodge.sessions.service import SessionService, SignedIn
 from gatelodge.sessions.store import Session
-from gatelodge.sign_in.challenges import Challenge, Challenges, Tell, Waiting, remembered, telling
+from gatelodge.sign_in.challenges import (
+    Challenge,
+    Challenges,
+    Tell,
+    Waiting,
+    failure_of,
+    remembered,
+    telling,
+)
 from gatelodge.sign_in.refusals import ChallengeOver
 from gatelodge.tokens.pair import Delivery
 from gatelodge.tokens.refusals import InvalidToken
@@ -46,7 +54,7 @@ MAX_BROWSERS = 20
 
 
 @dataclass(frozen=True, slots=True)
-class From:
+class SignInContext:
     """The browser or program that signs in.
 
     Attributes:
@@ -94,7 +102,7 @@ class Opening:
     accounts: AccountService
 
     async def open(
-        self, user: User, methods: Methods, delivery: Delivery, at: From, tell: Tell = ()
+        self, user: User, methods: Methods, delivery: Delivery, at: SignInContext, tell: Tell = ()
     ) -> SignedIn | Challenge:
         """Open a session for a user who has proved a factor, or ask for the second one.
 
@@ -133,7 +141,7 @@ class Opening:
         return waiting.in_place_of is None and not must
 
     async def open_in_place(
-        self, former: Session, user: User, methods: Methods, at: From, tell: Tell = ()
+        self, former: Session, user: User, methods: Methods, at: SignInContext, tell: Tell = ()
     ) -> SignedIn | Challenge:
         """Open a session in place of one whose user proves again who they are, or ask likewise.
 
@@ -157,7 +165,7 @@ class Opening:
         return telling(await self.open_in_place_proved(former, user, methods, at), tell)
 
     async def finish_by_code(
-        self, waiting: Waiting, kind: CodeFactor, code: str, at: From
+        self, waiting: Waiting, kind: CodeFactor, code: str, at: SignInContext
     ) -> SignedIn:
         """Open the session that waits for a code: of an authenticator app, or a recovery code.
 
@@ -180,13 +188,13 @@ class Opening:
             kind,
             code,
             Actor(user.id, at.origin),
-            "sign_in.failed" if waiting.in_place_of is None else "sign_in.again_failed",
+            failure_of(waiting),
             known_by=await self._known_by(waiting, at),
         )
         with after_a_change():
             return await self.finish(waiting, BY_CODE_OF_FACTOR, at)
 
-    async def finish(self, waiting: Waiting, second: Methods, at: From) -> SignedIn:
+    async def finish(self, waiting: Waiting, second: Methods, at: SignInContext) -> SignedIn:
         """Open the session that waits, whose user has proved the second factor.
 
         If the first one was a code from a letter, the address counts as verified now.
@@ -255,7 +263,7 @@ class Opening:
         return secret if await self.audit.logged(event, kept) is not None else ""
 
     async def open_proved(
-        self, user: User, methods: Methods, delivery: Delivery, at: From
+        self, user: User, methods: Methods, delivery: Delivery, at: SignInContext
     ) -> SignedIn:
         """Open a session for a user who has proved all that is asked for; otherwise as `open`."""
         news = self.devices.news_of(at.device, user)
@@ -265,7 +273,7 @@ class Opening:
         )
 
     async def open_in_place_proved(
-        self, former: Session, user: User, methods: Methods, at: From
+        self, former: Session, user: User, methods: Methods, at: SignInContext
     ) -> SignedIn:
         """Open a session for a user who has proved all that is asked for.
 
@@ -275,7 +283,7 @@ class Opening:
         await self.notices.ask_new_device(user, at.origin, news)
         return await self.sessions.open_in_place(former, user, methods, at.origin, news)
 
-    async def _known_by(self, waiting: Waiting, at: From) -> str | None:
+    async def _known_by(self, waiting: Waiting, at: SignInContext) -> str | None:
         """Return the level of the session in which the user is signed in already, or None."""
         session = None
         if waiting.in_place_of is not None:

@@ -312,7 +312,7 @@ async def prove_second_factor(visit: Visit) -> Response:
     if waiting.in_place_of is not None:
         return await go_back(visit, signed_in)
     if visit.form["remember"]:
-        await remember_browser(scope, delivery, opening, signed_in, visit.origin)
+        await remember_browser(scope, delivery, opening, waiting, signed_in, visit.origin)
     return go_on(visit, signed_in)
 
 

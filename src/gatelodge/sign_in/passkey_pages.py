@@ -15,8 +15,14 @@ from gatelodge.pages.forms import Field
 from gatelodge.proofs.refusals import EmailNotVerified
 from gatelodge.sessions.doors import records_of
 from gatelodge.sign_in.by_passkey import PasskeySignIn
-from gatelodge.sign_in.doors import alone_from, coming_from, credential_in, remember_browser
-from gatelodge.sign_in.opening import From, Opening
+from gatelodge.sign_in.doors import (
+    again_from,
+    alone_from,
+    coming_from,
+    credential_in,
+    remember_browser,
+)
+from gatelodge.sign_in.opening import Opening
 from gatelodge.sign_in.pages import (
     CHALLENGE,
     SECOND,
@@ -102,7 +108,9 @@ async def prove_second(visit: Visit) -> Response:
     if waiting.in_place_of is not None:
         return await go_back(visit, signed_in)
     if visit.form["remember"]:
-        await remember_browser(scope, delivery, visit.ask(Opening), signed_in, visit.origin)
+        await remember_browser(
+            scope, delivery, visit.ask(Opening), waiting, signed_in, visit.origin
+        )
     return go_on(visit, signed_in)
 
 
@@ -123,7 +131,7 @@ async def ask_caller(visit: Visit) -> Response:
 async def sign_in_again(visit: Visit) -> Response:
     """Open a new session in place of this one, and lead back with the form that waits."""
     caller = await records_of(visit)
-    at = From(visit.origin, device=visit.ask(TokenDelivery).device(visit.request.scope["headers"]))
+    at = again_from(visit.request.scope, visit.ask(TokenDelivery), visit.origin)
     credential = credential_in(visit.form["credential"])
     signed_in = await visit.ask(PasskeySignIn).sign_in_again(
         caller, visit.form["challenge"], credential, at

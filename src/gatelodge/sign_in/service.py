@@ -31,7 +31,7 @@ from gatelodge.sessions.known_devices import KnownDevices
 from gatelodge.sessions.lookup import Records
 from gatelodge.sessions.service import SessionService, SignedIn
 from gatelodge.sign_in.challenges import Challenge, Tell, remembered
-from gatelodge.sign_in.opening import From, Opening
+from gatelodge.sign_in.opening import Opening, SignInContext
 from gatelodge.sign_in.refusals import InvalidCredentials
 from gatelodge.tokens.pair import Delivery
 from gatelodge.tokens.refusals import InvalidToken
@@ -140,7 +140,7 @@ class SignInService:
             PasswordMustChange: the password is right, but breached, and must be changed first.
             EmailNotVerified: the password is right, but the address must be verified first.
         """
-        at = From(origin, former, device, remembered)
+        at = SignInContext(origin, former, device, remembered)
         user = await self._authenticate(username, password, at)
         tell = await self._require_ready(user, password, origin)
         if tell and self.at_breached == "change":  # the password proves too little
@@ -182,7 +182,7 @@ class SignInService:
         )
         tell = await self._require_ready(user, password, origin)
         return await self.opening.open_in_place(
-            caller.session, user, BY_PASSWORD, From(origin, device=device), tell
+            caller.session, user, BY_PASSWORD, SignInContext(origin, device=device), tell
         )
 
     async def _require_ready(self, user: User, password: str, origin: Origin) -> Tell:
@@ -355,7 +355,7 @@ class SignInService:
             raise WrongPassword(field="currentPassword")
         return now
 
-    async def _authenticate(self, username: str, password: str, at: From) -> User:
+    async def _authenticate(self, username: str, password: str, at: SignInContext) -> User:
         """Return the enabled user with this username or e-mail address, and this password.
 
         Raises:
@@ -413,7 +413,9 @@ class SignInService:
             self.audit.log(event)
         return forgiven
 
-    async def _is_right(self, key: str, user: User | None, password: str, at: From) -> bool:
+    async def _is_right(
+        self, key: str, user: User | None, password: str, at: SignInContext
+    ) -> bool:
         """Return whether this is the password of an enabled user.
 
         If the name or the address is blocked, a device that we know gets a separate limit. So
@@ -436,7 +438,7 @@ class SignInService:
             )
             return await self.passwords.verify(stored, password, counted)
 
-    async def _known_by(self, user: User, at: From) -> str | None:
+    async def _known_by(self, user: User, at: SignInContext) -> str | None:
         """Return what we know this device by, or None: a session, a browser, or an address."""
         former, origin = at.former, at.origin
         session = await self.sessions.find_by_refresh_token(former, origin) if former else None
