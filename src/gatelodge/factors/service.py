@@ -262,7 +262,7 @@ class FactorService:
 
         Raises:
             ReauthenticationRequired: as for `begin_totp`; a browser is removed without a proof.
-            NoSuchFactor: the user has no such factor.
+            NoSuchFactor: the user has no such factor, or was signed out everywhere meanwhile.
             LastSecondFactor: it is the last one, and the user must have one.
         """
         user = caller.user
@@ -277,7 +277,8 @@ class FactorService:
         )
         must_stay = self.policy.requires(user.roles)
         try:
-            left = await self._change(user, removing(factor.id, unless_last=must_stay), event)
+            removed = removing(factor.id, unless_last=must_stay)
+            left = await self._change(user, removed, event, epoch=user.epoch)
         except LastFactor as last:
             raise LastSecondFactor from last
         if left is None:
