@@ -14,7 +14,12 @@ from gatelodge.audit import COMMAND
 from gatelodge.base64url import decode_base64url, encode_base64url
 from gatelodge.credentials.factors import Factor, FactorId, adding
 from gatelodge.credentials.own_proof import FRESH
+from gatelodge.methods import BY_PASSWORD
+from gatelodge.sign_in.challenges import Challenge
+from gatelodge.sign_in.opening import From as Comes
+from gatelodge.sign_in.refusals import InvalidCredentials
 from gatelodge.testing import SoftwareAuthenticator
+from gatelodge.tokens.refusals import InvalidToken
 from tests.api.test_cookies import OURS
 from tests.api.test_own_account import ME, refused
 from tests.support.clock import FakeClock
@@ -233,6 +238,23 @@ async def test_a_right_password_counts_until_the_factor_completes_it(
     body = {"challenge": challenge, "code": app.code(clock)}
     assert (await client.post(TOTP, json=body)).is_success
     await asked(client)  # the failures are forgotten
+
+
+async def test_a_sign_in_that_began_before_the_factor_opens_nothing(
+    client: httpx2.AsyncClient, house: House, clock: FakeClock
+) -> None:
+    """Its password waits for a hash while the user adds the first factor."""
+    ann = await signed_in(client, house, "ann")
+    before = await house.accounts.get_by_username("ann")
+    await add_app(ann, clock)
+
+    at = Comes(HERE)
+    with pytest.raises(InvalidToken):
+        await house.opening.open(before, BY_PASSWORD, "bearer", at)
+    with pytest.raises(InvalidCredentials):
+        await house.sign_in.open_first(before, "bearer", HERE)
+    now = await house.accounts.get_by_username("ann")
+    assert isinstance(await house.opening.open(now, BY_PASSWORD, "bearer", at), Challenge)
 
 
 async def test_nobody_without_a_factor_is_asked(client: httpx2.AsyncClient, house: House) -> None:

@@ -4,10 +4,11 @@ import asyncio
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from gatelodge.credentials.factors import adding, removing_all
 from gatelodge.ids import SessionId, UserId
 from gatelodge.sessions.store import Session
 from gatelodge.stores import Stores
-from tests.contracts.builders import A_MINUTE, NOON, a_session, a_user, an_event
+from tests.contracts.builders import A_MINUTE, NOON, a_factor, a_session, a_user, an_event
 
 NOTHING = SessionId("ses_nothing")
 
@@ -65,6 +66,21 @@ async def test_a_thousand_rotations_leave_one_record(stores: Stores) -> None:
     assert await stores.sessions.find(session.id) == moved
     assert await stores.sessions.remove_ended(NOON + timedelta(days=365)) == 1
     assert await stores.events.list_events(before=None, limit=1) == []
+
+
+async def test_a_session_opens_only_without_factors_if_none_was_asked_for(stores: Stores) -> None:
+    """Also if the first one is added at the same moment."""
+    user = a_user()
+    await stores.users.add(user, an_event())
+    before, after, proved = (a_session(user_id=user.id) for _ in range(3))
+
+    assert await stores.sessions.open(before, an_event(), without_factors=True)
+    assert await stores.factors.change(user.id, adding(a_factor(), limit=1))
+    assert not await stores.sessions.open(after, an_event(), without_factors=True)
+    assert await stores.sessions.find(after.id) is None
+    assert await stores.sessions.open(proved, an_event())
+    assert await stores.factors.change(user.id, removing_all()) == ()
+    assert await stores.sessions.open(after, an_event(), without_factors=True)
 
 
 async def test_only_the_current_generation_rotates(stores: Stores) -> None:

@@ -89,7 +89,8 @@ async def let_in(
 ) -> None:
     """Give the cookies of a new session to a browser."""
     scope: dict[str, Any] = {}
-    signed_in = await house.sessions.open(user, methods, "cookie", HERE)
+    now = await house.stores.users.find(user.id)
+    signed_in = await house.sessions.open(now or user, methods, "cookie", HERE)
     house.delivery.set_cookies(scope, signed_in.tokens)
     headers = [(name.decode(), value.decode()) for name, value in cookie_jar(scope).headers]
     answer = httpx2.Response(200, headers=headers, request=httpx2.Request("GET", client.base_url))

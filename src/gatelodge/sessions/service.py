@@ -12,7 +12,7 @@ from gatelodge.clock import Clock
 from gatelodge.credentials.second_factor_policy import SecondFactorPolicy
 from gatelodge.errors import OutcomeUnknown, StoreUnavailable, after_a_change
 from gatelodge.ids import SESSION_PREFIX, SessionId, UserId, new_id
-from gatelodge.methods import Methods, factors_of
+from gatelodge.methods import Methods, factors_of, level_of
 from gatelodge.sessions.known_devices import DeviceNews
 from gatelodge.sessions.refresh_tokens import RefreshTokens
 from gatelodge.sessions.refusals import (
@@ -122,7 +122,7 @@ class SessionService:
 
         Raises:
             InvalidToken: the user was disabled or deleted, or all sessions of the user were ended,
-                since the user was read.
+                since the user was read; or a first factor was added, which was not asked for.
             StoreUnavailable: nothing was changed.
         """
         session = self._new(user, methods, delivery, origin, authenticated_at)
@@ -135,7 +135,10 @@ class SessionService:
             | ({"device": device} if device else {})
             | ({"follows": follows} if follows else {}),
         )
-        if not await self.audit.logged(event, self.sessions.open(session, event)):
+        # A factor may have been added since the user was read: then it must be asked for.
+        alone = level_of(methods) < 2 and not user.factors
+        kept = self.sessions.open(session, event, without_factors=alone)
+        if not await self.audit.logged(event, kept):
             raise InvalidToken
         with after_a_change():
             if former and (ended := await self.find_by_refresh_token(former, origin)):

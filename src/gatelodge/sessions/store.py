@@ -76,11 +76,16 @@ class SessionStore(Protocol):
     A method that takes an event stores it with its change: both, or neither.
     """
 
-    async def open(self, session: Session, event: Event) -> bool:
+    async def open(self, session: Session, event: Event, *, without_factors: bool = False) -> bool:
         """Store a new session, and when its user last signed in.
 
         True if the user exists, is enabled, and has the epoch of the session. Otherwise the session
         is not stored.
+
+        Args:
+            session: the session.
+            event: stored with it.
+            without_factors: whether the user must have no factors, too, because none was asked for.
         """
 
     async def add(self, session: Session) -> None:

@@ -34,16 +34,16 @@ class MongoSessions(SessionStore):
     outbox: Outbox
 
     @override
-    async def open(self, session: Session, event: Event) -> bool:
+    async def open(self, session: Session, event: Event, *, without_factors: bool = False) -> bool:
         """Store the session, then check its user.
 
-        The epoch decides: if the user has changed, the session is stored, but not live. Nobody has
-        its tokens yet, so it is deleted again, and its event with it.
+        If the user has changed, the session is stored, but not live, or it is one of which nobody
+        has the tokens yet. So it is deleted again, and its event with it.
         """
         with self.database.confirming(), writing():
             await self._sessions.insert_one(inserted_with(to_document(session), event))
         with after_a_change():
-            if not await self.users.record_sign_in(session):
+            if not await self.users.record_sign_in(session, without_factors=without_factors):
                 await self._remove({"_id": {"$eq": session.id}})
                 return False
         await self.outbox.deliver("sessions", session.id, event)

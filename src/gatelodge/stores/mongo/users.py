@@ -193,14 +193,17 @@ class MongoUsers(UserStore):
                 user_id, unless_last, lambda condition: self.names.let_go(user, event, condition)
             )
 
-    async def record_sign_in(self, session: Session) -> bool:
+    async def record_sign_in(self, session: Session, *, without_factors: bool = False) -> bool:
         """Store when the user of a session last signed in.
 
-        True if the user is enabled and has the epoch of the session.
+        True if the user is enabled and has the epoch of the session, and no factors if there must
+        be none.
         """
-        enabled = {"epoch": session.epoch, "disabled_at": None}
+        wanted: Document = {"epoch": session.epoch, "disabled_at": None}
+        if without_factors:
+            wanted["factors"] = None
         return await self._change(
-            _by_id(session.user_id) | enabled, {"$max": {"last_sign_in_at": session.created_at}}
+            _by_id(session.user_id) | wanted, {"$max": {"last_sign_in_at": session.created_at}}
         )
 
     @override

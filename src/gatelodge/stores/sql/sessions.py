@@ -26,11 +26,12 @@ class SqlSessions(SessionStore):
         self._database = database
 
     @override
-    async def open(self, session: Session, event: Event) -> bool:
+    async def open(self, session: Session, event: Event, *, without_factors: bool = False) -> bool:
         user = {"user": session.user_id, "its_epoch": session.epoch, "at": session.created_at}
+        signs_in = _USER_SIGNS_IN_ALONE if without_factors else _USER_SIGNS_IN
 
         def unit(connection: Connection) -> bool:
-            if connection.execute(_USER_SIGNS_IN, user).rowcount != 1:
+            if connection.execute(signs_in, user).rowcount != 1:
                 return False
             connection.execute(_ADD, _values(session))
             put_event(connection, event)
@@ -191,6 +192,7 @@ _USER_SIGNS_IN = (
     )
     .values(last_sign_in_at=bindparam("at"))
 )
+_USER_SIGNS_IN_ALONE = _USER_SIGNS_IN.where(users.c.factors.is_(None))
 _REMOVE_ENDED = delete(sessions).where(
     or_(
         sessions.c.expires_at < bindparam("before"),
