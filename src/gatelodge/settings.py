@@ -255,6 +255,7 @@ _WORDS = frozenset(
         "second_factor",
         "sign_in_by_code",
         "sign_up",
+        "sign_up_by_passkey",
         "username_change",
     }
 )
@@ -361,6 +362,7 @@ class Settings(BaseSettings):
 
     sign_up: Literal["open", "closed"] = "open"
     sign_in_by_code: Literal["off", "on"] = "off"
+    sign_up_by_passkey: Literal["off", "on"] = "off"
     username_change: Literal["off", "on"] = "off"
     passkey_domain: str = ""
     passkey_origins: PasskeyOrigins = ()
@@ -416,6 +418,7 @@ class Settings(BaseSettings):
             *self._faults_of_cookies(),
             *self._faults_of_letters(),
             *self._faults_of_passkeys(),
+            *self._faults_of_sign_up(),
         ]
         if faults:
             raise _DoNotFitError(faults)
@@ -468,6 +471,18 @@ class Settings(BaseSettings):
             elif is_public_suffix(domain):
                 verdict = "must not be a public suffix, below which everybody can have a host."
                 yield "passkey_domain", verdict
+
+    def _faults_of_sign_up(self) -> Iterator[tuple[str, str]]:
+        """Yield why nobody could sign up with a passkey and no password."""
+        if self.sign_up_by_passkey == "off":
+            return
+        name = "sign_up_by_passkey"
+        if not self.passkeys_for:
+            yield name, "needs a name, and no IP address, in GATELODGE_PUBLIC_URL."
+        if self.second_factor == "off":
+            yield name, "cannot be 'on' with GATELODGE_SECOND_FACTOR=off."
+        if self.hides_known_emails:
+            yield name, "needs GATELODGE_HIDE_KNOWN_EMAILS=off: it tells which addresses are taken."
 
     @property
     def passkeys_for(self) -> str:

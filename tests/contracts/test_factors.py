@@ -48,13 +48,7 @@ FULL = a_factor(
 async def someone(stores: Stores, *factors: Factor, **changes: object) -> User:
     """Return a stored user who has these factors."""
     user = a_user(factors=factors, **changes)
-    if any(each.credential_id for each in factors):
-        bare = replace(user, factors=())
-        await stores.users.add(bare, an_event())
-        for each in factors:
-            await stores.factors.change(user.id, adding(each, limit=9))
-    else:
-        await stores.users.add(user, an_event())
+    await stores.users.add(user, an_event())
     return user
 
 
@@ -85,6 +79,28 @@ async def test_a_user_is_stored_with_factors(stores: Stores) -> None:
     totp = a_factor()
     assert await factors_of(stores, await someone(stores, totp)) == (totp,)
     assert await factors_of(stores, await someone(stores)) == ()
+
+
+async def test_of_new_users_with_one_passkey_exactly_one_is_stored(stores: Stores) -> None:
+    """The names of the others are free."""
+    passkey = a_factor("passkey")
+    users = [a_user(factors=(a_factor("passkey"), passkey)) for _ in range(MANY)]
+
+    outcomes = await asyncio.gather(
+        *(stores.users.add(each, an_event()) for each in users), return_exceptions=True
+    )
+
+    refused = [each for each in outcomes if isinstance(each, AlreadyExists)]
+    assert [each.field for each in refused] == ["credential_id"] * (MANY - 1)
+    assert outcomes.count(None) == 1
+    for user, outcome in zip(users, outcomes, strict=True):
+        if outcome is None:
+            assert await factors_of(stores, user) == user.factors
+        else:
+            assert await stores.users.find(user.id) is None
+            names = {"username": user.username, "username_key": user.username_key}
+            again = replace(a_user(), **names, email=user.email, email_key=user.email_key)
+            await stores.users.add(replace(again, factors=user.factors[:1]), an_event())
 
 
 async def test_only_so_many_of_a_kind_are_added(stores: Stores) -> None:

@@ -30,6 +30,8 @@ UNKNOWN = "ses_unknown"
 ANSWER_TO_THE_TRIAL: dict[tuple[str, str], int] = {
     ("GET", "/metrics"): 404,
     ("POST", "/api/auth/signup"): 400,
+    ("POST", "/api/auth/signup/passkey"): 400,
+    ("POST", "/api/auth/signup/passkey/options"): 400,
     ("POST", "/api/auth/invitation"): 400,
     ("POST", "/api/auth/signin"): 400,
     ("POST", "/api/auth/signin/code"): 400,

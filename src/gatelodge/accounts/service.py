@@ -23,8 +23,9 @@ from gatelodge.accounts.store import RoleStore, User, UserStore
 from gatelodge.audit import SERVER, Actor, AuditLog, Event, Origin, nobody_known
 from gatelodge.clock import Clock
 from gatelodge.credentials.attempts import AttemptGuard
-from gatelodge.credentials.factors import second_factors
+from gatelodge.credentials.factors import Factors, second_factors
 from gatelodge.credentials.own_proof import OwnProof, OwnProofCheck
+from gatelodge.credentials.refusals import InvalidPasskey
 from gatelodge.credentials.service import Passwords
 from gatelodge.errors import AlreadyExists, LastHolder, Refusal, after_a_change
 from gatelodge.ids import USER_PREFIX, UserId, new_id
@@ -126,6 +127,35 @@ class AccountService:
         """
         user = await self._allow_sign_up(wanted, origin)
         user = replace(user, password_hash=await self.passwords.hash(wanted.password))
+        return await self.add(user, "user.signed_up", Actor(user.id, origin))
+
+    async def check_sign_up(self, wanted: NewUser) -> None:
+        """Refuse a sign-up whose values cannot be had. Nothing is stored or counted.
+
+        Raises:
+            SignUpClosed, InvalidUsername, InvalidEmail: as for `sign_up`.
+            UsernameTaken, EmailTaken: likewise.
+        """
+        if not self.sign_up_open:
+            raise SignUpClosed
+        await self._refuse_taken(self._checked(wanted, reserved_allowed=False))
+
+    async def sign_up_with(
+        self, wanted: NewUser, user_id: UserId, factors: Factors, origin: Origin
+    ) -> User:
+        """Create a user who signs up with factors in place of a password, all in one write.
+
+        Args:
+            wanted: the values for the user; `sets_password` is true.
+            user_id: the id that the user gets.
+            factors: the factors.
+            origin: where the request came from.
+
+        Raises:
+            InvalidPasskey: some user has the passkey.
+            Refusal: as for `sign_up`.
+        """
+        user = replace(await self._allow_sign_up(wanted, origin), id=user_id, factors=factors)
         return await self.add(user, "user.signed_up", Actor(user.id, origin))
 
     async def sign_up_once(self, wanted: NewUser, origin: Origin) -> User:
@@ -307,6 +337,8 @@ class AccountService:
         try:
             await self.users.add(user, made)
         except AlreadyExists as taken:
+            if taken.field == "credential_id":
+                raise InvalidPasskey("some user has it") from taken
             kind = UsernameTaken if taken.field == "username" else EmailTaken
             raise kind(field=taken.field) from taken
         self.audit.log(made)

@@ -112,11 +112,11 @@ class UserStore(Protocol):
     async def add(self, user: User, event: Event) -> None:
         """Store a new user.
 
-        Of several callers with the same username key or e-mail key, exactly one succeeds.
+        Of several callers with the same username key, e-mail key or passkey, exactly one succeeds.
 
         Raises:
-            AlreadyExists: a name is taken. Then `field` is `username` (also if both names are
-                taken) or `email`.
+            AlreadyExists: a name or a passkey is taken. Then `field` is `username` (also if both
+                names are taken), `email` or `credential_id`.
         """
 
     async def find(self, user_id: UserId) -> User | None:

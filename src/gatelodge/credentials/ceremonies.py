@@ -32,6 +32,7 @@ from gatelodge.credentials.factors import (
 )
 from gatelodge.credentials.one_time_tokens import OneTimeToken, OneTimeTokenStore
 from gatelodge.credentials.passkeys import (
+    NewPasskey,
     RelyingParty,
     assertion_options,
     challenge_in,
@@ -51,7 +52,7 @@ from gatelodge.credentials.refusals import (
 )
 from gatelodge.ids import USER_PREFIX, UserId, id_from_bytes, id_to_bytes, new_id
 
-Use: TypeAlias = Literal["sign_in", "second", "enrol"]
+Use: TypeAlias = Literal["sign_in", "second", "enrol", "sign_up"]
 Credential: TypeAlias = Mapping[str, Any]
 """What a browser answers, as JSON (WebAuthn Level 3, section 5.1)."""
 
@@ -180,6 +181,40 @@ class PasskeyCeremonies:
         )
         return Question(text, options)
 
+    def ask_sign_up(self, username: str) -> Question:
+        """Ask a browser to make a passkey for somebody who signs up with this username.
+
+        The text of the question begins with the id that the new user gets.
+
+        Raises:
+            PasskeysOff: there are no passkeys.
+        """
+        party = self.require_party()
+        user_id = new_id(USER_PREFIX, self.clock.now())
+        text = f"{user_id}.{encode_base64url(secrets.token_bytes(_SECRET_BYTES))}"
+        options = registration_options(
+            party,
+            challenge=self._challenge("sign_up", text),
+            user_handle=id_to_bytes(USER_PREFIX, user_id),
+            username=username,
+            display_name=username,
+            exclude=(),
+            user_verification=True,
+        )
+        return Question(text, options)
+
+    async def read_sign_up(self, text: str, credential: Credential) -> tuple[UserId, Factor]:
+        """Return the id of the new user, and the passkey, which has verified its user.
+
+        Raises:
+            InvalidPasskey, PasskeysOff: as for `read_new`.
+        """
+        party = self.require_party()
+        challenge = self._read(credential, "sign_up", text)
+        made = read_registration(party, credential, challenge, user_verification=True)
+        await self._use_up(challenge)
+        return UserId(text.partition(".")[0]), self._factor_of(made, "")
+
     async def read_new(
         self, text: str, credential: Credential, user_id: UserId, name: str
     ) -> Factor:
@@ -200,6 +235,10 @@ class PasskeyCeremonies:
         challenge = self._read(credential, "enrol", text, user_id)
         made = read_registration(party, credential, challenge, user_verification=False)
         await self._use_up(challenge)
+        return self._factor_of(made, name)
+
+    def _factor_of(self, made: NewPasskey, name: str) -> Factor:
+        """Return the factor that is stored of a passkey."""
         now = self.clock.now()
         return Factor(
             FactorId(new_id(FACTOR_PREFIX, now)),

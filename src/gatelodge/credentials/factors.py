@@ -263,6 +263,11 @@ def of_kind(factors: Iterable[Factor], kind: FactorKind) -> list[Factor]:
     return [each for each in factors if each.kind == kind]
 
 
+def credential_ids_of(factors: Iterable[Factor]) -> set[str]:
+    """Return the ids of the passkeys among these factors."""
+    return {each.credential_id for each in factors if each.credential_id is not None}
+
+
 def is_remembered(browser: Factor, epoch: int, at: datetime) -> bool:
     """Say whether no second factor is asked for in a browser of a user with this epoch."""
     ends_at = browser.expires_at

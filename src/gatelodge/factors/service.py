@@ -33,7 +33,7 @@ from gatelodge.credentials.factors import (
 )
 from gatelodge.credentials.one_time_tokens import OneTimeTokenStore, digest_of, new_token
 from gatelodge.credentials.own_proof import FRESH, OwnProofCheck
-from gatelodge.credentials.recovery_codes import digest_of_code, new_recovery_codes
+from gatelodge.credentials.recovery_codes import new_codes_factor
 from gatelodge.credentials.refusals import ReauthenticationRequired, WrongFactorCode
 from gatelodge.credentials.second_factor_policy import SecondFactorPolicy
 from gatelodge.credentials.second_factors import SecondFactors
@@ -237,7 +237,7 @@ class FactorService:
         if not second_factors(caller.user.factors):
             raise NoSecondFactor
         user = caller.user
-        codes, factor = self._new_codes()
+        codes, factor = new_codes_factor(self.clock.now())
         detail = {"session": caller.session.id}
         event = self._event("recovery_codes.made", user, origin, detail)
         if await self._change(user, replacing(factor), event, epoch=user.epoch) is None:
@@ -306,7 +306,7 @@ class FactorService:
         if len(of_kind(user.factors, factor.kind)) >= MAX_OF_KIND:
             raise TooManyFactors
         event = self._event("factor.added", user, at.origin, _facts_of(factor, caller))
-        codes, unused = self._new_codes()
+        codes, unused = new_codes_factor(self.clock.now())
         change = adding(
             factor, limit=MAX_OF_KIND, codes=unused, must_be_first=caller.proof().level < 2
         )
@@ -322,13 +322,6 @@ class FactorService:
             methods = with_second_factor(caller.session.methods, second)
             signed_in = await self.opening.open_in_place_proved(caller.session, user, methods, at)
         return Enrolled(factor, signed_in, codes if find_factor(stored, unused.id) else [])
-
-    def _new_codes(self) -> tuple[list[str], Factor]:
-        """Return new recovery codes, and the factor that is stored of them."""
-        codes, now = new_recovery_codes(), self.clock.now()
-        digests = tuple(digest_of_code(each) for each in codes)
-        factor_id = FactorId(new_id(FACTOR_PREFIX, now))
-        return codes, Factor(factor_id, "recovery_codes", "", now, digests=digests)
 
     async def _waiting(self, user: User, text: str) -> tuple[FactorId, bytes]:
         """Return the id and the secret of the app that waits for its first code.

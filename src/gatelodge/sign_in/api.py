@@ -47,11 +47,13 @@ from gatelodge.sign_in.by_passkey import PasskeySignIn
 from gatelodge.sign_in.challenges import require_signed_in
 from gatelodge.sign_in.doors import again_from, alone_from, coming_from, remember_browser
 from gatelodge.sign_in.opening import Opening
+from gatelodge.sign_in.passkey_sign_up import PasskeySignUp
 from gatelodge.sign_in.refusals import (
     ChallengeOver,
     InvalidCredentials,
     SecondFactorRequired,
     SignInByCodeOff,
+    SignUpByPasskeyOff,
 )
 from gatelodge.sign_in.service import SignInService
 from gatelodge.tokens.pair import Delivery
@@ -67,6 +69,7 @@ well_known_door = Door("/.well-known", tag="sign-in")
 
 ByCode = Annotated[CodeSignIn, Provided(CodeSignIn)]
 SignIn = Annotated[SignInService, Provided(SignInService)]
+PasskeySigningUp = Annotated[PasskeySignUp, Provided(PasskeySignUp)]
 Opens = Annotated[Opening, Provided(Opening)]
 ByPasskey = Annotated[PasskeySignIn, Provided(PasskeySignIn)]
 
@@ -222,6 +225,36 @@ class RelatedOriginsAnswer(Answer):
     origins: list[str] = Field(examples=[["https://id.example.com"]])
 
 
+class PasskeySignUpOptionsRequest(Request):
+    """The names of a new user who has a passkey in place of a password."""
+
+    username: Identifier = Field(max_length=256, examples=["ann"])
+    email: Identifier = Field(max_length=320, examples=["ann@example.com"])
+
+
+class PasskeySignUpRequest(PasskeySignUpOptionsRequest):
+    """The same, with the passkey that a browser has made."""
+
+    challenge: str = Field(max_length=256)
+    credential: dict[str, Any] = Field(
+        description="What `toJSON()` of the credential gives.",
+        examples=[{"id": "…", "type": "public-key"}],
+    )
+    delivery: Delivery | None = Field(
+        default=None,
+        description="Open a session too. `bearer`: tokens in the answer. `cookie`: in HttpOnly "
+        "cookies only.",
+    )
+
+
+class PasskeySignUpAnswer(SignUpAnswer):
+    """What was done; the recovery codes, shown once; also the tokens, unless cookies carry them."""
+
+    recovery_codes: list[str]
+    access_token: str | None = None
+    refresh_token: str | None = None
+
+
 class AgainRequest(Request):
     """One proof: the password, the code from a letter with its `request`, or a passkey."""
 
@@ -297,6 +330,90 @@ async def sign_up(
         request_of_letter = made.request if required else None
         return SignUpAnswer(message="User was registered successfully!", request=request_of_letter)
     return _signed_in(request, handing, made.session)
+
+
+@door.post(
+    "/signup/passkey/options",
+    rule=ANYBODY,
+    told=Description(
+        "Ask for a passkey to sign up with",
+        takes={"username": "ann", "email": "ann@example.com"},
+        gives={"challenge": "usr_06f4h2k9….9vX…", "publicKey": {"challenge": "…"}},
+    ),
+    refuses=(
+        SignUpByPasskeyOff,
+        PasskeysOff,
+        InvalidUsername,
+        InvalidEmail,
+        UsernameTaken,
+        EmailTaken,
+        SignUpClosed,
+    ),
+)
+async def ask_to_sign_up(
+    body: PasskeySignUpOptionsRequest, service: PasskeySigningUp
+) -> PasskeyOptionsAnswer:
+    """Return what `navigator.credentials.create` is asked for a new user without a password.
+
+    It works once, for 5 minutes. Nothing is stored.
+    """
+    question = await service.ask(NewUser(body.username, body.email))
+    return PasskeyOptionsAnswer(challenge=question.text, public_key=dict(question.options))
+
+
+@door.post(
+    "/signup/passkey",
+    rule=ANYBODY,
+    told=Description(
+        "Sign up with a passkey",
+        takes={
+            "username": "ann",
+            "email": "ann@example.com",
+            "challenge": "usr_06f4h2k9….9vX…",
+            "credential": {"id": "…", "type": "public-key"},
+        },
+        gives={
+            "message": "User was registered successfully!",
+            "recoveryCodes": ["K7PQ-X4MD-9TRW-2HJK-M3NP-Q8VC"],
+        },
+    ),
+    refuses=(
+        SignUpByPasskeyOff,
+        PasskeysOff,
+        InvalidPasskey,
+        InvalidUsername,
+        InvalidEmail,
+        UsernameTaken,
+        EmailTaken,
+        UnknownRole,
+        SignUpClosed,
+        TooManyAttempts,
+        InvalidCredentials,
+    ),
+    response_model_exclude_none=True,
+)
+async def sign_up_by_passkey(
+    http: HttpRequest,
+    body: PasskeySignUpRequest,
+    service: PasskeySigningUp,
+    handing: Delivering,
+    origin: From,
+) -> PasskeySignUpAnswer:
+    """Create a user with the passkey that a browser has made, and no password.
+
+    The ten recovery codes are shown once. With `delivery`, the new user is signed in, unless the
+    address must be verified first.
+    """
+    wanted = NewUser(body.username, body.email, language=language_of(http))
+    at = alone_from(http.scope, handing, origin, body.delivery or "bearer")
+    made = await service.sign_up(body.challenge, body.credential, wanted, body.delivery, at)
+    session = made.signed_up.session
+    return PasskeySignUpAnswer(
+        message="User was registered successfully!",
+        recovery_codes=made.codes,
+        request=made.signed_up.request if service.verification.mode == "required" else None,
+        **({} if session is None else _tokens_of_new(http, handing, session)),
+    )
 
 
 @door.post(
@@ -733,6 +850,16 @@ def _signed_in(request: HttpRequest, handing: TokenDelivery, signed_in: SignedIn
         roles=[f"ROLE_{role.upper()}" for role in user.roles],
         **_tokens(request, handing, signed_in),
     )
+
+
+def _tokens_of_new(
+    request: HttpRequest, handing: TokenDelivery, signed_in: SignedIn
+) -> dict[str, str]:
+    """Do the same for a new user, whose browser is known from now on."""
+    if handing.uses_cookies(signed_in.tokens.delivery):
+        known = service_of(request, KnownDevices)
+        keep_device(request.scope, handing, known, signed_in.user)
+    return _tokens(request, handing, signed_in)
 
 
 def _tokens(request: HttpRequest, handing: TokenDelivery, signed_in: SignedIn) -> dict[str, str]:

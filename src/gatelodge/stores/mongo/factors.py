@@ -7,7 +7,7 @@ from pymongo.asynchronous.collection import AsyncCollection
 from typing_extensions import override
 
 from gatelodge.audit import Event
-from gatelodge.credentials.factors import Change, Factor, Factors, FactorStore
+from gatelodge.credentials.factors import Change, Factor, Factors, FactorStore, credential_ids_of
 from gatelodge.ids import UserId
 from gatelodge.stores.mongo.connection import MongoDatabase
 from gatelodge.stores.mongo.failures import reading, writing
@@ -95,7 +95,7 @@ def factors_in(document: Document) -> Factors:
 
 
 def _claims_of(factors: Factors) -> set[str]:
-    return {passkey_claim(each.credential_id) for each in factors if each.credential_id is not None}
+    return {passkey_claim(each) for each in credential_ids_of(factors)}
 
 
 def _unchanged(stored: Document) -> Document:

@@ -84,6 +84,7 @@ from pymongo.errors import BulkWriteError
 from gatelodge.accounts.store import User
 from gatelodge.audit import Event
 from gatelodge.clock import Clock
+from gatelodge.credentials.factors import credential_ids_of
 from gatelodge.errors import AlreadyExists, OutcomeUnknown, StoreUnavailable, after_a_change
 from gatelodge.ids import UserId
 from gatelodge.stores.mongo.connection import MongoDatabase
@@ -136,10 +137,10 @@ class Names:
         return None if claim is None else UserId(claim["user_id"])
 
     async def claim(self, user: User) -> None:
-        """Claim both names of a user, before the user is inserted.
+        """Claim both names and the passkeys of a user, before the user is inserted.
 
         Raises:
-            AlreadyExists: a name is taken; `field` says which. Then neither is claimed.
+            AlreadyExists: one is taken; `field` says which. Then none is claimed.
         """
         try:
             await self._claim(user)
@@ -293,7 +294,8 @@ class Names:
                 if taken is None:
                     raise
                 await self._release_if_possible(user.id, names[:taken])
-                raise AlreadyExists(_FIELDS[taken]) from error
+                field = _FIELDS[taken] if taken < len(_FIELDS) else "credential_id"
+                raise AlreadyExists(field) from error
 
     async def _free_orphans(self, names: list[str] | None = None) -> int:
         """Release the overdue claims whose users do not exist; return how many.
@@ -416,7 +418,9 @@ class Names:
 
 
 def _claim_ids(user: User) -> list[str]:
-    return [f"username:{user.username_key}", f"email:{user.email_key}"]
+    """Return the ids of the claims of a new user: names first, in the order of `_FIELDS`."""
+    passkeys = (passkey_claim(each) for each in sorted(credential_ids_of(user.factors)))
+    return [f"username:{user.username_key}", f"email:{user.email_key}", *passkeys]
 
 
 def _names_in(document: Document) -> list[str]:

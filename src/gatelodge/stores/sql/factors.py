@@ -2,18 +2,16 @@
 
 from collections.abc import Collection
 
-from sqlalchemy import Connection, delete, insert, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import Connection, delete, select, update
 from typing_extensions import override
 
 from gatelodge.audit import Event
-from gatelodge.credentials.factors import Change, Factors, FactorStore
-from gatelodge.errors import AlreadyExists
+from gatelodge.credentials.factors import Change, Factors, FactorStore, credential_ids_of
 from gatelodge.ids import UserId
 from gatelodge.stores.sql.database import SqlDatabase
 from gatelodge.stores.sql.events import put_event
 from gatelodge.stores.sql.tables import passkeys, users
-from gatelodge.stores.sql.users import EVERY_SESSION_ENDS
+from gatelodge.stores.sql.users import EVERY_SESSION_ENDS, claim_passkeys
 
 
 class SqlFactors(FactorStore):
@@ -39,7 +37,7 @@ class SqlFactors(FactorStore):
             after = None if before is None else change(before)
             if before is None or after is None:
                 return None
-            _change_ids(connection, user_id, _ids_in(before), _ids_in(after))
+            _change_ids(connection, user_id, credential_ids_of(before), credential_ids_of(after))
             ends = EVERY_SESSION_ENDS if ends_sessions else {}
             stored = update(users).where(users.c.id == user_id).values(factors=after, **ends)
             connection.execute(stored)
@@ -59,10 +57,6 @@ def _find(connection: Connection, user_id: UserId, epoch: int | None) -> Factors
     return None if row is None else row[0]
 
 
-def _ids_in(factors: Factors) -> set[str]:
-    return {each.credential_id for each in factors if each.credential_id is not None}
-
-
 def _change_ids(
     connection: Connection, user_id: UserId, before: Collection[str], after: Collection[str]
 ) -> None:
@@ -73,8 +67,4 @@ def _change_ids(
     """
     for each in set(before) - set(after):
         connection.execute(delete(passkeys).where(passkeys.c.credential_id == each))
-    try:
-        for each in set(after) - set(before):
-            connection.execute(insert(passkeys), {"credential_id": each, "user_id": user_id})
-    except IntegrityError as error:
-        raise AlreadyExists("credential_id") from error
+    claim_passkeys(connection, user_id, set(after) - set(before))

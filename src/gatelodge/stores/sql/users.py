@@ -1,6 +1,6 @@
 """Users in SQLite."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
@@ -24,11 +24,12 @@ from typing_extensions import override
 
 from gatelodge.accounts.store import User, UserStore
 from gatelodge.audit import Event
+from gatelodge.credentials.factors import credential_ids_of
 from gatelodge.errors import AlreadyExists, LastHolder
 from gatelodge.ids import SessionId, UserId
 from gatelodge.stores.sql.database import SqlDatabase
 from gatelodge.stores.sql.events import make, put_event
-from gatelodge.stores.sql.tables import sessions, user_roles, users
+from gatelodge.stores.sql.tables import passkeys, sessions, user_roles, users
 
 
 class SqlUsers(UserStore):
@@ -280,6 +281,22 @@ def _add(connection: Connection, user: User) -> None:
         raise AlreadyExists("username" if taken else "email") from error
     for role in user.roles:
         connection.execute(insert(user_roles), {"user_id": user.id, "role": role})
+    claim_passkeys(connection, user.id, credential_ids_of(user.factors))
+
+
+def claim_passkeys(
+    connection: Connection, user_id: UserId, credential_ids: Collection[str]
+) -> None:
+    """Make passkeys this user's.
+
+    Raises:
+        AlreadyExists: some user has one of them (`field` is `credential_id`).
+    """
+    try:
+        for each in credential_ids:
+            connection.execute(insert(passkeys), {"credential_id": each, "user_id": user_id})
+    except IntegrityError as error:
+        raise AlreadyExists("credential_id") from error
 
 
 def _find(connection: Connection, query: Select[Any], value: str) -> User | None:
