@@ -55,6 +55,7 @@ from gatelodge.sign_in.by_code import CodeSignIn
 from gatelodge.sign_in.by_passkey import PasskeySignIn
 from gatelodge.sign_in.challenges import Challenges
 from gatelodge.sign_in.opening import Opening
+from gatelodge.sign_in.passkey_sign_up import PasskeySignUp
 from gatelodge.sign_in.service import SignInService
 from gatelodge.stores import Stores, open_stores
 from gatelodge.subscriptions.service import Handler, SubscriptionService
@@ -436,6 +437,18 @@ class Foundation:
         """Signs users in by their passkeys."""
         return PasskeySignIn(
             self.stores.users, self.ceremonies, self.opening, self.verification, self.audit
+        )
+
+    @cached_property
+    def passkey_sign_up(self) -> PasskeySignUp:
+        """Signs users up by a passkey, without a password."""
+        return PasskeySignUp(
+            self.accounts,
+            self.ceremonies,
+            self.opening,
+            self.verification,
+            self.audit,
+            is_allowed=self.settings.sign_up_by_passkey == "on",
         )
 
     @cached_property

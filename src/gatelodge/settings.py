@@ -255,6 +255,7 @@ _WORDS = frozenset(
         "second_factor",
         "sign_in_by_code",
         "sign_up",
+        "sign_up_by_passkey",
         "username_change",
     }
 )
@@ -361,6 +362,7 @@ class Settings(BaseSettings):
 
     sign_up: Literal["open", "closed"] = "open"
     sign_in_by_code: Literal["off", "on"] = "off"
+    sign_up_by_passkey: Literal["off", "on"] = "off"
     username_change: Literal["off", "on"] = "off"
     passkey_domain: str = ""
     passkey_origins: PasskeyOrigins = ()

@@ -27,6 +27,14 @@ class SignInByCodeOff(NotPermitted):
     sentence = N_("Nobody can sign in by e-mail here.")
 
 
+class SignUpByPasskeyOff(NotPermitted):
+    """The operator lets nobody sign up by a passkey."""
+
+    code = "sign_up_by_passkey_off"
+    default = N_("Nobody can sign up by a passkey here.")
+    sentence = N_("Nobody can sign up by a passkey here.")
+
+
 class SecondFactorRequired(Unauthenticated):
     """The first factor was right, and the user has a second one, which is asked for."""
 
