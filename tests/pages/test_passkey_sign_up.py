@@ -14,7 +14,7 @@ from gatelodge.testing import SoftwareAuthenticator
 from tests.api.test_cookies import OURS
 from tests.pages.reader import Reader, text_of
 from tests.support.mailbox import Mailbox, delivered
-from tests.support.people import new_user
+from tests.support.people import PASSWORD, new_user
 
 PAGE, OPTIONS = "/sign-up/passkey", "/sign-up/passkey/options"
 ON = {"sign_up_by_passkey": "on"}
@@ -90,6 +90,26 @@ async def test_a_passkey_makes_an_account_and_signs_in_ever_after(
     answer = json.dumps(device.get(question["publicKey"]))
     fields = {"challenge": question["challenge"], "credential": answer, "next": "/account"}
     assert (await reader.send("/sign-in/passkey", **fields)).path == "/account"
+
+
+@on
+async def test_whoever_loses_the_device_comes_back_by_a_letter_and_a_recovery_code(
+    reader: Reader, house: House, device: SoftwareAuthenticator, mailbox: Mailbox
+) -> None:
+    page = await reader.send(PAGE, **await filled(reader, device))
+    code = text_of(page.tree.findall(".//code")[0])
+    reader.client.cookies.clear()
+    await reader.send("/forgot", email="eve@example.com")
+    await delivered(house)
+    await reader.fill_in("/reset-password", code=mailbox.values()["code"], password=PASSWORD)
+
+    page = await reader.send("/sign-in", username="eve", password=PASSWORD, next="/account")
+    assert page.path == "/sign-in/second"
+    assert (await reader.open("/account")).path == "/sign-in"
+    await reader.send("/sign-in", username="eve", password=PASSWORD, next="/account")
+    page = await reader.send("/sign-in/second", method="recovery_code", code=code, next="/account")
+
+    assert page.path == "/account"
 
 
 @on
