@@ -68,6 +68,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, app: Site) -> Iterator[Serv
         sign_ups_per_address="0",
         sign_in_tries_per_address="0",
         username_change="on",
+        sign_up_by_passkey="on",
     )
     server.url = f"http://localhost:{server.port}"
     with server:
@@ -255,6 +256,56 @@ def test_a_passkey_is_renamed_and_removed(visitor: Visitors) -> None:
     expect(pia.page.locator("main li")).to_have_count(0)
     until(pia, lambda: authenticator.passkeys == [])
     assert fetched(pia, "GET", "/api/auth/factors")["items"] == []
+
+
+def test_a_passkey_makes_an_account_without_a_password(visitor: Visitors) -> None:
+    """A name that is taken is told before the device makes anything."""
+    with_passkey(visitor, "tom")
+    rita = visitor()
+    rita.context.add_init_script(NO_AUTOFILL)
+    authenticator = Authenticator(rita)
+    rita.open("/sign-up?next=/account")
+    rita.page.get_by_role("link", name="Use a passkey instead of a password").click()
+    expect(rita.page.locator("[data-passkey-needs]")).to_be_hidden()
+    expect(rita.page.locator("#username")).to_be_focused()
+    rita.send(username="tom", email="rita@example.com")
+    expect(rita.page.locator("#username-problem")).to_have_text(
+        "That username is taken. Please choose another."
+    )
+    expect(rita.page.locator("#username")).to_be_focused()
+    expect(rita.page.locator("#email")).to_have_value("rita@example.com")
+    assert authenticator.passkeys == []
+
+    rita.send(username="rita")
+
+    rita.sees("Keep your recovery codes", "/sign-up/passkey")
+    expect(rita.page.get_by_role("status")).to_have_text("Welcome! Your account is ready.")
+    codes = rita.page.locator(".codes code").all_inner_texts()
+    assert len(set(codes)) == 10
+    kept = json.dumps([dict(each) for each in rita.context.cookies()])
+    assert not any(code in kept or code in rita.page.url for code in codes)
+    (passkey,) = authenticator.passkeys
+    assert (passkey["rpId"], passkey["userName"]) == ("localhost", "rita")
+    rita.page.get_by_role("link", name="I have kept them").click()
+    rita.sees("Your account", "/account")
+    rita.open("/account/passkeys")
+    expect(rita.page.locator("main li")).to_contain_text("Chrome on Linux")
+
+    signed_out(rita)
+    rita.press("Sign in with a passkey")
+    rita.sees("Hello, rita", "/")
+
+
+def test_who_declines_to_make_a_passkey_may_try_again(visitor: Visitors) -> None:
+    uma = visitor()
+    authenticator = Authenticator(uma)
+    authenticator.verify(right=False)
+    uma.open("/sign-up/passkey")
+    uma.send(username="uma", email="uma@example.com")
+    expect(told(uma)).to_have_text("No passkey was made. Please try again.")
+    authenticator.verify(right=True)
+    uma.press("Create account with a passkey")
+    uma.sees("Keep your recovery codes", "/sign-up/passkey")
 
 
 # A passkey as the second factor
@@ -493,7 +544,17 @@ def test_every_page_with_passkeys_looks_well(server: Server, visitor: Visitors) 
     nora.open("/sign-in/second/passkey?language=de")
     expect(nora.page.locator("h1")).not_to_have_text("One more step")
     look(nora, "second-passkey-german")
+    nora.context.clear_cookies()
+    nora.open("/sign-up/passkey?language=en")
+    expect(nora.page.locator("[data-passkey-needs]")).to_be_hidden()
+    look(nora, "sign-up-passkey")
+    nora.send(username="nora", email="n")
+    expect(nora.page.locator("#email-problem")).not_to_be_empty()
+    look(nora, "sign-up-passkey-refused")
     plain = visitor(java_script_enabled=False)
+    plain.open("/sign-up/passkey")
+    expect(plain.page.locator("[data-passkey-needs]")).to_be_visible()
+    expect(plain.page.locator("#username")).to_be_hidden()
     plain.sign_in("nora")
     plain.sees("One more step")
     plain.page.set_viewport_size({"width": 320, "height": 640})

@@ -35,6 +35,7 @@ def house(posting_house: House) -> House:
     return posting_house
 
 
+@pytest.mark.parametrize("settings", [{"sign_up_by_passkey": "on"}], indirect=True)
 async def test_every_page_is_valid(
     reader: Reader, house: House, clock: FakeClock, mailbox: Mailbox, tmp_path: Path
 ) -> None:
@@ -42,6 +43,8 @@ async def test_every_page_is_valid(
     pages = [
         await reader.open(path) for path in ("/", "/sign-up", "/setup", "/nowhere", "/api/docs")
     ]
+    path = "/sign-up/passkey"
+    pages += [await reader.open(path), await reader.send(path, username="<'\">")]
     pages += [await reader.open("/sign-in?next=/a%3Fb%3Dc%26d")]
     pages += [await reader.open(f"/setup?token={await house.setup.invite()}")]
     pages += [await reader.send("/sign-up"), await reader.send("/sign-in", username="<'\">")]

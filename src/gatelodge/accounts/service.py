@@ -129,21 +129,21 @@ class AccountService:
         user = replace(user, password_hash=await self.passwords.hash(wanted.password))
         return await self.add(user, "user.signed_up", Actor(user.id, origin))
 
-    async def check_sign_up(self, wanted: NewUser) -> None:
-        """Refuse a sign-up whose values cannot be had. Nothing is stored or counted.
+    async def check_sign_up(self, wanted: NewUser, origin: Origin) -> None:
+        """Refuse a sign-up whose values cannot be had. It is counted as a sign-up.
 
         Raises:
             SignUpClosed, InvalidUsername, InvalidEmail: as for `sign_up`.
-            UsernameTaken, EmailTaken: likewise.
+            UsernameTaken, EmailTaken, TooManyAttempts: likewise.
         """
-        if not self.sign_up_open:
-            raise SignUpClosed
-        await self._refuse_taken(self._checked(wanted, reserved_allowed=False))
+        await self._allow_sign_up(wanted, origin)
 
     async def sign_up_with(
         self, wanted: NewUser, user_id: UserId, factors: Factors, origin: Origin
     ) -> User:
         """Create a user who signs up with factors in place of a password, all in one write.
+
+        It is not counted: `check_sign_up` was asked before.
 
         Args:
             wanted: the values for the user; `sets_password` is true.
@@ -153,9 +153,13 @@ class AccountService:
 
         Raises:
             InvalidPasskey: some user has the passkey.
-            Refusal: as for `sign_up`.
+            Refusal: as for `sign_up`, but never `TooManyAttempts`.
         """
-        user = replace(await self._allow_sign_up(wanted, origin), id=user_id, factors=factors)
+        if not self.sign_up_open:
+            raise SignUpClosed
+        user = self._checked(wanted, reserved_allowed=False)
+        await self._refuse_taken(user)
+        user = replace(user, id=user_id, factors=factors)
         return await self.add(user, "user.signed_up", Actor(user.id, origin))
 
     async def sign_up_once(self, wanted: NewUser, origin: Origin) -> User:

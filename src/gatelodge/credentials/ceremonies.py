@@ -203,7 +203,9 @@ class PasskeyCeremonies:
         )
         return Question(text, options)
 
-    async def read_sign_up(self, text: str, credential: Credential) -> tuple[UserId, Factor]:
+    async def read_sign_up(
+        self, text: str, credential: Credential, name: str
+    ) -> tuple[UserId, Factor]:
         """Return the id of the new user, and the passkey, which has verified its user.
 
         Raises:
@@ -213,7 +215,7 @@ class PasskeyCeremonies:
         challenge = self._read(credential, "sign_up", text)
         made = read_registration(party, credential, challenge, user_verification=True)
         await self._use_up(challenge)
-        return UserId(text.partition(".")[0]), self._factor_of(made, "")
+        return UserId(text.partition(".")[0]), self._factor_of(made, name)
 
     async def read_new(
         self, text: str, credential: Credential, user_id: UserId, name: str

@@ -8,14 +8,12 @@ from gatelodge.credentials.factors import of_kind, second_factors
 from gatelodge.factors.service import MAX_OF_KIND, FactorService
 from gatelodge.gate.rules import SIGNED_IN_SO_FAR
 from gatelodge.ids import USER_PREFIX, id_to_bytes
-from gatelodge.marks import N_
 from gatelodge.pages.door import PageDoor, Visit
 from gatelodge.pages.fields import ASKED, CREDENTIAL, NEXT
 from gatelodge.pages.forms import Field, Form
-from gatelodge.sessions.devices import device_name
 from gatelodge.sessions.doors import keep_tokens, records_of, require_fresh
 from gatelodge.sign_in.doors import again_from, credential_in
-from gatelodge.sign_in.passkey_pages import asked
+from gatelodge.sign_in.passkey_pages import asked, proposed_name
 from gatelodge.web.cookies import TokenDelivery
 
 door = PageDoor()
@@ -34,7 +32,7 @@ async def show_passkeys(visit: Visit) -> Response:
     user = (await require_fresh(visit)).user
     passkeys = of_kind(user.factors, "passkey")
     if not visit.form.values:
-        visit.form = Form({"name": _proposed_name(visit)})
+        visit.form = Form({"name": proposed_name(visit)})
     service = visit.ask(FactorService)
     return visit.page(
         "passkeys.html",
@@ -79,14 +77,6 @@ async def add_passkey(visit: Visit) -> Response:
         username=caller.user.username,
         go_on_to=visit.next or f"{visit.pages.site.path}{PAGE}",
     )
-
-
-def _proposed_name(visit: Visit) -> str:
-    """Return the name of the browser and its system, as its `User-Agent` says."""
-    program, system = device_name(visit.origin.user_agent)
-    both = N_("%(program)s on %(system)s")
-    plain = visit.language.plain
-    return plain(both, program=program, system=system) if system else plain(program)
 
 
 def _told(visit: Visit, user: User) -> dict[str, object]:

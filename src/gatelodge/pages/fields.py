@@ -35,10 +35,16 @@ def faults_of_new_user(visit: Visit) -> Iterator[Refusal]:
     """
     name, email, password = (visit.form[each.name] for each in (USERNAME, EMAIL, NEW_PASSWORD))
     passwords = visit.ask(Passwords)
+    yield from faults_of_new_names(visit)
+    yield from faults_of((lambda: passwords.check_new(password, context=(name, email)),))
+
+
+def faults_of_new_names(visit: Visit) -> Iterator[Refusal]:
+    """Yield the same for a new user without a password."""
+    name, email = (visit.form[each.name] for each in (USERNAME, EMAIL))
     checks: tuple[Callable[[], object], ...] = (
         lambda: check_username(name, reserved_allowed=True),
         lambda: check_email(email),
-        lambda: passwords.check_new(password, context=(name, email)),
     )
     yield from faults_of(checks)
 

@@ -98,6 +98,7 @@ class Site:
         script: the JavaScript that every page contains.
         password_minimum: the minimum number of characters of a new password.
         sign_up_open: whether people can make themselves an account.
+        sign_up_by_passkey: whether they may do so by a passkey, without a password.
         sign_in_by_code: whether users may sign in by a code from a letter.
         username_change: whether users may change their usernames.
         second_factors: whether users may add second factors.
@@ -122,6 +123,7 @@ class Site:
     script: Markup
     password_minimum: int
     sign_up_open: bool
+    sign_up_by_passkey: bool
     sign_in_by_code: bool
     username_change: bool
     second_factors: bool
@@ -166,6 +168,7 @@ class Site:
             script=Markup((STATIC / "page.js").read_text().strip()),  # noqa: S704 - our own file
             password_minimum=settings.password_minimum,
             sign_up_open=settings.sign_up == "open",
+            sign_up_by_passkey=settings.sign_up_by_passkey == "on",
             sign_in_by_code=settings.sign_in_by_code == "on",
             username_change=settings.username_change == "on",
             second_factors=settings.second_factor != "off",

@@ -347,17 +347,19 @@ async def sign_up(
         InvalidEmail,
         UsernameTaken,
         EmailTaken,
+        UnknownRole,
         SignUpClosed,
+        TooManyAttempts,
     ),
 )
 async def ask_to_sign_up(
-    body: PasskeySignUpOptionsRequest, service: PasskeySigningUp
+    body: PasskeySignUpOptionsRequest, service: PasskeySigningUp, origin: From
 ) -> PasskeyOptionsAnswer:
     """Return what `navigator.credentials.create` is asked for a new user without a password.
 
     It works once, for 5 minutes. Nothing is stored.
     """
-    question = await service.ask(NewUser(body.username, body.email))
+    question = await service.ask(NewUser(body.username, body.email), origin)
     return PasskeyOptionsAnswer(challenge=question.text, public_key=dict(question.options))
 
 
@@ -385,9 +387,7 @@ async def ask_to_sign_up(
         InvalidEmail,
         UsernameTaken,
         EmailTaken,
-        UnknownRole,
         SignUpClosed,
-        TooManyAttempts,
         InvalidCredentials,
     ),
     response_model_exclude_none=True,
@@ -406,7 +406,7 @@ async def sign_up_by_passkey(
     """
     wanted = NewUser(body.username, body.email, language=language_of(http))
     at = alone_from(http.scope, handing, origin, body.delivery or "bearer")
-    made = await service.sign_up(body.challenge, body.credential, wanted, body.delivery, at)
+    made = await service.sign_up(body.challenge, body.credential, wanted, "", body.delivery, at)
     session = made.signed_up.session
     return PasskeySignUpAnswer(
         message="User was registered successfully!",

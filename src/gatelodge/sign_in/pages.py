@@ -64,7 +64,7 @@ _NEW = Field("newPassword", missing=N_("Enter a new password."), secret=True)
 async def show_sign_up(visit: Visit) -> Response:
     """Show the sign-up form. Somebody who is signed in is redirected, unless it was refused."""
     if visit.principal is not None and not visit.form.refused:
-        return await _go_on_signed_in(visit, visit.principal, otherwise="/account")
+        return await go_on_signed_in(visit, visit.principal, otherwise="/account")
     if not visit.pages.site.sign_up_open:
         raise SignUpClosed
     return visit.page("sign-up.html")
@@ -151,7 +151,7 @@ async def accept_invitation(visit: Visit) -> Response:
 async def show_sign_in(visit: Visit) -> Response:
     """Show the sign-in form. Somebody who is signed in is redirected, unless it was refused."""
     if visit.principal is not None and not visit.form.refused:
-        return await _go_on_signed_in(visit, visit.principal)
+        return await go_on_signed_in(visit, visit.principal)
     return visit.page("sign-in.html")
 
 
@@ -178,7 +178,7 @@ async def show_sign_in_email(visit: Visit) -> Response:
     """Ask for the e-mail address of somebody who wants to sign in by a code."""
     visit.ask(CodeSignIn).require_allowed()
     if visit.principal is not None and not visit.form.refused:
-        return await _go_on_signed_in(visit, visit.principal)
+        return await go_on_signed_in(visit, visit.principal)
     return visit.page("sign-in-email.html")
 
 
@@ -362,7 +362,7 @@ def _lead_to_second(visit: Visit, challenge: Challenge) -> Response:
     return visit.go(f"{SECOND}?next={quote(visit.next, safe='/')}" if visit.next else SECOND)
 
 
-async def _go_on_signed_in(visit: Visit, principal: Principal, *, otherwise: str = "") -> Response:
+async def go_on_signed_in(visit: Visit, principal: Principal, *, otherwise: str = "") -> Response:
     """Lead somebody who is signed in already to where they were going.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The parts of the sign-in pages that ask for a passkey.
+"""The parts of the sign-in pages that ask for a passkey, and the page that signs up by one.
 
 Their script gets what the browser is asked, and posts the answer with a form. So the server decides
 where the reader goes next and what is said, as it does for a password: the script has no token and
@@ -7,13 +7,25 @@ no address. What a second factor is for stays in the cookie that only we can rea
 
 from starlette.responses import JSONResponse, Response
 
+from gatelodge.accounts.refusals import SignUpClosed
+from gatelodge.accounts.service import NewUser
 from gatelodge.credentials.ceremonies import Question
 from gatelodge.gate.rules import ANYBODY, SIGNED_IN_SO_FAR
+from gatelodge.marks import N_
 from gatelodge.pages.door import PageDoor, Visit
-from gatelodge.pages.fields import ASKED, CREDENTIAL, NEXT
+from gatelodge.pages.fields import (
+    ASKED,
+    CREDENTIAL,
+    EMAIL,
+    NEXT,
+    USERNAME,
+    faults_of_new_names,
+)
 from gatelodge.pages.forms import Field
+from gatelodge.proofs.pages import keep_request
 from gatelodge.proofs.refusals import EmailNotVerified
-from gatelodge.sessions.doors import records_of
+from gatelodge.sessions.devices import device_name
+from gatelodge.sessions.doors import keep_tokens, records_of
 from gatelodge.sign_in.by_passkey import PasskeySignIn
 from gatelodge.sign_in.doors import (
     again_from,
@@ -30,14 +42,18 @@ from gatelodge.sign_in.pages import (
     do_first,
     go_back,
     go_on,
+    go_on_signed_in,
     show_again,
     show_sign_in,
     waiting_in,
 )
+from gatelodge.sign_in.passkey_sign_up import PasskeySignUp
 from gatelodge.web.cookies import TokenDelivery
 from gatelodge.web.public_address import SIGN_IN_AGAIN, SIGN_IN_PAGE
 
 door = PageDoor()
+
+SIGN_UP = "/sign-up/passkey"
 
 door.get(f"{SIGN_IN_PAGE}/passkey", rule=ANYBODY)(show_sign_in)
 door.get(f"{SIGN_IN_AGAIN}/passkey", rule=SIGNED_IN_SO_FAR)(show_again)
@@ -137,6 +153,91 @@ async def sign_in_again(visit: Visit) -> Response:
         caller, visit.form["challenge"], credential, at
     )
     return await go_back(visit, signed_in)
+
+
+@door.get(SIGN_UP, rule=ANYBODY, answers=403)
+async def show_sign_up(visit: Visit) -> Response:
+    """Show the form for an account with a passkey and no password; otherwise as `/sign-up`.
+
+    Whoever loads the page of the recovery codes again sends the form again. Its name is taken then:
+    by this very user, who is led on.
+    """
+    visit.ask(PasskeySignUp).require_allowed()
+    caller, form = visit.principal, visit.form
+    if caller is not None and (not form.refused or form.shown("username") == caller.username):
+        return await go_on_signed_in(visit, caller, otherwise="/account")
+    if not visit.pages.site.sign_up_open:
+        raise SignUpClosed
+    return visit.page("sign-up-passkey.html")
+
+
+@door.post(
+    f"{SIGN_UP}/options",
+    rule=ANYBODY,
+    fields=(
+        Field(USERNAME.name, trimmed=True),
+        Field(EMAIL.name, trimmed=True),
+        ASKED,
+        CREDENTIAL,
+        NEXT,
+    ),
+    answers=403,
+)
+async def ask_for_first(visit: Visit) -> Response:
+    """Return what the browser is asked to make a passkey for somebody who signs up.
+
+    It gets the whole form: names that nobody can have are refused before a passkey is made.
+    """
+    return asked(await visit.ask(PasskeySignUp).ask(_wanted(visit), visit.origin))
+
+
+@door.post(
+    SIGN_UP,
+    rule=ANYBODY,
+    fields=(USERNAME, EMAIL, ASKED, CREDENTIAL, NEXT),
+    again=show_sign_up,
+    faults=faults_of_new_names,
+    answers=403,
+)
+async def sign_up(visit: Visit) -> Response:
+    """Create a user who has a passkey, sign them in, and show the recovery codes.
+
+    The codes are in this answer only: in no cookie, no address and no history. Without a passkey,
+    it is the form whose names were refused: the same refusal says why.
+    """
+    service, form, wanted = visit.ask(PasskeySignUp), visit.form, _wanted(visit)
+    if not form["credential"]:
+        await service.ask(wanted, visit.origin)
+    at = alone_from(visit.request.scope, visit.ask(TokenDelivery), visit.origin, "cookie")
+    credential, name = credential_in(form["credential"]), proposed_name(visit)
+    made = await service.sign_up(form["challenge"], credential, wanted, name, "cookie", at)
+    request, session = made.signed_up.request, made.signed_up.session
+    if request is not None:
+        keep_request(visit, request)
+    if session is not None:
+        keep_tokens(visit, session)
+    site = visit.pages.site
+    visit.notice = "signed-up" if session else "signed-up-unverified"
+    return visit.page(
+        "recovery-codes.html",
+        codes=made.codes,
+        username=wanted.username,
+        go_on_to=(visit.next or site.home) if session else f"{site.path}/verify-email",
+    )
+
+
+def _wanted(visit: Visit) -> NewUser:
+    """Return the user whom the form asks for."""
+    form = visit.form
+    return NewUser(form["username"], form["email"], "", language=visit.language.tag)
+
+
+def proposed_name(visit: Visit) -> str:
+    """Return the name of the browser and its system, as its `User-Agent` says."""
+    program, system = device_name(visit.origin.user_agent)
+    both = N_("%(program)s on %(system)s")
+    plain = visit.language.plain
+    return plain(both, program=program, system=system) if system else plain(program)
 
 
 def asked(question: Question) -> Response:

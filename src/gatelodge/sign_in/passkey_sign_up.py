@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass, field, replace
 
+from gatelodge.accounts.names import check_name
 from gatelodge.accounts.service import AccountService, NewUser
+from gatelodge.audit import Origin
 from gatelodge.clock import Clock
 from gatelodge.credentials.ceremonies import Credential, PasskeyCeremonies, Question
 from gatelodge.credentials.recovery_codes import new_codes_factor
@@ -58,19 +60,22 @@ class PasskeySignUp:
         if not self.allowed:
             raise SignUpByPasskeyOff
 
-    async def ask(self, wanted: NewUser) -> Question:
+    async def ask(self, wanted: NewUser, origin: Origin) -> Question:
         """Ask a browser to make a passkey for a new user; nothing is stored.
 
         Args:
             wanted: the values for the user; there is no password.
+            origin: where the request came from.
 
         Raises:
             SignUpByPasskeyOff, PasskeysOff: nobody may sign up in this way.
             SignUpClosed, InvalidUsername, InvalidEmail, UsernameTaken, EmailTaken: the values
                 cannot be had.
+            TooManyAttempts: too many sign-ups came from this network address lately. Each question
+                counts: it tells which names are taken.
         """
         self.require_allowed()
-        await self.accounts.check_sign_up(replace(wanted, sets_password=True))
+        await self.accounts.check_sign_up(replace(wanted, sets_password=True), origin)
         return self.ceremonies.ask_sign_up(wanted.username)
 
     async def sign_up(
@@ -78,6 +83,7 @@ class PasskeySignUp:
         text: str,
         credential: Credential,
         wanted: NewUser,
+        name: str,
         delivery: Delivery | None,
         at: SignInContext,
     ) -> SignedUpByPasskey:
@@ -89,21 +95,20 @@ class PasskeySignUp:
             text: the text of the question.
             credential: what the browser answers.
             wanted: the values for the user.
+            name: what the user calls the passkey; may be empty.
             delivery: how the tokens are delivered; None: no session is wanted.
             at: who signs up.
 
         Raises:
             InvalidPasskey: the question was answered or is too old, the answer is not right, or
                 some user has the passkey.
-            TooManyAttempts: too many sign-ups came from this network address lately.
             InvalidCredentials: the new user was disabled, deleted or signed out everywhere at the
                 same moment.
             Refusal: as for `ask`.
         """
         self.require_allowed()
-        wanted = replace(wanted, sets_password=True)
-        await self.accounts.check_sign_up(wanted)
-        user_id, passkey = await self.ceremonies.read_sign_up(text, credential)
+        wanted, name = replace(wanted, sets_password=True), check_name(name)
+        user_id, passkey = await self.ceremonies.read_sign_up(text, credential, name)
         codes, unused = new_codes_factor(self.clock.now())
         factors = (passkey, unused)
         user = await self.accounts.sign_up_with(wanted, user_id, factors, at.origin)

@@ -53,11 +53,14 @@ const ask = async (form, mediation) => {
 };
 
 const post = async (form, mediation, signal) => {
-  const { options, passkey } = form.dataset;
+  const { options, passkey, sends } = form.dataset;
   const headers = { Accept: "application/json" };
-  const answer = await fetch(options, { method: "POST", headers, redirect: "manual", signal });
+  const body = sends === undefined ? undefined : new URLSearchParams(new FormData(form));
+  const answer = await fetch(options, { method: "POST", headers, body, redirect: "manual", signal });
   // What the page was for is over, or needs a new proof: the page itself leads on.
   if (answer.status === 401 || answer.type === "opaqueredirect") return location.reload();
+  // What is wrong with the fields: without a passkey, the form is refused for it, and shown again.
+  if (body && answer.status < 500 && !answer.ok) return form.submit();
   if (!answer.ok) throw new Error(`${options}: ${answer.status}`);
   const asked = await answer.json();
   const publicKey = optionsOf(asked.publicKey);
@@ -94,6 +97,7 @@ const offer = async (form) => {
 
 const start = (form) => {
   form.hidden = false;
+  form.querySelector("[autofocus]")?.focus(); // it was hidden when the page opened
   for (const each of document.querySelectorAll("[data-passkey-needs]")) each.hidden = true;
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
