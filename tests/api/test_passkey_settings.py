@@ -184,3 +184,17 @@ def test_origins_need_a_name_of_the_server(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("GATELODGE_PASSKEY_ORIGINS", SHOP)
     with pytest.raises(ConfigurationError, match=r"^GATELODGE_PASSKEY_ORIGINS cannot be set .*\.$"):
         read_settings()
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        {"public_url": "https://192.0.2.7"},
+        {"second_factor": "off"},
+        {"email_verification": "required", "smtp_url": "smtp://127.0.0.1"},
+    ],
+    ids=["no name", "no factors", "addresses are secret"],
+)
+def test_nobody_can_sign_up_with_a_passkey_where_that_does_not_work(others: dict[str, str]) -> None:
+    with pytest.raises(ConfigurationError, match=r"sign_up_by_passkey (needs|cannot be) "):
+        read_settings(sign_up_by_passkey="on", **others)
