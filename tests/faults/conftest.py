@@ -23,8 +23,12 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReplicaSet]:
 
 @pytest.fixture(params=["sqlite", "mongodb"])
 async def pair(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Pair]:
-    """Yield a server with two workers over an empty database."""
-    settings = {"secret_key": SECRET_KEY, **NO_LIMITS}
+    """Yield a server with two workers over an empty database; moderators need a second factor."""
+    settings = {
+        "secret_key": SECRET_KEY,
+        "second_factor_required_for": "moderator",
+        **NO_LIMITS,
+    }
     if request.param == "mongodb":
         settings["database"] = str(request.getfixturevalue("mongodb_address"))
     with Server(tmp_path, workers=2, **settings) as server:

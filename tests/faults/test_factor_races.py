@@ -61,9 +61,9 @@ class Owner:
         return self.device.user
 
 
-async def with_app(pair: Pair) -> Owner:
+async def with_app(pair: Pair, *roles: str) -> Owner:
     """Return a new user with an authenticator app, whose present code is not used yet."""
-    user = (await pair.device()).user
+    user = (await pair.device(*roles)).user
     secret, codes = new_secret(), new_recovery_codes()
     digests = tuple(digest_of_code(each) for each in codes)
     app = replace(a_factor(pair, "totp"), sealed_secret=b"")
@@ -195,15 +195,29 @@ async def one_answer_of_a_passkey_twice(pair: Pair) -> None:
     assert await sessions_of(pair, ann.user) == before + 1
 
 
+async def removals_of_two(pair: Pair, ann: Owner) -> tuple[Ask, Ask]:
+    """Return the removals of both apps of somebody, who gets a second one."""
+    await pair.house.stores.factors.change(ann.user.id, adding(a_factor(pair, "totp"), limit=2))
+    apps = of_kind(await factors_of(pair, ann.user), "totp")
+    first, second = (Ask("DELETE", f"{FACTORS}/{each.id}", ann.device.headers) for each in apps)
+    return first, second
+
+
 async def both_factors_are_removed(pair: Pair) -> None:
     """From two sides: nothing stays that only stood in for them."""
     ann = await with_app(pair)
-    second = a_factor(pair, "totp")
-    await pair.house.stores.factors.change(ann.user.id, adding(second, limit=2))
-    apps = of_kind(await factors_of(pair, ann.user), "totp")
-    removals = [Ask("DELETE", f"{FACTORS}/{each.id}", ann.device.headers) for each in apps]
-    assert await pair.together(removals[0], removals[1]) == (200, 200)
+    removals = await removals_of_two(pair, ann)
+    assert await pair.together(*removals) == (200, 200)
     assert await factors_of(pair, ann.user) == ()
+
+
+async def both_are_removed_where_one_must_stay(pair: Pair) -> None:
+    """From two sides: exactly one goes, and the recovery codes stay."""
+    ann = await with_app(pair, "moderator")
+    removals = await removals_of_two(pair, ann)
+    assert loser_of(removals, await pair.together(*removals)) == "last_second_factor"
+    kinds = sorted(each.kind for each in await factors_of(pair, ann.user))
+    assert kinds == ["recovery_codes", "totp"]
 
 
 async def one_factor_is_removed_twice(pair: Pair) -> None:
@@ -274,6 +288,7 @@ RACES: list[Race] = [
     one_question_answered_twice,
     one_answer_of_a_passkey_twice,
     both_factors_are_removed,
+    both_are_removed_where_one_must_stay,
     one_factor_is_removed_twice,
     an_app_is_added_beside_a_sign_out_everywhere,
     a_browser_is_remembered_beside_a_change_of_the_password,
