@@ -16,7 +16,7 @@ from gatelodge.credentials.factors import Factor, FactorId, adding
 from gatelodge.credentials.own_proof import FRESH
 from gatelodge.methods import BY_PASSWORD
 from gatelodge.sign_in.challenges import Challenge
-from gatelodge.sign_in.opening import From as Comes
+from gatelodge.sign_in.opening import SignInContext
 from gatelodge.sign_in.refusals import InvalidCredentials
 from gatelodge.testing import SoftwareAuthenticator
 from gatelodge.tokens.refusals import InvalidToken
@@ -248,7 +248,7 @@ async def test_a_sign_in_that_began_before_the_factor_opens_nothing(
     before = await house.accounts.get_by_username("ann")
     await add_app(ann, clock)
 
-    at = Comes(HERE)
+    at = SignInContext(HERE)
     with pytest.raises(InvalidToken):
         await house.opening.open(before, BY_PASSWORD, "bearer", at)
     with pytest.raises(InvalidCredentials):

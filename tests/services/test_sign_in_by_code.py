@@ -387,8 +387,8 @@ async def test_a_strangers_factor_gets_no_verified_address(
     Neither the owner of the address nor anybody else is let in by the letter, and nothing changes.
     """
     stranger = await sign_up(house)
-    await with_factor(house, stranger)
     session = (await house.sign_in.open_first(stranger, "bearer", ABROAD)).session
+    await with_factor(house, stranger)
     for _ in range(2):
         request = await asked(house)
         outcome = await nodes[0].sign_in(request, mailbox.values()["code"], "bearer", HOME)
