@@ -32,7 +32,6 @@ from gatelodge.credentials.factors import (
 )
 from gatelodge.credentials.one_time_tokens import OneTimeToken, OneTimeTokenStore
 from gatelodge.credentials.passkeys import (
-    NewPasskey,
     RelyingParty,
     assertion_options,
     challenge_in,
@@ -167,12 +166,10 @@ class PasskeyCeremonies:
         Raises:
             PasskeysOff: there are no passkeys.
         """
-        party = self.require_party()
-        text = self._new_text()
-        challenge = self._challenge("enrol", text, user_id)
+        party, text = self.require_party(), self._new_text()
         options = registration_options(
             party,
-            challenge=challenge,
+            challenge=self._challenge("enrol", text, user_id),
             user_handle=id_to_bytes(USER_PREFIX, user_id),
             username=username,
             display_name=name or username,
@@ -189,13 +186,11 @@ class PasskeyCeremonies:
         Raises:
             PasskeysOff: there are no passkeys.
         """
-        party = self.require_party()
-        user_id = new_id(USER_PREFIX, self.clock.now())
-        text = f"{user_id}.{encode_base64url(secrets.token_bytes(_SECRET_BYTES))}"
+        party, text = self.require_party(), self._new_text(USER_PREFIX)
         options = registration_options(
             party,
             challenge=self._challenge("sign_up", text),
-            user_handle=id_to_bytes(USER_PREFIX, user_id),
+            user_handle=id_to_bytes(USER_PREFIX, _new_user_in(text)),
             username=username,
             display_name=username,
             exclude=(),
@@ -211,11 +206,8 @@ class PasskeyCeremonies:
         Raises:
             InvalidPasskey, PasskeysOff: as for `read_new`.
         """
-        party = self.require_party()
-        challenge = self._read(credential, "sign_up", text)
-        made = read_registration(party, credential, challenge, user_verification=True)
-        await self._use_up(challenge)
-        return UserId(text.partition(".")[0]), self._factor_of(made, name)
+        passkey = await self._read_made("sign_up", text, "", credential, name, verified=True)
+        return _new_user_in(text), passkey
 
     async def read_new(
         self, text: str, credential: Credential, user_id: UserId, name: str
@@ -233,15 +225,32 @@ class PasskeyCeremonies:
                 is not right.
             PasskeysOff: there are no passkeys.
         """
-        party = self.require_party()
-        challenge = self._read(credential, "enrol", text, user_id)
-        made = read_registration(party, credential, challenge, user_verification=False)
-        await self._use_up(challenge)
-        return self._factor_of(made, name)
+        return await self._read_made("enrol", text, user_id, credential, name, verified=False)
 
-    def _factor_of(self, made: NewPasskey, name: str) -> Factor:
-        """Return the factor that is stored of a passkey."""
-        now = self.clock.now()
+    async def _read_made(
+        self,
+        use: Use,
+        text: str,
+        user_id: str,
+        credential: Credential,
+        name: str,
+        *,
+        verified: bool,
+    ) -> Factor:
+        """Use a question up, and return the factor that is stored of the passkey; see `read_new`.
+
+        Args:
+            use: what was asked for.
+            text: the text of the question.
+            user_id: the user, of whom it was asked; empty: somebody who signs up.
+            credential: what the browser answers.
+            name: what the user calls the passkey.
+            verified: whether the passkey must have verified its user.
+        """
+        party, now = self.require_party(), self.clock.now()
+        challenge = self._read(credential, use, text, user_id)
+        made = read_registration(party, credential, challenge, user_verification=verified)
+        await self._use_up(challenge)
         return Factor(
             FactorId(new_id(FACTOR_PREFIX, now)),
             "passkey",
@@ -313,10 +322,10 @@ class PasskeyCeremonies:
             raise
         return passkey
 
-    def _new_text(self) -> str:
-        """Return the text of a new question, which the asker holds."""
+    def _new_text(self, prefix: str = ASKED_PREFIX) -> str:
+        """Return the text of a new question, which the asker holds: an id and a secret."""
         secret = encode_base64url(secrets.token_bytes(_SECRET_BYTES))
-        return f"{new_id(ASKED_PREFIX, self.clock.now())}.{secret}"
+        return f"{new_id(prefix, self.clock.now())}.{secret}"
 
     def _challenge(self, use: Use, text: str, user_id: str = "") -> bytes:
         """Return a new challenge: 32 random bytes, until when it works, and their keyed hash."""
@@ -365,6 +374,11 @@ def owner_of(credential: Credential) -> UserId | None:
     if handle is None or len(handle) != _HANDLE_BYTES:
         return None
     return UserId(id_from_bytes(USER_PREFIX, handle))
+
+
+def _new_user_in(text: str) -> UserId:
+    """Return the id of the new user in the text of a question to somebody who signs up."""
+    return UserId(text.partition(".")[0])
 
 
 def _known(factors: Factors) -> list[_Known]:

@@ -224,7 +224,7 @@ async def confirm_totp(
 )
 async def begin_passkey(caller: CallerRecords, service: Service) -> PasskeyOptionsAnswer:
     """Return what `navigator.credentials.create` is asked. It works once, for 5 minutes."""
-    question = await service.begin_passkey(caller)
+    question = service.begin_passkey(caller)
     return PasskeyOptionsAnswer(challenge=question.text, public_key=dict(question.options))
 
 

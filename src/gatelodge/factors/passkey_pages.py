@@ -47,7 +47,7 @@ async def show_passkeys(visit: Visit) -> Response:
 @door.post(f"{PAGE}/options", rule=SIGNED_IN_SO_FAR, answers=200)
 async def ask_for_passkey(visit: Visit) -> Response:
     """Return what the browser is asked to make a passkey."""
-    return asked(await visit.ask(FactorService).begin_passkey(await records_of(visit)))
+    return asked(visit.ask(FactorService).begin_passkey(await records_of(visit)))
 
 
 @door.post(

@@ -140,9 +140,7 @@ class FactorService:
             "enrol_totp", user.id, now, ENROL_LIFE, {"factor": factor_id, "sealed": sealed}
         )
         await self.tokens.put(token)
-        return NewApp(
-            text, typed_secret(secret), app_address(secret, self.site_name, user.username)
-        )
+        return self._app_of(user, text, secret)
 
     async def begun_totp(self, user: User, text: str) -> NewApp:
         """Return the secret that waits for its first code, to be shown once more.
@@ -151,9 +149,7 @@ class FactorService:
             EnrolmentOver: it waits no longer, or the text is wrong.
         """
         _, secret = await self._waiting(user, text)
-        return NewApp(
-            text, typed_secret(secret), app_address(secret, self.site_name, user.username)
-        )
+        return self._app_of(user, text, secret)
 
     async def confirm_totp(
         self, caller: Records, text: str, code: str, name: str, at: SignInContext
@@ -192,7 +188,7 @@ class FactorService:
             raise EnrolmentOver
         return await self._add(caller, app, BY_CODE_OF_FACTOR, at)
 
-    async def begin_passkey(self, caller: Records) -> Question:
+    def begin_passkey(self, caller: Records) -> Question:
         """Return what a browser is asked to make a passkey.
 
         Raises:
@@ -322,6 +318,10 @@ class FactorService:
             methods = with_second_factor(caller.session.methods, second)
             signed_in = await self.opening.open_in_place_proved(caller.session, user, methods, at)
         return Enrolled(factor, signed_in, codes if find_factor(stored, unused.id) else [])
+
+    def _app_of(self, user: User, text: str, secret: bytes) -> NewApp:
+        address = app_address(secret, self.site_name, user.username)
+        return NewApp(text, typed_secret(secret), address)
 
     async def _waiting(self, user: User, text: str) -> tuple[FactorId, bytes]:
         """Return the id and the secret of the app that waits for its first code.

@@ -66,7 +66,10 @@ def _has_default(field: Field[Any]) -> bool:
 
 def _outward(value: object) -> object:
     if isinstance(value, tuple):
-        return [_outward(each) for each in value]
-    if is_dataclass(value) and not isinstance(value, type):
-        return to_document(value)
+        return [_of_list(each) for each in value]
     return dict(value) if isinstance(value, Mapping) else value
+
+
+def _of_list(value: object) -> object:
+    """Return a member of a list: a record in it becomes a document."""
+    return to_document(value) if is_dataclass(value) and not isinstance(value, type) else value
