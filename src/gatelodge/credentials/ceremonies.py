@@ -334,10 +334,10 @@ class PasskeyCeremonies:
         return plain + self._mac(use, text, user_id, plain)
 
     def _read(self, credential: Credential, use: Use, text: str, user_id: str = "") -> bytes:
-        """Return the challenge that an answer is for, if it was asked so.
+        """Return the challenge that an answer is for.
 
         Raises:
-            InvalidPasskey: it was not, or is too old.
+            InvalidPasskey: it was not made for this use, text and user, or it is too old.
         """
         challenge = challenge_in(credential) or b""
         plain, mac = challenge[:-_MAC_BYTES], challenge[-_MAC_BYTES:]
@@ -348,7 +348,7 @@ class PasskeyCeremonies:
         return challenge
 
     async def _use_up(self, challenge: bytes) -> None:
-        """Let a challenge work no more.
+        """Mark a challenge as answered, so that it does not work again.
 
         Raises:
             InvalidPasskey: it was answered before. Of many callers, exactly one goes on.

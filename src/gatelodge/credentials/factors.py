@@ -153,9 +153,10 @@ def replacing(factor: Factor) -> Change:
 
 
 def remembering(browser: Factor, *, most: int) -> Change:
-    """Add a browser, if the user has a second factor; only the `most` newest stay that count.
+    """Add a browser, if the user has a second factor. At most `most` browsers are kept.
 
-    Browsers of another epoch than the new one, and those whose time is over, are left out.
+    Browsers of another epoch than the new one, and those whose time is over, are removed. If there
+    are still too many, the oldest are removed.
     """
 
     def change(factors: Factors) -> Factors | None:

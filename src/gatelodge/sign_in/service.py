@@ -143,7 +143,7 @@ class SignInService:
         at = SignInContext(origin, former, device, remembered)
         user = await self._authenticate(username, password, at)
         tell = await self._require_ready(user, password, origin)
-        if tell and self.at_breached == "change":  # the password proves too little
+        if tell and self.at_breached == "change":  # a breached password alone opens no session
             at = replace(at, remembered="")
         try:
             return await self.opening.open(user, BY_PASSWORD, delivery, at, tell)
