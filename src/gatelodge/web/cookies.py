@@ -148,8 +148,8 @@ class TokenDelivery:
     def clear_site_data(self, headers: Headers) -> str:
         """Return what a browser deletes after a sign-out (`Clear-Site-Data`; ASVS 14.3.1).
 
-        A browser that its user has had remembered keeps that cookie; it is no use without the
-        password. Our other cookies are deleted by their names.
+        A browser that its user has had remembered keeps that cookie, which is no use without the
+        password. The cookies with tokens are deleted by their names (`clear_cookies`).
         """
         return '"storage"' if self.remembered(headers) else '"cookies", "storage"'
 
