@@ -14,7 +14,8 @@ from typing import Literal, Protocol, TypeAlias, TypeVar
 
 from gatelodge.clock import Clock
 from gatelodge.errors import after_a_change
-from gatelodge.ids import new_id
+from gatelodge.ids import UserId, new_id
+from gatelodge.tallies import Tally
 
 EVENT_PREFIX = "evt"
 MAX_TEXT = 256
@@ -25,6 +26,9 @@ Outcome: TypeAlias = Literal["success", "refused", "failure"]
 """`success`: it was done. `refused`: the actor may not do it. `failure`: the proof was wrong."""
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
+
+PERSONAL = ("email", "former", "name_hash", "username")
+"""The details of events that say something of a person; see `EventStore.blank`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,43 @@ class Event:
     detail: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class EventQuery:
+    """Which events to list. All conditions must hold.
+
+    Attributes:
+        actor: who did it, as in `Event.actor`; None: anybody.
+        target: to whom or what it was done; None: anything.
+        about: a user's id: only events in which the user is the actor or the target; None: any.
+        name: what happened, such as `session.opened`; None: anything.
+        address: the network address that the request came from; None: any.
+        since: only events of this instant or later, or None.
+        until: only events before this instant, or None.
+    """
+
+    actor: str | None = None
+    target: str | None = None
+    about: str | None = None
+    name: str | None = None
+    address: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EventPage:
+    """A page of events.
+
+    Attributes:
+        events: the events, the newest first. There may be fewer than asked for, or none, although
+            there are more: a list stops after it has looked at a few thousand that do not match.
+        before: below which id the next page goes on; None: there are no more events.
+    """
+
+    events: list[Event]
+    before: str | None
+
+
 class EventStore(Protocol):
     """The stored events."""
 
@@ -68,6 +109,32 @@ class EventStore(Protocol):
 
     async def list_events(self, *, before: str | None, limit: int) -> list[Event]:
         """Return up to `limit` events, the newest first; only ids below `before`, unless None."""
+
+    async def search(self, query: EventQuery, *, before: str | None, limit: int) -> EventPage:
+        """Return up to `limit` events that match, the newest first.
+
+        The time that it takes does not grow with the number of events: the list follows an index,
+        and stops when it has looked at a few thousand events.
+
+        Args:
+            query: which events.
+            before: `EventPage.before` of the page before; None: from the newest.
+            limit: the maximum number of events.
+        """
+
+    async def list_since(self, after: str | None, *, limit: int) -> list[Event]:
+        """Return up to `limit` events with ids above `after`, the oldest first; None: from any."""
+
+    async def remove_before(self, before: datetime, *, limit: int) -> int:
+        """Delete up to `limit` of the events that happened before an instant; return how many."""
+
+    async def blank(self, user_id: UserId, *, limit: int) -> int:
+        """Blank what events say of a user besides the id; return how many events were changed.
+
+        Of up to `limit` events in which the user is the actor or the target, network address and
+        program become empty, and so do the details in `PERSONAL`. Whoever repeats this until it
+        returns 0 has blanked all of them.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +178,17 @@ def nobody_known(origin: Origin) -> Actor:
 
 @dataclass(frozen=True, slots=True)
 class AuditLog:
-    """Makes events, stores them and writes them to the log."""
+    """Makes events, stores them and writes them to the log.
+
+    Attributes:
+        events: the stored events.
+        clock: tells the current time.
+        tally: counts how often each event happens.
+    """
 
     events: EventStore
     clock: Clock
+    tally: Tally = field(default_factory=Tally)
 
     def event(
         self,
@@ -186,6 +260,7 @@ class AuditLog:
         detail: Mapping[str, str] = NOTHING,
     ) -> None:
         """Log an event that changed nothing, without storing it; arguments as for `event`."""
+        self.tally.count(self.clock.now().date(), name)
         details = {
             "outcome": outcome,
             "actor": by.name,

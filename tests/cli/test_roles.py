@@ -67,7 +67,7 @@ def test_what_is_refused_is_a_sentence_and_an_exit_code(here: dict[str, str]) ->
     assert refused(here, "describe", "user", "a\tb").startswith("A description is one line")
     assert refused(here, "delete", "moderator").endswith("cannot be deleted.")
     assert refused(here, "delete", "moderator", "--take-from-all").endswith("cannot be deleted.")
-    assert refused(here, "forbid", "admin", "roles:manage").startswith("The role admin cannot lose")
+    assert refused(here, "forbid", "admin", "roles:write").startswith("The role admin cannot lose")
 
 
 def test_bytes_that_are_no_text_are_refused_like_any_other_name(here: dict[str, str]) -> None:

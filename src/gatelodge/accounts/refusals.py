@@ -140,7 +140,7 @@ class AdminNeedsPermission(Conflict):
 
     code = "admin_needs_permission"
     default = (
-        "The role admin cannot lose users:manage and roles:manage. Nobody could give them back."
+        "The role admin cannot lose the permissions that administer. Nobody could give them back."
     )
 
 

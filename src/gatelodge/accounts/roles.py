@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from gatelodge.accounts.permissions import ADMINISTERS
 from gatelodge.accounts.refusals import (
     AdminNeedsPermission,
     BuiltInRole,
@@ -18,7 +19,7 @@ from gatelodge.accounts.refusals import (
     RoleNameTaken,
 )
 from gatelodge.accounts.store import Role, RoleStore, UserStore
-from gatelodge.audit import NOTHING, Actor, AuditLog
+from gatelodge.audit import NOTHING, SERVER, Actor, AuditLog
 from gatelodge.errors import AlreadyExists, StillHeld, after_a_change
 from gatelodge.ids import UserId
 
@@ -26,16 +27,13 @@ USER = "user"
 MODERATOR = "moderator"
 ADMIN = "admin"
 
-ADMINISTERS = ("users:manage", "roles:manage")
-"""The permissions that the role `admin` cannot lose. A user with both can grant all others."""
-
 SEEDED_ROLES = (
     Role(USER, "Everybody who signs up.", ("account:manage",)),
     Role(MODERATOR, "Keeps the moderator board.", ("account:manage", "boards:moderate")),
     Role(
         ADMIN,
         "Administers users, roles and sessions.",
-        ("account:manage", "boards:administer", *ADMINISTERS, "events:read"),
+        ("account:manage", "boards:administer", *ADMINISTERS),
     ),
 )
 
@@ -75,11 +73,26 @@ class RoleService:
     audit: AuditLog
 
     async def seed(self) -> None:
-        """Make the roles that every installation has, if they are missing."""
-        known = {role.name for role in await self.roles.list_roles()}
+        """Make the roles that every installation has, and let `admin` have what it cannot lose.
+
+        A database of an older version may lack some of these permissions.
+        """
+        known = {role.name: role for role in await self.roles.list_roles()}
         missing = [role for role in SEEDED_ROLES if role.name not in known]
         if missing:
             await self.roles.ensure(missing)
+        if ADMIN in known:
+            await self._complete(known[ADMIN])
+
+    async def _complete(self, admin: Role) -> None:
+        """Let `admin` have what it cannot lose, even if it is full."""
+        limit = MAX_PERMISSIONS + len(ADMINISTERS)
+        for permission in ADMINISTERS:
+            if permission not in admin.permissions:
+                detail = {"permission": permission}
+                event = self.audit.event("role.permitted", SERVER, target=ADMIN, detail=detail)
+                change = self.roles.permit(ADMIN, permission, event, limit=limit)
+                await self.audit.logged(event, change)
 
     async def list_roles(self) -> list[Role]:
         """Return every role, in order of name."""

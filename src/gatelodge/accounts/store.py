@@ -1,10 +1,11 @@
 """The records of users and roles, and the ports that store them."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol, Self
 
+from gatelodge.accounts.search import Count, UserQuery
 from gatelodge.audit import Event
 from gatelodge.credentials.factors import Factors
 from gatelodge.ids import SessionId, UserId
@@ -98,6 +99,20 @@ class Rights:
         return cls(names, frozenset(each for name in names for each in known[name].permissions))
 
 
+@dataclass(frozen=True, slots=True)
+class UserPage:
+    """A page of users.
+
+    Attributes:
+        users: the users. There may be fewer than asked for, or none, although there are more: a
+            list stops after it has looked at a few thousand users that do not match.
+        after: where the next page goes on: a text of the store; None: there are no more users.
+    """
+
+    users: list[User]
+    after: str | None
+
+
 class UserStore(Protocol):
     """The stored users. Every method is atomic; changes are durable when it returns.
 
@@ -130,6 +145,40 @@ class UserStore(Protocol):
 
     async def list_users(self, *, after: UserId | None, limit: int) -> list[User]:
         """Return up to `limit` users whose ids follow `after`, in order of id (oldest first)."""
+
+    async def search(self, query: UserQuery, *, after: str | None, limit: int) -> UserPage:
+        """Return up to `limit` users that match, in the order of the query.
+
+        The time that it takes does not grow with the number of users: the list follows an index,
+        and stops when it has looked at a few thousand users. Whoever follows `UserPage.after` to
+        the end sees each matching user once whose place in the order did not change meanwhile,
+        however many others come, go and change.
+
+        Args:
+            query: which users, and in which order.
+            after: `UserPage.after` of the page before, of the same query; None: from the start.
+            limit: the maximum number of users.
+
+        Raises:
+            ValueError: `after` is no text of this store for such a query.
+        """
+
+    async def count_users(self) -> Count:
+        """Return how many users there are. Where counting takes long, it may be an estimate."""
+
+    async def count_matching(self, query: UserQuery, *, limit: int) -> Count:
+        """Return how many users match; not exact, and at least this many, from `limit` on.
+
+        It looks at a few thousand users at most, and is not exact if there are more to look at.
+        """
+
+    async def count_created(self, bounds: Sequence[datetime]) -> list[int]:
+        """Return how many users were created between each two neighbours of `bounds`.
+
+        Args:
+            bounds: instants in ascending order, n + 1 for n numbers; each number counts from its
+                first instant, up to and without its second.
+        """
 
     async def replace_password_hash(self, user_id: UserId, old: str, new: str) -> bool:
         """Replace the password hash with a new hash of the same password.
@@ -225,9 +274,23 @@ class UserStore(Protocol):
         """Take a role from the user. True if the user held it before."""
 
     async def disable(
-        self, user_id: UserId, at: datetime, event: Event, *, unless_last: str | None = None
+        self,
+        user_id: UserId,
+        at: datetime,
+        event: Event,
+        *,
+        reason: str | None = None,
+        unless_last: str | None = None,
     ) -> bool:
-        """Disable the user, and raise the epoch. True if the user was enabled before."""
+        """Disable the user, and raise the epoch. True if the user was enabled before.
+
+        Args:
+            user_id: the user.
+            at: since when the user is disabled.
+            event: stored with the change.
+            reason: why, for administrators; None: no reason is kept.
+            unless_last: see the class.
+        """
 
     async def enable(self, user_id: UserId, event: Event) -> bool:
         """Enable the user, and delete the reason. True if the user was disabled before."""

@@ -64,6 +64,7 @@ _TAGS = {
     "gate": "For a reverse proxy that asks about each request (forward-auth).",
     "tokens": "For services that verify access tokens by themselves.",
     "boards": "Four pages of plain text: for everybody, users, moderators, administrators.",
+    "admin": "Administration: users, roles, sessions, events, letters, keys, by permissions.",
     "server": "For whoever runs and watches the server.",
 }
 """The groups of routes, in the order in which they are shown."""

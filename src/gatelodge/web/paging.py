@@ -12,6 +12,11 @@ Cursor = Annotated[
     str | None, Query(max_length=256, description="The `next` of the previous page.")
 ]
 
+LongCursor = Annotated[
+    str | None, Query(alias="cursor", max_length=2048, description="The `next` of the page before.")
+]
+"""A cursor whose position has a text of a record, such as a name."""
+
 
 def to_cursor(position: str) -> str:
     """Return the cursor for a position, such as the id of the last item of a page."""

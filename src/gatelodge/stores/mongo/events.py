@@ -2,11 +2,13 @@
 
 import contextlib
 from dataclasses import dataclass
+from datetime import datetime
 
 from typing_extensions import override
 
-from gatelodge.audit import Event, EventStore
+from gatelodge.audit import Event, EventPage, EventQuery, EventStore
 from gatelodge.errors import AlreadyExists
+from gatelodge.ids import UserId
 from gatelodge.stores.mongo.connection import MongoDatabase
 from gatelodge.stores.mongo.failures import reading, writing
 from gatelodge.stores.mongo.records import Document, to_document, to_record
@@ -28,6 +30,39 @@ class MongoEvents(EventStore):
         with reading():
             found = self.database.collection("events").find(query).sort("_id", -1).limit(limit)
             return [to_record(Event, document) async for document in found]
+
+    @override
+    async def search(self, query: EventQuery, *, before: str | None, limit: int) -> EventPage:
+        wanted: Document = {} if before is None else {"_id": {"$lt": before}}
+        for name in ("actor", "target", "name", "address"):
+            if (value := getattr(query, name)) is not None:
+                wanted[name] = {"$eq": value}
+        if query.about is not None:
+            wanted["$or"] = [{"actor": {"$eq": query.about}}, {"target": {"$eq": query.about}}]
+        at: Document = {} if query.since is None else {"$gte": query.since}
+        if query.until is not None:
+            at["$lt"] = query.until
+        if at:
+            wanted["at"] = at
+        with reading():
+            cursor = self.database.collection("events").find(wanted).sort("_id", -1).limit(limit)
+            found = [to_record(Event, document) async for document in cursor]
+        return EventPage(found, found[-1].id if len(found) == limit else None)
+
+    @override
+    async def list_since(self, after: str | None, *, limit: int) -> list[Event]:
+        query = {"_id": {"$gt": after or ""}}
+        with reading():
+            found = self.database.collection("events").find(query).sort("_id", 1).limit(limit)
+            return [to_record(Event, document) async for document in found]
+
+    @override
+    async def remove_before(self, before: datetime, *, limit: int) -> int:
+        raise NotImplementedError
+
+    @override
+    async def blank(self, user_id: UserId, *, limit: int) -> int:
+        raise NotImplementedError
 
 
 async def put_event(

@@ -1,14 +1,20 @@
 """Users in MongoDB."""
 
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 
 from pymongo import ReturnDocument
 from pymongo.asynchronous.collection import AsyncCollection
 from typing_extensions import override
 
-from gatelodge.accounts.store import User, UserStore
+from gatelodge.accounts.search import Count, UserQuery
+from gatelodge.accounts.store import User, UserPage, UserStore
 from gatelodge.audit import Event
+from gatelodge.clock import from_milliseconds
+from gatelodge.credentials.factors import SECOND_FACTORS
 from gatelodge.errors import AlreadyExists, StoreUnavailable
 from gatelodge.ids import SessionId, UserId
 from gatelodge.sessions.store import Session
@@ -156,9 +162,17 @@ class MongoUsers(UserStore):
 
     @override
     async def disable(
-        self, user_id: UserId, at: datetime, event: Event, *, unless_last: str | None = None
+        self,
+        user_id: UserId,
+        at: datetime,
+        event: Event,
+        *,
+        reason: str | None = None,
+        unless_last: str | None = None,
     ) -> bool:
-        disabled = {"disabled_at": at, "continued": None}
+        disabled: Document = {"disabled_at": at, "continued": None}
+        if reason is not None:
+            disabled["disabled_reason"] = reason
         return await self._change_openly(
             user_id,
             {"disabled_at": None},
@@ -218,6 +232,36 @@ class MongoUsers(UserStore):
             found = self._users.find({"roles": {"$eq": role}}, projection=["_id"]).limit(limit)
             return [UserId(document["_id"]) async for document in found]
 
+    @override
+    async def search(self, query: UserQuery, *, after: str | None, limit: int) -> UserPage:
+        start = int(after) if after else 0
+        with reading():
+            found = [_user(each) async for each in self._users.find(NOT_VOID | conditions(query))]
+        found.sort(key=order_of(query), reverse=query.descending)
+        page = found[start : start + limit]
+        return UserPage(page, str(start + limit) if len(found) > start + limit else None)
+
+    @override
+    async def count_users(self) -> Count:
+        with reading():
+            return Count(await self._users.count_documents(NOT_VOID))
+
+    @override
+    async def count_matching(self, query: UserQuery, *, limit: int) -> Count:
+        with reading():
+            number = await self._users.count_documents(NOT_VOID | conditions(query), limit=limit)
+        return Count(number, exact=number < limit)
+
+    @override
+    async def count_created(self, bounds: Sequence[datetime]) -> list[int]:
+        with reading():
+            return [
+                await self._users.count_documents(
+                    NOT_VOID | {"created_at": {"$gte": first, "$lt": last}}
+                )
+                for first, last in pairwise(bounds)
+            ]
+
     async def sweep_names(self) -> int:
         """Clean up after sign-ups and deletions that died halfway; see `Names.sweep`."""
         return await self.names.sweep()
@@ -275,6 +319,42 @@ class MongoUsers(UserStore):
     @property
     def _users(self) -> AsyncCollection[Document]:
         return self.database.collection("users")
+
+
+def conditions(query: UserQuery) -> Document:
+    """Return what the documents of matching users have."""
+    every: list[Document] = []
+    if query.text:
+        start = re.compile("^" + re.escape(query.text.lower()), re.IGNORECASE)
+        every.append({"$or": [{f: start} for f in ("username_key", "email_key", "name")]})
+    if query.role is not None:
+        every.append({"roles": {"$eq": query.role}})
+    if query.enabled is not None:
+        every.append({"disabled_at": None if query.enabled else {"$ne": None}})
+    if query.verified is not None:
+        every.append({"email_verified_at": {"$ne": None} if query.verified else None})
+    if query.factor is not None:
+        kinds = SECOND_FACTORS if query.factor in ("any", "none") else (query.factor,)
+        wanted = "$nin" if query.factor == "none" else "$in"
+        every.append({"factors.kind": {wanted: list(kinds)}})
+    for name, first, last in (
+        ("created_at", query.created_from, query.created_before),
+        ("last_sign_in_at", query.signed_in_from, query.signed_in_before),
+    ):
+        if first is not None:
+            every.append({name: {"$gte": first}})
+        if last is not None:
+            every.append({name: {"$lt": last}})
+    return {"$and": every} if every else {}
+
+
+def order_of(query: UserQuery) -> Callable[[User], tuple[object, str]]:
+    """Return the key by which users are sorted."""
+    if query.order == "username":
+        return lambda user: (user.username_key, user.id)
+    if query.order == "last_sign_in":
+        return lambda user: (user.last_sign_in_at or from_milliseconds(0), user.id)
+    return lambda user: (user.created_at, user.id)
 
 
 def _as_read(user: User) -> Document:

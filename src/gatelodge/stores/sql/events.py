@@ -1,12 +1,14 @@
 """Events in SQLite."""
 
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Executable, select
+from sqlalchemy import Connection, Executable, delete, select
 from sqlalchemy.dialects.sqlite import insert
 from typing_extensions import override
 
-from gatelodge.audit import Event, EventStore
+from gatelodge.audit import Event, EventPage, EventQuery, EventStore
+from gatelodge.ids import UserId
 from gatelodge.stores.sql.database import SqlDatabase
 from gatelodge.stores.sql.tables import events
 
@@ -29,6 +31,48 @@ class SqlEvents(EventStore):
             query = query.where(events.c.id < before)
         rows = await self._database.scan(lambda connection: connection.execute(query).all())
         return [Event(**dict(zip(_COLUMNS, row, strict=True))) for row in rows]
+
+    @override
+    async def search(self, query: EventQuery, *, before: str | None, limit: int) -> EventPage:
+        statement = select(events).order_by(events.c.id.desc()).limit(limit)
+        if before is not None:
+            statement = statement.where(events.c.id < before)
+        for column, value in (
+            (events.c.actor, query.actor),
+            (events.c.target, query.target),
+            (events.c.name, query.name),
+            (events.c.address, query.address),
+        ):
+            if value is not None:
+                statement = statement.where(column == value)
+        if query.about is not None:
+            statement = statement.where(
+                (events.c.actor == query.about) | (events.c.target == query.about)
+            )
+        if query.since is not None:
+            statement = statement.where(events.c.at >= query.since)
+        if query.until is not None:
+            statement = statement.where(events.c.at < query.until)
+        rows = await self._database.scan(lambda connection: connection.execute(statement).all())
+        found = [Event(**dict(zip(_COLUMNS, row, strict=True))) for row in rows]
+        return EventPage(found, found[-1].id if len(found) == limit else None)
+
+    @override
+    async def list_since(self, after: str | None, *, limit: int) -> list[Event]:
+        query = select(events).where(events.c.id > (after or "")).order_by(events.c.id)
+        rows = await self._database.scan(
+            lambda connection: connection.execute(query.limit(limit)).all()
+        )
+        return [Event(**dict(zip(_COLUMNS, row, strict=True))) for row in rows]
+
+    @override
+    async def remove_before(self, before: datetime, *, limit: int) -> int:
+        old = select(events.c.id).where(events.c.at < before).order_by(events.c.id).limit(limit)
+        return await self._database.change(delete(events).where(events.c.id.in_(old)))
+
+    @override
+    async def blank(self, user_id: UserId, *, limit: int) -> int:
+        raise NotImplementedError
 
 
 def put_event(connection: Connection, event: Event) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from itertools import pairwise
 from typing import Any, Literal
 
 from sqlalchemy import (
@@ -9,12 +10,14 @@ from sqlalchemy import (
     Connection,
     Executable,
     Select,
+    Text,
     bindparam,
     case,
     delete,
     exists,
     func,
     insert,
+    or_,
     select,
     update,
 )
@@ -22,9 +25,10 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.exc import IntegrityError
 from typing_extensions import override
 
-from gatelodge.accounts.store import User, UserStore
+from gatelodge.accounts.search import Count, UserQuery
+from gatelodge.accounts.store import User, UserPage, UserStore
 from gatelodge.audit import Event
-from gatelodge.credentials.factors import credential_ids_of
+from gatelodge.credentials.factors import SECOND_FACTORS, credential_ids_of
 from gatelodge.errors import AlreadyExists, LastHolder
 from gatelodge.ids import SessionId, UserId
 from gatelodge.stores.sql.database import SqlDatabase
@@ -167,12 +171,18 @@ class SqlUsers(UserStore):
 
     @override
     async def disable(
-        self, user_id: UserId, at: datetime, event: Event, *, unless_last: str | None = None
+        self,
+        user_id: UserId,
+        at: datetime,
+        event: Event,
+        *,
+        reason: str | None = None,
+        unless_last: str | None = None,
     ) -> bool:
         change = (
             update(users)
             .where(users.c.id == user_id, users.c.disabled_at.is_(None))
-            .values(disabled_at=at, **EVERY_SESSION_ENDS)
+            .values(disabled_at=at, disabled_reason=reason, **EVERY_SESSION_ENDS)
         )
         return await self._change(change, event, user_id, unless_last)
 
@@ -211,6 +221,55 @@ class SqlUsers(UserStore):
         return await self._database.scan(
             lambda connection: [UserId(each) for each in connection.execute(query).scalars()]
         )
+
+    @override
+    async def search(self, query: UserQuery, *, after: str | None, limit: int) -> UserPage:
+        start = int(after) if after else 0
+        orders = {
+            "created": users.c.created_at,
+            "username": users.c.username_key,
+            "last_sign_in": func.coalesce(users.c.last_sign_in_at, 0),
+        }
+        order = (orders[query.order], users.c.id)
+        statement = (
+            select(*USER_COLUMNS)
+            .where(*conditions(query))
+            .order_by(*(each.desc() if query.descending else each for each in order))
+            .offset(start)
+            .limit(limit + 1)
+        )
+        rows = await self._database.scan(lambda connection: connection.execute(statement).all())
+        more = str(start + limit) if len(rows) > limit else None
+        return UserPage([user_of(row) for row in rows[:limit]], more)
+
+    @override
+    async def count_users(self) -> Count:
+        return await self.count_matching(UserQuery(), limit=1 << 60)
+
+    @override
+    async def count_matching(self, query: UserQuery, *, limit: int) -> Count:
+        some = select(users.c.id).where(*conditions(query)).limit(limit).subquery()
+        statement = select(func.count()).select_from(some)
+        number = await self._database.scan(
+            lambda connection: int(connection.execute(statement).scalar_one())
+        )
+        return Count(number, exact=number < limit)
+
+    @override
+    async def count_created(self, bounds: Sequence[datetime]) -> list[int]:
+        def unit(connection: Connection) -> list[int]:
+            return [
+                int(
+                    connection.execute(
+                        select(func.count()).where(
+                            users.c.created_at >= first, users.c.created_at < last
+                        )
+                    ).scalar_one()
+                )
+                for first, last in pairwise(bounds)
+            ]
+
+        return await self._database.scan(unit)
 
     async def _change_name(
         self,
@@ -265,6 +324,39 @@ class SqlUsers(UserStore):
             return make(connection, change, event)
 
         return await self._database.write(unit)
+
+
+def conditions(query: UserQuery) -> list[ColumnElement[bool]]:
+    """Return the conditions for matching users."""
+    every: list[ColumnElement[bool]] = []
+    if query.text:
+        start = query.text.lower()
+        names = (users.c.username_key, users.c.email_key, func.lower(users.c.name))
+        every.append(or_(*(each.startswith(start, autoescape=True) for each in names)))
+    if query.role is not None:
+        every.append(
+            exists().where(user_roles.c.user_id == users.c.id, user_roles.c.role == query.role)
+        )
+    for wanted, holds in (
+        (query.enabled, users.c.disabled_at.is_(None)),
+        (query.verified, users.c.email_verified_at.is_not(None)),
+    ):
+        if wanted is not None:
+            every.append(holds if wanted else ~holds)
+    if query.factor is not None:
+        kinds = SECOND_FACTORS if query.factor in ("any", "none") else (query.factor,)
+        has = or_(*(users.c.factors.cast(Text).contains(f'"{kind}"') for kind in kinds))
+        found = users.c.factors.is_not(None) & has
+        every.append(~found if query.factor == "none" else found)
+    for column, first, last in (
+        (users.c.created_at, query.created_from, query.created_before),
+        (users.c.last_sign_in_at, query.signed_in_from, query.signed_in_before),
+    ):
+        if first is not None:
+            every.append(column >= first)
+        if last is not None:
+            every.append(column < last)
+    return every
 
 
 def _as_read(user: User) -> tuple[ColumnElement[bool], ...]:

@@ -1,0 +1,31 @@
+"""The rules of the administration: each asks for one permission, never for a role."""
+
+from gatelodge.accounts.permissions import (
+    EVENTS_READ,
+    KEYS_MANAGE,
+    LETTERS_MANAGE,
+    ROLES_WRITE,
+    SESSIONS_END,
+    SETTINGS_READ,
+    USERS_DELETE,
+    USERS_IMPERSONATE,
+    USERS_READ,
+    USERS_WRITE,
+)
+from gatelodge.gate.rules import Rule
+
+
+def _needs(permission: str) -> Rule:
+    return Rule(permission, permissions=(permission,))
+
+
+READ_USERS = _needs(USERS_READ)
+WRITE_USERS = _needs(USERS_WRITE)
+DELETE_USERS = _needs(USERS_DELETE)
+WRITE_ROLES = _needs(ROLES_WRITE)
+END_SESSIONS = _needs(SESSIONS_END)
+READ_EVENTS = _needs(EVENTS_READ)
+MANAGE_LETTERS = _needs(LETTERS_MANAGE)
+MANAGE_KEYS = _needs(KEYS_MANAGE)
+READ_SETTINGS = _needs(SETTINGS_READ)
+IMPERSONATE = _needs(USERS_IMPERSONATE)
