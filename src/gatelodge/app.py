@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse, Response
 
 from gatelodge import __version__
+from gatelodge.admin import export_api
 from gatelodge.boards import api as boards_api
 from gatelodge.boards import pages as boards_pages
 from gatelodge.clock import Clock
@@ -62,7 +63,7 @@ from gatelodge.web.public_address import BelowPath, PublicAddress
 from gatelodge.web.same_origin import SameOrigin
 from gatelodge.web.shell import App, Shell
 
-Part: TypeAlias = Literal["api", "pages", "keys", "reference"]
+Part: TypeAlias = Literal["api", "pages", "admin", "keys", "reference"]
 """A part of the routes that an application can have inside it."""
 
 PARTS: Mapping[Part, tuple[Door | PageDoor, ...]] = {
@@ -87,6 +88,7 @@ PARTS: Mapping[Part, tuple[Door | PageDoor, ...]] = {
         outbox_pages.door,
         static_files.door,
     ),
+    "admin": (export_api.door,),
     "keys": (verify_api.keys_door,),
     "reference": (openapi.door, reference.door),
 }
@@ -104,6 +106,7 @@ DOORS = (
     boards_api.door,
     verify_api.door,
     verify_api.keys_door,
+    export_api.door,
     openapi.door,
     boards_pages.door,
     sign_in_pages.door,
