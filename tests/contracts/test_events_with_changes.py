@@ -20,6 +20,7 @@ from gatelodge.audit import COMMAND, AuditLog, Event
 from gatelodge.credentials.factors import adding, removing, removing_all, using_code
 from gatelodge.credentials.store import Limit
 from gatelodge.errors import AlreadyExists, LastHolder, OutcomeUnknown, StoreUnavailable
+from gatelodge.letters.store import Letter
 from gatelodge.sessions.store import NO_EPOCH, Session
 from gatelodge.stores import Stores, open_stores
 from gatelodge.tokens.store import SigningKey
@@ -27,6 +28,7 @@ from tests.contracts.builders import (
     A_MINUTE,
     NOON,
     a_factor,
+    a_letter,
     a_session,
     a_signing_key,
     a_user,
@@ -48,12 +50,14 @@ class World:
         other: a disabled user.
         session: a session of the user.
         key: a signing key.
+        letter: a letter as it was claimed.
     """
 
     user: User
     other: User
     session: Session
     key: SigningKey
+    letter: Letter
 
 
 Act = Callable[[Stores, World, Event], Awaitable[object]]
@@ -118,6 +122,9 @@ ACTS: dict[str, Act] = {
     "retire a key": lambda stores, world, event: stores.signing_keys.retire(
         world.key.kid, event, retires_at=NOON, gone_at=NOON
     ),
+    "give a letter up": lambda stores, world, event: stores.letters.finish(
+        world.letter, "given_up", NOON, error="550 no", event=event
+    ),
 }
 
 RAISING = [ACTS[name] for name in ("end all sessions", "set the password", "reset the factors")]
@@ -135,11 +142,16 @@ UNLESS_LAST: dict[str, Act] = {
 }
 
 
+def a_world(user: User, other: User) -> World:
+    """Return records that are not stored."""
+    return World(user, other, a_session(user_id=user.id), a_signing_key(1), a_letter())
+
+
 @pytest.fixture
 async def world(stores: Stores) -> World:
     """Return the records that the changes start from."""
     user, other = a_user(roles=("user", "admin")), a_user(disabled_at=NOON)
-    world = World(user, other, a_session(user_id=user.id), a_signing_key(1))
+    world = a_world(user, other)
     for each in (user, other):
         await stores.users.add(each, an_event())
     factors = (a_factor(), PASSKEY, CODES)
@@ -150,7 +162,9 @@ async def world(stores: Stores) -> World:
     await stores.signing_keys.add(world.key, an_event())
     for key in KEYS:
         await stores.attempts.count_failure(key, Limit(9), NOON)
-    return replace(world, user=replace(user, factors=factors))
+    await stores.letters.add(world.letter)
+    [letter] = await stores.letters.claim(NOON, NOON + A_MINUTE, limit=9)
+    return replace(world, user=replace(user, factors=factors), letter=letter)
 
 
 async def everything(stores: Stores, world: World) -> list[object]:
@@ -162,6 +176,7 @@ async def everything(stores: Stores, world: World) -> list[object]:
         await stores.sessions.find(NEW_SESSION.id),
         await stores.signing_keys.list_keys(),
         await stores.attempts.find(KEYS),
+        await stores.letters.find(world.letter.id),
     ]
 
 
@@ -302,6 +317,38 @@ async def test_what_stops_amid_many_documents_has_its_event(
     assert await attempts.find_one({"outbox._id": event.id}) is None
 
 
+FAR_FUTURE = NOON + timedelta(days=9)
+SWEEPS: dict[str, tuple[str, Callable[[Stores], Awaitable[object]]]] = {
+    "end a session": ("sessions", lambda stores: stores.sessions.remove_ended(FAR_FUTURE)),
+    "forget failures": ("attempts", lambda stores: stores.attempts.remove_quiet(FAR_FUTURE)),
+    "give a letter up": ("letters", lambda stores: stores.letters.sweep(FAR_FUTURE, limit=9)),
+}
+
+
+@pytest.mark.usefixtures("lost_sockets")
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+@pytest.mark.parametrize("name", SWEEPS)
+async def test_a_sweep_leaves_what_carries_an_event_in_mongodb(own_mongodb: str, name: str) -> None:
+    """The event could not be copied when the change was made: it is nowhere else."""
+    stores, (collection, sweep) = open_stores(own_mongodb), SWEEPS[name]
+    empty_mongodb(own_mongodb)
+    await stores.database.start()
+    documents = stores.database.collection(collection)  # type: ignore[attr-defined]
+    try:
+        there, event = await world.__wrapped__(stores), an_event()  # type: ignore[attr-defined]
+        with failing(own_mongodb, "insert", collection="events", errorCode=11601):
+            await ACTS[name](stores, there, event)
+
+        await sweep(stores)
+
+        assert await documents.count_documents({"outbox._id": event.id}) > 0
+        assert len(await stored(stores, event)) == 1
+        await sweep(stores)
+        assert await documents.count_documents({}) == 0
+    finally:
+        await stores.database.stop()
+
+
 # A role that is taken from all: an act of many writes
 
 
@@ -433,7 +480,7 @@ async def test_of_all_who_leave_at_once_one_stays(stores: Stores, round_: int) -
     people = [a_user(roles=("admin",)) for _ in range(6)]
     await asyncio.gather(*(stores.users.add(each, an_event()) for each in people))
     acts = list(UNLESS_LAST.values())
-    there = [World(each, each, a_session(), a_signing_key()) for each in people]
+    there = [a_world(each, each) for each in people]
 
     outcomes = await asyncio.gather(
         *(

@@ -49,7 +49,7 @@ def mongo_stores(address: str) -> Stores:
         one_time_tokens=MongoOneTimeTokens(database),
         attempts=MongoAttempts(database, outbox),
         subscriptions=subscriptions,
-        letters=MongoLetters(database),
+        letters=MongoLetters(database, outbox),
         feed=MongoChangeFeed(database),
     )
 
