@@ -23,6 +23,7 @@ from gatelodge.errors import AlreadyExists, LastHolder, OutcomeUnknown, StoreUna
 from gatelodge.letters.store import Letter
 from gatelodge.sessions.store import NO_EPOCH, Session
 from gatelodge.stores import Stores, open_stores
+from gatelodge.subscriptions.store import Message, Subscription
 from gatelodge.tokens.store import SigningKey
 from tests.contracts.builders import (
     A_MINUTE,
@@ -39,6 +40,7 @@ from tests.support.clock import FakeClock
 from tests.support.mongod import empty_mongodb
 
 EDITOR = Role("editor", "Writes pages.", ("pages:write",))
+FAR_FUTURE = NOON + timedelta(days=9)
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ class World:
         session: a session of the user.
         key: a signing key.
         letter: a letter as it was claimed.
+        message: a message as it was claimed.
     """
 
     user: User
@@ -58,6 +61,7 @@ class World:
     session: Session
     key: SigningKey
     letter: Letter
+    message: Message
 
 
 Act = Callable[[Stores, World, Event], Awaitable[object]]
@@ -125,6 +129,9 @@ ACTS: dict[str, Act] = {
     "give a letter up": lambda stores, world, event: stores.letters.finish(
         world.letter, "given_up", NOON, error="550 no", event=event
     ),
+    "give a message up": lambda stores, world, event: stores.subscriptions.finish(
+        world.message, event
+    ),
 }
 
 RAISING = [ACTS[name] for name in ("end all sessions", "set the password", "reset the factors")]
@@ -144,7 +151,8 @@ UNLESS_LAST: dict[str, Act] = {
 
 def a_world(user: User, other: User) -> World:
     """Return records that are not stored."""
-    return World(user, other, a_session(user_id=user.id), a_signing_key(1), a_letter())
+    message = Message("shop.forget", an_event(name="user.deleted"), NOON, 1)
+    return World(user, other, a_session(user_id=user.id), a_signing_key(1), a_letter(), message)
 
 
 @pytest.fixture
@@ -164,7 +172,20 @@ async def world(stores: Stores) -> World:
         await stores.attempts.count_failure(key, Limit(9), NOON)
     await stores.letters.add(world.letter)
     [letter] = await stores.letters.claim(NOON, NOON + A_MINUTE, limit=9)
-    return replace(world, user=replace(user, factors=factors), letter=letter)
+    user, message = replace(user, factors=factors), await claimed(stores, world.message)
+    return replace(world, user=user, letter=letter, message=message)
+
+
+async def claimed(stores: Stores, message: Message) -> Message:
+    """Return a message that was stored and claimed."""
+    heard = Subscription(message.subscription, (message.event.name,), NOON)
+    await stores.subscriptions.put(heard)
+    await stores.events.add(message.event)
+    claimed = await stores.subscriptions.claim(
+        [heard.name], NOON, NOON + A_MINUTE, latest=FAR_FUTURE
+    )
+    assert claimed is not None
+    return claimed
 
 
 async def everything(stores: Stores, world: World) -> list[object]:
@@ -177,6 +198,7 @@ async def everything(stores: Stores, world: World) -> list[object]:
         await stores.signing_keys.list_keys(),
         await stores.attempts.find(KEYS),
         await stores.letters.find(world.letter.id),
+        await stores.subscriptions.count_waiting(world.message.subscription),
     ]
 
 
@@ -317,20 +339,37 @@ async def test_what_stops_amid_many_documents_has_its_event(
     assert await attempts.find_one({"outbox._id": event.id}) is None
 
 
-FAR_FUTURE = NOON + timedelta(days=9)
-SWEEPS: dict[str, tuple[str, Callable[[Stores], Awaitable[object]]]] = {
-    "end a session": ("sessions", lambda stores: stores.sessions.remove_ended(FAR_FUTURE)),
-    "forget failures": ("attempts", lambda stores: stores.attempts.remove_quiet(FAR_FUTURE)),
-    "give a letter up": ("letters", lambda stores: stores.letters.sweep(FAR_FUTURE, limit=9)),
-}
+async def sweep_messages(stores: Stores) -> None:
+    """Delete what is left of messages that were given up."""
+    await stores.subscriptions.sweep()  # type: ignore[attr-defined]
+
+
+async def remove_subscription(stores: Stores) -> None:
+    """Remove the subscription with its messages, and delete what is left of them."""
+    await stores.subscriptions.remove("shop.forget", an_event())
+    await sweep_messages(stores)
+
+
+SWEEPS: list[tuple[str, str, Callable[[Stores], Awaitable[object]]]] = [
+    ("end a session", "sessions", lambda stores: stores.sessions.remove_ended(FAR_FUTURE)),
+    ("forget failures", "attempts", lambda stores: stores.attempts.remove_quiet(FAR_FUTURE)),
+    ("give a letter up", "letters", lambda stores: stores.letters.sweep(FAR_FUTURE, limit=9)),
+    ("give a message up", "messages", sweep_messages),
+    ("give a message up", "messages", remove_subscription),
+]
 
 
 @pytest.mark.usefixtures("lost_sockets")
 @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
-@pytest.mark.parametrize("name", SWEEPS)
-async def test_a_sweep_leaves_what_carries_an_event_in_mongodb(own_mongodb: str, name: str) -> None:
+@pytest.mark.parametrize(("name", "collection", "sweep"), SWEEPS)
+async def test_a_sweep_leaves_what_carries_an_event_in_mongodb(
+    own_mongodb: str,
+    name: str,
+    collection: str,
+    sweep: Callable[[Stores], Awaitable[object]],
+) -> None:
     """The event could not be copied when the change was made: it is nowhere else."""
-    stores, (collection, sweep) = open_stores(own_mongodb), SWEEPS[name]
+    stores = open_stores(own_mongodb)
     empty_mongodb(own_mongodb)
     await stores.database.start()
     documents = stores.database.collection(collection)  # type: ignore[attr-defined]

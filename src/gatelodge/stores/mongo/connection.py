@@ -107,6 +107,7 @@ WITH_EVENTS = (
     "signing_keys",
     "attempts",
     "subscriptions",
+    "messages",
     "letters",
 )
 """The collections whose documents carry the events of their changes; see `outbox.py`."""
