@@ -105,6 +105,7 @@ WITH_EVENTS = (
     "sessions",
     "roles",
     "signing_keys",
+    "one_time_tokens",
     "attempts",
     "subscriptions",
     "messages",
