@@ -393,12 +393,8 @@ class SignInService:
         That unlocks the user.
         """
         event = self.audit.event("user.unlocked", by, target=user.id)
-        codes = await self.attempts.forgive_codes(user.id)
-        if await self.audit.logged(event, self.attempts.forgive(user.username_key, event)):
-            return True
-        if codes:
-            await self.audit.record(event)
-        return codes
+        change = self.attempts.forgive_user(user.username_key, user.id, event)
+        return await self.audit.logged(event, change)
 
     async def forgive_address(self, address: str, by: Actor) -> bool:
         """Let a network address try, sign up and ask for letters anew. True if any were counted."""
