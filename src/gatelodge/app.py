@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse, Response
 
 from gatelodge import __version__
+from gatelodge.admin.roles import RoleAdministration
 from gatelodge.boards import api as boards_api
 from gatelodge.boards import pages as boards_pages
 from gatelodge.clock import Clock
@@ -190,6 +191,11 @@ class House(Foundation):
             self.second_factor_policy,
             self.settings.site_name,
         )
+
+    @cached_property
+    def role_administration(self) -> RoleAdministration:
+        """Roles, for administrators."""
+        return RoleAdministration(self.roles, self.stores.users)
 
     @cached_property
     def metrics(self) -> Metrics:

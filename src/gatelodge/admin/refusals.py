@@ -14,11 +14,17 @@ class OutOfReach(NotPermitted):
 
 
 class RoleNotEditable(NotPermitted):
-    """The role permits something that whoever edits it may not do."""
+    """The role permits more than whoever edits it may do, or nothing, and they do not hold it."""
 
     code = "role_not_editable"
-    default = "This role permits more than you may do, so you may not change it."
-    sentence = N_("This role permits more than you may do, so you may not change it.")
+    default = (
+        "This role permits more than you may do, so you may not change it. A role that permits "
+        "nothing is changed by administrators and its holders only."
+    )
+    sentence = N_(
+        "This role permits more than you may do, so you may not change it. A role that permits "
+        "nothing is changed by administrators and its holders only."
+    )
     oauth_error = "insufficient_scope"
 
 
