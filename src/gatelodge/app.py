@@ -12,7 +12,9 @@ from starlette.responses import PlainTextResponse, Response
 
 from gatelodge import __version__
 from gatelodge.admin import console_pages as admin_console_pages
+from gatelodge.admin import users_api as admin_users_api
 from gatelodge.admin.roles import RoleAdministration
+from gatelodge.admin.users import UserAdministration
 from gatelodge.boards import api as boards_api
 from gatelodge.boards import pages as boards_pages
 from gatelodge.clock import Clock
@@ -89,7 +91,7 @@ PARTS: Mapping[Part, tuple[Door | PageDoor, ...]] = {
         outbox_pages.door,
         static_files.door,
     ),
-    "admin": (admin_console_pages.door,),
+    "admin": (admin_users_api.door, admin_console_pages.door),
     "keys": (verify_api.keys_door,),
     "reference": (openapi.door, reference.door),
 }
@@ -107,6 +109,7 @@ DOORS = (
     boards_api.door,
     verify_api.door,
     verify_api.keys_door,
+    admin_users_api.door,
     openapi.door,
     boards_pages.door,
     sign_in_pages.door,
@@ -199,6 +202,19 @@ class House(Foundation):
     def role_administration(self) -> RoleAdministration:
         """Roles, for administrators."""
         return RoleAdministration(self.roles, self.stores.users)
+
+    @cached_property
+    def user_administration(self) -> UserAdministration:
+        """Lets administrators see users, and act on them."""
+        return UserAdministration(
+            self.stores.users,
+            self.stores.roles,
+            self.accounts,
+            self.sessions,
+            self.invitations,
+            self.second_factors,
+            self.clock,
+        )
 
     @cached_property
     def metrics(self) -> Metrics:
