@@ -11,7 +11,11 @@ from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse, Response
 
 from gatelodge import __version__
-from gatelodge.admin import export_api
+from gatelodge.admin import console_pages as admin_console_pages
+from gatelodge.admin import export_api as admin_export_api
+from gatelodge.admin import users_api as admin_users_api
+from gatelodge.admin.roles import RoleAdministration
+from gatelodge.admin.users import UserAdministration
 from gatelodge.boards import api as boards_api
 from gatelodge.boards import pages as boards_pages
 from gatelodge.clock import Clock
@@ -88,7 +92,7 @@ PARTS: Mapping[Part, tuple[Door | PageDoor, ...]] = {
         outbox_pages.door,
         static_files.door,
     ),
-    "admin": (export_api.door,),
+    "admin": (admin_users_api.door, admin_export_api.door, admin_console_pages.door),
     "keys": (verify_api.keys_door,),
     "reference": (openapi.door, reference.door),
 }
@@ -106,7 +110,8 @@ DOORS = (
     boards_api.door,
     verify_api.door,
     verify_api.keys_door,
-    export_api.door,
+    admin_users_api.door,
+    admin_export_api.door,
     openapi.door,
     boards_pages.door,
     sign_in_pages.door,
@@ -117,6 +122,7 @@ DOORS = (
     factors_pages.door,
     own_passkey_pages.door,
     setup_pages.door,
+    admin_console_pages.door,
     outbox_pages.door,
     reference.door,
     static_files.door,
@@ -192,6 +198,24 @@ class House(Foundation):
             self.clock,
             self.second_factor_policy,
             self.settings.site_name,
+        )
+
+    @cached_property
+    def role_administration(self) -> RoleAdministration:
+        """Roles, for administrators."""
+        return RoleAdministration(self.roles, self.stores.users)
+
+    @cached_property
+    def user_administration(self) -> UserAdministration:
+        """Lets administrators see users, and act on them."""
+        return UserAdministration(
+            self.stores.users,
+            self.stores.roles,
+            self.accounts,
+            self.sessions,
+            self.invitations,
+            self.second_factors,
+            self.clock,
         )
 
     @cached_property

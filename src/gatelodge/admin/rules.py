@@ -1,6 +1,7 @@
-"""The rules of the administration: each asks for one permission, never for a role."""
+"""The rules of the administration: each asks for a permission, never for a role."""
 
 from gatelodge.accounts.permissions import (
+    ADMINISTERS,
     EVENTS_READ,
     KEYS_MANAGE,
     LETTERS_MANAGE,
@@ -19,6 +20,9 @@ def _needs(permission: str) -> Rule:
     return Rule(permission, permissions=(permission,))
 
 
+ADMINISTER = Rule("any of the administration", permissions=ADMINISTERS)
+"""For the way into the console: whoever has any of these permissions."""
+
 READ_USERS = _needs(USERS_READ)
 WRITE_USERS = _needs(USERS_WRITE)
 DELETE_USERS = _needs(USERS_DELETE)
@@ -28,4 +32,9 @@ READ_EVENTS = _needs(EVENTS_READ)
 MANAGE_LETTERS = _needs(LETTERS_MANAGE)
 MANAGE_KEYS = _needs(KEYS_MANAGE)
 READ_SETTINGS = _needs(SETTINGS_READ)
+WRITE_MANY = Rule(
+    "users:write, users:delete or sessions:end",
+    permissions=(USERS_WRITE, USERS_DELETE, SESSIONS_END),
+)
+"""For acts on many users: each act asks for its own permission besides."""
 IMPERSONATE = _needs(USERS_IMPERSONATE)
