@@ -90,7 +90,7 @@ class MongoEvents(EventStore):
                 {"$group": {"_id": None, "met": {"$sum": 1}, "last": {"$min": "$_id"}}},
             ]
             with reading():
-                found = await self._events.aggregate(met, hint=_index_of(field))
+                found = await self._events.aggregate(met, hint=dict(_index_of(field)))
                 counted = await found.to_list()
             walked += [(each["met"], each["last"]) for each in counted]
         return Reach.of(lead, walked)
