@@ -13,7 +13,7 @@ from pymongo.errors import OperationFailure
 from gatelodge.accounts import roles as role_rules
 from gatelodge.accounts.refusals import NoSuchRole
 from gatelodge.accounts.roles import RoleService
-from gatelodge.accounts.store import Role, User
+from gatelodge.accounts.store import SET_PASSWORD, Role, User
 from gatelodge.audit import COMMAND, AuditLog, Event
 from gatelodge.credentials.factors import adding, removing, removing_all, using_code
 from gatelodge.credentials.one_time_tokens import OneTimeToken, digest_of
@@ -96,6 +96,9 @@ ACTS: dict[str, Act] = {
     "withdraw": lambda stores, world, event: stores.users.withdraw(world.user.id, "user", event),
     "disable": lambda stores, world, event: stores.users.disable(world.user.id, NOON, event),
     "enable": lambda stores, world, event: stores.users.enable(world.other.id, event),
+    "require": lambda stores, world, event: stores.users.require(
+        world.user.id, SET_PASSWORD, event
+    ),
     "end all sessions": lambda stores, world, event: stores.users.raise_epoch(world.user.id, event),
     "delete a user": lambda stores, world, event: stores.users.remove(world.user.id, event),
     "add a passkey": lambda stores, world, event: stores.factors.change(
