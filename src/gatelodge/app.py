@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse, Response
 
 from gatelodge import __version__
+from gatelodge.admin import console_pages as admin_console_pages
 from gatelodge.boards import api as boards_api
 from gatelodge.boards import pages as boards_pages
 from gatelodge.clock import Clock
@@ -62,7 +63,7 @@ from gatelodge.web.public_address import BelowPath, PublicAddress
 from gatelodge.web.same_origin import SameOrigin
 from gatelodge.web.shell import App, Shell
 
-Part: TypeAlias = Literal["api", "pages", "keys", "reference"]
+Part: TypeAlias = Literal["api", "pages", "admin", "keys", "reference"]
 """A part of the routes that an application can have inside it."""
 
 PARTS: Mapping[Part, tuple[Door | PageDoor, ...]] = {
@@ -87,6 +88,7 @@ PARTS: Mapping[Part, tuple[Door | PageDoor, ...]] = {
         outbox_pages.door,
         static_files.door,
     ),
+    "admin": (admin_console_pages.door,),
     "keys": (verify_api.keys_door,),
     "reference": (openapi.door, reference.door),
 }
@@ -114,6 +116,7 @@ DOORS = (
     factors_pages.door,
     own_passkey_pages.door,
     setup_pages.door,
+    admin_console_pages.door,
     outbox_pages.door,
     reference.door,
     static_files.door,

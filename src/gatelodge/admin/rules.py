@@ -1,6 +1,7 @@
-"""The rules of the administration: each asks for one permission, never for a role."""
+"""The rules of the administration: each asks for a permission, never for a role."""
 
 from gatelodge.accounts.permissions import (
+    ADMINISTERS,
     EVENTS_READ,
     KEYS_MANAGE,
     LETTERS_MANAGE,
@@ -18,6 +19,9 @@ from gatelodge.gate.rules import Rule
 def _needs(permission: str) -> Rule:
     return Rule(permission, permissions=(permission,))
 
+
+ADMINISTER = Rule("any of the administration", permissions=ADMINISTERS)
+"""For the way into the console: whoever has any of these permissions."""
 
 READ_USERS = _needs(USERS_READ)
 WRITE_USERS = _needs(USERS_WRITE)
