@@ -15,7 +15,15 @@ from gatelodge.admin.authority import Administrator
 from gatelodge.admin.doors import administrator, page, proved
 from gatelodge.admin.rules import READ_USERS, WRITE_MANY, WRITE_USERS
 from gatelodge.admin.user_filters import UserFilters
-from gatelodge.admin.users import BULK_ACTS, BULK_LIMIT, BulkAct, Done, SeenUser, SeenUsers, UserAdministration
+from gatelodge.admin.users import (
+    BULK_ACTS,
+    BULK_LIMIT,
+    BulkAct,
+    Done,
+    SeenUser,
+    SeenUsers,
+    UserAdministration,
+)
 from gatelodge.errors import InvalidRequest
 from gatelodge.marks import N_
 from gatelodge.pages.door import PageDoor, Visit
@@ -55,7 +63,6 @@ class Words:
         one: the same for one user; `%(name)s` is the username.
         means: what it does.
         button: the text of the button.
-        busy: its text while it is under way.
         done: what the report says of a user who was changed.
         was: what it says of one who was like that before.
         grave: whether it takes something away.
@@ -220,7 +227,7 @@ async def act_on_selected(visit: Visit) -> Response:
     act, form = _act_of(visit), visit.form
     by = await proved(visit) if BULK_ACTS[act].proved else administrator(visit)
     chosen = await _chosen(visit, by)
-    names = {seen.user.id: seen.user.username for seen in chosen}
+    names = {str(seen.user.id): seen.user.username for seen in chosen}
     report = await visit.ask(UserAdministration).act_on_many(
         act, form.all_of("user")[:BULK_LIMIT], by, role=form["role"], reason=form["reason"]
     )
@@ -238,7 +245,9 @@ async def act_on_selected(visit: Visit) -> Response:
 async def show_new(visit: Visit) -> Response:
     """Show the form for a new user. Whoever signed in a while ago is asked for a proof first."""
     by = await proved(visit)
-    return page(visit, "user-new.html", roles=await grantable(visit, by), chosen=chosen_roles(visit))
+    return page(
+        visit, "user-new.html", roles=await grantable(visit, by), chosen=chosen_roles(visit)
+    )
 
 
 @door.post(
