@@ -191,7 +191,6 @@ async def list_users(visit: Visit) -> Response:
         told=_told(visit, found, start, count),
         roles=[("", visit.language.text(N_("any"))), *await role_choices(visit)],
         acts=[(act, WORDS[act].choice) for act in acts],
-        columns=_columns(visit, choosing=bool(acts)),
         here=_address(visit),
         is_alone=count == Count(1) and not filters.values,
     )
@@ -355,18 +354,6 @@ def _told(visit: Visit, found: SeenUsers, start: int, count: Count) -> str:
         last=language.number(last),
         all=_counted(visit, count),
     )
-
-
-def _columns(visit: Visit, *, choosing: bool) -> list[tuple[str, str]]:
-    """Return the heads of the table, each with its class."""
-    text = visit.language.text
-    columns = [
-        (text(N_("Name")), ""),
-        (text(N_("E-mail address")), "wide"),
-        (text(N_("Roles")), ""),
-        (text(N_("Last sign-in")), "wide"),
-    ]
-    return [("", "box"), *columns] if choosing else columns
 
 
 def _address(visit: Visit) -> str:
