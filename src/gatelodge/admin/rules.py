@@ -1,4 +1,7 @@
-"""The rules of the administration: each asks for one permission, never for a role."""
+"""The rules of the administration: each asks for one permission, never for a role.
+
+Nobody administers in the place of another user.
+"""
 
 from gatelodge.accounts.permissions import (
     EVENTS_READ,
@@ -16,7 +19,7 @@ from gatelodge.gate.rules import Rule
 
 
 def _needs(permission: str) -> Rule:
-    return Rule(permission, permissions=(permission,))
+    return Rule(permission, permissions=(permission,), while_impersonating="nothing")
 
 
 READ_USERS = _needs(USERS_READ)
