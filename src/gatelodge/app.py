@@ -11,6 +11,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse, Response
 
 from gatelodge import __version__
+from gatelodge.admin import users_api as admin_users_api
+from gatelodge.admin.users import UserAdministration
 from gatelodge.boards import api as boards_api
 from gatelodge.boards import pages as boards_pages
 from gatelodge.clock import Clock
@@ -62,7 +64,7 @@ from gatelodge.web.public_address import BelowPath, PublicAddress
 from gatelodge.web.same_origin import SameOrigin
 from gatelodge.web.shell import App, Shell
 
-Part: TypeAlias = Literal["api", "pages", "keys", "reference"]
+Part: TypeAlias = Literal["api", "pages", "admin", "keys", "reference"]
 """A part of the routes that an application can have inside it."""
 
 PARTS: Mapping[Part, tuple[Door | PageDoor, ...]] = {
@@ -87,6 +89,7 @@ PARTS: Mapping[Part, tuple[Door | PageDoor, ...]] = {
         outbox_pages.door,
         static_files.door,
     ),
+    "admin": (admin_users_api.door,),
     "keys": (verify_api.keys_door,),
     "reference": (openapi.door, reference.door),
 }
@@ -104,6 +107,7 @@ DOORS = (
     boards_api.door,
     verify_api.door,
     verify_api.keys_door,
+    admin_users_api.door,
     openapi.door,
     boards_pages.door,
     sign_in_pages.door,
@@ -189,6 +193,19 @@ class House(Foundation):
             self.clock,
             self.second_factor_policy,
             self.settings.site_name,
+        )
+
+    @cached_property
+    def user_administration(self) -> UserAdministration:
+        """Lets administrators see users, and act on them."""
+        return UserAdministration(
+            self.stores.users,
+            self.stores.roles,
+            self.accounts,
+            self.sessions,
+            self.invitations,
+            self.second_factors,
+            self.clock,
         )
 
     @cached_property

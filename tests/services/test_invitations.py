@@ -65,7 +65,7 @@ async def test_who_is_invited_has_the_roles_and_a_verified_address(
     ann = await accepted(pair[1], token_in(mailbox))
 
     assert mailbox.kinds() == [("Ann@example.com", "invitation")]
-    assert made == Invitation("Ann@example.com", ("moderator", "user"), "command", None)
+    assert made == Invitation(made.id, "Ann@example.com", ("moderator", "user"), "command", None)
     assert ann.roles == ("moderator", "user")
     assert ann.email == "Ann@example.com"
     assert (ann.name, ann.language) == ("Ann Lee", "de")

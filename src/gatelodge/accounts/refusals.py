@@ -151,6 +151,14 @@ class NoSuchUser(NotFound):
     default = "There is no such user."
 
 
+class InvalidReason(Invalid):
+    """The text cannot be kept as the reason of an act."""
+
+    code = "reason_invalid"
+    default = "A reason is one line of at most 256 printable characters."
+    sentence = N_("A reason is one line of at most 256 printable characters.")
+
+
 class LastAdmin(Conflict):
     """The change would leave no enabled user who holds the role `admin`."""
 

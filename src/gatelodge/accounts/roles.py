@@ -2,10 +2,10 @@
 
 import asyncio
 import re
-import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from gatelodge.accounts.names import is_one_line
 from gatelodge.accounts.permissions import ADMINISTERS
 from gatelodge.accounts.refusals import (
     AdminNeedsPermission,
@@ -57,7 +57,6 @@ MongoDB's driver has as many connections.
 
 _ROLE_NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 _PERMISSION = re.compile(r"[a-z][a-z0-9_-]*:[a-z0-9_-]+")
-_UNPRINTABLE = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))
 
 
 def _nobody_watches(_taken: int) -> None:
@@ -299,8 +298,7 @@ def _checked(name: str, description: str, permissions: Sequence[str]) -> Role:
 
 
 def _check_description(text: str) -> None:
-    unprintable = any(unicodedata.category(character) in _UNPRINTABLE for character in text)
-    if len(text) > MAX_DESCRIPTION or unprintable:
+    if len(text) > MAX_DESCRIPTION or not is_one_line(text):
         raise InvalidDescription(field="description")
 
 

@@ -1,6 +1,6 @@
 """The refusals of administration."""
 
-from gatelodge.errors import NotPermitted
+from gatelodge.errors import Conflict, NotFound, NotPermitted
 from gatelodge.marks import N_
 
 
@@ -11,6 +11,24 @@ class OutOfReach(NotPermitted):
     default = "This user may do more than you may, so you may not act on them."
     sentence = N_("This user may do more than you may, so you may not act on them.")
     oauth_error = "insufficient_scope"
+
+
+class NotYourself(Conflict):
+    """An administrator cannot do this to themselves."""
+
+    code = "not_yourself"
+    default = "You cannot disable or delete yourself here."
+    sentence = N_(
+        "You cannot disable or delete yourself here. You can delete your account on your own page."
+    )
+
+
+class NoSuchInvitation(NotFound):
+    """No open invitation has this id."""
+
+    code = "invitation_not_found"
+    default = "There is no such invitation, or not any more."
+    sentence = N_("There is no such invitation, or not any more.")
 
 
 class RoleNotEditable(NotPermitted):

@@ -31,4 +31,9 @@ READ_EVENTS = _needs(EVENTS_READ)
 MANAGE_LETTERS = _needs(LETTERS_MANAGE)
 MANAGE_KEYS = _needs(KEYS_MANAGE)
 READ_SETTINGS = _needs(SETTINGS_READ)
+WRITE_MANY = Rule(
+    "users:write, users:delete or sessions:end",
+    permissions=(USERS_WRITE, USERS_DELETE, SESSIONS_END),
+)
+"""For acts on many users: each act asks for its own permission besides."""
 IMPERSONATE = _needs(USERS_IMPERSONATE)

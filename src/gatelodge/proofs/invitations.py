@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -40,12 +41,14 @@ class Invitation:
     """An invitation that can be accepted.
 
     Attributes:
+        id: stands for the address; an earlier invitation of the same address has the same one.
         email: the address.
         roles: the roles that the new user gets.
         by: who invited, as events name it.
         expires_at: until when it can be accepted; None: its letter was not sent yet.
     """
 
+    id: str
     email: str
     roles: tuple[str, ...]
     by: str
@@ -56,7 +59,7 @@ class Invitation:
         """Return what a token was made for."""
         facts = token.facts
         until = token.expires_at if token.life is None else None
-        return cls(facts["email"], tuple(facts["roles"].split()), facts["by"], until)
+        return cls(token.subject, facts["email"], tuple(facts["roles"].split()), facts["by"], until)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +119,7 @@ class Invitations:
         with after_a_change():
             await self.letters.ask(INVITE, to, key, {"token": proof.token}, about=event.id)
         await self.audit.record(event)
-        return Invitation(to, held, by.name or "", None)
+        return Invitation(subject, to, held, by.name or "", None)
 
     async def write(self, letter: Letter, values: Mapping[str, str]) -> Written | None:
         """Write an invitation; None if it is void, or somebody has got the address."""
@@ -138,6 +141,23 @@ class Invitations:
         """Return up to `limit` invitations that can be accepted, in order of address."""
         alive = await self.tokens.list_alive("invite", self.clock.now(), limit=limit)
         return sorted((Invitation.of(each) for each in alive), key=lambda each: each.email)
+
+    async def find(self, invitation_id: str) -> Invitation | None:
+        """Return the invitation of this id, if it can be accepted; else None."""
+        if not _ID.fullmatch(invitation_id):
+            return None
+        token = await self.tokens.find("invite", invitation_id)
+        if token is None or token.expires_at <= self.clock.now():
+            return None
+        return Invitation.of(token)
+
+    async def find_for(self, email: str) -> Invitation | None:
+        """Return the invitation of an address, if there is one that can be accepted; else None.
+
+        Raises:
+            InvalidEmail: it is no address.
+        """
+        return await self.find(_subject_of(check_email(email)[1]))
 
     async def withdraw(self, email: str, by: Actor) -> bool:
         """Make the invitation of an address void. True if there was one, and nobody accepts it.
@@ -326,6 +346,9 @@ def _is_free(token: OneTimeToken, now: datetime) -> bool:
     """
     at = token.facts.get(_TAKEN_AT)
     return at is None or abs(now - datetime.fromisoformat(at)) >= TAKEN_FOR
+
+
+_ID = re.compile("[0-9a-f]{64}")
 
 
 def _subject_of(email_key: str) -> str:

@@ -24,6 +24,7 @@ from gatelodge.errors import (
 )
 from gatelodge.gate.refusals import Impersonating, NoToken
 from gatelodge.gate.rules import Rule
+from gatelodge.ids import USER_PREFIX
 from gatelodge.tokens.refusals import ExpiredToken, InvalidToken
 from gatelodge.verdicts import MAX_NAME
 from gatelodge.web import forms
@@ -121,7 +122,14 @@ class _FactorId(StringConvertor):
     regex = f"{FACTOR_PREFIX}_[^/]+"
 
 
+class _UserId(StringConvertor):
+    """The same for the id of a user."""
+
+    regex = f"{USER_PREFIX}_[^/]+"
+
+
 register_url_convertor(FACTOR_PREFIX, _FactorId())
+register_url_convertor(USER_PREFIX, _UserId())
 
 
 class Door:
