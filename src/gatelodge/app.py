@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse, Response
 
 from gatelodge import __version__
+from gatelodge.admin import console_pages as admin_console_pages
 from gatelodge.admin import users_api as admin_users_api
 from gatelodge.admin.users import UserAdministration
 from gatelodge.boards import api as boards_api
@@ -89,7 +90,7 @@ PARTS: Mapping[Part, tuple[Door | PageDoor, ...]] = {
         outbox_pages.door,
         static_files.door,
     ),
-    "admin": (admin_users_api.door,),
+    "admin": (admin_users_api.door, admin_console_pages.door),
     "keys": (verify_api.keys_door,),
     "reference": (openapi.door, reference.door),
 }
@@ -118,6 +119,7 @@ DOORS = (
     factors_pages.door,
     own_passkey_pages.door,
     setup_pages.door,
+    admin_console_pages.door,
     outbox_pages.door,
     reference.door,
     static_files.door,

@@ -137,6 +137,13 @@ class UserStore(Protocol):
     async def find(self, user_id: UserId) -> User | None:
         """Return the user, or None if there is none."""
 
+    async def find_many(self, user_ids: Collection[UserId]) -> dict[UserId, User]:
+        """Return those of these users who exist, by their ids: one read for a page of a list.
+
+        Args:
+            user_ids: a few hundred at most.
+        """
+
     async def find_by_username(self, username_key: str) -> User | None:
         """Return the user whose username has this key, or None."""
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import NoReturn
 
+from gatelodge.accounts.search import Count
 from gatelodge.accounts.store import User, UserStore
 from gatelodge.audit import Actor, AuditLog, Origin
 from gatelodge.clock import Clock
@@ -26,7 +27,13 @@ from gatelodge.sessions.refusals import (
     NoSuchSession,
     RefreshTokenReused,
 )
-from gatelodge.sessions.store import NO_EPOCH, Session, SessionStore
+from gatelodge.sessions.store import (
+    NO_EPOCH,
+    Session,
+    SessionPage,
+    SessionQuery,
+    SessionStore,
+)
 from gatelodge.tokens.access import AccessTokens, SigningWith
 from gatelodge.tokens.pair import Delivery, TokenPair
 from gatelodge.tokens.refusals import InvalidToken
@@ -316,10 +323,37 @@ class SessionService:
             limit: the maximum number of sessions.
         """
         now = self.clock.now()
-        used_after = now - max(self._limits_of(user).idle, self.access_tokens.life)
         return await self.sessions.list_live(
-            user, now, used_after=used_after, before=before, limit=limit
+            user, now, used_after=now - self._shown_for(user), before=before, limit=limit
         )
+
+    async def search(
+        self, query: SessionQuery, *, before: SessionId | None, limit: int
+    ) -> SessionPage:
+        """Return up to `limit` sessions of anybody that sign somebody in, the newest first.
+
+        They are shown as long as those of `list_own`.
+
+        Args:
+            query: which sessions.
+            before: `SessionPage.before` of the page before; None: from the newest.
+            limit: the maximum number of sessions; see `SessionStore.search`.
+        """
+        now = self.clock.now()
+        page = await self.sessions.search(
+            query, now, used_after=now - self._longest_shown, before=before, limit=limit
+        )
+        shown = [
+            (session, user)
+            for session, user in page.sessions
+            if session.last_used_at > now - self._shown_for(user)
+        ]
+        return replace(page, sessions=shown)
+
+    async def count(self) -> Count:
+        """Return how many sessions sign somebody in; see `SessionStore.count_live`."""
+        now = self.clock.now()
+        return await self.sessions.count_live(now, used_after=now - self._longest_shown)
 
     async def end_own(self, user: User, session_id: SessionId, origin: Origin) -> None:
         """End one of the user's own sessions.
@@ -352,9 +386,16 @@ class SessionService:
         change = self.sessions.revoke(session_id, self.clock.now(), "signed_out", event)
         await self.audit.logged(event, change)
 
-    async def sign_out(self, session_id: SessionId, by: Actor) -> None:
-        """End a session. Nothing happens if it has ended already."""
-        event = self.audit.event("session.ended", by, target=session_id)
+    async def sign_out(self, session_id: SessionId, by: Actor, *, of: UserId | None = None) -> None:
+        """End a session. Nothing happens if it has ended already.
+
+        Args:
+            session_id: the session.
+            by: who ends it.
+            of: the user whose session it is, where somebody else ends it; None: the actor.
+        """
+        detail = {"user": of} if of else {}
+        event = self.audit.event("session.ended", by, target=session_id, detail=detail)
         change = self.sessions.revoke(session_id, self.clock.now(), "signed_out", event)
         await self.audit.logged(event, change)
 
@@ -454,6 +495,15 @@ class SessionService:
             return False
         impersonations = Impersonations(self.sessions, self.policy, self.clock)
         return await impersonations.find(now, rights) is not None
+
+    def _shown_for(self, user: User) -> timedelta:
+        """Return how long a session of a user is shown after it was used."""
+        return max(self._limits_of(user).idle, self.access_tokens.life)
+
+    @property
+    def _longest_shown(self) -> timedelta:
+        """How long a session of any user is shown after it was used, at most."""
+        return max(self.limits.idle, self.access_tokens.life)
 
     def _limits_of(self, user: User) -> SessionLimits:
         """Return how long sessions of a user last."""

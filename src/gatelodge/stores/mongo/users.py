@@ -1,7 +1,7 @@
 """Users in MongoDB."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
@@ -59,6 +59,15 @@ class MongoUsers(UserStore):
         with reading():
             document = await self._users.find_one(_by_id(user_id))
         return None if document is None else _user(document)
+
+    @override
+    async def find_many(self, user_ids: Collection[UserId]) -> dict[UserId, User]:
+        if not user_ids:
+            return {}
+        query = NOT_VOID | {"_id": {"$in": list(user_ids)}}
+        with reading():
+            found = [_user(document) async for document in self._users.find(query)]
+        return {user.id: user for user in found}
 
     @override
     async def find_by_username(self, username_key: str) -> User | None:
