@@ -32,6 +32,8 @@ TOLD = frozenset(
         "factor.removed",
         "factor.renamed",
         "factors.reset",
+        "impersonation.began",
+        "impersonation.ended",
         "letter.given_up",
         "password.changed",
         "password.reset",

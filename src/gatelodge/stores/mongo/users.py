@@ -251,14 +251,16 @@ class MongoUsers(UserStore):
         """Store when the user of a session last signed in.
 
         True if the user is enabled and has the epoch of the session, and no factors if there must
-        be none.
+        be none. In a session of an impersonator, nothing is stored: the user has not signed in.
         """
         wanted: Document = {"epoch": session.epoch, "disabled_at": None}
         if without_factors:
             wanted["factors"] = None
-        return await self._change(
-            _by_id(session.user_id) | wanted, {"$max": {"last_sign_in_at": session.created_at}}
-        )
+        query = _by_id(session.user_id) | wanted
+        if session.impersonator is not None:
+            with reading():
+                return await self._users.find_one(query, projection=["_id"]) is not None
+        return await self._change(query, {"$max": {"last_sign_in_at": session.created_at}})
 
     @override
     async def anyone_holds(self, role: str) -> bool:
