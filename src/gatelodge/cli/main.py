@@ -14,6 +14,7 @@ import typer
 from gatelodge import __version__
 from gatelodge.cli import (
     doctor,
+    events,
     keys,
     letters,
     passwords,
@@ -46,6 +47,7 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(passwords.app, name="passwords")
 app.add_typer(webhooks.app, name="webhook")
 app.add_typer(letters.app, name="letters")
+app.add_typer(events.app, name="events")
 app.add_typer(routes.app, name="routes")
 
 
