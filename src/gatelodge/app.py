@@ -14,10 +14,17 @@ from typing_extensions import override
 from gatelodge import __version__
 from gatelodge.admin import console_pages as admin_console_pages
 from gatelodge.admin import events_api as admin_events_api
+from gatelodge.admin import export_api as admin_export_api
+from gatelodge.admin import invitations_pages as admin_invitations_pages
 from gatelodge.admin import sessions_api as admin_sessions_api
+from gatelodge.admin import user_pages as admin_user_pages
+from gatelodge.admin import users_api as admin_users_api
+from gatelodge.admin import users_pages as admin_users_pages
 from gatelodge.admin.events import EventAdministration
 from gatelodge.admin.live import EventTail
+from gatelodge.admin.roles import RoleAdministration
 from gatelodge.admin.sessions import SessionAdministration
+from gatelodge.admin.users import UserAdministration
 from gatelodge.boards import api as boards_api
 from gatelodge.boards import pages as boards_pages
 from gatelodge.clock import Clock
@@ -95,9 +102,14 @@ PARTS: Mapping[Part, tuple[Door | PageDoor, ...]] = {
         static_files.door,
     ),
     "admin": (
+        admin_users_api.door,
+        admin_export_api.door,
+        admin_console_pages.door,
+        admin_users_pages.door,
+        admin_user_pages.door,
+        admin_invitations_pages.door,
         admin_sessions_api.door,
         admin_events_api.door,
-        admin_console_pages.door,
     ),
     "keys": (verify_api.keys_door,),
     "reference": (openapi.door, reference.door),
@@ -116,6 +128,8 @@ DOORS = (
     boards_api.door,
     verify_api.door,
     verify_api.keys_door,
+    admin_users_api.door,
+    admin_export_api.door,
     admin_sessions_api.door,
     admin_events_api.door,
     openapi.door,
@@ -129,6 +143,9 @@ DOORS = (
     own_passkey_pages.door,
     setup_pages.door,
     admin_console_pages.door,
+    admin_users_pages.door,
+    admin_user_pages.door,
+    admin_invitations_pages.door,
     outbox_pages.door,
     reference.door,
     static_files.door,
@@ -204,6 +221,24 @@ class House(Foundation):
             self.clock,
             self.second_factor_policy,
             self.settings.site_name,
+        )
+
+    @cached_property
+    def role_administration(self) -> RoleAdministration:
+        """Roles, for administrators."""
+        return RoleAdministration(self.roles, self.stores.users)
+
+    @cached_property
+    def user_administration(self) -> UserAdministration:
+        """Lets administrators see users, and act on them."""
+        return UserAdministration(
+            self.stores.users,
+            self.stores.roles,
+            self.accounts,
+            self.sessions,
+            self.invitations,
+            self.second_factors,
+            self.clock,
         )
 
     @cached_property

@@ -1,6 +1,6 @@
 """What the routes of the administration share: who acts, and that they have proved it lately."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
 from fastapi import Depends
 from starlette.requests import Request
@@ -38,6 +38,28 @@ ByProved = Annotated[Administrator, Depends(_lately_proved)]
 Raises:
     ReauthenticationRequired: the last proof is too old, or lacks the user's second factor.
 """
+
+
+class Prove(Protocol):
+    """Says who acts; see `Proving`."""
+
+    async def __call__(self, *, needed: bool) -> Administrator:
+        """Return who acts, if they have proved lately who they are or need not.
+
+        Raises:
+            ReauthenticationRequired: as for `ByProved`.
+        """
+
+
+async def _proving(request: Request) -> Prove:
+    async def prove(*, needed: bool) -> Administrator:
+        return await (_lately_proved(request) if needed else _administrator(request))
+
+    return prove
+
+
+Proving = Annotated[Prove, Depends(_proving)]
+"""Dependency: the same, for routes whose body says whether they need a proof."""
 
 
 def administrator(visit: Visit) -> Administrator:

@@ -130,7 +130,7 @@ class Visit:
     @property
     def actor(self) -> Actor:
         """Who makes the request, for the audit log; only for routes whose rule is not public."""
-        return Actor(self.caller.subject, self.origin)
+        return self.caller.actor(self.origin)
 
     @property
     def former_token(self) -> str | None:
@@ -278,6 +278,7 @@ class PageDoor:
                 a required field, else 303.
         """
         incomplete = any(field.missing for field in fields)
+        many = [field.name for field in fields if field.many]
         status = answers or (400 if incomplete else 303)
 
         if again is not None:
@@ -288,7 +289,7 @@ class PageDoor:
 
             async def answer(request: Request) -> Response:
                 visit = await _admit(request, declared)
-                visit.form = Form.read(await forms.read(request), fields)
+                visit.form = Form.read(await forms.read(request, many=many), fields)
                 return await _run_or_show_form(visit, view, again, faults)
 
             self.router.add_route(path, answer, ["POST"], include_in_schema=False)
