@@ -5,6 +5,7 @@ import logging
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from functools import partial
@@ -76,6 +77,45 @@ def end_with_parent() -> None:
         terminate()
 
     loop.add_reader(sentinel, parent_ended)
+
+
+def when_told_to_end(call: Callable[[], None]) -> Callable[[], None]:
+    """Call a function on this event loop when a signal tells the process to end, as well.
+
+    A server lets the application end only when every answer is complete. So an answer that stays
+    open must hear of the signal by itself. Signals that would end the process at once are left
+    alone, and so are all of them outside of the main thread.
+
+    Args:
+        call: the function.
+
+    Returns:
+        A function that undoes this.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return lambda: None
+    loop = asyncio.get_running_loop()
+    ours: dict[int, tuple[Callable[[int, Any], object], Callable[[int, Any], object]]] = {}
+
+    def handler_before(before: Callable[[int, Any], object]) -> Callable[[int, Any], object]:
+        def handle(number: int, frame: Any) -> None:
+            loop.call_soon_threadsafe(call)
+            before(number, frame)
+
+        return handle
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        before = signal.getsignal(number)
+        if callable(before):
+            ours[number] = handler_before(before), before
+            signal.signal(number, ours[number][0])
+
+    def undo() -> None:
+        for number, (handler, before) in ours.items():
+            if signal.getsignal(number) is handler:
+                signal.signal(number, before)
+
+    return undo
 
 
 async def repeat(
