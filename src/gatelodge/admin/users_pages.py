@@ -187,7 +187,7 @@ async def list_users(visit: Visit) -> Response:
         users=found.users,
         after=found.after,
         start=start,
-        count=_counted(visit, count),
+        count=_in_words(visit, count),
         told=_told(visit, found, start, count),
         roles=[("", visit.language.text(N_("any"))), *await role_choices(visit)],
         acts=[(act, WORDS[act].choice) for act in acts],
@@ -336,11 +336,16 @@ def _start_of(text: str) -> int:
 
 
 def _counted(visit: Visit, count: Count) -> str:
-    """Return how many users match, in words."""
+    """Return how many users match."""
     number = visit.language.number(count.number)
-    if count.exact:
-        return number
-    return visit.language.text(N_("about %(number)s"), number=number)
+    return number if count.exact else visit.language.text(N_("about %(number)s"), number=number)
+
+
+def _in_words(visit: Visit, count: Count) -> str:
+    """Return the same as a phrase."""
+    if count == Count(1):
+        return visit.language.text(N_("1 user"))
+    return visit.language.text(N_("%(number)s users"), number=_counted(visit, count))
 
 
 def _told(visit: Visit, found: SeenUsers, start: int, count: Count) -> str:
