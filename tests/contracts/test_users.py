@@ -65,6 +65,18 @@ async def test_whoever_is_not_there_is_not_found(stores: Stores) -> None:
     assert await stores.users.find_by_username("Present") is None  # the name is not the key
 
 
+async def test_several_users_are_found_at_once(stores: Stores) -> None:
+    ada, bob, cid = a_user("Ada"), a_user("Bob", roles=("user", "admin")), a_user("Cid")
+    for user in (ada, bob, cid):
+        await stores.users.add(user, an_event())
+    await stores.users.remove(cid.id, an_event())
+
+    found = await stores.users.find_many([bob.id, NOBODY, ada.id, cid.id])
+
+    assert found == {ada.id: ada, bob.id: bob}
+    assert await stores.users.find_many(set()) == {}
+
+
 @pytest.mark.parametrize("name", ["$ne", "a.b", "'; drop table users; --", "%", "_", "x" * 250])
 async def test_names_that_mean_something_to_a_database_are_names(stores: Stores, name: str) -> None:
     await stores.users.add(a_user("Bystander"), an_event())

@@ -125,7 +125,10 @@ class RoleHeld(Conflict):
     """The role cannot be deleted, or created again, while somebody holds it."""
 
     code = "role_held"
-    default = "Somebody holds this role. Delete it with --take-from-all to take it from everybody."
+    default = (
+        "Somebody holds this role. Delete it with --take-from-all, in the API takeFromAll=true, to "
+        "take it from everybody."
+    )
 
 
 class RoleFull(Conflict):

@@ -140,6 +140,13 @@ class UserStore(Protocol):
     async def find(self, user_id: UserId) -> User | None:
         """Return the user, or None if there is none."""
 
+    async def find_many(self, user_ids: Collection[UserId]) -> dict[UserId, User]:
+        """Return those of these users who exist, by their ids: one read for a page of a list.
+
+        Args:
+            user_ids: a few hundred at most.
+        """
+
     async def find_by_username(self, username_key: str) -> User | None:
         """Return the user whose username has this key, or None."""
 
@@ -349,6 +356,9 @@ class RoleStore(Protocol):
     """The stored roles. Every method is atomic; changes are durable when it returns.
 
     A method that takes an event stores it with its change: both, or neither.
+
+    Some methods take `within`: all permissions that the role may have before the change. They
+    change nothing if it has another one. None: it may have any.
     """
 
     async def ensure(self, roles: Collection[Role]) -> None:
@@ -371,20 +381,39 @@ class RoleStore(Protocol):
     async def list_roles(self) -> list[Role]:
         """Return every role, in order of name."""
 
-    async def describe(self, name: str, description: str, event: Event) -> bool:
+    async def describe(
+        self, name: str, description: str, event: Event, *, within: Collection[str] | None = None
+    ) -> bool:
         """Replace the description. True if the role exists, and had another one before."""
 
-    async def permit(self, name: str, permission: str, event: Event, *, limit: int) -> bool:
+    async def permit(
+        self,
+        name: str,
+        permission: str,
+        event: Event,
+        *,
+        limit: int,
+        within: Collection[str] | None = None,
+    ) -> bool:
         """Add a permission to a role, after those that it has.
 
         True if the role exists, did not have the permission, and had fewer than `limit`
         permissions. Of many changes of one role at the same time, none is lost.
         """
 
-    async def forbid(self, name: str, permission: str, event: Event) -> bool:
+    async def forbid(
+        self, name: str, permission: str, event: Event, *, within: Collection[str] | None = None
+    ) -> bool:
         """Take a permission from a role. True if the role exists and had it."""
 
-    async def remove(self, name: str, event: Event, *, unless_held: bool = False) -> Role | None:
+    async def remove(
+        self,
+        name: str,
+        event: Event,
+        *,
+        unless_held: bool = False,
+        within: Collection[str] | None = None,
+    ) -> Role | None:
         """Delete a role and return it as it was, or None if there is none of this name.
 
         Of many callers, exactly one gets the role. Users keep the name of the role.
@@ -393,6 +422,7 @@ class RoleStore(Protocol):
             name: the name of the role.
             event: stored with the change.
             unless_held: whether the role stays if anybody holds it, disabled users too.
+            within: see the class.
 
         Raises:
             StillHeld: somebody holds the role; nothing was changed. Somebody who is granted the

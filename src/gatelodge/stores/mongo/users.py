@@ -1,7 +1,7 @@
 """Users in MongoDB."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
@@ -62,6 +62,15 @@ class MongoUsers(UserStore):
         with reading():
             document = await self._users.find_one(_by_id(user_id))
         return None if document is None else _user(document)
+
+    @override
+    async def find_many(self, user_ids: Collection[UserId]) -> dict[UserId, User]:
+        if not user_ids:
+            return {}
+        query = NOT_VOID | {"_id": {"$in": list(user_ids)}}
+        with reading():
+            found = [_user(document) async for document in self._users.find(query)]
+        return {user.id: user for user in found}
 
     @override
     async def find_by_username(self, username_key: str) -> User | None:
@@ -242,14 +251,16 @@ class MongoUsers(UserStore):
         """Store when the user of a session last signed in.
 
         True if the user is enabled and has the epoch of the session, and no factors if there must
-        be none.
+        be none. In a session of an impersonator, nothing is stored: the user has not signed in.
         """
         wanted: Document = {"epoch": session.epoch, "disabled_at": None}
         if without_factors:
             wanted["factors"] = None
-        return await self._change(
-            _by_id(session.user_id) | wanted, {"$max": {"last_sign_in_at": session.created_at}}
-        )
+        query = _by_id(session.user_id) | wanted
+        if session.impersonator is not None:
+            with reading():
+                return await self._users.find_one(query, projection=["_id"]) is not None
+        return await self._change(query, {"$max": {"last_sign_in_at": session.created_at}})
 
     @override
     async def anyone_holds(self, role: str) -> bool:

@@ -56,6 +56,15 @@ class SqlUsers(UserStore):
         return await self._find_one(_BY_ID, user_id)
 
     @override
+    async def find_many(self, user_ids: Collection[UserId]) -> dict[UserId, User]:
+        if not user_ids:
+            return {}
+        query = select(*USER_COLUMNS).where(users.c.id.in_(list(user_ids)))
+        rows = await self._database.scan(lambda connection: connection.execute(query).all())
+        found = [user_of(row) for row in rows]
+        return {user.id: user for user in found}
+
+    @override
     async def find_by_username(self, username_key: str) -> User | None:
         return await self._find_one(_BY_USERNAME, username_key)
 
