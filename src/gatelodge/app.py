@@ -12,10 +12,12 @@ from starlette.responses import PlainTextResponse, Response
 
 from gatelodge import __version__
 from gatelodge.admin import console_pages as admin_console_pages
+from gatelodge.admin import export_api as admin_export_api
 from gatelodge.admin import invitations_pages as admin_invitations_pages
 from gatelodge.admin import user_pages as admin_user_pages
 from gatelodge.admin import users_api as admin_users_api
 from gatelodge.admin import users_pages as admin_users_pages
+from gatelodge.admin.roles import RoleAdministration
 from gatelodge.admin.sessions import SessionAdministration
 from gatelodge.admin.users import UserAdministration
 from gatelodge.boards import api as boards_api
@@ -96,6 +98,7 @@ PARTS: Mapping[Part, tuple[Door | PageDoor, ...]] = {
     ),
     "admin": (
         admin_users_api.door,
+        admin_export_api.door,
         admin_console_pages.door,
         admin_users_pages.door,
         admin_user_pages.door,
@@ -119,6 +122,7 @@ DOORS = (
     verify_api.door,
     verify_api.keys_door,
     admin_users_api.door,
+    admin_export_api.door,
     openapi.door,
     boards_pages.door,
     sign_in_pages.door,
@@ -211,6 +215,11 @@ class House(Foundation):
         )
 
     @cached_property
+    def role_administration(self) -> RoleAdministration:
+        """Roles, for administrators."""
+        return RoleAdministration(self.roles, self.stores.users)
+
+    @cached_property
     def user_administration(self) -> UserAdministration:
         """Lets administrators see users, and act on them."""
         return UserAdministration(
@@ -219,6 +228,8 @@ class House(Foundation):
             self.accounts,
             self.sessions,
             self.invitations,
+            self.password_reset,
+            self.verification,
             self.second_factors,
             self.clock,
         )

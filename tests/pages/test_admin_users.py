@@ -1,17 +1,18 @@
 """The console's pages of users, in a browser without JavaScript."""
 
-import httpx2
-import pytest
 
-from gatelodge.app import House
-from tests.pages.reader import Page, Reader
 from tests.support.people import new_user, sign_in_browser
-
 
 
 async def test_smoke(client, house, reader):
     await sign_in_browser(client, house, "root", "admin")
-    for p in ("/admin", "/admin/users", "/admin/users/new", "/admin/invitations", "/admin/invitations/new"):
+    for p in (
+        "/admin",
+        "/admin/users",
+        "/admin/users/new",
+        "/admin/invitations",
+        "/admin/invitations/new",
+    ):
         page = await reader.open(p)
         print(p, page.path, page.status, page.heading, page.text[:300], len(page.response.content))
     bob = await new_user(house, "bob")
@@ -24,5 +25,5 @@ async def test_smoke(client, house, reader):
     print(page.text)
     page = await reader.send("/admin/users/selected", act="disable", user=bob.id)
     print(page.text)
-    page = await reader.open(f"/admin/users/usr_x")
+    page = await reader.open("/admin/users/usr_x")
     print(page.text)

@@ -32,11 +32,17 @@ class NoSuchInvitation(NotFound):
 
 
 class RoleNotEditable(NotPermitted):
-    """The role permits something that whoever edits it may not do."""
+    """The role permits more than whoever edits it may do, or nothing, and they do not hold it."""
 
     code = "role_not_editable"
-    default = "This role permits more than you may do, so you may not change it."
-    sentence = N_("This role permits more than you may do, so you may not change it.")
+    default = (
+        "This role permits more than you may do, so you may not change it. A role that permits "
+        "nothing is changed by administrators and its holders only."
+    )
+    sentence = N_(
+        "This role permits more than you may do, so you may not change it. A role that permits "
+        "nothing is changed by administrators and its holders only."
+    )
     oauth_error = "insufficient_scope"
 
 
@@ -47,3 +53,11 @@ class PermissionNotGrantable(NotPermitted):
     default = "You can give only permissions that you have. A command gives users:impersonate."
     sentence = N_("You can give only permissions that you have. A command gives users:impersonate.")
     oauth_error = "insufficient_scope"
+
+
+class UserNotDeleted(Conflict):
+    """Events of a user who exists are not blanked."""
+
+    code = "user_not_deleted"
+    default = "This user still exists. Delete the user first: then the events can be blanked."
+    sentence = N_("This user still exists. Delete the user first: then the events can be blanked.")

@@ -28,6 +28,9 @@ NOTICES: Mapping[str, str] = {
         "Your password is in a list of passwords that were stolen from other sites. "
         "Set a new one, then sign in."
     ),
+    "password-required": N_(
+        "Whoever runs this site has asked you to set a new password. Set one, then sign in."
+    ),
     "password-changed": N_("Your password is changed. Every other device is signed out."),
     "password-void": N_(
         "Your e-mail address is verified. The password of this account was removed, because "

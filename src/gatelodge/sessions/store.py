@@ -7,7 +7,7 @@ from typing import Protocol
 
 from gatelodge.accounts.search import Count
 from gatelodge.accounts.store import Rights, User
-from gatelodge.audit import Event
+from gatelodge.audit import Actor, Event, Origin
 from gatelodge.ids import SessionId, UserId
 from gatelodge.methods import Methods
 from gatelodge.tokens.pair import Delivery
@@ -40,6 +40,10 @@ class Session:
         client_id: the application that it was opened for; None for Gatelodge itself.
         revoked_at: when it was revoked, or None.
         revoked_why: why it was revoked, in one word, or None.
+        impersonator: the user who sees the application as `user_id` does in this session, by
+            `sessions/impersonation.py`; None: it is the user's own session.
+        begun_in: the impersonator's own session, in which this one was opened, or None.
+        reason: why, as the impersonator wrote it, or None.
     """
 
     id: SessionId
@@ -59,9 +63,21 @@ class Session:
     client_id: str | None = None
     revoked_at: datetime | None = None
     revoked_why: str | None = None
+    impersonator: UserId | None = None
+    begun_in: SessionId | None = None
+    reason: str | None = None
+
+    def actor(self, origin: Origin) -> Actor:
+        """Return who acts in this session, for the audit log."""
+        if self.impersonator is None:
+            return Actor(self.user_id, origin)
+        return Actor(self.impersonator, origin, acts_as=self.user_id)
 
     def is_live(self, user: User, now: datetime) -> bool:
-        """Return whether this session signs in this user at this instant."""
+        """Return whether this session signs in this user at this instant.
+
+        In a session of an impersonator, that is not enough: see `sessions/impersonation.py`.
+        """
         return (
             self.user_id == user.id
             and self.revoked_at is None
@@ -109,7 +125,8 @@ class SessionStore(Protocol):
         """Store a new session, and when its user last signed in.
 
         True if the user exists, is enabled, and has the epoch of the session. Otherwise the session
-        is not stored.
+        is not stored. In a session of an impersonator, the user has not signed in: then it is the
+        same, but nothing of the user is changed.
 
         Args:
             session: the session.

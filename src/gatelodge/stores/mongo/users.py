@@ -11,7 +11,7 @@ from pymongo.asynchronous.collection import AsyncCollection
 from typing_extensions import override
 
 from gatelodge.accounts.search import Count, UserQuery
-from gatelodge.accounts.store import User, UserPage, UserStore
+from gatelodge.accounts.store import SET_PASSWORD, User, UserPage, UserStore
 from gatelodge.audit import Event
 from gatelodge.clock import from_milliseconds
 from gatelodge.credentials.factors import SECOND_FACTORS
@@ -26,6 +26,9 @@ from gatelodge.stores.mongo.last_holder import LastHolders
 from gatelodge.stores.mongo.names import NOT_VOID, Names
 from gatelodge.stores.mongo.outbox import Outbox, also_with, inserted_with, with_event
 from gatelodge.stores.mongo.records import Document, to_document, to_record
+
+_PASSWORD_TO_SET: Document = {"must": {"$eq": SET_PASSWORD}}
+"""What is pulled from the document of a user who has set a new password."""
 
 _NOBODY = UserId("usr_nobody")
 """An id that no user has."""
@@ -96,24 +99,32 @@ class MongoUsers(UserStore):
     ) -> User | None:
         condition = {"password_hash": {"$eq": user.password_hash}} | _as_read(user)
         changed = {"password_hash": new, "continued": continued}
-        update = with_event({"$set": changed, "$inc": {"epoch": 1}}, event)
+        update = with_event(
+            {"$set": changed, "$inc": {"epoch": 1}, "$pull": _PASSWORD_TO_SET}, event
+        )
         return await self._change_to(user, condition, update, event)
 
     @override
     async def set_password(self, user_id: UserId, new: str, event: Event) -> bool:
         changed = {"password_hash": new, "continued": None}
-        return await self._change_openly(
-            user_id, {}, {"$set": changed, "$inc": {"epoch": 1}}, event
-        )
+        update = {"$set": changed, "$inc": {"epoch": 1}, "$pull": _PASSWORD_TO_SET}
+        return await self._change_openly(user_id, {}, update, event)
 
     @override
     async def rename(
-        self, user: User, event: Event, *, name: str, username: str, username_key: str
+        self,
+        user: User,
+        event: Event,
+        *,
+        name: str,
+        username: str,
+        username_key: str,
+        disabled_too: bool = False,
     ) -> User | None:
         as_read = {
             "name": {"$in": [user.name] if user.name else ["", None]},  # old records have none
             "username": {"$eq": user.username},
-        } | _as_read(user)
+        } | _as_read(user, disabled_too=disabled_too)
         changed = {"name": name, "username": username, "username_key": username_key}
         update = with_event({"$set": changed}, event)
         with self.database.announcing(user.id):
@@ -128,19 +139,30 @@ class MongoUsers(UserStore):
         has_factors = {"$gt": ["$factors", None]}
         since = {"$cond": [has_factors, "$$REMOVE", {"$literal": at}]}
         verified: Document = {"$ifNull": ["$email_verified_at", "$verified_at", since]}
-        changed = {
+        changed: Document = {
             "password_hash": {"$literal": new},
             "continued": None,
             "email_verified_at": verified,
             "epoch": {"$add": ["$epoch", 1]},
         }
+        if new is not None:
+            tasks = {"$ifNull": ["$must", []]}
+            others = {"$ne": ["$$this", SET_PASSWORD]}
+            changed["must"] = {"$filter": {"input": tasks, "cond": others}}
         return await self._change_to(user, condition, [{"$set": changed}, *also_with(event)], event)
 
     @override
     async def set_email(
-        self, user: User, event: Event, *, email: str, email_key: str, verified_at: datetime | None
+        self,
+        user: User,
+        event: Event,
+        *,
+        email: str,
+        email_key: str,
+        verified_at: datetime | None,
+        disabled_too: bool = False,
     ) -> User | None:
-        as_read = {"email": {"$eq": user.email}} | _as_read(user)
+        as_read = {"email": {"$eq": user.email}} | _as_read(user, disabled_too=disabled_too)
         changed: Document = {"$set": {"email": email, "email_key": email_key}}
         if verified_at is None:
             changed["$unset"] = {"email_verified_at": "", "verified_at": ""}
@@ -200,6 +222,15 @@ class MongoUsers(UserStore):
         )
 
     @override
+    async def require(self, user_id: UserId, what: str, event: Event) -> bool:
+        update: Document = {
+            "$push": {"must": what},
+            "$inc": {"epoch": 1},
+            "$set": {"continued": None},
+        }
+        return await self._change_openly(user_id, {"must": {"$ne": what}}, update, event)
+
+    @override
     async def raise_epoch(self, user_id: UserId, event: Event) -> bool:
         update: Document = {"$inc": {"epoch": 1}, "$set": {"continued": None}}
         return await self._change_openly(user_id, {}, update, event)
@@ -220,14 +251,16 @@ class MongoUsers(UserStore):
         """Store when the user of a session last signed in.
 
         True if the user is enabled and has the epoch of the session, and no factors if there must
-        be none.
+        be none. In a session of an impersonator, nothing is stored: the user has not signed in.
         """
         wanted: Document = {"epoch": session.epoch, "disabled_at": None}
         if without_factors:
             wanted["factors"] = None
-        return await self._change(
-            _by_id(session.user_id) | wanted, {"$max": {"last_sign_in_at": session.created_at}}
-        )
+        query = _by_id(session.user_id) | wanted
+        if session.impersonator is not None:
+            with reading():
+                return await self._users.find_one(query, projection=["_id"]) is not None
+        return await self._change(query, {"$max": {"last_sign_in_at": session.created_at}})
 
     @override
     async def anyone_holds(self, role: str) -> bool:
@@ -366,9 +399,10 @@ def order_of(query: UserQuery) -> Callable[[User], tuple[object, str]]:
     return lambda user: (user.created_at, user.id)
 
 
-def _as_read(user: User) -> Document:
-    """Match an enabled user whose sessions have not ended since."""
-    return {"epoch": user.epoch, "disabled_at": None}
+def _as_read(user: User, *, disabled_too: bool = False) -> Document:
+    """Match a user whose sessions have not ended since, and who is enabled."""
+    same: Document = {"epoch": user.epoch}
+    return same if disabled_too else same | {"disabled_at": None}
 
 
 def _by_id(user_id: UserId) -> Document:

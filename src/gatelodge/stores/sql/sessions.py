@@ -52,9 +52,12 @@ class SqlSessions(SessionStore):
     async def open(self, session: Session, event: Event, *, without_factors: bool = False) -> bool:
         user = {"user": session.user_id, "its_epoch": session.epoch, "at": session.created_at}
         signs_in = _USER_SIGNS_IN_ALONE if without_factors else _USER_SIGNS_IN
+        alone = session.impersonator is None
 
         def unit(connection: Connection) -> bool:
-            if connection.execute(signs_in, user).rowcount != 1:
+            if alone and connection.execute(signs_in, user).rowcount != 1:
+                return False
+            if not alone and connection.execute(_USER_IS_AS_READ, user).first() is None:
                 return False
             connection.execute(_ADD, _values(session))
             put_event(connection, event)
@@ -266,15 +269,13 @@ _TOUCH = update(sessions).where(*_live).values(last_used_at=bindparam("at"))
 _DISCARD = delete(sessions).where(
     sessions.c.id == bindparam("session_id"), sessions.c.epoch == NO_EPOCH
 )
-_USER_SIGNS_IN = (
-    update(users)
-    .where(
-        users.c.id == bindparam("user"),
-        users.c.epoch == bindparam("its_epoch"),
-        users.c.disabled_at.is_(None),
-    )
-    .values(last_sign_in_at=bindparam("at"))
+_as_read = (
+    users.c.id == bindparam("user"),
+    users.c.epoch == bindparam("its_epoch"),
+    users.c.disabled_at.is_(None),
 )
+_USER_IS_AS_READ = select(users.c.id).where(*_as_read)
+_USER_SIGNS_IN = update(users).where(*_as_read).values(last_sign_in_at=bindparam("at"))
 _USER_SIGNS_IN_ALONE = _USER_SIGNS_IN.where(users.c.factors.is_(None))
 _COUNT = select(func.count()).select_from(sessions)
 _COUNT_REVOKED = _COUNT.where(sessions.c.revoked_at.is_not(None))
