@@ -45,7 +45,9 @@ _CHOSEN = Field("user", missing=N_("Choose at least one user."), many=True)
 _ROLE = Field("role")
 _REASON = Field("reason", trimmed=True)
 
-_NAME = Field("name", trimmed=True)
+NAME = Field("name", trimmed=True)
+"""What to call somebody."""
+
 _PASSWORD = Field("password", secret=True)
 ROLES = Field("roles", many=True)
 """The ticked roles of somebody new."""
@@ -125,6 +127,18 @@ WORDS: Mapping[BulkAct, Words] = {
         N_("Enabled"),
         N_("Was enabled before"),
         grave=False,
+    ),
+    "require_new_password": Words(
+        N_("Require a new password"),
+        N_("Require new passwords of %(number)s users?"),
+        N_("Require a new password of %(name)s?"),
+        N_(
+            "They are signed out. The password of now lets nobody in any more: at the next sign-in "
+            "they set a new one."
+        ),
+        N_("Require a new password"),
+        N_("Must set a new one"),
+        N_("Had to before"),
     ),
     "reset_factors": Words(
         N_("Reset second factors"),
@@ -252,7 +266,7 @@ async def show_new(visit: Visit) -> Response:
 @door.post(
     NEW,
     rule=WRITE_USERS,
-    fields=(_NAME, USERNAME, EMAIL, _PASSWORD, ROLES),
+    fields=(NAME, USERNAME, EMAIL, _PASSWORD, ROLES),
     again=show_new,
     faults=faults_of_new_names,
 )
