@@ -14,6 +14,7 @@ import typer
 from gatelodge import __version__
 from gatelodge.cli import (
     doctor,
+    events,
     keys,
     letters,
     passwords,
@@ -42,6 +43,7 @@ app = typer.Typer(
 )
 app.add_typer(users.app, name="user")
 app.add_typer(roles.app, name="role")
+app.add_typer(events.app, name="events")
 app.add_typer(keys.app, name="keys")
 app.add_typer(passwords.app, name="passwords")
 app.add_typer(webhooks.app, name="webhook")

@@ -23,7 +23,7 @@ from pymongo.uri_parser import split_options
 from typing_extensions import override
 
 from gatelodge.errors import ConfigurationError, StoreUnavailable
-from gatelodge.stores import Copies, Database, DatabaseState, ignore
+from gatelodge.stores import Copies, Database, DatabaseState, event_search, ignore
 from gatelodge.stores.mongo.failures import RETRY_AFTER, is_of_name_servers, reading, reason_of
 from gatelodge.stores.mongo.records import Document
 from gatelodge.stores.mongo.unnamed import WITHOUT_KEY, complete_all
@@ -114,9 +114,20 @@ _COLLECTIONS = (
     "subscriptions",
     "messages",
     "letters",
+    "tallies",
 )
 
-WITH_EVENTS = ("users", "sessions", "roles", "signing_keys", "attempts", "subscriptions")
+WITH_EVENTS = (
+    "users",
+    "sessions",
+    "roles",
+    "signing_keys",
+    "one_time_tokens",
+    "attempts",
+    "subscriptions",
+    "messages",
+    "letters",
+)
 """The collections whose documents carry the events of their changes; see `outbox.py`."""
 
 # No index is unique: on a sharded cluster, a unique index must contain the shard key. So every
@@ -138,6 +149,7 @@ _INDEXES = (
     _Index("sessions", ("user_id", "_id")),
     _Index("sessions", ("expires_at",)),
     _Index("sessions", ("revoked_at",), sparse=True),
+    *(_Index("events", (field, "_id")) for field in event_search.FIELDS),
     _Index("attempts", ("forget_at",)),
     _Index("subscriptions", ("events",)),
     _Index("subscriptions", ("removed",), sparse=True),

@@ -80,6 +80,10 @@ INDEXES = (
         "users",
         "(created_at, id, email_verified_at) WHERE email_verified_at IS NULL",
     ),
+    Index("0014", "ix_events_target", "events", "(target) WHERE target IS NOT NULL"),
+    Index("0014", "ix_events_actor", "events", "(actor) WHERE actor IS NOT NULL"),
+    Index("0014", "ix_events_address", "events", "(address)"),
+    Index("0014", "ix_events_name", "events", "(name)"),
 )
 
 

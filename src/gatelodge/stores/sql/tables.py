@@ -236,6 +236,9 @@ sessions = Table(
     Column("revoked_why", Text),
     Column("authenticated_at", Instant, nullable=False, server_default=text("0")),
     Column("client_id", Text),
+    Column("impersonator", Text),
+    Column("begun_in", Text),
+    Column("reason", Text),
     Index("ix_sessions_user_id", "user_id"),
     Index("ix_sessions_expires_at", "expires_at"),
     Index("ix_sessions_revoked_at", "revoked_at", sqlite_where=text("revoked_at IS NOT NULL")),
@@ -278,6 +281,20 @@ events = Table(
     Column("request_id", Text, nullable=False),
     Column("detail", JSON, nullable=False),
     Column("outcome", Text, nullable=False, server_default="success"),
+    # Each index ends in the id, because the table has no other key.
+    Index("ix_events_target", "target", sqlite_where=text("target IS NOT NULL")),
+    Index("ix_events_actor", "actor", sqlite_where=text("actor IS NOT NULL")),
+    Index("ix_events_address", "address"),
+    Index("ix_events_name", "name"),
+    sqlite_with_rowid=False,
+)
+
+tallies = Table(
+    "tallies",
+    metadata,
+    Column("day", Text, primary_key=True),  # as 2026-03-01
+    Column("name", Text, primary_key=True),
+    Column("count", Integer, nullable=False),
     sqlite_with_rowid=False,
 )
 
