@@ -20,6 +20,7 @@ NEEDED = (
     "gatelodge/pages/static/swagger-ui/swagger-ui-bundle.js",
     "gatelodge/pages/static/swagger-ui/swagger-ui.css",
     "gatelodge/pages/templates/*.html",
+    "gatelodge/pages/templates/admin/*.html",
     "gatelodge/stores/sql/migrations/versions/*.py",
     "gatelodge-*.dist-info/entry_points.txt",
     "gatelodge-*.dist-info/licenses/LICENSE",

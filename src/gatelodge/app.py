@@ -11,6 +11,15 @@ from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse, Response
 
 from gatelodge import __version__
+from gatelodge.admin import console_pages as admin_console_pages
+from gatelodge.admin import export_api as admin_export_api
+from gatelodge.admin import invitations_pages as admin_invitations_pages
+from gatelodge.admin import user_pages as admin_user_pages
+from gatelodge.admin import users_api as admin_users_api
+from gatelodge.admin import users_pages as admin_users_pages
+from gatelodge.admin.roles import RoleAdministration
+from gatelodge.admin.sessions import SessionAdministration
+from gatelodge.admin.users import UserAdministration
 from gatelodge.boards import api as boards_api
 from gatelodge.boards import pages as boards_pages
 from gatelodge.clock import Clock
@@ -62,7 +71,7 @@ from gatelodge.web.public_address import BelowPath, PublicAddress
 from gatelodge.web.same_origin import SameOrigin
 from gatelodge.web.shell import App, Shell
 
-Part: TypeAlias = Literal["api", "pages", "keys", "reference"]
+Part: TypeAlias = Literal["api", "pages", "admin", "keys", "reference"]
 """A part of the routes that an application can have inside it."""
 
 PARTS: Mapping[Part, tuple[Door | PageDoor, ...]] = {
@@ -87,6 +96,14 @@ PARTS: Mapping[Part, tuple[Door | PageDoor, ...]] = {
         outbox_pages.door,
         static_files.door,
     ),
+    "admin": (
+        admin_users_api.door,
+        admin_export_api.door,
+        admin_console_pages.door,
+        admin_users_pages.door,
+        admin_user_pages.door,
+        admin_invitations_pages.door,
+    ),
     "keys": (verify_api.keys_door,),
     "reference": (openapi.door, reference.door),
 }
@@ -104,6 +121,8 @@ DOORS = (
     boards_api.door,
     verify_api.door,
     verify_api.keys_door,
+    admin_users_api.door,
+    admin_export_api.door,
     openapi.door,
     boards_pages.door,
     sign_in_pages.door,
@@ -114,6 +133,10 @@ DOORS = (
     factors_pages.door,
     own_passkey_pages.door,
     setup_pages.door,
+    admin_console_pages.door,
+    admin_users_pages.door,
+    admin_user_pages.door,
+    admin_invitations_pages.door,
     outbox_pages.door,
     reference.door,
     static_files.door,
@@ -190,6 +213,29 @@ class House(Foundation):
             self.second_factor_policy,
             self.settings.site_name,
         )
+
+    @cached_property
+    def role_administration(self) -> RoleAdministration:
+        """Roles, for administrators."""
+        return RoleAdministration(self.roles, self.stores.users)
+
+    @cached_property
+    def user_administration(self) -> UserAdministration:
+        """Lets administrators see users, and act on them."""
+        return UserAdministration(
+            self.stores.users,
+            self.stores.roles,
+            self.accounts,
+            self.sessions,
+            self.invitations,
+            self.second_factors,
+            self.clock,
+        )
+
+    @cached_property
+    def session_administration(self) -> SessionAdministration:
+        """Lets administrators see sessions, and end them."""
+        return SessionAdministration(self.stores.sessions, self.stores.roles, self.sessions)
 
     @cached_property
     def metrics(self) -> Metrics:

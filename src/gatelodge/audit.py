@@ -200,10 +200,18 @@ class Actor:
         name: a user's id, `command` for the command line, `server` for the server itself,
             `application` for the code of an application, or None if that is not known.
         origin: where the request comes from.
+        acts_as: the id of the user as whom `name` sees the application; None: as themselves.
+            Events have it as the detail `as`.
     """
 
     name: str | None
     origin: Origin = Origin()
+    acts_as: str | None = None
+
+    @property
+    def beside(self) -> Mapping[str, str]:
+        """What every event by this actor says besides."""
+        return {} if self.acts_as is None else {"as": self.acts_as}
 
 
 COMMAND = Actor("command", Origin(user_agent="gatelodge command"))
@@ -259,7 +267,7 @@ class AuditLog:
             address=by.origin.address,
             user_agent=by.origin.user_agent,
             request_id=by.origin.request_id,
-            detail=dict(detail),
+            detail={**detail, **by.beside},
         )
 
     async def logged(self, event: Event, change: Awaitable[T]) -> T:
@@ -307,7 +315,7 @@ class AuditLog:
     ) -> None:
         """Log an event that changed nothing, without storing it; arguments as for `event`."""
         self.tally.count(self.clock.now().date(), name)
-        _write(name, outcome, by.name, target, by.origin, detail)
+        _write(name, outcome, by.name, target, by.origin, {**detail, **by.beside})
 
 
 def _write(

@@ -16,6 +16,7 @@ from types import MappingProxyType
 from babel import Locale
 from babel.dates import format_date, format_datetime, format_timedelta
 from babel.messages.pofile import read_po
+from babel.numbers import format_decimal
 from babel.units import format_unit
 from markupsafe import Markup, escape
 
@@ -107,6 +108,10 @@ class Language:
     def moment(self, at: datetime) -> str:
         """Return an instant as text, in UTC."""
         return format_datetime(at, "long", tzinfo=UTC, locale=self.locale)
+
+    def number(self, number: int) -> str:
+        """Return a whole number as text, such as `12,480`."""
+        return format_decimal(number, locale=self.locale)
 
     def duration(self, length: timedelta) -> str:
         """Return a length of time as text, exactly: in days, hours or minutes."""

@@ -120,7 +120,7 @@ def test_the_segments_of_every_address_are_reserved() -> None:
     segments = {each for path in (*paths, *ALIASES) for each in path.split("/") if "{" not in each}
     segments = {each.removeprefix(".") for each in segments}
     free = {"all", "mod", "user", "delete", "logo"}  # only below other segments
-    free |= {"style.css", "reference.css", "reference.js", "passkeys.js"}
+    free |= {"style.css", "reference.css", "reference.js", "passkeys.js", "admin.css", "admin.js"}
 
     for segment in segments - free:
         if len(segment) > 2:

@@ -19,6 +19,8 @@ NAME_LETTERS = (
 
 MAX_NAME = 100
 
+_UNPRINTABLE = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))
+
 # Names that people would take for the operator, or for the server itself. The mailboxes that mean
 # the operator are those of RFC 2142.
 _SPEAKS_FOR_THE_HOUSE = frozenset(
@@ -212,6 +214,11 @@ def check_name(text: str) -> str:
     if len(name) > MAX_NAME or hidden or (name and not seen.strip()):
         raise InvalidName(field="name")
     return name
+
+
+def is_one_line(text: str) -> bool:
+    """Return whether a text has printable characters only, and no line break."""
+    return not any(unicodedata.category(character) in _UNPRINTABLE for character in text)
 
 
 def check_email(text: str) -> tuple[str, str]:

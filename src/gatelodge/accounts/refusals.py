@@ -125,7 +125,10 @@ class RoleHeld(Conflict):
     """The role cannot be deleted, or created again, while somebody holds it."""
 
     code = "role_held"
-    default = "Somebody holds this role. Delete it with --take-from-all to take it from everybody."
+    default = (
+        "Somebody holds this role. Delete it with --take-from-all, in the API takeFromAll=true, to "
+        "take it from everybody."
+    )
 
 
 class RoleFull(Conflict):
@@ -149,6 +152,14 @@ class NoSuchUser(NotFound):
 
     code = "user_not_found"
     default = "There is no such user."
+
+
+class InvalidReason(Invalid):
+    """The text cannot be kept as the reason of an act."""
+
+    code = "reason_invalid"
+    default = "A reason is one line of at most 256 printable characters."
+    sentence = N_("A reason is one line of at most 256 printable characters.")
 
 
 class LastAdmin(Conflict):

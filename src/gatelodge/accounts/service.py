@@ -6,10 +6,17 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from gatelodge.accounts.kept import KeptAddresses
-from gatelodge.accounts.names import check_email, check_name, check_username, username_key
+from gatelodge.accounts.names import (
+    check_email,
+    check_name,
+    check_username,
+    is_one_line,
+    username_key,
+)
 from gatelodge.accounts.pending import PendingSignUp, PendingSignUps
 from gatelodge.accounts.refusals import (
     EmailTaken,
+    InvalidReason,
     LastAdmin,
     NoSuchUser,
     RoleNotGrantable,
@@ -32,6 +39,9 @@ from gatelodge.ids import USER_PREFIX, UserId, new_id
 from gatelodge.tasks import look_for
 from gatelodge.tokens.refusals import InvalidToken
 
+MAX_REASON = 256
+"""How many characters a reason has at most."""
+
 SENT_TWICE_WITHIN = timedelta(minutes=2)
 """How long after a sign-up the same form counts as the same sign-up, sent twice."""
 
@@ -50,6 +60,7 @@ class NewUser:
         language: the tag of the user's language, if known.
         name: the name for display.
         sets_password: whether the user sets a password later, and has none until then.
+        reserved_allowed: whether an operator who makes the user may choose a reserved username.
     """
 
     username: str
@@ -61,6 +72,7 @@ class NewUser:
     language: str | None = None
     name: str = ""
     sets_password: bool = False
+    reserved_allowed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,7 +308,7 @@ class AccountService:
         Raises:
             Refusal: as for `create`.
         """
-        user = self._checked(wanted, reserved_allowed=True)
+        user = self._checked(wanted, reserved_allowed=wanted.reserved_allowed)
         await self._refuse_taken(user)
         await self.refuse_unknown(user.roles)
         if wanted.password_hash is not None or wanted.sets_password:
@@ -408,14 +420,24 @@ class AccountService:
         with _last_admin_stays():
             return await self.audit.logged(event, change)
 
-    async def disable(self, user: User, by: Actor) -> bool:
+    async def disable(self, user: User, by: Actor, *, reason: str = "") -> bool:
         """Disable a user, from the next request on. True if the user was enabled before.
 
+        Args:
+            user: the user.
+            by: who disables the user.
+            reason: why, for administrators; empty: no reason is given.
+
         Raises:
+            InvalidReason: the reason is too long, or cannot be printed.
             LastAdmin: the user holds `admin`, and no other enabled user does.
         """
-        event = self._change_of(user, "user.disabled", by)
-        change = self.users.disable(user.id, self.clock.now(), event, unless_last=ADMIN)
+        why = _checked_reason(reason)
+        detail = {"reason": why} if why else {}
+        event = self.audit.event("user.disabled", by, target=user.id, detail=detail)
+        change = self.users.disable(
+            user.id, self.clock.now(), event, reason=why or None, unless_last=ADMIN
+        )
         with _last_admin_stays():
             return await self.audit.logged(event, change)
 
@@ -726,6 +748,18 @@ def _last_admin_stays() -> Iterator[None]:
         yield
     except LastHolder as error:
         raise LastAdmin from error
+
+
+def _checked_reason(text: str) -> str:
+    """Check why something is done; return it as it is kept.
+
+    Raises:
+        InvalidReason: it is too long, or cannot be printed.
+    """
+    reason = text.strip()
+    if len(reason) > MAX_REASON or not is_one_line(reason):
+        raise InvalidReason(field="reason")
+    return reason
 
 
 def _check_names(user: User, wanted: NewNames) -> None:

@@ -1,17 +1,20 @@
 """What the routes of the administration share: who acts, and that they have proved it lately."""
 
-from typing import Annotated
+from typing import Annotated, Any, Protocol
 
 from fastapi import Depends
 from starlette.requests import Request
+from starlette.responses import Response
 
 from gatelodge.admin.authority import Administrator
+from gatelodge.admin.navigation import sections
 from gatelodge.audit import Actor
 from gatelodge.credentials.own_proof import OwnProofCheck
 from gatelodge.pages.door import Visit
 from gatelodge.sessions.doors import require_fresh
 from gatelodge.sessions.lookup import SessionLookup
 from gatelodge.web.caller import origin_of
+from gatelodge.web.cookies import TokenDelivery
 from gatelodge.web.services import service_of
 
 
@@ -37,6 +40,28 @@ Raises:
 """
 
 
+class Prove(Protocol):
+    """Says who acts; see `Proving`."""
+
+    async def __call__(self, *, needed: bool) -> Administrator:
+        """Return who acts, if they have proved lately who they are or need not.
+
+        Raises:
+            ReauthenticationRequired: as for `ByProved`.
+        """
+
+
+async def _proving(request: Request) -> Prove:
+    async def prove(*, needed: bool) -> Administrator:
+        return await (_lately_proved(request) if needed else _administrator(request))
+
+    return prove
+
+
+Proving = Annotated[Prove, Depends(_proving)]
+"""Dependency: the same, for routes whose body says whether they need a proof."""
+
+
 def administrator(visit: Visit) -> Administrator:
     """Return who asks for a page, with what they may do now."""
     return Administrator.of(visit.caller, visit.actor)
@@ -50,3 +75,16 @@ async def proved(visit: Visit) -> Administrator:
     """
     await require_fresh(visit)
     return administrator(visit)
+
+
+def page(visit: Visit, template: str, **context: Any) -> Response:
+    """Return a page of the console as the answer.
+
+    Args:
+        visit: the request.
+        template: the name of the template in the folder `admin/`; its first lines say how it is
+            made.
+        context: the values for the template, besides those of every page, `sections` and `now`.
+    """
+    now = visit.ask(TokenDelivery).clock.now()
+    return visit.page(f"admin/{template}", sections=sections(visit.may_open), now=now, **context)

@@ -1,6 +1,6 @@
 """The refusals of administration."""
 
-from gatelodge.errors import Conflict, NotPermitted
+from gatelodge.errors import Conflict, NotFound, NotPermitted
 from gatelodge.marks import N_
 
 
@@ -13,12 +13,36 @@ class OutOfReach(NotPermitted):
     oauth_error = "insufficient_scope"
 
 
+class NotYourself(Conflict):
+    """An administrator cannot do this to themselves."""
+
+    code = "not_yourself"
+    default = "You cannot disable or delete yourself here."
+    sentence = N_(
+        "You cannot disable or delete yourself here. You can delete your account on your own page."
+    )
+
+
+class NoSuchInvitation(NotFound):
+    """No open invitation has this id."""
+
+    code = "invitation_not_found"
+    default = "There is no such invitation, or not any more."
+    sentence = N_("There is no such invitation, or not any more.")
+
+
 class RoleNotEditable(NotPermitted):
-    """The role permits something that whoever edits it may not do."""
+    """The role permits more than whoever edits it may do, or nothing, and they do not hold it."""
 
     code = "role_not_editable"
-    default = "This role permits more than you may do, so you may not change it."
-    sentence = N_("This role permits more than you may do, so you may not change it.")
+    default = (
+        "This role permits more than you may do, so you may not change it. A role that permits "
+        "nothing is changed by administrators and its holders only."
+    )
+    sentence = N_(
+        "This role permits more than you may do, so you may not change it. A role that permits "
+        "nothing is changed by administrators and its holders only."
+    )
     oauth_error = "insufficient_scope"
 
 

@@ -43,11 +43,11 @@ app = typer.Typer(
 )
 app.add_typer(users.app, name="user")
 app.add_typer(roles.app, name="role")
+app.add_typer(events.app, name="events")
 app.add_typer(keys.app, name="keys")
 app.add_typer(passwords.app, name="passwords")
 app.add_typer(webhooks.app, name="webhook")
 app.add_typer(letters.app, name="letters")
-app.add_typer(events.app, name="events")
 app.add_typer(routes.app, name="routes")
 
 

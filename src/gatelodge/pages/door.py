@@ -108,6 +108,21 @@ class Visit:
         return self.principal
 
     @property
+    def administers(self) -> bool:
+        """Whether the reader may open a page of the administration, which has a menu entry then."""
+        return self.principal is not None and self.may_open("/admin")
+
+    def may_open(self, path: str) -> bool:
+        """Return whether there is a page with this path, and its rule admits who is signed in."""
+        caller = self.caller
+        return any(
+            each.method == "GET"
+            and each.pattern.fullmatch(path)
+            and each.rule.permits(caller.roles, caller.permissions)
+            for each in self.request.app.state.routes
+        )
+
+    @property
     def origin(self) -> Origin:
         """Where the request came from."""
         return origin_of(self.request)
@@ -115,7 +130,7 @@ class Visit:
     @property
     def actor(self) -> Actor:
         """Who makes the request, for the audit log; only for routes whose rule is not public."""
-        return Actor(self.caller.subject, self.origin)
+        return self.caller.actor(self.origin)
 
     @property
     def former_token(self) -> str | None:
@@ -199,7 +214,13 @@ class PageDoor:
         self._forms: set[str] = set()
 
     def get(
-        self, path: str, *, rule: Rule, same_for_all: bool = False, answers: int = 200
+        self,
+        path: str,
+        *,
+        rule: Rule,
+        same_for_all: bool = False,
+        repeatable: Iterable[str] = (),
+        answers: int = 200,
     ) -> Callable[[View], View]:
         """Add a page. On a public page, the visit still knows who is signed in.
 
@@ -208,11 +229,12 @@ class PageDoor:
             rule: who may see the page.
             same_for_all: whether the page is the same for every caller; then the caller is not
                 looked up.
+            repeatable: the query parameters that may be given more than once, such as ticked boxes.
             answers: the status of the answer to a request without parameters; for tests.
         """
 
         def add(view: View) -> View:
-            declared = self._declare("GET", path, rule, answers)
+            declared = self._declare("GET", path, rule, answers, repeatable)
 
             async def answer(request: Request) -> Response:
                 visit = await _admit(request, declared)
@@ -256,6 +278,7 @@ class PageDoor:
                 a required field, else 303.
         """
         incomplete = any(field.missing for field in fields)
+        many = [field.name for field in fields if field.many]
         status = answers or (400 if incomplete else 303)
 
         if again is not None:
@@ -266,7 +289,7 @@ class PageDoor:
 
             async def answer(request: Request) -> Response:
                 visit = await _admit(request, declared)
-                visit.form = Form.read(await forms.read(request), fields)
+                visit.form = Form.read(await forms.read(request, many=many), fields)
                 return await _run_or_show_form(visit, view, again, faults)
 
             self.router.add_route(path, answer, ["POST"], include_in_schema=False)
@@ -274,9 +297,11 @@ class PageDoor:
 
         return add
 
-    def _declare(self, method: str, path: str, rule: Rule, answers: int) -> Declared:
+    def _declare(
+        self, method: str, path: str, rule: Rule, answers: int, repeatable: Iterable[str] = ()
+    ) -> Declared:
         pattern = compile_path(path)[0]
-        declared = Declared(method, path, pattern, rule, frozenset(), answers=answers)
+        declared = Declared(method, path, pattern, rule, frozenset(repeatable), answers=answers)
         self.routes.append(declared)
         return declared
 
@@ -405,5 +430,7 @@ def _return_path(request: Request) -> str:
     path = f"{service_of(request, Pages).site.path}{quote(own, safe=IN_PATHS)}"
     if request.method in SAFE_METHODS:
         return f"{path}?{query}" if query else path
-    pages = {route.path for route in request.app.state.routes if route.method == "GET"}
-    return path if own in pages else f"{service_of(request, Pages).site.path}/account"
+    here = any(
+        route.method == "GET" and route.pattern.fullmatch(own) for route in request.app.state.routes
+    )
+    return path if here else f"{service_of(request, Pages).site.path}/account"

@@ -152,7 +152,8 @@ class Site:
         assets = (
             _style(palette),
             _logo_asset(logo or _own_logo(palette)),
-            _passkeys(),
+            _script("passkeys"),
+            *_console(palette),
             *_reference(),
         )
         return cls(
@@ -196,6 +197,16 @@ class Site:
     def passkey_script(self) -> str:
         """The URL of the script that asks browsers for passkeys."""
         return f"{self.path}{self.assets['/static/passkeys.js'].url}"
+
+    @property
+    def console_style(self) -> str:
+        """The URL of the stylesheet of the administration's pages."""
+        return f"{self.path}{self.assets['/static/admin.css'].url}"
+
+    @property
+    def console_script(self) -> str:
+        """The URL of the script with the keys of the administration's pages."""
+        return f"{self.path}{self.assets['/static/admin.js'].url}"
 
 
 class Pages:
@@ -299,9 +310,15 @@ def _style(palette: Palette) -> Asset:
     return Asset.of("/static/style.css", css.encode(), "text/css; charset=utf-8")
 
 
-def _passkeys() -> Asset:
-    script = (STATIC / "passkeys.js").read_bytes()
-    return Asset.of("/static/passkeys.js", script, "text/javascript; charset=utf-8")
+def _script(name: str) -> Asset:
+    script = (STATIC / f"{name}.js").read_bytes()
+    return Asset.of(f"/static/{name}.js", script, "text/javascript; charset=utf-8")
+
+
+def _console(palette: Palette) -> tuple[Asset, Asset]:
+    """Return the stylesheet and the script of the administration: our style, and more, in one."""
+    style = _style(palette).content + (STATIC / "admin.css").read_bytes()
+    return Asset.of("/static/admin.css", style, "text/css; charset=utf-8"), _script("admin")
 
 
 def _reference() -> tuple[Asset, Asset]:

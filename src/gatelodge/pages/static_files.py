@@ -32,6 +32,18 @@ async def passkey_script(visit: Visit) -> Response:
     return _file(visit, "/static/passkeys.js")
 
 
+@door.get("/static/admin.css", rule=ANYBODY, same_for_all=True)
+async def console_style(visit: Visit) -> Response:
+    """Return the stylesheet of the administration."""
+    return _file(visit, "/static/admin.css")
+
+
+@door.get("/static/admin.js", rule=ANYBODY, same_for_all=True)
+async def console_script(visit: Visit) -> Response:
+    """Return the script with the keys of the administration."""
+    return _file(visit, "/static/admin.js")
+
+
 @door.get("/static/reference.css", rule=ANYBODY, same_for_all=True)
 async def reference_style(visit: Visit) -> Response:
     """Return the stylesheet of the API reference."""

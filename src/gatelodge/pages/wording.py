@@ -47,6 +47,17 @@ NOTICES: Mapping[str, str] = {
     "was-signed-out": N_("You were signed out. Please sign in again."),
     "signed-up": N_("Welcome! Your account is ready."),
     "signed-up-unverified": N_("Welcome! Verify your e-mail address, then sign in."),
+    "invited": N_("The invitation is on its way."),
+    "invitation-withdrawn": N_("The invitation is void."),
+    "roles-saved": N_("The roles are saved."),
+    "user-created": N_("The user is created."),
+    "user-deleted": N_("The user is deleted."),
+    "user-disabled": N_("The user is disabled, and signed out everywhere."),
+    "user-enabled": N_("The user can sign in again."),
+    "user-factors-reset": N_("The second factors are removed, and the user is signed out."),
+    "user-invited": N_("The user is created. A letter lets them choose a password."),
+    "user-session-ended": N_("The session has ended."),
+    "user-signed-out": N_("The user is signed out everywhere."),
     "admin-made": N_("Welcome! You are the administrator of this site."),
 }
 """The notices at the top of a page, by the key that is carried to it (`carried.py`)."""

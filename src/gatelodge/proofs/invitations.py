@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -40,12 +41,14 @@ class Invitation:
     """An invitation that can be accepted.
 
     Attributes:
+        id: stands for the address; an earlier invitation of the same address has the same one.
         email: the address.
         roles: the roles that the new user gets.
         by: who invited, as events name it.
         expires_at: until when it can be accepted; None: its letter was not sent yet.
     """
 
+    id: str
     email: str
     roles: tuple[str, ...]
     by: str
@@ -56,7 +59,7 @@ class Invitation:
         """Return what a token was made for."""
         facts = token.facts
         until = token.expires_at if token.life is None else None
-        return cls(facts["email"], tuple(facts["roles"].split()), facts["by"], until)
+        return cls(token.subject, facts["email"], tuple(facts["roles"].split()), facts["by"], until)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,13 +113,13 @@ class Invitations:
         facts = {"email": to, "roles": " ".join(held)}
         event = self.audit.event("invitation.sent", by, detail=facts)
         subject, letter_id = _subject_of(key), id_about(INVITE, event.id)
-        proof = await self.proofs.make(
-            "invite", subject, letter_id, LIFE, facts | {"by": by.name or ""}, is_newest=True
+        making = self.proofs.make(
+            "invite", subject, letter_id, LIFE, facts | {"by": by.name or ""}, asking=event
         )
+        proof = await self.audit.logged(event, making)
         with after_a_change():
             await self.letters.ask(INVITE, to, key, {"token": proof.token}, about=event.id)
-        await self.audit.record(event)
-        return Invitation(to, held, by.name or "", None)
+        return Invitation(subject, to, held, by.name or "", None)
 
     async def write(self, letter: Letter, values: Mapping[str, str]) -> Written | None:
         """Write an invitation; None if it is void, or somebody has got the address."""
@@ -139,6 +142,23 @@ class Invitations:
         alive = await self.tokens.list_alive("invite", self.clock.now(), limit=limit)
         return sorted((Invitation.of(each) for each in alive), key=lambda each: each.email)
 
+    async def find(self, invitation_id: str) -> Invitation | None:
+        """Return the invitation of this id, if it can be accepted; else None."""
+        if not _ID.fullmatch(invitation_id):
+            return None
+        token = await self.tokens.find("invite", invitation_id)
+        if token is None or token.expires_at <= self.clock.now():
+            return None
+        return Invitation.of(token)
+
+    async def find_for(self, email: str) -> Invitation | None:
+        """Return the invitation of an address, if there is one that can be accepted; else None.
+
+        Raises:
+            InvalidEmail: it is no address.
+        """
+        return await self.find(_subject_of(check_email(email)[1]))
+
     async def withdraw(self, email: str, by: Actor) -> bool:
         """Make the invitation of an address void. True if there was one, and nobody accepts it.
 
@@ -151,12 +171,12 @@ class Invitations:
         if token is None:
             return False
         try:
-            await self.proofs.use_up(await self._take(token))
+            taken = await self._take(token)
         except InvalidCode:  # it has expired, or somebody has accepted or replaced it just now
             return False
         detail = {"email": token.facts["email"]}
-        await self.audit.record(self.audit.event("invitation.withdrawn", by, detail=detail))
-        return True
+        event = self.audit.event("invitation.withdrawn", by, detail=detail)
+        return await self.audit.logged(event, self.proofs.use_up(taken, event))
 
     async def check_link(self, text: str) -> OneTimeToken:
         """Return the record of a link, without using it up.
@@ -326,6 +346,9 @@ def _is_free(token: OneTimeToken, now: datetime) -> bool:
     """
     at = token.facts.get(_TAKEN_AT)
     return at is None or abs(now - datetime.fromisoformat(at)) >= TAKEN_FOR
+
+
+_ID = re.compile("[0-9a-f]{64}")
 
 
 def _subject_of(email_key: str) -> str:

@@ -291,6 +291,7 @@ class Opening:
         elif at.former:
             session = await self.sessions.find_by_refresh_token(at.former, at.origin)
         known = session is not None and session.user_id == waiting.user.id
+        known = known and session is not None and session.impersonator is None
         return acr_of(session.methods) if session and known else None
 
     async def _session(self, session_id: SessionId) -> Session:

@@ -393,12 +393,8 @@ class SignInService:
         That unlocks the user.
         """
         event = self.audit.event("user.unlocked", by, target=user.id)
-        codes = await self.attempts.forgive_codes(user.id)
-        if await self.audit.logged(event, self.attempts.forgive(user.username_key, event)):
-            return True
-        if codes:
-            await self.audit.record(event)
-        return codes
+        change = self.attempts.forgive_user(user.username_key, user.id, event)
+        return await self.audit.logged(event, change)
 
     async def forgive_address(self, address: str, by: Actor) -> bool:
         """Let a network address try, sign up and ask for letters anew. True if any were counted."""
@@ -442,13 +438,14 @@ class SignInService:
         """Return what we know this device by, or None: a session, a browser, or an address."""
         former, origin = at.former, at.origin
         session = await self.sessions.find_by_refresh_token(former, origin) if former else None
-        if session is not None and session.user_id == user.id:
+        if session is not None and session.user_id == user.id and session.impersonator is None:
             return session.id
         if (browser := remembered(user, at.remembered, self.clock.now())) is not None:
             return browser.id
         place = place_of(origin.address)
         lately = await self.sessions.list_own(user, before=None, limit=_MAX_DEVICES)
-        return place if place and place in {place_of(each.address) for each in lately} else None
+        own = (each for each in lately if each.impersonator is None)
+        return place if place and place in {place_of(each.address) for each in own} else None
 
     async def _bring_hash_up_to_date(self, user: User, password: str) -> None:
         """Hash the password again if the hash parameters have risen.

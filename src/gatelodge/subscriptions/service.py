@@ -32,6 +32,8 @@ TOLD = frozenset(
         "factor.removed",
         "factor.renamed",
         "factors.reset",
+        "impersonation.began",
+        "impersonation.ended",
         "letter.given_up",
         "password.changed",
         "password.reset",
@@ -262,8 +264,7 @@ class SubscriptionService:
         given_up = self.audit.event(
             "message.given_up", SERVER, target=message.event.id, outcome="failure", detail=facts
         )
-        await self.audit.record(given_up)
-        await self.store.finish(message)
+        await self.audit.logged(given_up, self.store.finish(message, given_up))
 
 
 @dataclass

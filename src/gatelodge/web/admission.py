@@ -63,6 +63,12 @@ async def ask(gate: Gate, scope: Scope, token: str) -> Principal:
     return answer
 
 
+def found_in(scope: Scope) -> Principal | None:
+    """Return who makes a request, if that was found out already."""
+    outcome: _Outcome | None = scope.get(_OUTCOME)
+    return None if outcome is None else outcome.principal
+
+
 @dataclass(frozen=True, slots=True)
 class Admission:
     """Asks the gate who makes a request, with the token from a header or a cookie."""
@@ -91,7 +97,8 @@ class Admission:
         principal = await self.resolve(request, renew=renew)
         if principal is None:
             raise rule.missing
-        return await self.gate.authorize(principal, rule)
+        changes = request.method not in SAFE_METHODS
+        return await self.gate.authorize(principal, rule, changes=changes)
 
     async def recognise(self, request: Request) -> Principal | None:
         """Return who makes the request, or None if nobody is signed in; the route is public.

@@ -22,8 +22,9 @@ from gatelodge.errors import (
     Refusal,
     StoreUnavailable,
 )
-from gatelodge.gate.refusals import NoToken
+from gatelodge.gate.refusals import Impersonating, NoToken
 from gatelodge.gate.rules import Rule
+from gatelodge.ids import USER_PREFIX
 from gatelodge.tokens.refusals import ExpiredToken, InvalidToken
 from gatelodge.verdicts import MAX_NAME
 from gatelodge.web import forms
@@ -121,7 +122,14 @@ class _FactorId(StringConvertor):
     regex = f"{FACTOR_PREFIX}_[^/]+"
 
 
+class _UserId(StringConvertor):
+    """The same for the id of a user."""
+
+    regex = f"{USER_PREFIX}_[^/]+"
+
+
 register_url_convertor(FACTOR_PREFIX, _FactorId())
+register_url_convertor(USER_PREFIX, _UserId())
 
 
 class Door:
@@ -192,8 +200,10 @@ class Door:
             )
             setattr(endpoint, _DECLARED, declared)
             self.routes.append(declared)
-            refusals: tuple[type[Refusal], ...] = (*_REFUSALS_OF_ALL, *_refusals_of(rule), *refuses)
-            if method not in SAFE_METHODS:
+            changes = method not in SAFE_METHODS
+            of_rule = _refusals_of(rule, changes=changes)
+            refusals: tuple[type[Refusal], ...] = (*_REFUSALS_OF_ALL, *of_rule, *refuses)
+            if changes:
                 refusals += (*_REFUSALS_OF_CHANGES, *_REFUSALS_OF_BODIES)
             shape = options.get("response_class", JSONResponse)
             self.router.add_api_route(
@@ -249,10 +259,12 @@ async def _check_body(request: Request, *, required: bool) -> None:
     read_json(await request.body())
 
 
-def _refusals_of(rule: Rule) -> tuple[type[Refusal], ...]:
+def _refusals_of(rule: Rule, *, changes: bool) -> tuple[type[Refusal], ...]:
     if rule.public:
         return ()
-    lacking = (rule.lacking,) if rule.can_lack else ()
+    lacking: tuple[type[Refusal], ...] = (rule.lacking,) if rule.can_lack else ()
+    if not rule.admits_impersonator(changes=changes):
+        lacking += (Impersonating,)
     return (
         ConflictingTokens,
         rule.missing,

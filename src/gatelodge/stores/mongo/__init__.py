@@ -50,10 +50,10 @@ def mongo_stores(address: str) -> Stores:
         sessions=MongoSessions(database, users, roles, outbox),
         signing_keys=MongoSigningKeys(database, outbox),
         events=MongoEvents(database, outbox.sweep),
-        one_time_tokens=MongoOneTimeTokens(database),
+        one_time_tokens=MongoOneTimeTokens(database, outbox),
         attempts=MongoAttempts(database, outbox),
         subscriptions=subscriptions,
-        letters=MongoLetters(database),
+        letters=MongoLetters(database, outbox),
         tallies=MongoTallies(database),
         feed=MongoChangeFeed(database),
     )

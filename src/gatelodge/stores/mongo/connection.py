@@ -117,7 +117,17 @@ _COLLECTIONS = (
     "tallies",
 )
 
-WITH_EVENTS = ("users", "sessions", "roles", "signing_keys", "attempts", "subscriptions")
+WITH_EVENTS = (
+    "users",
+    "sessions",
+    "roles",
+    "signing_keys",
+    "one_time_tokens",
+    "attempts",
+    "subscriptions",
+    "messages",
+    "letters",
+)
 """The collections whose documents carry the events of their changes; see `outbox.py`."""
 
 # No index is unique: on a sharded cluster, a unique index must contain the shard key. So every

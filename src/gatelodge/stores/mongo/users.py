@@ -1,6 +1,6 @@
 """Users in MongoDB."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
@@ -10,7 +10,7 @@ from pymongo.asynchronous.collection import AsyncCollection
 from typing_extensions import override
 
 from gatelodge.accounts.search import Count, UserQuery
-from gatelodge.accounts.store import User, UserPage, UserStore
+from gatelodge.accounts.store import SET_PASSWORD, User, UserPage, UserStore
 from gatelodge.audit import Event
 from gatelodge.errors import AlreadyExists, StoreUnavailable
 from gatelodge.ids import SessionId, UserId
@@ -26,6 +26,9 @@ from gatelodge.stores.mongo.records import Document, to_document, to_record
 from gatelodge.stores.mongo.unnamed import PAGE, WITHOUT_KEY, completing
 from gatelodge.stores.mongo.user_search import count_matching, find_page
 from gatelodge.stores.user_order import stored_name_key
+
+_PASSWORD_TO_SET: Document = {"must": {"$eq": SET_PASSWORD}}
+"""What is pulled from the document of a user who has set a new password."""
 
 _NOBODY = UserId("usr_nobody")
 """An id that no user has."""
@@ -61,6 +64,15 @@ class MongoUsers(UserStore):
         return None if document is None else _user(document)
 
     @override
+    async def find_many(self, user_ids: Collection[UserId]) -> dict[UserId, User]:
+        if not user_ids:
+            return {}
+        query = NOT_VOID | {"_id": {"$in": list(user_ids)}}
+        with reading():
+            found = [_user(document) async for document in self._users.find(query)]
+        return {user.id: user for user in found}
+
+    @override
     async def find_by_username(self, username_key: str) -> User | None:
         return await self._find_by_name("username", username_key)
 
@@ -87,24 +99,32 @@ class MongoUsers(UserStore):
     ) -> User | None:
         condition = {"password_hash": {"$eq": user.password_hash}} | _as_read(user)
         changed = {"password_hash": new, "continued": continued}
-        update = with_event({"$set": changed, "$inc": {"epoch": 1}}, event)
+        update = with_event(
+            {"$set": changed, "$inc": {"epoch": 1}, "$pull": _PASSWORD_TO_SET}, event
+        )
         return await self._change_to(user, condition, update, event)
 
     @override
     async def set_password(self, user_id: UserId, new: str, event: Event) -> bool:
         changed = {"password_hash": new, "continued": None}
-        return await self._change_openly(
-            user_id, {}, {"$set": changed, "$inc": {"epoch": 1}}, event
-        )
+        update = {"$set": changed, "$inc": {"epoch": 1}, "$pull": _PASSWORD_TO_SET}
+        return await self._change_openly(user_id, {}, update, event)
 
     @override
     async def rename(
-        self, user: User, event: Event, *, name: str, username: str, username_key: str
+        self,
+        user: User,
+        event: Event,
+        *,
+        name: str,
+        username: str,
+        username_key: str,
+        disabled_too: bool = False,
     ) -> User | None:
         as_read = {
             "name": {"$in": [user.name] if user.name else ["", None]},  # old records have none
             "username": {"$eq": user.username},
-        } | _as_read(user)
+        } | _as_read(user, disabled_too=disabled_too)
         changed = {"name": name, "username": username, "username_key": username_key}
         change: Document = {"$set": changed}
         if (key := stored_name_key(name)) is None:
@@ -124,19 +144,30 @@ class MongoUsers(UserStore):
         has_factors = {"$gt": ["$factors", None]}
         since = {"$cond": [has_factors, "$$REMOVE", {"$literal": at}]}
         verified: Document = {"$ifNull": ["$email_verified_at", "$verified_at", since]}
-        changed = {
+        changed: Document = {
             "password_hash": {"$literal": new},
             "continued": None,
             "email_verified_at": verified,
             "epoch": {"$add": ["$epoch", 1]},
         }
+        if new is not None:
+            tasks = {"$ifNull": ["$must", []]}
+            others = {"$ne": ["$$this", SET_PASSWORD]}
+            changed["must"] = {"$filter": {"input": tasks, "cond": others}}
         return await self._change_to(user, condition, [{"$set": changed}, *also_with(event)], event)
 
     @override
     async def set_email(
-        self, user: User, event: Event, *, email: str, email_key: str, verified_at: datetime | None
+        self,
+        user: User,
+        event: Event,
+        *,
+        email: str,
+        email_key: str,
+        verified_at: datetime | None,
+        disabled_too: bool = False,
     ) -> User | None:
-        as_read = {"email": {"$eq": user.email}} | _as_read(user)
+        as_read = {"email": {"$eq": user.email}} | _as_read(user, disabled_too=disabled_too)
         changed: Document = {"$set": {"email": email, "email_key": email_key}}
         if verified_at is None:
             changed["$unset"] = {"email_verified_at": "", "verified_at": ""}
@@ -196,6 +227,15 @@ class MongoUsers(UserStore):
         )
 
     @override
+    async def require(self, user_id: UserId, what: str, event: Event) -> bool:
+        update: Document = {
+            "$push": {"must": what},
+            "$inc": {"epoch": 1},
+            "$set": {"continued": None},
+        }
+        return await self._change_openly(user_id, {"must": {"$ne": what}}, update, event)
+
+    @override
     async def raise_epoch(self, user_id: UserId, event: Event) -> bool:
         update: Document = {"$inc": {"epoch": 1}, "$set": {"continued": None}}
         return await self._change_openly(user_id, {}, update, event)
@@ -216,14 +256,16 @@ class MongoUsers(UserStore):
         """Store when the user of a session last signed in.
 
         True if the user is enabled and has the epoch of the session, and no factors if there must
-        be none.
+        be none. In a session of an impersonator, nothing is stored: the user has not signed in.
         """
         wanted: Document = {"epoch": session.epoch, "disabled_at": None}
         if without_factors:
             wanted["factors"] = None
-        return await self._change(
-            _by_id(session.user_id) | wanted, {"$max": {"last_sign_in_at": session.created_at}}
-        )
+        query = _by_id(session.user_id) | wanted
+        if session.impersonator is not None:
+            with reading():
+                return await self._users.find_one(query, projection=["_id"]) is not None
+        return await self._change(query, {"$max": {"last_sign_in_at": session.created_at}})
 
     @override
     async def anyone_holds(self, role: str) -> bool:
@@ -339,9 +381,10 @@ class MongoUsers(UserStore):
         return self.database.collection("users")
 
 
-def _as_read(user: User) -> Document:
-    """Match an enabled user whose sessions have not ended since."""
-    return {"epoch": user.epoch, "disabled_at": None}
+def _as_read(user: User, *, disabled_too: bool = False) -> Document:
+    """Match a user whose sessions have not ended since, and who is enabled."""
+    same: Document = {"epoch": user.epoch}
+    return same if disabled_too else same | {"disabled_at": None}
 
 
 def _by_id(user_id: UserId) -> Document:

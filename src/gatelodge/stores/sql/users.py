@@ -25,7 +25,7 @@ from sqlalchemy.exc import IntegrityError
 from typing_extensions import override
 
 from gatelodge.accounts.search import Count, UserQuery
-from gatelodge.accounts.store import User, UserPage, UserStore
+from gatelodge.accounts.store import SET_PASSWORD, User, UserPage, UserStore
 from gatelodge.audit import Event
 from gatelodge.credentials.factors import credential_ids_of
 from gatelodge.errors import AlreadyExists, LastHolder
@@ -60,6 +60,15 @@ class SqlUsers(UserStore):
         return await self._find_one(_BY_ID, user_id)
 
     @override
+    async def find_many(self, user_ids: Collection[UserId]) -> dict[UserId, User]:
+        if not user_ids:
+            return {}
+        query = select(*USER_COLUMNS).where(users.c.id.in_(list(user_ids)))
+        rows = await self._database.scan(lambda connection: connection.execute(query).all())
+        found = [user_of(row) for row in rows]
+        return {user.id: user for user in found}
+
+    @override
     async def find_by_username(self, username_key: str) -> User | None:
         return await self._find_one(_BY_USERNAME, username_key)
 
@@ -91,7 +100,12 @@ class SqlUsers(UserStore):
         change = (
             update(users)
             .where(users.c.password_hash.is_not_distinct_from(user.password_hash), *_as_read(user))
-            .values(password_hash=new, epoch=users.c.epoch + 1, continued=continued)
+            .values(
+                password_hash=new,
+                epoch=users.c.epoch + 1,
+                continued=continued,
+                must=_NO_PASSWORD_TO_SET,
+            )
         )
 
         def unit(connection: Connection) -> User | None:
@@ -106,20 +120,27 @@ class SqlUsers(UserStore):
         change = (
             update(users)
             .where(users.c.id == user_id)
-            .values(password_hash=new, **EVERY_SESSION_ENDS)
+            .values(password_hash=new, must=_NO_PASSWORD_TO_SET, **EVERY_SESSION_ENDS)
         )
         return await self._change(change, event)
 
     @override
     async def rename(
-        self, user: User, event: Event, *, name: str, username: str, username_key: str
+        self,
+        user: User,
+        event: Event,
+        *,
+        name: str,
+        username: str,
+        username_key: str,
+        disabled_too: bool = False,
     ) -> User | None:
+        as_read = _as_read(user, disabled_too=disabled_too)
         change = (
             update(users)
-            .where(users.c.name == user.name, users.c.username == user.username, *_as_read(user))
+            .where(users.c.name == user.name, users.c.username == user.username, *as_read)
             .values(name=name, username=username, username_key=username_key)
         )
-
         return await self._change_name(
             user, change, event, "username", _BY_USERNAME, username_key, new_name=name
         )
@@ -137,6 +158,8 @@ class SqlUsers(UserStore):
             .where(users.c.email_key == user.email_key, *_as_read(user))
             .values(password_hash=new, email_verified_at=verified, **EVERY_SESSION_ENDS)
         )
+        if new is not None:
+            change = change.values(must=_NO_PASSWORD_TO_SET)
 
         def unit(connection: Connection) -> User | None:
             if not make(connection, change, event):
@@ -147,11 +170,18 @@ class SqlUsers(UserStore):
 
     @override
     async def set_email(
-        self, user: User, event: Event, *, email: str, email_key: str, verified_at: datetime | None
+        self,
+        user: User,
+        event: Event,
+        *,
+        email: str,
+        email_key: str,
+        verified_at: datetime | None,
+        disabled_too: bool = False,
     ) -> User | None:
         change = (
             update(users)
-            .where(users.c.email == user.email, *_as_read(user))
+            .where(users.c.email == user.email, *_as_read(user, disabled_too=disabled_too))
             .values(email=email, email_key=email_key, email_verified_at=verified_at)
         )
         return await self._change_name(user, change, event, "email", _BY_EMAIL, email_key)
@@ -200,6 +230,17 @@ class SqlUsers(UserStore):
             .values(disabled_at=None, disabled_reason=None),
             event,
         )
+
+    @override
+    async def require(self, user_id: UserId, what: str, event: Event) -> bool:
+        tasks = func.json_each(users.c.must).table_valued("value")
+        has_to = select(tasks.c.value).where(tasks.c.value == what).correlate(users)
+        change = (
+            update(users)
+            .where(users.c.id == user_id, ~exists(has_to))
+            .values(must=func.json_insert(users.c.must, "$[#]", what), **EVERY_SESSION_ENDS)
+        )
+        return await self._change(change, event)
 
     @override
     async def raise_epoch(self, user_id: UserId, event: Event) -> bool:
@@ -333,9 +374,10 @@ def _at_one_moment(query: Unit[T]) -> Unit[T]:
     return unit
 
 
-def _as_read(user: User) -> tuple[ColumnElement[bool], ...]:
-    """Return the conditions for an enabled user whose sessions have not ended since."""
-    return users.c.id == user.id, users.c.epoch == user.epoch, users.c.disabled_at.is_(None)
+def _as_read(user: User, *, disabled_too: bool = False) -> tuple[ColumnElement[bool], ...]:
+    """Return the conditions for a user whose sessions have not ended since, and who is enabled."""
+    same = users.c.id == user.id, users.c.epoch == user.epoch
+    return same if disabled_too else (*same, users.c.disabled_at.is_(None))
 
 
 def _add(connection: Connection, user: User) -> None:
@@ -411,6 +453,14 @@ def user_of(row: Sequence[Any]) -> User:
 EVERY_SESSION_ENDS = {"epoch": users.c.epoch + 1, "continued": None}
 """The values of a change that ends every session of a user."""
 
+_tasks = func.json_each(users.c.must).table_valued("value")
+_NO_PASSWORD_TO_SET = (
+    select(func.json_group_array(_tasks.c.value))
+    .where(_tasks.c.value != SET_PASSWORD)
+    .correlate(users)
+    .scalar_subquery()
+)
+"""The value of `must` of a user who has set a new password."""
 
 _COLUMNS = [each.name for each in fields(User) if each.name != "roles"]
 

@@ -1,6 +1,6 @@
-"""How often events happen is counted; events are found by whom, by who, from where and what.
+"""Events are found by whom, by who, from where and what; how often they happen is counted.
 
-The indexes of a database with many events are made afterwards, by `stores/sql/gradual.py`.
+`stores/sql/gradual.py` makes the indexes.
 """
 
 from alembic import op
