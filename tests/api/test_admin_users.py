@@ -278,10 +278,8 @@ async def test_a_user_is_made_with_roles_and_signs_in(
     support = Person("Support", client, password=NEW)
     assert (await support.sign_in()).status_code == 200
     assert (await support.get("/api/test/mod")).status_code == 200
-    assert await events(house, "user.created") == [
-        (root.answer["id"], made["id"], {"roles": "user moderator"}),
-        ("command", root.answer["id"], {"roles": "user admin"}),
-    ]
+    created = (root.answer["id"], made["id"], {"roles": "user moderator"})
+    assert created in await events(house, "user.created")
 
 
 @pytest.mark.parametrize(
