@@ -12,7 +12,12 @@ from starlette.responses import PlainTextResponse, Response
 
 from gatelodge import __version__
 from gatelodge.admin import console_pages as admin_console_pages
+from gatelodge.admin import keys_api as admin_keys_api
+from gatelodge.admin import letters_api as admin_letters_api
+from gatelodge.admin import roles_api as admin_roles_api
 from gatelodge.admin import users_api as admin_users_api
+from gatelodge.admin.keys import KeyAdministration
+from gatelodge.admin.letters import LetterAdministration
 from gatelodge.admin.roles import RoleAdministration
 from gatelodge.admin.users import UserAdministration
 from gatelodge.boards import api as boards_api
@@ -91,7 +96,13 @@ PARTS: Mapping[Part, tuple[Door | PageDoor, ...]] = {
         outbox_pages.door,
         static_files.door,
     ),
-    "admin": (admin_users_api.door, admin_console_pages.door),
+    "admin": (
+        admin_users_api.door,
+        admin_roles_api.door,
+        admin_letters_api.door,
+        admin_keys_api.door,
+        admin_console_pages.door,
+    ),
     "keys": (verify_api.keys_door,),
     "reference": (openapi.door, reference.door),
 }
@@ -110,6 +121,9 @@ DOORS = (
     verify_api.door,
     verify_api.keys_door,
     admin_users_api.door,
+    admin_roles_api.door,
+    admin_letters_api.door,
+    admin_keys_api.door,
     openapi.door,
     boards_pages.door,
     sign_in_pages.door,
@@ -197,6 +211,16 @@ class House(Foundation):
             self.second_factor_policy,
             self.settings.site_name,
         )
+
+    @cached_property
+    def letter_administration(self) -> LetterAdministration:
+        """Letters, for administrators."""
+        return LetterAdministration(self.letters)
+
+    @cached_property
+    def key_administration(self) -> KeyAdministration:
+        """Signing keys, for administrators."""
+        return KeyAdministration(self.signing_keys, self.clock)
 
     @cached_property
     def role_administration(self) -> RoleAdministration:
