@@ -149,6 +149,11 @@ class User(Nobody):
         """How the user proved it: values of the claim `amr`, such as `pwd` (RFC 8176)."""
         return self.signed_in.methods
 
+    @property
+    def impersonator(self) -> str | None:
+        """The id of the administrator who acts in the place of this user; None: it is the user."""
+        return self.signed_in.impersonator
+
     def get_full_name(self) -> str:
         """Return what to call the user, or an empty text."""
         return self.signed_in.name

@@ -30,6 +30,8 @@ class User:
         session_id: the session that the access token belongs to.
         authenticated_at: when the user last proved who they are; None: it is not known here.
         methods: how the user proved it: values of the claim `amr`, such as `pwd` (RFC 8176).
+        impersonator: the id of the administrator who sees the application as this user does, and
+            acts in their place; None: it is the user.
     """
 
     subject: str
@@ -43,6 +45,7 @@ class User:
     session_id: str
     authenticated_at: datetime | None = None
     methods: frozenset[str] = frozenset()
+    impersonator: str | None = None
 
     @property
     def aal(self) -> Level:

@@ -4,35 +4,16 @@ import asyncio
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
-from typing import Any, get_args
+from typing import get_args
 
 import pytest
 
-from gatelodge.ids import new_id
-from gatelodge.letters.store import LETTER_PREFIX, Letter, LetterState
+from gatelodge.letters.store import Letter, LetterState
 from gatelodge.stores import Stores
-from tests.contracts.builders import A_MINUTE, NOON
+from tests.contracts.builders import A_MINUTE, NOON, a_letter
 
 LATER = NOON + A_MINUTE
 SECOND = timedelta(seconds=1)
-
-
-def a_letter(**changes: Any) -> Letter:
-    """Return a letter to Ann that was asked for at noon."""
-    at = changes.get("created_at", NOON)
-    letter = Letter(
-        id=new_id(LETTER_PREFIX, at),
-        kind="reset-password",
-        to="Ann@example.org",
-        to_key="ann@example.org",
-        message_id="<a@example.org>",
-        created_at=at,
-        due_at=at,
-        language="de",
-        sealed_values=b"\x00sealed",
-        request_digest=bytes(32),
-    )
-    return replace(letter, **changes)
 
 
 async def claimed(stores: Stores) -> Letter | None:

@@ -4,13 +4,19 @@ import asyncio
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+import pytest
+
+from gatelodge.accounts.search import Count
 from gatelodge.credentials.factors import adding, removing_all
 from gatelodge.ids import SessionId, UserId
-from gatelodge.sessions.store import Session
+from gatelodge.sessions.store import NO_EPOCH, Session, SessionPage, SessionQuery
 from gatelodge.stores import Stores
+from gatelodge.stores.mongo import sessions as mongo_sessions
+from gatelodge.stores.sql import sessions as sql_sessions
 from tests.contracts.builders import A_MINUTE, NOON, a_factor, a_session, a_user, an_event
 
 NOTHING = SessionId("ses_nothing")
+ANY = SessionQuery()
 
 
 async def test_a_session_comes_back_as_it_was_kept(stores: Stores) -> None:
@@ -285,3 +291,116 @@ async def test_all_stored_sessions_of_a_user_are_listed_from_the_newest(stores: 
     listed = await stores.sessions.list_stored(ann, limit=2)
 
     assert [each.id for each in listed] == [each.id for each in mine[:0:-1]]
+
+
+async def everybody(
+    stores: Stores, query: SessionQuery = ANY, *, limit: int = 10, before: SessionId | None = None
+) -> SessionPage:
+    """Return a page of the sessions that are live at noon."""
+    return await stores.sessions.search(
+        query, NOON, used_after=NOON - A_MINUTE, before=before, limit=limit
+    )
+
+
+async def test_live_sessions_of_all_users_are_listed_in_pages_the_newest_first(
+    stores: Stores,
+) -> None:
+    """Each with the user whom it signs in."""
+    ada, bob = a_user("Ada", epoch=2, roles=("user", "admin")), a_user("Bob")
+    for user in (ada, bob):
+        await stores.users.add(user, an_event())
+    opened = [
+        (a_session(user_id=user.id, epoch=user.epoch, created_at=NOON + n * A_MINUTE), user)
+        for n, user in enumerate([ada, bob, ada, bob, bob])
+    ]
+    for session, _ in opened:
+        await stores.sessions.add(session)
+
+    first = await everybody(stores, limit=2)
+    second = await everybody(stores, limit=2, before=first.before)
+    last = await everybody(stores, limit=2, before=second.before)
+
+    assert [*first.sessions, *second.sessions, *last.sessions] == opened[::-1]
+    assert (len(first.sessions), len(second.sessions), last.before) == (2, 2, None)
+    assert (await everybody(stores, limit=5)).before is None
+
+
+async def test_only_what_signs_somebody_in_is_listed_and_counted(stores: Stores) -> None:
+    ada, bob = a_user("Ada", epoch=2), a_user("Bob", disabled_at=NOON)
+    kept = a_session(user_id=ada.id, epoch=NO_EPOCH)
+    ada = replace(ada, continued=kept.id)
+    for user in (ada, bob):
+        await stores.users.add(user, an_event())
+    live = a_session(user_id=ada.id, epoch=2)
+    ended = [
+        a_session(),  # of somebody who is not there
+        a_session(user_id=bob.id),
+        a_session(user_id=ada.id, epoch=1),
+        a_session(user_id=ada.id, epoch=NO_EPOCH),
+        a_session(user_id=ada.id, epoch=2, expires_at=NOON),
+        a_session(user_id=ada.id, epoch=2, last_used_at=NOON - A_MINUTE),
+        a_session(user_id=ada.id, epoch=2, revoked_at=NOON, revoked_why="signed_out"),
+    ]
+    for session in (live, kept, *ended):
+        await stores.sessions.add(session)
+
+    found = await everybody(stores)
+    assert {session.id for session, _ in found.sessions} == {live.id, kept.id}
+    assert {user.id for _, user in found.sessions} == {ada.id}
+    assert await stores.sessions.count_live(NOON, used_after=NOON - A_MINUTE) == Count(2)
+
+
+async def test_sessions_are_found_by_user_and_by_address(stores: Stores) -> None:
+    ada, bob = a_user("Ada"), a_user("Bob")
+    for user in (ada, bob):
+        await stores.users.add(user, an_event())
+    here, there = "192.0.2.7", "2001:db8::7"
+    opened = [
+        a_session(user_id=user.id, created_at=NOON + n * A_MINUTE, address=address)
+        for n, (user, address) in enumerate([(ada, here), (bob, here), (ada, there), (bob, there)])
+    ]
+    for session in opened:
+        await stores.sessions.add(session)
+
+    async def found(query: SessionQuery) -> list[int]:
+        return [opened.index(session) for session, _ in (await everybody(stores, query)).sessions]
+
+    assert await found(SessionQuery(user_id=ada.id)) == [2, 0]
+    assert await found(SessionQuery(address=there)) == [3, 2]
+    assert await found(SessionQuery(user_id=bob.id, address=here)) == [1]
+    assert await found(SessionQuery(user_id=UserId("usr_nobody"))) == []
+    assert await found(SessionQuery(address="192.0.2")) == []
+
+
+async def test_a_list_of_sessions_stops_after_a_few_thousand_and_goes_on(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is skipped: whoever follows the pages finds the only live one."""
+    for module in (sql_sessions, mongo_sessions):
+        monkeypatch.setattr(module, "LOOKED_AT", 10)
+    ada = a_user("Ada", epoch=1)
+    await stores.users.add(ada, an_event())
+    sessions = [a_session(user_id=ada.id, created_at=NOON + n * A_MINUTE) for n in range(35)]
+    live = replace(sessions[2], epoch=1)
+    for session in (live, *sessions[:2], *sessions[3:]):
+        await stores.sessions.add(session)
+
+    pages = [await everybody(stores)]
+    while pages[-1].before is not None:
+        pages.append(await everybody(stores, before=pages[-1].before))
+
+    assert [each.sessions for each in pages] == [[], [], [], [(live, ada)]]
+
+
+async def test_where_there_are_many_sessions_their_number_is_estimated(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (sql_sessions, mongo_sessions):
+        monkeypatch.setattr(module, "COUNTED_EXACTLY", 3)
+    ada = a_user("Ada")
+    await stores.users.add(ada, an_event())
+    for changes in ({}, {}, {}, {"expires_at": NOON}, {"revoked_at": NOON}):
+        await stores.sessions.add(a_session(user_id=ada.id, **changes))
+
+    counted = await stores.sessions.count_live(NOON, used_after=NOON - A_MINUTE)
+    assert counted == Count(3, exact=False)

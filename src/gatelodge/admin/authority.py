@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from gatelodge.accounts.permissions import USERS_IMPERSONATE
+from gatelodge.accounts.reach import reaches
 from gatelodge.accounts.refusals import RoleNotGrantable
 from gatelodge.accounts.roles import ADMIN
 from gatelodge.accounts.store import Rights, Role
@@ -49,9 +50,7 @@ class Administrator:
 
     def reaches(self, others: Rights) -> bool:
         """Return whether they may act on somebody with these rights."""
-        if self.holds_admin:
-            return True
-        return ADMIN not in others.roles and others.permissions <= self.rights.permissions
+        return reaches(self.rights, others)
 
     def require_reach(self, others: Rights) -> None:
         """Refuse to act on somebody who may do more.

@@ -1,4 +1,7 @@
-"""The rules of the administration: each asks for a permission, never for a role."""
+"""The rules of the administration: each asks for a permission, never for a role.
+
+Nobody administers in the place of another user.
+"""
 
 from gatelodge.accounts.permissions import (
     ADMINISTERS,
@@ -16,11 +19,12 @@ from gatelodge.accounts.permissions import (
 from gatelodge.gate.rules import Rule
 
 
-def _needs(permission: str) -> Rule:
-    return Rule(permission, permissions=(permission,))
+def _needs(name: str, *permissions: str) -> Rule:
+    """Return a rule that asks for one of these permissions; without any, for that of its name."""
+    return Rule(name, permissions=permissions or (name,), while_impersonating="nothing")
 
 
-ADMINISTER = Rule("any of the administration", permissions=ADMINISTERS)
+ADMINISTER = _needs("any of the administration", *ADMINISTERS)
 """For the way into the console: whoever has any of these permissions."""
 
 READ_USERS = _needs(USERS_READ)
@@ -33,9 +37,8 @@ READ_EVENTS = _needs(EVENTS_READ)
 MANAGE_LETTERS = _needs(LETTERS_MANAGE)
 MANAGE_KEYS = _needs(KEYS_MANAGE)
 READ_SETTINGS = _needs(SETTINGS_READ)
-WRITE_MANY = Rule(
-    "users:write, users:delete or sessions:end",
-    permissions=(USERS_WRITE, USERS_DELETE, SESSIONS_END),
+WRITE_MANY = _needs(
+    "users:write, users:delete or sessions:end", USERS_WRITE, USERS_DELETE, SESSIONS_END
 )
 """For acts on many users: each act asks for its own permission besides."""
 IMPERSONATE = _needs(USERS_IMPERSONATE)

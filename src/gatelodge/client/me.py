@@ -84,9 +84,10 @@ def read_me(raw: bytes, claims: Claims) -> User:
         expires_at=min(instant(session["expiresAt"]), expires_at(claims)),
         session_id=claims.session_id,
         authenticated_at=(
-            instant(session["authenticatedAt"]) if "authenticatedAt" in session else None
+            _if_ever(instant(session["authenticatedAt"])) if "authenticatedAt" in session else None
         ),
         methods=texts(session["methods"]) if "methods" in session else frozenset(),
+        impersonator=None if me.get("impersonator") is None else text(me["impersonator"]),
     )
 
 
@@ -111,10 +112,16 @@ def user_of(claims: Claims) -> User | HeldBack:
         authenticated_at=(
             None
             if claims.authenticated_at is None
-            else from_milliseconds(claims.authenticated_at * 1000)
+            else _if_ever(from_milliseconds(claims.authenticated_at * 1000))
         ),
         methods=as_set(claims.methods),
+        impersonator=claims.impersonator,
     )
+
+
+def _if_ever(at: datetime) -> datetime | None:
+    """Return when a user proved who they are; None: somebody impersonates them."""
+    return at if at > from_milliseconds(0) else None
 
 
 def expires_at(claims: Claims) -> datetime:

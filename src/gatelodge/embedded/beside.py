@@ -150,8 +150,7 @@ class Remote(Source):
             return to_milliseconds(found.expires_at) if permitted(rules, found) else None
 
         return Watch(
-            user.subject,
-            user.session_id,
+            (user.subject, user.session_id),
             _Nothing(),
             self._clock,
             look_up=look_up,
@@ -183,4 +182,5 @@ def _as_user(found: user.User, connection: HTTPConnection) -> User:
         session_id=found.session_id,
         authenticated_at=found.authenticated_at,
         methods=found.methods,
+        impersonator=found.impersonator,
     )

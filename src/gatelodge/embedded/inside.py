@@ -276,6 +276,8 @@ class Embedded(Source):
     def _user_of(self, principal: Principal, connection: HTTPConnection) -> User:
         """Return the user of a principal; memory has one principal for each token."""
         CONNECTION.set(connection)
+        if principal.impersonation is not None:
+            Asked.of(connection).watched = principal.watched
         known = self._users.get(id(principal))
         if known is not None and known[0] is principal:
             return known[1]
@@ -287,16 +289,15 @@ class Embedded(Source):
 
     @override
     def watch(self, user: User, connection: HTTPConnection) -> Watch:
-        house, rules = self.house, Asked.of(connection).rules
+        house, asked = self.house, Asked.of(connection)
 
         async def look_up() -> int | None:
             found = await house.lookup.find(UserId(user.subject), SessionId(user.session_id))
-            may = found is not None and not found.held_back and permitted(rules, found)
+            may = found is not None and not found.held_back and permitted(asked.rules, found)
             return found.until if found and may else None
 
         return Watch(
-            user.subject,
-            user.session_id,
+            asked.watched or (user.subject, user.session_id),
             house.watchers,
             house.clock,
             look_up=look_up,
@@ -316,8 +317,13 @@ def user_of(principal: Principal) -> User:
         permissions=principal.permissions,
         expires_at=from_milliseconds(principal.until),
         session_id=principal.session_id,
-        authenticated_at=from_milliseconds(principal.authenticated_at * 1000),
+        authenticated_at=(
+            from_milliseconds(principal.authenticated_at * 1000)
+            if principal.authenticated_at
+            else None  # somebody impersonates the user
+        ),
         methods=as_set(principal.methods),
+        impersonator=None if principal.impersonation is None else principal.acting,
     )
 
 

@@ -133,12 +133,14 @@ class Asked:
         rules: the rules that the request was admitted by, for `User.watch`.
         by_subprotocol: whether the token of a WebSocket came as a subprotocol.
         token: the token of a WebSocket that came as a subprotocol or as its first message.
+        watched: the ids of all on which it depends whether the user stands, for `User.watch`.
     """
 
     source: Source
     rules: list[Rule] = field(default_factory=list)
     by_subprotocol: bool = False
     token: str | None = field(default=None, repr=False)
+    watched: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, connection: HTTPConnection) -> "Asked":

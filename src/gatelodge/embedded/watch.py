@@ -38,8 +38,7 @@ class Watch:
 
     def __init__(
         self,
-        subject: str,
-        session_id: str,
+        ids: tuple[str, ...],
         watchers: Waiting,
         clock: Clock,
         *,
@@ -50,8 +49,7 @@ class Watch:
         """Prepare the context.
 
         Args:
-            subject: whose request it is.
-            session_id: the session of the request.
+            ids: the ids of the user and the session, and of whoever impersonates the user.
             watchers: tells when something about them may have changed.
             clock: tells when the session has expired.
             look_up: asks until when the request may stay open, in milliseconds since 1970; None:
@@ -60,7 +58,7 @@ class Watch:
             ask_every: how many seconds pass at most until it is asked again without a change.
         """
         self.ended = False
-        self._ids = subject, session_id
+        self._ids = ids
         self._watchers = watchers
         self._clock = clock
         self._look_up = look_up

@@ -8,10 +8,12 @@ from gatelodge.credentials.refusals import refusal_of_held_back
 from gatelodge.gate.feed import ChangeFeed
 from gatelodge.gate.lookup import Lookup
 from gatelodge.gate.memory import Known, Memory, kept_once
-from gatelodge.gate.principal import Principal
+from gatelodge.gate.principal import Impersonation, Principal
+from gatelodge.gate.refusals import Impersonating
 from gatelodge.gate.rules import Rule
 from gatelodge.ids import SessionId, UserId
 from gatelodge.tokens.access import AccessTokens
+from gatelodge.tokens.claims import Claims
 from gatelodge.tokens.refusals import InvalidToken
 
 
@@ -35,13 +37,22 @@ class Gate:
     clock: Clock
     memory: Memory = field(default_factory=Memory)
 
-    async def authorize(self, principal: Principal, rule: Rule) -> Principal:
+    async def authorize(
+        self, principal: Principal, rule: Rule, *, changes: bool = False
+    ) -> Principal:
         """Return the principal if the rule admits them.
 
         This is the one place that holds sessions back whose users must have a second factor. Which
-        refusal they get is read from the store: memory need not know who has a second factor.
+        refusal they get is read from the store: memory need not know who has a second factor. It is
+        also the one place that refuses what nobody may do in the place of another user.
+
+        Args:
+            principal: who makes the request.
+            rule: who may make it.
+            changes: whether the request is one to this server that may change something.
 
         Raises:
+            Impersonating: the principal sees the application as another user does.
             SecondFactorEnrolmentRequired: the user must have a second factor first.
             ReauthenticationRequired: the user must prove the second factor first.
             Refusal: `rule.lacking`, without a role or permission that the rule requires.
@@ -50,6 +61,8 @@ class Gate:
         if principal.held_back and not rule.while_held_back:
             has_one = await self.lookup.has_second_factor(principal.session_id)
             raise refusal_of_held_back(has_second_factor=has_one)
+        if principal.impersonation and not rule.admits_impersonator(changes=changes):
+            raise Impersonating(caller=principal.subject)
         rule.check(principal)
         return principal
 
@@ -72,11 +85,9 @@ class Gate:
             if self.memory.is_dead(digest, now):
                 raise InvalidToken
             if (known := self.memory.verified(digest, now)) is not None:  # something changed since
-                named = known.principal.subject, known.principal.session_id
-                return await self._read(digest, *named, known.principal.until, keys, trusted=True)
-        claims = await self.access_tokens.verify(token)
-        named, until = (claims.subject, claims.session_id), claims.expires_at * 1000
-        return await self._read(digest, *named, until, keys, trusted=self.feed.catch_up())
+                return await self._read(digest, known.principal, keys, trusted=True)
+        named = _named_by(await self.access_tokens.verify(token))
+        return await self._read(digest, named, keys, trusted=self.feed.catch_up())
 
     async def find(self, user_id: UserId, session_id: SessionId) -> Principal:
         """Return the principal of a session, read from the store: no token is at hand.
@@ -115,37 +126,45 @@ class Gate:
         return version
 
     async def _read(
-        self,
-        digest: bytes,
-        user_id: UserId,
-        session_id: SessionId,
-        until: int,
-        keys: int,
-        *,
-        trusted: bool,
+        self, digest: bytes, named: Principal, keys: int, *, trusted: bool
     ) -> Principal:
         """Read from the store who is signed in, and remember it.
 
         Args:
             digest: the SHA-256 of the token.
-            user_id: the user that the token names.
-            session_id: the session that the token names.
-            until: when the token expires.
+            named: whom the token names, and until when it is valid; nothing else of it counts.
             keys: the version of the signing keys before the token was verified.
             trusted: whether the feed has told of all changes up to now.
         """
         version = self.memory.changes  # noted first: what changes during the read has a higher one
-        live = await self.lookup.find(user_id, session_id)
+        live = await self.lookup.find(named.subject, named.session_id)
         remember = trusted and keys == self._check_keys()
         if live is None:
             if remember:
-                nobody = Principal(user_id, "", (), frozenset(), session_id, kept_once(until))
-                self.memory.keep_dead(digest, Known(nobody, version))
+                self.memory.keep_dead(digest, Known(_only_ids(named), version))
             raise InvalidToken
-        principal = replace(live, until=kept_once(min(until, live.until)))
+        principal = replace(live, until=kept_once(min(named.until, live.until)))
         if remember:
             self.memory.keep(digest, Known(principal, version))
         return principal
+
+
+def _named_by(claims: Claims) -> Principal:
+    """Return whom a token names; that decides nothing."""
+    named = Principal(
+        claims.subject, "", (), frozenset(), claims.session_id, kept_once(claims.expires_at * 1000)
+    )
+    if claims.impersonator is None:
+        return named
+    # What brings such a session back to life, such as a role that is granted again, is a change of
+    # the impersonator. Their own session never comes back.
+    return replace(named, impersonation=Impersonation(claims.impersonator, SessionId("")))
+
+
+def _only_ids(of: Principal) -> Principal:
+    """Return a principal without what memory need not keep of a session that has ended."""
+    ids = of.subject, "", (), frozenset[str](), of.session_id, of.until
+    return Principal(*ids, impersonation=of.impersonation)
 
 
 def as_bytes(token: str) -> bytes:

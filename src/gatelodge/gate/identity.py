@@ -12,6 +12,7 @@ def identity_headers(principal: Principal) -> list[tuple[bytes, bytes]]:
     return [
         (b"x-auth-user", principal.username.encode()),
         (b"x-auth-subject", principal.subject.encode()),
+        (b"x-auth-actor", principal.acting.encode()),
         (b"x-auth-roles", ",".join(principal.roles).encode()),
         (b"x-auth-time", b"%d" % principal.authenticated_at),
         (b"x-auth-methods", ",".join(principal.methods).encode()),

@@ -15,7 +15,9 @@ class Lookup(Protocol):
         Its `until` is the end of the session.
 
         A session is not live if it belongs to another user, was revoked, has expired, or has an
-        older epoch than its user; also if the user is disabled or deleted.
+        older epoch than its user; also if the user is disabled or deleted. A session of an
+        impersonator is not live either when they may not impersonate this user any more, or when
+        their own session is not live.
 
         Raises:
             StoreUnavailable: the store does not answer now.

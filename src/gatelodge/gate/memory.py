@@ -29,8 +29,8 @@ class Known:
     """What a token stands for. There are very many of them, so it holds no more than it must.
 
     Attributes:
-        principal: who is signed in, and until when; of a session that has ended, only the two ids
-            and the time count.
+        principal: who is signed in, and until when; of a session that has ended, only the ids and
+            the time count.
         version: the number of a change; since then, nothing changed that matters to it.
         used: whether a request found it since it was last passed over to make room.
     """
@@ -142,10 +142,8 @@ class Memory:
 
     def _is_current(self, known: Known) -> bool:
         """Return whether nothing that matters to an entry changed since; note that it did not."""
-        principal, last = known.principal, self._changed.get
-        if known.version < max(
-            self._floor, last(principal.subject, 0), last(principal.session_id, 0)
-        ):
+        last = self._changed.get
+        if known.version < max(self._floor, *(last(each, 0) for each in known.principal.watched)):
             return False
         known.version = self.changes
         return True

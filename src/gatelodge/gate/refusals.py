@@ -30,6 +30,14 @@ class Forbidden(NotPermitted):
         self.caller = caller
 
 
+class Impersonating(Forbidden):
+    """Whoever sees the application as another user does may not do this in their place."""
+
+    code = "impersonating"
+    default = "You see this as another user does. Only the user may do that."
+    sentence = N_("You see this as another user does. Only the user may do that.")
+
+
 class AdminRequired(Forbidden):
     """The page or route is only for administrators."""
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from gatelodge.errors import Refusal
 from gatelodge.gate.refusals import Forbidden, NoToken
@@ -37,6 +37,9 @@ class Rule:
         lacking: the refusal when the caller lacks a required role or permission.
         while_held_back: whether it admits a session that is held back too, because the route leads
             to a second factor (see `Principal.held_back`). `Gate.authorize` decides by it.
+        while_impersonating: what it admits of whoever sees the application as another user does:
+            requests that change nothing (`reading`), which is also what a route has that says
+            nothing; `anything`; or `nothing`. `Gate.authorize` decides by it.
 
     A rule without roles and permissions admits everybody who is signed in. A rule with roles and
     permissions requires both.
@@ -49,11 +52,22 @@ class Rule:
     missing: type[Refusal] = NoToken
     lacking: type[Forbidden] = Forbidden
     while_held_back: bool = False
+    while_impersonating: Literal["reading", "anything", "nothing"] = "reading"
 
     @property
     def can_lack(self) -> bool:
         """Whether the rule can refuse somebody who is signed in."""
         return bool(self.any_of or self.permissions)
+
+    def admits_impersonator(self, *, changes: bool) -> bool:
+        """Return whether the rule admits whoever sees the application as another user does.
+
+        Args:
+            changes: whether the request may change something, by its method.
+        """
+        if self.while_impersonating == "reading":
+            return not changes
+        return self.while_impersonating == "anything"
 
     def permits(self, roles: Collection[str], permissions: Collection[str]) -> bool:
         """Return whether the rule admits somebody with these roles and permissions."""
@@ -74,5 +88,9 @@ class Rule:
 ANYBODY = Rule("anybody", public=True)
 SIGNED_IN = Rule("signed in")
 
-SIGNED_IN_SO_FAR = Rule("signed in", while_held_back=True)
-"""For routes that lead to a second factor: also for whoever must have one and has not proved it."""
+IN_PERSON = Rule("signed in", while_impersonating="nothing")
+"""For what is the user's own alone, even to look at: secrets, and pages that lead to changes."""
+
+SIGNED_IN_SO_FAR = Rule("signed in", while_held_back=True, while_impersonating="nothing")
+"""For routes that lead to a second factor: also for whoever must have one and has not proved it.
+Nobody proves anything in the place of another."""

@@ -451,8 +451,9 @@ class LetterService:
         event = self.audit.event(
             "letter.given_up", SERVER, target=letter.id, outcome="failure", detail=facts
         )
-        await self.audit.record(event)
-        await self.store.finish(letter, "given_up", self.clock.now(), error=reason)
+        now = self.clock.now()
+        end = self.store.finish(letter, "given_up", now, error=reason, event=event)
+        await self.audit.logged(event, end)
 
     def _seal(self, letter_id: str, what: Mapping[str, Any]) -> bytes:
         text = json.dumps(what, separators=(",", ":"))

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol, TypeAlias
 
+from gatelodge.audit import Event
+
 LETTER_PREFIX = "ltr"
 
 LetterState: TypeAlias = Literal["waiting", "sent", "given_up", "dropped"]
@@ -104,11 +106,24 @@ class LetterStore(Protocol):
         """
 
     async def finish(
-        self, letter: Letter, state: LetterState, at: datetime, *, error: str = ""
+        self,
+        letter: Letter,
+        state: LetterState,
+        at: datetime,
+        *,
+        error: str = "",
+        event: Event | None = None,
     ) -> bool:
         """End a letter. Unless it is given up, what is written in it is erased.
 
         Of one that is dropped, the address is erased too: it may be a stranger's.
+
+        Args:
+            letter: the letter as it was claimed.
+            state: how it ends.
+            at: when.
+            error: why it could not be sent.
+            event: the event of the change, if it has one.
         """
 
     async def postpone(

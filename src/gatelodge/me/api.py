@@ -55,6 +55,10 @@ class Me(Answer):
     roles: list[str]
     permissions: list[str]
     session: OwnSession
+    impersonator: str | None = Field(
+        description="The id of the administrator who sees the application as this user does, and "
+        "acts in their place. Null: it is the user."
+    )
 
 
 class NamesRequest(Request):
@@ -97,6 +101,7 @@ _EXAMPLE = {
         "authenticatedAt": "2026-03-01T12:00:00Z",
         "methods": ["pwd"],
     },
+    "impersonator": None,
 }
 
 
@@ -195,4 +200,5 @@ def _shown(user: User, session: Session, caller: Principal) -> Me:
             authenticated_at=session.authenticated_at,
             methods=list(session.methods),
         ),
+        impersonator=session.impersonator,
     )

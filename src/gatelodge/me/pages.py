@@ -20,7 +20,7 @@ from gatelodge.ids import SessionId
 from gatelodge.marks import N_
 from gatelodge.pages.door import PageDoor, Visit
 from gatelodge.pages.forms import Field, Form
-from gatelodge.sessions.devices import DeviceKind, device_kind, device_name
+from gatelodge.sessions.devices import DeviceKind, device_kind, device_label
 from gatelodge.sessions.doors import records_of, require_fresh, signed_out
 from gatelodge.sessions.refusals import NoSuchSession
 from gatelodge.sessions.service import SessionService
@@ -179,7 +179,7 @@ def _browsers(visit: Visit, user: User) -> list[Browser]:
     browsers = [
         Browser(
             id=each.id,
-            name=_name(visit, each.name),
+            name=device_label(each.name, visit.language),
             kind=device_kind(each.name),
             since=each.created_at,
             until=each.expires_at,
@@ -194,17 +194,10 @@ def _browsers(visit: Visit, user: User) -> list[Browser]:
 def _device(visit: Visit, session: Session, current: Session) -> Device:
     return Device(
         id=session.id,
-        name=_name(visit, session.user_agent),
+        name=device_label(session.user_agent, visit.language),
         kind=device_kind(session.user_agent),
         address=session.address,
         created_at=session.created_at,
         last_used_at=session.last_used_at,
         current=session.id == current.id,
     )
-
-
-def _name(visit: Visit, user_agent: str) -> str:
-    """Return what people call the device that a `User-Agent` header names."""
-    program, system = device_name(user_agent)
-    name = visit.language.text(N_("%(program)s on %(system)s"), program=program, system=system)
-    return name if system else visit.language.text(program)

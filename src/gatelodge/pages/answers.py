@@ -15,6 +15,7 @@ from gatelodge.gate.refusals import Forbidden
 from gatelodge.pages.aliases import meant_by
 from gatelodge.pages.door import answer_before_routing, refusal_page, wants_page
 from gatelodge.pages.html import Pages
+from gatelodge.web.admission import found_in
 from gatelodge.web.caller import origin_of
 from gatelodge.web.invalid import invalid_request
 from gatelodge.web.refusals import CrossSiteRequest, InternalError, MethodNotAllowed
@@ -77,9 +78,11 @@ def _note(audit: AuditLog, request: Request, refusal: Refusal) -> None:
     detail = {"code": refusal.code, "path": request.scope["path"][:MAX_TEXT]}
     if isinstance(refusal, CrossSiteRequest):
         detail["page"] = request.headers.get("origin", "")[:MAX_TEXT]
+    caller, origin = found_in(request.scope), origin_of(request)
+    by = Actor(refusal.caller if isinstance(refusal, Forbidden) else None, origin)
     audit.note(
         "request.refused",
-        Actor(refusal.caller if isinstance(refusal, Forbidden) else None, origin_of(request)),
+        caller.actor(origin) if caller is not None and by.name == caller.subject else by,
         outcome="refused",
         detail=detail,
     )

@@ -130,7 +130,7 @@ class Visit:
     @property
     def actor(self) -> Actor:
         """Who makes the request, for the audit log; only for routes whose rule is not public."""
-        return Actor(self.caller.subject, self.origin)
+        return self.caller.actor(self.origin)
 
     @property
     def former_token(self) -> str | None:

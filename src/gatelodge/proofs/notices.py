@@ -95,7 +95,7 @@ class Notices:
     async def tell(self, what: Notification) -> None:
         """Ask for the letter that an event causes, if it causes one."""
         session = await self._session_of(what)
-        owner = session.user_id if session is not None else what.subject
+        owner = what.subject if session is None else session.impersonator or session.user_id
         user = await self.users.find(UserId(owner or ""))
         if user is None:
             return
@@ -154,7 +154,7 @@ class Notices:
         if news != "new" or self.letters.post is None or NEW_DEVICE in self.muted:
             return
         program, here = device_name(origin.user_agent), place_of(origin.address)
-        for each in await self.sessions.sessions.list_stored(user.id, limit=_MAX_DEVICES):
+        for each in await self._own_sessions(user.id):
             if (device_name(each.user_agent), place_of(each.address)) == (program, here):
                 return
         detail = {"at": self.clock.now().isoformat()}
@@ -164,9 +164,7 @@ class Notices:
 
     async def write_new_device(self, letter: Letter, values: Mapping[str, str]) -> Written | None:
         """Write the letter about a new device; None if no session was opened on it."""
-        stored = await self.sessions.sessions.list_stored(
-            UserId(letter.subject or ""), limit=_MAX_DEVICES
-        )
+        stored = await self._own_sessions(UserId(letter.subject or ""))
         opened = any(
             each.created_at >= letter.created_at
             and _device(each.user_agent) == values.get("device", "")
@@ -196,6 +194,11 @@ class Notices:
         with after_a_change():
             await self.proofs.use_up(token)
         return user
+
+    async def _own_sessions(self, user_id: UserId) -> list[Session]:
+        """Return the last sessions that the user opened: none of somebody who impersonated them."""
+        stored = await self.sessions.sessions.list_stored(user_id, limit=_MAX_DEVICES)
+        return [each for each in stored if each.impersonator is None]
 
     async def _session_of(self, what: Notification) -> Session | None:
         """Return the session from which something was done, if the event names one."""

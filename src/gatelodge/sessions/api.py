@@ -176,14 +176,18 @@ async def sign_out(
     """End the sessions of all tokens in the request, and clear the cookies.
 
     It succeeds without any token too, accepts any body or none, and may be called again. With
-    `"everywhere": true` it ends every session of that user.
+    `"everywhere": true` it ends every session of that user. Of whoever sees the application as
+    another user does, it ends that session alone, and their own one if this browser keeps it.
     """
     asked = await _whatever_was_sent(request)
     found = await _sessions_in(request, asked, sessions, gate, delivery, origin)
-    for session_id, user_id in found.items():
+    for session_id, by in found.items():
+        if by.acts_as is not None:
+            await sessions.end_impersonation(session_id, UserId(by.acts_as), by)
+            continue
         if asked.get("everywhere") is True:
-            await sessions.sign_out_everywhere(user_id, Actor(user_id, origin))
-        await sessions.sign_out(session_id, Actor(user_id, origin))
+            await sessions.sign_out_everywhere(UserId(by.name or ""), by)
+        await sessions.sign_out(session_id, by)
     delivery.clear_cookies(request.scope)
     response.headers["Clear-Site-Data"] = delivery.clear_site_data(request.scope["headers"])
     return _SIGNED_OUT
@@ -262,8 +266,8 @@ async def _sessions_in(
     gate: Gate,
     delivery: TokenDelivery,
     origin: Origin,
-) -> dict[SessionId, UserId]:
-    """Return the live sessions of the tokens in a request, and the user of each.
+) -> dict[SessionId, Actor]:
+    """Return the live sessions of the tokens in a request, and who acts in each.
 
     Cookies are ignored if the request has an access token in a header.
     """
@@ -272,16 +276,18 @@ async def _sessions_in(
     access, refresh = ({header}, set()) if header else delivery.read_all(headers)
     if isinstance(sent := asked.get("refreshToken"), str):
         refresh.add(sent)
-    found: dict[SessionId, UserId] = {}
+    if not header and (parked := delivery.parked(headers)):
+        refresh.add(parked)
+    found: dict[SessionId, Actor] = {}
     for token in access:
         try:
             principal = await gate.authenticate(token)
-            found[principal.session_id] = principal.subject
+            found[principal.session_id] = principal.actor(origin)
         except (InvalidToken, ExpiredToken):
             pass  # it may have ended; a refresh token may still name the session
     for presented in refresh:
         if session := await sessions.find_by_refresh_token(presented, origin):
-            found[session.id] = session.user_id
+            found[session.id] = session.actor(origin)
     return found
 
 

@@ -8,9 +8,10 @@ from gatelodge.clock import Clock, to_milliseconds
 from gatelodge.credentials.factors import second_factors
 from gatelodge.credentials.own_proof import OwnProof
 from gatelodge.credentials.second_factor_policy import SecondFactorPolicy
-from gatelodge.gate.principal import Principal
+from gatelodge.gate.principal import Impersonation, Principal
 from gatelodge.ids import SessionId, UserId
 from gatelodge.methods import kept_once, level_of
+from gatelodge.sessions.impersonation import Impersonations
 from gatelodge.sessions.store import Session, SessionStore
 from gatelodge.tokens.refusals import InvalidToken
 
@@ -58,7 +59,12 @@ class SessionLookup:
         session, user, rights = found
         if user.id != user_id or not session.is_live(user, self.clock.now()):
             return None
-        principal = principal_of(user, session, rights, self.policy)
+        impersonation = None
+        if session.impersonator is not None:
+            impersonation = await self._impersonations.find(session, rights)
+            if impersonation is None:
+                return None
+        principal = principal_of(user, session, rights, self.policy, impersonation)
         return _with_profile(principal, user) if self.with_profile else principal
 
     async def has_second_factor(self, session_id: SessionId) -> bool:
@@ -78,11 +84,21 @@ class SessionLookup:
         session, user = found
         if user.id != principal.subject or not session.is_live(user, self.clock.now()):
             raise InvalidToken
+        if session.impersonator and await self.find(user.id, session.id) is None:
+            raise InvalidToken
         return Records(user, session)
+
+    @property
+    def _impersonations(self) -> Impersonations:
+        return Impersonations(self.sessions, self.policy, self.clock)
 
 
 def principal_of(
-    user: User, session: Session, rights: Rights, policy: SecondFactorPolicy
+    user: User,
+    session: Session,
+    rights: Rights,
+    policy: SecondFactorPolicy,
+    impersonation: Impersonation | None = None,
 ) -> Principal:
     """Return the principal of a user, their session and their rights.
 
@@ -90,19 +106,23 @@ def principal_of(
         user: the user.
         session: the session.
         rights: what the user may do.
-        policy: who must have a second factor.
+        policy: who must have a second factor. Whoever impersonates the user must have proved their
+            own; the user's is not asked for.
+        impersonation: who acts in the place of the user; None: the user.
     """
     rights = _kept_once(rights)
+    ends_at = to_milliseconds(session.expires_at)
     return Principal(
         user.id,
         user.username,
         rights.roles,
         rights.permissions,
         session.id,
-        until=to_milliseconds(session.expires_at),
+        until=ends_at if impersonation is None else impersonation.until,
         authenticated_at=to_milliseconds(session.authenticated_at) // 1000,
         methods=kept_once(session.methods),
-        held_back=policy.holds_back(rights.roles, session.methods),
+        held_back=impersonation is None and policy.holds_back(rights.roles, session.methods),
+        impersonation=impersonation,
     )
 
 

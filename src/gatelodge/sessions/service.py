@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import NoReturn
 
+from gatelodge.accounts.search import Count
 from gatelodge.accounts.store import User, UserStore
 from gatelodge.audit import Actor, AuditLog, Origin
 from gatelodge.clock import Clock
@@ -13,6 +14,11 @@ from gatelodge.credentials.second_factor_policy import SecondFactorPolicy
 from gatelodge.errors import OutcomeUnknown, StoreUnavailable, after_a_change
 from gatelodge.ids import SESSION_PREFIX, SessionId, UserId, new_id
 from gatelodge.methods import Methods, factors_of, level_of
+from gatelodge.sessions.impersonation import (
+    IMPERSONATION_LIFE,
+    NEVER_PROVED,
+    Impersonations,
+)
 from gatelodge.sessions.known_devices import DeviceNews
 from gatelodge.sessions.refresh_tokens import RefreshTokens
 from gatelodge.sessions.refusals import (
@@ -21,7 +27,13 @@ from gatelodge.sessions.refusals import (
     NoSuchSession,
     RefreshTokenReused,
 )
-from gatelodge.sessions.store import NO_EPOCH, Session, SessionStore
+from gatelodge.sessions.store import (
+    NO_EPOCH,
+    Session,
+    SessionPage,
+    SessionQuery,
+    SessionStore,
+)
 from gatelodge.tokens.access import AccessTokens, SigningWith
 from gatelodge.tokens.pair import Delivery, TokenPair
 from gatelodge.tokens.refusals import InvalidToken
@@ -142,8 +154,64 @@ class SessionService:
             raise InvalidToken
         with after_a_change():
             if former and (ended := await self.find_by_refresh_token(former, origin)):
-                await self.sign_out(ended.id, Actor(ended.user_id, origin))
+                await self.end(ended, ended.actor(origin))
         return opened
+
+    async def impersonate(self, user: User, own: Session, reason: str, origin: Origin) -> SignedIn:
+        """Open a session in which somebody sees the application as a user does.
+
+        It lasts 30 minutes, and never counts as a proof of who the user is. The user has not signed
+        in: nothing of their record changes. It stands on the session of whoever opens it, which
+        goes on, and delivers its tokens likewise.
+
+        Args:
+            user: whom they see the application as. The caller has checked that they may.
+            own: the session in which they ask for it.
+            reason: why, in their words.
+            origin: where the request came from.
+
+        Raises:
+            InvalidToken: the user was disabled, deleted or signed out everywhere meanwhile, or
+                whoever opens it may not any more.
+            StoreUnavailable: nothing was changed.
+        """
+        now = self.clock.now()
+        ends_at = min(now + IMPERSONATION_LIFE, own.expires_at).replace(microsecond=0)
+        session = replace(
+            self._new(user, (), own.delivery, origin, NEVER_PROVED),
+            expires_at=ends_at,  # a whole second, as tokens have: none of them lives longer
+            impersonator=own.user_id,
+            begun_in=own.id,
+            reason=reason,
+        )
+        opened, by = self._signed_in(user, session), Actor(own.user_id, origin)
+        detail = {"session": session.id, "reason": reason}
+        event = self.audit.event("impersonation.began", by, target=user.id, detail=detail)
+        if not await self.audit.logged(event, self.sessions.open(session, event)):
+            raise InvalidToken
+        with after_a_change():
+            if not await self._stands(session):  # something was lost meanwhile
+                await self.end(session, by)
+                raise InvalidToken
+        return opened
+
+    def own_refresh_token(self, session: Session, presented: str) -> str | None:
+        """Return the current refresh token of a session, for a browser that has one of it already.
+
+        Args:
+            session: the session as stored now.
+            presented: the refresh token that the browser has, of any generation.
+
+        Returns:
+            The token; None: `presented` is of no such session.
+        """
+        try:
+            claim = self.refresh_tokens.read(presented)
+        except InvalidRefreshToken:
+            return None
+        if claim.session_id != session.id or not self.refresh_tokens.belongs(claim, session):
+            return None
+        return self.refresh_tokens.write(session, session.generation)
 
     async def open_in_place(
         self, former: Session, user: User, methods: Methods, origin: Origin, device: DeviceNews
@@ -223,7 +291,7 @@ class SessionService:
         current = await self._rotate(session) if generation == session.generation else None
         if current is None:
             current = await self._successor(session, generation, origin)
-        self._note_refresh(user, session, origin)
+        self._note_refresh(session, origin)
         return self._signed_in(user, current, key)
 
     async def renew_access(self, presented: str, origin: Origin) -> SignedIn:
@@ -240,7 +308,7 @@ class SessionService:
         renewed = self._signed_in(user, replace(session, generation=generation))
         if not await self.sessions.touch(session.id, self.clock.now()):
             raise InvalidRefreshToken
-        self._note_refresh(user, session, origin)
+        self._note_refresh(session, origin)
         return renewed
 
     async def list_own(self, user: User, *, before: SessionId | None, limit: int) -> list[Session]:
@@ -255,10 +323,37 @@ class SessionService:
             limit: the maximum number of sessions.
         """
         now = self.clock.now()
-        used_after = now - max(self._limits_of(user).idle, self.access_tokens.life)
         return await self.sessions.list_live(
-            user, now, used_after=used_after, before=before, limit=limit
+            user, now, used_after=now - self._shown_for(user), before=before, limit=limit
         )
+
+    async def search(
+        self, query: SessionQuery, *, before: SessionId | None, limit: int
+    ) -> SessionPage:
+        """Return up to `limit` sessions of anybody that sign somebody in, the newest first.
+
+        They are shown as long as those of `list_own`.
+
+        Args:
+            query: which sessions.
+            before: `SessionPage.before` of the page before; None: from the newest.
+            limit: the maximum number of sessions; see `SessionStore.search`.
+        """
+        now = self.clock.now()
+        page = await self.sessions.search(
+            query, now, used_after=now - self._longest_shown, before=before, limit=limit
+        )
+        shown = [
+            (session, user)
+            for session, user in page.sessions
+            if session.last_used_at > now - self._shown_for(user)
+        ]
+        return replace(page, sessions=shown)
+
+    async def count(self) -> Count:
+        """Return how many sessions sign somebody in; see `SessionStore.count_live`."""
+        now = self.clock.now()
+        return await self.sessions.count_live(now, used_after=now - self._longest_shown)
 
     async def end_own(self, user: User, session_id: SessionId, origin: Origin) -> None:
         """End one of the user's own sessions.
@@ -269,11 +364,38 @@ class SessionService:
         session = await self.sessions.find(session_id)
         if session is None or not session.is_live(user, self.clock.now()):
             raise NoSuchSession
-        await self.sign_out(session.id, Actor(user.id, origin))
+        await self.end(session, Actor(user.id, origin))
 
-    async def sign_out(self, session_id: SessionId, by: Actor) -> None:
+    async def end(self, session: Session, by: Actor) -> None:
         """End a session. Nothing happens if it has ended already."""
-        event = self.audit.event("session.ended", by, target=session_id)
+        if session.impersonator is None:
+            await self.sign_out(session.id, by)
+        else:
+            await self.end_impersonation(session.id, session.user_id, by)
+
+    async def end_impersonation(self, session_id: SessionId, user_id: UserId, by: Actor) -> None:
+        """End a session of an impersonator. Nothing happens if it has ended already.
+
+        Args:
+            session_id: the session.
+            user_id: its user. The event is about them: they find it among their own.
+            by: who ends it.
+        """
+        detail = {"session": session_id}
+        event = self.audit.event("impersonation.ended", by, target=user_id, detail=detail)
+        change = self.sessions.revoke(session_id, self.clock.now(), "signed_out", event)
+        await self.audit.logged(event, change)
+
+    async def sign_out(self, session_id: SessionId, by: Actor, *, of: UserId | None = None) -> None:
+        """End a session. Nothing happens if it has ended already.
+
+        Args:
+            session_id: the session.
+            by: who ends it.
+            of: the user whose session it is, where somebody else ends it; None: the actor.
+        """
+        detail = {"user": of} if of else {}
+        event = self.audit.event("session.ended", by, target=session_id, detail=detail)
         change = self.sessions.revoke(session_id, self.clock.now(), "signed_out", event)
         await self.audit.logged(event, change)
 
@@ -359,7 +481,29 @@ class SessionService:
         # A generation above the stored one means that the database was restored from a backup.
         if not session.is_live(user, now) or claim.generation > session.generation:
             raise InvalidRefreshToken
+        if session.impersonator is not None and not await self._stands(session):
+            raise InvalidRefreshToken
         return user, session, claim.generation
+
+    async def _stands(self, session: Session) -> bool:
+        """Return whether a session of an impersonator still stands."""
+        found = await self.sessions.find_with_rights(session.id)
+        if found is None:
+            return False
+        now, user, rights = found
+        if not now.is_live(user, self.clock.now()):
+            return False
+        impersonations = Impersonations(self.sessions, self.policy, self.clock)
+        return await impersonations.find(now, rights) is not None
+
+    def _shown_for(self, user: User) -> timedelta:
+        """Return how long a session of a user is shown after it was used."""
+        return max(self._limits_of(user).idle, self.access_tokens.life)
+
+    @property
+    def _longest_shown(self) -> timedelta:
+        """How long a session of any user is shown after it was used, at most."""
+        return max(self.limits.idle, self.access_tokens.life)
 
     def _limits_of(self, user: User) -> SessionLimits:
         """Return how long sessions of a user last."""
@@ -404,7 +548,7 @@ class SessionService:
     async def _end_for_reuse(self, session: Session, origin: Origin) -> NoReturn:
         event = self.audit.event(
             "refresh_token.reused",
-            Actor(session.user_id, origin),
+            session.actor(origin),
             target=session.id,
             outcome="refused",
         )
@@ -413,10 +557,9 @@ class SessionService:
         await self.audit.logged(event, change)
         raise RefreshTokenReused
 
-    def _note_refresh(self, user: User, session: Session, origin: Origin) -> None:
-        self.audit.note(
-            "session.refreshed", Actor(user.id, origin), target=session.id, outcome="success"
-        )
+    def _note_refresh(self, session: Session, origin: Origin) -> None:
+        by = session.actor(origin)
+        self.audit.note("session.refreshed", by, target=session.id, outcome="success")
 
     def _signed_in(self, user: User, session: Session, key: SigningWith | None = None) -> SignedIn:
         """Issue the tokens of a session; nothing is stored.
@@ -424,13 +567,16 @@ class SessionService:
         Raises:
             StoreUnavailable: no key is given, and the signing keys could not be read yet.
         """
+        own = session.impersonator is None
         access_token = self.access_tokens.issue(
             subject=user.id,
             session_id=session.id,
             roles=user.roles,
             authenticated_at=session.authenticated_at,
             methods=session.methods,
-            held_back=self.policy.holds_back(user.roles, session.methods),
+            held_back=own and self.policy.holds_back(user.roles, session.methods),
+            impersonator=session.impersonator,
+            ends_at=None if own else session.expires_at,
             key=key,
         )
         refresh_token = self.refresh_tokens.write(session, session.generation)

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from gatelodge.accounts.search import Count
 from gatelodge.accounts.store import Rights, User
-from gatelodge.audit import Event
+from gatelodge.audit import Actor, Event, Origin
 from gatelodge.ids import SessionId, UserId
 from gatelodge.methods import Methods
 from gatelodge.tokens.pair import Delivery
@@ -39,6 +40,10 @@ class Session:
         client_id: the application that it was opened for; None for Gatelodge itself.
         revoked_at: when it was revoked, or None.
         revoked_why: why it was revoked, in one word, or None.
+        impersonator: the user who sees the application as `user_id` does in this session, by
+            `sessions/impersonation.py`; None: it is the user's own session.
+        begun_in: the impersonator's own session, in which this one was opened, or None.
+        reason: why, as the impersonator wrote it, or None.
     """
 
     id: SessionId
@@ -58,9 +63,21 @@ class Session:
     client_id: str | None = None
     revoked_at: datetime | None = None
     revoked_why: str | None = None
+    impersonator: UserId | None = None
+    begun_in: SessionId | None = None
+    reason: str | None = None
+
+    def actor(self, origin: Origin) -> Actor:
+        """Return who acts in this session, for the audit log."""
+        if self.impersonator is None:
+            return Actor(self.user_id, origin)
+        return Actor(self.impersonator, origin, acts_as=self.user_id)
 
     def is_live(self, user: User, now: datetime) -> bool:
-        """Return whether this session signs in this user at this instant."""
+        """Return whether this session signs in this user at this instant.
+
+        In a session of an impersonator, that is not enough: see `sessions/impersonation.py`.
+        """
         return (
             self.user_id == user.id
             and self.revoked_at is None
@@ -68,6 +85,34 @@ class Session:
             and user.disabled_at is None
             and now < self.expires_at
         )
+
+
+@dataclass(frozen=True, slots=True)
+class SessionQuery:
+    """Which live sessions to list. All conditions must hold.
+
+    Attributes:
+        user_id: only sessions of this user; None: of anybody.
+        address: only sessions that were opened from this network address; None: from any.
+    """
+
+    user_id: UserId | None = None
+    address: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SessionPage:
+    """A page of live sessions.
+
+    Attributes:
+        sessions: the sessions, the newest first, and the user whom each signs in. There may be
+            fewer than asked for, or none, although there are more: a list stops after it has looked
+            at a few thousand sessions that do not match.
+        before: below which id the next page goes on; None: there are no more sessions.
+    """
+
+    sessions: list[tuple[Session, User]]
+    before: SessionId | None
 
 
 class SessionStore(Protocol):
@@ -80,7 +125,8 @@ class SessionStore(Protocol):
         """Store a new session, and when its user last signed in.
 
         True if the user exists, is enabled, and has the epoch of the session. Otherwise the session
-        is not stored.
+        is not stored. In a session of an impersonator, the user has not signed in: then it is the
+        same, but nothing of the user is changed.
 
         Args:
             session: the session.
@@ -151,6 +197,41 @@ class SessionStore(Protocol):
             used_after: only sessions that were last used after this instant are returned.
             before: only sessions with smaller ids are returned; None: all.
             limit: the maximum number of sessions.
+        """
+
+    async def search(
+        self,
+        query: SessionQuery,
+        at: datetime,
+        *,
+        used_after: datetime,
+        before: SessionId | None,
+        limit: int,
+    ) -> SessionPage:
+        """Return up to `limit` sessions of anybody that sign somebody in at `at`, newest first.
+
+        The time that it takes does not grow with the number of sessions: the list follows an index,
+        and stops when it has looked at a few thousand sessions. Whoever follows
+        `SessionPage.before` to the end sees each session once that was live all the time.
+
+        Args:
+            query: which sessions.
+            at: the instant at which the sessions are live.
+            used_after: only sessions that were last used after this instant are returned.
+            before: `SessionPage.before` of the page before; None: from the newest.
+            limit: the maximum number of sessions.
+        """
+
+    async def count_live(self, at: datetime, *, used_after: datetime) -> Count:
+        """Return how many sessions sign somebody in at `at`.
+
+        Where there are many, it is an estimate: it counts also those that ended together with all
+        sessions of their user, and those that were not used for long.
+
+        Args:
+            at: the instant at which the sessions are live.
+            used_after: only sessions that were last used after this instant are counted, where they
+                are counted exactly.
         """
 
     async def remove_ended(self, before: datetime) -> int:

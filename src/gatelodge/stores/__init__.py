@@ -10,7 +10,7 @@ adapters do not import each other.
 Above: `foundation.py`, which passes the ports to the services; `health/` and `cli/`, for the state
 of the database and its migration.
 Below: the rooms that define the ports: `accounts/`, `sessions/`, `credentials/`, `tokens/`,
-`subscriptions/`, `letters/`, `gate/` and `audit.py`.
+`subscriptions/`, `letters/`, `gate/`, `audit.py` and `tallies.py`.
 """
 
 import re
@@ -31,7 +31,12 @@ from gatelodge.gate.feed import ChangeFeed
 from gatelodge.letters.store import LetterStore
 from gatelodge.sessions.store import SessionStore
 from gatelodge.subscriptions.store import SubscriptionStore
+from gatelodge.tallies import TallyStore
 from gatelodge.tokens.store import SigningKeyStore
+
+
+def ignore(_line: str) -> None:
+    """Do nothing with a line about a step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,11 +132,15 @@ class Database(Protocol):
             ConfigurationError: it is being replaced now, or belongs to another program.
         """
 
-    def migrate(self) -> list[str]:
+    def migrate(self, watch: Callable[[str], None] = ignore) -> list[str]:
         """Bring the database to the schema of this version; return a line for each step.
 
         Several processes may call this at the same time. It is synchronous, because it runs before
-        the event loop starts.
+        the event loop starts. A step that takes long in a large database is made of short ones, so
+        that servers that use the database go on meanwhile.
+
+        Args:
+            watch: called with a line about such a step, again and again while it runs.
 
         Raises:
             ConfigurationError: the database cannot be used, or belongs to another program. Then
@@ -192,6 +201,7 @@ class Stores:
     attempts: AttemptStore
     subscriptions: SubscriptionStore
     letters: LetterStore
+    tallies: TallyStore
     feed: ChangeFeed
 
 

@@ -27,10 +27,13 @@ TOLD = frozenset(
         "browser.forgotten",
         "browser.remembered",
         "database.restored",
+        "events.blanked",
         "factor.added",
         "factor.removed",
         "factor.renamed",
         "factors.reset",
+        "impersonation.began",
+        "impersonation.ended",
         "letter.given_up",
         "password.changed",
         "password.reset",
@@ -261,8 +264,7 @@ class SubscriptionService:
         given_up = self.audit.event(
             "message.given_up", SERVER, target=message.event.id, outcome="failure", detail=facts
         )
-        await self.audit.record(given_up)
-        await self.store.finish(message)
+        await self.audit.logged(given_up, self.store.finish(message, given_up))
 
 
 @dataclass

@@ -80,6 +80,8 @@ class AccessTokens:
         authenticated_at: datetime,
         methods: Methods,
         held_back: bool = False,
+        impersonator: UserId | None = None,
+        ends_at: datetime | None = None,
         key: SigningWith | None = None,
     ) -> str:
         """Return a new token.
@@ -92,6 +94,8 @@ class AccessTokens:
             methods: how the user proved it (`amr`); they decide how sure it is (`acr`).
             held_back: whether the session is held back. Then the token names no role, and is for
                 this server alone. The gate decides by the records all the same.
+            impersonator: who acts in the place of the user (`act`; RFC 8693, section 4.1), or None.
+            ends_at: when the token expires at the latest; None: when its life is over.
             key: what `signing_key` returned a moment ago; None: the key that signs now.
 
         Raises:
@@ -99,11 +103,11 @@ class AccessTokens:
         """
         kid, private_key = key or self.keys.signing_key()
         issued_at = self._seconds()
-        claims = {
+        claims: dict[str, object] = {
             "iss": self.issuer,
             "aud": audience_of_held_back(self.audience) if held_back else self.audience,
             "sub": subject,
-            "exp": issued_at + int(self.life.total_seconds()),
+            "exp": self._end_of(issued_at, ends_at),
             "iat": issued_at,
             "jti": secrets.token_urlsafe(_TOKEN_ID_BYTES),
             "client_id": CLIENT_ID,
@@ -113,6 +117,8 @@ class AccessTokens:
             "amr": methods,
             "acr": acr_of(methods),
         }
+        if impersonator is not None:
+            claims["act"] = {"sub": impersonator}
         headers = {"typ": ACCESS_TOKEN_TYPE, "kid": kid}
         return jwt.encode(claims, private_key, algorithm=EDDSA, headers=headers)
 
@@ -130,6 +136,11 @@ class AccessTokens:
         """Return what checks tokens; another worker may still issue tokens with another life."""
         max_life = max(self.life, USUAL_MAX_LIFE)
         return TokenCheck(self.keys.find, self.clock, self.issuer, self.audience, max_life)
+
+    def _end_of(self, issued_at: int, ends_at: datetime | None) -> int:
+        """Return when a token expires that is issued now, in seconds since 1970."""
+        end = issued_at + int(self.life.total_seconds())
+        return end if ends_at is None else min(end, to_milliseconds(ends_at) // 1000)
 
     def _seconds(self) -> int:
         return self.clock.milliseconds() // 1000

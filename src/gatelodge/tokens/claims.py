@@ -48,6 +48,7 @@ class Claims:
         methods: how the user proved it.
         held_back: whether the token is for the server alone, because its user has to prove a second
             factor there, or to add one, before anything else.
+        impersonator: the id of whoever acts in the place of the user (`act`); None: the user.
     """
 
     subject: UserId
@@ -63,6 +64,7 @@ class Claims:
     authenticated_at: int | None = None
     methods: Methods = ()
     held_back: bool = False
+    impersonator: UserId | None = None
 
 
 def audience_of_held_back(audience: str) -> str:
@@ -145,7 +147,16 @@ def _read_claims(payload: Mapping[str, object], kid: str) -> Claims:
         key_id=kid,
         authenticated_at=_integer(payload, "auth_time") if "auth_time" in payload else None,
         methods=_texts(payload, "amr") if "amr" in payload else (),
+        impersonator=_actor(payload) if "act" in payload else None,
     )
+
+
+def _actor(payload: Mapping[str, object]) -> UserId:
+    """Return who acts in the place of the subject (RFC 8693, section 4.1)."""
+    actor = payload["act"]
+    if not isinstance(actor, dict):
+        raise InvalidToken
+    return UserId(_text(actor, "sub"))
 
 
 def _text(payload: Mapping[str, object], name: str) -> str:

@@ -111,6 +111,23 @@ class TokenDelivery:
         self._clear_twins(scope)
         for name in (self.access_cookie, self.refresh_cookie):
             jar.add(self._cookie(name, "", timedelta(0)))
+        self.clear_parked(scope)
+
+    def park(self, scope: Scope, refresh_token: str, life: timedelta) -> None:
+        """Make the answer keep the refresh token of whoever sees the application as another user.
+
+        It waits in a cookie of its own, which no other host gets, until they are themselves again.
+        """
+        cookie_jar(scope).add(self._parked(refresh_token, life))
+
+    def parked(self, headers: Headers) -> str | None:
+        """Return the refresh token that waits in that cookie, or None."""
+        return self._value(self._parked_name, headers) or None
+
+    def clear_parked(self, scope: Scope) -> None:
+        """Make the answer delete that cookie, if the request has it."""
+        if self.parked(scope.get("headers", [])):
+            cookie_jar(scope).add(self._parked("", timedelta(0)))
 
     def device(self, headers: Headers) -> str:
         """Return the cookie that tells which users have used this browser, or an empty text."""
@@ -196,13 +213,26 @@ class TokenDelivery:
                     jar.add(cookie)
 
     def _value_of(self, kind: str, headers: Headers) -> str:
-        name = self._named(kind).encode()
+        return self._value(self._named(kind), headers)
+
+    def _value(self, name: str, headers: Headers) -> str:
+        wanted = name.encode()
         lines = (value for key, value in headers if key == b"cookie")
-        found = next((value for key, value in _pairs_in(lines) if key == name), b"")
+        found = next((value for key, value in _pairs_in(lines) if key == wanted), b"")
         return found.decode("latin-1")
 
     def _named(self, kind: str) -> str:
-        return f"{self._prefix}{self.name}-{kind}" + (f"-{self.port}" if self.port else "")
+        return f"{self._prefix}{self._plainly_named(kind)}"
+
+    def _plainly_named(self, kind: str) -> str:
+        return f"{self.name}-{kind}" + (f"-{self.port}" if self.port else "")
+
+    @property
+    def _parked_name(self) -> str:
+        return f"{'__Host-' if self.secure else ''}{self._plainly_named('parked')}"
+
+    def _parked(self, value: str, life: timedelta) -> Cookie:
+        return Cookie(self._parked_name, value, life, same_site="strict", secure=self.secure)
 
     def uses_cookies(self, delivery: Delivery) -> bool:
         """Say whether tokens that are delivered so are in cookies, too."""

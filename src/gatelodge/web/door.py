@@ -22,7 +22,7 @@ from gatelodge.errors import (
     Refusal,
     StoreUnavailable,
 )
-from gatelodge.gate.refusals import NoToken
+from gatelodge.gate.refusals import Impersonating, NoToken
 from gatelodge.gate.rules import Rule
 from gatelodge.ids import USER_PREFIX
 from gatelodge.tokens.refusals import ExpiredToken, InvalidToken
@@ -200,8 +200,10 @@ class Door:
             )
             setattr(endpoint, _DECLARED, declared)
             self.routes.append(declared)
-            refusals: tuple[type[Refusal], ...] = (*_REFUSALS_OF_ALL, *_refusals_of(rule), *refuses)
-            if method not in SAFE_METHODS:
+            changes = method not in SAFE_METHODS
+            of_rule = _refusals_of(rule, changes=changes)
+            refusals: tuple[type[Refusal], ...] = (*_REFUSALS_OF_ALL, *of_rule, *refuses)
+            if changes:
                 refusals += (*_REFUSALS_OF_CHANGES, *_REFUSALS_OF_BODIES)
             shape = options.get("response_class", JSONResponse)
             self.router.add_api_route(
@@ -257,10 +259,12 @@ async def _check_body(request: Request, *, required: bool) -> None:
     read_json(await request.body())
 
 
-def _refusals_of(rule: Rule) -> tuple[type[Refusal], ...]:
+def _refusals_of(rule: Rule, *, changes: bool) -> tuple[type[Refusal], ...]:
     if rule.public:
         return ()
-    lacking = (rule.lacking,) if rule.can_lack else ()
+    lacking: tuple[type[Refusal], ...] = (rule.lacking,) if rule.can_lack else ()
+    if not rule.admits_impersonator(changes=changes):
+        lacking += (Impersonating,)
     return (
         ConflictingTokens,
         rule.missing,

@@ -119,6 +119,8 @@ class FastDoor:
         if not route.rule.public:
             if caller is None or not route.rule.permits(caller.roles, caller.permissions):
                 return None
+            if caller.impersonation and not route.rule.admits_impersonator(changes=False):
+                return None
             if not asked.permits(caller.roles, caller.permissions):
                 return None
             if route.identity:

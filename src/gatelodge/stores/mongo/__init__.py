@@ -21,6 +21,7 @@ from gatelodge.stores.mongo.roles import MongoRoles
 from gatelodge.stores.mongo.sessions import MongoSessions
 from gatelodge.stores.mongo.signing_keys import MongoSigningKeys
 from gatelodge.stores.mongo.subscriptions import MongoSubscriptions
+from gatelodge.stores.mongo.tallies import MongoTallies
 from gatelodge.stores.mongo.users import MongoUsers
 
 
@@ -36,7 +37,10 @@ def mongo_stores(address: str) -> Stores:
     users = MongoUsers(database, names, outbox, last_holders)
     roles = MongoRoles(database, outbox, clock)
     subscriptions = MongoSubscriptions(database, outbox)
-    for chore in (users.sweep_names, roles.sweep, outbox.sweep, subscriptions.sweep):
+    for chore in (
+        *(users.sweep_names, users.complete_names),
+        *(roles.sweep, outbox.sweep, subscriptions.sweep),
+    ):
         database.repeat(chore)
     return Stores(
         database=database,
@@ -45,11 +49,12 @@ def mongo_stores(address: str) -> Stores:
         roles=roles,
         sessions=MongoSessions(database, users, roles, outbox),
         signing_keys=MongoSigningKeys(database, outbox),
-        events=MongoEvents(database),
-        one_time_tokens=MongoOneTimeTokens(database),
+        events=MongoEvents(database, outbox.sweep),
+        one_time_tokens=MongoOneTimeTokens(database, outbox),
         attempts=MongoAttempts(database, outbox),
         subscriptions=subscriptions,
-        letters=MongoLetters(database),
+        letters=MongoLetters(database, outbox),
+        tallies=MongoTallies(database),
         feed=MongoChangeFeed(database),
     )
 

@@ -1,23 +1,45 @@
 """Sessions in MongoDB."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from pymongo.asynchronous.collection import AsyncCollection
 from typing_extensions import override
 
+from gatelodge.accounts.search import Count
 from gatelodge.accounts.store import Rights, User
 from gatelodge.audit import Event
+from gatelodge.clock import from_milliseconds
 from gatelodge.errors import after_a_change
 from gatelodge.ids import SessionId, UserId
-from gatelodge.sessions.store import NO_EPOCH, Session, SessionStore
+from gatelodge.sessions.store import (
+    NO_EPOCH,
+    Session,
+    SessionPage,
+    SessionQuery,
+    SessionStore,
+)
 from gatelodge.stores.mongo.connection import MongoDatabase
 from gatelodge.stores.mongo.failures import reading, writing
 from gatelodge.stores.mongo.outbox import DELIVERED, Outbox, inserted_with, with_event
 from gatelodge.stores.mongo.records import Document, to_document, to_record
 from gatelodge.stores.mongo.roles import MongoRoles
 from gatelodge.stores.mongo.users import MongoUsers
+
+LOOKED_AT = 20_000
+"""How many sessions a page looks at, at most."""
+
+_FIRST = from_milliseconds(0)
+
+_USERS_READ = 2_000
+"""Of how many sessions a page reads the users, at most."""
+
+_AT_A_TIME = 250
+"""Of how many sessions the users are read at once."""
+
+COUNTED_EXACTLY = 2_000
+"""Up to how many stored sessions the live ones are counted one by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +172,78 @@ class MongoSessions(SessionStore):
             return [_session(document) async for document in found]
 
     @override
+    async def search(
+        self,
+        query: SessionQuery,
+        at: datetime,
+        *,
+        used_after: datetime,
+        before: SessionId | None,
+        limit: int,
+    ) -> SessionPage:
+        wanted: Document = {}
+        if query.user_id is not None:
+            wanted["user_id"] = {"$eq": query.user_id}
+        lowest = await self._lowest_looked_at(wanted, before)
+        live = wanted | _not_ended(at, used_after)
+        if query.address is not None:
+            live["address"] = {"$eq": query.address}
+        found: list[tuple[Session, User]] = []
+        for _ in range(_USERS_READ // _AT_A_TIME):
+            batch = await self._batch(live, lowest, before)
+            found += await self._with_users(batch, at)
+            if len(found) > limit:
+                return SessionPage(found[:limit], found[limit - 1][0].id)
+            if len(batch) < _AT_A_TIME:
+                return SessionPage(found, lowest)
+            before = batch[-1].id
+        return SessionPage(found, before)
+
+    @override
+    async def count_live(self, at: datetime, *, used_after: datetime) -> Count:
+        with reading():
+            stored = await self._sessions.estimated_document_count()
+        if stored > COUNTED_EXACTLY:
+            with reading():
+                ended = await self._sessions.count_documents({"revoked_at": {"$gt": _FIRST}})
+                ended += await self._sessions.count_documents({"expires_at": {"$lte": at}})
+            return Count(max(0, stored - ended), exact=False)
+        with reading():
+            found = self._sessions.find(_not_ended(at, used_after)).limit(2 * COUNTED_EXACTLY)
+            batch = [_session(document) async for document in found]
+        return Count(len(await self._with_users(batch, at)))
+
+    async def _lowest_looked_at(
+        self, wanted: Document, before: SessionId | None
+    ) -> SessionId | None:
+        """Return the id of the last session that a page looks at, or None if it looks at all."""
+        query = wanted if before is None else wanted | {"_id": {"$lt": before}}
+        with reading():
+            ids = self._sessions.find(query, projection=["_id"]).sort("_id", -1)
+            last = await ids.skip(LOOKED_AT - 1).limit(1).to_list()
+        return SessionId(last[0]["_id"]) if last else None
+
+    async def _batch(
+        self, live: Document, lowest: SessionId | None, before: SessionId | None
+    ) -> list[Session]:
+        """Return the next sessions that have not ended by themselves, the newest first."""
+        between: Document = {} if lowest is None else {"$gte": lowest}
+        if before is not None:
+            between["$lt"] = before
+        query = live | ({"_id": between} if between else {})
+        with reading():
+            found = self._sessions.find(query).sort("_id", -1).limit(_AT_A_TIME)
+            return [_session(document) async for document in found]
+
+    async def _with_users(
+        self, batch: Sequence[Session], at: datetime
+    ) -> list[tuple[Session, User]]:
+        """Return those of these sessions that sign somebody in, with their users."""
+        users = await self.users.find_many({each.user_id for each in batch})
+        pairs = ((each, users.get(each.user_id)) for each in batch)
+        return [(each, user) for each, user in pairs if user is not None and each.is_live(user, at)]
+
+    @override
     async def remove_ended(self, before: datetime) -> int:
         # A session with an event in its outbox stays until the event is delivered.
         ended = dict(DELIVERED)
@@ -174,6 +268,15 @@ class MongoSessions(SessionStore):
 
 def _unrevoked(session_id: SessionId) -> Document:
     return {"_id": {"$eq": session_id}, "revoked_at": None}
+
+
+def _not_ended(at: datetime, used_after: datetime) -> Document:
+    """Return the condition under which a session has not ended by itself."""
+    return {
+        "revoked_at": None,
+        "expires_at": {"$gt": at},
+        "last_used_at": {"$gt": used_after},
+    }
 
 
 def _session(document: Document) -> Session:

@@ -8,8 +8,10 @@ from sqlalchemy import Connection, and_, bindparam, case, delete, func, or_, sel
 from sqlalchemy.dialects.sqlite import insert
 from typing_extensions import override
 
+from gatelodge.audit import Event
 from gatelodge.letters.store import Letter, LetterState, LetterStore
 from gatelodge.stores.sql.database import SqlDatabase
+from gatelodge.stores.sql.events import make
 from gatelodge.stores.sql.tables import letters
 
 
@@ -64,14 +66,20 @@ class SqlLetters(LetterStore):
 
     @override
     async def finish(
-        self, letter: Letter, state: LetterState, at: datetime, *, error: str = ""
+        self,
+        letter: Letter,
+        state: LetterState,
+        at: datetime,
+        *,
+        error: str = "",
+        event: Event | None = None,
     ) -> bool:
         values: dict[str, Any] = {"state": state, "ended_at": at, "error": error}
         if state != "given_up":
             values["sealed_values"] = None
         if state == "dropped":
             values |= {"to": "", "to_key": ""}
-        return await self._change_claimed(letter, values)
+        return await self._change_claimed(letter, values, event)
 
     @override
     async def postpone(
@@ -136,10 +144,13 @@ class SqlLetters(LetterStore):
         change = delete(letters).where(_letter.id.in_(old))
         return await self._database.change(change)
 
-    async def _change_claimed(self, letter: Letter, values: dict[str, Any]) -> bool:
+    async def _change_claimed(
+        self, letter: Letter, values: dict[str, Any], event: Event | None = None
+    ) -> bool:
         """Change a letter, if it is still claimed as this one says."""
         claimed = _letter.id == letter.id, _WAITS, _letter.due_at == letter.due_at
-        return await self._database.change(update(letters).where(*claimed).values(values)) == 1
+        change = update(letters).where(*claimed).values(values)
+        return await self._database.write(lambda connection: make(connection, change, event))
 
     async def _count(self, *conditions: Any) -> int:
         query = select(func.count()).select_from(letters).where(*conditions)

@@ -4,18 +4,41 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    bindparam,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 from typing_extensions import override
 
+from gatelodge.accounts.search import Count
 from gatelodge.accounts.store import Rights, User
 from gatelodge.audit import Event
 from gatelodge.ids import SessionId, UserId
-from gatelodge.sessions.store import NO_EPOCH, Session, SessionStore
+from gatelodge.sessions.store import (
+    NO_EPOCH,
+    Session,
+    SessionPage,
+    SessionQuery,
+    SessionStore,
+)
 from gatelodge.stores.sql.database import SqlDatabase
 from gatelodge.stores.sql.events import make, put_event
 from gatelodge.stores.sql.roles import RIGHTS, rights_of
 from gatelodge.stores.sql.tables import sessions, users
 from gatelodge.stores.sql.users import USER_COLUMNS, user_of
+
+LOOKED_AT = 20_000
+"""How many sessions a page looks at, at most."""
+
+COUNTED_EXACTLY = 2_000
+"""Up to how many stored sessions the live ones are counted one by one."""
 
 
 class SqlSessions(SessionStore):
@@ -29,9 +52,12 @@ class SqlSessions(SessionStore):
     async def open(self, session: Session, event: Event, *, without_factors: bool = False) -> bool:
         user = {"user": session.user_id, "its_epoch": session.epoch, "at": session.created_at}
         signs_in = _USER_SIGNS_IN_ALONE if without_factors else _USER_SIGNS_IN
+        alone = session.impersonator is None
 
         def unit(connection: Connection) -> bool:
-            if connection.execute(signs_in, user).rowcount != 1:
+            if alone and connection.execute(signs_in, user).rowcount != 1:
+                return False
+            if not alone and connection.execute(_USER_IS_AS_READ, user).first() is None:
                 return False
             connection.execute(_ADD, _values(session))
             put_event(connection, event)
@@ -130,12 +156,72 @@ class SqlSessions(SessionStore):
         return [_session(row) for row in rows]
 
     @override
+    async def search(
+        self,
+        query: SessionQuery,
+        at: datetime,
+        *,
+        used_after: datetime,
+        before: SessionId | None,
+        limit: int,
+    ) -> SessionPage:
+        wanted = [sessions.c.id < (before or _AFTER_ALL)]
+        if query.user_id is not None:
+            wanted.append(sessions.c.user_id == query.user_id)
+        last = select(sessions.c.id).where(*wanted).order_by(sessions.c.id.desc())
+        last = last.offset(LOOKED_AT - 1).limit(1)
+        if query.address is not None:
+            wanted.append(sessions.c.address == query.address)
+        live = select(sessions, *USER_COLUMNS).join(users, users.c.id == sessions.c.user_id)
+        live = live.where(*wanted, *_signs_in(at, used_after))
+        live = live.order_by(sessions.c.id.desc()).limit(limit + 1)
+
+        def unit(connection: Connection) -> SessionPage:
+            lowest: SessionId | None = connection.execute(last).scalar()
+            page = live if lowest is None else live.where(sessions.c.id >= lowest)
+            rows = connection.execute(page).all()
+            width = len(_COLUMNS)
+            found = [(_session(row[:width]), user_of(row[width:])) for row in rows[:limit]]
+            return SessionPage(found, found[-1][0].id if len(rows) > limit else lowest)
+
+        return await self._database.scan(unit)
+
+    @override
+    async def count_live(self, at: datetime, *, used_after: datetime) -> Count:
+        signing_in = (
+            select(func.count())
+            .select_from(sessions.join(users, users.c.id == sessions.c.user_id))
+            .where(*_signs_in(at, used_after))
+        )
+
+        def unit(connection: Connection) -> Count:
+            stored = connection.execute(_COUNT).scalar_one()
+            if stored <= COUNTED_EXACTLY:
+                return Count(connection.execute(signing_in).scalar_one())
+            ended = connection.execute(_COUNT_REVOKED).scalar_one()
+            ended += connection.execute(_COUNT_EXPIRED, {"at": at}).scalar_one()
+            return Count(max(0, stored - ended), exact=False)
+
+        return await self._database.scan(unit)
+
+    @override
     async def remove_ended(self, before: datetime) -> int:
         return await self._database.change(_REMOVE_ENDED, {"before": before})
 
 
 def _values(session: Session) -> dict[str, Any]:
     return {name: getattr(session, name) for name in _COLUMNS}
+
+
+def _signs_in(at: datetime, used_after: datetime) -> tuple[ColumnElement[bool], ...]:
+    """Return the conditions under which a session signs its user in."""
+    return (
+        or_(sessions.c.epoch == users.c.epoch, sessions.c.id == users.c.continued),
+        users.c.disabled_at.is_(None),
+        sessions.c.revoked_at.is_(None),
+        sessions.c.expires_at > at,
+        sessions.c.last_used_at > used_after,
+    )
 
 
 def _session(row: Sequence[Any]) -> Session:
@@ -183,16 +269,17 @@ _TOUCH = update(sessions).where(*_live).values(last_used_at=bindparam("at"))
 _DISCARD = delete(sessions).where(
     sessions.c.id == bindparam("session_id"), sessions.c.epoch == NO_EPOCH
 )
-_USER_SIGNS_IN = (
-    update(users)
-    .where(
-        users.c.id == bindparam("user"),
-        users.c.epoch == bindparam("its_epoch"),
-        users.c.disabled_at.is_(None),
-    )
-    .values(last_sign_in_at=bindparam("at"))
+_as_read = (
+    users.c.id == bindparam("user"),
+    users.c.epoch == bindparam("its_epoch"),
+    users.c.disabled_at.is_(None),
 )
+_USER_IS_AS_READ = select(users.c.id).where(*_as_read)
+_USER_SIGNS_IN = update(users).where(*_as_read).values(last_sign_in_at=bindparam("at"))
 _USER_SIGNS_IN_ALONE = _USER_SIGNS_IN.where(users.c.factors.is_(None))
+_COUNT = select(func.count()).select_from(sessions)
+_COUNT_REVOKED = _COUNT.where(sessions.c.revoked_at.is_not(None))
+_COUNT_EXPIRED = _COUNT.where(sessions.c.expires_at <= bindparam("at"))
 _REMOVE_ENDED = delete(sessions).where(
     or_(
         sessions.c.expires_at < bindparam("before"),
