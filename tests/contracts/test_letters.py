@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
+from typing import get_args
 
 import pytest
 
@@ -63,6 +64,19 @@ async def test_letters_are_listed_from_the_newest(stores: Stores) -> None:
     assert [each.id for each in listed] == [each.id for each in letters[:2:-1]]
     assert [each.id for each in rest] == [letters[2].id, letters[1].id]
     assert sent.id == letters[0].id
+
+
+async def test_letters_of_a_state_are_counted_up_to_a_limit(stores: Stores) -> None:
+    for _ in range(5):
+        await stores.letters.add(a_letter())
+    for state in ("given_up", "given_up", "sent"):
+        await stores.letters.finish(await must_claim(stores), state, LATER)
+
+    counts = {state: await stores.letters.count(state, limit=9) for state in get_args(LetterState)}
+
+    assert counts == {"waiting": 2, "sent": 1, "given_up": 2, "dropped": 0}
+    assert await stores.letters.count("waiting", limit=1) == 1
+    assert await stores.letters.count("given_up", limit=2) == 2
 
 
 async def test_who_claims_first_has_the_letter_until_the_claim_ends(stores: Stores) -> None:

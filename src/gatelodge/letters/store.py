@@ -77,6 +77,8 @@ class LetterStore(Protocol):
     ) -> list[Letter]:
         """Return up to `limit` letters, the newest first.
 
+        For one state, the time that it takes does not grow with the number of letters.
+
         Args:
             before: only ids below this one; None: from the newest.
             limit: how many at most.
@@ -172,6 +174,12 @@ class LetterStore(Protocol):
 
         Args:
             due_by: only those that have been due since this instant; None: all.
+        """
+
+    async def count(self, state: LetterState, *, limit: int) -> int:
+        """Return how many letters are in this state, `limit` at most.
+
+        The time that it takes does not grow with the number of letters.
         """
 
     async def sweep(self, ended_before: datetime, *, limit: int) -> int:

@@ -165,6 +165,11 @@ class MongoLetters(LetterStore):
             return await self._letters.count_documents(query)
 
     @override
+    async def count(self, state: LetterState, *, limit: int) -> int:
+        with reading():
+            return await self._letters.count_documents({"state": {"$eq": state}}, limit=limit)
+
+    @override
     async def sweep(self, ended_before: datetime, *, limit: int) -> int:
         old: Document = {"ended_at": {"$lt": ended_before}} | DELIVERED
         with reading():

@@ -131,6 +131,14 @@ class SqlLetters(LetterStore):
         return await self._count(_WAITS, *due)
 
     @override
+    async def count(self, state: LetterState, *, limit: int) -> int:
+        some = select(_letter.id).where(_letter.state == state).limit(limit).subquery()
+        query = select(func.count()).select_from(some)
+        return await self._database.scan(
+            lambda connection: int(connection.execute(query).scalar_one())
+        )
+
+    @override
     async def sweep(self, ended_before: datetime, *, limit: int) -> int:
         old = select(_letter.id).where(_letter.ended_at < ended_before).limit(limit)
         change = delete(letters).where(_letter.id.in_(old))
