@@ -1,6 +1,5 @@
 """The console's pages of users, in a browser without JavaScript."""
 
-
 from tests.support.people import new_user, sign_in_browser
 
 
