@@ -241,6 +241,8 @@ class House(Foundation):
             self.accounts,
             self.sessions,
             self.invitations,
+            self.password_reset,
+            self.verification,
             self.second_factors,
             self.clock,
         )

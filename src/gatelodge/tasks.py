@@ -24,6 +24,7 @@ WAITS = tuple(
 given up."""
 
 _CANCEL_AGAIN_SECONDS = 0.5
+_TELL_AGAIN_SECONDS = 1.0
 _LOOKS = 10
 _LOOK_AGAIN_SECONDS = 0.1
 
@@ -55,10 +56,12 @@ async def look_for(look: Callable[[], Awaitable[T | None]]) -> T | None:
 
 
 def end_with_parent() -> None:
-    """Send SIGTERM to this process when its parent process ends.
+    """Send SIGTERM to this process when its parent process ends, each second until it ends too.
 
-    Without this, a worker whose parent was killed would run on and keep its port. Call the function
-    in the event loop. It does nothing in a process that `multiprocessing` did not start.
+    Without this, a worker whose parent was killed would run on and keep its port. One signal may be
+    lost: while the worker starts, its event loop stops and goes on, and in between nobody listens.
+    Call the function in the event loop. It does nothing in a process that `multiprocessing` did not
+    start.
     """
     parent = multiprocessing.parent_process()
     if parent is None:
@@ -66,10 +69,14 @@ def end_with_parent() -> None:
     loop, sentinel = asyncio.get_running_loop(), parent.sentinel
 
     def terminate() -> None:
-        loop.remove_reader(sentinel)
         os.kill(os.getpid(), signal.SIGTERM)
+        loop.call_later(_TELL_AGAIN_SECONDS, terminate)
 
-    loop.add_reader(sentinel, terminate)
+    def parent_ended() -> None:
+        loop.remove_reader(sentinel)
+        terminate()
+
+    loop.add_reader(sentinel, parent_ended)
 
 
 def when_told_to_end(call: Callable[[], None]) -> Callable[[], None]:

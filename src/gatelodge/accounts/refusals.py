@@ -154,6 +154,22 @@ class NoSuchUser(NotFound):
     default = "There is no such user."
 
 
+class NoPassword(Conflict):
+    """The user has no password in whose place another one could be required."""
+
+    code = "no_password"
+    default = "This user has no password."
+    sentence = N_("This user has no password.")
+
+
+class UserDisabled(Conflict):
+    """The user is disabled, and must be enabled first."""
+
+    code = "user_disabled"
+    default = "This user is disabled. Enable them first."
+    sentence = N_("This user is disabled. Enable them first.")
+
+
 class InvalidReason(Invalid):
     """The text cannot be kept as the reason of an act."""
 

@@ -45,7 +45,9 @@ _CHOSEN = Field("user", missing=N_("Choose at least one user."), many=True)
 _ROLE = Field("role")
 _REASON = Field("reason", trimmed=True)
 
-_NAME = Field("name", trimmed=True)
+NAME = Field("name", trimmed=True)
+"""What to call somebody."""
+
 _PASSWORD = Field("password", secret=True)
 ROLES = Field("roles", many=True)
 """The ticked roles of somebody new."""
@@ -126,6 +128,18 @@ WORDS: Mapping[BulkAct, Words] = {
         N_("Was enabled before"),
         grave=False,
     ),
+    "require_new_password": Words(
+        N_("Require a new password"),
+        N_("Require new passwords of %(number)s users?"),
+        N_("Require a new password of %(name)s?"),
+        N_(
+            "They are signed out. The password of now lets nobody in any more: at the next sign-in "
+            "they set a new one."
+        ),
+        N_("Require a new password"),
+        N_("Must set a new one"),
+        N_("Had to before"),
+    ),
     "reset_factors": Words(
         N_("Reset second factors"),
         N_("Reset the second factors of %(number)s users?"),
@@ -187,7 +201,7 @@ async def list_users(visit: Visit) -> Response:
         users=found.users,
         after=found.after,
         start=start,
-        count=_counted(visit, count),
+        count=_in_words(visit, count),
         told=_told(visit, found, start, count),
         roles=[("", visit.language.text(N_("any"))), *await role_choices(visit)],
         acts=[(act, WORDS[act].choice) for act in acts],
@@ -252,7 +266,7 @@ async def show_new(visit: Visit) -> Response:
 @door.post(
     NEW,
     rule=WRITE_USERS,
-    fields=(_NAME, USERNAME, EMAIL, _PASSWORD, ROLES),
+    fields=(NAME, USERNAME, EMAIL, _PASSWORD, ROLES),
     again=show_new,
     faults=faults_of_new_names,
 )
@@ -336,11 +350,16 @@ def _start_of(text: str) -> int:
 
 
 def _counted(visit: Visit, count: Count) -> str:
-    """Return how many users match, in words."""
+    """Return how many users match."""
     number = visit.language.number(count.number)
-    if count.exact:
-        return number
-    return visit.language.text(N_("about %(number)s"), number=number)
+    return number if count.exact else visit.language.text(N_("about %(number)s"), number=number)
+
+
+def _in_words(visit: Visit, count: Count) -> str:
+    """Return the same as a phrase."""
+    if count == Count(1):
+        return visit.language.text(N_("1 user"))
+    return visit.language.text(N_("%(number)s users"), number=_counted(visit, count))
 
 
 def _told(visit: Visit, found: SeenUsers, start: int, count: Count) -> str:

@@ -28,6 +28,9 @@ NOTICES: Mapping[str, str] = {
         "Your password is in a list of passwords that were stolen from other sites. "
         "Set a new one, then sign in."
     ),
+    "password-required": N_(
+        "Whoever runs this site has asked you to set a new password. Set one, then sign in."
+    ),
     "password-changed": N_("Your password is changed. Every other device is signed out."),
     "password-void": N_(
         "Your e-mail address is verified. The password of this account was removed, because "
@@ -56,6 +59,9 @@ NOTICES: Mapping[str, str] = {
     "user-enabled": N_("The user can sign in again."),
     "user-factors-reset": N_("The second factors are removed, and the user is signed out."),
     "user-invited": N_("The user is created. A letter lets them choose a password."),
+    "user-letter": N_("The letter is on its way."),
+    "user-must-set": N_("At the next sign-in, the user sets a new password."),
+    "user-saved": N_("The user is saved."),
     "user-session-ended": N_("The session has ended."),
     "user-signed-out": N_("The user is signed out everywhere."),
     "admin-made": N_("Welcome! You are the administrator of this site."),
