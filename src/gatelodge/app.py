@@ -20,6 +20,7 @@ from gatelodge.admin import keys_api as admin_keys_api
 from gatelodge.admin import letters_api as admin_letters_api
 from gatelodge.admin import roles_api as admin_roles_api
 from gatelodge.admin import sessions_api as admin_sessions_api
+from gatelodge.admin import settings_api as admin_settings_api
 from gatelodge.admin import user_pages as admin_user_pages
 from gatelodge.admin import users_api as admin_users_api
 from gatelodge.admin import users_pages as admin_users_pages
@@ -29,6 +30,7 @@ from gatelodge.admin.letters import LetterAdministration
 from gatelodge.admin.live import EventTail
 from gatelodge.admin.roles import RoleAdministration
 from gatelodge.admin.sessions import SessionAdministration
+from gatelodge.admin.settings import SettingsAdministration
 from gatelodge.admin.users import UserAdministration
 from gatelodge.boards import api as boards_api
 from gatelodge.boards import pages as boards_pages
@@ -118,6 +120,7 @@ PARTS: Mapping[Part, tuple[Door | PageDoor, ...]] = {
         admin_invitations_pages.door,
         admin_sessions_api.door,
         admin_events_api.door,
+        admin_settings_api.door,
     ),
     "keys": (verify_api.keys_door,),
     "reference": (openapi.door, reference.door),
@@ -143,6 +146,7 @@ DOORS = (
     admin_export_api.door,
     admin_sessions_api.door,
     admin_events_api.door,
+    admin_settings_api.door,
     openapi.door,
     boards_pages.door,
     sign_in_pages.door,
@@ -278,6 +282,11 @@ class House(Foundation):
     def event_tail(self) -> EventTail:
         """Lets administrators see what happens now."""
         return EventTail(self.stores.events, self.clock)
+
+    @cached_property
+    def settings_administration(self) -> SettingsAdministration:
+        """Lets administrators see the settings in force."""
+        return SettingsAdministration(self.settings)
 
     @cached_property
     def metrics(self) -> Metrics:
