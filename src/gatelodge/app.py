@@ -3,20 +3,25 @@
 import contextlib
 from collections.abc import AsyncIterator, Collection, Mapping
 from functools import cached_property, partial
-from typing import Literal, TypeAlias
+from typing import Literal, Self, TypeAlias
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse, Response
+from typing_extensions import override
 
 from gatelodge import __version__
 from gatelodge.admin import console_pages as admin_console_pages
+from gatelodge.admin import events_api as admin_events_api
 from gatelodge.admin import export_api as admin_export_api
 from gatelodge.admin import invitations_pages as admin_invitations_pages
+from gatelodge.admin import sessions_api as admin_sessions_api
 from gatelodge.admin import user_pages as admin_user_pages
 from gatelodge.admin import users_api as admin_users_api
 from gatelodge.admin import users_pages as admin_users_pages
+from gatelodge.admin.events import EventAdministration
+from gatelodge.admin.live import EventTail
 from gatelodge.admin.roles import RoleAdministration
 from gatelodge.admin.sessions import SessionAdministration
 from gatelodge.admin.users import UserAdministration
@@ -103,6 +108,8 @@ PARTS: Mapping[Part, tuple[Door | PageDoor, ...]] = {
         admin_users_pages.door,
         admin_user_pages.door,
         admin_invitations_pages.door,
+        admin_sessions_api.door,
+        admin_events_api.door,
     ),
     "keys": (verify_api.keys_door,),
     "reference": (openapi.door, reference.door),
@@ -123,6 +130,8 @@ DOORS = (
     verify_api.keys_door,
     admin_users_api.door,
     admin_export_api.door,
+    admin_sessions_api.door,
+    admin_events_api.door,
     openapi.door,
     boards_pages.door,
     sign_in_pages.door,
@@ -240,10 +249,29 @@ class House(Foundation):
         return SessionAdministration(self.stores.sessions, self.stores.roles, self.sessions)
 
     @cached_property
+    def event_administration(self) -> EventAdministration:
+        """Lets administrators see what has happened."""
+        return EventAdministration(self.stores.events, self.stores.users)
+
+    @cached_property
+    def event_tail(self) -> EventTail:
+        """Lets administrators see what happens now."""
+        return EventTail(self.stores.events, self.clock)
+
+    @cached_property
     def metrics(self) -> Metrics:
         """The metrics of this worker."""
         token = self.settings.metrics_token.get_secret_value()
         return Metrics.of(token, self.gate, self.hashing_pool)
+
+    @contextlib.asynccontextmanager
+    @override
+    async def serve(self) -> AsyncIterator[Self]:
+        async with super().serve():
+            try:
+                yield self
+            finally:
+                await self.event_tail.close()
 
 
 def build(

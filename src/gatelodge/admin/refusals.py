@@ -1,6 +1,6 @@
 """The refusals of administration."""
 
-from gatelodge.errors import Conflict, NotFound, NotPermitted
+from gatelodge.errors import Conflict, NotFound, NotPermitted, Unavailable
 from gatelodge.marks import N_
 
 
@@ -53,6 +53,14 @@ class PermissionNotGrantable(NotPermitted):
     default = "You can give only permissions that you have. A command gives users:impersonate."
     sentence = N_("You can give only permissions that you have. A command gives users:impersonate.")
     oauth_error = "insufficient_scope"
+
+
+class TooManyOnlookers(Unavailable):
+    """As many as this process serves see new events already."""
+
+    code = "too_many_onlookers"
+    default = "Too many people look at new events at the moment."
+    sentence = N_("Too many people look at new events at the moment.")
 
 
 class UserNotDeleted(Conflict):

@@ -73,7 +73,7 @@ class Call:
             NoDatabase: there is none, and `makes` is False: nothing is made.
         """
         from gatelodge.foundation import Foundation  # noqa: PLC0415 - see `call.py`
-        from gatelodge.logs import set_up_logs  # noqa: PLC0415 - see `call.py`
+        from gatelodge.logs import set_up_logs, tell  # noqa: PLC0415 - see `call.py`
         from gatelodge.stores import open_stores  # noqa: PLC0415 - see `call.py`
 
         settings = self.settings()
@@ -85,7 +85,7 @@ class Call:
             self.require_database(settings)
         with database.hold():
             house = Foundation(settings, make_key=makes).made()
-            house.stores.database.migrate()
+            house.stores.database.migrate(tell)
 
             async def run() -> T:
                 async with house.open():

@@ -48,6 +48,7 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(passwords.app, name="passwords")
 app.add_typer(webhooks.app, name="webhook")
 app.add_typer(letters.app, name="letters")
+app.add_typer(events.app, name="events")
 app.add_typer(routes.app, name="routes")
 
 
@@ -105,12 +106,13 @@ def serve(
 @with_usual_options
 def migrate(call: Call) -> None:
     """Migrate the database to the schema of this version. `serve` does it too."""
+    from gatelodge.logs import tell  # noqa: PLC0415 - see `call.py`
     from gatelodge.stores import open_stores  # noqa: PLC0415 - see `call.py`
 
     database = open_stores(call.settings().database_address).database
     database.exists()  # unlike `migrate`, it waits for no primary of MongoDB
     with database.hold():
-        steps = database.migrate()
+        steps = database.migrate(tell)
     call.say({"steps": steps}, "\n".join(steps) or "Nothing to do.")
 
 

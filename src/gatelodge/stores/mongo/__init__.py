@@ -37,7 +37,10 @@ def mongo_stores(address: str) -> Stores:
     users = MongoUsers(database, names, outbox, last_holders)
     roles = MongoRoles(database, outbox, clock)
     subscriptions = MongoSubscriptions(database, outbox)
-    for chore in (users.sweep_names, roles.sweep, outbox.sweep, subscriptions.sweep):
+    for chore in (
+        *(users.sweep_names, users.complete_names),
+        *(roles.sweep, outbox.sweep, subscriptions.sweep),
+    ):
         database.repeat(chore)
     return Stores(
         database=database,
