@@ -16,6 +16,7 @@ from gatelodge.admin import console_pages as admin_console_pages
 from gatelodge.admin import events_api as admin_events_api
 from gatelodge.admin import export_api as admin_export_api
 from gatelodge.admin import invitations_pages as admin_invitations_pages
+from gatelodge.admin import overview_api as admin_overview_api
 from gatelodge.admin import sessions_api as admin_sessions_api
 from gatelodge.admin import settings_api as admin_settings_api
 from gatelodge.admin import user_pages as admin_user_pages
@@ -23,6 +24,7 @@ from gatelodge.admin import users_api as admin_users_api
 from gatelodge.admin import users_pages as admin_users_pages
 from gatelodge.admin.events import EventAdministration
 from gatelodge.admin.live import EventTail
+from gatelodge.admin.overview import OverviewAdministration
 from gatelodge.admin.roles import RoleAdministration
 from gatelodge.admin.sessions import SessionAdministration
 from gatelodge.admin.settings import SettingsAdministration
@@ -110,6 +112,7 @@ PARTS: Mapping[Part, tuple[Door | PageDoor, ...]] = {
         admin_users_pages.door,
         admin_user_pages.door,
         admin_invitations_pages.door,
+        admin_overview_api.door,
         admin_sessions_api.door,
         admin_events_api.door,
         admin_settings_api.door,
@@ -133,6 +136,7 @@ DOORS = (
     verify_api.keys_door,
     admin_users_api.door,
     admin_export_api.door,
+    admin_overview_api.door,
     admin_sessions_api.door,
     admin_events_api.door,
     admin_settings_api.door,
@@ -268,6 +272,18 @@ class House(Foundation):
         return SettingsAdministration(self.settings)
 
     @cached_property
+    def overview_administration(self) -> OverviewAdministration:
+        """Lets administrators see how things stand."""
+        return OverviewAdministration(
+            self.stores,
+            self.sessions,
+            self.hashing_pool,
+            self.settings,
+            self.master_key,
+            self.clock,
+        )
+
+    @cached_property
     def metrics(self) -> Metrics:
         """The metrics of this worker."""
         token = self.settings.metrics_token.get_secret_value()
@@ -281,6 +297,7 @@ class House(Foundation):
                 yield self
             finally:
                 await self.event_tail.close()
+                await self.overview_administration.close()
 
 
 def build(
