@@ -16,13 +16,18 @@ from gatelodge.admin import console_pages as admin_console_pages
 from gatelodge.admin import events_api as admin_events_api
 from gatelodge.admin import export_api as admin_export_api
 from gatelodge.admin import invitations_pages as admin_invitations_pages
+from gatelodge.admin import keys_api as admin_keys_api
+from gatelodge.admin import letters_api as admin_letters_api
 from gatelodge.admin import overview_api as admin_overview_api
+from gatelodge.admin import roles_api as admin_roles_api
 from gatelodge.admin import sessions_api as admin_sessions_api
 from gatelodge.admin import settings_api as admin_settings_api
 from gatelodge.admin import user_pages as admin_user_pages
 from gatelodge.admin import users_api as admin_users_api
 from gatelodge.admin import users_pages as admin_users_pages
 from gatelodge.admin.events import EventAdministration
+from gatelodge.admin.keys import KeyAdministration
+from gatelodge.admin.letters import LetterAdministration
 from gatelodge.admin.live import EventTail
 from gatelodge.admin.overview import OverviewAdministration
 from gatelodge.admin.roles import RoleAdministration
@@ -107,8 +112,11 @@ PARTS: Mapping[Part, tuple[Door | PageDoor, ...]] = {
     ),
     "admin": (
         admin_users_api.door,
-        admin_export_api.door,
+        admin_roles_api.door,
+        admin_letters_api.door,
+        admin_keys_api.door,
         admin_console_pages.door,
+        admin_export_api.door,
         admin_users_pages.door,
         admin_user_pages.door,
         admin_invitations_pages.door,
@@ -135,6 +143,9 @@ DOORS = (
     verify_api.door,
     verify_api.keys_door,
     admin_users_api.door,
+    admin_roles_api.door,
+    admin_letters_api.door,
+    admin_keys_api.door,
     admin_export_api.door,
     admin_overview_api.door,
     admin_sessions_api.door,
@@ -230,6 +241,16 @@ class House(Foundation):
             self.second_factor_policy,
             self.settings.site_name,
         )
+
+    @cached_property
+    def letter_administration(self) -> LetterAdministration:
+        """Letters, for administrators."""
+        return LetterAdministration(self.letters)
+
+    @cached_property
+    def key_administration(self) -> KeyAdministration:
+        """Signing keys, for administrators."""
+        return KeyAdministration(self.signing_keys, self.clock)
 
     @cached_property
     def role_administration(self) -> RoleAdministration:

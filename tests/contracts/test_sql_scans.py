@@ -161,4 +161,4 @@ async def test_counting_follows_an_index(
     assert len(plans) == 5
     assert all("USING COVERING INDEX" in plan for plan in plans[:3])
     assert "INDEX ix_letters_due" in plans[3]
-    assert "INDEX ix_letters_given_up" in plans[4]
+    assert "INDEX ix_letters_state" in plans[4]

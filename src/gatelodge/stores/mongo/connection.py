@@ -160,6 +160,7 @@ _INDEXES = (
     _Index("messages", ("subscription", "due_at")),
     _Index("one_time_tokens", ("expires_at",)),
     _Index("letters", ("state", "due_at", "_id")),
+    _Index("letters", ("state", "_id")),
     _Index("letters", ("to_key", "created_at")),
     _Index("letters", ("ended_at",), sparse=True),
 )

@@ -85,7 +85,6 @@ INDEXES = (
     Index("0014", "ix_events_address", "events", "(address)"),
     Index("0014", "ix_events_name", "events", "(name)"),
     Index("0015", "ix_sessions_address", "sessions", "(address)"),
-    Index("0015", "ix_letters_given_up", "letters", "(id) WHERE state = 'given_up'"),
 )
 
 

@@ -100,7 +100,9 @@ class SqlLetters(LetterStore):
         return await self._change_claimed(letter, values)
 
     @override
-    async def retry(self, letter_id: str, at: datetime, *, claims_end_by: datetime) -> bool:
+    async def retry(
+        self, letter_id: str, at: datetime, event: Event, *, claims_end_by: datetime
+    ) -> bool:
         given_up = _letter.state == "given_up"
         unclaimed = or_(
             _letter.claims <= _letter.failures,
@@ -118,7 +120,7 @@ class SqlLetters(LetterStore):
                 ended_at=None,
             )
         )
-        return await self._database.change(change) == 1
+        return await self._database.write(lambda connection: make(connection, change, event))
 
     @override
     async def count_guess(self, letter_id: str, limit: int) -> bool:
@@ -138,6 +140,14 @@ class SqlLetters(LetterStore):
     async def count_waiting(self, *, due_by: datetime | None = None) -> int:
         due = () if due_by is None else (_letter.due_at <= due_by,)
         return await self._count(_WAITS, *due)
+
+    @override
+    async def count(self, state: LetterState, *, limit: int) -> int:
+        some = select(_letter.id).where(_letter.state == state).limit(limit).subquery()
+        query = select(func.count()).select_from(some)
+        return await self._database.scan(
+            lambda connection: int(connection.execute(query).scalar_one())
+        )
 
     @override
     async def sweep(self, ended_before: datetime, *, limit: int) -> int:

@@ -384,7 +384,7 @@ letters = Table(
     Column("error", Text, nullable=False),
     Index("ix_letters_due", "due_at", "id", sqlite_where=text("state = 'waiting'")),
     Index("ix_letters_to_key", "to_key", "created_at"),
-    Index("ix_letters_given_up", "id", sqlite_where=text("state = 'given_up'")),
+    Index("ix_letters_state", "state", "id"),
     Index("ix_letters_ended_at", "ended_at", sqlite_where=text("ended_at IS NOT NULL")),
     sqlite_with_rowid=False,
 )
