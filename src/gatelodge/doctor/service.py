@@ -97,11 +97,7 @@ async def examine_what_there_is(
         secret = read_secret()
         await stores.database.start()
         try:
-            found = await examine_database(stores, given, secret, clock)
-            letters = await database.check_letters(stores.letters, clock.now())
-            admins = await database.check_administrators(stores.users, given)
-            roles = await database.check_roles(stores.roles, given)
-            return worst_first([*found, *letters, *admins, *roles])
+            return await _examine_started(stores, given, secret, clock)
         finally:
             await stores.database.stop()
     except (Refusal, ConfigurationError) as error:
@@ -113,3 +109,26 @@ async def examine_what_there_is(
                 "No server starts before that is done.",
             )
         ]
+
+
+async def _examine_started(
+    stores: Stores, given: Settings, secret: MasterKey, clock: Clock
+) -> list[Finding]:
+    """Check a database that perhaps no server of this version has migrated yet.
+
+    Raises:
+        ConfigurationError: it was made by a newer version.
+        StoreUnavailable: it does not answer.
+    """
+    schema = await stores.database.schema()
+    if schema == "older":
+        return list(database.check_schema(schema))
+    return worst_first(
+        [
+            *database.check_schema(schema),
+            *await examine_database(stores, given, secret, clock),
+            *await database.check_letters(stores.letters, clock.now()),
+            *await database.check_administrators(stores.users, given),
+            *await database.check_roles(stores.roles, given),
+        ]
+    )
