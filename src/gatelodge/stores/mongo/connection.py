@@ -147,6 +147,7 @@ _INDEXES = (
     *(_Index(name, ("outbox._id",), sparse=True) for name in WITH_EVENTS),
     _Index("names", ("unsettled_at",), sparse=True),
     _Index("sessions", ("user_id", "_id")),
+    _Index("sessions", ("address", "_id")),
     _Index("sessions", ("expires_at",)),
     _Index("sessions", ("revoked_at",), sparse=True),
     *(
@@ -159,6 +160,7 @@ _INDEXES = (
     _Index("messages", ("subscription", "due_at")),
     _Index("one_time_tokens", ("expires_at",)),
     _Index("letters", ("state", "due_at", "_id")),
+    _Index("letters", ("state", "_id")),
     _Index("letters", ("to_key", "created_at")),
     _Index("letters", ("ended_at",), sparse=True),
 )

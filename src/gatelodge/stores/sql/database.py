@@ -35,7 +35,7 @@ from gatelodge.stores.sql.writer import Writer
 T = TypeVar("T")
 L = TypeVar("L", bound=Lane)
 
-HEAD = "0015"
+HEAD = "0016"
 """The schema revision that this version of the code needs."""
 
 BUSY_TIMEOUT_MILLISECONDS = 10_000
