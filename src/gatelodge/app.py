@@ -17,8 +17,11 @@ from gatelodge.admin import events_api as admin_events_api
 from gatelodge.admin import export_api as admin_export_api
 from gatelodge.admin import invitations_pages as admin_invitations_pages
 from gatelodge.admin import keys_api as admin_keys_api
+from gatelodge.admin import keys_pages as admin_keys_pages
 from gatelodge.admin import letters_api as admin_letters_api
+from gatelodge.admin import letters_pages as admin_letters_pages
 from gatelodge.admin import roles_api as admin_roles_api
+from gatelodge.admin import roles_pages as admin_roles_pages
 from gatelodge.admin import sessions_api as admin_sessions_api
 from gatelodge.admin import user_pages as admin_user_pages
 from gatelodge.admin import users_api as admin_users_api
@@ -116,6 +119,9 @@ PARTS: Mapping[Part, tuple[Door | PageDoor, ...]] = {
         admin_users_pages.door,
         admin_user_pages.door,
         admin_invitations_pages.door,
+        admin_roles_pages.door,
+        admin_letters_pages.door,
+        admin_keys_pages.door,
         admin_sessions_api.door,
         admin_events_api.door,
     ),
@@ -157,6 +163,9 @@ DOORS = (
     admin_users_pages.door,
     admin_user_pages.door,
     admin_invitations_pages.door,
+    admin_roles_pages.door,
+    admin_letters_pages.door,
+    admin_keys_pages.door,
     outbox_pages.door,
     reference.door,
     static_files.door,
