@@ -20,9 +20,11 @@ from gatelodge.admin import keys_api as admin_keys_api
 from gatelodge.admin import keys_pages as admin_keys_pages
 from gatelodge.admin import letters_api as admin_letters_api
 from gatelodge.admin import letters_pages as admin_letters_pages
+from gatelodge.admin import overview_api as admin_overview_api
 from gatelodge.admin import roles_api as admin_roles_api
 from gatelodge.admin import roles_pages as admin_roles_pages
 from gatelodge.admin import sessions_api as admin_sessions_api
+from gatelodge.admin import settings_api as admin_settings_api
 from gatelodge.admin import user_pages as admin_user_pages
 from gatelodge.admin import users_api as admin_users_api
 from gatelodge.admin import users_pages as admin_users_pages
@@ -30,8 +32,10 @@ from gatelodge.admin.events import EventAdministration
 from gatelodge.admin.keys import KeyAdministration
 from gatelodge.admin.letters import LetterAdministration
 from gatelodge.admin.live import EventTail
+from gatelodge.admin.overview import OverviewAdministration
 from gatelodge.admin.roles import RoleAdministration
 from gatelodge.admin.sessions import SessionAdministration
+from gatelodge.admin.settings import SettingsAdministration
 from gatelodge.admin.users import UserAdministration
 from gatelodge.boards import api as boards_api
 from gatelodge.boards import pages as boards_pages
@@ -122,8 +126,10 @@ PARTS: Mapping[Part, tuple[Door | PageDoor, ...]] = {
         admin_roles_pages.door,
         admin_letters_pages.door,
         admin_keys_pages.door,
+        admin_overview_api.door,
         admin_sessions_api.door,
         admin_events_api.door,
+        admin_settings_api.door,
     ),
     "keys": (verify_api.keys_door,),
     "reference": (openapi.door, reference.door),
@@ -147,8 +153,10 @@ DOORS = (
     admin_letters_api.door,
     admin_keys_api.door,
     admin_export_api.door,
+    admin_overview_api.door,
     admin_sessions_api.door,
     admin_events_api.door,
+    admin_settings_api.door,
     openapi.door,
     boards_pages.door,
     sign_in_pages.door,
@@ -289,6 +297,23 @@ class House(Foundation):
         return EventTail(self.stores.events, self.clock)
 
     @cached_property
+    def settings_administration(self) -> SettingsAdministration:
+        """Lets administrators see the settings in force."""
+        return SettingsAdministration(self.settings)
+
+    @cached_property
+    def overview_administration(self) -> OverviewAdministration:
+        """Lets administrators see how things stand."""
+        return OverviewAdministration(
+            self.stores,
+            self.sessions,
+            self.hashing_pool,
+            self.settings,
+            self.master_key,
+            self.clock,
+        )
+
+    @cached_property
     def metrics(self) -> Metrics:
         """The metrics of this worker."""
         token = self.settings.metrics_token.get_secret_value()
@@ -302,6 +327,7 @@ class House(Foundation):
                 yield self
             finally:
                 await self.event_tail.close()
+                await self.overview_administration.close()
 
 
 def build(

@@ -1,5 +1,6 @@
 """What every store promises about lists of users: found by what they are, page by page."""
 
+import asyncio
 import itertools
 import json
 import random
@@ -205,7 +206,7 @@ async def test_a_list_has_those_who_match_in_its_order_whatever_a_page_looks_at(
 ) -> None:
     """As a plain model says, by pages of any length, with any conditions at a time."""
     some = random.Random(2)
-    for _ in range(250):
+    for _ in range(100):
         query = some_query(some)
         bounds(some.choice((0, 3, 12, 40, 5_000)), some.choice((1, 2, 7, 30, 10_000)))
         limit = some.choice((1, 2, 5, 50, 1_000))
@@ -227,7 +228,7 @@ async def test_a_list_goes_on_where_it_was_however_the_next_page_is_found(
 ) -> None:
     """So when a condition comes to be met by many, or by few, nobody is skipped or repeated."""
     some = random.Random(3)
-    for _ in range(60):
+    for _ in range(40):
         query = some_query(some)
         found: list[UserId] = []
         after: str | None = None
@@ -467,3 +468,64 @@ async def test_a_list_goes_on_after_whoever_is_gone(stores: Stores) -> None:
         left = [user.id for user in everybody[everybody.index(gone) + 1 :]]
         assert [user.id for user in rest.users] == left
         await stores.users.add(gone, an_event())
+
+
+async def test_whoever_stays_is_seen_once_while_others_come_and_go(
+    stores: Stores, bounds: Any
+) -> None:
+    """At full speed, and between those who stay, in every order."""
+    bounds(25, 40)
+    some = random.Random(5)
+
+    def one(number: int) -> User:
+        created = NOON + some.randrange(50) * A_MINUTE
+        signed_in = some.choice((None, created, created + A_DAY))
+        return a_user(
+            f"ann{some.randrange(10**6):06}{number}",
+            name=some.choice(("Ann", "Anna", "Bob")),
+            created_at=created,
+            last_sign_in_at=signed_in,
+            roles=("rare",) if number % 10 == 0 else ("user",),
+            disabled_at=some.choice((None, created)),
+            factors=some.choice(((), (a_factor(),))),
+        )
+
+    staying = [one(number) for number in range(120)]
+    for user in staying:
+        await stores.users.add(user, an_event())
+    changes, at_work = 0, True
+
+    async def come_and_go(first: int) -> None:
+        nonlocal changes
+        for number in itertools.count(first, 100):
+            if not at_work:
+                return
+            user = one(number)
+            await stores.users.add(user, an_event())
+            session = a_session(user_id=user.id, created_at=NOON + number * A_MINUTE)
+            await asyncio.gather(
+                stores.users.disable(user.id, NOON, an_event()),
+                stores.users.grant(user.id, "rare", an_event()),
+                stores.sessions.open(session, an_event()),
+                stores.factors.change(user.id, adding(a_factor(), limit=9)),
+            )
+            await stores.users.remove(user.id, an_event())
+            changes += 6
+
+    writers = [asyncio.create_task(come_and_go(1000 + each)) for each in range(8)]
+    orders = ("created", "username", "last_sign_in")
+    queries = [
+        *(UserQuery(order=o, descending=d) for o in orders for d in (True, False)),
+        *(UserQuery(text=text) for text in ("ann", "a", "bob")),
+        *(UserQuery(order=order, role="rare") for order in orders),
+        *(UserQuery(order=order, enabled=False, factor="any") for order in orders),
+        UserQuery(text="ann", role="rare"),
+    ]
+    for query in itertools.islice(itertools.cycle(queries), 3 * len(queries)):
+        found = [user.id for user in await walked(stores, query, some.choice((1, 5, 17)))]
+        wanted = in_order(staying, query)
+        kept = {user.id for user in staying}
+        assert [each for each in found if each in kept] == wanted, query
+    at_work = False
+    await asyncio.gather(*writers)
+    assert changes > 300

@@ -7,16 +7,21 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Header, Query
 from pydantic import Field
-from starlette.requests import Request
+from starlette.requests import Request as HttpRequest
 
+from gatelodge.accounts.refusals import NoSuchUser
+from gatelodge.admin.doors import ByProved
 from gatelodge.admin.events import EventAdministration, SeenEvent
 from gatelodge.admin.live import EventTail, Onlooker
-from gatelodge.admin.refusals import TooManyOnlookers
-from gatelodge.admin.rules import READ_EVENTS
+from gatelodge.admin.refusals import TooManyOnlookers, UserNotDeleted
+from gatelodge.admin.retention import EventRetention
+from gatelodge.admin.rules import DELETE_USERS, READ_EVENTS
 from gatelodge.audit import MAX_TEXT, EventQuery
+from gatelodge.credentials.refusals import ReauthenticationRequired
 from gatelodge.errors import Refusal, Unavailable
+from gatelodge.ids import UserId
 from gatelodge.web.admission import Admission
-from gatelodge.web.bodies import Answer
+from gatelodge.web.bodies import Answer, Message, Request
 from gatelodge.web.described import Description
 from gatelodge.web.door import Door
 from gatelodge.web.event_stream import BEGINNING, HEARTBEAT, EventStream, sent
@@ -134,7 +139,7 @@ async def events_of_all(
     response_class=EventStream,
 )
 async def live_events(
-    request: Request,
+    request: HttpRequest,
     events: Events,
     tail: Tail,
     wanted: Wanted,
@@ -160,8 +165,42 @@ async def live_events(
     return EventStream(messages, ended=lambda: tail.leave(onlooker))
 
 
+class BlankRequest(Request):
+    """Whose traces are blanked."""
+
+    user: str = Field(max_length=MAX_TEXT, description="The id that the user had.")
+
+
+class Blanked(Message):
+    """How many events say less now."""
+
+    changed: int
+
+
+@door.post(
+    "/blank",
+    rule=DELETE_USERS,
+    told=Description(
+        "Blank a deleted user in events",
+        takes={"user": "usr_06f4h2k9c0q1v8d3n5b7t2m4s6r8p0a1e3gi"},
+        gives={"message": "The events say nothing of the user any more.", "changed": 12},
+    ),
+    refuses=(NoSuchUser, UserNotDeleted, ReauthenticationRequired),
+)
+async def blank_events(
+    body: BlankRequest, by: ByProved, retention: Annotated[EventRetention, Provided(EventRetention)]
+) -> Blanked:
+    """Blank what events say of a deleted user besides the id. The events stay.
+
+    Network addresses and programs of what the user did become empty, and so do names and addresses
+    in what was done to the user. It needs a proof of the last 5 minutes, and may be repeated.
+    """
+    changed = await retention.blank(UserId(body.user), by.actor)
+    return Blanked(message="The events say nothing of the user any more.", changed=changed)
+
+
 async def _messages(
-    request: Request,
+    request: HttpRequest,
     events: EventAdministration,
     tail: EventTail,
     onlooker: Onlooker,

@@ -8,9 +8,9 @@ from datetime import timedelta
 
 from gatelodge.admin.refusals import TooManyOnlookers
 from gatelodge.audit import EVENT_PREFIX, Event, EventQuery, EventStore
-from gatelodge.clock import Clock, to_milliseconds
+from gatelodge.clock import Clock, from_milliseconds
 from gatelodge.errors import Unavailable
-from gatelodge.ids import id_from_bytes, id_to_bytes
+from gatelodge.ids import first_id, id_to_bytes
 from gatelodge.tasks import end, start, when_told_to_end
 
 MOST_ONLOOKERS = 32
@@ -29,8 +29,6 @@ _MOST_AT_ONCE = 2_000
 
 _KNOWN = 500
 """How many events a read repeats at most, however many happen within `OVERLAP`."""
-
-_FIRST_BYTES = 16
 
 
 def _do_nothing() -> None:
@@ -196,7 +194,7 @@ class EventTail:
         self._known = {each for each in newest if each > self._after}
 
     def _overlap_from(self) -> str:
-        return _first_id(to_milliseconds(self.clock.now() - OVERLAP))
+        return first_id(EVENT_PREFIX, self.clock.now() - OVERLAP)
 
     async def _missed(self, onlooker: Onlooker, after: str) -> list[Event]:
         """Return what came after an event, and what was stored below it since, if that is not much.
@@ -218,11 +216,11 @@ class EventTail:
     async def _stored_late(self, after: str) -> list[Event]:
         """Return the events of the minute before an event, if they are not too many."""
         try:
-            made = int.from_bytes(id_to_bytes(EVENT_PREFIX, after)[:-_FIRST_BYTES], "big")
-        except ValueError:
+            made = int.from_bytes(id_to_bytes(EVENT_PREFIX, after)[:6], "big")
+            since = from_milliseconds(made) - OVERLAP
+        except (ValueError, OverflowError):  # no id, or of a year after 9999
             return []
-        since = _first_id(max(0, made - OVERLAP // timedelta(milliseconds=1)))
-        page = await self.events.list_since(since, limit=_PAGE)
+        page = await self.events.list_since(first_id(EVENT_PREFIX, since), limit=_PAGE)
         earlier = [each for each in page if each.id < after]
         return earlier if len(earlier) < _PAGE else []
 
@@ -238,8 +236,3 @@ def matches(query: EventQuery, event: Event) -> bool:
         and (query.since is None or event.at >= query.since)
         and (query.until is None or event.at < query.until)
     )
-
-
-def _first_id(milliseconds: int) -> str:
-    """Return the least id of an event that is made in this millisecond since 1970."""
-    return id_from_bytes(EVENT_PREFIX, milliseconds.to_bytes(6, "big") + bytes(_FIRST_BYTES))

@@ -119,9 +119,8 @@ async def show_edit(visit: Visit) -> Response:
 async def save_edit(visit: Visit) -> Response:
     """Change what was changed in the form: what others have changed meanwhile stays."""
     form = visit.form
-    changes = UserChanges(
-        **{each: form[each] for each in _EDITED if form[each] != form[f"was_{each}"]}
-    )
+    changed = {each: form[each] for each in _EDITED if form[each] != form[f"was_{each}"]}
+    changes = UserChanges(changed.get("name"), changed.get("username"), changed.get("email"))
     by = await proved(visit) if changes.needs_proof else administrator(visit)
     await visit.ask(UserAdministration).edit(_id(visit), changes, by)
     return _back(visit, done="user-saved")
@@ -141,20 +140,20 @@ async def verify_email(visit: Visit) -> Response:
     return _back(visit, done="user-saved")
 
 
-@door.post(f"{USER}/send-letter", rule=WRITE_USERS)
+@door.post(f"{USER}/password-letter", rule=WRITE_USERS)
 async def send_letter(visit: Visit) -> Response:
     """Have a letter sent to the user, with which they set a new password."""
     await visit.ask(UserAdministration).send_password_letter(_id(visit), administrator(visit))
     return _back(visit, done="user-letter")
 
 
-@door.get(f"{USER}/require-password", rule=WRITE_USERS)
+@door.get(f"{USER}/require-new-password", rule=WRITE_USERS)
 async def show_require_password(visit: Visit) -> Response:
     """Ask whether the user has to set a new password, after a proof if the last one is too old."""
     return await _ask(visit, WORDS["require_new_password"], await proved(visit))
 
 
-@door.post(f"{USER}/require-password", rule=WRITE_USERS, again=show_require_password)
+@door.post(f"{USER}/require-new-password", rule=WRITE_USERS, again=show_require_password)
 async def require_password(visit: Visit) -> Response:
     """Have the user set a new password before the next sign-in."""
     await visit.ask(UserAdministration).require_new_password(_id(visit), await proved(visit))

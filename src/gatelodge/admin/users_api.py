@@ -316,6 +316,8 @@ async def _query(  # noqa: PLR0917 - the parameters of the query
         Query(description="By default usernames ascend, and what is newest comes first."),
     ] = None,
 ) -> UserQuery:
+    if "\0" in text or "\0" in (role or ""):  # no name has it, and no database looks for it
+        raise InvalidRequest("A text cannot contain the character U+0000.", field="text")
     return UserQuery(
         text=text.strip(),
         role=role,

@@ -37,7 +37,7 @@ USERS = "/admin/users"
 SELECTED = f"{USERS}/selected"
 NEW = f"{USERS}/new"
 
-ON_A_PAGE = 25
+ON_A_PAGE = 20
 """How many users a page shows: with all that it loads, it stays below 60 KB."""
 
 _ACT = Field("act", missing=N_("Choose what to do."))
@@ -185,7 +185,7 @@ class Reported:
 
 @door.get(USERS, rule=READ_USERS)
 async def list_users(visit: Visit) -> Response:
-    """List the users that match, 25 at a time."""
+    """List the users that match, 20 at a time."""
     query = visit.request.query_params
     filters, by = UserFilters.read(query), administrator(visit)
     service = visit.ask(UserAdministration)
@@ -210,13 +210,14 @@ async def list_users(visit: Visit) -> Response:
     )
 
 
-@door.get(SELECTED, rule=WRITE_MANY, repeatable=("user",), answers=400)
+@door.get(SELECTED, rule=WRITE_MANY, repeatable=("user",), answers=303)
 async def show_selected(visit: Visit) -> Response:
     """Ask whether to do something to several users, and name them."""
-    act, by = _act_of(visit), administrator(visit)
+    by = administrator(visit)
     chosen = await _chosen(visit, by)
     if not chosen:
-        raise InvalidRequest(field="user")
+        return visit.go(_list_before(visit), done="nobody-chosen")
+    act = _act_of(visit)
     can_grant = act in {"grant", "withdraw"}
     return page(
         visit,
@@ -225,7 +226,7 @@ async def show_selected(visit: Visit) -> Response:
         words=WORDS[act],
         chosen=chosen,
         roles=await role_choices(visit, by if act == "grant" else None) if can_grant else [],
-        back=visit.next or f"{visit.pages.site.path}{USERS}",
+        back=visit.pages.site.path + _list_before(visit),
     )
 
 
@@ -234,6 +235,7 @@ async def show_selected(visit: Visit) -> Response:
     rule=WRITE_MANY,
     fields=(_ACT, _CHOSEN, _ROLE, _REASON, NEXT),
     again=show_selected,
+    answers=303,
 )
 async def act_on_selected(visit: Visit) -> Response:
     """Do it, and report what became of each user."""
@@ -250,7 +252,7 @@ async def act_on_selected(visit: Visit) -> Response:
         words=WORDS[act],
         report=[_reported(visit, act, each, names) for each in report],
         changed=sum(each.changed for each in report),
-        back=visit.next or f"{visit.pages.site.path}{USERS}",
+        back=visit.pages.site.path + _list_before(visit),
     )
 
 
@@ -373,6 +375,12 @@ def _told(visit: Visit, found: SeenUsers, start: int, count: Count) -> str:
         last=language.number(last),
         all=_counted(visit, count),
     )
+
+
+def _list_before(visit: Visit) -> str:
+    """Return the path and query of the list that the reader comes from."""
+    before = visit.next.removeprefix(visit.pages.site.path)
+    return before if before.partition("?")[0] == USERS else USERS
 
 
 def _address(visit: Visit) -> str:

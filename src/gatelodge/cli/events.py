@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # see `call.py`
     from gatelodge.foundation import Foundation
     from gatelodge.transfer.exports import Export, Format
 
-app = typer.Typer(help="Look after what is kept of what has happened.", no_args_is_help=True)
+app = typer.Typer(help="What has happened.", no_args_is_help=True)
 
 
 @app.command("export")
@@ -41,18 +41,16 @@ def events_export(
 @with_usual_options
 def events_blank(
     call: Call,
-    user_id: Annotated[
-        str, typer.Argument(metavar="USER_ID", help="The id that the user had, usr_….")
-    ],
+    user: Annotated[str, typer.Argument(help="The id that the user had, usr_….")],
 ) -> None:
     """Blank what events say of a deleted user besides the id. The events stay."""
     changed = call.in_house(
-        lambda house: house.event_retention.blank(UserId(user_id), COMMAND, _show_progress)
+        lambda house: house.event_retention.blank(UserId(user), COMMAND, _show_progress)
     )
     _end_progress()
     events, do = ("1 event", "does") if changed == 1 else (f"{changed:,} events", "do")
-    sentence = f"{events} said more of {user_id} than the id, and no longer {do}."
-    call.say({"user": user_id, "blanked": changed}, sentence if changed else _NOTHING)
+    sentence = f"{events} said more of {user} than the id, and no longer {do}."
+    call.say({"user": user, "blanked": changed}, sentence if changed else _NOTHING)
 
 
 _NOTHING = "Nothing to do: the events say nothing of this user but the id."

@@ -48,7 +48,6 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(passwords.app, name="passwords")
 app.add_typer(webhooks.app, name="webhook")
 app.add_typer(letters.app, name="letters")
-app.add_typer(events.app, name="events")
 app.add_typer(routes.app, name="routes")
 
 

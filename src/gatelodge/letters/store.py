@@ -85,6 +85,14 @@ class LetterStore(Protocol):
             states: only letters in one of these states; empty: in any.
         """
 
+    async def count_letters(self, state: LetterState, *, limit: int) -> int:
+        """Return how many letters are in a state, `limit` at most.
+
+        Args:
+            state: `waiting` or `given_up`; others are in no index.
+            limit: how many are counted at most.
+        """
+
     async def claim(self, now: datetime, until: datetime, *, limit: int) -> list[Letter]:
         """Claim waiting letters that are due; nobody else gets them until the claim ends.
 
@@ -138,7 +146,9 @@ class LetterStore(Protocol):
             error: why it failed.
         """
 
-    async def retry(self, letter_id: str, at: datetime, *, claims_end_by: datetime) -> bool:
+    async def retry(
+        self, letter_id: str, at: datetime, event: Event, *, claims_end_by: datetime
+    ) -> bool:
         """Let a letter that was given up, or waits, be due at this instant. True if there is one.
 
         The failures of one that was given up count from 0 again. A letter that may be claimed is
@@ -149,6 +159,7 @@ class LetterStore(Protocol):
         Args:
             letter_id: the letter.
             at: the current time.
+            event: the event of the change.
             claims_end_by: when the claim of a letter that is claimed now ends at the latest.
         """
 

@@ -52,6 +52,7 @@ NOTICES: Mapping[str, str] = {
     "signed-up-unverified": N_("Welcome! Verify your e-mail address, then sign in."),
     "invited": N_("The invitation is on its way."),
     "invitation-withdrawn": N_("The invitation is void."),
+    "nobody-chosen": N_("Nobody was chosen. Tick the users first."),
     "roles-saved": N_("The roles are saved."),
     "user-created": N_("The user is created."),
     "user-deleted": N_("The user is deleted."),

@@ -12,7 +12,7 @@ from gatelodge.accounts.refusals import EmailTaken, NoSuchUser
 from gatelodge.accounts.roles import ADMIN
 from gatelodge.accounts.service import AccountService
 from gatelodge.accounts.store import User, UserStore
-from gatelodge.audit import Actor, AuditLog, Event, Origin
+from gatelodge.audit import Actor, AuditLog, Origin
 from gatelodge.clock import Clock
 from gatelodge.credentials.attempts import AttemptGuard
 from gatelodge.credentials.one_time_tokens import (
@@ -369,8 +369,12 @@ class AddressVerification:
             NoSuchUser: the user was deleted.
         """
         wanted, key = await self.check_for(user, email)
+        told = key
         while (user.email, user.email_verified_at is not None) != (wanted, verified):
             former = user
+            if former.email_key not in {key, told}:
+                await self._ask_for_notices(former, wanted, key)
+                told = former.email_key
             changed = await self._set_for(user, wanted, key, by, verified=verified)
             if changed is not None:
                 with after_a_change():
@@ -388,8 +392,6 @@ class AddressVerification:
         """Store the address. None if the user is not as it was read any more."""
         event = self.audit.event(_name_of_change(user, key, verified=verified), by, target=user.id)
         kept = user.email_verified_at if key == user.email_key else None
-        if key != user.email_key:
-            await self._ask_for_notices(user, email, key, event)
         change = self.users.set_email(
             user,
             event,
@@ -403,21 +405,14 @@ class AddressVerification:
         except AlreadyExists as taken:
             raise EmailTaken(field="email") from taken
 
-    async def _ask_for_notices(self, user: User, email: str, key: str, event: Event) -> None:
+    async def _ask_for_notices(self, user: User, email: str, key: str) -> None:
         """Ask for the letters to both addresses, as `_tell_former` does."""
         if self.letters.post is None:
             return
-        detail = {"at": event.at.isoformat()}
-        await ask_for_user(self.letters, REPLACED, user, detail, after=DONE_WITHIN, about=event.id)
+        detail = {"at": self.clock.now().isoformat()}
+        await ask_for_user(self.letters, REPLACED, user, detail, after=DONE_WITHIN)
         await self.letters.ask(
-            SET,
-            email,
-            key,
-            detail,
-            language=user.language,
-            subject=user.id,
-            after=DONE_WITHIN,
-            about=event.id,
+            SET, email, key, detail, language=user.language, subject=user.id, after=DONE_WITHIN
         )
 
     async def write_set(self, letter: Letter, values: Mapping[str, str]) -> Written | None:

@@ -147,6 +147,7 @@ _INDEXES = (
     *(_Index(name, ("outbox._id",), sparse=True) for name in WITH_EVENTS),
     _Index("names", ("unsettled_at",), sparse=True),
     _Index("sessions", ("user_id", "_id")),
+    _Index("sessions", ("address", "_id")),
     _Index("sessions", ("expires_at",)),
     _Index("sessions", ("revoked_at",), sparse=True),
     *(

@@ -84,6 +84,7 @@ INDEXES = (
     Index("0014", "ix_events_actor", "events", "(actor) WHERE actor IS NOT NULL"),
     Index("0014", "ix_events_address", "events", "(address)"),
     Index("0014", "ix_events_name", "events", "(name)"),
+    Index("0015", "ix_sessions_address", "sessions", "(address)"),
 )
 
 

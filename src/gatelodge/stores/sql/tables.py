@@ -241,6 +241,7 @@ sessions = Table(
     Column("reason", Text),
     Index("ix_sessions_user_id", "user_id"),
     Index("ix_sessions_expires_at", "expires_at"),
+    Index("ix_sessions_address", "address"),
     Index("ix_sessions_revoked_at", "revoked_at", sqlite_where=text("revoked_at IS NOT NULL")),
     sqlite_with_rowid=False,
 )

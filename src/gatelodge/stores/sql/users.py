@@ -141,7 +141,6 @@ class SqlUsers(UserStore):
             .where(users.c.name == user.name, users.c.username == user.username, *as_read)
             .values(name=name, username=username, username_key=username_key)
         )
-
         return await self._change_name(
             user, change, event, "username", _BY_USERNAME, username_key, new_name=name
         )
