@@ -17,9 +17,12 @@ from gatelodge.admin import events_api as admin_events_api
 from gatelodge.admin import export_api as admin_export_api
 from gatelodge.admin import invitations_pages as admin_invitations_pages
 from gatelodge.admin import keys_api as admin_keys_api
+from gatelodge.admin import keys_pages as admin_keys_pages
 from gatelodge.admin import letters_api as admin_letters_api
+from gatelodge.admin import letters_pages as admin_letters_pages
 from gatelodge.admin import overview_api as admin_overview_api
 from gatelodge.admin import roles_api as admin_roles_api
+from gatelodge.admin import roles_pages as admin_roles_pages
 from gatelodge.admin import sessions_api as admin_sessions_api
 from gatelodge.admin import settings_api as admin_settings_api
 from gatelodge.admin import user_pages as admin_user_pages
@@ -120,6 +123,9 @@ PARTS: Mapping[Part, tuple[Door | PageDoor, ...]] = {
         admin_users_pages.door,
         admin_user_pages.door,
         admin_invitations_pages.door,
+        admin_roles_pages.door,
+        admin_letters_pages.door,
+        admin_keys_pages.door,
         admin_overview_api.door,
         admin_sessions_api.door,
         admin_events_api.door,
@@ -165,6 +171,9 @@ DOORS = (
     admin_users_pages.door,
     admin_user_pages.door,
     admin_invitations_pages.door,
+    admin_roles_pages.door,
+    admin_letters_pages.door,
+    admin_keys_pages.door,
     outbox_pages.door,
     reference.door,
     static_files.door,

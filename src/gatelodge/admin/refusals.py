@@ -1,6 +1,6 @@
 """The refusals of administration."""
 
-from gatelodge.errors import Conflict, NotFound, NotPermitted, Unavailable
+from gatelodge.errors import Conflict, Invalid, NotFound, NotPermitted, Unavailable
 from gatelodge.marks import N_
 
 
@@ -69,3 +69,11 @@ class UserNotDeleted(Conflict):
     code = "user_not_deleted"
     default = "This user still exists. Delete the user first: then the events can be blanked."
     sentence = N_("This user still exists. Delete the user first: then the events can be blanked.")
+
+
+class TooManyRoleChanges(Invalid):
+    """More changes of roles were asked for than are made together."""
+
+    code = "role_changes_too_many"
+    default = "At most 40 changes are made at once. Make them in several steps."
+    sentence = N_("At most 40 changes are made at once. Make them in several steps.")
