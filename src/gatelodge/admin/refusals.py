@@ -69,3 +69,11 @@ class UserNotDeleted(Conflict):
     code = "user_not_deleted"
     default = "This user still exists. Delete the user first: then the events can be blanked."
     sentence = N_("This user still exists. Delete the user first: then the events can be blanked.")
+
+
+class NoSuchEvent(NotFound):
+    """No stored event has this id."""
+
+    code = "event_not_found"
+    default = "There is no such event, or not any more."
+    sentence = N_("There is no such event, or not any more.")
