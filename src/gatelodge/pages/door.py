@@ -114,13 +114,10 @@ class Visit:
 
     def may_open(self, path: str) -> bool:
         """Return whether there is a page with this path, and its rule admits who is signed in."""
+        pages = (each for each in self.request.app.state.routes if each.method == "GET")
+        page = next((each for each in pages if each.pattern.fullmatch(path)), None)
         caller = self.caller
-        return any(
-            each.method == "GET"
-            and each.pattern.fullmatch(path)
-            and each.rule.permits(caller.roles, caller.permissions)
-            for each in self.request.app.state.routes
-        )
+        return page is not None and page.rule.permits(caller.roles, caller.permissions)
 
     @property
     def origin(self) -> Origin:
