@@ -77,3 +77,11 @@ class TooManyRoleChanges(Invalid):
     code = "role_changes_too_many"
     default = "At most 40 changes are made at once. Make them in several steps."
     sentence = N_("At most 40 changes are made at once. Make them in several steps.")
+
+
+class NoSuchEvent(NotFound):
+    """No stored event has this id."""
+
+    code = "event_not_found"
+    default = "There is no such event, or not any more."
+    sentence = N_("There is no such event, or not any more.")
