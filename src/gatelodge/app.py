@@ -12,7 +12,9 @@ from starlette.responses import PlainTextResponse, Response
 
 from gatelodge import __version__
 from gatelodge.admin import console_pages as admin_console_pages
+from gatelodge.admin import impersonation_api, impersonation_pages
 from gatelodge.admin import users_api as admin_users_api
+from gatelodge.admin.impersonation import ImpersonationService
 from gatelodge.admin.users import UserAdministration
 from gatelodge.boards import api as boards_api
 from gatelodge.boards import pages as boards_pages
@@ -28,6 +30,7 @@ from gatelodge.health.metrics import Metrics
 from gatelodge.letters.post import Post
 from gatelodge.me import api as me_api
 from gatelodge.me import pages as me_pages
+from gatelodge.me.activity import Activity
 from gatelodge.outbox import pages as outbox_pages
 from gatelodge.pages import reference, static_files
 from gatelodge.pages.again import WaitingForms
@@ -90,7 +93,13 @@ PARTS: Mapping[Part, tuple[Door | PageDoor, ...]] = {
         outbox_pages.door,
         static_files.door,
     ),
-    "admin": (admin_users_api.door, admin_console_pages.door),
+    "admin": (
+        admin_users_api.door,
+        impersonation_api.door,
+        impersonation_api.end_door,
+        admin_console_pages.door,
+        impersonation_pages.door,
+    ),
     "keys": (verify_api.keys_door,),
     "reference": (openapi.door, reference.door),
 }
@@ -109,6 +118,8 @@ DOORS = (
     verify_api.door,
     verify_api.keys_door,
     admin_users_api.door,
+    impersonation_api.door,
+    impersonation_api.end_door,
     openapi.door,
     boards_pages.door,
     sign_in_pages.door,
@@ -120,6 +131,7 @@ DOORS = (
     own_passkey_pages.door,
     setup_pages.door,
     admin_console_pages.door,
+    impersonation_pages.door,
     outbox_pages.door,
     reference.door,
     static_files.door,
@@ -209,6 +221,16 @@ class House(Foundation):
             self.second_factors,
             self.clock,
         )
+
+    @cached_property
+    def impersonation(self) -> ImpersonationService:
+        """Lets administrators see the application as a user does."""
+        return ImpersonationService(self.stores.users, self.stores.roles, self.sessions)
+
+    @cached_property
+    def activity(self) -> Activity:
+        """Tells users what happened to their accounts."""
+        return Activity(self.stores.events)
 
     @cached_property
     def metrics(self) -> Metrics:

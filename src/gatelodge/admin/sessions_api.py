@@ -38,6 +38,10 @@ class SessionSeen(Answer):
     created_at: datetime
     last_used_at: datetime
     expires_at: datetime
+    impersonator: str | None = Field(
+        description="The id of the administrator who sees the application as this user does in it."
+    )
+    reason: str | None = Field(description="Why they do, in their words.")
     current: bool = Field(description="Whether this request belongs to it.")
     reached: bool = Field(description="Whether the caller may act on this user.")
 
@@ -67,6 +71,8 @@ class SessionsSeen(Answer):
                     "createdAt": "2026-01-31T12:00:00Z",
                     "lastUsedAt": "2026-01-31T12:00:00Z",
                     "expiresAt": "2026-03-02T12:00:00Z",
+                    "impersonator": None,
+                    "reason": None,
                     "current": False,
                     "reached": True,
                 }
@@ -133,6 +139,8 @@ def _seen(seen: SeenSession, *, current: bool) -> SessionSeen:
         created_at=session.created_at,
         last_used_at=session.last_used_at,
         expires_at=session.expires_at,
+        impersonator=session.impersonator,
+        reason=session.reason,
         current=current,
         reached=seen.reached,
     )
