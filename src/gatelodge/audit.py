@@ -7,7 +7,7 @@ Every event is also written to the log.
 
 import logging
 from collections.abc import Awaitable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from types import MappingProxyType
 from typing import Literal, Protocol, TypeAlias, TypeVar
@@ -28,7 +28,7 @@ Outcome: TypeAlias = Literal["success", "refused", "failure"]
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
 PERSONAL = ("email", "former", "name_hash", "username")
-"""The details of events that say something of a person; see `EventStore.blank`."""
+"""The details of events that say something of the user who is the target; see `blanked`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +36,8 @@ class Event:
     """One audit line, named `thing.happened`.
 
     Attributes:
-        id: an id that sorts by time.
-        at: when the event happened.
+        id: an id that sorts by time; it is made of `at`.
+        at: when the event happened, in whole milliseconds.
         name: what happened, such as `session.opened`.
         actor: who did it: a user's id, `command` for the command line, `server` for the server
             itself, `application` for the code of an application, or None if that is not known.
@@ -98,6 +98,36 @@ class EventPage:
     before: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Blanked:
+    """What came of blanking some of the events of a user.
+
+    Attributes:
+        events: how many events were looked at.
+        changed: how many of them said something that is blank now.
+        after: above which id it goes on; None: there are no more events of the user.
+    """
+
+    events: int
+    changed: int
+    after: str | None
+
+
+def blanked(event: Event, user_id: UserId) -> Event:
+    """Return an event without what it says of a user besides the id.
+
+    If the user is the actor, or nobody knows who acted on the user, then network address and
+    program become empty. If the user is the target, the details in `PERSONAL` do. What others did
+    to the user keeps where they were, and what the user did to others keeps what it says of them.
+    """
+    details = event.detail
+    if event.target == user_id:
+        details = {name: "" if name in PERSONAL else value for name, value in details.items()}
+    if event.actor == user_id or (event.actor is None and event.target == user_id):
+        return replace(event, address="", user_agent="", detail=details)
+    return replace(event, detail=details)
+
+
 class EventStore(Protocol):
     """The stored events."""
 
@@ -123,17 +153,27 @@ class EventStore(Protocol):
         """
 
     async def list_since(self, after: str | None, *, limit: int) -> list[Event]:
-        """Return up to `limit` events with ids above `after`, the oldest first; None: from any."""
+        """Return up to `limit` events with ids above `after`, the oldest first; None: from any.
+
+        An event is stored a little after its id was made, after a failure minutes later: so one may
+        appear below an id that was listed already.
+        """
 
     async def remove_before(self, before: datetime, *, limit: int) -> int:
-        """Delete up to `limit` of the events that happened before an instant; return how many."""
+        """Delete up to `limit` of the events that happened before an instant; return how many.
 
-    async def blank(self, user_id: UserId, *, limit: int) -> int:
-        """Blank what events say of a user besides the id; return how many events were changed.
+        Whoever is still to be told of an event is told all the same. So it may stay until then.
+        """
 
-        Of up to `limit` events in which the user is the actor or the target, network address and
-        program become empty, and so do the details in `PERSONAL`. Whoever repeats this until it
-        returns 0 has blanked all of them.
+    async def blank(self, user_id: UserId, *, after: str | None, limit: int) -> Blanked:
+        """Blank what events say of a user besides the id, as `blanked` does; the events stay.
+
+        Whoever waits to be told of such an event is told the blanked one.
+
+        Args:
+            user_id: the user's id.
+            after: `Blanked.after` of the call before; None: from the oldest event.
+            limit: the maximum number of events to look at.
         """
 
 

@@ -13,6 +13,7 @@ from gatelodge.accounts.kept import KeptAddresses
 from gatelodge.accounts.pending import PendingSignUps
 from gatelodge.accounts.roles import RoleService
 from gatelodge.accounts.service import AccountService
+from gatelodge.admin.retention import EventRetention
 from gatelodge.audit import AuditLog
 from gatelodge.breached.lookup import BreachedPasswords
 from gatelodge.clock import Clock, SystemClock
@@ -60,13 +61,16 @@ from gatelodge.sign_in.service import SignInService
 from gatelodge.stores import Stores, open_stores
 from gatelodge.subscriptions.service import Handler, SubscriptionService
 from gatelodge.subscriptions.webhooks import WebhookService
-from gatelodge.tasks import end, repeat, start
+from gatelodge.tallies import ADDED_EVERY, TallyService
+from gatelodge.tasks import attempt, end, repeat, start
 from gatelodge.tokens.access import AccessTokens
 from gatelodge.tokens.claims import AUDIENCE
 from gatelodge.tokens.keys import KEY_PREFIX, SigningKeys
 
 SWEEP_EVERY = timedelta(hours=1)
 """How often records that are not needed any more are deleted."""
+
+_LAST_TALLIES_SECONDS = 2.0
 
 
 class Foundation:
@@ -123,6 +127,11 @@ class Foundation:
     def audit(self) -> AuditLog:
         """The audit log."""
         return AuditLog(self.stores.events, self.clock)
+
+    @cached_property
+    def tallies(self) -> TallyService:
+        """How often events happen."""
+        return TallyService(self.stores.tallies, self.audit.tally, self.clock)
 
     # credentials/
 
@@ -495,6 +504,14 @@ class Foundation:
         """The setup link, which makes the first administrator."""
         return SetupService(self.stores.one_time_tokens, self.accounts, self.clock)
 
+    # admin/
+
+    @cached_property
+    def event_retention(self) -> EventRetention:
+        """How long events are kept, and what they say of users who are gone."""
+        kept = self.settings.events_kept
+        return EventRetention(self.stores.events, self.stores.users, self.audit, self.clock, kept)
+
     # All of them
 
     def services(self) -> dict[type, Any]:
@@ -543,9 +560,18 @@ class Foundation:
                     raise
             yield self
         finally:
-            await self.signing_keys.ring.close()
-            await self.hashing_pool.close()
-            await self.stores.database.stop()
+            try:
+                await self._add_tallies()
+            finally:
+                await self.signing_keys.ring.close()
+                await self.hashing_pool.close()
+                await self.stores.database.stop()
+
+    async def _add_tallies(self) -> None:
+        """Add what was counted last, unless the database takes too long."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_TALLIES_SECONDS):
+                await attempt(self.tallies.add)
 
     @contextlib.asynccontextmanager
     async def serve(self) -> AsyncIterator[Self]:
@@ -557,6 +583,9 @@ class Foundation:
                 asyncio.create_task(repeat(self.attempts.sweep, SWEEP_EVERY)),
                 asyncio.create_task(repeat(self.subscriptions.sweep, SWEEP_EVERY)),
                 asyncio.create_task(repeat(self.letters.sweep, SWEEP_EVERY)),
+                asyncio.create_task(repeat(self.event_retention.sweep, SWEEP_EVERY)),
+                asyncio.create_task(repeat(self.tallies.sweep, SWEEP_EVERY)),
+                asyncio.create_task(repeat(self.tallies.add, ADDED_EVERY)),
             ]
             try:
                 yield self

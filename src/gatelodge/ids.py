@@ -6,7 +6,7 @@ import secrets
 from datetime import datetime
 from typing import NewType
 
-from gatelodge.clock import to_milliseconds
+from gatelodge.clock import EPOCH, MILLISECOND, to_milliseconds
 
 UserId = NewType("UserId", str)
 USER_PREFIX = "usr"
@@ -36,6 +36,19 @@ def new_id(prefix: str, at: datetime) -> str:
     """
     raw = to_milliseconds(at).to_bytes(_TIME_BYTES, "big") + secrets.token_bytes(_RANDOM_BYTES)
     return id_from_bytes(prefix, raw)
+
+
+def first_id(prefix: str, at: datetime) -> str:
+    """Return the least id that `new_id` could make at an instant or later.
+
+    So an id is at least this one exactly if it was made at the instant or later.
+
+    Args:
+        prefix: the kind of thing, such as `evt`.
+        at: the instant; an id knows whole milliseconds.
+    """
+    milliseconds = max(-((EPOCH - at) // MILLISECOND), 0)  # rounded up
+    return id_from_bytes(prefix, milliseconds.to_bytes(_TIME_BYTES, "big") + bytes(_RANDOM_BYTES))
 
 
 def role_id(name: str) -> str:

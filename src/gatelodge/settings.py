@@ -359,6 +359,9 @@ class Settings(BaseSettings):
         default=timedelta(seconds=10), ge=timedelta(0), le=timedelta(seconds=60)
     )
     signing_key_life: Duration = Field(default=timedelta(days=90), ge=timedelta(days=1))
+    events_kept: Duration = Field(
+        default=timedelta(days=400), ge=timedelta(days=7), le=timedelta(days=3650)
+    )
 
     sign_up: Literal["open", "closed"] = "open"
     sign_in_by_code: Literal["off", "on"] = "off"

@@ -8,15 +8,31 @@ that dies loses the last seconds.
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from typing import Protocol
+
+from gatelodge.clock import Clock
+from gatelodge.errors import StoreUnavailable
+
+ADDED_EVERY = timedelta(seconds=10)
+"""How often a process adds what it has counted."""
+
+KEPT = timedelta(days=400)
+"""How long the numbers of a day are kept."""
 
 
 class TallyStore(Protocol):
     """The stored numbers."""
 
     async def add(self, counts: Mapping[tuple[date, str], int]) -> None:
-        """Add to the numbers of days and names. Of many that add at the same time, all count."""
+        """Add to the numbers of days and names. Of many that add at the same time, all count.
+
+        A loss of power may undo it.
+
+        Raises:
+            StoreUnavailable: nothing was added.
+            OutcomeUnknown: all of it was added, or some, or nothing.
+        """
 
     async def list_days(self, first: date, last: date) -> dict[date, dict[str, int]]:
         """Return the numbers from the first to the last day, by name; days without are left out."""
@@ -44,3 +60,38 @@ class Tally:
     def give_back(self, counts: Mapping[tuple[date, str], int]) -> None:
         """Count again what could not be stored."""
         self.counts.update(counts)
+
+
+@dataclass(frozen=True, slots=True)
+class TallyService:
+    """Adds what this process has counted to the stored numbers, and forgets old days.
+
+    Attributes:
+        store: the stored numbers.
+        tally: what this process counts.
+        clock: tells the current time.
+    """
+
+    store: TallyStore
+    tally: Tally
+    clock: Clock
+
+    async def add(self) -> None:
+        """Add what was counted since the last call; what could not be added is added later.
+
+        Raises:
+            StoreUnavailable: the database does not answer; nothing is lost.
+            OutcomeUnknown: what was counted may be lost: nothing is ever counted twice.
+        """
+        counted = self.tally.take()
+        if not counted:
+            return
+        try:
+            await self.store.add(counted)
+        except StoreUnavailable:
+            self.tally.give_back(counted)
+            raise
+
+    async def sweep(self) -> None:
+        """Delete the numbers of days that are too long ago."""
+        await self.store.remove_before((self.clock.now() - KEPT).date())

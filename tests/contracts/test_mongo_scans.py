@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from pymongo import MongoClient
 
+from gatelodge.audit import EventQuery
 from gatelodge.stores import Stores
 from tests.contracts.builders import NOON, a_session, a_user, an_event
 
@@ -42,5 +43,12 @@ async def test_no_frequent_question_reads_a_whole_collection(stores: Stores, add
             await stores.sessions.remove_ended(NOON)
             await stores.events.add(an_event())
             await stores.events.list_events(before="evt_z", limit=10)
+            await stores.events.search(EventQuery(about=ada.id), before=None, limit=10)
+            await stores.events.search(EventQuery(name="a.b", address="c"), before=None, limit=10)
+            await stores.events.blank(ada.id, after=None, limit=10)
+            await stores.events.remove_before(NOON, limit=10)
+            await stores.tallies.add({(NOON.date(), "session.opened"): 1})
+            await stores.tallies.list_days(NOON.date(), NOON.date())
+            await stores.tallies.remove_before(NOON.date())
         finally:
             client.admin.command("setParameter", notablescan=False)

@@ -55,3 +55,11 @@ class PermissionNotGrantable(NotPermitted):
     default = "You can give only permissions that you have. A command gives users:impersonate."
     sentence = N_("You can give only permissions that you have. A command gives users:impersonate.")
     oauth_error = "insufficient_scope"
+
+
+class UserNotDeleted(Conflict):
+    """Events of a user who exists are not blanked."""
+
+    code = "user_not_deleted"
+    default = "This user still exists. Delete the user first: then the events can be blanked."
+    sentence = N_("This user still exists. Delete the user first: then the events can be blanked.")

@@ -10,7 +10,7 @@ adapters do not import each other.
 Above: `foundation.py`, which passes the ports to the services; `health/` and `cli/`, for the state
 of the database and its migration.
 Below: the rooms that define the ports: `accounts/`, `sessions/`, `credentials/`, `tokens/`,
-`subscriptions/`, `letters/`, `gate/` and `audit.py`.
+`subscriptions/`, `letters/`, `gate/`, `audit.py` and `tallies.py`.
 """
 
 import re
@@ -31,6 +31,7 @@ from gatelodge.gate.feed import ChangeFeed
 from gatelodge.letters.store import LetterStore
 from gatelodge.sessions.store import SessionStore
 from gatelodge.subscriptions.store import SubscriptionStore
+from gatelodge.tallies import TallyStore
 from gatelodge.tokens.store import SigningKeyStore
 
 
@@ -192,6 +193,7 @@ class Stores:
     attempts: AttemptStore
     subscriptions: SubscriptionStore
     letters: LetterStore
+    tallies: TallyStore
     feed: ChangeFeed
 
 

@@ -27,6 +27,7 @@ TOLD = frozenset(
         "browser.forgotten",
         "browser.remembered",
         "database.restored",
+        "events.blanked",
         "factor.added",
         "factor.removed",
         "factor.renamed",

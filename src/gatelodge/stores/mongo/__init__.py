@@ -21,6 +21,7 @@ from gatelodge.stores.mongo.roles import MongoRoles
 from gatelodge.stores.mongo.sessions import MongoSessions
 from gatelodge.stores.mongo.signing_keys import MongoSigningKeys
 from gatelodge.stores.mongo.subscriptions import MongoSubscriptions
+from gatelodge.stores.mongo.tallies import MongoTallies
 from gatelodge.stores.mongo.users import MongoUsers
 
 
@@ -45,11 +46,12 @@ def mongo_stores(address: str) -> Stores:
         roles=roles,
         sessions=MongoSessions(database, users, roles, outbox),
         signing_keys=MongoSigningKeys(database, outbox),
-        events=MongoEvents(database),
+        events=MongoEvents(database, outbox.sweep),
         one_time_tokens=MongoOneTimeTokens(database),
         attempts=MongoAttempts(database, outbox),
         subscriptions=subscriptions,
         letters=MongoLetters(database),
+        tallies=MongoTallies(database),
         feed=MongoChangeFeed(database),
     )
 

@@ -22,7 +22,7 @@ from pymongo.uri_parser import split_options
 from typing_extensions import override
 
 from gatelodge.errors import ConfigurationError, StoreUnavailable
-from gatelodge.stores import Copies, Database, DatabaseState
+from gatelodge.stores import Copies, Database, DatabaseState, event_search
 from gatelodge.stores.mongo.failures import RETRY_AFTER, is_of_name_servers, reading, reason_of
 from gatelodge.stores.mongo.records import Document
 from gatelodge.tasks import Work, end, repeat
@@ -98,6 +98,7 @@ _COLLECTIONS = (
     "subscriptions",
     "messages",
     "letters",
+    "tallies",
 )
 
 WITH_EVENTS = ("users", "sessions", "roles", "signing_keys", "attempts", "subscriptions")
@@ -113,6 +114,7 @@ _INDEXES = (
     _Index("sessions", ("user_id", "_id")),
     _Index("sessions", ("expires_at",)),
     _Index("sessions", ("revoked_at",), sparse=True),
+    *(_Index("events", (field, "_id")) for field in event_search.FIELDS),
     _Index("attempts", ("forget_at",)),
     _Index("subscriptions", ("events",)),
     _Index("subscriptions", ("removed",), sparse=True),

@@ -1,14 +1,37 @@
 """Events in MongoDB, and the messages for whoever has subscribed to them."""
 
 import contextlib
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+from pymongo import UpdateMany, UpdateOne
+from pymongo.asynchronous.collection import AsyncCollection
 from typing_extensions import override
 
-from gatelodge.audit import Event, EventPage, EventQuery, EventStore
+from gatelodge.audit import (
+    EVENT_PREFIX,
+    Blanked,
+    Event,
+    EventPage,
+    EventQuery,
+    EventStore,
+    blanked,
+)
 from gatelodge.errors import AlreadyExists
-from gatelodge.ids import UserId
+from gatelodge.ids import UserId, first_id
+from gatelodge.stores import event_search
+from gatelodge.stores.event_search import (
+    Lead,
+    Reach,
+    Span,
+    about,
+    conditions_of,
+    farthest,
+    leads_of,
+    oldest_of,
+    page_of,
+)
 from gatelodge.stores.mongo.connection import MongoDatabase
 from gatelodge.stores.mongo.failures import reading, writing
 from gatelodge.stores.mongo.records import Document, to_document, to_record
@@ -16,9 +39,15 @@ from gatelodge.stores.mongo.records import Document, to_document, to_record
 
 @dataclass(frozen=True, slots=True)
 class MongoEvents(EventStore):
-    """The events in MongoDB."""
+    """The events in MongoDB.
+
+    Attributes:
+        database: where they are stored.
+        settle: stores the events that still wait in the documents that they are about.
+    """
 
     database: MongoDatabase
+    settle: Callable[[], Awaitable[object]]
 
     @override
     async def add(self, event: Event) -> None:
@@ -26,43 +55,127 @@ class MongoEvents(EventStore):
 
     @override
     async def list_events(self, *, before: str | None, limit: int) -> list[Event]:
-        query = {} if before is None else {"_id": {"$lt": before}}
-        with reading():
-            found = self.database.collection("events").find(query).sort("_id", -1).limit(limit)
-            return [to_record(Event, document) async for document in found]
+        return (await self.search(EventQuery(), before=before, limit=limit)).events
 
     @override
     async def search(self, query: EventQuery, *, before: str | None, limit: int) -> EventPage:
-        wanted: Document = {} if before is None else {"_id": {"$lt": before}}
-        for name in ("actor", "target", "name", "address"):
-            if (value := getattr(query, name)) is not None:
-                wanted[name] = {"$eq": value}
+        leads, span = leads_of(query), Span.of(query, before)
+        if not leads:
+            return page_of(await self._find(_within(span), -1, limit), limit, "")
+        reach = Reach("", 0, leads[0])
+        if len(leads) > 1:
+            reach = farthest([await self._reach_of(lead, span) for lead in leads])
+        wanted = _within(span.above(reach.floor)) | {
+            field: {"$eq": value} for field, value in conditions_of(query)
+        }
         if query.about is not None:
-            wanted["$or"] = [{"actor": {"$eq": query.about}}, {"target": {"$eq": query.about}}]
-        at: Document = {} if query.since is None else {"$gte": query.since}
-        if query.until is not None:
-            at["$lt"] = query.until
-        if at:
-            wanted["at"] = at
-        with reading():
-            cursor = self.database.collection("events").find(wanted).sort("_id", -1).limit(limit)
-            found = [to_record(Event, document) async for document in cursor]
-        return EventPage(found, found[-1].id if len(found) == limit else None)
+            wanted["$or"] = [{each: {"$eq": query.about}} for each in ("actor", "target")]
+        found = [
+            event
+            for field, value in reach.lead
+            for event in await self._find(
+                {"$and": [{field: {"$eq": value}}, wanted]}, -1, limit, field
+            )
+        ]
+        return page_of(found, limit, reach.floor)
 
-    @override
-    async def list_since(self, after: str | None, *, limit: int) -> list[Event]:
-        query = {"_id": {"$gt": after or ""}}
+    async def _reach_of(self, lead: Lead, span: Span) -> Reach:
+        """Return how far the walks of a lead go."""
+        walked = []
+        for field, value in lead:
+            met: list[Document] = [
+                {"$match": {field: {"$eq": value}} | _within(span)},
+                {"$sort": {"_id": -1}},
+                {"$limit": event_search.EXAMINED},
+                {"$group": {"_id": None, "met": {"$sum": 1}, "last": {"$min": "$_id"}}},
+            ]
+            with reading():
+                found = await self._events.aggregate(met, hint=dict(_index_of(field)))
+                counted = await found.to_list()
+            walked += [(each["met"], each["last"]) for each in counted]
+        return Reach.of(lead, walked)
+
+    async def _find(
+        self, wanted: Document, order: int, limit: int, field: str | None = None
+    ) -> list[Event]:
+        """Return the first events in the order of their ids, one more than fit into a page.
+
+        Args:
+            wanted: matches the events.
+            order: 1 for the oldest first, -1 for the newest first.
+            limit: how many fit into a page.
+            field: the field whose index is followed; None: that of the ids.
+        """
+        hint = [("_id", 1)] if field is None else _index_of(field)
         with reading():
-            found = self.database.collection("events").find(query).sort("_id", 1).limit(limit)
+            found = self._events.find(wanted).sort("_id", order).limit(limit + 1).hint(hint)
             return [to_record(Event, document) async for document in found]
 
     @override
-    async def remove_before(self, before: datetime, *, limit: int) -> int:
-        raise NotImplementedError
+    async def list_since(self, after: str | None, *, limit: int) -> list[Event]:
+        return (await self._find({"_id": {"$gt": after or ""}}, 1, limit))[:limit]
 
     @override
-    async def blank(self, user_id: UserId, *, limit: int) -> int:
-        raise NotImplementedError
+    async def remove_before(self, before: datetime, *, limit: int) -> int:
+        old = {"_id": {"$lt": first_id(EVENT_PREFIX, before)}}
+        with reading():
+            found = self._events.find(old, projection=["_id"]).sort("_id", 1).limit(limit)
+            ids = [each["_id"] async for each in found]
+        if not ids:
+            return 0
+        with writing():
+            removed = await self._events.delete_many({"_id": {"$in": ids}})
+        return removed.deleted_count
+
+    @override
+    async def blank(self, user_id: UserId, *, after: str | None, limit: int) -> Blanked:
+        if after is None:
+            await self.settle()
+        found = [
+            event
+            for field, value in about(user_id)
+            for event in await self._find(
+                {field: {"$eq": value}, "_id": {"$gt": after or ""}}, 1, limit, field
+            )
+        ]
+        page, rest = oldest_of(found, limit)
+        changed = [now for event in page if (now := blanked(event, user_id)) != event]
+        if changed:
+            with writing():  # first what is still to be told: then this page is not repeated
+                await self.database.collection("messages").bulk_write(
+                    [UpdateMany(_messages_of(each), _blanking(each, "event.")) for each in changed],
+                    ordered=False,
+                )
+            with writing():
+                await self._events.bulk_write(
+                    [UpdateOne({"_id": {"$eq": each.id}}, _blanking(each)) for each in changed],
+                    ordered=False,
+                )
+        return Blanked(len(page), len(changed), rest)
+
+    @property
+    def _events(self) -> AsyncCollection[Document]:
+        return self.database.collection("events")
+
+
+def _within(span: Span) -> Document:
+    """Return what matches the ids of a range."""
+    return {"_id": {"$gte": span.first, "$lt": span.end}}
+
+
+def _index_of(field: str) -> list[tuple[str, int]]:
+    return [(field, 1), ("_id", 1)]
+
+
+def _messages_of(event: Event) -> Document:
+    """Return what matches the messages of an event; see `key_of_message`."""
+    return {"_id": {"$gte": key_of_message(event.id, ""), "$lt": f"{event.id};"}}
+
+
+def _blanking(event: Event, prefix: str = "") -> Document:
+    """Return the update of a document to a blanked event."""
+    values = {"address": event.address, "user_agent": event.user_agent, "detail": event.detail}
+    return {"$set": {f"{prefix}{name}": value for name, value in values.items()}}
 
 
 async def put_event(

@@ -14,6 +14,7 @@ from gatelodge.stores.sql.roles import SqlRoles
 from gatelodge.stores.sql.sessions import SqlSessions
 from gatelodge.stores.sql.signing_keys import SqlSigningKeys
 from gatelodge.stores.sql.subscriptions import SqlSubscriptions
+from gatelodge.stores.sql.tallies import SqlTallies
 from gatelodge.stores.sql.users import SqlUsers
 
 
@@ -32,5 +33,6 @@ def sql_stores(path: str) -> Stores:
         attempts=SqlAttempts(database),
         subscriptions=SqlSubscriptions(database),
         letters=SqlLetters(database),
+        tallies=SqlTallies(database),
         feed=SqlChangeFeed(database),
     )

@@ -3,14 +3,47 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Executable, delete, select
+from sqlalchemy import (
+    Connection,
+    Executable,
+    Select,
+    Text,
+    bindparam,
+    delete,
+    exists,
+    func,
+    literal_column,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects.sqlite import insert
 from typing_extensions import override
 
-from gatelodge.audit import Event, EventPage, EventQuery, EventStore
-from gatelodge.ids import UserId
+from gatelodge.audit import (
+    EVENT_PREFIX,
+    Blanked,
+    Event,
+    EventPage,
+    EventQuery,
+    EventStore,
+    blanked,
+)
+from gatelodge.ids import UserId, first_id
+from gatelodge.stores import event_search
+from gatelodge.stores.event_search import (
+    Lead,
+    Reach,
+    Span,
+    about,
+    conditions_of,
+    farthest,
+    leads_of,
+    oldest_of,
+    page_of,
+)
 from gatelodge.stores.sql.database import SqlDatabase
-from gatelodge.stores.sql.tables import events
+from gatelodge.stores.sql.tables import events, messages
 
 
 class SqlEvents(EventStore):
@@ -26,53 +59,97 @@ class SqlEvents(EventStore):
 
     @override
     async def list_events(self, *, before: str | None, limit: int) -> list[Event]:
-        query = select(events).order_by(events.c.id.desc()).limit(limit)
-        if before is not None:
-            query = query.where(events.c.id < before)
-        rows = await self._database.scan(lambda connection: connection.execute(query).all())
-        return [Event(**dict(zip(_COLUMNS, row, strict=True))) for row in rows]
+        return (await self.search(EventQuery(), before=before, limit=limit)).events
 
     @override
     async def search(self, query: EventQuery, *, before: str | None, limit: int) -> EventPage:
-        statement = select(events).order_by(events.c.id.desc()).limit(limit)
-        if before is not None:
-            statement = statement.where(events.c.id < before)
-        for column, value in (
-            (events.c.actor, query.actor),
-            (events.c.target, query.target),
-            (events.c.name, query.name),
-            (events.c.address, query.address),
-        ):
-            if value is not None:
-                statement = statement.where(column == value)
-        if query.about is not None:
-            statement = statement.where(
-                (events.c.actor == query.about) | (events.c.target == query.about)
-            )
-        if query.since is not None:
-            statement = statement.where(events.c.at >= query.since)
-        if query.until is not None:
-            statement = statement.where(events.c.at < query.until)
-        rows = await self._database.scan(lambda connection: connection.execute(statement).all())
-        found = [Event(**dict(zip(_COLUMNS, row, strict=True))) for row in rows]
-        return EventPage(found, found[-1].id if len(found) == limit else None)
+        return await self._database.scan(
+            lambda connection: _search(connection, query, Span.of(query, before), limit)
+        )
 
     @override
     async def list_since(self, after: str | None, *, limit: int) -> list[Event]:
         query = select(events).where(events.c.id > (after or "")).order_by(events.c.id)
-        rows = await self._database.scan(
-            lambda connection: connection.execute(query.limit(limit)).all()
-        )
-        return [Event(**dict(zip(_COLUMNS, row, strict=True))) for row in rows]
+        return await self._database.scan(lambda connection: _read(connection, query.limit(limit)))
 
     @override
     async def remove_before(self, before: datetime, *, limit: int) -> int:
-        old = select(events.c.id).where(events.c.at < before).order_by(events.c.id).limit(limit)
-        return await self._database.change(delete(events).where(events.c.id.in_(old)))
+        values = {"first": first_id(EVENT_PREFIX, before), "limit": limit}
+        return await self._database.change(_REMOVE, values)
 
     @override
-    async def blank(self, user_id: UserId, *, limit: int) -> int:
-        raise NotImplementedError
+    async def blank(self, user_id: UserId, *, after: str | None, limit: int) -> Blanked:
+        def read(connection: Connection) -> list[Event]:
+            return [
+                event
+                for field, value in about(user_id)
+                for event in _read(
+                    connection,
+                    select(events)
+                    .where(events.c[field] == value, events.c.id > (after or ""))
+                    .order_by(events.c.id)
+                    .limit(limit + 1),
+                )
+            ]
+
+        page, rest = oldest_of(await self._database.scan(read), limit)
+        changes = [
+            {"of": now.id, "address": now.address, "program": now.user_agent, "facts": now.detail}
+            for event in page
+            if (now := blanked(event, user_id)) != event
+        ]
+        if changes:
+            await self._database.write(lambda connection: connection.execute(_BLANK, changes))
+        return Blanked(len(page), len(changes), rest)
+
+
+def _search(connection: Connection, query: EventQuery, span: Span, limit: int) -> EventPage:
+    """Return a page of the events with ids in a range that match."""
+    leads = leads_of(query)
+    if not leads:
+        return page_of(_read(connection, _down(span, limit)), limit, "")
+    reach = Reach("", 0, leads[0])
+    if len(leads) > 1:
+        reach = farthest(Reach.of(lead, _walked(connection, lead, span)) for lead in leads)
+    others = [_NO_INDEX[field] == value for field, value in conditions_of(query)]
+    if query.about is not None:
+        others.append(or_(*(_NO_INDEX[each] == query.about for each in ("actor", "target"))))
+    within = span.above(reach.floor)
+    found = [
+        event
+        for field, value in reach.lead
+        for event in _read(
+            connection, _down(within, limit).where(events.c[field] == value, *others)
+        )
+    ]
+    return page_of(found, limit, reach.floor)
+
+
+def _down(span: Span, limit: int) -> Select[Any]:
+    """Return the query for the newest events of a range, one more than fit into a page."""
+    within = (events.c.id >= span.first, events.c.id < span.end)
+    return select(events).where(*within).order_by(events.c.id.desc()).limit(limit + 1)
+
+
+def _walked(connection: Connection, lead: Lead, span: Span) -> list[tuple[int, str]]:
+    """Return how many events each walk of a lead meets, and the id of the last one."""
+    walked = []
+    for field, value in lead:
+        met = (
+            select(events.c.id)
+            .where(events.c[field] == value, events.c.id >= span.first, events.c.id < span.end)
+            .order_by(events.c.id.desc())
+            .limit(event_search.EXAMINED)
+            .subquery()
+        )
+        count, last = connection.execute(select(func.count(), func.min(met.c.id))).one()
+        walked.append((count, last or ""))
+    return walked
+
+
+def _read(connection: Connection, query: Select[Any]) -> list[Event]:
+    rows = connection.execute(query).all()
+    return [Event(**dict(zip(_COLUMNS, row, strict=True))) for row in rows]
 
 
 def put_event(connection: Connection, event: Event) -> None:
@@ -104,3 +181,25 @@ def make(
 
 _COLUMNS = [column.name for column in events.columns]
 _ADD = insert(events).on_conflict_do_nothing()
+
+# SQLite has no statistics here, and could follow the index of any condition. It follows that of the
+# walk because a `+` keeps it from all others (sqlite.org/optoverview.html, section 5.2).
+_NO_INDEX = {field: literal_column(f"+events.{field}", Text) for field in event_search.FIELDS}
+
+_waits = exists().where(messages.c.event_id == events.c.id)
+_OLD = (
+    select(events.c.id)
+    .where(events.c.id < bindparam("first"), ~_waits)  # a message is read with its event
+    .order_by(events.c.id)
+    .limit(bindparam("limit"))
+)
+_REMOVE = delete(events).where(events.c.id.in_(_OLD))
+_BLANK = (
+    update(events)
+    .where(events.c.id == bindparam("of"))
+    .values(
+        address=bindparam("address"),
+        user_agent=bindparam("program"),
+        detail=bindparam("facts", type_=events.c.detail.type),
+    )
+)

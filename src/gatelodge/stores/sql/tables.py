@@ -252,6 +252,20 @@ events = Table(
     Column("request_id", Text, nullable=False),
     Column("detail", JSON, nullable=False),
     Column("outcome", Text, nullable=False, server_default="success"),
+    # Each index ends in the id, because the table has no other key.
+    Index("ix_events_target", "target", sqlite_where=text("target IS NOT NULL")),
+    Index("ix_events_actor", "actor", sqlite_where=text("actor IS NOT NULL")),
+    Index("ix_events_address", "address"),
+    Index("ix_events_name", "name"),
+    sqlite_with_rowid=False,
+)
+
+tallies = Table(
+    "tallies",
+    metadata,
+    Column("day", Text, primary_key=True),  # as 2026-03-01
+    Column("name", Text, primary_key=True),
+    Column("count", Integer, nullable=False),
     sqlite_with_rowid=False,
 )
 
