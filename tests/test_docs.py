@@ -302,6 +302,7 @@ FORWARD_AUTH = DOCS / "guides" / "forward-auth.md"
 KEPT_INSIDE = (
     *("/", "/healthz", "/readyz", "/metrics"),
     *("/api/docs", "/api/openapi.json", "/api/test/*", "/dev/*"),
+    *("/admin", "/admin/*", "/api/admin/*"),
 )
 """What a proxy that guards a site does not hand on to Gatelodge."""
 

@@ -71,3 +71,8 @@ _WALL_CLOCK_INTERVAL = 0.01
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND = timedelta(milliseconds=1)
+
+
+def instant(at: datetime | None) -> str | None:
+    """Return an instant as programs read it (RFC 3339, UTC, milliseconds), or None."""
+    return None if at is None else at.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -32,6 +32,12 @@ LogFormat = Literal["auto", "json", "text"]
 """The format of log lines: `auto` is `text` in a terminal, and `json` elsewhere."""
 
 
+def tell(line: str) -> None:
+    """Write a line for whoever waits for this process, such as how far a step has come."""
+    with contextlib.suppress(OSError):  # nobody has to read it
+        print(line, file=sys.stderr, flush=True)  # noqa: T201 - no log line
+
+
 def set_up_logs(level: str, form: LogFormat = "auto") -> None:
     """Write every log line of this process to standard error (security.md, section 11).
 

@@ -21,7 +21,7 @@ from gatelodge.apart import run_in_child
 from gatelodge.app import House, build, create_app
 from gatelodge.data_folder import keep_private
 from gatelodge.errors import ConfigurationError, Refusal
-from gatelodge.logs import set_up_logs
+from gatelodge.logs import set_up_logs, tell
 from gatelodge.settings import Settings
 from gatelodge.setup.service import LIFE
 from gatelodge.web.shell import MAX_HEADERS_BYTES, App
@@ -89,7 +89,7 @@ def prepare(house: House, files: int) -> tuple[str | None, list[str]]:
         The secret of the setup link, or None (see `SetupService`); and what the doctor says that an
         operator must know at the start.
     """
-    house.stores.database.migrate()
+    house.stores.database.migrate(tell)
 
     async def look_around() -> tuple[str | None, list[str]]:
         async with house.open():

@@ -9,6 +9,7 @@ from gatelodge.accounts.store import User
 from gatelodge.audit import EVENT_PREFIX, Event
 from gatelodge.credentials.factors import FACTOR_PREFIX, Factor, FactorId, FactorKind
 from gatelodge.ids import SESSION_PREFIX, USER_PREFIX, SessionId, UserId, new_id
+from gatelodge.letters.store import LETTER_PREFIX, Letter
 from gatelodge.sessions.store import Session
 from gatelodge.tokens.store import SigningKey
 
@@ -72,6 +73,24 @@ def a_signing_key(number: int = 1, **changes: Any) -> SigningKey:
         not_before=NOON + A_MINUTE,
     )
     return replace(key, **changes)
+
+
+def a_letter(**changes: Any) -> Letter:
+    """Return a letter to Ann that was asked for at noon."""
+    at = changes.get("created_at", NOON)
+    letter = Letter(
+        id=new_id(LETTER_PREFIX, at),
+        kind="reset-password",
+        to="Ann@example.org",
+        to_key="ann@example.org",
+        message_id="<a@example.org>",
+        created_at=at,
+        due_at=at,
+        language="de",
+        sealed_values=b"\x00sealed",
+        request_digest=bytes(32),
+    )
+    return replace(letter, **changes)
 
 
 def an_event(**changes: Any) -> Event:

@@ -1,9 +1,11 @@
-"""Faults that a real `mongod` produces on request."""
+"""Faults that real databases produce on request."""
 
 import asyncio
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -70,6 +72,20 @@ def failing(
                 yield fault
             finally:
                 fault.hits = _configure(client, mode="off") - before
+
+
+@contextmanager
+def events_refused(path: str | Path, but: int = 0) -> Iterator[None]:
+    """Have SQLite refuse every new event but the first ones, as a full disk would."""
+    with closing(sqlite3.connect(path)) as connection:
+        there = connection.execute("SELECT count(*) FROM events").fetchone()[0]
+        connection.execute(
+            "CREATE TRIGGER refuse BEFORE INSERT ON events "
+            f"WHEN (SELECT count(*) FROM events) >= {there + but} "
+            "BEGIN SELECT raise(ABORT, 'no'); END"
+        )
+        yield
+        connection.execute("DROP TRIGGER refuse")
 
 
 def _configure(client: MongoClient[dict[str, Any]], **options: Any) -> int:

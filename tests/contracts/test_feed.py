@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection
 
-from gatelodge.accounts.store import Role, User
+from gatelodge.accounts.store import SET_PASSWORD, Role, User
 from gatelodge.ids import new_id, role_id
 from gatelodge.sessions.store import Session
 from gatelodge.stores import Stores, open_stores
@@ -142,6 +142,7 @@ OF_THE_USER: dict[str, Change] = {
     "set_email": lambda stores, user, _: stores.users.set_email(
         user, an_event(), email="new@x.org", email_key="new@x.org", verified_at=NOON
     ),
+    "require": lambda stores, user, _: stores.users.require(user.id, SET_PASSWORD, an_event()),
     "raise_epoch": lambda stores, user, _: stores.users.raise_epoch(user.id, an_event()),
     "rename": lambda stores, user, _: stores.users.rename(
         user, an_event(), name=user.name, username="Renamed", username_key="renamed"

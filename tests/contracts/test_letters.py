@@ -4,35 +4,16 @@ import asyncio
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
-from typing import Any
+from typing import get_args
 
 import pytest
 
-from gatelodge.ids import new_id
-from gatelodge.letters.store import LETTER_PREFIX, Letter, LetterState
+from gatelodge.letters.store import Letter, LetterState
 from gatelodge.stores import Stores
-from tests.contracts.builders import A_MINUTE, NOON
+from tests.contracts.builders import A_MINUTE, NOON, a_letter
 
 LATER = NOON + A_MINUTE
 SECOND = timedelta(seconds=1)
-
-
-def a_letter(**changes: Any) -> Letter:
-    """Return a letter to Ann that was asked for at noon."""
-    at = changes.get("created_at", NOON)
-    letter = Letter(
-        id=new_id(LETTER_PREFIX, at),
-        kind="reset-password",
-        to="Ann@example.org",
-        to_key="ann@example.org",
-        message_id="<a@example.org>",
-        created_at=at,
-        due_at=at,
-        language="de",
-        sealed_values=b"\x00sealed",
-        request_digest=bytes(32),
-    )
-    return replace(letter, **changes)
 
 
 async def claimed(stores: Stores) -> Letter | None:
@@ -70,6 +51,17 @@ async def test_one_id_is_stored_once(stores: Stores) -> None:
     assert await stores.letters.find(letter.id) == others[outcomes.index(True)]
 
 
+async def test_letters_are_counted_up_to_a_limit(stores: Stores) -> None:
+    for _ in range(4):
+        await stores.letters.add(a_letter())
+    await stores.letters.finish(await must_claim(stores), "given_up", LATER)
+    await stores.letters.finish(await must_claim(stores), "sent", LATER)
+
+    assert await stores.letters.count_letters("waiting", limit=9) == 2
+    assert await stores.letters.count_letters("waiting", limit=1) == 1
+    assert await stores.letters.count_letters("given_up", limit=9) == 1
+
+
 async def test_letters_are_listed_from_the_newest(stores: Stores) -> None:
     letters = [a_letter(created_at=NOON + number * SECOND) for number in range(5)]
     for each in letters:
@@ -83,6 +75,19 @@ async def test_letters_are_listed_from_the_newest(stores: Stores) -> None:
     assert [each.id for each in listed] == [each.id for each in letters[:2:-1]]
     assert [each.id for each in rest] == [letters[2].id, letters[1].id]
     assert sent.id == letters[0].id
+
+
+async def test_letters_of_a_state_are_counted_up_to_a_limit(stores: Stores) -> None:
+    for _ in range(5):
+        await stores.letters.add(a_letter())
+    for state in ("given_up", "given_up", "sent"):
+        await stores.letters.finish(await must_claim(stores), state, LATER)
+
+    counts = {state: await stores.letters.count(state, limit=9) for state in get_args(LetterState)}
+
+    assert counts == {"waiting": 2, "sent": 1, "given_up": 2, "dropped": 0}
+    assert await stores.letters.count("waiting", limit=1) == 1
+    assert await stores.letters.count("given_up", limit=2) == 2
 
 
 async def test_who_claims_first_has_the_letter_until_the_claim_ends(stores: Stores) -> None:

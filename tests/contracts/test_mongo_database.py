@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from pymongo import MongoClient
 
+from gatelodge.accounts.search import UserQuery
 from gatelodge.errors import AlreadyExists, ConfigurationError, StoreUnavailable
 from gatelodge.stores import Stores, open_stores
 from gatelodge.stores.mongo import MongoDatabase, connection
@@ -286,3 +287,30 @@ async def test_a_name_that_nobody_has_costs_as_many_reads(stores: Stores, addres
 
     assert len(reads) == 4
     assert all(each == ["names", "users"] for each in reads.values())
+
+
+async def test_names_that_the_version_before_has_written_get_their_keys(address: str) -> None:
+    """At the next migration, or by a chore of a server; names without a key are not found."""
+    stores = open_stores(address)
+    await asyncio.to_thread(stores.database.migrate)
+    with MongoClient[dict[str, Any]](address) as client:
+        users = client.get_default_database()["users"]
+        await stores.database.start()
+        everybody = [a_user(name=name) for name in ("Ann", "ANNA", "")]
+        for user in everybody:
+            await stores.users.add(user, an_event())
+        query = UserQuery(text="ann")
+        for complete in (
+            lambda: asyncio.to_thread(stores.database.migrate),
+            stores.users.complete_names,  # type: ignore[attr-defined]
+        ):
+            users.update_many({}, {"$unset": {"name_key": ""}})
+            assert (await stores.users.search(query, after=None, limit=9)).users == []
+
+            await complete()
+
+            found = (await stores.users.search(query, after=None, limit=9)).users
+            assert found == everybody[:2]
+        assert users.count_documents({"name_key": {"$exists": True}}) == 2
+        assert MongoDatabase(address).migrate() == []
+        await stores.database.stop()

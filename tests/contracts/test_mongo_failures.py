@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Iterator
 import pytest
 from pymongo.errors import OperationFailure
 
-from gatelodge.accounts.store import Role
+from gatelodge.accounts.store import SET_PASSWORD, Role
 from gatelodge.errors import OutcomeUnknown, StoreUnavailable
 from gatelodge.stores import Stores, open_stores
 from tests.contracts.builders import NOON, a_session, a_signing_key, a_user, an_event
@@ -59,6 +59,7 @@ WRITES: dict[str, Verb] = {
         email_key="ada@example.org",
         verified_at=NOON,
     ),
+    "users.require": lambda stores: stores.users.require(a_user().id, SET_PASSWORD, an_event()),
     "users.grant": lambda stores: stores.users.grant(a_user().id, "admin", an_event()),
     "users.withdraw": lambda stores: stores.users.withdraw(a_user().id, "admin", an_event()),
     "roles.add": lambda stores: stores.roles.add(Role("editor", ""), an_event()),

@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 from pymongo import MongoClient
 
+from gatelodge.accounts.search import UserQuery
 from gatelodge.audit import EventQuery
+from gatelodge.sessions.store import SessionQuery
 from gatelodge.stores import Stores
 from tests.contracts.builders import NOON, a_session, a_user, an_event
 
@@ -34,12 +36,35 @@ async def test_no_frequent_question_reads_a_whole_collection(stores: Stores, add
             await stores.users.list_users(after=ada.id, limit=10)
             await stores.users.anyone_holds("admin")
             await stores.users.change_password(ada, "new", an_event(), continued=session.id)
+            for order in ("created", "username", "last_sign_in"):
+                query = UserQuery(order=order, enabled=True)  # type: ignore[arg-type]
+                page = await stores.users.search(query, after=None, limit=1)
+                await stores.users.search(query, after=page.after, limit=1)
+            for query in (
+                *(UserQuery(text="a"), UserQuery(text="a", role="admin"), UserQuery(factor="none")),
+                *(
+                    UserQuery(enabled=False),
+                    UserQuery(verified=False),
+                    UserQuery(signed_in_from=NOON),
+                ),
+            ):
+                await stores.users.search(query, after=None, limit=1)
+                await stores.users.count_matching(query, limit=10)
+            await stores.users.count_users()
+            await stores.users.count_created([NOON, NOON])
+            await stores.users.complete_names()  # type: ignore[attr-defined]
             await stores.users.sweep_names()  # type: ignore[attr-defined]
             await stores.users.outbox.sweep()  # type: ignore[attr-defined]
             await stores.users.remove(ada.id, an_event(), unless_last="user")
             await stores.sessions.add(session)
             await stores.sessions.rotate(session.id, 0, lambda: NOON)
             await stores.sessions.list_live(ada, NOON, used_after=NOON, before=None, limit=10)
+            for query in (SessionQuery(), SessionQuery(ada.id), SessionQuery(address="c")):
+                await stores.sessions.search(
+                    query, NOON, used_after=NOON, before=session.id, limit=10
+                )
+            await stores.letters.count_letters("given_up", limit=10)
+            await stores.users.find_many([ada.id])
             await stores.sessions.remove_ended(NOON)
             await stores.events.add(an_event())
             await stores.events.list_events(before="evt_z", limit=10)

@@ -3,9 +3,13 @@
 import asyncio
 from dataclasses import replace
 
+import pytest
+
 from gatelodge.credentials.one_time_tokens import OneTimeToken, digest_of
-from gatelodge.stores import Stores
-from tests.contracts.builders import A_MINUTE, NOON
+from gatelodge.stores import Stores, open_stores
+from tests.contracts.builders import A_MINUTE, NOON, an_event
+from tests.contracts.failpoints import failing
+from tests.support.mongod import empty_mongodb
 
 TOKEN = OneTimeToken("reset", "usr_ann", digest_of("a secret"), NOON + A_MINUTE)
 
@@ -110,11 +114,13 @@ async def test_a_token_is_consumed_for_its_own_purpose_subject_and_secret(stores
 
 async def test_tokens_put_together_leave_one(stores: Stores) -> None:
     """Two servers that start at once print two links. Only the newest link works."""
-    tokens = [replace(TOKEN, digest=digest_of(str(number))) for number in range(20)]
+    for subject in (f"usr_{number}" for number in range(20)):
+        mine = replace(TOKEN, subject=subject)
+        tokens = [replace(mine, digest=digest_of(str(number))) for number in range(20)]
 
-    await asyncio.gather(*(stores.one_time_tokens.put(token) for token in tokens))
+        assert all(await asyncio.gather(*map(stores.one_time_tokens.put, tokens)))
 
-    assert await stores.one_time_tokens.find("reset", "usr_ann") in tokens
+        assert await stores.one_time_tokens.find("reset", subject) in tokens
 
 
 async def test_all_of_a_token_is_kept(stores: Stores) -> None:
@@ -203,3 +209,43 @@ async def test_tokens_of_a_purpose_that_have_not_expired_are_listed(stores: Stor
     assert [each.facts["n"] for each in found] == ["0", "1", "2"]
     assert await listed("invite", NOON, limit=2) == found[:2]
     assert await listed("setup", NOON, limit=9) == []
+
+
+@pytest.mark.usefixtures("lost_sockets")
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+async def test_whatever_follows_in_mongodb_no_event_of_a_token_is_lost(own_mongodb: str) -> None:
+    """The events cannot be copied for a while: they wait in the document of the token."""
+    stores = open_stores(own_mongodb)
+    empty_mongodb(own_mongodb)
+    await stores.database.start()
+    tokens, events = stores.one_time_tokens, [an_event() for _ in range(4)]
+    waiting = replace(TOKEN, life=600)
+    key = TOKEN.purpose, TOKEN.subject
+    try:
+        with failing(own_mongodb, "insert", collection="events", errorCode=11601):
+            assert await tokens.put(waiting, event=events[0])
+            assert await tokens.put(waiting, event=events[1])
+            assert await tokens.put(waiting)
+            assert await tokens.find(*key) == waiting
+            assert await tokens.consume(*key, TOKEN.digest, NOON, events[2])
+            for at in (NOON, NOON - 9 * A_MINUTE):  # the clock of another server is behind
+                assert not await tokens.consume(*key, TOKEN.digest, at)
+                assert not await tokens.consume(*key, TOKEN.digest, at, an_event())
+                assert not await tokens.change_facts(waiting, {"a": "b"}, at)
+                assert not await tokens.begin(waiting, at)
+                assert await tokens.list_alive("reset", at, limit=9) == []
+            assert await tokens.find(*key) is None
+            assert await tokens.put(TOKEN, unless_after=NOON - 9 * A_MINUTE, event=events[3])
+            assert await tokens.consume(*key, TOKEN.digest, NOON)
+            assert await tokens.find(*key) is None
+            assert await tokens.put_newer(_of_letter(1), NOON)
+            assert await tokens.find(*key) == _of_letter(1)
+            assert await tokens.sweep(NOON + 9 * A_MINUTE, limit=9) == 0
+
+        await stores.users.outbox.sweep()  # type: ignore[attr-defined]
+
+        stored = await stores.events.list_events(before=None, limit=9)
+        assert sorted(stored, key=lambda each: each.id) == sorted(events, key=lambda each: each.id)
+        assert await tokens.sweep(NOON + 9 * A_MINUTE, limit=9) == 1
+    finally:
+        await stores.database.stop()

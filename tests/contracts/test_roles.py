@@ -197,6 +197,56 @@ async def test_of_many_removals_one_gets_the_role(stores: Stores) -> None:
     assert len(role.permissions) == 1 + given.count(True)
 
 
+# Changes of roles that may have certain permissions only
+
+
+async def test_a_role_with_other_permissions_is_left_as_it_is(stores: Stores) -> None:
+    await stores.roles.ensure([ADMIN])
+    some = frozenset({"users:write", "pages:write"})
+
+    assert not await stores.roles.describe("admin", "Other.", an_event(), within=some)
+    assert not await stores.roles.permit("admin", "a:b", an_event(), limit=LIMIT, within=some)
+    assert not await stores.roles.forbid("admin", "users:write", an_event(), within=some)
+    assert await stores.roles.remove("admin", an_event(), within=some) is None
+    gone = await stores.roles.remove("admin", an_event(), unless_held=True, within=frozenset())
+    assert gone is None
+
+    assert await stores.roles.find("admin") == ADMIN
+
+
+async def test_a_role_with_no_other_permissions_is_changed(stores: Stores) -> None:
+    """One that permits nothing, too."""
+    await stores.roles.ensure([ADMIN, USER])
+    all_of_them = [*ADMIN.permissions, "pages:write"]
+
+    for name, within in (("admin", all_of_them), ("user", [])):
+        assert await stores.roles.describe(name, "Other.", an_event(), within=within)
+        assert await stores.roles.permit(name, "a:b", an_event(), limit=LIMIT, within=within)
+        more = [*within, "a:b"]
+        assert await stores.roles.forbid(name, "a:b", an_event(), within=more)
+        gone = await stores.roles.remove(name, an_event(), unless_held=True, within=more)
+        assert gone is not None
+    assert await stores.roles.list_roles() == []
+
+
+async def test_a_role_that_gets_more_meanwhile_gets_nothing_else(stores: Stores) -> None:
+    """Fifty times, one gives what another does not have, who gives something of theirs."""
+    for number in range(50):
+        name = f"role-{number}"
+        await stores.roles.add(Role(name, "", ("pages:write",)), an_event())
+        more, given = await asyncio.gather(
+            stores.roles.permit(name, "users:write", an_event(), limit=LIMIT),
+            stores.roles.permit(name, "a:b", an_event(), limit=LIMIT, within=["pages:write"]),
+        )
+        role = await stores.roles.find(name)
+        assert role is not None
+        assert more
+        in_order = (
+            ("pages:write", "a:b", "users:write") if given else ("pages:write", "users:write")
+        )
+        assert role.permissions == in_order
+
+
 # Holders
 
 

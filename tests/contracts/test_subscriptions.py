@@ -105,6 +105,26 @@ async def test_nobody_else_gets_a_message_until_the_claim_ends(stores: Stores) -
     assert await stores.subscriptions.count_waiting(FORGET.name) == 0
 
 
+async def test_a_message_that_is_given_up_is_gone_and_its_event_is_there(stores: Stores) -> None:
+    """Whoever has lost the claim gives nothing up."""
+    await stores.subscriptions.put(FORGET)
+    event, given_up = an_event(name="user.deleted"), an_event(name="message.given_up")
+    await stores.events.add(event)
+    message = await claimed(stores, FORGET.name)
+    assert message is not None
+
+    stale = replace(message, due_at=NOON)
+    assert not await stores.subscriptions.finish(stale, an_event(name="message.given_up"))
+    assert await stores.subscriptions.finish(message, given_up)
+
+    assert not await stores.subscriptions.finish(message, an_event(name="message.given_up"))
+    assert not await stores.subscriptions.postpone(message, NOON)
+    assert await claimed(stores, FORGET.name) is None
+    assert await stores.subscriptions.count_waiting(FORGET.name) == 0
+    stored = await stores.events.list_events(before=None, limit=9)
+    assert [each for each in stored if each.name == "message.given_up"] == [given_up]
+
+
 async def test_a_message_that_is_postponed_lets_others_go_first(stores: Stores) -> None:
     await stores.subscriptions.put(FORGET)
     events = [an_event(name="user.deleted", at=NOON + n * A_MINUTE / 10) for n in range(2)]

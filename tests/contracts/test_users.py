@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from gatelodge.accounts.store import User, UserStore
+from gatelodge.accounts.store import SET_PASSWORD, User, UserStore
 from gatelodge.credentials.factors import Factor, FactorId, adding
 from gatelodge.errors import AlreadyExists
 from gatelodge.ids import SessionId, UserId
@@ -361,6 +361,115 @@ async def test_a_user_is_renamed_only_as_it_was_read(
     assert await event_ids(stores) == events
     if username == "Countess":
         await stores.users.add(a_user("Countess"), an_event())
+
+
+async def test_a_disabled_user_is_renamed_only_if_that_is_asked_for(stores: Stores) -> None:
+    """By the record as it is: an act of before that has not seen the disabling changes nothing."""
+    ada = await disabled(stores, "Ada")
+    names = {"name": "Ada L.", "username": "Countess", "username_key": "countess"}
+
+    assert await stores.users.rename(ada, an_event(), **names) is None
+    stale = replace(ada, epoch=0)
+    assert await stores.users.rename(stale, an_event(), **names, disabled_too=True) is None
+    renamed = await stores.users.rename(ada, an_event(), **names, disabled_too=True)
+
+    assert renamed == replace(ada, **names)
+    assert await stores.users.find_by_username("countess") == renamed
+    assert await stores.users.find_by_username("ada") is None
+
+
+async def test_a_disabled_user_gets_another_address_only_if_that_is_asked_for(
+    stores: Stores,
+) -> None:
+    ada = await disabled(stores, "Ada")
+    new = {"email": "Ada@x.org", "email_key": "ada@x.org", "verified_at": NOON}
+
+    assert await stores.users.set_email(ada, an_event(), **new) is None
+    stale = replace(ada, epoch=0)
+    assert await stores.users.set_email(stale, an_event(), **new, disabled_too=True) is None
+    changed = await stores.users.set_email(ada, an_event(), **new, disabled_too=True)
+
+    assert changed == replace(ada, email="Ada@x.org", email_key="ada@x.org", email_verified_at=NOON)
+    assert await stores.users.find_by_email("ada@x.org") == changed
+    assert await stores.users.find_by_email(ada.email_key) is None
+
+
+async def disabled(stores: Stores, username: str) -> User:
+    """Return a user who was disabled, as stored."""
+    user = a_user(username)
+    await stores.users.add(user, an_event())
+    await stores.users.disable(user.id, NOON, an_event(), reason="Spam.")
+    found = await stores.users.find(user.id)
+    assert found is not None
+    assert found.disabled_reason == "Spam."
+    return found
+
+
+async def test_a_user_has_to_do_something_once_and_every_session_ends(stores: Stores) -> None:
+    ada = a_user(continued=SessionId("ses_on"))
+    await stores.users.add(ada, an_event())
+
+    assert await stores.users.require(ada.id, SET_PASSWORD, an_event())
+    events = await event_ids(stores)
+    assert not await stores.users.require(ada.id, SET_PASSWORD, an_event())
+    assert not await stores.users.require(a_user().id, SET_PASSWORD, an_event())
+
+    found = await stores.users.find(ada.id)
+    assert found == replace(ada, must=(SET_PASSWORD,), epoch=1, continued=None)
+    assert await event_ids(stores) == events
+    assert await stores.users.require(ada.id, "something_else", an_event())
+    found = await stores.users.find(ada.id)
+    assert found is not None
+    assert (found.must, found.epoch) == ((SET_PASSWORD, "something_else"), 2)
+
+
+async def test_of_many_that_require_the_same_one_does(stores: Stores) -> None:
+    ada = a_user()
+    await stores.users.add(ada, an_event())
+
+    done = await asyncio.gather(
+        *(stores.users.require(ada.id, SET_PASSWORD, an_event()) for _ in range(20))
+    )
+
+    assert done.count(True) == 1
+    found = await stores.users.find(ada.id)
+    assert found is not None
+    assert (found.must, found.epoch) == ((SET_PASSWORD,), 1)
+
+
+@pytest.mark.parametrize(
+    "set_one",
+    [
+        lambda users, user: users.change_password(user, "new", an_event(), continued=None),
+        lambda users, user: users.set_password(user.id, "new", an_event()),
+        lambda users, user: users.reset_password(user, "new", an_event(), at=NOON),
+    ],
+    ids=["change", "set", "reset"],
+)
+async def test_whoever_has_a_new_password_does_not_have_to_set_one(
+    stores: Stores, set_one: Callable[[UserStore, User], Awaitable[object]]
+) -> None:
+    """What else the user has to do stays."""
+    ada = a_user(must=("first", SET_PASSWORD, "last"))
+    await stores.users.add(ada, an_event())
+
+    assert await set_one(stores.users, ada)
+
+    found = await stores.users.find(ada.id)
+    assert found is not None
+    assert (found.must, found.password_hash) == (("first", "last"), "new")
+
+
+async def test_whoever_loses_the_password_still_has_to_set_one(stores: Stores) -> None:
+    """And another hash of the same password is no new password."""
+    ada = a_user(must=(SET_PASSWORD,))
+    await stores.users.add(ada, an_event())
+
+    assert await stores.users.replace_password_hash(ada.id, "$argon2id$old", "$argon2id$same")
+    voided = await stores.users.reset_password(ada, None, an_event(), at=NOON)
+
+    assert voided is not None
+    assert (voided.must, voided.password_hash) == ((SET_PASSWORD,), None)
 
 
 async def test_of_many_that_want_one_username_exactly_one_gets_it(stores: Stores) -> None:

@@ -57,10 +57,16 @@ def test_nobody_gives_what_lets_one_see_as_another_user() -> None:
 
 
 def test_a_helper_edits_only_roles_within_their_own_permissions() -> None:
+    """They could give a role that permits nothing, once it has one of theirs."""
     assert HELPER.may_edit(READER)
     assert not HELPER.may_edit(AUDITOR)
     assert not HELPER.may_edit(Role(ADMIN, ""))
+    assert HELPER.may_edit(Role("guide", ""))
+    assert not HELPER.may_edit(Role("vip", ""))
+    assert HELPER.edits_within == {"users:read", "users:write"}
     assert ANN.may_edit(AUDITOR)
+    assert ANN.may_edit(Role("vip", ""))
+    assert ANN.edits_within is None
     assert HELPER.may_permit("users:read")
     assert not HELPER.may_permit("events:read")
 

@@ -20,9 +20,11 @@ from gatelodge.credentials.factors import FACTOR_PREFIX, Factor, FactorId, addin
 from gatelodge.credentials.refusals import TooManyAttempts, WrongFactorCode
 from gatelodge.credentials.second_factors import CodeFactor
 from gatelodge.credentials.totp import matching_step, new_secret
+from gatelodge.errors import StoreUnavailable
 from gatelodge.ids import new_id
 from gatelodge.settings import Settings
 from tests.api.test_cookies import OURS
+from tests.contracts.failpoints import events_refused
 from tests.support.clock import FakeClock
 from tests.support.factors import TOTP, add_app
 from tests.support.people import PASSWORD, let_in, new_user, signed_in
@@ -139,6 +141,37 @@ async def test_no_day_has_more_guesses_however_they_are_timed(
     assert len(guesser.looked_at) >= 50
     assert most_within(guesser.looked_at, DAY) <= 50
     assert most_within(guesser.looked_at, HOUR) <= 20
+
+
+async def test_wrong_codes_are_forgiven_with_an_event(anywhere: House, clock: FakeClock) -> None:
+    guesser = await Guesser.of(anywhere, clock)
+    while not await guesser.guess():
+        pass
+
+    assert await anywhere.sign_in.forgive(guesser.user, COMMAND)
+    assert await guesser.guess() == 0
+    assert await anywhere.sign_in.forgive(guesser.user, COMMAND)
+    assert not await anywhere.sign_in.forgive(guesser.user, COMMAND)
+
+    events = await anywhere.stores.events.list_events(before=None, limit=99)
+    assert [each.target for each in events if each.name == "user.unlocked"] == [guesser.user.id] * 2
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+async def test_wrong_codes_are_not_forgiven_without_an_event(
+    anywhere: House, clock: FakeClock
+) -> None:
+    guesser = await Guesser.of(anywhere, clock)
+    while not await guesser.guess():
+        pass
+
+    with (
+        events_refused(anywhere.settings.database_address),
+        pytest.raises(StoreUnavailable),
+    ):
+        await anywhere.sign_in.forgive(guesser.user, COMMAND)
+
+    assert await guesser.guess() > 0
 
 
 async def test_new_sessions_give_no_new_guesses(house: House, clock: FakeClock) -> None:

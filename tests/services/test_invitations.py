@@ -22,11 +22,13 @@ from gatelodge.accounts.store import User
 from gatelodge.app import House
 from gatelodge.audit import COMMAND
 from gatelodge.credentials.refusals import RejectedPassword, TooManyAttempts
+from gatelodge.errors import OutcomeUnknown, StoreUnavailable
 from gatelodge.letters.refusals import NoMail
 from gatelodge.proofs.invitations import LIFE, TAKEN_FOR, Invitation, Invitations
 from gatelodge.proofs.refusals import InvalidCode, InvitationInUse
 from gatelodge.sign_in.refusals import InvalidCredentials
 from gatelodge.tasks import end
+from tests.contracts.failpoints import events_refused, failing
 from tests.services import test_letter_proofs as letters
 from tests.services.test_letter_proofs import HOME, NEW, now, sign_up
 from tests.support.clock import FakeClock
@@ -204,6 +206,43 @@ async def test_an_invitation_can_be_withdrawn_before_its_letter_leaves_and_after
     with pytest.raises(InvalidCode):
         await accepted(house, link)
     assert (await names(house)).count("invitation.withdrawn") == 2
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+async def test_nobody_is_invited_and_nothing_withdrawn_without_its_event(
+    house: House, clock: FakeClock
+) -> None:
+    invite, withdraw = house.invitations.invite, house.invitations.withdraw
+    await invite("ann@example.com", ["moderator"], COMMAND)
+    before = await house.invitations.list_open(limit=9)
+
+    with events_refused(house.settings.database_address):
+        for email in ("ann@example.com", "ben@example.com"):
+            with pytest.raises(StoreUnavailable):
+                await invite(email, [], COMMAND)
+        with pytest.raises(StoreUnavailable):
+            await withdraw("ann@example.com", COMMAND)
+
+    assert await house.invitations.list_open(limit=9) == before
+    clock.advance(TAKEN_FOR)
+    assert await withdraw("ann@example.com", COMMAND)
+    told = [each for each in await names(house) if each.startswith("invitation")]
+    assert told == ["invitation.withdrawn", "invitation.sent"]
+
+
+@pytest.mark.usefixtures("lost_sockets")
+@pytest.mark.parametrize("database", ["mongodb"], indirect=True)
+async def test_an_invitation_whose_letter_was_not_stored_has_its_event(house: House) -> None:
+    """Whoever invites hears that it may not have been done, and invites again."""
+    address = house.settings.database
+    with (
+        failing(address, "insert", collection="letters", errorCode=11601),
+        pytest.raises(OutcomeUnknown),
+    ):
+        await house.invitations.invite("ann@example.com", [], COMMAND)
+
+    assert len(await house.invitations.list_open(limit=9)) == 1
+    assert (await names(house)).count("invitation.sent") == 1
 
 
 def held(house: House, store: str, method: str) -> tuple[Held, Invitations]:

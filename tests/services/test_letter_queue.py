@@ -12,12 +12,14 @@ import pytest
 from gatelodge.app import House, build
 from gatelodge.audit import COMMAND
 from gatelodge.data_folder import DATABASE
+from gatelodge.errors import StoreUnavailable
 from gatelodge.letters.post import AnswerLost, Deferred, Undeliverable
 from gatelodge.letters.refusals import LetterBeingSent, NoMail, NoSuchLetter
 from gatelodge.letters.service import CLAIM, KEPT, MAX_CLAIMS, Written
 from gatelodge.letters.store import Letter
 from gatelodge.settings import Settings
 from gatelodge.tasks import WAITS, end
+from tests.contracts.failpoints import events_refused
 from tests.support.clock import FakeClock
 from tests.support.databases import migrated
 from tests.support.mailbox import Mailbox, Plainly
@@ -106,6 +108,27 @@ async def test_a_letter_is_tried_for_a_day_and_then_given_up(
     assert (given_up.target, given_up.outcome) == (letter.id, "failure")
     assert given_up.detail == {"kind": "test", "error": "451 try later"}
     assert "SECRET" not in caplog.text
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+async def test_a_letter_is_not_given_up_without_its_event(
+    pair: list[House], mailbox: Mailbox, clock: FakeClock
+) -> None:
+    await pair[0].letters.ask("test", *ANN)
+    mailbox.failures = [Undeliverable("550 no such user")] * 2
+
+    with (
+        events_refused(pair[0].settings.database_address),
+        pytest.raises(StoreUnavailable),
+    ):
+        await pair[0].letters.send_next()
+
+    assert (await only(pair[0])).state == "waiting"
+    clock.advance(CLAIM)
+    assert await pair[1].letters.send_next()
+    assert (await only(pair[0])).state == "given_up"
+    events = await pair[0].stores.events.list_events(before=None, limit=9)
+    assert [each.name for each in events].count("letter.given_up") == 1
 
 
 async def test_a_letter_that_was_given_up_can_be_sent_after_all(

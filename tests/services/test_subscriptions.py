@@ -12,7 +12,7 @@ import pytest
 from gatelodge.accounts.store import User
 from gatelodge.app import House
 from gatelodge.audit import COMMAND
-from gatelodge.errors import OutcomeUnknown
+from gatelodge.errors import OutcomeUnknown, StoreUnavailable
 from gatelodge.notification import Notification
 from gatelodge.subscriptions.service import (
     CLAIM,
@@ -23,7 +23,7 @@ from gatelodge.subscriptions.service import (
 )
 from gatelodge.subscriptions.store import Message
 from tests.contracts.builders import a_user, an_event
-from tests.contracts.failpoints import failing
+from tests.contracts.failpoints import events_refused, failing
 from tests.gate.houses import houses
 from tests.support.clock import FakeClock
 
@@ -138,6 +138,31 @@ async def test_a_message_that_kills_whoever_is_told_is_given_up(
     newest = await pair[0].stores.events.list_events(before=None, limit=1)
     assert newest[0].name == "message.given_up"
     assert await pair[0].stores.subscriptions.count_waiting(NAME) == 0
+
+
+@pytest.mark.parametrize("address", ["sqlite"], indirect=True)
+async def test_a_message_is_not_given_up_without_its_event(
+    pair: list[House], clock: FakeClock
+) -> None:
+    store, tell_next = pair[0].stores.subscriptions, pair[0].subscriptions.tell_next
+
+    async def forget(_what: Notification) -> None:
+        """Take it."""
+
+    await deleted(pair[0])
+    for _ in range(MAX_CLAIMS):
+        assert await claimed(pair[0], clock.now())
+        clock.advance(CLAIM)
+    with (
+        events_refused(pair[0].settings.database_address),
+        pytest.raises(StoreUnavailable),
+    ):
+        await tell_next({NAME: forget})
+
+    assert await store.count_waiting(NAME) == 1
+    clock.advance(CLAIM)
+    assert await tell_next({NAME: forget})
+    assert await store.count_waiting(NAME) == 0
 
 
 async def test_a_claim_is_kept_as_long_as_a_function_runs(

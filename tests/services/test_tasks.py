@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from functools import partial
@@ -16,6 +18,8 @@ from gatelodge.stores.mongo import MongoDatabase, connection
 from gatelodge.stores.sql import feed as sql_feed
 from gatelodge.stores.sql.database import SqlDatabase
 from tests.support.clock import FakeClock
+from tests.support.mongod import wait_until
+from tests.support.run import runs
 
 SOON = timedelta(milliseconds=5)
 
@@ -29,6 +33,23 @@ _LONG_AGO = "UPDATE signing_keys SET created_at = 0"
 def _logged_from_warnings_on(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     with caplog.at_level(logging.WARNING, "gatelodge"):
         yield
+
+
+HARD_OF_HEARING = """
+import asyncio, multiprocessing, os, signal
+from gatelodge.tasks import end_with_parent
+
+async def work():
+    signal.signal(signal.SIGTERM, lambda *_: signal.signal(signal.SIGTERM, signal.SIG_DFL))
+    end_with_parent()
+    print(os.getpid(), flush=True)
+    await asyncio.sleep(60)
+
+child = multiprocessing.get_context("fork").Process(target=lambda: asyncio.run(work()))
+child.start()
+child.join()
+"""
+"""A process whose child hears only the second signal, as one that is still starting may."""
 
 
 async def until(holds: Callable[[], object]) -> None:
@@ -198,3 +219,14 @@ async def test_the_stream_of_mongodb_is_followed_again(
     assert failures(caplog) == [("_follow_once", "RuntimeError", True)]
     await stores.feed.leave()
     await stores.database.stop()
+
+
+def test_a_child_that_misses_the_end_of_its_parent_is_told_again() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", HARD_OF_HEARING], stdout=subprocess.PIPE
+    ) as parent:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        parent.kill()
+
+    wait_until(lambda: not runs(child), "the child goes on without its parent", 20)

@@ -55,6 +55,16 @@ ANSWER_TO_THE_TRIAL: dict[tuple[str, str], int] = {
     ("POST", "/api/auth/factors/recovery-codes"): 409,
     ("PATCH", "/api/auth/factors/{factor_id}"): 400,
     ("DELETE", "/api/auth/factors/{factor_id}"): 404,
+    ("POST", "/api/admin/roles"): 400,
+    ("GET", "/api/admin/roles/{name}"): 404,
+    ("PATCH", "/api/admin/roles/{name}"): 400,
+    ("DELETE", "/api/admin/roles/{name}"): 404,
+    ("POST", "/api/admin/roles/{name}/permissions"): 400,
+    ("DELETE", "/api/admin/roles/{name}/permissions/{permission}"): 404,
+    ("GET", "/api/admin/roles/{name}/preview"): 404,
+    ("GET", "/api/admin/letters/{letter_id}"): 404,
+    ("POST", "/api/admin/letters/{letter_id}/retry"): 404,
+    ("POST", "/api/admin/keys/{key_id}/retire"): 404,
 }
 """What a route answers to whoever may call it, where that is not 200.
 

@@ -125,7 +125,10 @@ class RoleHeld(Conflict):
     """The role cannot be deleted, or created again, while somebody holds it."""
 
     code = "role_held"
-    default = "Somebody holds this role. Delete it with --take-from-all to take it from everybody."
+    default = (
+        "Somebody holds this role. Delete it with --take-from-all, in the API takeFromAll=true, to "
+        "take it from everybody."
+    )
 
 
 class RoleFull(Conflict):
@@ -149,6 +152,22 @@ class NoSuchUser(NotFound):
 
     code = "user_not_found"
     default = "There is no such user."
+
+
+class NoPassword(Conflict):
+    """The user has no password in whose place another one could be required."""
+
+    code = "no_password"
+    default = "This user has no password."
+    sentence = N_("This user has no password.")
+
+
+class UserDisabled(Conflict):
+    """The user is disabled, and must be enabled first."""
+
+    code = "user_disabled"
+    default = "This user is disabled. Enable them first."
+    sentence = N_("This user is disabled. Enable them first.")
 
 
 class InvalidReason(Invalid):

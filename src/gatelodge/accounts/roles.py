@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from gatelodge.accounts.names import is_one_line
@@ -128,7 +128,7 @@ class RoleService:
         role = _checked(name, description, permissions)
         if await self.roles.find(name) is not None:
             raise RoleNameTaken(field="name")
-        if await self._is_held(name):
+        if await self.is_held(name):
             raise RoleHeld(
                 "A role of this name was deleted, and somebody still holds the name. "
                 "Delete the role once more, with --take-from-all."
@@ -141,8 +141,13 @@ class RoleService:
         self.audit.log(event)
         return role
 
-    async def describe(self, name: str, description: str, by: Actor) -> bool:
+    async def describe(
+        self, name: str, description: str, by: Actor, *, within: Collection[str] | None = None
+    ) -> bool:
         """Change the description of a role. True if it was another one before.
+
+        With `within`, here and in the methods below, nothing changes if the role permits something
+        that is not in it.
 
         Raises:
             InvalidDescription: it is too long, or cannot be printed.
@@ -150,13 +155,15 @@ class RoleService:
         """
         _check_description(description)
         event = self.audit.event("role.described", by, target=name)
-        change = self.roles.describe(_possible(name), description, event)
+        change = self.roles.describe(_possible(name), description, event, within=within)
         if await self.audit.logged(event, change):
             return True
         await self.get(name)
         return False
 
-    async def permit(self, name: str, permission: str, by: Actor) -> bool:
+    async def permit(
+        self, name: str, permission: str, by: Actor, *, within: Collection[str] | None = None
+    ) -> bool:
         """Give a permission to a role. True if the role did not have it before.
 
         Raises:
@@ -167,7 +174,9 @@ class RoleService:
         check_permission(permission)
         detail = {"permission": permission}
         event = self.audit.event("role.permitted", by, target=name, detail=detail)
-        change = self.roles.permit(_possible(name), permission, event, limit=MAX_PERMISSIONS)
+        change = self.roles.permit(
+            _possible(name), permission, event, limit=MAX_PERMISSIONS, within=within
+        )
         if await self.audit.logged(event, change):
             return True
         role = await self.get(name)
@@ -175,7 +184,9 @@ class RoleService:
             raise RoleFull
         return False
 
-    async def forbid(self, name: str, permission: str, by: Actor) -> bool:
+    async def forbid(
+        self, name: str, permission: str, by: Actor, *, within: Collection[str] | None = None
+    ) -> bool:
         """Take a permission from a role. True if the role had it before.
 
         Raises:
@@ -188,14 +199,16 @@ class RoleService:
             raise AdminNeedsPermission
         detail = {"permission": permission}
         event = self.audit.event("role.forbidden", by, target=name, detail=detail)
-        change = self.roles.forbid(_possible(name), permission, event)
+        change = self.roles.forbid(_possible(name), permission, event, within=within)
         if await self.audit.logged(event, change):
             return True
         await self.get(name)
         return False
 
-    async def delete(self, name: str, by: Actor) -> None:
+    async def delete(self, name: str, by: Actor, *, within: Collection[str] | None = None) -> bool:
         """Delete a role that nobody holds.
+
+        True, unless the role permits something that is not in `within`.
 
         Raises:
             BuiltInRole: every installation has this role.
@@ -204,17 +217,24 @@ class RoleService:
         """
         _refuse_built_in(name)
         try:
-            role = await self._remove(_possible(name), by, unless_held=True)
+            role = await self._remove(_possible(name), by, unless_held=True, within=within)
         except StillHeld as held:
             raise RoleHeld from held
         if role is not None:
-            return
-        if await self._is_held(name):
+            return True
+        if within is not None and await self.roles.find(name) is not None:
+            return False
+        if await self.is_held(name):
             raise RoleHeld
         raise NoSuchRole
 
     async def delete_and_take(
-        self, name: str, by: Actor, watch: Callable[[int], None] = _nobody_watches
+        self,
+        name: str,
+        by: Actor,
+        watch: Callable[[int], None] = _nobody_watches,
+        *,
+        at_most: int | None = None,
     ) -> int:
         """Delete a role and take it from everybody; return how many users held it.
 
@@ -227,6 +247,7 @@ class RoleService:
             name: the name of the role, or of a deleted role that somebody still holds.
             by: who deletes the role.
             watch: is told, after each page of users, how many users have lost the role so far.
+            at_most: after how many users to stop, within a page of users; None: at the last one.
 
         Raises:
             BuiltInRole: every installation has this role.
@@ -236,7 +257,7 @@ class RoleService:
         _refuse_built_in(name)
         role = await self._remove(_possible(name), by, unless_held=False)
         with after_a_change():
-            taken = await self._take_from_all(name, by, watch)
+            taken = await self._take_from_all(name, by, watch, at_most)
         if taken:
             detail = {"users": str(taken)}
             await self.audit.record(
@@ -246,9 +267,17 @@ class RoleService:
             raise NoSuchRole
         return taken
 
-    async def _take_from_all(self, name: str, by: Actor, watch: Callable[[int], None]) -> int:
+    async def is_held(self, name: str) -> bool:
+        """Return whether anybody holds this name of a role, disabled users too."""
+        return bool(await self.users.list_holders(name, limit=1))
+
+    async def _take_from_all(
+        self, name: str, by: Actor, watch: Callable[[int], None], at_most: int | None
+    ) -> int:
         taken = 0
         while holders := await self.users.list_holders(name, limit=HOLDERS_AT_ONCE):
+            if at_most is not None and taken >= at_most:
+                break
             if await self.roles.find(name) is not None:
                 break  # another call was faster, and then somebody made a new role
             takes = (self._take(each, name, by) for each in holders)
@@ -264,15 +293,14 @@ class RoleService:
         event = self.audit.event("role.withdrawn", by, target=holder, detail={"role": name})
         return await self.audit.logged(event, self.users.withdraw(holder, name, event))
 
-    async def _remove(self, name: str, by: Actor, *, unless_held: bool) -> Role | None:
+    async def _remove(
+        self, name: str, by: Actor, *, unless_held: bool, within: Collection[str] | None = None
+    ) -> Role | None:
         role = await self.roles.find(name)
         detail = _permissions_of(role) if role is not None else NOTHING
         event = self.audit.event("role.deleted", by, target=name, detail=detail)
-        change = self.roles.remove(name, event, unless_held=unless_held)
+        change = self.roles.remove(name, event, unless_held=unless_held, within=within)
         return await self.audit.logged(event, change)
-
-    async def _is_held(self, name: str) -> bool:
-        return bool(await self.users.list_holders(name, limit=1))
 
 
 def check_permission(text: str) -> None:

@@ -64,7 +64,14 @@ class Count:
 def name_key(name: str) -> str:
     """Return the key by which names for display are searched.
 
-    Upper and lower case, and how a character is written in Unicode, make no difference.
+    Upper and lower case, and how a character is written in Unicode, make no difference. A long name
+    is cut first, because normalising takes quadratic time on hostile text, and its key is cut too.
     """
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
-    return " ".join(folded.split())
+    folded = unicodedata.normalize(
+        "NFKC", unicodedata.normalize("NFKC", name[:_LONGEST]).casefold()
+    )
+    return " ".join(folded.split())[:_LONGEST_KEY].rstrip()
+
+
+_LONGEST = 400  # as many characters as a name of 100 may be typed with
+_LONGEST_KEY = 100

@@ -10,6 +10,9 @@ from gatelodge.audit import Event
 from gatelodge.credentials.factors import Factors
 from gatelodge.ids import SessionId, UserId
 
+SET_PASSWORD = "set_password"  # noqa: S105 - what a user has to do
+"""In `User.must`: the user has to set a new password before anything else."""
+
 
 @dataclass(frozen=True, slots=True)
 class User:
@@ -32,7 +35,7 @@ class User:
         email_verified_at: when the e-mail address was verified, or None.
         disabled_at: since when the user is disabled, or None.
         disabled_reason: why the user is disabled, for administrators, or None.
-        must: what the user has to do at the next sign-in, such as `set_password`.
+        must: what the user has to do at the next sign-in: `SET_PASSWORD`, or nothing.
         last_sign_in_at: when the user last signed in, or None.
         factors: what the user has besides a password to prove who they are.
     """
@@ -198,8 +201,9 @@ class UserStore(Protocol):
     ) -> User | None:
         """Replace the password hash with that of a new password, and raise the epoch.
 
-        Return the changed user. None if the hash or the epoch is not as in `user` any more, or if
-        the user is disabled or deleted: then nothing changes.
+        The user does not have to set a password any more. Return the changed user. None if the hash
+        or the epoch is not as in `user` any more, or if the user is disabled or deleted: then
+        nothing changes.
 
         Args:
             user: the user as read before.
@@ -211,17 +215,25 @@ class UserStore(Protocol):
     async def set_password(self, user_id: UserId, new: str, event: Event) -> bool:
         """Replace the password hash, whatever it was, and raise the epoch: every session ends.
 
-        True if the user exists; a disabled user stays disabled.
+        The user does not have to set a password any more. True if the user exists; a disabled user
+        stays disabled.
         """
 
     async def rename(
-        self, user: User, event: Event, *, name: str, username: str, username_key: str
+        self,
+        user: User,
+        event: Event,
+        *,
+        name: str,
+        username: str,
+        username_key: str,
+        disabled_too: bool = False,
     ) -> User | None:
         """Replace the name and the username; the former username is free again.
 
         Return the changed user. None if the name, the username or the epoch is not as in `user` any
-        more, or if the user is disabled or deleted: then nothing changes. Of several callers with
-        the same username key, exactly one succeeds.
+        more, or if the user is disabled (unless `disabled_too`) or deleted: then nothing changes.
+        Of several callers with the same username key, exactly one succeeds.
 
         Args:
             user: the user as read before.
@@ -229,6 +241,7 @@ class UserStore(Protocol):
             name: the new name for display.
             username: the new username as typed.
             username_key: its key.
+            disabled_too: whether a disabled user is renamed too.
 
         Raises:
             AlreadyExists: the username is taken (`field` is `username`); nothing was changed.
@@ -241,9 +254,9 @@ class UserStore(Protocol):
 
         It is for a user who has shown that the address is theirs. With factors, an address that was
         not verified stays so: they may be of somebody who signed up with the address of another,
-        and who could still sign in by a passkey. Return the changed user. None if
-        the epoch or the address is not as in `user` any more, or if the user is disabled or
-        deleted: then nothing changes.
+        and who could still sign in by a passkey. With a new hash, the user does not have to set a
+        password any more. Return the changed user. None if the epoch or the address is not as in
+        `user` any more, or if the user is disabled or deleted: then nothing changes.
 
         Args:
             user: the user as read before.
@@ -253,13 +266,20 @@ class UserStore(Protocol):
         """
 
     async def set_email(
-        self, user: User, event: Event, *, email: str, email_key: str, verified_at: datetime | None
+        self,
+        user: User,
+        event: Event,
+        *,
+        email: str,
+        email_key: str,
+        verified_at: datetime | None,
+        disabled_too: bool = False,
     ) -> User | None:
         """Replace the e-mail address, and when it was verified; the former address is free again.
 
         Return the changed user. None if the address or the epoch is not as in `user` any more, or
-        if the user is disabled or deleted: then nothing changes. Of several callers with the same
-        e-mail key, exactly one succeeds.
+        if the user is disabled (unless `disabled_too`) or deleted: then nothing changes. Of several
+        callers with the same e-mail key, exactly one succeeds.
 
         Args:
             user: the user as read before.
@@ -267,6 +287,7 @@ class UserStore(Protocol):
             email: the address as typed; it may be the present one.
             email_key: its key.
             verified_at: when it was verified, or None.
+            disabled_too: whether a disabled user gets it too.
 
         Raises:
             AlreadyExists: another user has the address (`field` is `email`); nothing was changed.
@@ -302,6 +323,17 @@ class UserStore(Protocol):
     async def enable(self, user_id: UserId, event: Event) -> bool:
         """Enable the user, and delete the reason. True if the user was disabled before."""
 
+    async def require(self, user_id: UserId, what: str, event: Event) -> bool:
+        """Let the user have to do something at the next sign-in, and raise the epoch.
+
+        True if the user exists and did not have to do it before.
+
+        Args:
+            user_id: the user; a disabled one too.
+            what: what the user has to do, as in `User.must`.
+            event: stored with the change.
+        """
+
     async def raise_epoch(self, user_id: UserId, event: Event) -> bool:
         """Raise the epoch, which ends every session opened so far. True if the user exists."""
 
@@ -324,6 +356,9 @@ class RoleStore(Protocol):
     """The stored roles. Every method is atomic; changes are durable when it returns.
 
     A method that takes an event stores it with its change: both, or neither.
+
+    Some methods take `within`: all permissions that the role may have before the change. They
+    change nothing if it has another one. None: it may have any.
     """
 
     async def ensure(self, roles: Collection[Role]) -> None:
@@ -346,20 +381,39 @@ class RoleStore(Protocol):
     async def list_roles(self) -> list[Role]:
         """Return every role, in order of name."""
 
-    async def describe(self, name: str, description: str, event: Event) -> bool:
+    async def describe(
+        self, name: str, description: str, event: Event, *, within: Collection[str] | None = None
+    ) -> bool:
         """Replace the description. True if the role exists, and had another one before."""
 
-    async def permit(self, name: str, permission: str, event: Event, *, limit: int) -> bool:
+    async def permit(
+        self,
+        name: str,
+        permission: str,
+        event: Event,
+        *,
+        limit: int,
+        within: Collection[str] | None = None,
+    ) -> bool:
         """Add a permission to a role, after those that it has.
 
         True if the role exists, did not have the permission, and had fewer than `limit`
         permissions. Of many changes of one role at the same time, none is lost.
         """
 
-    async def forbid(self, name: str, permission: str, event: Event) -> bool:
+    async def forbid(
+        self, name: str, permission: str, event: Event, *, within: Collection[str] | None = None
+    ) -> bool:
         """Take a permission from a role. True if the role exists and had it."""
 
-    async def remove(self, name: str, event: Event, *, unless_held: bool = False) -> Role | None:
+    async def remove(
+        self,
+        name: str,
+        event: Event,
+        *,
+        unless_held: bool = False,
+        within: Collection[str] | None = None,
+    ) -> Role | None:
         """Delete a role and return it as it was, or None if there is none of this name.
 
         Of many callers, exactly one gets the role. Users keep the name of the role.
@@ -368,6 +422,7 @@ class RoleStore(Protocol):
             name: the name of the role.
             event: stored with the change.
             unless_held: whether the role stays if anybody holds it, disabled users too.
+            within: see the class.
 
         Raises:
             StillHeld: somebody holds the role; nothing was changed. Somebody who is granted the

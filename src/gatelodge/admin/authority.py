@@ -22,7 +22,8 @@ class Administrator:
     nobody who acted had.
 
     A rule of an application may ask for the name of a role. So somebody who does not hold `admin`
-    can give a role that permits nothing only if they hold it: nothing else says what it is worth.
+    can give or change a role that permits nothing only if they hold it: nothing else says what it
+    is worth.
 
     Attributes:
         actor: who acts, and where the request comes from; for the audit log.
@@ -85,11 +86,20 @@ class Administrator:
         """Return whether they may take this role from somebody whom they reach."""
         return self.holds_admin or self.may_grant(role)
 
+    @property
+    def edits_within(self) -> frozenset[str] | None:
+        """All permissions that a role may have which they change; None: it may have any."""
+        return None if self.holds_admin else self.rights.permissions
+
     def may_edit(self, role: Role) -> bool:
         """Return whether they may change or delete this role."""
         if self.holds_admin:
             return True
-        return role.name != ADMIN and self.rights.permissions.issuperset(role.permissions)
+        if role.name == ADMIN:
+            return False
+        if not role.permissions:  # with one of theirs in it, they could give it
+            return role.name in self.rights.roles
+        return self.rights.permissions.issuperset(role.permissions)
 
     def require_editable(self, role: Role) -> None:
         """Refuse a role that they may not change.

@@ -1,6 +1,6 @@
 """The refusals of administration."""
 
-from gatelodge.errors import Conflict, NotFound, NotPermitted
+from gatelodge.errors import Conflict, NotFound, NotPermitted, Unavailable
 from gatelodge.marks import N_
 
 
@@ -40,11 +40,17 @@ class NoSuchInvitation(NotFound):
 
 
 class RoleNotEditable(NotPermitted):
-    """The role permits something that whoever edits it may not do."""
+    """The role permits more than whoever edits it may do, or nothing, and they do not hold it."""
 
     code = "role_not_editable"
-    default = "This role permits more than you may do, so you may not change it."
-    sentence = N_("This role permits more than you may do, so you may not change it.")
+    default = (
+        "This role permits more than you may do, so you may not change it. A role that permits "
+        "nothing is changed by administrators and its holders only."
+    )
+    sentence = N_(
+        "This role permits more than you may do, so you may not change it. A role that permits "
+        "nothing is changed by administrators and its holders only."
+    )
     oauth_error = "insufficient_scope"
 
 
@@ -55,6 +61,14 @@ class PermissionNotGrantable(NotPermitted):
     default = "You can give only permissions that you have. A command gives users:impersonate."
     sentence = N_("You can give only permissions that you have. A command gives users:impersonate.")
     oauth_error = "insufficient_scope"
+
+
+class TooManyOnlookers(Unavailable):
+    """As many as this process serves see new events already."""
+
+    code = "too_many_onlookers"
+    default = "Too many people look at new events at the moment."
+    sentence = N_("Too many people look at new events at the moment.")
 
 
 class UserNotDeleted(Conflict):

@@ -38,11 +38,11 @@ class SessionSeen(Answer):
     created_at: datetime
     last_used_at: datetime
     expires_at: datetime
+    current: bool = Field(description="Whether this request belongs to it.")
     impersonator: str | None = Field(
-        description="The id of the administrator who sees the application as this user does in it."
+        description="The id of who sees the application as the user by it; null: the user."
     )
     reason: str | None = Field(description="Why they do, in their words.")
-    current: bool = Field(description="Whether this request belongs to it.")
     reached: bool = Field(description="Whether the caller may act on this user.")
 
 
@@ -71,9 +71,9 @@ class SessionsSeen(Answer):
                     "createdAt": "2026-01-31T12:00:00Z",
                     "lastUsedAt": "2026-01-31T12:00:00Z",
                     "expiresAt": "2026-03-02T12:00:00Z",
+                    "current": False,
                     "impersonator": None,
                     "reason": None,
-                    "current": False,
                     "reached": True,
                 }
             ],
@@ -139,8 +139,8 @@ def _seen(seen: SeenSession, *, current: bool) -> SessionSeen:
         created_at=session.created_at,
         last_used_at=session.last_used_at,
         expires_at=session.expires_at,
+        current=current,
         impersonator=session.impersonator,
         reason=session.reason,
-        current=current,
         reached=seen.reached,
     )

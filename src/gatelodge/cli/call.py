@@ -5,7 +5,7 @@ import json
 import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from inspect import Signature, signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -73,7 +73,7 @@ class Call:
             NoDatabase: there is none, and `makes` is False: nothing is made.
         """
         from gatelodge.foundation import Foundation  # noqa: PLC0415 - see `call.py`
-        from gatelodge.logs import set_up_logs  # noqa: PLC0415 - see `call.py`
+        from gatelodge.logs import set_up_logs, tell  # noqa: PLC0415 - see `call.py`
         from gatelodge.stores import open_stores  # noqa: PLC0415 - see `call.py`
 
         settings = self.settings()
@@ -85,7 +85,7 @@ class Call:
             self.require_database(settings)
         with database.hold():
             house = Foundation(settings, make_key=makes).made()
-            house.stores.database.migrate()
+            house.stores.database.migrate(tell)
 
             async def run() -> T:
                 async with house.open():
@@ -204,11 +204,6 @@ def duration_of(text: str) -> timedelta:
         return read_duration(text)
     except ValueError as error:
         raise typer.BadParameter(f"A duration {error}") from None
-
-
-def instant(at: datetime | None) -> str | None:
-    """Return an instant as commands print it (RFC 3339, UTC, milliseconds), or None."""
-    return None if at is None else at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def plain(value: object) -> str:

@@ -5,7 +5,8 @@ from typing import Annotated
 import typer
 
 from gatelodge.audit import COMMAND
-from gatelodge.cli.call import Call, instant, with_usual_options
+from gatelodge.cli.call import Call, with_usual_options
+from gatelodge.clock import instant
 
 app = typer.Typer(help="See and rotate the keys that sign tokens.", no_args_is_help=True)
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 import typer
 
 from gatelodge.audit import COMMAND
-from gatelodge.cli.call import Call, instant, limit_of, plain, with_usual_options
+from gatelodge.cli.call import Call, limit_of, plain, with_usual_options
+from gatelodge.clock import instant
 from gatelodge.ids import USER_PREFIX
 
 if TYPE_CHECKING:  # see `call.py`

@@ -14,6 +14,7 @@ import typer
 from gatelodge import __version__
 from gatelodge.cli import (
     doctor,
+    events,
     keys,
     letters,
     passwords,
@@ -42,6 +43,7 @@ app = typer.Typer(
 )
 app.add_typer(users.app, name="user")
 app.add_typer(roles.app, name="role")
+app.add_typer(events.app, name="events")
 app.add_typer(keys.app, name="keys")
 app.add_typer(passwords.app, name="passwords")
 app.add_typer(webhooks.app, name="webhook")
@@ -103,12 +105,13 @@ def serve(
 @with_usual_options
 def migrate(call: Call) -> None:
     """Migrate the database to the schema of this version. `serve` does it too."""
+    from gatelodge.logs import tell  # noqa: PLC0415 - see `call.py`
     from gatelodge.stores import open_stores  # noqa: PLC0415 - see `call.py`
 
     database = open_stores(call.settings().database_address).database
     database.exists()  # unlike `migrate`, it waits for no primary of MongoDB
     with database.hold():
-        steps = database.migrate()
+        steps = database.migrate(tell)
     call.say({"steps": steps}, "\n".join(steps) or "Nothing to do.")
 
 

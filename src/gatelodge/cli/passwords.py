@@ -1,12 +1,14 @@
 """The commands for the list of breached passwords."""
 
 import sys
-import time
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gatelodge.cli.call import Call, instant, limit_of, with_usual_options
+from gatelodge.cli.call import Call, limit_of, with_usual_options
+from gatelodge.cli.progress import Progress
+from gatelodge.clock import instant
 
 if TYPE_CHECKING:  # see `call.py`
     from gatelodge.breached.source import Source
@@ -36,10 +38,12 @@ def passwords_import(
     from gatelodge.breached.source import Source  # noqa: PLC0415 - see `call.py`
 
     path = call.settings().breached_file
-    progress = _Progress()
+    progress = Progress()
     try:
         with Source.open(file) as source:
-            done = import_passwords(source, at_least, path, progress.show)
+            done = import_passwords(
+                source, at_least, path, lambda source: progress.show(partial(_so_far, source))
+            )
     except KeyboardInterrupt:
         progress.end()
         print("Interrupted. The same command goes on where it was.", file=sys.stderr)
@@ -96,40 +100,10 @@ def passwords_remove(call: Call) -> None:
     )
 
 
+def _so_far(source: "Source") -> str:
+    of = f" ({100 * source.done // source.size} %)" if source.size else ""
+    return f"{source.lines:,} lines{of}"
+
+
 def _plural(noun: str, number: int) -> str:
     return noun if number == 1 else f"{noun}s"
-
-
-class _Progress:
-    """Says on standard error how far an import has come.
-
-    On a terminal it is one line that changes; elsewhere a new line from time to time.
-    """
-
-    def __init__(self) -> None:
-        self._on_terminal = sys.stderr.isatty()
-        self._every = 0.2 if self._on_terminal else 10.0
-        self._began = time.monotonic()
-        self._shown_at = 0.0 if self._on_terminal else self._began
-        self._is_open = False
-
-    def show(self, source: "Source") -> None:
-        now = time.monotonic()
-        if now - self._shown_at < self._every:
-            return
-        self._shown_at = now
-        of = f" ({100 * source.done // source.size} %)" if source.size else ""
-        said = f"{source.lines:,} lines{of}, {now - self._began:.0f} s"
-        print(f"\r{said}\033[K" if self._on_terminal else said, end=self._end, file=sys.stderr)
-        sys.stderr.flush()
-        self._is_open = self._on_terminal
-
-    @property
-    def _end(self) -> str:
-        return "" if self._on_terminal else "\n"
-
-    def end(self) -> None:
-        """End the line."""
-        if self._is_open:
-            print(file=sys.stderr)
-        self._is_open = False

@@ -10,7 +10,9 @@ import typer
 
 from gatelodge.accounts.refusals import NoSuchUser
 from gatelodge.audit import COMMAND
-from gatelodge.cli.call import Call, instant, limit_of, plain, with_usual_options
+from gatelodge.cli.call import Call, limit_of, plain, with_usual_options
+from gatelodge.cli.exports import After, File, Resume, WantedFormat, run_export
+from gatelodge.clock import instant
 from gatelodge.errors import ConfigurationError
 
 if TYPE_CHECKING:  # see `call.py`
@@ -18,6 +20,7 @@ if TYPE_CHECKING:  # see `call.py`
     from gatelodge.credentials.factors import Factor
     from gatelodge.foundation import Foundation
     from gatelodge.proofs.invitations import Invitation
+    from gatelodge.transfer.exports import Export, Format
 
 app = typer.Typer(help="Make users, and change their roles and state.", no_args_is_help=True)
 
@@ -159,6 +162,28 @@ def user_list(
         call.say_table([row | state for row, state in zip(rows, states, strict=True)], _COLUMNS)
 
 
+@app.command("export")
+@with_usual_options
+def user_export(
+    call: Call,
+    file: File = None,
+    format_: WantedFormat = "jsonl",
+    after: After = None,
+    resume: Resume = False,
+    with_hashes: Annotated[
+        bool, typer.Option("--with-hashes", help="Also the password hashes: they are secret.")
+    ] = False,
+) -> None:
+    """Write all users, the oldest first, as JSON lines or CSV."""
+
+    def make(house: "Foundation", format_: "Format") -> "Export[User]":
+        from gatelodge.transfer.exports import export_of_users  # noqa: PLC0415 - see `call.py`
+
+        return export_of_users(house.stores.users, format_, with_hashes=with_hashes)
+
+    run_export(call, "users", make, file, format_=format_, after=after, resume=resume)
+
+
 @app.command("show")
 @with_usual_options
 def user_show(call: Call, username: Username) -> None:
@@ -197,12 +222,18 @@ def user_revoke(call: Call, username: Username, role: RoleName) -> None:
 
 @app.command("disable")
 @with_usual_options
-def user_disable(call: Call, username: Username) -> None:
+def user_disable(
+    call: Call,
+    username: Username,
+    reason: Annotated[
+        str, typer.Option(help="Why, for administrators: one line of at most 256 characters.")
+    ] = "",
+) -> None:
     """Disable a user and end every session. Takes effect on the user's next request."""
     _change(
         call,
         username,
-        lambda house, user: house.accounts.disable(user, COMMAND),
+        lambda house, user: house.accounts.disable(user, COMMAND, reason=reason),
         done="is disabled, and every session has ended",
         undone="was disabled already",
     )
@@ -253,6 +284,19 @@ def user_password(
 
 _GENERATED_BYTES = 15
 """Makes passwords of 20 characters, with 120 random bits."""
+
+
+@app.command("require-new-password")
+@with_usual_options
+def user_require_new_password(call: Call, username: Username) -> None:
+    """End every session of a user, who has to set a new password at the next sign-in."""
+    _change(
+        call,
+        username,
+        lambda house, user: house.accounts.require_new_password(user, COMMAND),
+        done="has to set a new password, and every session has ended",
+        undone="had to set a new password already",
+    )
 
 
 @app.command("factors")
@@ -433,20 +477,6 @@ def _factor_as_json(factor: "Factor") -> dict[str, Any]:
 
 
 def _user_as_json(user: "User") -> dict[str, Any]:
-    from gatelodge.credentials.factors import second_factors  # noqa: PLC0415 - see `call.py`
+    from gatelodge.transfer.shapes import shape_of_user  # noqa: PLC0415 - see `call.py`
 
-    return {
-        "id": user.id,
-        "username": user.username,
-        "name": user.name,
-        "email": user.email,
-        "email_verified_at": instant(user.email_verified_at),
-        "language": user.language,
-        "roles": list(user.roles),
-        "created_at": instant(user.created_at),
-        "disabled_at": instant(user.disabled_at),
-        "disabled_reason": user.disabled_reason,
-        "must": list(user.must),
-        "last_sign_in_at": instant(user.last_sign_in_at),
-        "second_factors": [each.kind for each in second_factors(user.factors)],
-    }
+    return shape_of_user(user)

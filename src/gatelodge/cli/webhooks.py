@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from gatelodge.audit import COMMAND
-from gatelodge.cli.call import Call, duration_of, instant, with_usual_options
+from gatelodge.cli.call import Call, duration_of, with_usual_options
+from gatelodge.clock import instant
 
 app = typer.Typer(help="Tell other applications what has happened.", no_args_is_help=True)
 

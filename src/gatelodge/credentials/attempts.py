@@ -407,17 +407,28 @@ class AttemptGuard:
         if kept.failures > limit.tries:  # others were counted at the same moment
             raise self._refusal(wanted, wanted.counted[0], kept.wait_at(limit, at))
 
-    async def forgive(self, username_key: str, event: Event | None = None) -> bool:
-        """Delete the failures of a name, and store the event with that, if there is one.
-
-        Return whether there were any failures.
-        """
-        return await self.store.forget([f"account:{self.hash_of(username_key)}"], event)
+    async def forgive(self, username_key: str) -> bool:
+        """Delete the failures of a name. Return whether there were any."""
+        return await self.store.forget([self._key_of(username_key)])
 
     async def forgive_codes(self, user_id: UserId) -> bool:
         """Delete the wrong codes of a user's second factors. Return whether there were any."""
+        return await self.store.forget(self._keys_of_codes(user_id))
+
+    async def forgive_user(self, username_key: str, user_id: UserId, event: Event) -> bool:
+        """Delete the failures of a user's name, and their wrong codes; store the event with that.
+
+        Return whether there were any.
+        """
+        keys = [self._key_of(username_key), *self._keys_of_codes(user_id)]
+        return await self.store.forget(keys, event)
+
+    def _key_of(self, username_key: str) -> str:
+        return f"account:{self.hash_of(username_key)}"
+
+    def _keys_of_codes(self, user_id: UserId) -> list[str]:
         tries = [self.by_factor(user_id, each, Origin()) for each in (None, *KNOWN_BY)]
-        return await self.store.forget([each.key for wanted in tries for each in wanted.counted])
+        return [each.key for wanted in tries for each in wanted.counted]
 
     async def forgive_address(self, address: str, event: Event) -> bool:
         """Delete the failures and sign-ups of a network address, and store the event with that.

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal, Protocol
 
+from gatelodge.audit import Event
+
 Purpose = Literal[
     "setup",
     "verify",
@@ -71,13 +73,20 @@ class OneTimeToken:
 class OneTimeTokenStore(Protocol):
     """The stored tokens. Every method is atomic; changes are durable when it returns."""
 
-    async def put(self, token: OneTimeToken, *, unless_after: datetime | None = None) -> bool:
+    async def put(
+        self,
+        token: OneTimeToken,
+        *,
+        unless_after: datetime | None = None,
+        event: Event | None = None,
+    ) -> bool:
         """Store a token; it replaces the token with the same purpose and subject.
 
         Args:
             token: the token.
             unless_after: nothing is stored if there is such a token that expires after this
                 instant. None: the token is always stored.
+            event: the event of the change, if it has one.
 
         Returns:
             Whether the token was stored. If many callers come at once with tokens that expire
@@ -101,10 +110,25 @@ class OneTimeTokenStore(Protocol):
     async def find(self, purpose: Purpose, subject: str) -> OneTimeToken | None:
         """Return the token of this purpose and subject, even if expired, or None."""
 
-    async def consume(self, purpose: Purpose, subject: str, digest: bytes, at: datetime) -> bool:
+    async def consume(
+        self,
+        purpose: Purpose,
+        subject: str,
+        digest: bytes,
+        at: datetime,
+        event: Event | None = None,
+    ) -> bool:
         """Delete the token if it has this digest and has not expired at `at`.
 
-        Return whether this call deleted it: of many callers at once, exactly one gets True.
+        Args:
+            purpose: its purpose.
+            subject: its subject.
+            digest: its digest.
+            at: the current time.
+            event: the event of the change, if it has one.
+
+        Returns:
+            Whether this call deleted it: of many callers at once, exactly one gets True.
         """
 
     async def change_facts(

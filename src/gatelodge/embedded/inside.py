@@ -34,6 +34,7 @@ from gatelodge.gate.principal import Principal
 from gatelodge.gate.rules import SIGNED_IN
 from gatelodge.ids import SessionId, UserId
 from gatelodge.letters.post import Post
+from gatelodge.logs import tell
 from gatelodge.methods import as_set
 from gatelodge.settings import Settings, read_settings
 from gatelodge.web.cookies import read_cookies
@@ -209,7 +210,7 @@ class Embedded(Source):
     def _prepare(self) -> House:
         settings = self.settings()
         house = build(settings, self._clock, home=self._home, sends=self._tells, post=self._post)
-        house.stores.database.migrate()
+        house.stores.database.migrate(tell)
         if warning := keep_private(settings.data_dir):
             logging.getLogger("gatelodge").warning("%s", warning)
         house.ceremonies.warm_up()

@@ -216,10 +216,16 @@ class LetterService:
         return False
 
     async def list_letters(
-        self, *, limit: int, states: Collection[LetterState] = ()
+        self, *, limit: int, states: Collection[LetterState] = (), before: str | None = None
     ) -> list[Letter]:
-        """Return up to `limit` letters, the newest first; all, or those in one of these states."""
-        return await self.store.list_letters(before=None, limit=limit, states=states)
+        """Return up to `limit` letters, the newest first; all, or those in one of these states.
+
+        Args:
+            limit: the maximum number of letters.
+            states: in which states; empty: in any.
+            before: only ids below this one; None: from the newest.
+        """
+        return await self.store.list_letters(before=before, limit=limit, states=states)
 
     async def get(self, letter_id: str) -> Letter:
         """Return a letter.
@@ -227,7 +233,7 @@ class LetterService:
         Raises:
             NoSuchLetter: there is none of this id.
         """
-        letter = await self.store.find(letter_id)
+        letter = await self.store.find(letter_id) if _ID.fullmatch(letter_id) else None
         if letter is None:
             raise NoSuchLetter("There is no letter of this id.", field="id")
         return letter
@@ -238,15 +244,18 @@ class LetterService:
         Raises:
             NoSuchLetter: there is none, or it was sent or dropped.
             LetterBeingSent: somebody is sending it, and it would be sent twice.
+            OutcomeUnknown: the event was not stored; the letter is sent all the same.
         """
+        if _ID.fullmatch(letter_id) is None:
+            raise NoSuchLetter(field="id")
         now = self.clock.now()
         if not await self.store.retry(letter_id, now, claims_end_by=now + CLAIM):
             letter = await self.store.find(letter_id)
             if letter is not None and letter.state == "waiting":
                 raise LetterBeingSent(field="id")
             raise NoSuchLetter(field="id")
-        self.audit.note("letter.retried", by, target=letter_id, outcome="success")
         self.awake.set()
+        await self.audit.record(self.audit.event("letter.retried", by, target=letter_id))
 
     async def sweep(self) -> None:
         """Delete letters that ended a week ago, and one-time tokens that have expired."""
@@ -442,8 +451,9 @@ class LetterService:
         event = self.audit.event(
             "letter.given_up", SERVER, target=letter.id, outcome="failure", detail=facts
         )
-        await self.audit.record(event)
-        await self.store.finish(letter, "given_up", self.clock.now(), error=reason)
+        now = self.clock.now()
+        end = self.store.finish(letter, "given_up", now, error=reason, event=event)
+        await self.audit.logged(event, end)
 
     def _seal(self, letter_id: str, what: Mapping[str, Any]) -> bytes:
         text = json.dumps(what, separators=(",", ":"))

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol, TypeAlias
 
+from gatelodge.audit import Event
+
 LETTER_PREFIX = "ltr"
 
 LetterState: TypeAlias = Literal["waiting", "sent", "given_up", "dropped"]
@@ -75,10 +77,20 @@ class LetterStore(Protocol):
     ) -> list[Letter]:
         """Return up to `limit` letters, the newest first.
 
+        For one state, the time that it takes does not grow with the number of letters.
+
         Args:
             before: only ids below this one; None: from the newest.
             limit: how many at most.
             states: only letters in one of these states; empty: in any.
+        """
+
+    async def count_letters(self, state: LetterState, *, limit: int) -> int:
+        """Return how many letters are in a state, `limit` at most.
+
+        Args:
+            state: `waiting` or `given_up`; others are in no index.
+            limit: how many are counted at most.
         """
 
     async def claim(self, now: datetime, until: datetime, *, limit: int) -> list[Letter]:
@@ -102,11 +114,24 @@ class LetterStore(Protocol):
         """
 
     async def finish(
-        self, letter: Letter, state: LetterState, at: datetime, *, error: str = ""
+        self,
+        letter: Letter,
+        state: LetterState,
+        at: datetime,
+        *,
+        error: str = "",
+        event: Event | None = None,
     ) -> bool:
         """End a letter. Unless it is given up, what is written in it is erased.
 
         Of one that is dropped, the address is erased too: it may be a stranger's.
+
+        Args:
+            letter: the letter as it was claimed.
+            state: how it ends.
+            at: when.
+            error: why it could not be sent.
+            event: the event of the change, if it has one.
         """
 
     async def postpone(
@@ -157,6 +182,12 @@ class LetterStore(Protocol):
 
         Args:
             due_by: only those that have been due since this instant; None: all.
+        """
+
+    async def count(self, state: LetterState, *, limit: int) -> int:
+        """Return how many letters are in this state, `limit` at most.
+
+        The time that it takes does not grow with the number of letters.
         """
 
     async def sweep(self, ended_before: datetime, *, limit: int) -> int:

@@ -21,7 +21,7 @@ from gatelodge.marks import N_
 from gatelodge.me.activity import SENTENCES, Activity, By
 from gatelodge.pages.door import PageDoor, Visit
 from gatelodge.pages.forms import Field, Form
-from gatelodge.sessions.devices import DeviceKind, device_kind, device_name
+from gatelodge.sessions.devices import DeviceKind, device_kind, device_label
 from gatelodge.sessions.doors import records_of, require_fresh, signed_out
 from gatelodge.sessions.refusals import NoSuchSession
 from gatelodge.sessions.service import SessionService
@@ -133,7 +133,7 @@ async def show_activity(visit: Visit) -> Response:
         sentences=SENTENCES,
         who=_WHO,
         next=to_cursor(page.before) if page.before else "",
-        device=lambda user_agent: _name(visit, user_agent),
+        device=lambda user_agent: device_label(user_agent, visit.language),
     )
 
 
@@ -213,7 +213,7 @@ def _browsers(visit: Visit, user: User) -> list[Browser]:
     browsers = [
         Browser(
             id=each.id,
-            name=_name(visit, each.name),
+            name=device_label(each.name, visit.language),
             kind=device_kind(each.name),
             since=each.created_at,
             until=each.expires_at,
@@ -229,7 +229,7 @@ def _device(visit: Visit, session: Session, current: Session) -> Device:
     own = session.impersonator is None
     return Device(
         id=session.id,
-        name=_name(visit, session.user_agent) if own else visit.language.text(_VIEWED),
+        name=device_label(session.user_agent, visit.language) if own else _viewed(visit),
         kind=device_kind(session.user_agent) if own else "computer",
         address=session.address if own else "",
         created_at=session.created_at,
@@ -239,8 +239,6 @@ def _device(visit: Visit, session: Session, current: Session) -> Device:
     )
 
 
-def _name(visit: Visit, user_agent: str) -> str:
-    """Return what people call the device that a `User-Agent` header names."""
-    program, system = device_name(user_agent)
-    name = visit.language.text(N_("%(program)s on %(system)s"), program=program, system=system)
-    return name if system else visit.language.text(program)
+def _viewed(visit: Visit) -> str:
+    """Return what a session of somebody who sees the application as the user does is called."""
+    return visit.language.text(_VIEWED)

@@ -292,6 +292,7 @@ class PageDoor:
                 a required field, else 303.
         """
         incomplete = any(field.missing for field in fields)
+        many = [field.name for field in fields if field.many]
         status = answers or (400 if incomplete else 303)
 
         if again is not None:
@@ -302,7 +303,7 @@ class PageDoor:
 
             async def answer(request: Request) -> Response:
                 visit = await _admit(request, declared)
-                visit.form = Form.read(await forms.read(request), fields)
+                visit.form = Form.read(await forms.read(request, many=many), fields)
                 return await _run_or_show_form(visit, view, again, faults)
 
             self.router.add_route(path, answer, ["POST"], include_in_schema=False)

@@ -18,12 +18,15 @@ class Field:
         missing: the sentence for an empty field; None: the field may be empty.
         secret: whether the value is never shown again, as for a password.
         trimmed: whether white space at both ends is dropped, as phone keyboards add it to names.
+        many: whether it may be posted several times, as boxes of one name are. Its value is then
+            all values with a blank between them; see `Form.all_of`.
     """
 
     name: str
     missing: str | None = None
     secret: bool = False
     trimmed: bool = False
+    many: bool = False
 
 
 @dataclass(slots=True)
@@ -75,6 +78,10 @@ class Form:
     def __getitem__(self, name: str) -> str:
         """Return the value of a field."""
         return self.values[name]
+
+    def all_of(self, name: str) -> list[str]:
+        """Return the values of a field that is posted several times, each once, in their order."""
+        return list(dict.fromkeys(self.values.get(name, "").split()))
 
     def shown(self, name: str) -> str:
         """Return the value for a field when the form is shown again; empty for secrets."""

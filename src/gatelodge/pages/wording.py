@@ -28,6 +28,9 @@ NOTICES: Mapping[str, str] = {
         "Your password is in a list of passwords that were stolen from other sites. "
         "Set a new one, then sign in."
     ),
+    "password-required": N_(
+        "Whoever runs this site has asked you to set a new password. Set one, then sign in."
+    ),
     "password-changed": N_("Your password is changed. Every other device is signed out."),
     "password-void": N_(
         "Your e-mail address is verified. The password of this account was removed, because "
@@ -49,6 +52,21 @@ NOTICES: Mapping[str, str] = {
     "was-signed-out": N_("You were signed out. Please sign in again."),
     "signed-up": N_("Welcome! Your account is ready."),
     "signed-up-unverified": N_("Welcome! Verify your e-mail address, then sign in."),
+    "invited": N_("The invitation is on its way."),
+    "invitation-withdrawn": N_("The invitation is void."),
+    "nobody-chosen": N_("Nobody was chosen. Tick the users first."),
+    "roles-saved": N_("The roles are saved."),
+    "user-created": N_("The user is created."),
+    "user-deleted": N_("The user is deleted."),
+    "user-disabled": N_("The user is disabled, and signed out everywhere."),
+    "user-enabled": N_("The user can sign in again."),
+    "user-factors-reset": N_("The second factors are removed, and the user is signed out."),
+    "user-invited": N_("The user is created. A letter lets them choose a password."),
+    "user-letter": N_("The letter is on its way."),
+    "user-must-set": N_("At the next sign-in, the user sets a new password."),
+    "user-saved": N_("The user is saved."),
+    "user-session-ended": N_("The session has ended."),
+    "user-signed-out": N_("The user is signed out everywhere."),
     "admin-made": N_("Welcome! You are the administrator of this site."),
 }
 """The notices at the top of a page, by the key that is carried to it (`carried.py`)."""

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
+from gatelodge.audit import Event
 from gatelodge.base64url import decode_base64url, encode_base64url
 from gatelodge.clock import Clock
 from gatelodge.credentials.one_time_tokens import (
@@ -73,7 +74,7 @@ class LetterProofs:
         life: timedelta,
         facts: Mapping[str, str],
         *,
-        is_newest: bool = False,
+        asking: Event | None = None,
     ) -> Proof:
         """Return a new link and code for a letter; those of earlier letters are void.
 
@@ -83,8 +84,8 @@ class LetterProofs:
             letter_id: the id of the letter that they are written into.
             life: how long they work, from the moment when the letter was sent.
             facts: what they were made for.
-            is_newest: whether no letter can have been asked for later, because this one is being
-                asked for now.
+            asking: the event of asking for the letter, if that happens now: then no letter can have
+                been asked for later. It is stored with the link. None: the letter is being written.
 
         Raises:
             Superseded: a letter that was asked for later has been written already.
@@ -98,8 +99,8 @@ class LetterProofs:
             code_digest=self._hashed(code, letter_id),
             letter=letter_id,
         )
-        if is_newest:
-            await self.tokens.put(token)
+        if asking is not None:
+            await self.tokens.put(token, event=asking)
         elif not await self.tokens.put_newer(token, now):
             raise Superseded
         return Proof(_as_link(subject, secret), in_groups(code))
@@ -163,10 +164,15 @@ class LetterProofs:
                 return self._alive(token, "code")
         raise InvalidCode(field="code")
 
-    async def use_up(self, token: OneTimeToken) -> bool:
-        """Use a link and its code up. True for exactly one of many callers."""
+    async def use_up(self, token: OneTimeToken, event: Event | None = None) -> bool:
+        """Use a link and its code up. True for exactly one of many callers.
+
+        Args:
+            token: the record of both.
+            event: the event of the change, if it has one.
+        """
         now = self.clock.now()
-        return await self.tokens.consume(token.purpose, token.subject, token.digest, now)
+        return await self.tokens.consume(token.purpose, token.subject, token.digest, now, event)
 
     async def _find(self, subject: str, purposes: Iterable[Purpose]) -> list[OneTimeToken]:
         """Return the tokens of a subject; each purpose is looked up, whatever is found."""

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Self
 
 from gatelodge.accounts.names import check_email
-from gatelodge.accounts.refusals import EmailTaken, UsernameTaken
+from gatelodge.accounts.refusals import EmailTaken, UserDisabled, UsernameTaken
 from gatelodge.accounts.roles import USER
 from gatelodge.accounts.service import SENT_TWICE_WITHIN, AccountService, NewUser
 from gatelodge.accounts.store import User, UserStore
@@ -113,12 +113,12 @@ class Invitations:
         facts = {"email": to, "roles": " ".join(held)}
         event = self.audit.event("invitation.sent", by, detail=facts)
         subject, letter_id = _subject_of(key), id_about(INVITE, event.id)
-        proof = await self.proofs.make(
-            "invite", subject, letter_id, LIFE, facts | {"by": by.name or ""}, is_newest=True
+        making = self.proofs.make(
+            "invite", subject, letter_id, LIFE, facts | {"by": by.name or ""}, asking=event
         )
+        proof = await self.audit.logged(event, making)
         with after_a_change():
             await self.letters.ask(INVITE, to, key, {"token": proof.token}, about=event.id)
-        await self.audit.record(event)
         return Invitation(subject, to, held, by.name or "", None)
 
     async def write(self, letter: Letter, values: Mapping[str, str]) -> Written | None:
@@ -171,12 +171,12 @@ class Invitations:
         if token is None:
             return False
         try:
-            await self.proofs.use_up(await self._take(token))
+            taken = await self._take(token)
         except InvalidCode:  # it has expired, or somebody has accepted or replaced it just now
             return False
         detail = {"email": token.facts["email"]}
-        await self.audit.record(self.audit.event("invitation.withdrawn", by, detail=detail))
-        return True
+        event = self.audit.event("invitation.withdrawn", by, detail=detail)
+        return await self.audit.logged(event, self.proofs.use_up(taken, event))
 
     async def check_link(self, text: str) -> OneTimeToken:
         """Return the record of a link, without using it up.
@@ -307,6 +307,20 @@ class Invitations:
         user = await self.accounts.prepare(replace(wanted, sets_password=True))
         await ask_for_user(self.letters, SET_PASSWORD, user, after=DONE_WITHIN)
         return await self.accounts.add(user, "user.created", by)
+
+    async def send_again(self, user: User, by: Actor) -> None:
+        """Have another letter sent to a user who was created so, and has set no password yet.
+
+        Raises:
+            UserDisabled: a letter would be of no use.
+            NoMail: the server sends no letters.
+            OutcomeUnknown: the letter may have been stored.
+        """
+        if user.disabled_at is not None:
+            raise UserDisabled
+        event = self.audit.event("password.letter_sent", by, target=user.id)
+        await ask_for_user(self.letters, SET_PASSWORD, user)
+        await self.audit.record(event)
 
     async def write_set_password(
         self, letter: Letter, _values: Mapping[str, str]

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import Literal, TypeAlias
 
 from gatelodge.audit import MAX_TEXT
+from gatelodge.i18n import Language
+from gatelodge.marks import N_
 
 UNKNOWN = "Unknown device"
 
@@ -60,6 +62,13 @@ def device_name(user_agent: str) -> tuple[str, str]:
     text = user_agent[:MAX_TEXT]
     program, system = _first(_PROGRAMS, text), _first(_SYSTEMS, text)
     return (program, system) if program else (system or UNKNOWN, "")
+
+
+def device_label(user_agent: str, language: Language) -> str:
+    """Return what people call the device that a `User-Agent` header names, in their language."""
+    program, system = device_name(user_agent)
+    name = language.text(N_("%(program)s on %(system)s"), program=program, system=system)
+    return name if system else language.text(program)
 
 
 def device_kind(user_agent: str) -> DeviceKind:

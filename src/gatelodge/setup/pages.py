@@ -51,9 +51,9 @@ async def show_setup(visit: Visit) -> Response:
     answers=410,
 )
 async def set_up(visit: Visit) -> Response:
-    """Make the administrator, sign them in, and redirect to the account page."""
+    """Make the administrator, sign them in, and redirect to the console."""
     wanted = NewUser(visit.form["username"], visit.form["email"], visit.form["password"])
     user = await visit.ask(SetupService).make_admin(SECRET.read(visit), wanted, visit.origin)
     signed_in = await open_session(visit, user, BY_PASSWORD)
     enrol = lead_to_enrolment(visit, signed_in, done="admin-made")
-    return enrol or visit.go("/account", done="admin-made")
+    return enrol or visit.go("/admin", done="admin-made")

@@ -35,6 +35,10 @@ from gatelodge.tallies import TallyStore
 from gatelodge.tokens.store import SigningKeyStore
 
 
+def ignore(_line: str) -> None:
+    """Do nothing with a line about a step."""
+
+
 @dataclass(frozen=True, slots=True)
 class DatabaseState:
     """What a database says of itself.
@@ -128,11 +132,15 @@ class Database(Protocol):
             ConfigurationError: it is being replaced now, or belongs to another program.
         """
 
-    def migrate(self) -> list[str]:
+    def migrate(self, watch: Callable[[str], None] = ignore) -> list[str]:
         """Bring the database to the schema of this version; return a line for each step.
 
         Several processes may call this at the same time. It is synchronous, because it runs before
-        the event loop starts.
+        the event loop starts. A step that takes long in a large database is made of short ones, so
+        that servers that use the database go on meanwhile.
+
+        Args:
+            watch: called with a line about such a step, again and again while it runs.
 
         Raises:
             ConfigurationError: the database cannot be used, or belongs to another program. Then

@@ -264,8 +264,7 @@ class SubscriptionService:
         given_up = self.audit.event(
             "message.given_up", SERVER, target=message.event.id, outcome="failure", detail=facts
         )
-        await self.audit.record(given_up)
-        await self.store.finish(message)
+        await self.audit.logged(given_up, self.store.finish(message, given_up))
 
 
 @dataclass

@@ -115,8 +115,13 @@ class SubscriptionStore(Protocol):
             The message as it is claimed, or None if none is due.
         """
 
-    async def finish(self, message: Message) -> bool:
-        """Remove a message that was told. False if the claim had ended, and another one began."""
+    async def finish(self, message: Message, event: Event | None = None) -> bool:
+        """Remove a message. False if the claim had ended, and another one began.
+
+        Args:
+            message: the message as it was claimed.
+            event: the event of the change, if the message was given up; None: it was told.
+        """
 
     async def postpone(self, message: Message, until: datetime, *, failed: bool = False) -> bool:
         """End a claim, and let the message be due at this instant; False as for `finish`.

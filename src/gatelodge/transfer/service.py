@@ -3,8 +3,6 @@
 import contextlib
 import os
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -16,9 +14,8 @@ from gatelodge.master_key import MasterKey
 from gatelodge.stores import Copies, Replacement
 from gatelodge.stores.refusals import NotABackup
 from gatelodge.tokens.key_ring import SEAL_PURPOSE
-from gatelodge.transfer.refusals import FileTaken, WrongSecretKey
-
-_PRIVATE = 0o600
+from gatelodge.transfer.files import draft_of, errors_of, publish
+from gatelodge.transfer.refusals import WrongSecretKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +51,15 @@ def back_up(copies: Copies, file: Path, key: MasterKey | None, event: Event) -> 
         ConfigurationError: the database cannot be read, or the file cannot be written.
         OutcomeUnknown: the file is complete, but the event could not be stored.
     """
-    with _errors_of(file), contextlib.ExitStack() as stack:
-        draft = stack.enter_context(_draft_of(file))
-        draft_of_key = stack.enter_context(_draft_of(key_file_of(file))) if key else None
+    with errors_of(file), contextlib.ExitStack() as stack:
+        draft = stack.enter_context(draft_of(file))
+        draft_of_key = stack.enter_context(draft_of(key_file_of(file))) if key else None
         copies.write(draft)
         if key and draft_of_key:
             _write_key(key, draft_of_key)
-            _publish(draft_of_key, key_file_of(file))
+            publish(draft_of_key, key_file_of(file))
         try:
-            _publish(draft, file)
+            publish(draft, file)
         except BaseException:
             if key:
                 key_file_of(file).unlink()
@@ -110,7 +107,7 @@ def restore_with_key(copies: Copies, file: Path, place: Path, event: Event) -> R
     key = read_key_of(file)
     place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = place.with_name(f"{place.name}.{secrets.token_hex(8)}")
-    with _errors_of(place), contextlib.ExitStack() as stack:
+    with errors_of(place), contextlib.ExitStack() as stack:
         stack.callback(draft.unlink, missing_ok=True)
         key.save(draft)
         with copies.replacing(file, event) as replacement:
@@ -159,52 +156,6 @@ def _put_in_place(draft: Path, place: Path, at: datetime) -> list[Path]:
     return moved
 
 
-@contextmanager
-def _draft_of(file: Path) -> Iterator[Path]:
-    """Yield an empty draft beside a new file; it is gone when the context ends.
-
-    Raises:
-        FileTaken: there is such a file.
-    """
-    if os.path.lexists(file):
-        raise _taken(file)
-    draft = file.with_name(f"{file.name}.{secrets.token_hex(8)}.part")
-    try:
-        os.close(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _PRIVATE))
-        yield draft
-    finally:
-        for beside in ("", "-journal", "-wal", "-shm"):
-            draft.with_name(draft.name + beside).unlink(missing_ok=True)
-
-
-def _publish(draft: Path, file: Path) -> None:
-    """Give a complete draft its final name, which nobody else has taken.
-
-    Raises:
-        FileTaken: somebody has.
-    """
-    try:
-        os.link(draft, file)
-    except FileExistsError:
-        raise _taken(file) from None
-    except OSError:  # no hard links on this disk
-        if os.path.lexists(file):
-            raise _taken(file) from None
-        draft.rename(file)
-
-
-def _taken(file: Path) -> FileTaken:
-    return FileTaken(f"There is {file} already. Name a new file.")
-
-
 def _write_key(key: MasterKey, draft: Path) -> None:
     draft.unlink()
     key.save(draft)
-
-
-@contextmanager
-def _errors_of(file: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise ConfigurationError(f"{file} cannot be written: {error.strerror}") from error

@@ -1,6 +1,7 @@
 """Form bodies: of pages, and of clients of the tutorial, whose server reads them like JSON."""
 
 import json
+from collections.abc import Collection
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -34,19 +35,24 @@ async def as_json(request: Request) -> Request:
     return Request(request.scope, receive)
 
 
-async def read(request: Request) -> dict[str, str]:
+async def read(request: Request, *, many: Collection[str] = ()) -> dict[str, str]:
     """Return the fields of a page's form, by name.
+
+    Args:
+        request: the request.
+        many: the fields that may be given several times; their values are joined by blanks.
 
     Raises:
         UnsupportedMediaType: the body is not declared as a form.
-        InvalidRequest: the form is malformed, has a field twice, or contains U+0000.
+        InvalidRequest: the form is malformed, has another field twice, or contains U+0000.
     """
     body = await request.body()
     if not body and not _kind(request):
         return {}
     if _kind(request) != FORM:
         raise UnsupportedMediaType
-    fields = _fields(body, lists=frozenset())
+    fields = _fields(body, lists=frozenset(many))
+    fields |= {name: " ".join(fields[name]) for name in many if name in fields}
     if any("\0" in text for pair in fields.items() for text in pair):
         raise InvalidRequest("A field contains a character that is not allowed.")
     return fields

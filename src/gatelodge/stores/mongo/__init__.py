@@ -37,7 +37,10 @@ def mongo_stores(address: str) -> Stores:
     users = MongoUsers(database, names, outbox, last_holders)
     roles = MongoRoles(database, outbox, clock)
     subscriptions = MongoSubscriptions(database, outbox)
-    for chore in (users.sweep_names, roles.sweep, outbox.sweep, subscriptions.sweep):
+    for chore in (
+        *(users.sweep_names, users.complete_names),
+        *(roles.sweep, outbox.sweep, subscriptions.sweep),
+    ):
         database.repeat(chore)
     return Stores(
         database=database,
@@ -47,10 +50,10 @@ def mongo_stores(address: str) -> Stores:
         sessions=MongoSessions(database, users, roles, outbox),
         signing_keys=MongoSigningKeys(database, outbox),
         events=MongoEvents(database, outbox.sweep),
-        one_time_tokens=MongoOneTimeTokens(database),
+        one_time_tokens=MongoOneTimeTokens(database, outbox),
         attempts=MongoAttempts(database, outbox),
         subscriptions=subscriptions,
-        letters=MongoLetters(database),
+        letters=MongoLetters(database, outbox),
         tallies=MongoTallies(database),
         feed=MongoChangeFeed(database),
     )

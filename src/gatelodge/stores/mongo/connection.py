@@ -11,20 +11,22 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
-from pymongo import AsyncMongoClient, MongoClient
+from pymongo import AsyncMongoClient, MongoClient, timeout
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import CollectionInvalid, ConnectionFailure, OperationFailure, PyMongoError
 from pymongo.read_concern import ReadConcern
+from pymongo.synchronous.collection import Collection
 from pymongo.synchronous.database import Database as SyncDatabase
 from pymongo.topology_description import TopologyDescription
 from pymongo.uri_parser import split_options
 from typing_extensions import override
 
 from gatelodge.errors import ConfigurationError, StoreUnavailable
-from gatelodge.stores import Copies, Database, DatabaseState, event_search
+from gatelodge.stores import Copies, Database, DatabaseState, event_search, ignore
 from gatelodge.stores.mongo.failures import RETRY_AFTER, is_of_name_servers, reading, reason_of
 from gatelodge.stores.mongo.records import Document
+from gatelodge.stores.mongo.unnamed import WITHOUT_KEY, complete_all
 from gatelodge.tasks import Work, end, repeat
 from gatelodge.verdicts import MAX_NAME
 
@@ -65,6 +67,10 @@ _ELECTION_SECONDS = 30
 _UNREACHABLE_SECONDS = 6
 """How long a migration waits for any node to answer; the process takes a while to start, too."""
 
+_LONGEST_BUILD = timedelta(hours=6)
+_MANY = 10_000
+"""Documents of a collection; an index of fewer is made in a moment."""
+
 _CHORES_EVERY = timedelta(minutes=5)
 _NAMESPACE_EXISTS = 48
 
@@ -76,9 +82,19 @@ Term: TypeAlias = frozenset[tuple[object, object]]
 
 @dataclass(frozen=True, slots=True)
 class _Index:
+    """An index.
+
+    Attributes:
+        collection: its collection.
+        keys: the fields, from the lowest value to the highest.
+        sparse: whether documents without these fields are left out.
+        only: what documents match that are in it; None: all.
+    """
+
     collection: str
     keys: tuple[str, ...]
     sparse: bool = False
+    only: Document | None = None
 
     @property
     def name(self) -> str:
@@ -101,7 +117,17 @@ _COLLECTIONS = (
     "tallies",
 )
 
-WITH_EVENTS = ("users", "sessions", "roles", "signing_keys", "attempts", "subscriptions")
+WITH_EVENTS = (
+    "users",
+    "sessions",
+    "roles",
+    "signing_keys",
+    "one_time_tokens",
+    "attempts",
+    "subscriptions",
+    "messages",
+    "letters",
+)
 """The collections whose documents carry the events of their changes; see `outbox.py`."""
 
 # No index is unique: on a sharded cluster, a unique index must contain the shard key. So every
@@ -109,18 +135,32 @@ WITH_EVENTS = ("users", "sessions", "roles", "signing_keys", "attempts", "subscr
 _INDEXES = (
     _Index("users", ("roles", "disabled_at")),
     _Index("users", ("leaving",), sparse=True),
+    _Index("users", ("created_at", "_id")),
+    _Index("users", ("last_sign_in_at", "_id")),
+    _Index("users", ("username_key", "_id")),
+    _Index("users", ("email_key", "_id")),
+    _Index("users", ("name_key", "_id"), only={"name_key": {"$exists": True}}),
+    _Index("users", ("name", "_id"), only=WITHOUT_KEY),
+    _Index("users", ("factors.kind", "created_at", "_id")),
+    _Index("users", ("email_verified_at", "created_at", "_id")),
+    _Index("users", ("created_at", "_id", "disabled_at"), only={"disabled_at": {"$exists": True}}),
     *(_Index(name, ("outbox._id",), sparse=True) for name in WITH_EVENTS),
     _Index("names", ("unsettled_at",), sparse=True),
     _Index("sessions", ("user_id", "_id")),
+    _Index("sessions", ("address", "_id")),
     _Index("sessions", ("expires_at",)),
     _Index("sessions", ("revoked_at",), sparse=True),
-    *(_Index("events", (field, "_id")) for field in event_search.FIELDS),
+    *(
+        _Index("events", (field, "_id"), only={field: {"$exists": True}})
+        for field in event_search.FIELDS
+    ),
     _Index("attempts", ("forget_at",)),
     _Index("subscriptions", ("events",)),
     _Index("subscriptions", ("removed",), sparse=True),
     _Index("messages", ("subscription", "due_at")),
     _Index("one_time_tokens", ("expires_at",)),
     _Index("letters", ("state", "due_at", "_id")),
+    _Index("letters", ("state", "_id")),
     _Index("letters", ("to_key", "created_at")),
     _Index("letters", ("ended_at",), sparse=True),
 )
@@ -250,8 +290,10 @@ class MongoDatabase(Database):
         return bool(self._ask(_is_ours))
 
     @override
-    def migrate(self) -> list[str]:
+    def migrate(self, watch: Callable[[str], None] = ignore) -> list[str]:
         """Create the missing collections and indexes; return a line for each.
+
+        MongoDB builds indexes while others read and write. Names without keys get them in pages.
 
         While a replica set elects its primary, this waits up to 30 seconds. If no node answers at
         all, it gives up within ten: then an election is not what it waits for.
@@ -261,7 +303,7 @@ class MongoDatabase(Database):
             ConfigurationError: the address is wrong, the server refuses the user, or the database
                 belongs to another program. Then nothing in it is changed.
         """
-        return self._ask(_migrate_patiently)
+        return self._ask(lambda database: _migrate_patiently(database, watch))
 
     def _ask(self, work: Callable[[SyncDatabase[Document]], T]) -> T:
         """Run synchronous work in the database, before the event loop starts."""
@@ -350,12 +392,13 @@ def _check_options(query: str) -> None:
             ) from None
 
 
-def _migrate_patiently(database: SyncDatabase[Document]) -> list[str]:
+def _migrate_patiently(database: SyncDatabase[Document], watch: Callable[[str], None]) -> list[str]:
     began = time.monotonic()
     while True:
         try:
             _is_ours(database)
-            return _make_collections(database) + _make_indexes(database)
+            steps = _make_collections(database) + _make_indexes(database, watch)
+            return steps + complete_all(database, watch)
         except ConnectionFailure as error:
             if not _any_node_answers(database, began + _UNREACHABLE_SECONDS):
                 raise
@@ -424,16 +467,25 @@ def _make_collection(database: SyncDatabase[Document], name: str) -> bool:
     return True
 
 
-def _make_indexes(database: SyncDatabase[Document]) -> list[str]:
+def _make_indexes(database: SyncDatabase[Document], watch: Callable[[str], None]) -> list[str]:
     steps = []
     for index in _INDEXES:
         collection = database[index.collection]
         if index.name not in collection.index_information():
-            collection.create_index(
-                [(key, 1) for key in index.keys], name=index.name, sparse=index.sparse
-            )
+            if collection.estimated_document_count() > _MANY:
+                watch(f"making index {index.collection}.{index.name}")
+            _make_index(collection, index)
             steps.append(f"created index {index.collection}.{index.name}")
     return steps
+
+
+def _make_index(collection: Collection[Document], index: _Index) -> None:
+    keys = [(key, 1) for key in index.keys]
+    with timeout(_LONGEST_BUILD.total_seconds()):  # in place of those of the client
+        if index.only is None:
+            collection.create_index(keys, name=index.name, sparse=index.sparse)
+        else:
+            collection.create_index(keys, name=index.name, partialFilterExpression=index.only)
 
 
 def _chore_pause() -> timedelta:

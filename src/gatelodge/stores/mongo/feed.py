@@ -31,7 +31,7 @@ _NO_STREAM_RETRY_AFTER = timedelta(seconds=30)
 
 # Fields that no token check depends on. Sign-ins and rotations change them very often.
 _BENIGN = (
-    *("password_hash", "last_sign_in_at"),
+    *("password_hash", "last_sign_in_at", "name_key"),
     *("generation", "rotated_at", "last_used_at"),
     *("description", "factors", "outbox", "stepping_down", "token_life", "turn"),
 )

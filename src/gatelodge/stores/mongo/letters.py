@@ -10,9 +10,11 @@ from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import DuplicateKeyError
 from typing_extensions import override
 
+from gatelodge.audit import Event
 from gatelodge.letters.store import Letter, LetterState, LetterStore
 from gatelodge.stores.mongo.connection import MongoDatabase
 from gatelodge.stores.mongo.failures import reading, writing
+from gatelodge.stores.mongo.outbox import DELIVERED, Outbox, with_event
 from gatelodge.stores.mongo.records import Document, to_document, to_record
 
 
@@ -21,6 +23,7 @@ class MongoLetters(LetterStore):
     """The letters in MongoDB."""
 
     database: MongoDatabase
+    outbox: Outbox
 
     @override
     async def add(self, letter: Letter) -> bool:
@@ -47,6 +50,11 @@ class MongoLetters(LetterStore):
         with reading():
             found = self._letters.find(query).sort("_id", -1).limit(limit)
             return [to_record(Letter, each) async for each in found]
+
+    @override
+    async def count_letters(self, state: LetterState, *, limit: int) -> int:
+        with reading():
+            return await self._letters.count_documents({"state": {"$eq": state}}, limit=limit)
 
     @override
     async def claim(self, now: datetime, until: datetime, *, limit: int) -> list[Letter]:
@@ -83,7 +91,13 @@ class MongoLetters(LetterStore):
 
     @override
     async def finish(
-        self, letter: Letter, state: LetterState, at: datetime, *, error: str = ""
+        self,
+        letter: Letter,
+        state: LetterState,
+        at: datetime,
+        *,
+        error: str = "",
+        event: Event | None = None,
     ) -> bool:
         values: Document = {"state": state, "ended_at": at, "error": error}
         if state == "dropped":
@@ -91,7 +105,12 @@ class MongoLetters(LetterStore):
         change: Document = {"$set": values}
         if state != "given_up":
             change["$unset"] = {"sealed_values": ""}
-        return await self._change(_claimed(letter), change)
+        if event is None:
+            return await self._change(_claimed(letter), change)
+        ended = await self._change(_claimed(letter), with_event(change, event))
+        if ended:
+            await self.outbox.deliver("letters", letter.id, event)
+        return ended
 
     @override
     async def postpone(
@@ -151,8 +170,13 @@ class MongoLetters(LetterStore):
             return await self._letters.count_documents(query)
 
     @override
+    async def count(self, state: LetterState, *, limit: int) -> int:
+        with reading():
+            return await self._letters.count_documents({"state": {"$eq": state}}, limit=limit)
+
+    @override
     async def sweep(self, ended_before: datetime, *, limit: int) -> int:
-        old: Document = {"ended_at": {"$lt": ended_before}}
+        old: Document = {"ended_at": {"$lt": ended_before}} | DELIVERED
         with reading():
             found = self._letters.find(old, projection=["_id"]).limit(limit)
             ids = [each["_id"] async for each in found]

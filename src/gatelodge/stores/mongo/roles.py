@@ -67,41 +67,61 @@ class MongoRoles(RoleStore):
             return [to_record(Role, document, key="name") async for document in found]
 
     @override
-    async def describe(self, name: str, description: str, event: Event) -> bool:
+    async def describe(
+        self, name: str, description: str, event: Event, *, within: Collection[str] | None = None
+    ) -> bool:
         return await self._change(
             name,
-            {"description": {"$ne": description}},
+            {"description": {"$ne": description}} | _within(within),
             {"$set": {"description": description}},
             event,
         )
 
     @override
-    async def permit(self, name: str, permission: str, event: Event, *, limit: int) -> bool:
+    async def permit(
+        self,
+        name: str,
+        permission: str,
+        event: Event,
+        *,
+        limit: int,
+        within: Collection[str] | None = None,
+    ) -> bool:
         # A role is full if the last allowed position of its list is taken.
+        room: Document = {f"permissions.{limit - 1}": {"$exists": False}}
         return await self._change(
             name,
-            {"permissions": {"$ne": permission}, f"permissions.{limit - 1}": {"$exists": False}},
+            {"permissions": {"$ne": permission}} | room | _within(within),
             {"$push": {"permissions": permission}},
             event,
         )
 
     @override
-    async def forbid(self, name: str, permission: str, event: Event) -> bool:
+    async def forbid(
+        self, name: str, permission: str, event: Event, *, within: Collection[str] | None = None
+    ) -> bool:
         return await self._change(
             name,
-            {"permissions": {"$eq": permission}},
+            {"permissions": {"$eq": permission}} | _within(within),
             {"$pull": {"permissions": {"$eq": permission}}},
             event,
         )
 
     @override
-    async def remove(self, name: str, event: Event, *, unless_held: bool = False) -> Role | None:
+    async def remove(
+        self,
+        name: str,
+        event: Event,
+        *,
+        unless_held: bool = False,
+        within: Collection[str] | None = None,
+    ) -> Role | None:
         """Mark the role as removed, with its event; then delete the document.
 
         If somebody may hold the role, it is set aside first. From then on nobody can be granted the
-        role, and whoever was granted it just before is found.
+        role, and whoever was granted it just before is found. Nor can its permissions change.
         """
-        aside = await self._set_aside(name) if unless_held else _THERE
+        aside = await self._set_aside(name, within) if unless_held else _THERE | _within(within)
         if aside is None:
             return None
         with self.database.announcing(role_id(name)), writing():
@@ -117,8 +137,10 @@ class MongoRoles(RoleStore):
             await self._finish_removal(name)
         return to_record(Role, document, key="name")
 
-    async def _set_aside(self, name: str) -> Document | None:
+    async def _set_aside(self, name: str, within: Collection[str] | None) -> Document | None:
         """Set a role aside; return the condition that it still is, or None if there is no role.
+
+        There is none either if it has a permission that is not in `within`.
 
         Raises:
             StillHeld: somebody holds the role, which was put back.
@@ -127,7 +149,8 @@ class MongoRoles(RoleStore):
         condition: Document = {"aside.token": {"$eq": token}}
         with self.database.announcing(role_id(name)):
             there = await self._update(
-                _by_name(name), {"$set": {"aside": {"token": token, "at": self.clock.now()}}}
+                _by_name(name) | _within(within),
+                {"$set": {"aside": {"token": token, "at": self.clock.now()}}},
             )
             if not there:
                 return None
@@ -191,6 +214,13 @@ _THERE: Document = {"removed": None, "aside": None}
 
 def _by_name(name: str) -> Document:
     return {"_id": {"$eq": name}} | _THERE
+
+
+def _within(permissions: Collection[str] | None) -> Document:
+    """Match the roles that have no other permission than these; None: every role."""
+    if permissions is None:
+        return {}
+    return {"$nor": [{"permissions": {"$elemMatch": {"$nin": list(permissions)}}}]}
 
 
 def _ensure(role: Role) -> UpdateOne:

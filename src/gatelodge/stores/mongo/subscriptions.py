@@ -90,7 +90,7 @@ class MongoSubscriptions(SubscriptionStore):
         return True
 
     async def sweep(self) -> None:
-        """Delete what was removed, and all messages of subscriptions that are not there.
+        """Delete what was removed or given up, and all messages of subscriptions not there.
 
         Whoever was storing an event when its subscription was removed may make a message later.
         The names in the messages are read first, so that nobody loses those who have come since.
@@ -102,7 +102,9 @@ class MongoSubscriptions(SubscriptionStore):
             found = self._subscriptions.find({"_id": {"$in": named}} | _THERE, projection=["_id"])
             gone = set(named) - {each["_id"] async for each in found}
         with writing():
-            await self._messages.delete_many({"subscription": {"$in": sorted(gone)}})
+            of_nobody: Document = {"subscription": {"$in": sorted(gone)}}
+            given_up: Document = {"subscription": {"$in": sorted(named)}} | _GIVEN_UP
+            await self._messages.delete_many({"$or": [of_nobody, given_up]} | DELIVERED)
 
     @override
     async def claim(
@@ -125,10 +127,26 @@ class MongoSubscriptions(SubscriptionStore):
         return None if claimed is None else _to_message(claimed)
 
     @override
-    async def finish(self, message: Message) -> bool:
+    async def finish(self, message: Message, event: Event | None = None) -> bool:
+        if event is not None:
+            return await self._give_up(message, event)
         with writing():
             gone = await self._messages.delete_one(_claimed_by(message))
         return gone.deleted_count == 1
+
+    async def _give_up(self, message: Message, event: Event) -> bool:
+        """Let the message never be due again, with the event; then delete it."""
+        with writing():
+            marked = await self._messages.update_one(
+                _claimed_by(message), with_event({"$unset": {"due_at": ""}}, event)
+            )
+        if marked.modified_count == 0:
+            return False
+        key = key_of_message(message.event.id, message.subscription)
+        await self.outbox.deliver("messages", key, event)
+        with contextlib.suppress(StoreUnavailable, OutcomeUnknown), writing():  # `sweep` does it
+            await self._messages.delete_one({"_id": {"$eq": key}} | _GIVEN_UP | DELIVERED)
+        return True
 
     @override
     async def postpone(self, message: Message, until: datetime, *, failed: bool = False) -> bool:
@@ -142,7 +160,9 @@ class MongoSubscriptions(SubscriptionStore):
     @override
     async def count_waiting(self, name: str) -> int:
         with reading():
-            return await self._messages.count_documents({"subscription": {"$eq": name}})
+            return await self._messages.count_documents(
+                {"subscription": {"$eq": name}, "due_at": {"$type": "date"}}  # not `_GIVEN_UP`
+            )
 
     @property
     def _subscriptions(self) -> AsyncCollection[Document]:
@@ -154,6 +174,9 @@ class MongoSubscriptions(SubscriptionStore):
 
 
 _THERE: Document = {"removed": {"$exists": False}}
+_GIVEN_UP: Document = {"due_at": None}
+"""Matches messages that were given up, and are never due again."""
+
 _OPTIONAL = [each.name for each in fields(Subscription) if each.default is None]
 
 

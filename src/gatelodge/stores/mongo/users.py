@@ -1,7 +1,6 @@
 """Users in MongoDB."""
 
-import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
@@ -11,10 +10,8 @@ from pymongo.asynchronous.collection import AsyncCollection
 from typing_extensions import override
 
 from gatelodge.accounts.search import Count, UserQuery
-from gatelodge.accounts.store import User, UserPage, UserStore
+from gatelodge.accounts.store import SET_PASSWORD, User, UserPage, UserStore
 from gatelodge.audit import Event
-from gatelodge.clock import from_milliseconds
-from gatelodge.credentials.factors import SECOND_FACTORS
 from gatelodge.errors import AlreadyExists, StoreUnavailable
 from gatelodge.ids import SessionId, UserId
 from gatelodge.sessions.store import Session
@@ -26,6 +23,12 @@ from gatelodge.stores.mongo.last_holder import LastHolders
 from gatelodge.stores.mongo.names import NOT_VOID, Names
 from gatelodge.stores.mongo.outbox import Outbox, also_with, inserted_with, with_event
 from gatelodge.stores.mongo.records import Document, to_document, to_record
+from gatelodge.stores.mongo.unnamed import PAGE, WITHOUT_KEY, completing
+from gatelodge.stores.mongo.user_search import count_matching, find_page
+from gatelodge.stores.user_order import stored_name_key
+
+_PASSWORD_TO_SET: Document = {"must": {"$eq": SET_PASSWORD}}
+"""What is pulled from the document of a user who has set a new password."""
 
 _NOBODY = UserId("usr_nobody")
 """An id that no user has."""
@@ -96,26 +99,39 @@ class MongoUsers(UserStore):
     ) -> User | None:
         condition = {"password_hash": {"$eq": user.password_hash}} | _as_read(user)
         changed = {"password_hash": new, "continued": continued}
-        update = with_event({"$set": changed, "$inc": {"epoch": 1}}, event)
+        update = with_event(
+            {"$set": changed, "$inc": {"epoch": 1}, "$pull": _PASSWORD_TO_SET}, event
+        )
         return await self._change_to(user, condition, update, event)
 
     @override
     async def set_password(self, user_id: UserId, new: str, event: Event) -> bool:
         changed = {"password_hash": new, "continued": None}
-        return await self._change_openly(
-            user_id, {}, {"$set": changed, "$inc": {"epoch": 1}}, event
-        )
+        update = {"$set": changed, "$inc": {"epoch": 1}, "$pull": _PASSWORD_TO_SET}
+        return await self._change_openly(user_id, {}, update, event)
 
     @override
     async def rename(
-        self, user: User, event: Event, *, name: str, username: str, username_key: str
+        self,
+        user: User,
+        event: Event,
+        *,
+        name: str,
+        username: str,
+        username_key: str,
+        disabled_too: bool = False,
     ) -> User | None:
         as_read = {
             "name": {"$in": [user.name] if user.name else ["", None]},  # old records have none
             "username": {"$eq": user.username},
-        } | _as_read(user)
+        } | _as_read(user, disabled_too=disabled_too)
         changed = {"name": name, "username": username, "username_key": username_key}
-        update = with_event({"$set": changed}, event)
+        change: Document = {"$set": changed}
+        if (key := stored_name_key(name)) is None:
+            change["$unset"] = {"name_key": ""}
+        else:
+            changed["name_key"] = key
+        update = with_event(change, event)
         with self.database.announcing(user.id):
             document = await self.names.exchange("username", user, username_key, as_read, update)
         return await self._changed(document, event)
@@ -128,19 +144,30 @@ class MongoUsers(UserStore):
         has_factors = {"$gt": ["$factors", None]}
         since = {"$cond": [has_factors, "$$REMOVE", {"$literal": at}]}
         verified: Document = {"$ifNull": ["$email_verified_at", "$verified_at", since]}
-        changed = {
+        changed: Document = {
             "password_hash": {"$literal": new},
             "continued": None,
             "email_verified_at": verified,
             "epoch": {"$add": ["$epoch", 1]},
         }
+        if new is not None:
+            tasks = {"$ifNull": ["$must", []]}
+            others = {"$ne": ["$$this", SET_PASSWORD]}
+            changed["must"] = {"$filter": {"input": tasks, "cond": others}}
         return await self._change_to(user, condition, [{"$set": changed}, *also_with(event)], event)
 
     @override
     async def set_email(
-        self, user: User, event: Event, *, email: str, email_key: str, verified_at: datetime | None
+        self,
+        user: User,
+        event: Event,
+        *,
+        email: str,
+        email_key: str,
+        verified_at: datetime | None,
+        disabled_too: bool = False,
     ) -> User | None:
-        as_read = {"email": {"$eq": user.email}} | _as_read(user)
+        as_read = {"email": {"$eq": user.email}} | _as_read(user, disabled_too=disabled_too)
         changed: Document = {"$set": {"email": email, "email_key": email_key}}
         if verified_at is None:
             changed["$unset"] = {"email_verified_at": "", "verified_at": ""}
@@ -200,6 +227,15 @@ class MongoUsers(UserStore):
         )
 
     @override
+    async def require(self, user_id: UserId, what: str, event: Event) -> bool:
+        update: Document = {
+            "$push": {"must": what},
+            "$inc": {"epoch": 1},
+            "$set": {"continued": None},
+        }
+        return await self._change_openly(user_id, {"must": {"$ne": what}}, update, event)
+
+    @override
     async def raise_epoch(self, user_id: UserId, event: Event) -> bool:
         update: Document = {"$inc": {"epoch": 1}, "$set": {"continued": None}}
         return await self._change_openly(user_id, {}, update, event)
@@ -245,33 +281,46 @@ class MongoUsers(UserStore):
 
     @override
     async def search(self, query: UserQuery, *, after: str | None, limit: int) -> UserPage:
-        start = int(after) if after else 0
         with reading():
-            found = [_user(each) async for each in self._users.find(NOT_VOID | conditions(query))]
-        found.sort(key=order_of(query), reverse=query.descending)
-        page = found[start : start + limit]
-        return UserPage(page, str(start + limit) if len(found) > start + limit else None)
+            documents, following = await find_page(self._users, query, after, limit)
+        return UserPage([_user(each) for each in documents], following)
 
     @override
     async def count_users(self) -> Count:
         with reading():
-            return Count(await self._users.count_documents(NOT_VOID))
+            number = await self._users.estimated_document_count()
+        return Count(number, exact=False)
 
     @override
     async def count_matching(self, query: UserQuery, *, limit: int) -> Count:
         with reading():
-            number = await self._users.count_documents(NOT_VOID | conditions(query), limit=limit)
-        return Count(number, exact=number < limit)
+            return await count_matching(self._users, query, limit)
 
     @override
     async def count_created(self, bounds: Sequence[datetime]) -> list[int]:
+        # Void documents have no such field.
         with reading():
             return [
                 await self._users.count_documents(
-                    NOT_VOID | {"created_at": {"$gte": first, "$lt": last}}
+                    {"created_at": {"$gte": first, "$lt": last}}, hint="created_at__id"
                 )
                 for first, last in pairwise(bounds)
             ]
+
+    async def complete_names(self) -> int:
+        """Store the keys of names that a server of the version before has written.
+
+        Return how many names were completed.
+        """
+        done = 0
+        while True:
+            with reading():
+                page = await self._users.find(WITHOUT_KEY, ["name"]).limit(PAGE).to_list()
+            if not page:
+                return done
+            with writing():
+                await self._users.bulk_write([completing(each) for each in page], ordered=False)
+            done += len(page)
 
     async def sweep_names(self) -> int:
         """Clean up after sign-ups and deletions that died halfway; see `Names.sweep`."""
@@ -332,45 +381,10 @@ class MongoUsers(UserStore):
         return self.database.collection("users")
 
 
-def conditions(query: UserQuery) -> Document:
-    """Return what the documents of matching users have."""
-    every: list[Document] = []
-    if query.text:
-        start = re.compile("^" + re.escape(query.text.lower()), re.IGNORECASE)
-        every.append({"$or": [{f: start} for f in ("username_key", "email_key", "name")]})
-    if query.role is not None:
-        every.append({"roles": {"$eq": query.role}})
-    if query.enabled is not None:
-        every.append({"disabled_at": None if query.enabled else {"$ne": None}})
-    if query.verified is not None:
-        every.append({"email_verified_at": {"$ne": None} if query.verified else None})
-    if query.factor is not None:
-        kinds = SECOND_FACTORS if query.factor in ("any", "none") else (query.factor,)
-        wanted = "$nin" if query.factor == "none" else "$in"
-        every.append({"factors.kind": {wanted: list(kinds)}})
-    for name, first, last in (
-        ("created_at", query.created_from, query.created_before),
-        ("last_sign_in_at", query.signed_in_from, query.signed_in_before),
-    ):
-        if first is not None:
-            every.append({name: {"$gte": first}})
-        if last is not None:
-            every.append({name: {"$lt": last}})
-    return {"$and": every} if every else {}
-
-
-def order_of(query: UserQuery) -> Callable[[User], tuple[object, str]]:
-    """Return the key by which users are sorted."""
-    if query.order == "username":
-        return lambda user: (user.username_key, user.id)
-    if query.order == "last_sign_in":
-        return lambda user: (user.last_sign_in_at or from_milliseconds(0), user.id)
-    return lambda user: (user.created_at, user.id)
-
-
-def _as_read(user: User) -> Document:
-    """Match an enabled user whose sessions have not ended since."""
-    return {"epoch": user.epoch, "disabled_at": None}
+def _as_read(user: User, *, disabled_too: bool = False) -> Document:
+    """Match a user whose sessions have not ended since, and who is enabled."""
+    same: Document = {"epoch": user.epoch}
+    return same if disabled_too else same | {"disabled_at": None}
 
 
 def _by_id(user_id: UserId) -> Document:
@@ -382,6 +396,8 @@ def _document(user: User) -> Document:
     document = to_document(user)
     if not user.factors:
         del document["factors"]
+    if (key := stored_name_key(user.name)) is not None:
+        document["name_key"] = key
     return document
 
 

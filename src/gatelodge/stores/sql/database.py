@@ -25,16 +25,17 @@ from typing_extensions import override
 
 from gatelodge.clock import from_milliseconds
 from gatelodge.errors import ConfigurationError, StoreUnavailable
-from gatelodge.stores import Copies, Database, DatabaseState
+from gatelodge.stores import Copies, Database, DatabaseState, ignore
 from gatelodge.stores.sql.copies import SqlCopies, hold
 from gatelodge.stores.sql.files import is_ours, make_private_file
+from gatelodge.stores.sql.gradual import finish, finish_small
 from gatelodge.stores.sql.lane import Lane, Unit
 from gatelodge.stores.sql.writer import Writer
 
 T = TypeVar("T")
 L = TypeVar("L", bound=Lane)
 
-HEAD = "0015"
+HEAD = "0016"
 """The schema revision that this version of the code needs."""
 
 BUSY_TIMEOUT_MILLISECONDS = 10_000
@@ -70,8 +71,10 @@ class SqlDatabase(Database):
         return is_ours(self.path)
 
     @override
-    def migrate(self) -> list[str]:
+    def migrate(self, watch: Callable[[str], None] = ignore) -> list[str]:
         """Bring the file to the newest revision. One process does it, and the others wait.
+
+        What takes long in a large file is done in pieces after that; see `gradual.py`.
 
         Raises:
             ConfigurationError: the file is not a database, is locked, was made by a newer version,
@@ -81,9 +84,8 @@ class SqlDatabase(Database):
         make_private_file(self.path)
         try:
             with self._engine.connect() as connection:
-                if current_revision(connection) == HEAD:
-                    return []
-                return upgrade(connection)
+                steps = [] if current_revision(connection) == HEAD else upgrade(connection)
+                return steps + finish(connection, watch)
         except DBAPIError as error:
             raise ConfigurationError(
                 f"the database file {self.path} cannot be used: {error.orig}"
@@ -214,12 +216,16 @@ def current_revision(connection: Connection) -> str | None:
 
 
 def upgrade(connection: Connection) -> list[str]:
-    """Run the migrations in one immediate transaction, which also locks out other processes."""
+    """Run the migrations in one immediate transaction, which also locks out other processes.
+
+    Indexes of tables that are large already are left for `finish`.
+    """
     from gatelodge.stores.sql.migrations import run_migrations  # noqa: PLC0415 - slow to import
 
     connection.exec_driver_sql("BEGIN IMMEDIATE")
     try:
         steps = run_migrations(connection)
+        finish_small(connection)
         connection.exec_driver_sql("COMMIT")
     except BaseException:
         connection.exec_driver_sql("ROLLBACK")

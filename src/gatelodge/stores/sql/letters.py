@@ -4,12 +4,14 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, case, delete, func, or_, select, update
+from sqlalchemy import Connection, and_, bindparam, case, delete, func, or_, select, text, update
 from sqlalchemy.dialects.sqlite import insert
 from typing_extensions import override
 
+from gatelodge.audit import Event
 from gatelodge.letters.store import Letter, LetterState, LetterStore
 from gatelodge.stores.sql.database import SqlDatabase
+from gatelodge.stores.sql.events import make
 from gatelodge.stores.sql.tables import letters
 
 
@@ -44,6 +46,15 @@ class SqlLetters(LetterStore):
         return [Letter(*row) for row in rows]
 
     @override
+    async def count_letters(self, state: LetterState, *, limit: int) -> int:
+        here = _OF_STATE.get(state, _letter.state == state)
+        some = select(_letter.id).where(here).limit(limit).subquery()
+        query = select(func.count()).select_from(some)
+        return await self._database.scan(
+            lambda connection: int(connection.execute(query).scalar_one())
+        )
+
+    @override
     async def claim(self, now: datetime, until: datetime, *, limit: int) -> list[Letter]:
         due = {"now": now, "most": limit}
         if await self._database.read(lambda each: each.execute(_DUE, due).first()) is None:
@@ -64,14 +75,20 @@ class SqlLetters(LetterStore):
 
     @override
     async def finish(
-        self, letter: Letter, state: LetterState, at: datetime, *, error: str = ""
+        self,
+        letter: Letter,
+        state: LetterState,
+        at: datetime,
+        *,
+        error: str = "",
+        event: Event | None = None,
     ) -> bool:
         values: dict[str, Any] = {"state": state, "ended_at": at, "error": error}
         if state != "given_up":
             values["sealed_values"] = None
         if state == "dropped":
             values |= {"to": "", "to_key": ""}
-        return await self._change_claimed(letter, values)
+        return await self._change_claimed(letter, values, event)
 
     @override
     async def postpone(
@@ -123,15 +140,26 @@ class SqlLetters(LetterStore):
         return await self._count(_WAITS, *due)
 
     @override
+    async def count(self, state: LetterState, *, limit: int) -> int:
+        some = select(_letter.id).where(_letter.state == state).limit(limit).subquery()
+        query = select(func.count()).select_from(some)
+        return await self._database.scan(
+            lambda connection: int(connection.execute(query).scalar_one())
+        )
+
+    @override
     async def sweep(self, ended_before: datetime, *, limit: int) -> int:
         old = select(_letter.id).where(_letter.ended_at < ended_before).limit(limit)
         change = delete(letters).where(_letter.id.in_(old))
         return await self._database.change(change)
 
-    async def _change_claimed(self, letter: Letter, values: dict[str, Any]) -> bool:
+    async def _change_claimed(
+        self, letter: Letter, values: dict[str, Any], event: Event | None = None
+    ) -> bool:
         """Change a letter, if it is still claimed as this one says."""
         claimed = _letter.id == letter.id, _WAITS, _letter.due_at == letter.due_at
-        return await self._database.change(update(letters).where(*claimed).values(values)) == 1
+        change = update(letters).where(*claimed).values(values)
+        return await self._database.write(lambda connection: make(connection, change, event))
 
     async def _count(self, *conditions: Any) -> int:
         query = select(func.count()).select_from(letters).where(*conditions)
@@ -142,6 +170,9 @@ _letter = letters.c
 _COLUMNS = [column.name for column in letters.columns]
 _ADD = insert(letters).on_conflict_do_nothing()
 _WAITS = _letter.state == "waiting"
+_OF_STATE = {state: text(f"state = '{state}'") for state in ("waiting", "given_up")}
+"""Written out: SQLite follows an index of some rows only where it sees their condition."""
+
 _DUE = (
     select(_letter.id)
     .where(_WAITS, _letter.due_at <= bindparam("now", type_=_letter.due_at.type))

@@ -8,8 +8,10 @@ from sqlalchemy import Connection, bindparam, delete, or_, select, update
 from sqlalchemy.dialects.sqlite import insert
 from typing_extensions import override
 
+from gatelodge.audit import Event
 from gatelodge.credentials.one_time_tokens import OneTimeToken, OneTimeTokenStore, Purpose, key_of
 from gatelodge.stores.sql.database import SqlDatabase
+from gatelodge.stores.sql.events import make
 from gatelodge.stores.sql.tables import one_time_tokens
 
 
@@ -21,11 +23,17 @@ class SqlOneTimeTokens(OneTimeTokenStore):
         self._database = database
 
     @override
-    async def put(self, token: OneTimeToken, *, unless_after: datetime | None = None) -> bool:
-        if unless_after is None:
-            return await self._database.change(_PUT, _values(token)) == 1
-        values = _values(token) | {"latest": unless_after}
-        return await self._database.change(_PUT_UNLESS_AFTER, values) == 1
+    async def put(
+        self,
+        token: OneTimeToken,
+        *,
+        unless_after: datetime | None = None,
+        event: Event | None = None,
+    ) -> bool:
+        change, values = _PUT, _values(token)
+        if unless_after is not None:
+            change, values = _PUT_UNLESS_AFTER, values | {"latest": unless_after}
+        return await self._database.write(lambda each: make(each, change, event, values))
 
     @override
     async def put_newer(self, token: OneTimeToken, at: datetime) -> bool:
@@ -40,9 +48,16 @@ class SqlOneTimeTokens(OneTimeTokenStore):
         return await self._database.read(query)
 
     @override
-    async def consume(self, purpose: Purpose, subject: str, digest: bytes, at: datetime) -> bool:
+    async def consume(
+        self,
+        purpose: Purpose,
+        subject: str,
+        digest: bytes,
+        at: datetime,
+        event: Event | None = None,
+    ) -> bool:
         values = {"token_key": key_of(purpose, subject), "token_digest": digest, "at": at}
-        return await self._database.change(_CONSUME, values) == 1
+        return await self._database.write(lambda each: make(each, _CONSUME, event, values))
 
     @override
     async def change_facts(

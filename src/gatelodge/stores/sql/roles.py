@@ -56,18 +56,33 @@ class SqlRoles(RoleStore):
         return [_role(row) for row in rows]
 
     @override
-    async def describe(self, name: str, description: str, event: Event) -> bool:
+    async def describe(
+        self, name: str, description: str, event: Event, *, within: Collection[str] | None = None
+    ) -> bool:
         change = (
             update(roles)
             .where(roles.c.name == name, roles.c.description != description)
             .values(description=description)
         )
-        return await self._database.write(lambda connection: make(connection, change, event))
+
+        def unit(connection: Connection) -> bool:
+            there = _find(connection, name, within)
+            return there is not None and make(connection, change, event)
+
+        return await self._database.write(unit)
 
     @override
-    async def permit(self, name: str, permission: str, event: Event, *, limit: int) -> bool:
+    async def permit(
+        self,
+        name: str,
+        permission: str,
+        event: Event,
+        *,
+        limit: int,
+        within: Collection[str] | None = None,
+    ) -> bool:
         def unit(connection: Connection) -> bool:
-            role = _find(connection, name)
+            role = _find(connection, name, within)
             if role is None or permission in role.permissions or len(role.permissions) >= limit:
                 return False
             _put(connection, name, [*role.permissions, permission])
@@ -77,9 +92,11 @@ class SqlRoles(RoleStore):
         return await self._database.write(unit)
 
     @override
-    async def forbid(self, name: str, permission: str, event: Event) -> bool:
+    async def forbid(
+        self, name: str, permission: str, event: Event, *, within: Collection[str] | None = None
+    ) -> bool:
         def unit(connection: Connection) -> bool:
-            role = _find(connection, name)
+            role = _find(connection, name, within)
             if role is None or permission not in role.permissions:
                 return False
             _put(connection, name, [each for each in role.permissions if each != permission])
@@ -89,11 +106,18 @@ class SqlRoles(RoleStore):
         return await self._database.write(unit)
 
     @override
-    async def remove(self, name: str, event: Event, *, unless_held: bool = False) -> Role | None:
+    async def remove(
+        self,
+        name: str,
+        event: Event,
+        *,
+        unless_held: bool = False,
+        within: Collection[str] | None = None,
+    ) -> Role | None:
         holders = select(exists().where(user_roles.c.role == name))
 
         def unit(connection: Connection) -> Role | None:
-            role = _find(connection, name)
+            role = _find(connection, name, within)
             if role is not None and unless_held and connection.execute(holders).scalar():
                 raise StillHeld
             if role is not None:
@@ -104,9 +128,12 @@ class SqlRoles(RoleStore):
         return await self._database.write(unit)
 
 
-def _find(connection: Connection, name: str) -> Role | None:
+def _find(connection: Connection, name: str, within: Collection[str] | None = None) -> Role | None:
+    """Return the role, unless it has a permission that is not in `within`; None: any."""
     row = connection.execute(select(roles).where(roles.c.name == name)).first()
-    return None if row is None else _role(row)
+    if row is None or (within is not None and not set(row.permissions) <= set(within)):
+        return None
+    return _role(row)
 
 
 def _put(connection: Connection, name: str, permissions: list[str]) -> None:

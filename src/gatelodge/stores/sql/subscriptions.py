@@ -97,8 +97,9 @@ class SqlSubscriptions(SubscriptionStore):
         return await self._database.write(claim)
 
     @override
-    async def finish(self, message: Message) -> bool:
-        return await self._database.change(_FINISH, _claimed_by(message)) == 1
+    async def finish(self, message: Message, event: Event | None = None) -> bool:
+        ours = _claimed_by(message)
+        return await self._database.write(lambda connection: make(connection, _FINISH, event, ours))
 
     @override
     async def postpone(self, message: Message, until: datetime, *, failed: bool = False) -> bool:

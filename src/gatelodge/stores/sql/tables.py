@@ -154,8 +154,37 @@ users = Table(
     Column("must", Words, nullable=False, server_default="[]"),
     Column("continued", Text),
     Column("factors", StoredFactors),
+    Column("name_key", Text),  # NULL: no name, or its key is still to be stored
+    # 2: there is a second factor, 1: only others, 0: none. Triggers keep it right.
+    Column("factor_state", Integer, nullable=False, server_default=text("0")),
     UniqueConstraint("username_key", name="uq_users_username_key"),
     UniqueConstraint("email_key", name="uq_users_email_key"),
+    Index("ix_users_created_at", "created_at"),
+    Index("ix_users_last_sign_in_at", "last_sign_in_at"),
+    Index("ix_users_name_key", "name_key", sqlite_where=text("name_key IS NOT NULL")),
+    Index(
+        "ix_users_without_name_key",
+        "id",
+        sqlite_where=text("name <> '' AND name_key IS NULL"),
+    ),
+    Index("ix_users_factor_state", "factor_state", "created_at"),
+    # In a WITHOUT ROWID table, each index ends with the id. The columns after the id are there so
+    # that SQLite counts users without reading them.
+    Index(
+        "ix_users_disabled",
+        *("created_at", "id", "disabled_at"),
+        sqlite_where=text("disabled_at IS NOT NULL"),
+    ),
+    Index(
+        "ix_users_verified",
+        *("created_at", "id", "email_verified_at"),
+        sqlite_where=text("email_verified_at IS NOT NULL"),
+    ),
+    Index(
+        "ix_users_unverified",
+        *("created_at", "id", "email_verified_at"),
+        sqlite_where=text("email_verified_at IS NULL"),
+    ),
     sqlite_with_rowid=False,
 )
 
@@ -212,6 +241,7 @@ sessions = Table(
     Column("reason", Text),
     Index("ix_sessions_user_id", "user_id"),
     Index("ix_sessions_expires_at", "expires_at"),
+    Index("ix_sessions_address", "address"),
     Index("ix_sessions_revoked_at", "revoked_at", sqlite_where=text("revoked_at IS NOT NULL")),
     sqlite_with_rowid=False,
 )
@@ -354,6 +384,7 @@ letters = Table(
     Column("error", Text, nullable=False),
     Index("ix_letters_due", "due_at", "id", sqlite_where=text("state = 'waiting'")),
     Index("ix_letters_to_key", "to_key", "created_at"),
+    Index("ix_letters_state", "state", "id"),
     Index("ix_letters_ended_at", "ended_at", sqlite_where=text("ended_at IS NOT NULL")),
     sqlite_with_rowid=False,
 )

@@ -1,23 +1,22 @@
 """Users in SQLite."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import fields
 from datetime import datetime
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
     Executable,
     Select,
-    Text,
     bindparam,
     case,
     delete,
     exists,
     func,
     insert,
-    or_,
     select,
     update,
 )
@@ -26,14 +25,19 @@ from sqlalchemy.exc import IntegrityError
 from typing_extensions import override
 
 from gatelodge.accounts.search import Count, UserQuery
-from gatelodge.accounts.store import User, UserPage, UserStore
+from gatelodge.accounts.store import SET_PASSWORD, User, UserPage, UserStore
 from gatelodge.audit import Event
-from gatelodge.credentials.factors import SECOND_FACTORS, credential_ids_of
+from gatelodge.credentials.factors import credential_ids_of
 from gatelodge.errors import AlreadyExists, LastHolder
 from gatelodge.ids import SessionId, UserId
 from gatelodge.stores.sql.database import SqlDatabase
 from gatelodge.stores.sql.events import make, put_event
+from gatelodge.stores.sql.lane import Unit
 from gatelodge.stores.sql.tables import passkeys, sessions, user_roles, users
+from gatelodge.stores.sql.user_search import count_matching, find_page
+from gatelodge.stores.user_order import stored_name_key
+
+T = TypeVar("T")
 
 
 class SqlUsers(UserStore):
@@ -96,7 +100,12 @@ class SqlUsers(UserStore):
         change = (
             update(users)
             .where(users.c.password_hash.is_not_distinct_from(user.password_hash), *_as_read(user))
-            .values(password_hash=new, epoch=users.c.epoch + 1, continued=continued)
+            .values(
+                password_hash=new,
+                epoch=users.c.epoch + 1,
+                continued=continued,
+                must=_NO_PASSWORD_TO_SET,
+            )
         )
 
         def unit(connection: Connection) -> User | None:
@@ -111,21 +120,30 @@ class SqlUsers(UserStore):
         change = (
             update(users)
             .where(users.c.id == user_id)
-            .values(password_hash=new, **EVERY_SESSION_ENDS)
+            .values(password_hash=new, must=_NO_PASSWORD_TO_SET, **EVERY_SESSION_ENDS)
         )
         return await self._change(change, event)
 
     @override
     async def rename(
-        self, user: User, event: Event, *, name: str, username: str, username_key: str
+        self,
+        user: User,
+        event: Event,
+        *,
+        name: str,
+        username: str,
+        username_key: str,
+        disabled_too: bool = False,
     ) -> User | None:
+        as_read = _as_read(user, disabled_too=disabled_too)
         change = (
             update(users)
-            .where(users.c.name == user.name, users.c.username == user.username, *_as_read(user))
+            .where(users.c.name == user.name, users.c.username == user.username, *as_read)
             .values(name=name, username=username, username_key=username_key)
         )
-
-        return await self._change_name(user, change, event, "username", _BY_USERNAME, username_key)
+        return await self._change_name(
+            user, change, event, "username", _BY_USERNAME, username_key, new_name=name
+        )
 
     @override
     async def reset_password(
@@ -140,6 +158,8 @@ class SqlUsers(UserStore):
             .where(users.c.email_key == user.email_key, *_as_read(user))
             .values(password_hash=new, email_verified_at=verified, **EVERY_SESSION_ENDS)
         )
+        if new is not None:
+            change = change.values(must=_NO_PASSWORD_TO_SET)
 
         def unit(connection: Connection) -> User | None:
             if not make(connection, change, event):
@@ -150,11 +170,18 @@ class SqlUsers(UserStore):
 
     @override
     async def set_email(
-        self, user: User, event: Event, *, email: str, email_key: str, verified_at: datetime | None
+        self,
+        user: User,
+        event: Event,
+        *,
+        email: str,
+        email_key: str,
+        verified_at: datetime | None,
+        disabled_too: bool = False,
     ) -> User | None:
         change = (
             update(users)
-            .where(users.c.email == user.email, *_as_read(user))
+            .where(users.c.email == user.email, *_as_read(user, disabled_too=disabled_too))
             .values(email=email, email_key=email_key, email_verified_at=verified_at)
         )
         return await self._change_name(user, change, event, "email", _BY_EMAIL, email_key)
@@ -205,6 +232,17 @@ class SqlUsers(UserStore):
         )
 
     @override
+    async def require(self, user_id: UserId, what: str, event: Event) -> bool:
+        tasks = func.json_each(users.c.must).table_valued("value")
+        has_to = select(tasks.c.value).where(tasks.c.value == what).correlate(users)
+        change = (
+            update(users)
+            .where(users.c.id == user_id, ~exists(has_to))
+            .values(must=func.json_insert(users.c.must, "$[#]", what), **EVERY_SESSION_ENDS)
+        )
+        return await self._change(change, event)
+
+    @override
     async def raise_epoch(self, user_id: UserId, event: Event) -> bool:
         change = update(users).where(users.c.id == user_id).values(**EVERY_SESSION_ENDS)
         return await self._change(change, event)
@@ -233,52 +271,35 @@ class SqlUsers(UserStore):
 
     @override
     async def search(self, query: UserQuery, *, after: str | None, limit: int) -> UserPage:
-        start = int(after) if after else 0
-        orders = {
-            "created": users.c.created_at,
-            "username": users.c.username_key,
-            "last_sign_in": func.coalesce(users.c.last_sign_in_at, 0),
-        }
-        order = (orders[query.order], users.c.id)
-        statement = (
-            select(*USER_COLUMNS)
-            .where(*conditions(query))
-            .order_by(*(each.desc() if query.descending else each for each in order))
-            .offset(start)
-            .limit(limit + 1)
-        )
-        rows = await self._database.scan(lambda connection: connection.execute(statement).all())
-        more = str(start + limit) if len(rows) > limit else None
-        return UserPage([user_of(row) for row in rows[:limit]], more)
+        def unit(connection: Connection) -> UserPage:
+            ids, following = find_page(connection, query, after, limit)
+            rows = connection.execute(_OF_IDS, {"ids": ids}).all()
+            found = {user.id: user for user in map(user_of, rows)}
+            return UserPage([found[each] for each in ids], following)
+
+        return await self._database.scan(_at_one_moment(unit))
 
     @override
     async def count_users(self) -> Count:
-        return await self.count_matching(UserQuery(), limit=1 << 60)
+        return await self._database.scan(
+            lambda connection: Count(int(connection.execute(_HOW_MANY).scalar_one()))
+        )
 
     @override
     async def count_matching(self, query: UserQuery, *, limit: int) -> Count:
-        some = select(users.c.id).where(*conditions(query)).limit(limit).subquery()
-        statement = select(func.count()).select_from(some)
-        number = await self._database.scan(
-            lambda connection: int(connection.execute(statement).scalar_one())
+        return await self._database.scan(
+            _at_one_moment(lambda connection: count_matching(connection, query, limit))
         )
-        return Count(number, exact=number < limit)
 
     @override
     async def count_created(self, bounds: Sequence[datetime]) -> list[int]:
         def unit(connection: Connection) -> list[int]:
             return [
-                int(
-                    connection.execute(
-                        select(func.count()).where(
-                            users.c.created_at >= first, users.c.created_at < last
-                        )
-                    ).scalar_one()
-                )
+                int(connection.execute(_CREATED, {"first": first, "last": last}).scalar_one())
                 for first, last in pairwise(bounds)
             ]
 
-        return await self._database.scan(unit)
+        return await self._database.scan(_at_one_moment(unit))
 
     async def _change_name(
         self,
@@ -288,6 +309,8 @@ class SqlUsers(UserStore):
         field: Literal["username", "email"],
         by_key: Select[Any],
         key: str,
+        *,
+        new_name: str | None = None,
     ) -> User | None:
         """Make a change that gives the user another name, which somebody else may have.
 
@@ -298,6 +321,7 @@ class SqlUsers(UserStore):
             field: which name is changed.
             by_key: finds the user who has the key.
             key: the key of the new name.
+            new_name: what the change makes the name for display, or None.
 
         Raises:
             AlreadyExists: another user has it.
@@ -312,6 +336,8 @@ class SqlUsers(UserStore):
                 raise AlreadyExists(field) from error
             if not changed:
                 return None
+            if new_name is not None:  # after the trigger, which takes away the key of the old name
+                connection.execute(NAMED, {"user_id": user.id, "key": stored_name_key(new_name)})
             put_event(connection, event)
             return _find(connection, _BY_ID, user.id)
 
@@ -335,46 +361,28 @@ class SqlUsers(UserStore):
         return await self._database.write(unit)
 
 
-def conditions(query: UserQuery) -> list[ColumnElement[bool]]:
-    """Return the conditions for matching users."""
-    every: list[ColumnElement[bool]] = []
-    if query.text:
-        start = query.text.lower()
-        names = (users.c.username_key, users.c.email_key, func.lower(users.c.name))
-        every.append(or_(*(each.startswith(start, autoescape=True) for each in names)))
-    if query.role is not None:
-        every.append(
-            exists().where(user_roles.c.user_id == users.c.id, user_roles.c.role == query.role)
-        )
-    for wanted, holds in (
-        (query.enabled, users.c.disabled_at.is_(None)),
-        (query.verified, users.c.email_verified_at.is_not(None)),
-    ):
-        if wanted is not None:
-            every.append(holds if wanted else ~holds)
-    if query.factor is not None:
-        kinds = SECOND_FACTORS if query.factor in ("any", "none") else (query.factor,)
-        has = or_(*(users.c.factors.cast(Text).contains(f'"{kind}"') for kind in kinds))
-        found = users.c.factors.is_not(None) & has
-        every.append(~found if query.factor == "none" else found)
-    for column, first, last in (
-        (users.c.created_at, query.created_from, query.created_before),
-        (users.c.last_sign_in_at, query.signed_in_from, query.signed_in_before),
-    ):
-        if first is not None:
-            every.append(column >= first)
-        if last is not None:
-            every.append(column < last)
-    return every
+def _at_one_moment(query: Unit[T]) -> Unit[T]:
+    """Have all statements of a query see the database as it is at its first one."""
+
+    def unit(connection: Connection) -> T:
+        connection.exec_driver_sql("BEGIN")
+        try:
+            return query(connection)
+        finally:
+            connection.exec_driver_sql("ROLLBACK")
+
+    return unit
 
 
-def _as_read(user: User) -> tuple[ColumnElement[bool], ...]:
-    """Return the conditions for an enabled user whose sessions have not ended since."""
-    return users.c.id == user.id, users.c.epoch == user.epoch, users.c.disabled_at.is_(None)
+def _as_read(user: User, *, disabled_too: bool = False) -> tuple[ColumnElement[bool], ...]:
+    """Return the conditions for a user whose sessions have not ended since, and who is enabled."""
+    same = users.c.id == user.id, users.c.epoch == user.epoch
+    return same if disabled_too else (*same, users.c.disabled_at.is_(None))
 
 
 def _add(connection: Connection, user: User) -> None:
-    values = {column.name: getattr(user, column.name) for column in users.columns}
+    values = {name: getattr(user, name) for name in _COLUMNS}
+    values["name_key"] = stored_name_key(user.name)
     try:
         connection.execute(insert(users), values)
     except IntegrityError as error:
@@ -445,7 +453,16 @@ def user_of(row: Sequence[Any]) -> User:
 EVERY_SESSION_ENDS = {"epoch": users.c.epoch + 1, "continued": None}
 """The values of a change that ends every session of a user."""
 
-_COLUMNS = [column.name for column in users.columns]
+_tasks = func.json_each(users.c.must).table_valued("value")
+_NO_PASSWORD_TO_SET = (
+    select(func.json_group_array(_tasks.c.value))
+    .where(_tasks.c.value != SET_PASSWORD)
+    .correlate(users)
+    .scalar_subquery()
+)
+"""The value of `must` of a user who has set a new password."""
+
+_COLUMNS = [each.name for each in fields(User) if each.name != "roles"]
 
 _in_order = (
     select(user_roles.c.role)
@@ -457,12 +474,22 @@ _in_order = (
 _ROLES = func.coalesce(
     select(func.group_concat(_in_order.c.role, " ")).correlate(users).scalar_subquery(), ""
 )
-USER_COLUMNS = (*users.columns, _ROLES)
+USER_COLUMNS = (*(users.c[name] for name in _COLUMNS), _ROLES)
 """The columns to select for `user_of`."""
 
 _BY_ID = select(*USER_COLUMNS).where(users.c.id == bindparam("value"))
 _BY_USERNAME = select(*USER_COLUMNS).where(users.c.username_key == bindparam("value"))
 _BY_EMAIL = select(*USER_COLUMNS).where(users.c.email_key == bindparam("value"))
+_OF_IDS = select(*USER_COLUMNS).where(users.c.id.in_(bindparam("ids", expanding=True)))
+_HOW_MANY = select(func.count()).select_from(users)
+_CREATED = (
+    select(func.count())
+    .select_from(users)
+    .where(users.c.created_at >= bindparam("first"), users.c.created_at < bindparam("last"))
+)
+NAMED = update(users).where(users.c.id == bindparam("user_id")).values(name_key=bindparam("key"))
+"""Stores the key of a user's name."""
+
 _AFTER = (
     select(*USER_COLUMNS)
     .where(users.c.id > bindparam("after"))

@@ -1,9 +1,12 @@
-"""Events are found by whom, by who, from where and what; how often they happen is counted."""
+"""How often events happen is counted; events are found by whom, by who, from where and what.
+
+The indexes of a database with many events are made afterwards, by `stores/sql/gradual.py`.
+"""
 
 from alembic import op
 
 revision = "0014"
-down_revision = "0012"
+down_revision = "0013"
 
 
 def upgrade() -> None:
@@ -11,7 +14,3 @@ def upgrade() -> None:
         "CREATE TABLE tallies (day TEXT NOT NULL, name TEXT NOT NULL, count INTEGER NOT NULL, "
         "PRIMARY KEY (day, name)) WITHOUT ROWID"
     )
-    for field in ("target", "actor"):
-        op.execute(f"CREATE INDEX ix_events_{field} ON events ({field}) WHERE {field} IS NOT NULL")
-    for field in ("address", "name"):
-        op.execute(f"CREATE INDEX ix_events_{field} ON events ({field})")

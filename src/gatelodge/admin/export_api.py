@@ -1,0 +1,90 @@
+"""Downloads of all users and all events, a line for each."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated, Any, Literal
+
+from fastapi import Query
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from gatelodge.admin.rules import READ_EVENTS, READ_USERS
+from gatelodge.audit import AuditLog
+from gatelodge.sessions.doors import Accounts
+from gatelodge.transfer.exports import Export, Format, export_of_events, export_of_users
+from gatelodge.web.described import Description
+from gatelodge.web.door import Door
+from gatelodge.web.services import Provided
+
+door = Door("/api/admin/export", tag="admin")
+
+Wanted = Annotated[
+    Literal["jsonl", "csv"], Query(alias="format", description="JSON lines, or CSV with a header.")
+]
+After = Annotated[
+    str | None,
+    Query(max_length=64, description="Only what comes after this id: the last one that you have."),
+]
+
+
+class JsonLines(StreamingResponse):
+    """An answer of JSON lines."""
+
+    media_type = "application/jsonl"
+
+
+_TYPES: dict[Format, str] = {"jsonl": "application/jsonl", "csv": "text/csv; charset=utf-8"}
+
+
+@door.get(
+    "/users",
+    rule=READ_USERS,
+    told=Description("Export users", gives='{"id":"usr_…","username":"ann"}'),
+    response_class=JsonLines,
+)
+async def export_users(
+    request: Request, accounts: Accounts, wanted: Wanted = "jsonl", after: After = None
+) -> Response:
+    """Return all users, the oldest first, a line for each; never a password hash or a secret.
+
+    The answer is streamed. If it breaks off, ask for the rest with the id in the last whole line.
+    """
+    return await _streamed(request, export_of_users(accounts.users, wanted), "users", after)
+
+
+@door.get(
+    "/events",
+    rule=READ_EVENTS,
+    told=Description("Export events", gives='{"id":"evt_…","name":"session.opened"}'),
+    response_class=JsonLines,
+)
+async def export_events(
+    request: Request,
+    audit: Annotated[AuditLog, Provided(AuditLog)],
+    wanted: Wanted = "jsonl",
+    after: After = None,
+) -> Response:
+    """Return all events, the oldest first, a line for each.
+
+    The answer is streamed. If it breaks off, ask for the rest with the id in the last whole line.
+    """
+    return await _streamed(request, export_of_events(audit.events, wanted), "events", after)
+
+
+async def _streamed(
+    request: Request, export: Export[Any], name: str, after: str | None
+) -> Response:
+    """Return the lines; a database that does not answer is told before the answer begins."""
+    headers = {"Content-Disposition": f'attachment; filename="{name}.{export.format}"'}
+    kind = _TYPES[export.format]
+    if request.method == "HEAD":
+        return Response(headers=headers, media_type=kind)
+    pieces = export.pieces(after)
+    first = await anext(pieces, None)
+
+    async def lines() -> AsyncIterator[str]:
+        if first is not None:
+            yield first.text
+        async for piece in pieces:
+            yield piece.text
+
+    return StreamingResponse(lines(), media_type=kind, headers=headers)

@@ -1,0 +1,79 @@
+"""Downloads of all users and events."""
+
+import csv
+import io
+import json
+from typing import Any
+
+import httpx2
+import pytest
+
+from gatelodge.app import House
+from gatelodge.audit import COMMAND
+from tests.support.people import new_user, signed_in
+
+USERS = "/api/admin/export/users"
+EVENTS = "/api/admin/export/events"
+
+
+@pytest.fixture
+def house(house_anywhere: House) -> House:
+    """Return the house over each kind of database."""
+    return house_anywhere
+
+
+def lines_of(answer: httpx2.Response) -> list[dict[str, Any]]:
+    assert answer.status_code == 200, answer.text
+    return [json.loads(line) for line in answer.text.splitlines()]
+
+
+async def test_an_administrator_downloads_all_users(
+    client: httpx2.AsyncClient, house: House
+) -> None:
+    """The oldest first, without hashes; and the rest after the last line that came."""
+    ann = await signed_in(client, house, "ann", "admin")
+    for name in ("bob", "carol"):
+        await new_user(house, name)
+
+    answer = await ann.get(USERS)
+
+    assert answer.headers["content-type"] == "application/jsonl"
+    assert answer.headers["content-disposition"] == 'attachment; filename="users.jsonl"'
+    users = lines_of(answer)
+    assert {each["username"] for each in users} == {"ann", "bob", "carol"}
+    assert users == sorted(users, key=lambda user: user["id"])
+    assert not [name for name in users[0] if "password" in name]
+    rest = await ann.get(f"{USERS}?after={users[0]['id']}")
+    assert lines_of(rest) == users[1:]
+
+
+async def test_a_spreadsheet_gets_a_header_once(client: httpx2.AsyncClient, house: House) -> None:
+    ann = await signed_in(client, house, "ann", "admin")
+
+    answer = await ann.get(f"{USERS}?format=csv")
+
+    assert answer.headers["content-type"] == "text/csv; charset=utf-8"
+    [row] = csv.DictReader(io.StringIO(answer.text))
+    assert (row["username"], row["roles"]) == ("ann", "user admin")
+    assert (await ann.get(f"{USERS}?format=csv&after={row['id']}")).text == ""
+
+
+async def test_events_are_downloaded_by_whoever_may_read_them(
+    client: httpx2.AsyncClient, house: House
+) -> None:
+    await house.roles.create("auditor", "", ["events:read"], COMMAND)
+    eve = await signed_in(client, house, "eve", "auditor")
+
+    names = [each["name"] for each in lines_of(await eve.get(EVENTS))]
+
+    assert {"session.opened", "role.created"} <= set(names)
+    assert (await eve.get(USERS)).status_code == 403
+
+
+async def test_a_bad_parameter_is_refused(client: httpx2.AsyncClient, house: House) -> None:
+    ann = await signed_in(client, house, "ann", "admin")
+
+    for query in ("format=xml", "after=" + 65 * "x", "format=csv&format=csv"):
+        assert (await ann.get(f"{USERS}?{query}")).status_code == 400
+    head = await ann.client.head(USERS, headers=ann.headers)
+    assert (head.status_code, head.content) == (200, b"")
