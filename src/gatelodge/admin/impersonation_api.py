@@ -7,9 +7,8 @@ from pydantic import Field
 from starlette.requests import Request as HttpRequest
 
 from gatelodge.accounts.refusals import InvalidReason, NoSuchUser
-from gatelodge.admin.doors import ByProved
+from gatelodge.admin.doors import ByProved, put_on, take_off
 from gatelodge.admin.impersonation import ImpersonationService
-from gatelodge.admin.impersonation_doors import put_on, take_off
 from gatelodge.admin.refusals import CannotImpersonate, OutOfReach
 from gatelodge.admin.rules import IMPERSONATE
 from gatelodge.credentials.refusals import ReauthenticationRequired

@@ -2,9 +2,8 @@
 
 from starlette.responses import Response
 
-from gatelodge.admin.doors import page, proved
+from gatelodge.admin.doors import page, proved, put_on, take_off
 from gatelodge.admin.impersonation import NO_REASON, ImpersonationService
-from gatelodge.admin.impersonation_doors import put_on, take_off
 from gatelodge.admin.rules import IMPERSONATE
 from gatelodge.gate.rules import ANYBODY
 from gatelodge.pages.door import PageDoor, Visit
