@@ -19,6 +19,7 @@ from gatelodge.admin import impersonation_api, impersonation_pages
 from gatelodge.admin import invitations_pages as admin_invitations_pages
 from gatelodge.admin import keys_api as admin_keys_api
 from gatelodge.admin import letters_api as admin_letters_api
+from gatelodge.admin import overview_api as admin_overview_api
 from gatelodge.admin import roles_api as admin_roles_api
 from gatelodge.admin import sessions_api as admin_sessions_api
 from gatelodge.admin import settings_api as admin_settings_api
@@ -30,6 +31,7 @@ from gatelodge.admin.impersonation import ImpersonationService
 from gatelodge.admin.keys import KeyAdministration
 from gatelodge.admin.letters import LetterAdministration
 from gatelodge.admin.live import EventTail
+from gatelodge.admin.overview import OverviewAdministration
 from gatelodge.admin.roles import RoleAdministration
 from gatelodge.admin.sessions import SessionAdministration
 from gatelodge.admin.settings import SettingsAdministration
@@ -121,6 +123,7 @@ PARTS: Mapping[Part, tuple[Door | PageDoor, ...]] = {
         admin_users_pages.door,
         admin_user_pages.door,
         admin_invitations_pages.door,
+        admin_overview_api.door,
         admin_sessions_api.door,
         admin_events_api.door,
         admin_settings_api.door,
@@ -150,6 +153,7 @@ DOORS = (
     admin_letters_api.door,
     admin_keys_api.door,
     admin_export_api.door,
+    admin_overview_api.door,
     admin_sessions_api.door,
     admin_events_api.door,
     admin_settings_api.door,
@@ -308,6 +312,18 @@ class House(Foundation):
         return SettingsAdministration(self.settings)
 
     @cached_property
+    def overview_administration(self) -> OverviewAdministration:
+        """Lets administrators see how things stand."""
+        return OverviewAdministration(
+            self.stores,
+            self.sessions,
+            self.hashing_pool,
+            self.settings,
+            self.master_key,
+            self.clock,
+        )
+
+    @cached_property
     def metrics(self) -> Metrics:
         """The metrics of this worker."""
         token = self.settings.metrics_token.get_secret_value()
@@ -321,6 +337,7 @@ class House(Foundation):
                 yield self
             finally:
                 await self.event_tail.close()
+                await self.overview_administration.close()
 
 
 def build(

@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import get_args
 
@@ -10,7 +10,7 @@ import pytest
 
 from gatelodge.letters.store import Letter, LetterState
 from gatelodge.stores import Stores
-from tests.contracts.builders import A_MINUTE, NOON, a_letter
+from tests.contracts.builders import A_MINUTE, NOON, a_letter, an_event
 
 LATER = NOON + A_MINUTE
 SECOND = timedelta(seconds=1)
@@ -107,6 +107,11 @@ async def must_find(stores: Stores) -> Letter:
     return letter
 
 
+async def retried(stores: Stores, letter_id: str, at: datetime) -> bool:
+    """Let a letter be due at an instant, where a claim lasts for a minute."""
+    return await stores.letters.retry(letter_id, at, an_event(), claims_end_by=at + A_MINUTE)
+
+
 async def test_the_letter_that_is_due_longest_comes_first(stores: Stores) -> None:
     due = [a_letter(due_at=NOON + number * SECOND) for number in (3, 1, 2)]
     for each in [*due, a_letter(due_at=LATER + SECOND)]:
@@ -191,7 +196,7 @@ async def test_a_letter_that_was_given_up_can_be_sent_after_all(stores: Stores) 
     assert await stores.letters.finish(letter, "given_up", LATER, error="550 no")
     given_up = await must_find(stores)
 
-    assert await stores.letters.retry(letter.id, LATER, claims_end_by=LATER + A_MINUTE)
+    assert await retried(stores, letter.id, LATER)
 
     assert given_up == replace(letter, state="given_up", ended_at=LATER, error="550 no", failures=1)
     assert await must_find(stores) == replace(
@@ -201,26 +206,26 @@ async def test_a_letter_that_was_given_up_can_be_sent_after_all(stores: Stores) 
     assert again.sealed_values == letter.sealed_values
     await stores.letters.finish(again, "sent", LATER)
     for each in (letter.id, "ltr_none"):
-        assert not await stores.letters.retry(each, LATER, claims_end_by=LATER + A_MINUTE)
+        assert not await retried(stores, each, LATER)
 
 
 async def test_a_letter_that_is_being_sent_is_not_sent_anew(stores: Stores) -> None:
     """Only when its claim has ended, or it has failed."""
     await stores.letters.add(a_letter())
-    retry, end = stores.letters.retry, LATER + A_MINUTE
+    end = LATER + A_MINUTE
     claim = await must_claim(stores)
 
-    assert not await retry(claim.id, LATER, claims_end_by=end)
+    assert not await retried(stores, claim.id, LATER)
     assert await must_find(stores) == claim
     assert await stores.letters.postpone(claim, end, failed=True, error="451 later")
-    assert await retry(claim.id, LATER, claims_end_by=end)
+    assert await retried(stores, claim.id, LATER)
     second = await must_claim(stores)
-    assert not await retry(claim.id, LATER, claims_end_by=end)
-    assert await retry(claim.id, end, claims_end_by=end + A_MINUTE), "who sent it has died"
+    assert not await retried(stores, claim.id, LATER)
+    assert await retried(stores, claim.id, end), "who sent it has died"
     assert await must_find(stores) == replace(second, due_at=end)
     [third] = await stores.letters.claim(end, end + A_MINUTE, limit=1)
     assert await stores.letters.postpone(third, end + 5 * A_MINUTE, failed=True)
-    assert await retry(claim.id, end, claims_end_by=end + A_MINUTE), "no claim lasts that long"
+    assert await retried(stores, claim.id, end), "no claim lasts that long"
 
 
 async def test_a_failure_is_counted_and_its_reason_kept(stores: Stores) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy import Engine, event
 from gatelodge.audit import EventQuery
 from gatelodge.ids import UserId
 from gatelodge.sessions.store import SessionQuery
-from gatelodge.stores import Stores
+from gatelodge.stores import Stores, event_search
 from tests.contracts.builders import NOON, a_session, an_event
 from tests.support.databases import migrated
 
@@ -91,8 +91,11 @@ async def test_a_search_follows_an_index(
 
 
 @pytest.mark.parametrize("rare", ["actor", "target", "name", "address"])
-async def test_the_rare_condition_is_followed(stores: Stores, address: str, rare: str) -> None:
+async def test_the_rare_condition_is_followed(
+    stores: Stores, address: str, monkeypatch: pytest.MonkeyPatch, rare: str
+) -> None:
     """SQLite itself would take any index: it does not know what is rare."""
+    monkeypatch.setattr(event_search, "FEW", 2)
     wanted = {"actor": ANN, "target": ANN, "name": "session.opened", "address": "192.0.2.7"}
     for _ in range(3):
         await stores.events.add(an_event(**wanted | {rare: "other"}))
@@ -160,5 +163,4 @@ async def test_counting_follows_an_index(
 
     assert len(plans) == 5
     assert all("USING COVERING INDEX" in plan for plan in plans[:3])
-    assert "INDEX ix_letters_due" in plans[3]
-    assert "INDEX ix_letters_state" in plans[4]
+    assert all("INDEX ix_letters_state" in plan for plan in plans[3:])

@@ -65,6 +65,8 @@ ANSWER_TO_THE_TRIAL: dict[tuple[str, str], int] = {
     ("GET", "/api/admin/letters/{letter_id}"): 404,
     ("POST", "/api/admin/letters/{letter_id}/retry"): 404,
     ("POST", "/api/admin/keys/{key_id}/retire"): 404,
+    ("DELETE", "/api/admin/sessions/{session_id}"): 404,
+    ("POST", "/api/admin/events/blank"): 400,
 }
 """What a route answers to whoever may call it, where that is not 200.
 

@@ -1,5 +1,6 @@
 """What the page of users looks for, as its address says it."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -9,6 +10,8 @@ from gatelodge.accounts.search import FactorWanted, UserOrder, UserQuery
 from gatelodge.errors import InvalidRequest
 
 V = TypeVar("V")
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 
 MAX_TEXT = 254
 """How many characters one can look for: no e-mail address is longer."""
@@ -55,7 +58,7 @@ class UserFilters:
             InvalidRequest: a value is none of those that the page offers.
         """
         names = ("q", *CONDITIONS, "order")
-        values = {name: given.get(name, "").strip() for name in names}
+        values = {name: _CONTROL.sub(" ", given.get(name, "")).strip() for name in names}
         values = {name: value for name, value in values.items() if value}
         if len(values.get("q", "")) > MAX_TEXT:
             raise InvalidRequest(field="q")

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 from gatelodge.accounts.roles import ADMIN
-from gatelodge.accounts.store import RoleStore, UserStore
+from gatelodge.accounts.store import RoleStore, User, UserStore
 from gatelodge.clock import to_milliseconds
 from gatelodge.credentials.factors import second_factors
 from gatelodge.doctor.findings import Finding
@@ -29,6 +29,7 @@ _OVERDUE = timedelta(days=1)
 WAITS_LONG = timedelta(hours=1)
 _LATELY = timedelta(days=1)
 _MAX_COUNTED = 1000
+_AT_A_TIME = 250
 FEED_SECONDS = 5.0
 """How long the feed may take for its first answer."""
 
@@ -173,8 +174,11 @@ async def check_administrators(users: UserStore, settings: Settings) -> list[Fin
     """Whoever learns the password of an administrator is one, unless there is a second factor."""
     if settings.second_factor == "off":
         return []
-    held = [await users.find(each) for each in await users.list_holders(ADMIN, limit=_MAX_COUNTED)]
-    enabled = [each for each in held if each is not None and each.disabled_at is None]
+    holders = await users.list_holders(ADMIN, limit=_MAX_COUNTED)
+    enabled: list[User] = []
+    for start in range(0, len(holders), _AT_A_TIME):
+        held = await users.find_many(holders[start : start + _AT_A_TIME])
+        enabled += [each for each in held.values() if each.disabled_at is None]
     without = [each for each in enabled if not second_factors(each.factors)]
     if not without:
         return []

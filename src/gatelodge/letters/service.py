@@ -107,7 +107,7 @@ class LetterService:
         store: the letters.
         tokens: the one-time tokens in them.
         master_key: encrypts what is written in them.
-        audit: records those that are given up.
+        audit: records which are given up, and which are to be sent after all.
         clock: what time it is.
         post: delivers them; None: there is no mail, and nobody can ask for a letter.
         writing: turns values into text.
@@ -244,18 +244,17 @@ class LetterService:
         Raises:
             NoSuchLetter: there is none, or it was sent or dropped.
             LetterBeingSent: somebody is sending it, and it would be sent twice.
-            OutcomeUnknown: the event was not stored; the letter is sent all the same.
         """
         if _ID.fullmatch(letter_id) is None:
             raise NoSuchLetter(field="id")
-        now = self.clock.now()
-        if not await self.store.retry(letter_id, now, claims_end_by=now + CLAIM):
+        now, event = self.clock.now(), self.audit.event("letter.retried", by, target=letter_id)
+        retry = self.store.retry(letter_id, now, event, claims_end_by=now + CLAIM)
+        if not await self.audit.logged(event, retry):
             letter = await self.store.find(letter_id)
             if letter is not None and letter.state == "waiting":
                 raise LetterBeingSent(field="id")
             raise NoSuchLetter(field="id")
         self.awake.set()
-        await self.audit.record(self.audit.event("letter.retried", by, target=letter_id))
 
     async def sweep(self) -> None:
         """Delete letters that ended a week ago, and one-time tokens that have expired."""

@@ -146,7 +146,9 @@ class LetterStore(Protocol):
             error: why it failed.
         """
 
-    async def retry(self, letter_id: str, at: datetime, *, claims_end_by: datetime) -> bool:
+    async def retry(
+        self, letter_id: str, at: datetime, event: Event, *, claims_end_by: datetime
+    ) -> bool:
         """Let a letter that was given up, or waits, be due at this instant. True if there is one.
 
         The failures of one that was given up count from 0 again. A letter that may be claimed is
@@ -157,6 +159,7 @@ class LetterStore(Protocol):
         Args:
             letter_id: the letter.
             at: the current time.
+            event: the event of the change.
             claims_end_by: when the claim of a letter that is claimed now ends at the latest.
         """
 

@@ -116,14 +116,12 @@ class Visit:
 
     def may_open(self, path: str) -> bool:
         """Return whether there is a page with this path, and its rule admits who is signed in."""
+        pages = (each for each in self.request.app.state.routes if each.method == "GET")
+        page = next((each for each in pages if each.pattern.fullmatch(path)), None)
         caller = self.caller
-        return any(
-            each.method == "GET"
-            and each.pattern.fullmatch(path)
-            and each.rule.permits(caller.roles, caller.permissions)
-            and (caller.impersonation is None or each.rule.admits_impersonator(changes=False))
-            for each in self.request.app.state.routes
-        )
+        if page is None or not page.rule.permits(caller.roles, caller.permissions):
+            return False
+        return caller.impersonation is None or page.rule.admits_impersonator(changes=False)
 
     @property
     def impersonated_until(self) -> datetime:

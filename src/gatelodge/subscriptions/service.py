@@ -35,6 +35,7 @@ TOLD = frozenset(
         "impersonation.began",
         "impersonation.ended",
         "letter.given_up",
+        "letter.retried",
         "password.changed",
         "password.reset",
         "recovery_code.used",

@@ -100,7 +100,9 @@ class SqlLetters(LetterStore):
         return await self._change_claimed(letter, values)
 
     @override
-    async def retry(self, letter_id: str, at: datetime, *, claims_end_by: datetime) -> bool:
+    async def retry(
+        self, letter_id: str, at: datetime, event: Event, *, claims_end_by: datetime
+    ) -> bool:
         given_up = _letter.state == "given_up"
         unclaimed = or_(
             _letter.claims <= _letter.failures,
@@ -118,7 +120,7 @@ class SqlLetters(LetterStore):
                 ended_at=None,
             )
         )
-        return await self._database.change(change) == 1
+        return await self._database.write(lambda connection: make(connection, change, event))
 
     @override
     async def count_guess(self, letter_id: str, limit: int) -> bool:
