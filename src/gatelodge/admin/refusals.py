@@ -13,6 +13,14 @@ class OutOfReach(NotPermitted):
     oauth_error = "insufficient_scope"
 
 
+class CannotImpersonate(Conflict):
+    """Nobody can see the application as this user does: it is oneself, or they are disabled."""
+
+    code = "cannot_impersonate"
+    default = "This user is disabled, so nobody can see anything as they do."
+    sentence = N_("This user is disabled, so nobody can see anything as they do.")
+
+
 class NotYourself(Conflict):
     """An administrator cannot do this to themselves."""
 

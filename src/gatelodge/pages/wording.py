@@ -43,6 +43,8 @@ NOTICES: Mapping[str, str] = {
     "stopped": N_("You are signed out on every device. Now set a new password."),
     "passkey-added": N_("Your passkey is added."),
     "profile-saved": N_("Your profile is saved."),
+    "sign-in-as-yourself": N_("You do not see this as another user any more. Please sign in."),
+    "yourself-again": N_("You are yourself again."),
     "send-again": N_("Nothing has changed yet. Please send the form once more."),
     "signed-out": N_("You are signed out."),
     "signed-out-everywhere": N_("You are signed out on every device."),
