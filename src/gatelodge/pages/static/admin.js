@@ -145,5 +145,7 @@ if (list) {
     follow();
   });
   document.addEventListener("visibilitychange", follow);
+  addEventListener("pagehide", () => source?.close());
+  addEventListener("pageshow", ({ persisted }) => persisted && follow());
   follow();
 }
