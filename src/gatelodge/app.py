@@ -14,18 +14,27 @@ from typing_extensions import override
 from gatelodge import __version__
 from gatelodge.admin import console_pages as admin_console_pages
 from gatelodge.admin import events_api as admin_events_api
+from gatelodge.admin import events_pages as admin_events_pages
 from gatelodge.admin import export_api as admin_export_api
+from gatelodge.admin import impersonation_api, impersonation_pages
 from gatelodge.admin import invitations_pages as admin_invitations_pages
 from gatelodge.admin import keys_api as admin_keys_api
+from gatelodge.admin import keys_pages as admin_keys_pages
 from gatelodge.admin import letters_api as admin_letters_api
+from gatelodge.admin import letters_pages as admin_letters_pages
 from gatelodge.admin import overview_api as admin_overview_api
+from gatelodge.admin import overview_pages as admin_overview_pages
 from gatelodge.admin import roles_api as admin_roles_api
+from gatelodge.admin import roles_pages as admin_roles_pages
 from gatelodge.admin import sessions_api as admin_sessions_api
+from gatelodge.admin import sessions_pages as admin_sessions_pages
 from gatelodge.admin import settings_api as admin_settings_api
+from gatelodge.admin import settings_pages as admin_settings_pages
 from gatelodge.admin import user_pages as admin_user_pages
 from gatelodge.admin import users_api as admin_users_api
 from gatelodge.admin import users_pages as admin_users_pages
 from gatelodge.admin.events import EventAdministration
+from gatelodge.admin.impersonation import ImpersonationService
 from gatelodge.admin.keys import KeyAdministration
 from gatelodge.admin.letters import LetterAdministration
 from gatelodge.admin.live import EventTail
@@ -48,6 +57,7 @@ from gatelodge.health.metrics import Metrics
 from gatelodge.letters.post import Post
 from gatelodge.me import api as me_api
 from gatelodge.me import pages as me_pages
+from gatelodge.me.activity import Activity
 from gatelodge.outbox import pages as outbox_pages
 from gatelodge.pages import reference, static_files
 from gatelodge.pages.again import WaitingForms
@@ -120,10 +130,20 @@ PARTS: Mapping[Part, tuple[Door | PageDoor, ...]] = {
         admin_users_pages.door,
         admin_user_pages.door,
         admin_invitations_pages.door,
+        admin_roles_pages.door,
+        admin_letters_pages.door,
+        admin_keys_pages.door,
         admin_overview_api.door,
         admin_sessions_api.door,
         admin_events_api.door,
         admin_settings_api.door,
+        admin_overview_pages.door,
+        admin_sessions_pages.door,
+        admin_events_pages.door,
+        admin_settings_pages.door,
+        impersonation_api.door,
+        impersonation_api.end_door,
+        impersonation_pages.door,
     ),
     "keys": (verify_api.keys_door,),
     "reference": (openapi.door, reference.door),
@@ -151,6 +171,8 @@ DOORS = (
     admin_sessions_api.door,
     admin_events_api.door,
     admin_settings_api.door,
+    impersonation_api.door,
+    impersonation_api.end_door,
     openapi.door,
     boards_pages.door,
     sign_in_pages.door,
@@ -165,6 +187,14 @@ DOORS = (
     admin_users_pages.door,
     admin_user_pages.door,
     admin_invitations_pages.door,
+    admin_roles_pages.door,
+    admin_letters_pages.door,
+    admin_keys_pages.door,
+    admin_overview_pages.door,
+    admin_sessions_pages.door,
+    admin_events_pages.door,
+    admin_settings_pages.door,
+    impersonation_pages.door,
     outbox_pages.door,
     reference.door,
     static_files.door,
@@ -271,6 +301,16 @@ class House(Foundation):
             self.second_factors,
             self.clock,
         )
+
+    @cached_property
+    def impersonation(self) -> ImpersonationService:
+        """Lets administrators see the application as a user does."""
+        return ImpersonationService(self.stores.users, self.stores.roles, self.sessions)
+
+    @cached_property
+    def activity(self) -> Activity:
+        """Tells users what happened to their accounts."""
+        return Activity(self.stores.events)
 
     @cached_property
     def session_administration(self) -> SessionAdministration:

@@ -19,6 +19,7 @@ from tests.support.access_table import (
     KINDS,
     NOBODY,
     OTHER_KIND,
+    QUERY_OF_THE_TRIAL,
     ROLES,
     SIGNED_OUT,
     declared_routes,
@@ -68,7 +69,8 @@ async def test_every_route_answers_this_kind_of_caller_as_the_documentation_says
                 route.method,
                 route.path.replace("{session_id}", new_id("ses", NOON)).replace(
                     "{factor_id}", "fac_x"
-                ),
+                )
+                + QUERY_OF_THE_TRIAL.get(route.path, ""),
                 headers={} if token is None else {carrier: value},
                 json={} if route.method in {"POST", "PATCH"} else None,
             )

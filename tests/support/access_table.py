@@ -74,6 +74,9 @@ The trial is the body `{}` for POST and PATCH, and an unknown id in the path: wi
 find something missing. Metrics are not there until a token for them is configured.
 """
 
+QUERY_OF_THE_TRIAL = {"/api/admin/events/live": "?seconds=0"}
+"""What is added to a path in the trial: the answer of this one would stay open."""
+
 AccessTable = dict[tuple[str, str], dict[str, int]]
 """For each method and path: the status that each kind of caller gets."""
 

@@ -433,7 +433,7 @@ class AccountService:
             InvalidReason: the reason is too long, or cannot be printed.
             LastAdmin: the user holds `admin`, and no other enabled user does.
         """
-        why = _checked_reason(reason)
+        why = checked_reason(reason)
         detail = {"reason": why} if why else {}
         event = self.audit.event("user.disabled", by, target=user.id, detail=detail)
         change = self.users.disable(
@@ -821,7 +821,7 @@ def _last_admin_stays() -> Iterator[None]:
         raise LastAdmin from error
 
 
-def _checked_reason(text: str) -> str:
+def checked_reason(text: str) -> str:
     """Check why something is done; return it as it is kept.
 
     Raises:

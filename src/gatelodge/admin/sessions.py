@@ -79,7 +79,7 @@ class SessionAdministration:
         session, user, rights = found
         by.require_reach(rights)
         if session.impersonator is not None:
-            await self.service.end_impersonation(session.id, user.id, by.actor)
+            await self.service.end(session, by.actor)
             return
         of = None if user.id == by.actor.name else user.id
         await self.service.sign_out(session.id, by.actor, of=of)

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, TypeAlias, TypeVar
 from urllib.parse import quote
 
@@ -11,6 +12,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import compile_path
 
 from gatelodge.audit import Actor, Origin
+from gatelodge.clock import from_milliseconds
 from gatelodge.credentials.refusals import ReauthenticationRequired
 from gatelodge.errors import InvalidRequest, Refusal
 from gatelodge.gate.principal import Principal
@@ -115,7 +117,20 @@ class Visit:
     def may_open(self, path: str) -> bool:
         """Return whether there is a page with this path, and its rule admits who is signed in."""
         page, caller = self._page_at(path), self.caller
-        return page is not None and page.rule.permits(caller.roles, caller.permissions)
+        if page is None or not page.rule.permits(caller.roles, caller.permissions):
+            return False
+        return caller.impersonation is None or page.rule.admits_impersonator(changes=False)
+
+    @property
+    def impersonated_until(self) -> datetime:
+        """Until when somebody sees this page as another user does, if somebody does."""
+        impersonation = self.caller.impersonation
+        return from_milliseconds(0 if impersonation is None else impersonation.until)
+
+    @property
+    def is_parked(self) -> bool:
+        """Whether the browser keeps the tokens of somebody who saw pages as another user did."""
+        return self.pages.site.cookie("parked") in self.request.cookies
 
     def has_page(self, path: str) -> bool:
         """Return whether there is a page with this path; an application may leave some out."""

@@ -15,7 +15,7 @@ from gatelodge.credentials.service import Passwords
 from gatelodge.errors import Refusal
 from gatelodge.gate.gate import Gate
 from gatelodge.gate.principal import Principal
-from gatelodge.gate.rules import ANYBODY, SIGNED_IN, SIGNED_IN_SO_FAR
+from gatelodge.gate.rules import ANYBODY, IN_PERSON, SIGNED_IN, SIGNED_IN_SO_FAR
 from gatelodge.marks import N_
 from gatelodge.pages.door import PageDoor, Visit, restore_form
 from gatelodge.pages.fields import (
@@ -412,7 +412,7 @@ async def lead_to_change_password(visit: Visit) -> Response:
     return RedirectResponse(f"{visit.pages.site.path}/account/password", 302)
 
 
-@door.get("/account/password", rule=SIGNED_IN)
+@door.get("/account/password", rule=IN_PERSON)
 async def show_change_password(visit: Visit) -> Response:
     """Show the form for a new password. Whoever has none sets one from the account page."""
     user = (await records_of(visit)).user
