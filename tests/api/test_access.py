@@ -19,12 +19,12 @@ from tests.support.access_table import (
     KINDS,
     NOBODY,
     OTHER_KIND,
-    QUERY_OF_THE_TRIAL,
     ROLES,
     SIGNED_OUT,
     declared_routes,
     expected_status,
     parse_access_table,
+    path_of_trial,
 )
 from tests.support.clock import NOON
 from tests.support.people import Person, signed_in
@@ -67,10 +67,7 @@ async def test_every_route_answers_this_kind_of_caller_as_the_documentation_says
             value = f"Bearer {token}" if carrier == "authorization" else str(token)
             response = await client.request(
                 route.method,
-                route.path.replace("{session_id}", new_id("ses", NOON)).replace(
-                    "{factor_id}", "fac_x"
-                )
-                + QUERY_OF_THE_TRIAL.get(route.path, ""),
+                path_of_trial(route.path),
                 headers={} if token is None else {carrier: value},
                 json={} if route.method in {"POST", "PATCH"} else None,
             )

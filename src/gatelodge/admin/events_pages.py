@@ -49,12 +49,12 @@ class EventFilters:
         """Return what an address looks for.
 
         Raises:
-            InvalidRequest: a text is too long, or a day is none.
+            InvalidRequest: a text is too long or cannot be printed, or a day is none.
         """
         values = {name: given.get(name, "").strip() for name in CONDITIONS}
         values = {name: value for name, value in values.items() if value}
         for name, value in values.items():
-            if len(value) > MAX_TEXT:
+            if len(value) > MAX_TEXT or not value.isprintable():
                 raise InvalidRequest(field=name)
         return cls(values, start_of_day("from", values), end_of_day("until", values))
 

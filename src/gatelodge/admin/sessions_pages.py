@@ -15,7 +15,7 @@ from gatelodge.ids import SessionId, UserId
 from gatelodge.marks import N_
 from gatelodge.pages.door import PageDoor, Visit
 from gatelodge.pages.forms import Field
-from gatelodge.sessions.devices import device_kind, device_label
+from gatelodge.sessions.devices import device_label
 from gatelodge.sessions.refusals import NoSuchSession
 from gatelodge.sessions.store import SessionQuery
 from gatelodge.web.paging import from_cursor, to_cursor
@@ -38,7 +38,7 @@ async def list_sessions(visit: Visit) -> Response:
     """List who is signed in where, 25 sessions at a time."""
     asked = visit.request.query_params
     sought, after = asked.get("q", "").strip(), from_cursor(asked.get("after") or None)
-    if len(sought) > MAX_SOUGHT:
+    if len(sought) > MAX_SOUGHT or not sought.isprintable():
         raise InvalidRequest(field="q")
     by = administrator(visit)
     found = await visit.ask(SessionAdministration).search(
@@ -57,7 +57,6 @@ async def list_sessions(visit: Visit) -> Response:
         may_end=END_SESSIONS.permits(by.rights.roles, by.rights.permissions),
         own=visit.caller.session_id,
         device=lambda session: device_label(session.user_agent, visit.language),
-        kind=lambda session: device_kind(session.user_agent),
     )
 
 

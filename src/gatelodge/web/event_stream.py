@@ -28,6 +28,7 @@ class EventStream(StreamingResponse):
     def __init__(
         self,
         messages: AsyncIterator[str] | None = None,
+        status_code: int = 200,
         *,
         ended: Callable[[], None] = lambda: None,
     ) -> None:
@@ -35,10 +36,12 @@ class EventStream(StreamingResponse):
 
         Args:
             messages: the messages; None: there are none.
+            status_code: the status.
             ended: called once when the answer has ended, also if the client hangs up before it has
                 begun.
         """
-        super().__init__(messages or _nothing(), headers={"X-Accel-Buffering": "no"})
+        headers = {"X-Accel-Buffering": "no"}
+        super().__init__(messages or _nothing(), status_code, headers)
         self._ended = ended
 
     @override

@@ -108,7 +108,7 @@ if (list) {
     address.searchParams.set("after", event.id);
     if (known.has(event.id)) return;
     known.add(event.id);
-    const row = one("#row").content.firstElementChild.cloneNode(true);
+    const row = one("#row").firstElementChild.cloneNode(true);
     const told = {
       name: event.name,
       by: event.actorName ?? event.actor,
@@ -120,7 +120,6 @@ if (list) {
       each.textContent = told[each.dataset.is] ?? each.dataset.none ?? "";
     }
     row.querySelector("a").href += event.id;
-    row.querySelector("time").dateTime = event.at;
     row.dataset.id = event.id;
     list.prepend(row);
     list.closest(".panel").querySelector(".empty")?.remove();
@@ -146,5 +145,7 @@ if (list) {
     follow();
   });
   document.addEventListener("visibilitychange", follow);
+  addEventListener("pagehide", () => source?.close());
+  addEventListener("pageshow", ({ persisted }) => persisted && follow());
   follow();
 }
