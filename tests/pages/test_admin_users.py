@@ -247,6 +247,7 @@ async def test_who_is_disabled_is_out_on_the_next_page_and_may_come_back(
         "The user is disabled, and signed out everywhere.",
     )
     assert "Reason: Sends spam." in page.text
+    assert "user.disabled by root" in page.text
     assert (await phone.open("/account")).heading == "Sign in"
 
     page = await reader.send(path_of(bob, "/enable"))
