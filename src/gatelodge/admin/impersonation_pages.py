@@ -15,7 +15,7 @@ door = PageDoor()
 _REASON = Field("reason", missing=NO_REASON, trimmed=True)
 
 
-@door.get("/admin/users/{user_id:usr}/view-as", rule=IMPERSONATE, answers=404)
+@door.get("/admin/users/{user_id}/view-as", rule=IMPERSONATE)
 async def show_view_as(visit: Visit) -> Response:
     """Ask why the reader wants to see the application as a user does."""
     by = await proved(visit)
@@ -25,7 +25,7 @@ async def show_view_as(visit: Visit) -> Response:
 
 
 @door.post(
-    "/admin/users/{user_id:usr}/view-as",
+    "/admin/users/{user_id}/view-as",
     rule=IMPERSONATE,
     fields=(_REASON,),
     again=show_view_as,

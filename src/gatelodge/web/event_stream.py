@@ -30,6 +30,7 @@ class EventStream(StreamingResponse):
         messages: AsyncIterator[str] | None = None,
         *,
         ended: Callable[[], None] = lambda: None,
+        status_code: int = 200,
     ) -> None:
         """Answer with these messages.
 
@@ -37,8 +38,10 @@ class EventStream(StreamingResponse):
             messages: the messages; None: there are none.
             ended: called once when the answer has ended, also if the client hangs up before it has
                 begun.
+            status_code: the status of the answer; FastAPI reads its default.
         """
-        super().__init__(messages or _nothing(), headers={"X-Accel-Buffering": "no"})
+        headers = {"X-Accel-Buffering": "no"}
+        super().__init__(messages or _nothing(), status_code, headers)
         self._ended = ended
 
     @override
