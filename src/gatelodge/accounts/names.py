@@ -73,6 +73,7 @@ _NOBODYS = frozenset(
 _ROUTES = frozenset(
     (
         "account",
+        "activity",
         "again",
         "auth",
         "authenticator",
@@ -86,6 +87,7 @@ _ROUTES = frozenset(
         "dev",
         "docs",
         "email",
+        "end",
         "events",
         "export",
         "factors",
@@ -95,6 +97,8 @@ _ROUTES = frozenset(
         "healthz",
         "home",
         "html",
+        "impersonate",
+        "impersonation",
         "invitation",
         "invitations",
         "jwks",
@@ -152,6 +156,7 @@ _ROUTES = frozenset(
         "users",
         "verify",
         "verify-email",
+        "view-as",
         "webauthn",
         "well-known",
     )

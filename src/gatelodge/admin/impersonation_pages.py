@@ -39,7 +39,7 @@ async def view_as(visit: Visit) -> Response:
     return visit.go_home()
 
 
-@door.post("/impersonation/end", rule=ANYBODY)
+@door.post("/account/view-as/end", rule=ANYBODY)
 async def end(visit: Visit) -> Response:
     """Show the start page as the reader sees it themselves, or the sign-in page."""
     if await take_off(visit.request):
