@@ -14,15 +14,22 @@ from typing_extensions import override
 from gatelodge import __version__
 from gatelodge.admin import console_pages as admin_console_pages
 from gatelodge.admin import events_api as admin_events_api
+from gatelodge.admin import events_pages as admin_events_pages
 from gatelodge.admin import export_api as admin_export_api
 from gatelodge.admin import impersonation_api, impersonation_pages
 from gatelodge.admin import invitations_pages as admin_invitations_pages
 from gatelodge.admin import keys_api as admin_keys_api
+from gatelodge.admin import keys_pages as admin_keys_pages
 from gatelodge.admin import letters_api as admin_letters_api
+from gatelodge.admin import letters_pages as admin_letters_pages
 from gatelodge.admin import overview_api as admin_overview_api
+from gatelodge.admin import overview_pages as admin_overview_pages
 from gatelodge.admin import roles_api as admin_roles_api
+from gatelodge.admin import roles_pages as admin_roles_pages
 from gatelodge.admin import sessions_api as admin_sessions_api
+from gatelodge.admin import sessions_pages as admin_sessions_pages
 from gatelodge.admin import settings_api as admin_settings_api
+from gatelodge.admin import settings_pages as admin_settings_pages
 from gatelodge.admin import user_pages as admin_user_pages
 from gatelodge.admin import users_api as admin_users_api
 from gatelodge.admin import users_pages as admin_users_pages
@@ -123,10 +130,17 @@ PARTS: Mapping[Part, tuple[Door | PageDoor, ...]] = {
         admin_users_pages.door,
         admin_user_pages.door,
         admin_invitations_pages.door,
+        admin_roles_pages.door,
+        admin_letters_pages.door,
+        admin_keys_pages.door,
         admin_overview_api.door,
         admin_sessions_api.door,
         admin_events_api.door,
         admin_settings_api.door,
+        admin_overview_pages.door,
+        admin_sessions_pages.door,
+        admin_events_pages.door,
+        admin_settings_pages.door,
         impersonation_api.door,
         impersonation_api.end_door,
         impersonation_pages.door,
@@ -173,6 +187,13 @@ DOORS = (
     admin_users_pages.door,
     admin_user_pages.door,
     admin_invitations_pages.door,
+    admin_roles_pages.door,
+    admin_letters_pages.door,
+    admin_keys_pages.door,
+    admin_overview_pages.door,
+    admin_sessions_pages.door,
+    admin_events_pages.door,
+    admin_settings_pages.door,
     impersonation_pages.door,
     outbox_pages.door,
     reference.door,

@@ -137,6 +137,9 @@ class EventStore(Protocol):
         Nothing happens if an event of this id is stored already.
         """
 
+    async def find(self, event_id: str) -> Event | None:
+        """Return the event, or None if there is none of this id."""
+
     async def list_events(self, *, before: str | None, limit: int) -> list[Event]:
         """Return up to `limit` events, the newest first; only ids below `before`, unless None."""
 

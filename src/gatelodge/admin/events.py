@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from gatelodge.accounts.names import email_key, username_key
 from gatelodge.accounts.store import UserStore
+from gatelodge.admin.refusals import NoSuchEvent
 from gatelodge.audit import Event, EventQuery, EventStore
 from gatelodge.ids import USER_PREFIX, UserId
 
@@ -49,6 +50,18 @@ class EventAdministration:
         """Return up to `limit` events that match, the newest first; see `EventStore.search`."""
         page = await self.events.search(query, before=before, limit=limit)
         return SeenEvents(await self.named(page.events), page.before)
+
+    async def get(self, event_id: str) -> SeenEvent:
+        """Return one event.
+
+        Raises:
+            NoSuchEvent: there is none of this id.
+        """
+        event = await self.events.find(event_id)
+        if event is None:
+            raise NoSuchEvent
+        [seen] = await self.named([event])
+        return seen
 
     async def named(self, events: Sequence[Event]) -> list[SeenEvent]:
         """Return events with the names of the users in them, which are read at once."""

@@ -160,6 +160,10 @@ class OverviewAdministration:
         )
         return Overview(users, sessions, days, letters, server)
 
+    async def count_sessions(self) -> Count:
+        """Return how many sessions sign somebody in."""
+        return await self._sessions.get()
+
     async def close(self) -> None:
         """Stop finding out."""
         for each in (

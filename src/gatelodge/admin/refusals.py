@@ -1,6 +1,6 @@
 """The refusals of administration."""
 
-from gatelodge.errors import Conflict, NotFound, NotPermitted, Unavailable
+from gatelodge.errors import Conflict, Invalid, NotFound, NotPermitted, Unavailable
 from gatelodge.marks import N_
 
 
@@ -77,3 +77,19 @@ class UserNotDeleted(Conflict):
     code = "user_not_deleted"
     default = "This user still exists. Delete the user first: then the events can be blanked."
     sentence = N_("This user still exists. Delete the user first: then the events can be blanked.")
+
+
+class TooManyRoleChanges(Invalid):
+    """More changes of roles were asked for than are made together."""
+
+    code = "role_changes_too_many"
+    default = "At most 40 changes are made at once. Make them in several steps."
+    sentence = N_("At most 40 changes are made at once. Make them in several steps.")
+
+
+class NoSuchEvent(NotFound):
+    """No stored event has this id."""
+
+    code = "event_not_found"
+    default = "There is no such event, or not any more."
+    sentence = N_("There is no such event, or not any more.")

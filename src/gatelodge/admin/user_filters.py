@@ -71,10 +71,10 @@ class UserFilters:
                 enabled=_one_of(STATES, "state", values),
                 verified=_one_of(ANSWERS, "verified", values),
                 factor=_one_of(FACTORS, "factor", values),
-                created_from=_start_of("from", values),
-                created_before=_end_of("until", values),
-                signed_in_from=_start_of("seen_from", values),
-                signed_in_before=_end_of("seen_until", values),
+                created_from=start_of_day("from", values),
+                created_before=end_of_day("until", values),
+                signed_in_from=start_of_day("seen_from", values),
+                signed_in_before=end_of_day("seen_until", values),
                 order=order,
                 descending=descending,
             ),
@@ -103,7 +103,7 @@ def _one_of(choices: Mapping[str, V], name: str, values: Mapping[str, str]) -> V
     return choices[values[name]]
 
 
-def _start_of(name: str, values: Mapping[str, str]) -> datetime | None:
+def start_of_day(name: str, values: Mapping[str, str]) -> datetime | None:
     """Return when a day begins (UTC), or None if none is given.
 
     Raises:
@@ -117,13 +117,13 @@ def _start_of(name: str, values: Mapping[str, str]) -> datetime | None:
         raise InvalidRequest(field=name) from None
 
 
-def _end_of(name: str, values: Mapping[str, str]) -> datetime | None:
+def end_of_day(name: str, values: Mapping[str, str]) -> datetime | None:
     """Return when a day ends.
 
     Raises:
         InvalidRequest: it is no day, or none that has an end.
     """
-    start = _start_of(name, values)
+    start = start_of_day(name, values)
     try:
         return start and start + timedelta(days=1)
     except OverflowError:

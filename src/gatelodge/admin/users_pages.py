@@ -193,7 +193,8 @@ async def list_users(visit: Visit) -> Response:
     found = await service.search(filters.query, by, after=after, limit=ON_A_PAGE)
     count = await service.count(filters.query)
     start = _start_of(query.get("start", "")) if after else 1
-    acts = _acts_of(by) if any(each.reached for each in found.users) else []
+    is_alone = count == Count(1) and not filters.values
+    acts = [] if is_alone or not any(each.reached for each in found.users) else _acts_of(by)
     return page(
         visit,
         "users.html",
@@ -206,7 +207,7 @@ async def list_users(visit: Visit) -> Response:
         roles=[("", visit.language.text(N_("any"))), *await role_choices(visit)],
         acts=[(act, WORDS[act].choice) for act in acts],
         here=_address(visit),
-        is_alone=count == Count(1) and not filters.values,
+        is_alone=is_alone,
     )
 
 

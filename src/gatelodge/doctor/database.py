@@ -16,7 +16,7 @@ from gatelodge.ids import id_from_bytes
 from gatelodge.letters.store import LETTER_PREFIX, Letter, LetterStore
 from gatelodge.master_key import MasterKey
 from gatelodge.settings import Settings
-from gatelodge.stores import DatabaseState
+from gatelodge.stores import DatabaseState, Schema
 from gatelodge.tokens.key_ring import SEAL_PURPOSE
 from gatelodge.tokens.store import SigningKey
 from gatelodge.verdicts import is_meant
@@ -32,6 +32,26 @@ _MAX_COUNTED = 1000
 _AT_A_TIME = 250
 FEED_SECONDS = 5.0
 """How long the feed may take for its first answer."""
+
+
+def check_schema(schema: Schema) -> Iterator[Finding]:
+    """A new version migrates the database at its first start, a large one in pieces."""
+    if schema == "older":
+        yield Finding(
+            "note",
+            "database_older",
+            "The database is of an older version. Nothing in it can be checked before it is "
+            "migrated.",
+            "Back it up, then start a server (docs/guides/upgrading.md).",
+        )
+    if schema == "unfinished":
+        yield Finding(
+            "note",
+            "database_unfinished",
+            "A migration of the database is not finished: lists and searches may be slow until "
+            "all indexes are made.",
+            "Run `gatelodge migrate`; the next start of a server does the same.",
+        )
 
 
 def check_clock(state: DatabaseState) -> Iterator[Finding]:

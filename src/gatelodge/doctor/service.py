@@ -138,7 +138,7 @@ async def examine_what_there_is(
         secret = read_secret()
         await stores.database.start()
         try:
-            return await _examine_all_of_it(stores, given, secret, clock, with_feed=True)
+            return await _examine_started(stores, given, secret, clock)
         finally:
             await stores.database.stop()
     except (Refusal, ConfigurationError) as error:
@@ -150,3 +150,23 @@ async def examine_what_there_is(
                 "No server starts before that is done.",
             )
         ]
+
+
+async def _examine_started(
+    stores: Stores, given: Settings, secret: MasterKey, clock: Clock
+) -> list[Finding]:
+    """Check a database that perhaps no server of this version has migrated yet.
+
+    Raises:
+        ConfigurationError: it was made by a newer version.
+        StoreUnavailable: it does not answer.
+    """
+    schema = await stores.database.schema()
+    if schema == "older":
+        return list(database.check_schema(schema))
+    return worst_first(
+        [
+            *database.check_schema(schema),
+            *await _examine_all_of_it(stores, given, secret, clock, with_feed=True),
+        ]
+    )

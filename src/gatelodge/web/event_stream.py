@@ -28,17 +28,17 @@ class EventStream(StreamingResponse):
     def __init__(
         self,
         messages: AsyncIterator[str] | None = None,
+        status_code: int = 200,
         *,
         ended: Callable[[], None] = lambda: None,
-        status_code: int = 200,
     ) -> None:
         """Answer with these messages.
 
         Args:
             messages: the messages; None: there are none.
+            status_code: the status.
             ended: called once when the answer has ended, also if the client hangs up before it has
                 begun.
-            status_code: the status of the answer; FastAPI reads its default.
         """
         headers = {"X-Accel-Buffering": "no"}
         super().__init__(messages or _nothing(), status_code, headers)

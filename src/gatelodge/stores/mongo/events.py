@@ -54,6 +54,12 @@ class MongoEvents(EventStore):
         await put_event(self.database, to_document(event))
 
     @override
+    async def find(self, event_id: str) -> Event | None:
+        with reading():
+            document = await self.database.collection("events").find_one({"_id": {"$eq": event_id}})
+        return None if document is None else to_record(Event, document)
+
+    @override
     async def list_events(self, *, before: str | None, limit: int) -> list[Event]:
         return (await self.search(EventQuery(), before=before, limit=limit)).events
 

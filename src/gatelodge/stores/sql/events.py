@@ -58,6 +58,12 @@ class SqlEvents(EventStore):
         await self._database.write(lambda connection: put_event(connection, event))
 
     @override
+    async def find(self, event_id: str) -> Event | None:
+        query = select(events).where(events.c.id == event_id)
+        row = await self._database.read(lambda connection: connection.execute(query).first())
+        return None if row is None else Event(**dict(zip(_COLUMNS, row, strict=True)))
+
+    @override
     async def list_events(self, *, before: str | None, limit: int) -> list[Event]:
         return (await self.search(EventQuery(), before=before, limit=limit)).events
 

@@ -30,7 +30,7 @@ _PATIENCE_MILLISECONDS = 60_000
 """How long a piece waits for other writers; nobody waits for it meanwhile."""
 
 _MOST_REST, _LEAST_REST = 0.5, 0.01
-_TELL_EVERY = 1.0
+_TELL_EVERY = 5.0
 """Seconds."""
 
 
@@ -98,16 +98,21 @@ def finish_small(connection: Connection) -> None:
             _make(connection, index)
 
 
+def is_finished(connection: Connection) -> bool:
+    """Return whether nothing is missing. It changes nothing."""
+    return not _missing(connection) and not _users(connection, _LEFT)
+
+
 def finish(connection: Connection, watch: Callable[[str], None]) -> list[str]:
     """Make what is missing, in pieces; return a line for each.
 
     Args:
         connection: a connection without a transaction.
-        watch: called with a line before each piece, and about once a second.
+        watch: called with a line before each piece, and now and then.
     """
-    missing = _missing(connection)
-    if not missing and not _users(connection, _LEFT):
+    if is_finished(connection):
         return []
+    missing = _missing(connection)
     connection.exec_driver_sql(f"PRAGMA busy_timeout = {_PATIENCE_MILLISECONDS}")
     steps = []
     for number, index in enumerate(missing, 1):
