@@ -70,7 +70,7 @@ def user_queries() -> dict[str, list[UserQuery]]:
             replace(by_sign_in, role="support", verified=True, created_from=month),
         ],
         "hardly anybody": [
-            replace(by_name, role="editor", enabled=False, factor="browser"),
+            replace(by_name, role="editor", enabled=False, factor="passkey", verified=False),
             UserQuery(text="e", role="support", enabled=False, factor="passkey"),
         ],
     }
@@ -215,7 +215,9 @@ def _rows(found: dict[str, Waits], store: str) -> Iterator[Row]:
 def http_rows(folder: Path, address: str, store: str, times: int) -> list[Row]:
     """Return how long the API takes for lists, and how long token checks wait beside them."""
     admin = _admin_of(address)
-    with Gatelodge(folder, database=address) as server, Generator({CORES[-1]}) as generator:
+    in_mongodb = address.startswith("mongodb")
+    place = {"database": address} if in_mongodb else {"data_dir": str(Path(address).parent)}
+    with Gatelodge(folder, **place) as server, Generator({CORES[-1]}) as generator:
         session = server.post("/api/auth/signin", {"username": admin, "password": PASSWORD})
         token = session["accessToken"]
         lists = [
