@@ -36,10 +36,10 @@ from tests.support.access_table import (
     OTHER_KIND,
     ROLES,
     SIGNED_OUT,
-    UNKNOWN,
     AccessTable,
     declared_routes,
     parse_access_table,
+    path_of_trial,
     render_access_table,
 )
 from tests.support.blocks import (
@@ -261,7 +261,7 @@ async def test_every_route_answers_each_kind_of_caller_as_the_table_says(
         for kind in KINDS:
             headers = await _headers_of(house, users, kind)
             body = {} if method in {"POST", "PATCH"} else None
-            asked = path.format(session_id=UNKNOWN, factor_id="fac_unknown")
+            asked = path_of_trial(path)
             response = await client.request(method, asked, headers=headers, json=body)
             answered[method, path][kind] = response.status_code
 

@@ -3,22 +3,45 @@
 import contextlib
 from collections.abc import AsyncIterator, Collection, Mapping
 from functools import cached_property, partial
-from typing import Literal, TypeAlias
+from typing import Literal, Self, TypeAlias
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse, Response
+from typing_extensions import override
 
 from gatelodge import __version__
 from gatelodge.admin import console_pages as admin_console_pages
+from gatelodge.admin import events_api as admin_events_api
+from gatelodge.admin import events_pages as admin_events_pages
 from gatelodge.admin import export_api as admin_export_api
+from gatelodge.admin import impersonation_api, impersonation_pages
 from gatelodge.admin import invitations_pages as admin_invitations_pages
+from gatelodge.admin import keys_api as admin_keys_api
+from gatelodge.admin import keys_pages as admin_keys_pages
+from gatelodge.admin import letters_api as admin_letters_api
+from gatelodge.admin import letters_pages as admin_letters_pages
+from gatelodge.admin import overview_api as admin_overview_api
+from gatelodge.admin import overview_pages as admin_overview_pages
+from gatelodge.admin import roles_api as admin_roles_api
+from gatelodge.admin import roles_pages as admin_roles_pages
+from gatelodge.admin import sessions_api as admin_sessions_api
+from gatelodge.admin import sessions_pages as admin_sessions_pages
+from gatelodge.admin import settings_api as admin_settings_api
+from gatelodge.admin import settings_pages as admin_settings_pages
 from gatelodge.admin import user_pages as admin_user_pages
 from gatelodge.admin import users_api as admin_users_api
 from gatelodge.admin import users_pages as admin_users_pages
+from gatelodge.admin.events import EventAdministration
+from gatelodge.admin.impersonation import ImpersonationService
+from gatelodge.admin.keys import KeyAdministration
+from gatelodge.admin.letters import LetterAdministration
+from gatelodge.admin.live import EventTail
+from gatelodge.admin.overview import OverviewAdministration
 from gatelodge.admin.roles import RoleAdministration
 from gatelodge.admin.sessions import SessionAdministration
+from gatelodge.admin.settings import SettingsAdministration
 from gatelodge.admin.users import UserAdministration
 from gatelodge.boards import api as boards_api
 from gatelodge.boards import pages as boards_pages
@@ -34,6 +57,7 @@ from gatelodge.health.metrics import Metrics
 from gatelodge.letters.post import Post
 from gatelodge.me import api as me_api
 from gatelodge.me import pages as me_pages
+from gatelodge.me.activity import Activity
 from gatelodge.outbox import pages as outbox_pages
 from gatelodge.pages import reference, static_files
 from gatelodge.pages.again import WaitingForms
@@ -98,11 +122,28 @@ PARTS: Mapping[Part, tuple[Door | PageDoor, ...]] = {
     ),
     "admin": (
         admin_users_api.door,
-        admin_export_api.door,
+        admin_roles_api.door,
+        admin_letters_api.door,
+        admin_keys_api.door,
         admin_console_pages.door,
+        admin_export_api.door,
         admin_users_pages.door,
         admin_user_pages.door,
         admin_invitations_pages.door,
+        admin_roles_pages.door,
+        admin_letters_pages.door,
+        admin_keys_pages.door,
+        admin_overview_api.door,
+        admin_sessions_api.door,
+        admin_events_api.door,
+        admin_settings_api.door,
+        admin_overview_pages.door,
+        admin_sessions_pages.door,
+        admin_events_pages.door,
+        admin_settings_pages.door,
+        impersonation_api.door,
+        impersonation_api.end_door,
+        impersonation_pages.door,
     ),
     "keys": (verify_api.keys_door,),
     "reference": (openapi.door, reference.door),
@@ -122,7 +163,16 @@ DOORS = (
     verify_api.door,
     verify_api.keys_door,
     admin_users_api.door,
+    admin_roles_api.door,
+    admin_letters_api.door,
+    admin_keys_api.door,
     admin_export_api.door,
+    admin_overview_api.door,
+    admin_sessions_api.door,
+    admin_events_api.door,
+    admin_settings_api.door,
+    impersonation_api.door,
+    impersonation_api.end_door,
     openapi.door,
     boards_pages.door,
     sign_in_pages.door,
@@ -137,6 +187,14 @@ DOORS = (
     admin_users_pages.door,
     admin_user_pages.door,
     admin_invitations_pages.door,
+    admin_roles_pages.door,
+    admin_letters_pages.door,
+    admin_keys_pages.door,
+    admin_overview_pages.door,
+    admin_sessions_pages.door,
+    admin_events_pages.door,
+    admin_settings_pages.door,
+    impersonation_pages.door,
     outbox_pages.door,
     reference.door,
     static_files.door,
@@ -215,6 +273,16 @@ class House(Foundation):
         )
 
     @cached_property
+    def letter_administration(self) -> LetterAdministration:
+        """Letters, for administrators."""
+        return LetterAdministration(self.letters)
+
+    @cached_property
+    def key_administration(self) -> KeyAdministration:
+        """Signing keys, for administrators."""
+        return KeyAdministration(self.signing_keys, self.clock)
+
+    @cached_property
     def role_administration(self) -> RoleAdministration:
         """Roles, for administrators."""
         return RoleAdministration(self.roles, self.stores.users)
@@ -228,9 +296,21 @@ class House(Foundation):
             self.accounts,
             self.sessions,
             self.invitations,
+            self.password_reset,
+            self.verification,
             self.second_factors,
             self.clock,
         )
+
+    @cached_property
+    def impersonation(self) -> ImpersonationService:
+        """Lets administrators see the application as a user does."""
+        return ImpersonationService(self.stores.users, self.stores.roles, self.sessions)
+
+    @cached_property
+    def activity(self) -> Activity:
+        """Tells users what happened to their accounts."""
+        return Activity(self.stores.events)
 
     @cached_property
     def session_administration(self) -> SessionAdministration:
@@ -238,10 +318,47 @@ class House(Foundation):
         return SessionAdministration(self.stores.sessions, self.stores.roles, self.sessions)
 
     @cached_property
+    def event_administration(self) -> EventAdministration:
+        """Lets administrators see what has happened."""
+        return EventAdministration(self.stores.events, self.stores.users)
+
+    @cached_property
+    def event_tail(self) -> EventTail:
+        """Lets administrators see what happens now."""
+        return EventTail(self.stores.events, self.clock)
+
+    @cached_property
+    def settings_administration(self) -> SettingsAdministration:
+        """Lets administrators see the settings in force."""
+        return SettingsAdministration(self.settings)
+
+    @cached_property
+    def overview_administration(self) -> OverviewAdministration:
+        """Lets administrators see how things stand."""
+        return OverviewAdministration(
+            self.stores,
+            self.sessions,
+            self.hashing_pool,
+            self.settings,
+            self.master_key,
+            self.clock,
+        )
+
+    @cached_property
     def metrics(self) -> Metrics:
         """The metrics of this worker."""
         token = self.settings.metrics_token.get_secret_value()
         return Metrics.of(token, self.gate, self.hashing_pool)
+
+    @contextlib.asynccontextmanager
+    @override
+    async def serve(self) -> AsyncIterator[Self]:
+        async with super().serve():
+            try:
+                yield self
+            finally:
+                await self.event_tail.close()
+                await self.overview_administration.close()
 
 
 def build(

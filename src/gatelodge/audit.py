@@ -137,6 +137,9 @@ class EventStore(Protocol):
         Nothing happens if an event of this id is stored already.
         """
 
+    async def find(self, event_id: str) -> Event | None:
+        """Return the event, or None if there is none of this id."""
+
     async def list_events(self, *, before: str | None, limit: int) -> list[Event]:
         """Return up to `limit` events, the newest first; only ids below `before`, unless None."""
 
@@ -294,9 +297,15 @@ class AuditLog:
 
     def log(self, event: Event) -> None:
         """Write an event that is stored to the log."""
-        origin = Origin(event.address, event.user_agent, event.request_id)
-        by = Actor(event.actor, origin)
-        self.note(event.name, by, target=event.target, outcome=event.outcome, detail=event.detail)
+        self.tally.count(event.at.date(), event.name)
+        _write(
+            event.name,
+            event.outcome,
+            event.actor,
+            event.target,
+            Origin(event.address, event.user_agent, event.request_id),
+            event.detail,
+        )
 
     def note(
         self,
@@ -309,14 +318,25 @@ class AuditLog:
     ) -> None:
         """Log an event that changed nothing, without storing it; arguments as for `event`."""
         self.tally.count(self.clock.now().date(), name)
-        details = {
-            "outcome": outcome,
-            "actor": by.name,
-            "target": target,
-            "ip": by.origin.address,
-            "user_agent": by.origin.user_agent,
-            "request_id": by.origin.request_id,
-            **detail,
-            **by.beside,
-        }
-        logging.getLogger("gatelodge.audit").info(name, extra={"details": details})
+        _write(name, outcome, by.name, target, by.origin, {**detail, **by.beside})
+
+
+def _write(
+    name: str,
+    outcome: Outcome,
+    actor: str | None,
+    target: str | None,
+    origin: Origin,
+    detail: Mapping[str, str],
+) -> None:
+    """Write an event to the log."""
+    details = {
+        "outcome": outcome,
+        "actor": actor,
+        "target": target,
+        "ip": origin.address,
+        "user_agent": origin.user_agent,
+        "request_id": origin.request_id,
+        **detail,
+    }
+    logging.getLogger("gatelodge.audit").info(name, extra={"details": details})

@@ -374,10 +374,13 @@ class Foundation:
         return {
             reset.LETTER: self.password_reset.write,
             reset.BREACHED: self.password_reset.write,
+            reset.REQUIRED: self.password_reset.write,
             verification_of.VERIFY: verification.write,
             verification_of.CHANGE: verification.write_change,
             verification_of.SIGN_UP: verification.write_sign_up,
             verification_of.CHANGED: verification.write_changed,
+            verification_of.REPLACED: verification.write_set,
+            verification_of.SET: verification.write_set,
             invitations_of.INVITE: self.invitations.write,
             invitations_of.SET_PASSWORD: self.invitations.write_set_password,
             by_code.LETTER: self.code_sign_in.write,
@@ -415,6 +418,7 @@ class Foundation:
             self.clock,
             self.second_factor_policy,
             self.accounts,
+            self.password_reset,
         )
 
     @cached_property

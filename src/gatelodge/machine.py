@@ -46,6 +46,15 @@ def read(cgroups: Path = _CGROUPS, own: Path = Path("/proc/self/cgroup")) -> Mac
     return Machine(max(1, math.ceil(min(quotas))), min(memory) if memory else None)
 
 
+def open_files() -> int:
+    """Return how many files this process may have open."""
+    if os.name != "posix":
+        return _UNLIMITED
+    import resource  # noqa: PLC0415 - only on POSIX
+
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
 def _folders(cgroups: Path, own: Path) -> list[Path]:
     """Return the folders of the control groups of this process, and of all groups above them."""
     folders = {cgroups, cgroups / "cpu", cgroups / "cpu,cpuacct", cgroups / "memory"}

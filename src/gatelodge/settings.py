@@ -13,6 +13,7 @@ from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
+    PrivateAttr,
     SecretStr,
     ValidationError,
     model_validator,
@@ -303,6 +304,10 @@ Muted = Annotated[
 """The letters that the operator does not want sent."""
 
 
+Source = Literal["environment", "command_line", "argument", "profile", "default"]
+"""Where a value comes from: an environment variable, an option of the command line, an argument of
+a program, `GATELODGE_PROFILE`, or the default."""
+
 TUTORIAL_ORIGINS = (
     "http://localhost:8081",
     "http://localhost:3000",
@@ -402,6 +407,8 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "json", "text"] = "auto"
 
+    _told: dict[str, Source] = PrivateAttr(default_factory=dict)
+
     @model_validator(mode="before")
     @classmethod
     def _in_one_form(cls, given: dict[str, Any]) -> dict[str, Any]:
@@ -487,6 +494,22 @@ class Settings(BaseSettings):
         if self.hides_known_emails:
             yield name, "needs GATELODGE_HIDE_KNOWN_EMAILS=off: it tells which addresses are taken."
 
+    def source_of(self, field: str) -> Source:
+        """Return where the value of a setting comes from.
+
+        Args:
+            field: the name of the field.
+        """
+        if field in self._told:
+            return self._told[field]
+        if field not in self.model_fields_set:
+            return "default"
+        variable = f"{PREFIX}{field.upper()}"
+        if any(name.upper() == variable and value for name, value in os.environ.items()):
+            return "environment"
+        given_by_profile = field == "access_token_life" and self.tutorial
+        return "profile" if given_by_profile else "argument"
+
     @property
     def passkeys_for(self) -> str:
         """The domain that passkeys are bound to; empty: there are none, for want of a name."""
@@ -553,10 +576,11 @@ class Settings(BaseSettings):
     @property
     def database_place(self) -> str:
         """The address of the database for people, without user name and password."""
-        if "://" not in self.database:
+        if self.is_file:
             return self.database_address
-        parts = urlsplit(self.database)
-        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+        scheme, _, rest = self.database.partition("://")
+        # `urlsplit` would end the host at `#`, which a password may contain as it is.
+        return f"{scheme}://{rest.partition('?')[0].rpartition('@')[2]}"
 
     @property
     def public_base(self) -> str:
@@ -642,13 +666,17 @@ def read_settings(options: Mapping[str, Any] | None = None, **overrides: Any) ->
     """
     given = {name: value for name, value in overrides.items() if value is not None}
     names = {name: name for name in given}
+    told: dict[str, Source] = dict.fromkeys(given, "argument")
     for name, value in (options or {}).items():
         if value is not None:
             given[name], names[name] = value, f"--{name.replace('_', '-')}"
+            told[name] = "command_line"
     try:
-        return Settings(**given)
+        settings = Settings(**given)
     except ValidationError as error:
         raise ConfigurationError(_explain(error, names)) from None
+    settings._told.update(told)  # noqa: SLF001 - nobody else can tell
+    return settings
 
 
 def warn_of_unknown(environment: Mapping[str, str]) -> str | None:

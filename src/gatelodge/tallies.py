@@ -77,11 +77,13 @@ class TallyService:
     clock: Clock
 
     async def add(self) -> None:
-        """Add what was counted since the last call; what could not be added is added later.
+        """Add what was counted since the last call.
+
+        While the database does not answer, it goes on counting: that is said elsewhere.
 
         Raises:
-            StoreUnavailable: the database does not answer; nothing is lost.
-            OutcomeUnknown: what was counted may be lost: nothing is ever counted twice.
+            OutcomeUnknown: what was counted may be lost. It is not added again: nothing is counted
+                twice.
         """
         counted = self.tally.take()
         if not counted:
@@ -90,7 +92,6 @@ class TallyService:
             await self.store.add(counted)
         except StoreUnavailable:
             self.tally.give_back(counted)
-            raise
 
     async def sweep(self) -> None:
         """Delete the numbers of days that are too long ago."""

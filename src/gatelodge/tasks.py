@@ -5,6 +5,7 @@ import logging
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from functools import partial
@@ -23,6 +24,7 @@ WAITS = tuple(
 given up."""
 
 _CANCEL_AGAIN_SECONDS = 0.5
+_TELL_AGAIN_SECONDS = 1.0
 _LOOKS = 10
 _LOOK_AGAIN_SECONDS = 0.1
 
@@ -54,10 +56,12 @@ async def look_for(look: Callable[[], Awaitable[T | None]]) -> T | None:
 
 
 def end_with_parent() -> None:
-    """Send SIGTERM to this process when its parent process ends.
+    """Send SIGTERM to this process when its parent process ends, each second until it ends too.
 
-    Without this, a worker whose parent was killed would run on and keep its port. Call the function
-    in the event loop. It does nothing in a process that `multiprocessing` did not start.
+    Without this, a worker whose parent was killed would run on and keep its port. One signal may be
+    lost: while the worker starts, its event loop stops and goes on, and in between nobody listens.
+    Call the function in the event loop. It does nothing in a process that `multiprocessing` did not
+    start.
     """
     parent = multiprocessing.parent_process()
     if parent is None:
@@ -65,10 +69,53 @@ def end_with_parent() -> None:
     loop, sentinel = asyncio.get_running_loop(), parent.sentinel
 
     def terminate() -> None:
-        loop.remove_reader(sentinel)
         os.kill(os.getpid(), signal.SIGTERM)
+        loop.call_later(_TELL_AGAIN_SECONDS, terminate)
 
-    loop.add_reader(sentinel, terminate)
+    def parent_ended() -> None:
+        loop.remove_reader(sentinel)
+        terminate()
+
+    loop.add_reader(sentinel, parent_ended)
+
+
+def when_told_to_end(call: Callable[[], None]) -> Callable[[], None]:
+    """Call a function on this event loop when a signal tells the process to end, as well.
+
+    A server lets the application end only when every answer is complete. So an answer that stays
+    open must hear of the signal by itself. Signals that would end the process at once are left
+    alone, and so are all of them outside of the main thread.
+
+    Args:
+        call: the function.
+
+    Returns:
+        A function that undoes this.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return lambda: None
+    loop = asyncio.get_running_loop()
+    ours: dict[int, tuple[Callable[[int, Any], object], Callable[[int, Any], object]]] = {}
+
+    def handler_before(before: Callable[[int, Any], object]) -> Callable[[int, Any], object]:
+        def handle(number: int, frame: Any) -> None:
+            loop.call_soon_threadsafe(call)
+            before(number, frame)
+
+        return handle
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        before = signal.getsignal(number)
+        if callable(before):
+            ours[number] = handler_before(before), before
+            signal.signal(number, ours[number][0])
+
+    def undo() -> None:
+        for number, (handler, before) in ours.items():
+            if signal.getsignal(number) is handler:
+                signal.signal(number, before)
+
+    return undo
 
 
 async def repeat(

@@ -24,6 +24,7 @@ from tests.support.access_table import (
     declared_routes,
     expected_status,
     parse_access_table,
+    path_of_trial,
 )
 from tests.support.clock import NOON
 from tests.support.people import Person, signed_in
@@ -66,9 +67,7 @@ async def test_every_route_answers_this_kind_of_caller_as_the_documentation_says
             value = f"Bearer {token}" if carrier == "authorization" else str(token)
             response = await client.request(
                 route.method,
-                route.path.replace("{session_id}", new_id("ses", NOON)).replace(
-                    "{factor_id}", "fac_x"
-                ),
+                path_of_trial(route.path),
                 headers={} if token is None else {carrier: value},
                 json={} if route.method in {"POST", "PATCH"} else None,
             )

@@ -19,6 +19,7 @@ from tests.api.test_cookies import OURS
 from tests.api.test_letters import post
 from tests.api.test_own_account import ME, refused
 from tests.pages.reader import ACCEPT
+from tests.support.access_table import path_of_trial
 from tests.support.clock import FakeClock
 from tests.support.factors import (
     FACTORS,
@@ -115,7 +116,7 @@ async def test_only_what_leads_to_a_second_factor_is_open(
             continue
         answer = await client.request(
             route.method,
-            route.path.replace("{factor_id}", "fac_x").replace("{session_id}", "ses_x"),
+            path_of_trial(route.path),
             headers=ann.headers,
             json={} if route.method != "GET" else None,
         )

@@ -279,7 +279,7 @@ async def test_own_devices(client: httpx2.AsyncClient, house: House, clock: Fake
     assert [item["current"] for item in listed["items"]] == [True, False]
     assert set(listed["items"][0]) == {
         *("id", "userAgent", "address", "delivery", "createdAt", "lastUsedAt", "expiresAt"),
-        "current",
+        *("current", "impersonated", "reason"),
     }
     page = (await phone.get("/api/auth/sessions?limit=1")).json()
     rest = (await phone.get(f"/api/auth/sessions?limit=1&cursor={page['next']}")).json()

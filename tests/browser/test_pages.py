@@ -23,7 +23,8 @@ CONTRAST = {"runOnly": ["color-contrast"]}
 
 SMALL_TARGETS = """() => [...document.querySelectorAll("a:not(.skip), button, input, summary")]
     .filter((each) => each.checkVisibility())
-    .map((each) => [each.outerHTML, (each.closest("label") ?? each).getBoundingClientRect()])
+    .map((each) => [each, each.matches(".opens") ? each.closest("tr, li") : each.closest("label")])
+    .map(([each, around]) => [each.outerHTML, (around ?? each).getBoundingClientRect()])
     .filter(([, { width, height }]) => Math.min(width, height) < 44)
     .map(([html, { width, height }]) => `${html}: ${width} by ${height}`)"""
 """What is too small for a finger (WCAG 2.2, criterion 2.5.5)."""
@@ -36,7 +37,7 @@ def test_the_whole_walk(server: Server, visitor: Callable[..., Visitor], scripts
     root.open(setup_link(server))
     root.sees("Set up Gatelodge", "/setup")
     root.send(username="root", email="root@example.com", password=PASSWORD)
-    root.sees("Your account", "/account")
+    root.sees("Overview", "/admin/overview")
     root.open("/boards/admin")
     root.sees("Admin board")
     root.open("/boards/mod")

@@ -1,12 +1,15 @@
 """`gatelodge doctor`, and what a start says of its own accord."""
 
 import json
+import sqlite3
 import subprocess
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.databases import of_revision
 from tests.support.people import PASSWORD
 from tests.support.server import Server, environment, run_command
 
@@ -78,6 +81,40 @@ def test_a_secret_key_of_another_database_is_an_error(tmp_path: Path) -> None:
     other = SOUND | {"secret_key": "Qm8ZrTx0aWfYbN5uLhJ7pGcE2sVo9Xi1BtRyKdPz"}
 
     assert codes(environment(tmp_path, other)) == {"secret_key_wrong": "error"}
+
+
+def test_a_database_of_a_version_before_is_told_and_left_as_it_is(tmp_path: Path) -> None:
+    """Whoever has installed the new version asks before the first start."""
+    where = made_in(tmp_path, **SOUND)
+    file = tmp_path / "data" / "gatelodge.db"
+    file.unlink()
+    of_revision(file, "0009")
+    before = file.read_bytes()
+
+    assert codes(where) == {"database_older": "note"}
+    assert file.read_bytes() == before
+
+
+def test_a_database_of_a_version_to_come_is_an_error(tmp_path: Path) -> None:
+    where = made_in(tmp_path, **SOUND)
+    with closing(sqlite3.connect(tmp_path / "data" / "gatelodge.db")) as connection, connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+
+    assert codes(where) == {"database_unusable": "error"}
+
+
+def test_a_migration_that_was_cut_short_is_told(tmp_path: Path) -> None:
+    """Everything else is looked at all the same."""
+    where = made_in(tmp_path, **SOUND)
+    with closing(sqlite3.connect(tmp_path / "data" / "gatelodge.db")) as connection, connection:
+        connection.execute("DROP INDEX ix_events_actor")
+    other = SOUND | {"secret_key": "Qm8ZrTx0aWfYbN5uLhJ7pGcE2sVo9Xi1BtRyKdPz"}
+
+    assert codes(where) == {"database_unfinished": "note"}
+    assert codes(environment(tmp_path, other)) == {
+        "secret_key_wrong": "error",
+        "database_unfinished": "note",
+    }
 
 
 @pytest.mark.parametrize("spoil", ["no key", "open key", "no database", "nobody there"])

@@ -97,6 +97,7 @@ async def test_a_search_finds_what_matches_the_newest_first(
     for _ in range(60):
         query, limit = a_query(chance, 90), chance.choice([1, 4, 100])
         monkeypatch.setattr(event_search, "EXAMINED", chance.choice([1, 7, 1000]))
+        monkeypatch.setattr(event_search, "FEW", chance.choice([0, 5]))
 
         pages = await walked(stores, query, limit)
 
@@ -172,6 +173,7 @@ async def test_the_condition_that_fewest_events_meet_is_followed(
 ) -> None:
     """So one page is enough, wherever the rare value stands."""
     monkeypatch.setattr(event_search, "EXAMINED", 10)
+    monkeypatch.setattr(event_search, "FEW", 3)
     usual = {"actor": ANN, "target": ANN, "name": "session.opened", "address": "192.0.2.7"}
     await add_all(stores, [an_event(at=NOON + n * A_MINUTE, **usual) for n in range(1, 50)])
 

@@ -11,6 +11,8 @@ async def test_an_event_comes_back_as_it_was_kept(stores: Stores) -> None:
     await stores.events.add(event)
 
     assert await stores.events.list_events(before=None, limit=10) == [event]
+    assert await stores.events.find(event.id) == event
+    assert await stores.events.find("evt_nothing") is None
 
 
 async def test_an_event_without_actor_and_target_comes_back_as_it_was_kept(stores: Stores) -> None:

@@ -40,6 +40,7 @@ from tests.support.mongod import empty_mongodb
 
 EDITOR = Role("editor", "Writes pages.", ("pages:write",))
 FAR_FUTURE = NOON + timedelta(days=9)
+LATER = NOON + 2 * A_MINUTE  # the claims of the world have ended
 
 
 @dataclass(frozen=True)
@@ -142,6 +143,9 @@ ACTS: dict[str, Act] = {
     "give a letter up": lambda stores, world, event: stores.letters.finish(
         world.letter, "given_up", NOON, error="550 no", event=event
     ),
+    "send a letter after all": lambda stores, world, event: stores.letters.retry(
+        world.letter.id, LATER, event, claims_end_by=LATER + A_MINUTE
+    ),
     "give a message up": lambda stores, world, event: stores.subscriptions.finish(
         world.message, event
     ),
@@ -149,9 +153,15 @@ ACTS: dict[str, Act] = {
 
 CHANGING_EACH_TIME = [
     ACTS[name]
-    for name in ("end all sessions", "set the password", "reset the factors", "store a token")
+    for name in (
+        "end all sessions",
+        "set the password",
+        "reset the factors",
+        "store a token",
+        "send a letter after all",
+    )
 ]
-"""These raise an epoch, or replace what they have stored."""
+"""These raise an epoch, replace what they have stored, or let a letter be due once more."""
 
 UNLESS_LAST: dict[str, Act] = {
     "withdraw": lambda stores, world, event: stores.users.withdraw(
@@ -261,6 +271,43 @@ async def test_what_changes_nothing_stores_no_event(stores: Stores, world: World
 
     assert await everything(stores, world) == before
     assert await stored(stores, again) == []
+
+
+async def test_a_letter_that_is_left_alone_has_no_event(stores: Stores, world: World) -> None:
+    """It is being sent, or it was sent, or there is none."""
+    letter, event = world.letter, an_event()
+
+    assert not await stores.letters.retry(letter.id, NOON, event, claims_end_by=LATER)
+    assert await stores.letters.finish(letter, "sent", NOON)
+    for each in (letter.id, "ltr_none"):
+        assert not await stores.letters.retry(each, LATER, event, claims_end_by=LATER)
+
+    assert await stored(stores, event) == []
+
+
+@pytest.mark.usefixtures("lost_sockets")
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+async def test_a_letter_carries_both_events_until_they_are_copied_in_mongodb(
+    own_mongodb: str,
+) -> None:
+    """It is given up and sent after all while no event can be copied."""
+    stores = open_stores(own_mongodb)
+    empty_mongodb(own_mongodb)
+    await stores.database.start()
+    try:
+        there = await world.__wrapped__(stores)  # type: ignore[attr-defined]
+        given_up, retried = an_event(), an_event()
+        with failing(own_mongodb, "insert", collection="events", errorCode=11601):
+            await ACTS["give a letter up"](stores, there, given_up)
+            await ACTS["send a letter after all"](stores, there, retried)
+        [claimed] = await stores.letters.claim(LATER, LATER + A_MINUTE, limit=1)
+
+        assert await stores.letters.finish(claimed, "sent", LATER)
+
+        for each in (given_up, retried):
+            assert await stored(stores, each) == [each]
+    finally:
+        await stores.database.stop()
 
 
 async def found(stores: Stores, session: Session) -> Session:

@@ -1,11 +1,23 @@
 """What every database says of itself, and what the doctor makes of it."""
 
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
 
 from gatelodge.audit import Event
 from gatelodge.doctor.database import check_feed
+from gatelodge.errors import ConfigurationError
 from gatelodge.ids import new_id
-from gatelodge.stores import Stores
+from gatelodge.stores import Database, Stores, open_stores
+from gatelodge.stores.sql import gradual
+from gatelodge.stores.sql.database import HEAD, create_sqlite_engine, upgrade
+from tests.contracts.builders import a_user, an_event
+from tests.support.databases import migrated, of_revision
 
 HOUR = timedelta(hours=1)
 
@@ -44,3 +56,98 @@ async def test_a_feed_that_answers_is_nothing_to_tell(stores: Stores) -> None:
 
     assert await check_feed(stores.feed, state) == []
     assert not stores.feed.catch_up()  # it follows no more
+
+
+# Migrations
+
+
+async def test_a_migrated_database_has_nothing_to_come(stores: Stores) -> None:
+    await stores.users.add(a_user(name="Ann"), an_event())
+
+    assert await stores.database.schema() == "current"
+
+
+@asynccontextmanager
+async def started(address: str | Path) -> AsyncIterator[Database]:
+    """Yield a database that is not migrated before."""
+    database = open_stores(str(address)).database
+    await database.start()
+    try:
+        yield database
+    finally:
+        await database.stop()
+
+
+@pytest.mark.parametrize("revision", ["0001", f"{int(HEAD) - 1:04}"])
+async def test_a_file_of_a_version_before_is_older(tmp_path: Path, revision: str) -> None:
+    file = of_revision(tmp_path / "g.db", revision)
+    async with started(file) as database:
+        assert await database.schema() == "older"
+        assert await database.schema() == "older", "to ask changes nothing"
+        await asyncio.to_thread(database.migrate)
+        assert await database.schema() == "current"
+
+
+async def test_a_file_of_a_version_to_come_is_refused(tmp_path: Path) -> None:
+    file = migrated(tmp_path / "g.db")
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+
+    async with started(file) as database:
+        with pytest.raises(ConfigurationError, match="newer version"):
+            await database.schema()
+
+
+async def test_a_large_file_is_not_finished_while_an_index_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process died after the migration, before it made the indexes."""
+    file = of_revision(tmp_path / "g.db", "0012")
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute(
+            "INSERT INTO users (id, username, username_key, email, email_key, epoch, created_at) "
+            "VALUES ('usr_ann', 'ann', 'ann', 'ann@x.org', 'ann@x.org', 0, 0)"
+        )
+    monkeypatch.setattr(gradual, "SMALL", 0)
+    with create_sqlite_engine(file).connect() as connection:
+        upgrade(connection)
+
+    async with started(file) as database:
+        assert await database.schema() == "unfinished"
+        await asyncio.to_thread(database.migrate)
+        assert await database.schema() == "current"
+
+
+@pytest.mark.parametrize("missing", ["collection", "index"])
+async def test_a_mongodb_without_what_a_new_version_makes_is_not_finished(
+    mongodb_address: str, missing: str
+) -> None:
+    async with started(mongodb_address) as database:
+        await asyncio.to_thread(database.migrate)
+        assert await database.schema() == "current"
+        letters = database.collection("letters")  # type: ignore[attr-defined]
+        await (letters.drop() if missing == "collection" else letters.drop_index("ended_at"))
+
+        assert await database.schema() == "unfinished"
+        await asyncio.to_thread(database.migrate)
+        assert await database.schema() == "current"
+
+
+async def test_a_name_that_cannot_be_searched_yet_is_to_come(stores: Stores) -> None:
+    """A server of the version before has changed it."""
+    user = a_user(name="Ann")
+    await stores.users.add(user, an_event())
+    await without_key(stores.database, user.id)
+
+    assert await stores.database.schema() == "unfinished"
+    await asyncio.to_thread(stores.database.migrate)
+    assert await stores.database.schema() == "current"
+
+
+async def without_key(database: Database, user_id: str) -> None:
+    """Take the key of the user's name away."""
+    if hasattr(database, "collection"):
+        await database.collection("users").update_one({"_id": user_id}, {"$unset": {"name_key": 1}})
+        return
+    with closing(sqlite3.connect(database.path)) as connection, connection:  # type: ignore[attr-defined]
+        connection.execute("UPDATE users SET name_key = NULL WHERE id = ?", [user_id])

@@ -2,14 +2,15 @@
 
 import asyncio
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
+from typing import get_args
 
 import pytest
 
 from gatelodge.letters.store import Letter, LetterState
 from gatelodge.stores import Stores
-from tests.contracts.builders import A_MINUTE, NOON, a_letter
+from tests.contracts.builders import A_MINUTE, NOON, a_letter, an_event
 
 LATER = NOON + A_MINUTE
 SECOND = timedelta(seconds=1)
@@ -50,6 +51,17 @@ async def test_one_id_is_stored_once(stores: Stores) -> None:
     assert await stores.letters.find(letter.id) == others[outcomes.index(True)]
 
 
+async def test_letters_are_counted_up_to_a_limit(stores: Stores) -> None:
+    for _ in range(4):
+        await stores.letters.add(a_letter())
+    await stores.letters.finish(await must_claim(stores), "given_up", LATER)
+    await stores.letters.finish(await must_claim(stores), "sent", LATER)
+
+    assert await stores.letters.count_letters("waiting", limit=9) == 2
+    assert await stores.letters.count_letters("waiting", limit=1) == 1
+    assert await stores.letters.count_letters("given_up", limit=9) == 1
+
+
 async def test_letters_are_listed_from_the_newest(stores: Stores) -> None:
     letters = [a_letter(created_at=NOON + number * SECOND) for number in range(5)]
     for each in letters:
@@ -63,6 +75,19 @@ async def test_letters_are_listed_from_the_newest(stores: Stores) -> None:
     assert [each.id for each in listed] == [each.id for each in letters[:2:-1]]
     assert [each.id for each in rest] == [letters[2].id, letters[1].id]
     assert sent.id == letters[0].id
+
+
+async def test_letters_of_a_state_are_counted_up_to_a_limit(stores: Stores) -> None:
+    for _ in range(5):
+        await stores.letters.add(a_letter())
+    for state in ("given_up", "given_up", "sent"):
+        await stores.letters.finish(await must_claim(stores), state, LATER)
+
+    counts = {state: await stores.letters.count(state, limit=9) for state in get_args(LetterState)}
+
+    assert counts == {"waiting": 2, "sent": 1, "given_up": 2, "dropped": 0}
+    assert await stores.letters.count("waiting", limit=1) == 1
+    assert await stores.letters.count("given_up", limit=2) == 2
 
 
 async def test_who_claims_first_has_the_letter_until_the_claim_ends(stores: Stores) -> None:
@@ -80,6 +105,11 @@ async def must_find(stores: Stores) -> Letter:
     """Return the only letter."""
     (letter,) = await stores.letters.list_letters(before=None, limit=2)
     return letter
+
+
+async def retried(stores: Stores, letter_id: str, at: datetime) -> bool:
+    """Let a letter be due at an instant, where a claim lasts for a minute."""
+    return await stores.letters.retry(letter_id, at, an_event(), claims_end_by=at + A_MINUTE)
 
 
 async def test_the_letter_that_is_due_longest_comes_first(stores: Stores) -> None:
@@ -166,7 +196,7 @@ async def test_a_letter_that_was_given_up_can_be_sent_after_all(stores: Stores) 
     assert await stores.letters.finish(letter, "given_up", LATER, error="550 no")
     given_up = await must_find(stores)
 
-    assert await stores.letters.retry(letter.id, LATER, claims_end_by=LATER + A_MINUTE)
+    assert await retried(stores, letter.id, LATER)
 
     assert given_up == replace(letter, state="given_up", ended_at=LATER, error="550 no", failures=1)
     assert await must_find(stores) == replace(
@@ -176,26 +206,26 @@ async def test_a_letter_that_was_given_up_can_be_sent_after_all(stores: Stores) 
     assert again.sealed_values == letter.sealed_values
     await stores.letters.finish(again, "sent", LATER)
     for each in (letter.id, "ltr_none"):
-        assert not await stores.letters.retry(each, LATER, claims_end_by=LATER + A_MINUTE)
+        assert not await retried(stores, each, LATER)
 
 
 async def test_a_letter_that_is_being_sent_is_not_sent_anew(stores: Stores) -> None:
     """Only when its claim has ended, or it has failed."""
     await stores.letters.add(a_letter())
-    retry, end = stores.letters.retry, LATER + A_MINUTE
+    end = LATER + A_MINUTE
     claim = await must_claim(stores)
 
-    assert not await retry(claim.id, LATER, claims_end_by=end)
+    assert not await retried(stores, claim.id, LATER)
     assert await must_find(stores) == claim
     assert await stores.letters.postpone(claim, end, failed=True, error="451 later")
-    assert await retry(claim.id, LATER, claims_end_by=end)
+    assert await retried(stores, claim.id, LATER)
     second = await must_claim(stores)
-    assert not await retry(claim.id, LATER, claims_end_by=end)
-    assert await retry(claim.id, end, claims_end_by=end + A_MINUTE), "who sent it has died"
+    assert not await retried(stores, claim.id, LATER)
+    assert await retried(stores, claim.id, end), "who sent it has died"
     assert await must_find(stores) == replace(second, due_at=end)
     [third] = await stores.letters.claim(end, end + A_MINUTE, limit=1)
     assert await stores.letters.postpone(third, end + 5 * A_MINUTE, failed=True)
-    assert await retry(claim.id, end, claims_end_by=end + A_MINUTE), "no claim lasts that long"
+    assert await retried(stores, claim.id, end), "no claim lasts that long"
 
 
 async def test_a_failure_is_counted_and_its_reason_kept(stores: Stores) -> None:

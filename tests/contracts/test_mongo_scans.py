@@ -7,6 +7,7 @@ from pymongo import MongoClient
 
 from gatelodge.accounts.search import UserQuery
 from gatelodge.audit import EventQuery
+from gatelodge.sessions.store import SessionQuery
 from gatelodge.stores import Stores
 from tests.contracts.builders import NOON, a_session, a_user, an_event
 
@@ -55,9 +56,17 @@ async def test_no_frequent_question_reads_a_whole_collection(stores: Stores, add
             await stores.users.sweep_names()  # type: ignore[attr-defined]
             await stores.users.outbox.sweep()  # type: ignore[attr-defined]
             await stores.users.remove(ada.id, an_event(), unless_last="user")
+            await stores.letters.list_letters(before="ltr_z", limit=5, states=["given_up"])
+            await stores.letters.count("given_up", limit=5)
             await stores.sessions.add(session)
             await stores.sessions.rotate(session.id, 0, lambda: NOON)
             await stores.sessions.list_live(ada, NOON, used_after=NOON, before=None, limit=10)
+            for query in (SessionQuery(), SessionQuery(ada.id), SessionQuery(address="c")):
+                await stores.sessions.search(
+                    query, NOON, used_after=NOON, before=session.id, limit=10
+                )
+            await stores.letters.count_letters("given_up", limit=10)
+            await stores.users.find_many([ada.id])
             await stores.sessions.remove_ended(NOON)
             await stores.events.add(an_event())
             await stores.events.list_events(before="evt_z", limit=10)

@@ -1,4 +1,4 @@
-"""Questions to SQLite about events follow the index that was chosen, and sort nothing."""
+"""Questions to SQLite about many records follow the index that was chosen, and sort nothing."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -11,8 +11,9 @@ from sqlalchemy import Engine, event
 
 from gatelodge.audit import EventQuery
 from gatelodge.ids import UserId
-from gatelodge.stores import Stores
-from tests.contracts.builders import NOON, an_event
+from gatelodge.sessions.store import SessionQuery
+from gatelodge.stores import Stores, event_search
+from tests.contracts.builders import NOON, a_session, an_event
 from tests.support.databases import migrated
 
 Asked = list[tuple[str, Any]]
@@ -90,8 +91,11 @@ async def test_a_search_follows_an_index(
 
 
 @pytest.mark.parametrize("rare", ["actor", "target", "name", "address"])
-async def test_the_rare_condition_is_followed(stores: Stores, address: str, rare: str) -> None:
+async def test_the_rare_condition_is_followed(
+    stores: Stores, address: str, monkeypatch: pytest.MonkeyPatch, rare: str
+) -> None:
     """SQLite itself would take any index: it does not know what is rare."""
+    monkeypatch.setattr(event_search, "FEW", 2)
     wanted = {"actor": ANN, "target": ANN, "name": "session.opened", "address": "192.0.2.7"}
     for _ in range(3):
         await stores.events.add(an_event(**wanted | {rare: "other"}))
@@ -116,3 +120,62 @@ async def test_what_goes_on_in_the_background_follows_an_index(
     assert len(plans) == 5
     assert all("SEARCH events USING" in plan for plan in plans)
     assert not any("TEMP B-TREE" in plan or "SCAN events" in plan for plan in plans)
+
+
+@pytest.mark.parametrize(
+    ("query", "index"),
+    [
+        (SessionQuery(), "PRIMARY KEY (id"),
+        (SessionQuery(user_id=ANN), "ix_sessions_user_id (user_id=? AND id"),
+        (SessionQuery(address="192.0.2.7"), "ix_sessions_address (address=? AND id"),
+        (SessionQuery(ANN, "192.0.2.7"), "ix_sessions_"),
+    ],
+)
+async def test_a_list_of_sessions_follows_an_index(
+    stores: Stores, address: str, monkeypatch: pytest.MonkeyPatch, query: SessionQuery, index: str
+) -> None:
+    """Both that finds where a page ends, and the page."""
+    monkeypatch.setattr("gatelodge.stores.sql.sessions.LOOKED_AT", 1)
+    await stores.sessions.add(a_session(user_id=ANN, address="192.0.2.7"))
+    with listening(stores) as asked:
+        await stores.sessions.search(query, NOON, used_after=NOON, before=None, limit=5)
+
+    plans = plans_of(address, asked)
+
+    assert len(plans) == 2
+    for plan in plans:
+        assert "SCAN sessions" not in plan
+        assert plan.count("TEMP B-TREE") == plan.count("SEARCH user_roles")  # their order
+        assert index in plan
+
+
+async def test_counting_follows_an_index(
+    stores: Stores, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gatelodge.stores.sql.sessions.COUNTED_EXACTLY", 0)
+    await stores.sessions.add(a_session())
+    with listening(stores) as asked:
+        await stores.sessions.count_live(NOON, used_after=NOON)
+        await stores.letters.count_letters("waiting", limit=5)
+        await stores.letters.count_letters("given_up", limit=5)
+
+    plans = plans_of(address, asked)
+
+    assert len(plans) == 5
+    assert all("USING COVERING INDEX" in plan for plan in plans[:3])
+    assert all("INDEX ix_letters_state" in plan for plan in plans[3:])
+
+
+@pytest.mark.parametrize("before", [None, "ltr_z"])
+async def test_letters_of_a_state_are_listed_and_counted_by_an_index(
+    stores: Stores, address: str, before: str | None
+) -> None:
+    with listening(stores) as asked:
+        await stores.letters.list_letters(before=before, limit=5, states=["given_up"])
+        await stores.letters.count("given_up", limit=5)
+
+    listed, counted = plans_of(address, asked)
+
+    assert "INDEX ix_letters_state (state=?" in listed
+    assert "TEMP B-TREE" not in listed
+    assert "INDEX ix_letters_state (state=?" in counted

@@ -11,6 +11,7 @@ import pytest
 from gatelodge.app import build
 from gatelodge.settings import Settings
 from gatelodge.stores import open_stores
+from tests.contracts.builders import an_event
 from tests.support.crowd import Crowd
 from tests.support.mail_server import MailServer, mail_server
 from tests.support.server import Server
@@ -83,7 +84,7 @@ async def make_due(folder: Path, database: str) -> None:
         for letter in await house.stores.letters.list_letters(
             before=None, limit=1000, states=["waiting"]
         ):
-            await house.stores.letters.retry(letter.id, now, claims_end_by=now)
+            await house.stores.letters.retry(letter.id, now, an_event(), claims_end_by=now)
 
 
 async def all_sent(folder: Path, database: str) -> None:

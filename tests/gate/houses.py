@@ -16,6 +16,7 @@ from gatelodge.data_folder import DATABASE
 from gatelodge.gate.principal import Principal
 from gatelodge.ids import SessionId
 from gatelodge.methods import BY_PASSWORD, Methods
+from gatelodge.sessions.impersonation import Impersonations
 from gatelodge.sessions.lookup import principal_of
 from gatelodge.sessions.store import Session, SessionStore
 from gatelodge.settings import Settings
@@ -123,8 +124,13 @@ async def read(house: House, device: Device) -> Answer:
     session = await house.stores.sessions.find(claims.session_id)
     if user is None or session is None or not session.is_live(user, house.clock.now()):
         return InvalidToken
-    rights = Rights.of(user.roles, await house.stores.roles.list_roles())
-    return principal_of(user, session, rights, house.second_factor_policy)
+    rights, impersonation = Rights.of(user.roles, await house.stores.roles.list_roles()), None
+    if session.impersonator is not None:
+        policy = house.second_factor_policy
+        standing = Impersonations(house.stores.sessions, policy, house.clock)
+        if (impersonation := await standing.find(session, rights)) is None:
+            return InvalidToken
+    return principal_of(user, session, rights, house.second_factor_policy, impersonation)
 
 
 class Counted:

@@ -80,15 +80,31 @@ class Page:
         assert len(found) == 1, f"{len(found)} of {path}"
         return found[0]
 
-    def form(self, action: str) -> dict[str, str]:
-        """Return what the form with this action sends as it is; a box is sent when it is ticked."""
+    def form(self, action: str) -> dict[str, Any]:
+        """Return what the form with this action sends as it is; a box is sent when it is ticked.
+
+        Boxes of one name are a list.
+        """
         forms = [each for each in self.tree.iterfind(".//form") if each.get("action") == action]
         assert forms, f"no form leads to {action}"
-        return {
-            each.attrib["name"]: each.get("value", "")
-            for each in forms[0].iterfind(".//input")
-            if each.get("type") != "checkbox" or "checked" in each.attrib
-        }
+        sent: dict[str, Any] = {}
+        for each in forms[0].iterfind(".//input[@name]"):
+            name, value = each.attrib["name"], each.get("value", "")
+            if each.get("type") != "checkbox":
+                sent[name] = [*sent[name], value] if isinstance(sent.get(name), list) else value
+            elif "checked" in each.attrib and "disabled" not in each.attrib:
+                sent.setdefault(name, []).append(value)
+        for each in forms[0].iterfind(".//select"):
+            options = each.findall("option")
+            (chosen, *_) = [one for one in options if "selected" in one.attrib] or options
+            sent[each.attrib["name"]] = chosen.attrib["value"]
+        return sent
+
+    def boxes(self, name: str) -> dict[str, bool]:
+        """Return which of the boxes of this name are ticked, by their values."""
+        found = self.tree.iterfind(f".//input[@name='{name}']")
+        boxes = [each for each in found if each.get("type") == "checkbox"]
+        return {each.attrib["value"]: "checked" in each.attrib for each in boxes}
 
     def problem(self, name: str) -> str:
         """Return the message beside a field that says what is wrong, or an empty text."""
@@ -124,16 +140,16 @@ class Reader:
         """Open a page, and follow redirects."""
         return await self._follow(await self.ask(path))
 
-    async def post(self, path: str, fields: dict[str, str]) -> httpx2.Response:
+    async def post(self, path: str, fields: dict[str, Any]) -> httpx2.Response:
         """Post a form as a browser does. Return the answer, and follow no redirect."""
         origin = {"Origin": str(self.client.base_url).rstrip("/"), "Sec-Fetch-Site": "same-origin"}
         return await self.client.post(path, data=fields, headers=self.headers | origin)
 
-    async def send(self, path: str, **fields: str) -> Page:
+    async def send(self, path: str, **fields: Any) -> Page:
         """Post a form, follow the redirects, and return the page."""
         return await self._follow(await self.post(path, fields))
 
-    async def fill_in(self, path: str, **fields: str) -> Page:
+    async def fill_in(self, path: str, **fields: Any) -> Page:
         """Open a page, fill in its form, and post it."""
         page = await self.open(path)
         assert page.status == 200

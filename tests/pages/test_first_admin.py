@@ -41,11 +41,11 @@ async def test_the_link_makes_an_administrator_who_is_signed_in(
     page = await reader.open(await link(house))
     assert (page.path, page.heading) == ("/setup", "Set up Gatelodge")
 
-    account = await reader.send("/setup", **WANTED)
+    console = await reader.send("/setup", **WANTED)
 
-    assert (account.path, account.heading) == ("/account", "Your account")
-    assert account.notice == "Welcome! You are the administrator of this site."
-    assert "/boards/admin" in account.links
+    assert (console.path, console.heading) == ("/admin/overview", "Overview")
+    assert console.notice == "Welcome! You are the administrator of this site."
+    assert "/admin" in (await reader.open("/account")).links
     user = await house.accounts.get_by_username("admin")
     assert user.roles == ("user", "admin")
     events = {each.name for each in await house.stores.events.list_events(before=None, limit=9)}
@@ -228,7 +228,7 @@ async def test_a_mistake_does_not_use_the_link_up(reader: Reader, house: House) 
     refused = await reader.send("/setup", **WANTED | {"password": "password"})
     assert refused.problem("password")
 
-    assert (await reader.send("/setup", **WANTED)).path == "/account"
+    assert (await reader.send("/setup", **WANTED)).path == "/admin/overview"
 
 
 async def test_the_database_has_no_link(house: House) -> None:

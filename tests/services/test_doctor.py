@@ -343,6 +343,12 @@ def test_no_lone_password_signs_in_where_a_second_factor_is_required() -> None:
     assert found(checks.check_password_minimum(Settings(second_factor="required"))) == []
 
 
+@pytest.mark.parametrize(("kept", "count"), [("400d", 0), ("30d", 0), ("29d", 1), ("7d", 1)])
+def test_events_that_are_soon_gone_are_told(kept: str, count: int) -> None:
+    given = Settings.model_validate({"events_kept": kept})
+    assert found(checks.check_events(given)) == [("note", "events_short")] * count
+
+
 @pytest.mark.parametrize(
     ("given", "count"),
     [

@@ -147,6 +147,31 @@ async def test_a_letter_that_was_given_up_can_be_sent_after_all(
     assert mailbox.values()["code"] == "SECRET"
     with pytest.raises(NoSuchLetter):
         await pair[1].letters.retry(letter.id, COMMAND)
+    events = await pair[0].stores.events.list_events(before=None, limit=9)
+    [retried] = [each for each in events if each.name == "letter.retried"]
+    assert (retried.actor, retried.target, retried.outcome) == ("command", letter.id, "success")
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+async def test_a_letter_is_not_sent_after_all_without_its_event(
+    pair: list[House], mailbox: Mailbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    await pair[0].letters.ask("test", *ANN)
+    mailbox.failures = [Undeliverable("550 no such user")]
+    assert await pair[0].letters.send_next()
+    given_up = await only(pair[0])
+    caplog.set_level(logging.INFO, "gatelodge.audit")
+
+    with (
+        events_refused(pair[0].settings.database_address),
+        pytest.raises(StoreUnavailable),
+    ):
+        await pair[1].letters.retry(given_up.id, COMMAND)
+
+    assert await only(pair[0]) == given_up
+    assert "letter.retried" not in caplog.text
+    await pair[1].letters.retry(given_up.id, COMMAND)
+    assert caplog.text.count("letter.retried") == 1
 
 
 async def test_a_letter_that_is_being_sent_is_not_sent_a_second_time(

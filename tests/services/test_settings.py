@@ -272,10 +272,43 @@ def test_what_only_looks_like_a_variable_of_kubernetes_is_warned_of() -> None:
         assert warn_of_unknown({name: "8080"}) is not None
 
 
-def test_a_password_in_the_address_of_the_database_is_never_shown() -> None:
-    settings = Settings(database="mongodb://ann:s3cr3t@db.example/shop?replicaSet=rs0")
-    assert "s3cr3t" not in repr(settings)
+@pytest.mark.parametrize("password", ["s3cr3t", "s3#cr3t", "%40s3cr3t", "s3@cr3t", "s3/cr3t"])
+def test_a_password_in_the_address_of_the_database_is_never_shown(password: str) -> None:
+    """Not a part of it either."""
+    settings = Settings(database=f"mongodb://ann:{password}@db.example/shop?replicaSet=rs0")
+    assert "s3" not in repr(settings)
     assert settings.database_place == "mongodb://db.example/shop"
+
+
+@pytest.mark.parametrize("path", ["./data/a@b.db", "sqlite:///a@b.db"])
+def test_the_path_of_a_database_is_shown_as_it_is(path: str) -> None:
+    assert Settings(database=path).database_place == path
+
+
+def test_a_setting_says_where_it_comes_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATELODGE_WORKERS", "2")
+    monkeypatch.setenv("gatelodge_site_name", "Lodge")
+    monkeypatch.setenv("GATELODGE_PORT", "9000")
+    monkeypatch.setenv("GATELODGE_LANGUAGE", "")
+    settings = read_settings({"port": "9001", "host": None}, profile="tutorial")
+
+    origins = {
+        name: settings.source_of(name)
+        for name in ("workers", "site_name", "port", "host", "profile", "language", "hsts")
+    }
+    assert origins == {
+        "workers": "environment",
+        "site_name": "environment",
+        "port": "command_line",
+        "host": "default",
+        "profile": "argument",
+        "language": "default",
+        "hsts": "default",
+    }
+    assert settings.source_of("access_token_life") == "profile"
+    monkeypatch.setenv("GATELODGE_ACCESS_TOKEN_LIFE", "1h")
+    assert read_settings(profile="tutorial").source_of("access_token_life") == "environment"
+    assert settings.model_copy(update={"port": 1}).source_of("port") == "command_line"
 
 
 @pytest.mark.parametrize(

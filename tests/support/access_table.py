@@ -1,5 +1,6 @@
 """The table "who may call" of `docs/api.md`: made from the routes' own rules, and read back."""
 
+import re
 from collections.abc import Iterable
 
 from gatelodge.accounts.roles import SEEDED_ROLES
@@ -24,8 +25,8 @@ ROLES: dict[str, tuple[str, ...]] = {
 KINDS = (NOBODY, *ROLES, DISABLED, SIGNED_OUT, OTHER_KIND)
 """Every kind of caller, as the table's columns name them."""
 
-UNKNOWN = "ses_unknown"
-"""What stands in a path where an id is asked for: one that nothing has."""
+UNKNOWN = {"session_id": "ses_unknown", "factor_id": "fac_unknown", "user_id": "usr_unknown"}
+"""What stands in a path where an id of a kind is asked for: one that nothing has."""
 
 ANSWER_TO_THE_TRIAL: dict[tuple[str, str], int] = {
     ("GET", "/metrics"): 404,
@@ -55,12 +56,42 @@ ANSWER_TO_THE_TRIAL: dict[tuple[str, str], int] = {
     ("POST", "/api/auth/factors/recovery-codes"): 409,
     ("PATCH", "/api/auth/factors/{factor_id}"): 400,
     ("DELETE", "/api/auth/factors/{factor_id}"): 404,
+    ("POST", "/api/admin/users"): 400,
+    ("POST", "/api/admin/users/invitations"): 400,
+    ("DELETE", "/api/admin/users/invitations/{invitation_id}"): 404,
+    ("POST", "/api/admin/users/bulk"): 400,
+    ("GET", "/api/admin/users/{user_id}"): 404,
+    ("PATCH", "/api/admin/users/{user_id}"): 400,
+    ("DELETE", "/api/admin/users/{user_id}"): 404,
+    ("POST", "/api/admin/users/{user_id}/roles"): 400,
+    ("DELETE", "/api/admin/users/{user_id}/roles/{role}"): 404,
+    ("POST", "/api/admin/users/{user_id}/disable"): 404,
+    ("POST", "/api/admin/users/{user_id}/enable"): 404,
+    ("POST", "/api/admin/users/{user_id}/sign-out"): 404,
+    ("POST", "/api/admin/users/{user_id}/reset-factors"): 404,
+    ("POST", "/api/admin/users/{user_id}/password-letter"): 404,
+    ("POST", "/api/admin/users/{user_id}/require-new-password"): 404,
+    ("POST", "/api/admin/roles"): 400,
+    ("GET", "/api/admin/roles/{name}"): 404,
+    ("PATCH", "/api/admin/roles/{name}"): 400,
+    ("DELETE", "/api/admin/roles/{name}"): 404,
+    ("POST", "/api/admin/roles/{name}/permissions"): 400,
+    ("DELETE", "/api/admin/roles/{name}/permissions/{permission}"): 404,
+    ("GET", "/api/admin/roles/{name}/preview"): 404,
+    ("GET", "/api/admin/letters/{letter_id}"): 404,
+    ("POST", "/api/admin/letters/{letter_id}/retry"): 404,
+    ("POST", "/api/admin/keys/{key_id}/retire"): 404,
+    ("DELETE", "/api/admin/sessions/{session_id}"): 404,
+    ("POST", "/api/admin/events/blank"): 400,
 }
 """What a route answers to whoever may call it, where that is not 200.
 
 The trial is the body `{}` for POST and PATCH, and an unknown id in the path: with them these routes
 find something missing. Metrics are not there until a token for them is configured.
 """
+
+QUERY_OF_THE_TRIAL = {"/api/admin/events/live": "?seconds=0"}
+"""What is added to a path in the trial: the answer of this one would stay open."""
 
 AccessTable = dict[tuple[str, str], dict[str, int]]
 """For each method and path: the status that each kind of caller gets."""
@@ -72,6 +103,12 @@ _CENTRED = ":-:"
 def declared_routes() -> list[Declared]:
     """Return every route of every JSON door, in the order of the doors."""
     return [route for door in DOORS if isinstance(door, Door) for route in door.routes]
+
+
+def path_of_trial(path: str) -> str:
+    """Return a path of a route with ids that nothing has; other parameters stay as they are."""
+    asked = re.sub(r"{(\w+)}", lambda name: UNKNOWN.get(name[1], name[0]), path)
+    return asked + QUERY_OF_THE_TRIAL.get(path, "")
 
 
 def expected_status(route: Declared, kind: str) -> int:

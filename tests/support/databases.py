@@ -3,7 +3,12 @@
 import shutil
 from pathlib import Path
 
+from alembic.config import Config
+from alembic.runtime.environment import EnvironmentContext
+
 from gatelodge.stores import open_stores
+from gatelodge.stores.sql.database import create_sqlite_engine
+from gatelodge.stores.sql.migrations import script_directory
 from tests.support import run
 
 
@@ -21,4 +26,17 @@ def migrated(file: Path) -> Path:
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     shutil.copyfile(model, file)
     file.chmod(0o600)
+    return file
+
+
+def of_revision(file: Path, revision: str) -> Path:
+    """Make an SQLite file as a version with this newest revision made it; return the place."""
+    scripts = script_directory()
+    steps = EnvironmentContext(
+        Config(), scripts, fn=lambda now, _: list(scripts._upgrade_revs(revision, now))
+    )
+    file.touch(0o600)
+    with create_sqlite_engine(file).begin() as connection:
+        steps.configure(connection=connection)
+        steps.run_migrations()
     return file

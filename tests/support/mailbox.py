@@ -84,7 +84,9 @@ def set_mail(house: House, mailbox: Mailbox) -> None:
     letters = replace(house.letters, post=mailbox, writing=Plainly(house.settings))
     for name in ("letter_proofs", "password_reset", "verification", "notices", "accounts"):
         made.pop(name, None)
-    for name in ("sign_in", "code_sign_in", "setup", "invitations"):
+    for name in ("sign_in", "code_sign_in", "setup", "invitations", "opening", "passkey_sign_in"):
+        made.pop(name, None)
+    for name in ("passkey_sign_up", "factor_service", "user_administration"):
         made.pop(name, None)
     made["letters"] = letters
     letters.authors.update(house.authors())

@@ -81,6 +81,10 @@ class InvalidRoleName(Invalid):
         "A role's name has 1 to 64 characters: letters a to z, digits, hyphens and underscores. "
         "It starts with a letter."
     )
+    sentence = N_(
+        "A role's name has 1 to 64 characters: letters a to z, digits, hyphens and underscores. "
+        "It starts with a letter."
+    )
 
 
 class InvalidDescription(Invalid):
@@ -88,6 +92,7 @@ class InvalidDescription(Invalid):
 
     code = "role_description_invalid"
     default = "A description is one line of at most 256 printable characters."
+    sentence = N_("A description is one line of at most 256 printable characters.")
 
 
 class InvalidPermission(Invalid):
@@ -98,6 +103,10 @@ class InvalidPermission(Invalid):
         "A permission is two words with a colon between them, such as users:read, of letters a to "
         "z, digits, hyphens and underscores, at most 128 characters in all. There are no wildcards."
     )
+    sentence = N_(
+        "A permission is two words with a colon between them, such as users:read, of letters a to "
+        "z, digits, hyphens and underscores, at most 128 characters in all. There are no wildcards."
+    )
 
 
 class NoSuchRole(NotFound):
@@ -105,6 +114,7 @@ class NoSuchRole(NotFound):
 
     code = "role_not_found"
     default = "There is no such role."
+    sentence = N_("There is no such role.")
 
 
 class RoleNameTaken(Conflict):
@@ -112,6 +122,7 @@ class RoleNameTaken(Conflict):
 
     code = "role_name_taken"
     default = "There is a role of this name already."
+    sentence = N_("There is a role of this name already.")
 
 
 class BuiltInRole(Conflict):
@@ -119,6 +130,7 @@ class BuiltInRole(Conflict):
 
     code = "role_built_in"
     default = "The roles user, moderator and admin cannot be deleted."
+    sentence = N_("The roles user, moderator and admin cannot be deleted.")
 
 
 class RoleHeld(Conflict):
@@ -129,6 +141,10 @@ class RoleHeld(Conflict):
         "Somebody holds this role. Delete it with --take-from-all, in the API takeFromAll=true, to "
         "take it from everybody."
     )
+    sentence = N_(
+        "Somebody still holds a role of this name. An administrator can delete it, and take it "
+        "from everybody."
+    )
 
 
 class RoleFull(Conflict):
@@ -136,6 +152,7 @@ class RoleFull(Conflict):
 
     code = "role_full"
     default = "A role has at most 256 permissions."
+    sentence = N_("A role has at most 256 permissions.")
 
 
 class AdminNeedsPermission(Conflict):
@@ -145,6 +162,9 @@ class AdminNeedsPermission(Conflict):
     default = (
         "The role admin cannot lose the permissions that administer. Nobody could give them back."
     )
+    sentence = N_(
+        "The role admin cannot lose the permissions that administer. Nobody could give them back."
+    )
 
 
 class NoSuchUser(NotFound):
@@ -152,6 +172,22 @@ class NoSuchUser(NotFound):
 
     code = "user_not_found"
     default = "There is no such user."
+
+
+class NoPassword(Conflict):
+    """The user has no password in whose place another one could be required."""
+
+    code = "no_password"
+    default = "This user has no password."
+    sentence = N_("This user has no password.")
+
+
+class UserDisabled(Conflict):
+    """The user is disabled, and must be enabled first."""
+
+    code = "user_disabled"
+    default = "This user is disabled. Enable them first."
+    sentence = N_("This user is disabled. Enable them first.")
 
 
 class InvalidReason(Invalid):

@@ -303,6 +303,11 @@ class RoleService:
         return await self.audit.logged(event, change)
 
 
+def is_role_name(text: str) -> bool:
+    """Return whether a role can have this name."""
+    return _ROLE_NAME.fullmatch(text) is not None
+
+
 def check_permission(text: str) -> None:
     """Check that a text is a permission, such as `users:read`.
 
@@ -314,7 +319,7 @@ def check_permission(text: str) -> None:
 
 
 def _checked(name: str, description: str, permissions: Sequence[str]) -> Role:
-    if _ROLE_NAME.fullmatch(name) is None:
+    if not is_role_name(name):
         raise InvalidRoleName(field="name")
     _check_description(description)
     for permission in permissions:
@@ -336,7 +341,7 @@ def _possible(name: str) -> str:
     Raises:
         NoSuchRole: no role can have this name.
     """
-    if _ROLE_NAME.fullmatch(name) is None:
+    if not is_role_name(name):
         raise NoSuchRole
     return name
 

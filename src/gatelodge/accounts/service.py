@@ -18,6 +18,7 @@ from gatelodge.accounts.refusals import (
     EmailTaken,
     InvalidReason,
     LastAdmin,
+    NoPassword,
     NoSuchUser,
     RoleNotGrantable,
     SignUpClosed,
@@ -26,7 +27,7 @@ from gatelodge.accounts.refusals import (
     UsernameTaken,
 )
 from gatelodge.accounts.roles import ADMIN, BUILT_IN, SEEDED_ROLES, USER
-from gatelodge.accounts.store import RoleStore, User, UserStore
+from gatelodge.accounts.store import SET_PASSWORD, RoleStore, User, UserStore
 from gatelodge.audit import SERVER, Actor, AuditLog, Event, Origin, nobody_known
 from gatelodge.clock import Clock
 from gatelodge.credentials.attempts import AttemptGuard
@@ -432,7 +433,7 @@ class AccountService:
             InvalidReason: the reason is too long, or cannot be printed.
             LastAdmin: the user holds `admin`, and no other enabled user does.
         """
-        why = _checked_reason(reason)
+        why = checked_reason(reason)
         detail = {"reason": why} if why else {}
         event = self.audit.event("user.disabled", by, target=user.id, detail=detail)
         change = self.users.disable(
@@ -497,6 +498,69 @@ class AccountService:
                 event, self.users.remove(user.id, event, unless_last=ADMIN)
             )
 
+    async def require_new_password(self, user: User, by: Actor) -> bool:
+        """Have a user set a new password before the next sign-in; every session ends.
+
+        The present password signs nobody in any more, and neither does anything else before there
+        is a new one. True if the user did not have to set one before.
+
+        Raises:
+            NoPassword: the user has none.
+        """
+        if user.password_hash is None:
+            raise NoPassword
+        event = self._change_of(user, "password.required", by)
+        change = self.users.require(user.id, SET_PASSWORD, event)
+        return await self.audit.logged(event, change)
+
+    async def check_names(
+        self, user: User, wanted: NewNames, *, reserved_allowed: bool = True
+    ) -> None:
+        """Check the names that an operator gives a user.
+
+        Args:
+            user: the user.
+            wanted: the new names.
+            reserved_allowed: whether the username may be a reserved one.
+
+        Raises:
+            InvalidName, InvalidUsername: a name breaks the rules.
+            UsernameTaken: another user has the username.
+        """
+        _check_names(user, wanted, reserved_allowed=reserved_allowed)
+        key = user.username_key if wanted.username is None else username_key(wanted.username)
+        if key != user.username_key:
+            await self._refuse_taken_username(key)
+
+    async def rename(
+        self, user: User, wanted: NewNames, by: Actor, *, reserved_allowed: bool = True
+    ) -> User:
+        """Change what a user is called, for an operator; disabled users too. Return the user.
+
+        The setting that lets users keep their usernames does not hold for operators.
+
+        Args:
+            user: the user.
+            wanted: the new names.
+            by: who renames the user.
+            reserved_allowed: whether the username may be a reserved one.
+
+        Raises:
+            InvalidName, InvalidUsername, UsernameTaken: as for `check_names`.
+            NoSuchUser: the user was deleted.
+        """
+        await self.check_names(user, wanted, reserved_allowed=reserved_allowed)
+        if wanted.username is not None and username_key(wanted.username) != user.username_key:
+            await self.attempts.forgive(username_key(wanted.username))
+        while True:
+            changed = await self._rename(user, wanted, by, disabled_too=True)
+            if changed is not None:
+                return changed
+            now = await self.users.find(user.id)
+            if now is None:
+                raise NoSuchUser
+            user = now
+
     async def rename_own(
         self, user: User, proof: OwnProof, wanted: NewNames, origin: Origin
     ) -> User:
@@ -546,7 +610,9 @@ class AccountService:
         await self._refuse_taken_username(key)
         await self.attempts.forgive(key)
 
-    async def _rename(self, user: User, wanted: NewNames, by: Actor) -> User | None:
+    async def _rename(
+        self, user: User, wanted: NewNames, by: Actor, *, disabled_too: bool = False
+    ) -> User | None:
         """Store the names that differ. None if the user is not as it was read any more."""
         name = user.name if wanted.name is None else check_name(wanted.name)
         username = user.username if wanted.username is None else wanted.username
@@ -558,7 +624,12 @@ class AccountService:
             detail |= {"username": username, "former": user.username}
         event = self.audit.event("user.renamed", by, target=user.id, detail=detail)
         change = self.users.rename(
-            user, event, name=name, username=username, username_key=username_key(username)
+            user,
+            event,
+            name=name,
+            username=username,
+            username_key=username_key(username),
+            disabled_too=disabled_too,
         )
         try:
             return await self.audit.logged(event, change)
@@ -750,7 +821,7 @@ def _last_admin_stays() -> Iterator[None]:
         raise LastAdmin from error
 
 
-def _checked_reason(text: str) -> str:
+def checked_reason(text: str) -> str:
     """Check why something is done; return it as it is kept.
 
     Raises:
@@ -762,7 +833,7 @@ def _checked_reason(text: str) -> str:
     return reason
 
 
-def _check_names(user: User, wanted: NewNames) -> None:
+def _check_names(user: User, wanted: NewNames, *, reserved_allowed: bool = False) -> None:
     """Check both names.
 
     A user may keep a reserved username that the operator gave them, in another spelling too.
@@ -773,8 +844,8 @@ def _check_names(user: User, wanted: NewNames) -> None:
     name, username = wanted.name or "", wanted.username
     faults = [_fault_of(lambda: check_name(name))]
     if username is not None and username != user.username:
-        kept = username_key(username) == user.username_key
-        faults.append(_fault_of(lambda: check_username(username, reserved_allowed=kept)))
+        allowed = reserved_allowed or username_key(username) == user.username_key
+        faults.append(_fault_of(lambda: check_username(username, reserved_allowed=allowed)))
     found = [fault for fault in faults if fault is not None]
     if found:
         found[0].others = tuple(found[1:])

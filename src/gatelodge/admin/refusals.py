@@ -1,6 +1,6 @@
 """The refusals of administration."""
 
-from gatelodge.errors import Conflict, NotFound, NotPermitted
+from gatelodge.errors import Conflict, Invalid, NotFound, NotPermitted, Unavailable
 from gatelodge.marks import N_
 
 
@@ -11,6 +11,14 @@ class OutOfReach(NotPermitted):
     default = "This user may do more than you may, so you may not act on them."
     sentence = N_("This user may do more than you may, so you may not act on them.")
     oauth_error = "insufficient_scope"
+
+
+class CannotImpersonate(Conflict):
+    """Nobody can see the application as this user does: it is oneself, or they are disabled."""
+
+    code = "cannot_impersonate"
+    default = "This user is disabled, so nobody can see anything as they do."
+    sentence = N_("This user is disabled, so nobody can see anything as they do.")
 
 
 class NotYourself(Conflict):
@@ -55,9 +63,33 @@ class PermissionNotGrantable(NotPermitted):
     oauth_error = "insufficient_scope"
 
 
+class TooManyOnlookers(Unavailable):
+    """As many as this process serves see new events already."""
+
+    code = "too_many_onlookers"
+    default = "Too many people look at new events at the moment."
+    sentence = N_("Too many people look at new events at the moment.")
+
+
 class UserNotDeleted(Conflict):
     """Events of a user who exists are not blanked."""
 
     code = "user_not_deleted"
     default = "This user still exists. Delete the user first: then the events can be blanked."
     sentence = N_("This user still exists. Delete the user first: then the events can be blanked.")
+
+
+class TooManyRoleChanges(Invalid):
+    """More changes of roles were asked for than are made together."""
+
+    code = "role_changes_too_many"
+    default = "At most 40 changes are made at once. Make them in several steps."
+    sentence = N_("At most 40 changes are made at once. Make them in several steps.")
+
+
+class NoSuchEvent(NotFound):
+    """No stored event has this id."""
+
+    code = "event_not_found"
+    default = "There is no such event, or not any more."
+    sentence = N_("There is no such event, or not any more.")

@@ -12,8 +12,6 @@ from gatelodge.audit import Actor, AuditLog, EventStore
 from gatelodge.clock import Clock
 from gatelodge.ids import UserId
 
-BLANKED = "events.blanked"
-
 _PAGE = 200
 """How many events are changed in one write, so that others never wait long for theirs."""
 
@@ -83,5 +81,6 @@ class EventRetention:
         if looked_at == 0:
             raise NoSuchUser
         detail = {"events": str(changed)}
-        await self.audit.record(self.audit.event(BLANKED, by, target=user_id, detail=detail))
+        event = self.audit.event("events.blanked", by, target=user_id, detail=detail)
+        await self.audit.record(event)
         return changed

@@ -7,7 +7,13 @@ from typing import Literal, TypeAlias
 
 from gatelodge.accounts.permissions import ADMINISTERS, MEANINGS, USERS_READ
 from gatelodge.accounts.refusals import AdminNeedsPermission, NoSuchRole
-from gatelodge.accounts.roles import ADMIN, BUILT_IN, RoleService, check_permission
+from gatelodge.accounts.roles import (
+    ADMIN,
+    BUILT_IN,
+    RoleService,
+    check_permission,
+    is_role_name,
+)
 from gatelodge.accounts.search import Count, UserQuery
 from gatelodge.accounts.store import Role, User, UserStore
 from gatelodge.admin.authority import Administrator
@@ -16,7 +22,7 @@ from gatelodge.admin.refusals import RoleNotEditable
 HOLDERS_COUNTED = 1000
 """From how many on the holders of a role are not counted."""
 
-HOLDERS_LOOKED_AT = 1000
+HOLDERS_LOOKED_AT = 500
 """How many holders of a role a preview looks at, to see what their other roles permit."""
 
 HOLDERS_COUNTED_IN_PREVIEW = 5000
@@ -28,7 +34,8 @@ NAMED = 10
 TAKEN_AT_ONCE = 1000
 """From how many users one request takes a role that is deleted, about."""
 
-_PAGE = 200
+_PAGES = 3
+"""How many pages of holders a preview asks for: a page may end before it is full."""
 
 Bound: TypeAlias = Literal["exactly", "at_least", "at_most"]
 """How a number of users is meant."""
@@ -94,13 +101,15 @@ class Affected:
 
     Attributes:
         change: the change.
+        so_already: whether the role has the permission, or lacks it, as the change wants it.
         number: how many users gain or lose the permission, disabled ones too. Who has it through
             another role does neither.
         bound: how `number` is meant.
-        users: some of them; nobody, if the administrator may not see users.
+        users: some of them, the administrator first; nobody, if they may not see users.
     """
 
     change: RoleChange
+    so_already: bool
     number: int
     bound: Bound
     users: tuple[User, ...]
@@ -151,14 +160,22 @@ class RoleAdministration:
         return await self._seen(await self.roles.get(name), by)
 
     async def list_permissions(
-        self, by: Administrator, *, after: str | None = None, limit: int
+        self, by: Administrator, *, after: str | None = None, limit: int, containing: str = ""
     ) -> list[KnownPermission]:
-        """Return up to `limit` known permissions that follow `after`, in their order."""
+        """Return up to `limit` known permissions that follow `after`, in alphabetical order.
+
+        Args:
+            by: who asks.
+            after: only permissions behind this one; None: from the first.
+            limit: the maximum number of permissions.
+            containing: only permissions that contain this text; empty: any.
+        """
         holders: dict[str, list[str]] = {each: [] for each in MEANINGS}
         for role in await self.roles.list_roles():
             for each in role.permissions:
                 holders.setdefault(each, []).append(role.name)
-        some = [each for each in sorted(holders) if after is None or each > after][:limit]
+        found = sorted(each for each in holders if containing in each)
+        some = [each for each in found if after is None or each > after][:limit]
         return [
             KnownPermission(each, MEANINGS.get(each, ""), tuple(holders[each]), by.may_permit(each))
             for each in some
@@ -225,6 +242,14 @@ class RoleAdministration:
         if not await self.roles.delete(name, by.actor, within=by.edits_within):
             raise RoleNotEditable
 
+    async def is_left(self, name: str) -> bool:
+        """Return whether somebody holds this name of a role that was deleted."""
+        try:
+            await self.roles.get(name)
+        except NoSuchRole:
+            return is_role_name(name) and await self.roles.is_held(name)
+        return False
+
     async def delete_and_take(self, name: str, by: Administrator) -> Deleted:
         """Delete a role and take it from its holders, from `TAKEN_AT_ONCE` of them or a few more.
 
@@ -267,6 +292,8 @@ class RoleAdministration:
             zip(names, await asyncio.gather(*(self._holders(each) for each in names)), strict=True)
         )
         sees_users = USERS_READ in by.rights.permissions
+        for each in holders.values():
+            each.users.sort(key=lambda user: user.id != by.actor.name)
         found = (_affected(each, holders[each.role], before, after) for each in changes)
         return [each if sees_users else replace(each, users=()) for each in found]
 
@@ -287,14 +314,17 @@ class RoleAdministration:
 
     async def _holders(self, name: str) -> "_Holders":
         query, users, after = UserQuery(role=name), list[User](), None
-        for _ in range(HOLDERS_LOOKED_AT // _PAGE):
-            page = await self.users.search(query, after=after, limit=_PAGE)
+        for _ in range(_PAGES):
+            wanted = HOLDERS_LOOKED_AT - len(users)
+            page = await self.users.search(query, after=after, limit=wanted)
             users += page.users
             after = page.after
             if after is None:
-                return _Holders(tuple(users), Count(len(users)), complete=True)
+                return _Holders(users, Count(len(users)), complete=True)
+            if len(users) >= HOLDERS_LOOKED_AT:
+                break
         number = await self.users.count_matching(query, limit=HOLDERS_COUNTED_IN_PREVIEW)
-        return _Holders(tuple(users), number, complete=False)
+        return _Holders(users, number, complete=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,7 +337,7 @@ class _Holders:
         complete: whether all were looked at.
     """
 
-    users: tuple[User, ...]
+    users: list[User]
     number: Count
     complete: bool
 
@@ -337,14 +367,15 @@ def _affected(
     after: Mapping[str, Role],
 ) -> Affected:
     if (change.permission in before[change.role].permissions) == change.permits:
-        return Affected(change, 0, "exactly", ())
+        return Affected(change, True, 0, "exactly", ())
     elsewhere = {  # who has it there gains nothing now, or keeps it then
         role.name
         for role in (before if change.permits else after).values()
         if role.name != change.role and change.permission in role.permissions
     }
     users = [each for each in holders.users if elsewhere.isdisjoint(each.roles)]
-    return Affected(change, *_number(holders, len(users), elsewhere), tuple(users[:NAMED]))
+    number, bound = _number(holders, len(users), elsewhere)
+    return Affected(change, False, number, bound, tuple(users[:NAMED]))
 
 
 def _number(holders: _Holders, among: int, elsewhere: Collection[str]) -> tuple[int, Bound]:

@@ -78,5 +78,8 @@ class SessionAdministration:
             raise NoSuchSession("There is no such session, or it has ended.")
         session, user, rights = found
         by.require_reach(rights)
+        if session.impersonator is not None:
+            await self.service.end(session, by.actor)
+            return
         of = None if user.id == by.actor.name else user.id
         await self.service.sign_out(session.id, by.actor, of=of)

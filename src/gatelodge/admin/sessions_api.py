@@ -39,6 +39,10 @@ class SessionSeen(Answer):
     last_used_at: datetime
     expires_at: datetime
     current: bool = Field(description="Whether this request belongs to it.")
+    impersonator: str | None = Field(
+        description="The id of who sees the application as the user by it; null: the user."
+    )
+    reason: str | None = Field(description="Why they do, in their words.")
     reached: bool = Field(description="Whether the caller may act on this user.")
 
 
@@ -68,6 +72,8 @@ class SessionsSeen(Answer):
                     "lastUsedAt": "2026-01-31T12:00:00Z",
                     "expiresAt": "2026-03-02T12:00:00Z",
                     "current": False,
+                    "impersonator": None,
+                    "reason": None,
                     "reached": True,
                 }
             ],
@@ -134,5 +140,7 @@ def _seen(seen: SeenSession, *, current: bool) -> SessionSeen:
         last_used_at=session.last_used_at,
         expires_at=session.expires_at,
         current=current,
+        impersonator=session.impersonator,
+        reason=session.reason,
         reached=seen.reached,
     )

@@ -1,5 +1,6 @@
 """What the page of users looks for, as its address says it."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -9,6 +10,8 @@ from gatelodge.accounts.search import FactorWanted, UserOrder, UserQuery
 from gatelodge.errors import InvalidRequest
 
 V = TypeVar("V")
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 
 MAX_TEXT = 254
 """How many characters one can look for: no e-mail address is longer."""
@@ -55,7 +58,7 @@ class UserFilters:
             InvalidRequest: a value is none of those that the page offers.
         """
         names = ("q", *CONDITIONS, "order")
-        values = {name: given.get(name, "").strip() for name in names}
+        values = {name: _CONTROL.sub(" ", given.get(name, "")).strip() for name in names}
         values = {name: value for name, value in values.items() if value}
         if len(values.get("q", "")) > MAX_TEXT:
             raise InvalidRequest(field="q")
@@ -68,10 +71,10 @@ class UserFilters:
                 enabled=_one_of(STATES, "state", values),
                 verified=_one_of(ANSWERS, "verified", values),
                 factor=_one_of(FACTORS, "factor", values),
-                created_from=_start_of("from", values),
-                created_before=_end_of("until", values),
-                signed_in_from=_start_of("seen_from", values),
-                signed_in_before=_end_of("seen_until", values),
+                created_from=start_of_day("from", values),
+                created_before=end_of_day("until", values),
+                signed_in_from=start_of_day("seen_from", values),
+                signed_in_before=end_of_day("seen_until", values),
                 order=order,
                 descending=descending,
             ),
@@ -100,7 +103,7 @@ def _one_of(choices: Mapping[str, V], name: str, values: Mapping[str, str]) -> V
     return choices[values[name]]
 
 
-def _start_of(name: str, values: Mapping[str, str]) -> datetime | None:
+def start_of_day(name: str, values: Mapping[str, str]) -> datetime | None:
     """Return when a day begins (UTC), or None if none is given.
 
     Raises:
@@ -114,13 +117,13 @@ def _start_of(name: str, values: Mapping[str, str]) -> datetime | None:
         raise InvalidRequest(field=name) from None
 
 
-def _end_of(name: str, values: Mapping[str, str]) -> datetime | None:
+def end_of_day(name: str, values: Mapping[str, str]) -> datetime | None:
     """Return when a day ends.
 
     Raises:
         InvalidRequest: it is no day, or none that has an end.
     """
-    start = _start_of(name, values)
+    start = start_of_day(name, values)
     try:
         return start and start + timedelta(days=1)
     except OverflowError:

@@ -11,16 +11,18 @@ from gatelodge.accounts.roles import RoleService
 from gatelodge.accounts.store import Role
 from gatelodge.admin.authority import Administrator
 from gatelodge.admin.doors import administrator, page, proved
+from gatelodge.admin.events import EventAdministration, SeenEvent
 from gatelodge.admin.rules import DELETE_USERS, END_SESSIONS, READ_USERS, WRITE_USERS
 from gatelodge.admin.sessions import SeenSession, SessionAdministration
-from gatelodge.admin.users import BulkAct, SeenUser, UserAdministration
-from gatelodge.admin.users_pages import ROLES, USERS, WORDS
-from gatelodge.audit import AuditLog, Event, EventQuery
+from gatelodge.admin.users import SeenUser, UserAdministration, UserChanges
+from gatelodge.admin.users_pages import NAME, ROLES, USERS, WORDS, Words
+from gatelodge.audit import EventQuery
 from gatelodge.credentials.factors import Factor, FactorKind, second_factors
 from gatelodge.ids import SessionId
 from gatelodge.marks import N_
 from gatelodge.pages.door import PageDoor, Visit
-from gatelodge.pages.forms import Field
+from gatelodge.pages.fields import EMAIL, USERNAME
+from gatelodge.pages.forms import Field, Form
 from gatelodge.sessions.devices import DeviceKind, device_kind, device_label
 from gatelodge.sessions.refusals import NoSuchSession
 from gatelodge.sessions.store import SessionQuery
@@ -32,6 +34,21 @@ USER = f"{USERS}/{{user_id}}"
 _SESSION = Field("session", missing=N_("Choose a device."))
 _REASON = Field("reason", trimmed=True)
 _HELD = Field("held")
+
+_EDITED = ("name", "username", "email")
+_BEFORE = tuple(Field(f"was_{each}") for each in _EDITED)
+"""What the form was shown with."""
+
+_VERIFY = Words(
+    choice=N_("Verify the address"),
+    question="",
+    one=N_("Is this the address of %(name)s?"),
+    means=N_("It then counts as verified, as if they had followed the link of a letter."),
+    button=N_("It is theirs"),
+    done="",
+    was="",
+    grave=False,
+)
 
 _SESSIONS_SHOWN = 10
 _EVENTS_SHOWN = 10
@@ -84,6 +101,66 @@ async def show_user(visit: Visit) -> Response:
     )
 
 
+@door.get(f"{USER}/edit", rule=WRITE_USERS)
+async def show_edit(visit: Visit) -> Response:
+    """Show the form for what the user is called, and for the address."""
+    user = (await _reached(visit, administrator(visit))).user
+    now = {"name": user.name, "username": user.username, "email": user.email}
+    if not visit.form.values:
+        visit.form = Form(now | {f"was_{name}": value for name, value in now.items()})
+    return page(visit, "user-edit.html", user=user)
+
+
+@door.post(
+    f"{USER}/edit",
+    rule=WRITE_USERS,
+    fields=(NAME, USERNAME, EMAIL, *_BEFORE),
+    again=show_edit,
+)
+async def save_edit(visit: Visit) -> Response:
+    """Change what was changed in the form: what others have changed meanwhile stays."""
+    form = visit.form
+    changed = {each: form[each] for each in _EDITED if form[each] != form[f"was_{each}"]}
+    changes = UserChanges(changed.get("name"), changed.get("username"), changed.get("email"))
+    by = await proved(visit) if changes.needs_proof else administrator(visit)
+    await visit.ask(UserAdministration).edit(_id(visit), changes, by)
+    return _back(visit, done="user-saved")
+
+
+@door.get(f"{USER}/verify-email", rule=WRITE_USERS)
+async def show_verify_email(visit: Visit) -> Response:
+    """Ask whether the address is the user's, after a proof if the last one is too old."""
+    return await _ask(visit, _VERIFY, await proved(visit))
+
+
+@door.post(f"{USER}/verify-email", rule=WRITE_USERS, again=show_verify_email)
+async def verify_email(visit: Visit) -> Response:
+    """Let the address of the user count as verified."""
+    by, changes = await proved(visit), UserChanges(email_verified=True)
+    await visit.ask(UserAdministration).edit(_id(visit), changes, by)
+    return _back(visit, done="user-saved")
+
+
+@door.post(f"{USER}/password-letter", rule=WRITE_USERS)
+async def send_letter(visit: Visit) -> Response:
+    """Have a letter sent to the user, with which they set a new password."""
+    await visit.ask(UserAdministration).send_password_letter(_id(visit), administrator(visit))
+    return _back(visit, done="user-letter")
+
+
+@door.get(f"{USER}/require-new-password", rule=WRITE_USERS)
+async def show_require_password(visit: Visit) -> Response:
+    """Ask whether the user has to set a new password, after a proof if the last one is too old."""
+    return await _ask(visit, WORDS["require_new_password"], await proved(visit))
+
+
+@door.post(f"{USER}/require-new-password", rule=WRITE_USERS, again=show_require_password)
+async def require_password(visit: Visit) -> Response:
+    """Have the user set a new password before the next sign-in."""
+    await visit.ask(UserAdministration).require_new_password(_id(visit), await proved(visit))
+    return _back(visit, done="user-must-set")
+
+
 @door.get(f"{USER}/roles", rule=WRITE_USERS)
 async def show_roles(visit: Visit) -> Response:
     """Show which roles the user holds. Whoever signed in a while ago is asked for a proof first."""
@@ -125,7 +202,7 @@ async def save_roles(visit: Visit) -> Response:
 @door.get(f"{USER}/disable", rule=WRITE_USERS)
 async def show_disable(visit: Visit) -> Response:
     """Ask whether to disable the user, and why."""
-    return await _ask(visit, "disable", administrator(visit))
+    return await _ask(visit, WORDS["disable"], administrator(visit))
 
 
 @door.post(f"{USER}/disable", rule=WRITE_USERS, fields=(_REASON,), again=show_disable)
@@ -146,7 +223,7 @@ async def enable(visit: Visit) -> Response:
 @door.get(f"{USER}/end-sessions", rule=END_SESSIONS)
 async def show_end_sessions(visit: Visit) -> Response:
     """Ask whether to end all sessions of the user."""
-    return await _ask(visit, "sign_out", administrator(visit))
+    return await _ask(visit, WORDS["sign_out"], administrator(visit))
 
 
 @door.post(f"{USER}/end-sessions", rule=END_SESSIONS, again=show_end_sessions)
@@ -170,7 +247,7 @@ async def end_session(visit: Visit) -> Response:
 @door.get(f"{USER}/reset-factors", rule=WRITE_USERS)
 async def show_reset_factors(visit: Visit) -> Response:
     """Ask whether to remove the user's factors, after a proof if the last one is too old."""
-    return await _ask(visit, "reset_factors", await proved(visit))
+    return await _ask(visit, WORDS["reset_factors"], await proved(visit))
 
 
 @door.post(f"{USER}/reset-factors", rule=WRITE_USERS, again=show_reset_factors)
@@ -183,7 +260,7 @@ async def reset_factors(visit: Visit) -> Response:
 @door.get(f"{USER}/delete", rule=DELETE_USERS)
 async def show_delete(visit: Visit) -> Response:
     """Ask whether to delete the user, after a proof if the last one is too old."""
-    return await _ask(visit, "delete", await proved(visit))
+    return await _ask(visit, WORDS["delete"], await proved(visit))
 
 
 @door.post(f"{USER}/delete", rule=DELETE_USERS, again=show_delete)
@@ -217,10 +294,10 @@ async def _reached(visit: Visit, by: Administrator) -> SeenUser:
     return seen
 
 
-async def _ask(visit: Visit, act: BulkAct, by: Administrator) -> Response:
+async def _ask(visit: Visit, words: Words, by: Administrator) -> Response:
     """Return the page that asks whether to do something to the user."""
     seen = await _reached(visit, by)
-    return page(visit, "user-act.html", user=seen.user, act=act, words=WORDS[act])
+    return page(visit, "user-act.html", user=seen.user, words=words)
 
 
 def _back(visit: Visit, *, done: str = "") -> Response:
@@ -273,10 +350,10 @@ def _proves(visit: Visit, factor: Factor) -> Proves:
     return Proves(icon, text(kind), name, factor.created_at, factor.last_used_at)
 
 
-async def _events_about(visit: Visit, seen: SeenUser) -> list[Event] | None:
+async def _events_about(visit: Visit, seen: SeenUser) -> list[SeenEvent] | None:
     """Return the newest events about the user; None if the reader may not see them."""
     if EVENTS_READ not in visit.caller.permissions:
         return None
     query = EventQuery(about=seen.user.id)
-    found = await visit.ask(AuditLog).events.search(query, before=None, limit=_EVENTS_SHOWN)
+    found = await visit.ask(EventAdministration).search(query, before=None, limit=_EVENTS_SHOWN)
     return found.events

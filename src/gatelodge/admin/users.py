@@ -5,14 +5,15 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal, TypeAlias
 
+from gatelodge.accounts.names import check_email
 from gatelodge.accounts.permissions import SESSIONS_END, USERS_DELETE, USERS_WRITE
 from gatelodge.accounts.refusals import NoSuchUser
 from gatelodge.accounts.roles import USER
 from gatelodge.accounts.search import Count, UserQuery
-from gatelodge.accounts.service import AccountService, NewUser
+from gatelodge.accounts.service import AccountService, NewNames, NewUser
 from gatelodge.accounts.store import Rights, Role, RoleStore, User, UserStore
 from gatelodge.admin.authority import Administrator
-from gatelodge.admin.refusals import NoSuchInvitation, NotYourself
+from gatelodge.admin.refusals import NoSuchInvitation, NotYourself, OutOfReach
 from gatelodge.clock import Clock
 from gatelodge.credentials.factors import Factors, counting
 from gatelodge.credentials.second_factors import SecondFactors
@@ -20,6 +21,8 @@ from gatelodge.errors import InvalidRequest, Refusal, Unavailable
 from gatelodge.gate.refusals import Forbidden
 from gatelodge.ids import USER_PREFIX, UserId, id_to_bytes
 from gatelodge.proofs.invitations import Invitation, Invitations
+from gatelodge.proofs.reset import PasswordReset
+from gatelodge.proofs.verification import AddressVerification
 from gatelodge.sessions.service import SessionService
 
 COUNTED = 10_000
@@ -32,7 +35,14 @@ INVITATIONS_LISTED = 1000
 """How many open invitations are listed at most."""
 
 BulkAct: TypeAlias = Literal[
-    "disable", "enable", "sign_out", "grant", "withdraw", "delete", "reset_factors"
+    "disable",
+    "enable",
+    "sign_out",
+    "grant",
+    "withdraw",
+    "require_new_password",
+    "delete",
+    "reset_factors",
 ]
 
 
@@ -55,6 +65,7 @@ BULK_ACTS: Mapping[BulkAct, ActRule] = {
     "sign_out": ActRule(SESSIONS_END),
     "grant": ActRule(USERS_WRITE, proved=True),
     "withdraw": ActRule(USERS_WRITE, proved=True),
+    "require_new_password": ActRule(USERS_WRITE, proved=True),
     "delete": ActRule(USERS_DELETE, proved=True),
     "reset_factors": ActRule(USERS_WRITE, proved=True),
 }
@@ -91,6 +102,34 @@ class SeenUsers:
 
 
 @dataclass(frozen=True, slots=True)
+class UserChanges:
+    """What an administrator changes of a user, as typed. None: as it is.
+
+    Attributes:
+        name: the name for display; empty: none.
+        username: the username.
+        email: the e-mail address.
+        email_verified: whether the address counts as verified. None: another address does not, and
+            the present one as it did.
+    """
+
+    name: str | None = None
+    username: str | None = None
+    email: str | None = None
+    email_verified: bool | None = None
+
+    @property
+    def of_address(self) -> bool:
+        """Whether the e-mail address changes, or what it counts as."""
+        return self.email is not None or self.email_verified is not None
+
+    @property
+    def needs_proof(self) -> bool:
+        """Whether the change needs a proof of at most 5 minutes: all but the name for display."""
+        return self.username is not None or self.of_address
+
+
+@dataclass(frozen=True, slots=True)
 class Done:
     """What became of an act on one of many users.
 
@@ -118,6 +157,8 @@ class UserAdministration:
         accounts: makes, changes and deletes users.
         sessions: ends sessions.
         invitations: invites people.
+        password_reset: sends the letters with which passwords are set.
+        verification: changes e-mail addresses.
         second_factors: removes factors.
         clock: what time it is.
     """
@@ -127,6 +168,8 @@ class UserAdministration:
     accounts: AccountService
     sessions: SessionService
     invitations: Invitations
+    password_reset: PasswordReset
+    verification: AddressVerification
     second_factors: SecondFactors
     clock: Clock
 
@@ -218,6 +261,64 @@ class UserAdministration:
         if not await self.invitations.withdraw(found.email, by.actor):
             raise NoSuchInvitation
         return found
+
+    async def edit(self, user_id: str, changes: UserChanges, by: Administrator) -> User:
+        """Change what a user is called, and their address; return the user as stored.
+
+        Everything is checked before anything is changed. Then names and address are one write each.
+        Whoever has the mailbox of a user can become the user. So somebody who does not hold `admin`
+        gives an address only to users whose roles they could all give.
+
+        Raises:
+            NoSuchUser, OutOfReach: as for `grant`.
+            InvalidName, InvalidUsername, InvalidEmail: a value breaks the rules. Only holders of
+                `admin` may choose reserved usernames.
+            UsernameTaken, EmailTaken: another user has it.
+        """
+        user = await self._reached(user_id, by)
+        names = NewNames(changes.name, changes.username)
+        reserved = by.holds_admin
+        email = user.email if changes.email is None else changes.email
+        if changes.of_address:
+            await self._require_mailbox(user, by)
+            await self.verification.check_for(user, email)
+        user = await self.accounts.rename(user, names, by.actor, reserved_allowed=reserved)
+        if changes.of_address:
+            same = check_email(email)[1] == user.email_key
+            was = same and user.email_verified_at is not None
+            verified = was if changes.email_verified is None else changes.email_verified
+            user = await self.verification.set_for(user, email, by.actor, verified=verified)
+        return user
+
+    async def send_password_letter(self, user_id: str, by: Administrator) -> None:
+        """Have a letter sent to a user with which they set a new password.
+
+        Whoever was created without one, and has not signed in yet, gets the letter with which new
+        users set theirs, within 7 days.
+
+        Raises:
+            NoSuchUser, OutOfReach: as for `grant`.
+            UserDisabled: the user is disabled.
+            NoMail: the server sends no letters.
+        """
+        user = await self._reached(user_id, by)
+        is_new = user.password_hash is None and user.last_sign_in_at is None
+        if is_new:
+            await self.invitations.send_again(user, by.actor)
+        else:
+            await self.password_reset.ask_for(user, by.actor)
+
+    async def require_new_password(self, user_id: str, by: Administrator) -> bool:
+        """Have a user set a new password before the next sign-in; every session ends.
+
+        True if the user did not have to before.
+
+        Raises:
+            NoSuchUser, OutOfReach: as for `grant`.
+            NoPassword: the user has none.
+        """
+        user = await self._reached(user_id, by)
+        return await self.accounts.require_new_password(user, by.actor)
 
     async def grant(self, user_id: str, role: str, by: Administrator) -> bool:
         """Grant a role to a user. True if the user did not hold it before.
@@ -330,6 +431,7 @@ class UserAdministration:
             "sign_out": lambda each: self.sign_out(each, by),
             "grant": lambda each: self.grant(each, role, by),
             "withdraw": lambda each: self.withdraw(each, role, by),
+            "require_new_password": lambda each: self.require_new_password(each, by),
             "delete": lambda each: self.delete(each, by),
             "reset_factors": lambda each: self.reset_factors(each, by),
         }
@@ -355,6 +457,18 @@ class UserAdministration:
         seen = await self.get(user_id, by)
         by.require_reach(seen.rights)
         return seen.user
+
+    async def _require_mailbox(self, user: User, by: Administrator) -> None:
+        """Refuse to decide whose mailbox is the user's, unless all of their roles can be given.
+
+        Raises:
+            OutOfReach: a role of the user may not be given.
+        """
+        if by.holds_admin or user.id == by.actor.name:
+            return
+        for role in await self.roles.list_roles():
+            if role.name in user.roles and not by.may_grant(role):
+                raise OutOfReach
 
     async def _reached_other(self, user_id: str, by: Administrator) -> User:
         """Do the same for an act that nobody does to themselves.

@@ -13,9 +13,11 @@ from gatelodge.accounts.refusals import (
     InvalidReason,
     InvalidUsername,
     LastAdmin,
+    NoPassword,
     NoSuchUser,
     RoleNotGrantable,
     UnknownRole,
+    UserDisabled,
     UsernameTaken,
 )
 from gatelodge.accounts.search import UserOrder, UserQuery
@@ -31,6 +33,7 @@ from gatelodge.admin.users import (
     Done,
     SeenUser,
     UserAdministration,
+    UserChanges,
 )
 from gatelodge.credentials.factors import Factor, second_factors
 from gatelodge.credentials.refusals import (
@@ -167,6 +170,17 @@ class InvitationsAnswer(Answer):
     items: list[InvitationSeen]
 
 
+class EditRequest(Request):
+    """What changes of a user; what is left out stays as it is."""
+
+    name: Identifier | None = Field(default=None, max_length=400, examples=["Ann Lee"])
+    username: Identifier | None = Field(default=None, max_length=256)
+    email: Identifier | None = Field(default=None, max_length=320)
+    email_verified: bool | None = Field(
+        default=None, description="Left out: another address is not verified."
+    )
+
+
 class RoleRequest(Request):
     """The role to grant."""
 
@@ -197,8 +211,8 @@ class ChangedAnswer(Answer):
     user: UserSeen
 
 
-class RemovedAnswer(Answer):
-    """The id of what is gone."""
+class IdAnswer(Answer):
+    """The id of what the act was done to."""
 
     id: str
 
@@ -302,6 +316,8 @@ async def _query(  # noqa: PLR0917 - the parameters of the query
         Query(description="By default usernames ascend, and what is newest comes first."),
     ] = None,
 ) -> UserQuery:
+    if "\0" in text or "\0" in (role or ""):  # no name has it, and no database looks for it
+        raise InvalidRequest("A text cannot contain the character U+0000.", field="text")
     return UserQuery(
         text=text.strip(),
         role=role,
@@ -437,10 +453,10 @@ async def invite(body: InvitationRequest, by: ByProved, service: Service) -> Inv
     told=Description("Withdraw an invitation", gives={"id": "2f0c…"}),
     refuses=(NoSuchInvitation, RoleNotGrantable, InvitationInUse),
 )
-async def withdraw_invitation(invitation_id: str, by: By, service: Service) -> RemovedAnswer:
+async def withdraw_invitation(invitation_id: str, by: By, service: Service) -> IdAnswer:
     """Make an invitation void."""
     found = await service.withdraw_invitation(invitation_id, by)
-    return RemovedAnswer(id=found.id)
+    return IdAnswer(id=found.id)
 
 
 @door.post(
@@ -480,17 +496,45 @@ async def show_user(user_id: str, by: By, service: Service) -> UserSeen:
     return await _user(user_id, by, service)
 
 
+@door.patch(
+    "/{user_id:usr}",
+    rule=WRITE_USERS,
+    told=Description("Edit a user", takes={"name": "Ann Lee"}, gives=_SEEN),
+    refuses=(
+        ReauthenticationRequired,
+        *_OF_ACTS,
+        InvalidName,
+        InvalidUsername,
+        InvalidEmail,
+        UsernameTaken,
+        EmailTaken,
+    ),
+)
+async def edit_user(user_id: str, body: EditRequest, prove: Proving, service: Service) -> UserSeen:
+    """Change the name, the username or the e-mail address of a user, of a disabled one too.
+
+    All but the name needs a proof of at most 5 minutes. Another address is told to both mailboxes,
+    and voids what letters to the former one could do.
+    """
+    changes = UserChanges(body.name, body.username, body.email, body.email_verified)
+    if changes == UserChanges():
+        raise InvalidRequest("There is nothing to change.")
+    by = await prove(needed=changes.needs_proof)
+    await service.edit(user_id, changes, by)
+    return await _user(user_id, by, service)
+
+
 @door.delete(
     "/{user_id:usr}",
     rule=DELETE_USERS,
     told=Description("Delete a user", gives={"id": _ID}),
     refuses=(ReauthenticationRequired, *_OF_ACTS, NotYourself, LastAdmin),
 )
-async def delete_user(user_id: str, by: ByProved, service: Service) -> RemovedAnswer:
+async def delete_user(user_id: str, by: ByProved, service: Service) -> IdAnswer:
     """Delete a user for ever. The username and the e-mail address become free."""
     if not await service.delete(user_id, by):
         raise NoSuchUser
-    return RemovedAnswer(id=user_id)
+    return IdAnswer(id=user_id)
 
 
 @door.post(
@@ -546,11 +590,11 @@ async def enable(user_id: str, by: By, service: Service) -> ChangedAnswer:
     told=Description("End all sessions of a user", gives={"id": _ID}),
     refuses=_OF_ACTS,
 )
-async def sign_out(user_id: str, by: By, service: Service) -> RemovedAnswer:
+async def sign_out(user_id: str, by: By, service: Service) -> IdAnswer:
     """End every session of a user. Their tokens are refused from the next request on."""
     if not await service.sign_out(user_id, by):
         raise NoSuchUser
-    return RemovedAnswer(id=user_id)
+    return IdAnswer(id=user_id)
 
 
 @door.post(
@@ -565,6 +609,34 @@ async def reset_factors(user_id: str, by: ByProved, service: Service) -> Changed
     First make sure that it is the user who asks.
     """
     return await _changed(await service.reset_factors(user_id, by), user_id, by, service)
+
+
+@door.post(
+    "/{user_id:usr}/password-letter",
+    rule=WRITE_USERS,
+    told=Description("Send a letter for a new password", gives={"id": _ID}),
+    refuses=(*_OF_ACTS, UserDisabled, NoMail),
+)
+async def send_password_letter(user_id: str, by: By, service: Service) -> IdAnswer:
+    """Have a letter sent to a user, with which they set a new password within 10 minutes."""
+    await service.send_password_letter(user_id, by)
+    return IdAnswer(id=user_id)
+
+
+@door.post(
+    "/{user_id:usr}/require-new-password",
+    rule=WRITE_USERS,
+    told=Description("Require a new password", gives=_CHANGED),
+    refuses=(ReauthenticationRequired, *_OF_ACTS, NoPassword),
+)
+async def require_new_password(user_id: str, by: ByProved, service: Service) -> ChangedAnswer:
+    """End every session of a user, and let nobody sign in as them before there is a new password.
+
+    The next sign-in, by whatever proves who they are, answers 401 `password_must_change`, and leads
+    to a new password as a breached one does.
+    """
+    changed = await service.require_new_password(user_id, by)
+    return await _changed(changed, user_id, by, service)
 
 
 async def _user(user_id: str, by: Administrator, service: UserAdministration) -> UserSeen:

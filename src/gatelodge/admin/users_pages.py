@@ -37,7 +37,7 @@ USERS = "/admin/users"
 SELECTED = f"{USERS}/selected"
 NEW = f"{USERS}/new"
 
-ON_A_PAGE = 25
+ON_A_PAGE = 20
 """How many users a page shows: with all that it loads, it stays below 60 KB."""
 
 _ACT = Field("act", missing=N_("Choose what to do."))
@@ -45,7 +45,9 @@ _CHOSEN = Field("user", missing=N_("Choose at least one user."), many=True)
 _ROLE = Field("role")
 _REASON = Field("reason", trimmed=True)
 
-_NAME = Field("name", trimmed=True)
+NAME = Field("name", trimmed=True)
+"""What to call somebody."""
+
 _PASSWORD = Field("password", secret=True)
 ROLES = Field("roles", many=True)
 """The ticked roles of somebody new."""
@@ -126,6 +128,18 @@ WORDS: Mapping[BulkAct, Words] = {
         N_("Was enabled before"),
         grave=False,
     ),
+    "require_new_password": Words(
+        N_("Require a new password"),
+        N_("Require new passwords of %(number)s users?"),
+        N_("Require a new password of %(name)s?"),
+        N_(
+            "They are signed out. The password of now lets nobody in any more: at the next sign-in "
+            "they set a new one."
+        ),
+        N_("Require a new password"),
+        N_("Must set a new one"),
+        N_("Had to before"),
+    ),
     "reset_factors": Words(
         N_("Reset second factors"),
         N_("Reset the second factors of %(number)s users?"),
@@ -171,7 +185,7 @@ class Reported:
 
 @door.get(USERS, rule=READ_USERS)
 async def list_users(visit: Visit) -> Response:
-    """List the users that match, 25 at a time."""
+    """List the users that match, 20 at a time."""
     query = visit.request.query_params
     filters, by = UserFilters.read(query), administrator(visit)
     service = visit.ask(UserAdministration)
@@ -179,7 +193,8 @@ async def list_users(visit: Visit) -> Response:
     found = await service.search(filters.query, by, after=after, limit=ON_A_PAGE)
     count = await service.count(filters.query)
     start = _start_of(query.get("start", "")) if after else 1
-    acts = _acts_of(by) if any(each.reached for each in found.users) else []
+    is_alone = count == Count(1) and not filters.values
+    acts = [] if is_alone or not any(each.reached for each in found.users) else _acts_of(by)
     return page(
         visit,
         "users.html",
@@ -187,22 +202,23 @@ async def list_users(visit: Visit) -> Response:
         users=found.users,
         after=found.after,
         start=start,
-        count=_counted(visit, count),
+        count=_in_words(visit, count),
         told=_told(visit, found, start, count),
         roles=[("", visit.language.text(N_("any"))), *await role_choices(visit)],
         acts=[(act, WORDS[act].choice) for act in acts],
         here=_address(visit),
-        is_alone=count == Count(1) and not filters.values,
+        is_alone=is_alone,
     )
 
 
-@door.get(SELECTED, rule=WRITE_MANY, repeatable=("user",), answers=400)
+@door.get(SELECTED, rule=WRITE_MANY, repeatable=("user",), answers=303)
 async def show_selected(visit: Visit) -> Response:
     """Ask whether to do something to several users, and name them."""
-    act, by = _act_of(visit), administrator(visit)
+    by = administrator(visit)
     chosen = await _chosen(visit, by)
     if not chosen:
-        raise InvalidRequest(field="user")
+        return visit.go(_list_before(visit), done="nobody-chosen")
+    act = _act_of(visit)
     can_grant = act in {"grant", "withdraw"}
     return page(
         visit,
@@ -211,7 +227,7 @@ async def show_selected(visit: Visit) -> Response:
         words=WORDS[act],
         chosen=chosen,
         roles=await role_choices(visit, by if act == "grant" else None) if can_grant else [],
-        back=visit.next or f"{visit.pages.site.path}{USERS}",
+        back=visit.pages.site.path + _list_before(visit),
     )
 
 
@@ -220,6 +236,7 @@ async def show_selected(visit: Visit) -> Response:
     rule=WRITE_MANY,
     fields=(_ACT, _CHOSEN, _ROLE, _REASON, NEXT),
     again=show_selected,
+    answers=303,
 )
 async def act_on_selected(visit: Visit) -> Response:
     """Do it, and report what became of each user."""
@@ -236,7 +253,7 @@ async def act_on_selected(visit: Visit) -> Response:
         words=WORDS[act],
         report=[_reported(visit, act, each, names) for each in report],
         changed=sum(each.changed for each in report),
-        back=visit.next or f"{visit.pages.site.path}{USERS}",
+        back=visit.pages.site.path + _list_before(visit),
     )
 
 
@@ -252,7 +269,7 @@ async def show_new(visit: Visit) -> Response:
 @door.post(
     NEW,
     rule=WRITE_USERS,
-    fields=(_NAME, USERNAME, EMAIL, _PASSWORD, ROLES),
+    fields=(NAME, USERNAME, EMAIL, _PASSWORD, ROLES),
     again=show_new,
     faults=faults_of_new_names,
 )
@@ -336,11 +353,16 @@ def _start_of(text: str) -> int:
 
 
 def _counted(visit: Visit, count: Count) -> str:
-    """Return how many users match, in words."""
+    """Return how many users match."""
     number = visit.language.number(count.number)
-    if count.exact:
-        return number
-    return visit.language.text(N_("about %(number)s"), number=number)
+    return number if count.exact else visit.language.text(N_("about %(number)s"), number=number)
+
+
+def _in_words(visit: Visit, count: Count) -> str:
+    """Return the same as a phrase."""
+    if count == Count(1):
+        return visit.language.text(N_("1 user"))
+    return visit.language.text(N_("%(number)s users"), number=_counted(visit, count))
 
 
 def _told(visit: Visit, found: SeenUsers, start: int, count: Count) -> str:
@@ -354,6 +376,12 @@ def _told(visit: Visit, found: SeenUsers, start: int, count: Count) -> str:
         last=language.number(last),
         all=_counted(visit, count),
     )
+
+
+def _list_before(visit: Visit) -> str:
+    """Return the path and query of the list that the reader comes from."""
+    before = visit.next.removeprefix(visit.pages.site.path)
+    return before if before.partition("?")[0] == USERS else USERS
 
 
 def _address(visit: Visit) -> str:

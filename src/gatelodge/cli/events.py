@@ -1,11 +1,14 @@
-"""The commands for events."""
+"""The commands for what has happened."""
 
-from typing import TYPE_CHECKING
+import sys
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gatelodge.audit import COMMAND
 from gatelodge.cli.call import Call, with_usual_options
 from gatelodge.cli.exports import After, File, Resume, WantedFormat, run_export
+from gatelodge.ids import UserId
 
 if TYPE_CHECKING:  # see `call.py`
     from gatelodge.audit import Event
@@ -32,3 +35,33 @@ def events_export(
         return export_of_events(house.stores.events, format_)
 
     run_export(call, "events", make, file, format_=format_, after=after, resume=resume)
+
+
+@app.command("blank")
+@with_usual_options
+def events_blank(
+    call: Call,
+    user: Annotated[str, typer.Argument(help="The id that the user had, usr_….")],
+) -> None:
+    """Blank what events say of a deleted user besides the id. The events stay."""
+    changed = call.in_house(
+        lambda house: house.event_retention.blank(UserId(user), COMMAND, _show_progress)
+    )
+    _end_progress()
+    events, do = ("1 event", "does") if changed == 1 else (f"{changed:,} events", "do")
+    sentence = f"{events} said more of {user} than the id, and no longer {do}."
+    call.say({"user": user, "blanked": changed}, sentence if changed else _NOTHING)
+
+
+_NOTHING = "Nothing to do: the events say nothing of this user but the id."
+
+
+def _show_progress(looked_at: int) -> None:
+    """Print, on a terminal, how many events were looked at so far."""
+    if sys.stderr.isatty():
+        print(f"\rEvents looked at: {looked_at:,} …", end="", file=sys.stderr, flush=True)
+
+
+def _end_progress() -> None:
+    if sys.stderr.isatty():
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)

@@ -222,12 +222,18 @@ def user_revoke(call: Call, username: Username, role: RoleName) -> None:
 
 @app.command("disable")
 @with_usual_options
-def user_disable(call: Call, username: Username) -> None:
+def user_disable(
+    call: Call,
+    username: Username,
+    reason: Annotated[
+        str, typer.Option(help="Why, for administrators: one line of at most 256 characters.")
+    ] = "",
+) -> None:
     """Disable a user and end every session. Takes effect on the user's next request."""
     _change(
         call,
         username,
-        lambda house, user: house.accounts.disable(user, COMMAND),
+        lambda house, user: house.accounts.disable(user, COMMAND, reason=reason),
         done="is disabled, and every session has ended",
         undone="was disabled already",
     )
@@ -278,6 +284,19 @@ def user_password(
 
 _GENERATED_BYTES = 15
 """Makes passwords of 20 characters, with 120 random bits."""
+
+
+@app.command("require-new-password")
+@with_usual_options
+def user_require_new_password(call: Call, username: Username) -> None:
+    """End every session of a user, who has to set a new password at the next sign-in."""
+    _change(
+        call,
+        username,
+        lambda house, user: house.accounts.require_new_password(user, COMMAND),
+        done="has to set a new password, and every session has ended",
+        undone="had to set a new password already",
+    )
 
 
 @app.command("factors")

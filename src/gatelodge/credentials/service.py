@@ -66,6 +66,23 @@ class Passwords:
         """
         check_other_password(new, current, field=field)
 
+    async def check_other_than(
+        self, stored: str | None, new: str, *, field: str = "password"
+    ) -> None:
+        """Refuse a new password that is the present one; nothing is counted.
+
+        Args:
+            stored: the hash of the present password, or None.
+            new: the new password as typed; `check_new` comes first.
+            field: the name of the field in the request.
+
+        Raises:
+            RejectedPassword: both are the same password.
+            HashingBusy: the queue is full.
+        """
+        if stored is not None and await self.pool.run(self.hasher.verify, stored, new):
+            check_other_password(new, new, field=field)
+
     def check_hash(self, stored: str, *, field: str = "password_hash") -> None:
         """Refuse a hash that was made elsewhere, and that nobody could sign in with.
 

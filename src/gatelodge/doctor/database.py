@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 from gatelodge.accounts.roles import ADMIN
-from gatelodge.accounts.store import RoleStore, UserStore
+from gatelodge.accounts.store import RoleStore, User, UserStore
 from gatelodge.clock import to_milliseconds
 from gatelodge.credentials.factors import second_factors
 from gatelodge.doctor.findings import Finding
@@ -16,7 +16,7 @@ from gatelodge.ids import id_from_bytes
 from gatelodge.letters.store import LETTER_PREFIX, Letter, LetterStore
 from gatelodge.master_key import MasterKey
 from gatelodge.settings import Settings
-from gatelodge.stores import DatabaseState
+from gatelodge.stores import DatabaseState, Schema
 from gatelodge.tokens.key_ring import SEAL_PURPOSE
 from gatelodge.tokens.store import SigningKey
 from gatelodge.verdicts import is_meant
@@ -29,8 +29,29 @@ _OVERDUE = timedelta(days=1)
 WAITS_LONG = timedelta(hours=1)
 _LATELY = timedelta(days=1)
 _MAX_COUNTED = 1000
+_AT_A_TIME = 250
 FEED_SECONDS = 5.0
 """How long the feed may take for its first answer."""
+
+
+def check_schema(schema: Schema) -> Iterator[Finding]:
+    """A new version migrates the database at its first start, a large one in pieces."""
+    if schema == "older":
+        yield Finding(
+            "note",
+            "database_older",
+            "The database is of an older version. Nothing in it can be checked before it is "
+            "migrated.",
+            "Back it up, then start a server (docs/guides/upgrading.md).",
+        )
+    if schema == "unfinished":
+        yield Finding(
+            "note",
+            "database_unfinished",
+            "A migration of the database is not finished: lists and searches may be slow until "
+            "all indexes are made.",
+            "Run `gatelodge migrate`; the next start of a server does the same.",
+        )
 
 
 def check_clock(state: DatabaseState) -> Iterator[Finding]:
@@ -173,8 +194,11 @@ async def check_administrators(users: UserStore, settings: Settings) -> list[Fin
     """Whoever learns the password of an administrator is one, unless there is a second factor."""
     if settings.second_factor == "off":
         return []
-    held = [await users.find(each) for each in await users.list_holders(ADMIN, limit=_MAX_COUNTED)]
-    enabled = [each for each in held if each is not None and each.disabled_at is None]
+    holders = await users.list_holders(ADMIN, limit=_MAX_COUNTED)
+    enabled: list[User] = []
+    for start in range(0, len(holders), _AT_A_TIME):
+        held = await users.find_many(holders[start : start + _AT_A_TIME])
+        enabled += [each for each in held.values() if each.disabled_at is None]
     without = [each for each in enabled if not second_factors(each.factors)]
     if not without:
         return []

@@ -1,5 +1,6 @@
 """Run all checks."""
 
+import asyncio
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -7,7 +8,8 @@ from gatelodge.clock import Clock
 from gatelodge.doctor import database, machine, settings
 from gatelodge.doctor.findings import Finding, worst_first
 from gatelodge.errors import ConfigurationError, Refusal
-from gatelodge.machine import Machine
+from gatelodge.machine import Machine, open_files
+from gatelodge.machine import read as read_machine
 from gatelodge.master_key import MasterKey
 from gatelodge.settings import Settings
 from gatelodge.stores import Stores
@@ -73,6 +75,45 @@ async def examine_database(
     )
 
 
+async def examine_running(
+    stores: Stores,
+    given: Settings,
+    secret: MasterKey,
+    clock: Clock,
+    environment: Mapping[str, str],
+) -> list[Finding]:
+    """Check everything from within a server; only the feed says by itself how it is.
+
+    Args:
+        stores: its stores, which are started.
+        given: its settings.
+        secret: the secret key.
+        clock: tells the current time.
+        environment: the environment variables of this process.
+
+    Raises:
+        StoreUnavailable: the database does not answer.
+    """
+
+    def look_at_files() -> list[Finding]:
+        here = examine_machine(given, read_machine(), open_files())
+        return [*examine_settings(given, environment), *here]
+
+    around = await asyncio.to_thread(look_at_files)
+    inside = await _examine_all_of_it(stores, given, secret, clock, with_feed=False)
+    return worst_first([*around, *inside])
+
+
+async def _examine_all_of_it(
+    stores: Stores, given: Settings, secret: MasterKey, clock: Clock, *, with_feed: bool
+) -> list[Finding]:
+    found = await examine_database(stores, given, secret, clock, with_feed=with_feed)
+    letters = await database.check_letters(stores.letters, clock.now())
+    admins = await database.check_administrators(stores.users, given)
+    roles = await database.check_roles(stores.roles, given)
+    return worst_first([*found, *letters, *admins, *roles])
+
+
 async def examine_what_there_is(
     stores: Stores, given: Settings, read_secret: Callable[[], MasterKey], clock: Clock
 ) -> list[Finding]:
@@ -97,11 +138,7 @@ async def examine_what_there_is(
         secret = read_secret()
         await stores.database.start()
         try:
-            found = await examine_database(stores, given, secret, clock)
-            letters = await database.check_letters(stores.letters, clock.now())
-            admins = await database.check_administrators(stores.users, given)
-            roles = await database.check_roles(stores.roles, given)
-            return worst_first([*found, *letters, *admins, *roles])
+            return await _examine_started(stores, given, secret, clock)
         finally:
             await stores.database.stop()
     except (Refusal, ConfigurationError) as error:
@@ -113,3 +150,23 @@ async def examine_what_there_is(
                 "No server starts before that is done.",
             )
         ]
+
+
+async def _examine_started(
+    stores: Stores, given: Settings, secret: MasterKey, clock: Clock
+) -> list[Finding]:
+    """Check a database that perhaps no server of this version has migrated yet.
+
+    Raises:
+        ConfigurationError: it was made by a newer version.
+        StoreUnavailable: it does not answer.
+    """
+    schema = await stores.database.schema()
+    if schema == "older":
+        return list(database.check_schema(schema))
+    return worst_first(
+        [
+            *database.check_schema(schema),
+            *await _examine_all_of_it(stores, given, secret, clock, with_feed=True),
+        ]
+    )

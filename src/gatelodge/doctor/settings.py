@@ -1,6 +1,7 @@
 """Checks on the settings alone."""
 
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from ipaddress import ip_network
 from urllib.parse import parse_qs, urlsplit
 
@@ -10,6 +11,9 @@ from gatelodge.domains import is_public_suffix, label_of, site_of
 from gatelodge.errors import ConfigurationError
 from gatelodge.hosts import is_loopback
 from gatelodge.settings import Settings, warn_of_unknown
+
+KEPT_MINIMUM = timedelta(days=30)
+"""How long events should be kept at least: break-ins are often noticed after weeks."""
 
 NIST_MINIMUM = 15
 """The least length where a password is the only factor (NIST SP 800-63B-4, 3.1.1.2)."""
@@ -279,6 +283,18 @@ def check_second_factors(settings: Settings) -> Iterator[Finding]:
         )
 
 
+def check_events(settings: Settings) -> Iterator[Finding]:
+    """What was deleted tells nobody how somebody came in."""
+    if settings.events_kept < KEPT_MINIMUM:
+        yield Finding(
+            "note",
+            "events_short",
+            f"Events are kept for {settings.events_kept.days} days. A break-in that is noticed "
+            "later cannot be traced in the database.",
+            f"Set GATELODGE_EVENTS_KEPT={KEPT_MINIMUM.days}d or more, or keep the log for longer.",
+        )
+
+
 def check_breached_passwords(settings: Settings) -> Iterator[Finding]:
     """ASVS 6.2.12 asks for it."""
     try:
@@ -324,5 +340,6 @@ CHECKS = (
     check_letters,
     check_password_minimum,
     check_second_factors,
+    check_events,
     check_breached_passwords,
 )

@@ -26,7 +26,7 @@ from gatelodge.factors.refusals import (
     TooManyFactors,
 )
 from gatelodge.factors.service import MAX_OF_KIND, FactorService, NewApp
-from gatelodge.gate.rules import SIGNED_IN, SIGNED_IN_SO_FAR
+from gatelodge.gate.rules import IN_PERSON, SIGNED_IN, SIGNED_IN_SO_FAR
 from gatelodge.marks import N_
 from gatelodge.pages.door import PageDoor, Visit
 from gatelodge.pages.fields import NEXT
@@ -114,7 +114,7 @@ async def add_app(visit: Visit) -> Response:
     return visit.go_on(otherwise=APPS, done="app-added")
 
 
-@door.get(CODES, rule=SIGNED_IN, answers=409)
+@door.get(CODES, rule=IN_PERSON, answers=409)
 async def show_new_codes(visit: Visit) -> Response:
     """Say how many recovery codes are left, and ask whether to make new ones."""
     user = (await require_fresh(visit)).user
@@ -132,7 +132,7 @@ async def make_new_codes(visit: Visit) -> Response:
     return _show_codes(visit, caller.user, codes)
 
 
-@door.get(RENAME, rule=SIGNED_IN, answers=404)
+@door.get(RENAME, rule=IN_PERSON, answers=404)
 async def show_rename(visit: Visit) -> Response:
     """Ask what the user wants to call an app or a passkey."""
     factor = _asked(visit, second_factors((await records_of(visit)).user.factors))
@@ -150,7 +150,7 @@ async def rename(visit: Visit) -> Response:
     return visit.go(_LISTS[factor.kind], done="factor-renamed")
 
 
-@door.get(REMOVE, rule=SIGNED_IN, answers=404)
+@door.get(REMOVE, rule=IN_PERSON, answers=404)
 async def show_remove(visit: Visit) -> Response:
     """Ask whether to remove an app or a passkey, and say what goes with it."""
     user = (await require_fresh(visit)).user

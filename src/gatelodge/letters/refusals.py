@@ -17,6 +17,7 @@ class NoSuchLetter(NotFound):
 
     code = "letter_not_found"
     default = "There is no letter of this id that waits or was given up."
+    sentence = N_("There is no such letter that waits or was given up.")
 
 
 class LetterBeingSent(Conflict):
@@ -24,6 +25,10 @@ class LetterBeingSent(Conflict):
 
     code = "letter_being_sent"
     default = (
+        "This letter is being sent right now. If that fails, the server tries again by itself. "
+        "Look at the letter again in a few minutes."
+    )
+    sentence = N_(
         "This letter is being sent right now. If that fails, the server tries again by itself. "
         "Look at the letter again in a few minutes."
     )

@@ -107,7 +107,7 @@ class LetterService:
         store: the letters.
         tokens: the one-time tokens in them.
         master_key: encrypts what is written in them.
-        audit: records those that are given up.
+        audit: records which are given up, and which are to be sent after all.
         clock: what time it is.
         post: delivers them; None: there is no mail, and nobody can ask for a letter.
         writing: turns values into text.
@@ -216,10 +216,16 @@ class LetterService:
         return False
 
     async def list_letters(
-        self, *, limit: int, states: Collection[LetterState] = ()
+        self, *, limit: int, states: Collection[LetterState] = (), before: str | None = None
     ) -> list[Letter]:
-        """Return up to `limit` letters, the newest first; all, or those in one of these states."""
-        return await self.store.list_letters(before=None, limit=limit, states=states)
+        """Return up to `limit` letters, the newest first; all, or those in one of these states.
+
+        Args:
+            limit: the maximum number of letters.
+            states: in which states; empty: in any.
+            before: only ids below this one; None: from the newest.
+        """
+        return await self.store.list_letters(before=before, limit=limit, states=states)
 
     async def get(self, letter_id: str) -> Letter:
         """Return a letter.
@@ -227,7 +233,7 @@ class LetterService:
         Raises:
             NoSuchLetter: there is none of this id.
         """
-        letter = await self.store.find(letter_id)
+        letter = await self.store.find(letter_id) if _ID.fullmatch(letter_id) else None
         if letter is None:
             raise NoSuchLetter("There is no letter of this id.", field="id")
         return letter
@@ -239,13 +245,15 @@ class LetterService:
             NoSuchLetter: there is none, or it was sent or dropped.
             LetterBeingSent: somebody is sending it, and it would be sent twice.
         """
-        now = self.clock.now()
-        if not await self.store.retry(letter_id, now, claims_end_by=now + CLAIM):
+        if _ID.fullmatch(letter_id) is None:
+            raise NoSuchLetter(field="id")
+        now, event = self.clock.now(), self.audit.event("letter.retried", by, target=letter_id)
+        retry = self.store.retry(letter_id, now, event, claims_end_by=now + CLAIM)
+        if not await self.audit.logged(event, retry):
             letter = await self.store.find(letter_id)
             if letter is not None and letter.state == "waiting":
                 raise LetterBeingSent(field="id")
             raise NoSuchLetter(field="id")
-        self.audit.note("letter.retried", by, target=letter_id, outcome="success")
         self.awake.set()
 
     async def sweep(self) -> None:

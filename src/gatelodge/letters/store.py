@@ -77,10 +77,20 @@ class LetterStore(Protocol):
     ) -> list[Letter]:
         """Return up to `limit` letters, the newest first.
 
+        For one state, the time that it takes does not grow with the number of letters.
+
         Args:
             before: only ids below this one; None: from the newest.
             limit: how many at most.
             states: only letters in one of these states; empty: in any.
+        """
+
+    async def count_letters(self, state: LetterState, *, limit: int) -> int:
+        """Return how many letters are in a state, `limit` at most.
+
+        Args:
+            state: `waiting` or `given_up`; others are in no index.
+            limit: how many are counted at most.
         """
 
     async def claim(self, now: datetime, until: datetime, *, limit: int) -> list[Letter]:
@@ -136,7 +146,9 @@ class LetterStore(Protocol):
             error: why it failed.
         """
 
-    async def retry(self, letter_id: str, at: datetime, *, claims_end_by: datetime) -> bool:
+    async def retry(
+        self, letter_id: str, at: datetime, event: Event, *, claims_end_by: datetime
+    ) -> bool:
         """Let a letter that was given up, or waits, be due at this instant. True if there is one.
 
         The failures of one that was given up count from 0 again. A letter that may be claimed is
@@ -147,6 +159,7 @@ class LetterStore(Protocol):
         Args:
             letter_id: the letter.
             at: the current time.
+            event: the event of the change.
             claims_end_by: when the claim of a letter that is claimed now ends at the latest.
         """
 
@@ -172,6 +185,12 @@ class LetterStore(Protocol):
 
         Args:
             due_by: only those that have been due since this instant; None: all.
+        """
+
+    async def count(self, state: LetterState, *, limit: int) -> int:
+        """Return how many letters are in this state, `limit` at most.
+
+        The time that it takes does not grow with the number of letters.
         """
 
     async def sweep(self, ended_before: datetime, *, limit: int) -> int:

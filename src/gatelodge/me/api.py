@@ -1,6 +1,8 @@
 """The JSON routes of the caller's own account: who am I, another name, and its deletion."""
 
+from dataclasses import asdict
 from datetime import datetime
+from typing import Annotated
 
 from pydantic import Field
 from starlette.requests import Request as HttpRequest
@@ -15,6 +17,7 @@ from gatelodge.accounts.refusals import (
 )
 from gatelodge.accounts.service import NewNames
 from gatelodge.accounts.store import User
+from gatelodge.audit import Outcome
 from gatelodge.credentials.refusals import (
     HashingBusy,
     ReauthenticationRequired,
@@ -22,7 +25,8 @@ from gatelodge.credentials.refusals import (
     WrongPassword,
 )
 from gatelodge.gate.principal import Principal
-from gatelodge.gate.rules import SIGNED_IN
+from gatelodge.gate.rules import IN_PERSON, SIGNED_IN
+from gatelodge.me.activity import Activity, By
 from gatelodge.sessions.doors import Accounts, CallerRecords
 from gatelodge.sessions.store import Session
 from gatelodge.web.bodies import Answer, Identifier, Message, Request
@@ -30,6 +34,8 @@ from gatelodge.web.caller import Caller, From
 from gatelodge.web.cookies import Delivering
 from gatelodge.web.described import Description
 from gatelodge.web.door import Door
+from gatelodge.web.paging import Cursor, Limit, from_cursor, to_cursor
+from gatelodge.web.services import Provided
 
 door = Door("/api/auth", tag="me")
 
@@ -59,6 +65,26 @@ class Me(Answer):
         description="The id of the administrator who sees the application as this user does, and "
         "acts in their place. Null: it is the user."
     )
+
+
+class EventOfAccount(Answer):
+    """Something that happened to the account."""
+
+    id: str
+    at: datetime
+    name: str = Field(description="What happened, such as `session.opened`.")
+    outcome: Outcome
+    by: By = Field(description="Who did it.")
+    address: str = Field(description="Where your own request came from; of others it is empty.")
+    user_agent: str
+    detail: dict[str, str]
+
+
+class EventsOfAccount(Answer):
+    """A page of what happened, the newest first."""
+
+    items: list[EventOfAccount]
+    next: str | None
 
 
 class NamesRequest(Request):
@@ -182,6 +208,44 @@ async def delete(
     delivery.clear_cookies(request.scope)
     response.headers["Clear-Site-Data"] = '"cookies", "storage"'  # ASVS 14.3.1
     return Message(message="Your account was deleted.")
+
+
+@door.get(
+    "/events",
+    rule=IN_PERSON,
+    told=Description(
+        "What happened to my account",
+        gives={
+            "items": [
+                {
+                    "id": "evt_06f4h2k9c0q1v8d3n5b7t2m4s6r8p0a1e3gi",
+                    "at": "2026-01-31T12:00:00Z",
+                    "name": "impersonation.began",
+                    "outcome": "success",
+                    "by": "administrator",
+                    "address": "",
+                    "userAgent": "",
+                    "detail": {"reason": "Ticket 4711"},
+                }
+            ],
+            "next": "ZXZ0XzA2ZjRoMms5YzBxMXY4ZDNuNWI3dDJtNHM2cjhwMGExZTNnaQ",
+        },
+    ),
+)
+async def own_events(
+    caller: Caller,
+    activity: Annotated[Activity, Provided(Activity)],
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> EventsOfAccount:
+    """List what happened to the caller's account, the newest first.
+
+    A page may have fewer events than `limit`, or none, although there are more. While `next` is not
+    null, send it as `cursor` to get the following page.
+    """
+    page = await activity.list_own(caller.subject, before=from_cursor(cursor), limit=limit)
+    items = [EventOfAccount(**asdict(each)) for each in page.events]
+    return EventsOfAccount(items=items, next=to_cursor(page.before) if page.before else None)
 
 
 def _shown(user: User, session: Session, caller: Principal) -> Me:

@@ -15,9 +15,10 @@ from gatelodge.credentials.factors import (
 )
 from gatelodge.credentials.recovery_codes import HOW_MANY
 from gatelodge.credentials.second_factor_policy import SecondFactorPolicy
-from gatelodge.gate.rules import SIGNED_IN
+from gatelodge.gate.rules import IN_PERSON, SIGNED_IN
 from gatelodge.ids import SessionId
 from gatelodge.marks import N_
+from gatelodge.me.activity import SENTENCES, Activity, By
 from gatelodge.pages.door import PageDoor, Visit
 from gatelodge.pages.forms import Field, Form
 from gatelodge.sessions.devices import DeviceKind, device_kind, device_label
@@ -27,6 +28,7 @@ from gatelodge.sessions.service import SessionService
 from gatelodge.sessions.store import Session
 from gatelodge.sign_in.challenges import remembered
 from gatelodge.web.cookies import TokenDelivery
+from gatelodge.web.paging import from_cursor, to_cursor
 
 door = PageDoor()
 
@@ -34,11 +36,25 @@ _NAME = Field("name", trimmed=True)
 _USERNAME = Field("username", trimmed=True)
 _SESSION = Field("session", missing=N_("Choose a device."))
 _MAX_DEVICES = 50
+_MAX_EVENTS = 30
+
+_WHO: dict[By, str] = {
+    "administrator": N_("by an administrator"),
+    "application": N_("by an application"),
+    "server": N_("by this server"),
+}
+"""What the page says of who did it; it says nothing of others."""
+
+_VIEWED = N_("An administrator sees your account")
 
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A session, as the account page shows it."""
+    """A session, as the account page shows it.
+
+    In a session of an administrator who sees the application as the user does, `reason` says why;
+    their device and their address are not shown.
+    """
 
     id: SessionId
     name: str
@@ -47,6 +63,7 @@ class Device:
     created_at: datetime
     last_used_at: datetime
     current: bool
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +120,24 @@ async def show_account(visit: Visit) -> Response:
     )
 
 
-@door.get("/account/profile", rule=SIGNED_IN)
+@door.get("/account/activity", rule=IN_PERSON)
+async def show_activity(visit: Visit) -> Response:
+    """Show what happened to the account, the newest first."""
+    before = from_cursor(visit.request.query_params.get("cursor"))
+    page = await visit.ask(Activity).list_own(
+        visit.caller.subject, before=before, limit=_MAX_EVENTS
+    )
+    return visit.page(
+        "activity.html",
+        events=page.events,
+        sentences=SENTENCES,
+        who=_WHO,
+        next=to_cursor(page.before) if page.before else "",
+        device=lambda user_agent: device_label(user_agent, visit.language),
+    )
+
+
+@door.get("/account/profile", rule=IN_PERSON)
 async def show_profile(visit: Visit) -> Response:
     """Show the form for the name, and for the username if it may be changed."""
     if not visit.form.values:
@@ -122,7 +156,7 @@ async def save_profile(visit: Visit) -> Response:
     return visit.go("/account", done="profile-saved")
 
 
-@door.get("/account/delete", rule=SIGNED_IN)
+@door.get("/account/delete", rule=IN_PERSON)
 async def show_delete(visit: Visit) -> Response:
     """Explain what deletion means. Whoever signed in a while ago is asked for a proof first."""
     await require_fresh(visit)
@@ -192,12 +226,19 @@ def _browsers(visit: Visit, user: User) -> list[Browser]:
 
 
 def _device(visit: Visit, session: Session, current: Session) -> Device:
+    own = session.impersonator is None
     return Device(
         id=session.id,
-        name=device_label(session.user_agent, visit.language),
-        kind=device_kind(session.user_agent),
-        address=session.address,
+        name=device_label(session.user_agent, visit.language) if own else _viewed(visit),
+        kind=device_kind(session.user_agent) if own else "computer",
+        address=session.address if own else "",
         created_at=session.created_at,
         last_used_at=session.last_used_at,
         current=session.id == current.id,
+        reason=session.reason,
     )
+
+
+def _viewed(visit: Visit) -> str:
+    """Return what a session of somebody who sees the application as the user does is called."""
+    return visit.language.text(_VIEWED)

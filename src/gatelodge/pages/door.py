@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, TypeAlias, TypeVar
 from urllib.parse import quote
 
@@ -11,6 +12,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import compile_path
 
 from gatelodge.audit import Actor, Origin
+from gatelodge.clock import from_milliseconds
 from gatelodge.credentials.refusals import ReauthenticationRequired
 from gatelodge.errors import InvalidRequest, Refusal
 from gatelodge.gate.principal import Principal
@@ -37,7 +39,7 @@ from gatelodge.web.responses import refusal_headers, refusal_response, status_of
 from gatelodge.web.return_address import IN_PATHS, checked, origin_in
 from gatelodge.web.same_origin import SAFE_METHODS
 from gatelodge.web.services import service_of
-from gatelodge.web.shell import REQUEST_ID, Scope
+from gatelodge.web.shell import INSTALLED, REQUEST_ID, Scope
 
 T = TypeVar("T")
 
@@ -114,13 +116,32 @@ class Visit:
 
     def may_open(self, path: str) -> bool:
         """Return whether there is a page with this path, and its rule admits who is signed in."""
-        caller = self.caller
-        return any(
-            each.method == "GET"
-            and each.pattern.fullmatch(path)
-            and each.rule.permits(caller.roles, caller.permissions)
-            for each in self.request.app.state.routes
-        )
+        page, caller = self._page_at(path), self.caller
+        if page is None or not page.rule.permits(caller.roles, caller.permissions):
+            return False
+        return caller.impersonation is None or page.rule.admits_impersonator(changes=False)
+
+    @property
+    def impersonated_until(self) -> datetime:
+        """Until when somebody sees this page as another user does, if somebody does."""
+        impersonation = self.caller.impersonation
+        return from_milliseconds(0 if impersonation is None else impersonation.until)
+
+    @property
+    def is_parked(self) -> bool:
+        """Whether the browser keeps the tokens of somebody who saw pages as another user did."""
+        return self.pages.site.cookie("parked") in self.request.cookies
+
+    def has_page(self, path: str) -> bool:
+        """Return whether there is a page with this path; an application may leave some out."""
+        return self._page_at(path) is not None
+
+    def _page_at(self, path: str) -> Declared | None:
+        installed: Callable[[str], bool] | None = self.request.scope.get(INSTALLED)
+        if installed is not None and not installed(path):
+            return None
+        pages = (each for each in self.request.app.state.routes if each.method == "GET")
+        return next((each for each in pages if each.pattern.fullmatch(path)), None)
 
     @property
     def origin(self) -> Origin:
@@ -300,8 +321,8 @@ class PageDoor:
     def _declare(
         self, method: str, path: str, rule: Rule, answers: int, repeatable: Iterable[str] = ()
     ) -> Declared:
-        pattern = compile_path(path)[0]
-        declared = Declared(method, path, pattern, rule, frozenset(repeatable), answers=answers)
+        pattern, shown, _ = compile_path(path)
+        declared = Declared(method, shown, pattern, rule, frozenset(repeatable), answers=answers)
         self.routes.append(declared)
         return declared
 

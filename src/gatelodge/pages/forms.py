@@ -6,7 +6,7 @@ from typing import Any
 
 from gatelodge.errors import InvalidRequest, Refusal
 
-_MAX_SHOWN = 2048
+_MAX_SHOWN = 1024
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,9 @@ NOTICES: Mapping[str, str] = {
         "Your password is in a list of passwords that were stolen from other sites. "
         "Set a new one, then sign in."
     ),
+    "password-required": N_(
+        "Whoever runs this site has asked you to set a new password. Set one, then sign in."
+    ),
     "password-changed": N_("Your password is changed. Every other device is signed out."),
     "password-void": N_(
         "Your e-mail address is verified. The password of this account was removed, because "
@@ -40,6 +43,8 @@ NOTICES: Mapping[str, str] = {
     "stopped": N_("You are signed out on every device. Now set a new password."),
     "passkey-added": N_("Your passkey is added."),
     "profile-saved": N_("Your profile is saved."),
+    "sign-in-as-yourself": N_("You do not see this as another user any more. Please sign in."),
+    "yourself-again": N_("You are yourself again."),
     "send-again": N_("Nothing has changed yet. Please send the form once more."),
     "signed-out": N_("You are signed out."),
     "signed-out-everywhere": N_("You are signed out on every device."),
@@ -49,13 +54,26 @@ NOTICES: Mapping[str, str] = {
     "signed-up-unverified": N_("Welcome! Verify your e-mail address, then sign in."),
     "invited": N_("The invitation is on its way."),
     "invitation-withdrawn": N_("The invitation is void."),
+    "nobody-chosen": N_("Nobody was chosen. Tick the users first."),
     "roles-saved": N_("The roles are saved."),
     "user-created": N_("The user is created."),
     "user-deleted": N_("The user is deleted."),
+    "role-described": N_("The description is saved."),
+    "role-deleted": N_("The role is deleted."),
+    "role-made": N_("The role is made. Nobody holds it yet."),
+    "roles-changed": N_("The roles are changed. That takes effect with the next request."),
+    "roles-same": N_("You have changed nothing."),
+    "letter-retried": N_("The letter is sent as soon as possible."),
+    "key-made": N_("The next key is published. It signs in five minutes."),
+    "key-waits": N_("A key is published already that does not sign yet."),
+    "key-retired": N_("The key is dropped. Its tokens are invalid."),
     "user-disabled": N_("The user is disabled, and signed out everywhere."),
     "user-enabled": N_("The user can sign in again."),
     "user-factors-reset": N_("The second factors are removed, and the user is signed out."),
     "user-invited": N_("The user is created. A letter lets them choose a password."),
+    "user-letter": N_("The letter is on its way."),
+    "user-must-set": N_("At the next sign-in, the user sets a new password."),
+    "user-saved": N_("The user is saved."),
     "user-session-ended": N_("The session has ended."),
     "user-signed-out": N_("The user is signed out everywhere."),
     "admin-made": N_("Welcome! You are the administrator of this site."),

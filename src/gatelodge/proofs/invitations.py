@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Self
 
 from gatelodge.accounts.names import check_email
-from gatelodge.accounts.refusals import EmailTaken, UsernameTaken
+from gatelodge.accounts.refusals import EmailTaken, UserDisabled, UsernameTaken
 from gatelodge.accounts.roles import USER
 from gatelodge.accounts.service import SENT_TWICE_WITHIN, AccountService, NewUser
 from gatelodge.accounts.store import User, UserStore
@@ -307,6 +307,20 @@ class Invitations:
         user = await self.accounts.prepare(replace(wanted, sets_password=True))
         await ask_for_user(self.letters, SET_PASSWORD, user, after=DONE_WITHIN)
         return await self.accounts.add(user, "user.created", by)
+
+    async def send_again(self, user: User, by: Actor) -> None:
+        """Have another letter sent to a user who was created so, and has set no password yet.
+
+        Raises:
+            UserDisabled: a letter would be of no use.
+            NoMail: the server sends no letters.
+            OutcomeUnknown: the letter may have been stored.
+        """
+        if user.disabled_at is not None:
+            raise UserDisabled
+        event = self.audit.event("password.letter_sent", by, target=user.id)
+        await ask_for_user(self.letters, SET_PASSWORD, user)
+        await self.audit.record(event)
 
     async def write_set_password(
         self, letter: Letter, _values: Mapping[str, str]

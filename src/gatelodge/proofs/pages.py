@@ -5,7 +5,7 @@ from datetime import timedelta
 from starlette.responses import Response
 
 from gatelodge.accounts.store import User
-from gatelodge.gate.rules import ANYBODY, SIGNED_IN
+from gatelodge.gate.rules import ANYBODY, IN_PERSON, SIGNED_IN
 from gatelodge.letters.refusals import NoMail
 from gatelodge.pages.door import PageDoor, Visit
 from gatelodge.pages.fields import EMAIL, FOR_PASSWORD_MANAGERS, NEW_PASSWORD
@@ -172,7 +172,7 @@ async def send_again(visit: Visit) -> Response:
     return visit.go("/verify-email")
 
 
-@door.get("/account/email", rule=SIGNED_IN)
+@door.get("/account/email", rule=IN_PERSON)
 async def show_change(visit: Visit) -> Response:
     """Ask for another address. Whoever signed in a while ago is asked for a proof first."""
     if not visit.pages.site.mail:

@@ -40,7 +40,7 @@ class EmailNotVerified(Unauthenticated):
 
 
 class PasswordMustChange(Unauthenticated):
-    """The password was right, but it is a breached one, so a new one must be set first.
+    """The user has proved who they are, and must set a new password first: theirs is breached.
 
     Attributes:
         request: what the browser needs for the code in the letter that was sent because of this;
@@ -62,3 +62,10 @@ class PasswordMustChange(Unauthenticated):
         self.token = token
         way = {"token": token} if token else {"request": request}
         self.members = {"accessToken": None, **way}
+
+
+class PasswordRequired(PasswordMustChange):
+    """Whoever runs the site wants a new password of the user, who has proved who they are."""
+
+    default = N_("Set a new password first: whoever runs this site has asked you to.")
+    sentence = default

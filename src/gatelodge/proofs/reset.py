@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from gatelodge.accounts.names import check_email
-from gatelodge.accounts.store import User, UserStore
+from gatelodge.accounts.refusals import UserDisabled
+from gatelodge.accounts.store import SET_PASSWORD, User, UserStore
 from gatelodge.audit import Actor, AuditLog, Event, Origin
 from gatelodge.clock import Clock
 from gatelodge.credentials.attempts import AttemptGuard
@@ -17,11 +18,12 @@ from gatelodge.ids import UserId
 from gatelodge.letters.service import LetterService, Written
 from gatelodge.letters.store import Letter
 from gatelodge.proofs.codes import LetterProofs
-from gatelodge.proofs.refusals import InvalidCode, PasswordMustChange
+from gatelodge.proofs.refusals import InvalidCode, PasswordMustChange, PasswordRequired
 from gatelodge.proofs.users import facts_of, is_as_then
 
 LETTER = "reset-password"
 BREACHED = "password-breached"
+REQUIRED = "password-required"
 LIFE = timedelta(minutes=10)
 """How long the link and the code work (ASVS 6.5.5)."""
 
@@ -31,7 +33,8 @@ has a purpose of its own: a letter for a forgotten password, for which anybody c
 otherwise void it."""
 
 _PROVED = "proved"
-"""The value of a letter that no limit holds for."""
+"""The value of a letter that no limit holds for, and the fact of a link for somebody who has proved
+more than the password."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,30 @@ class PasswordReset:
         self.audit.note("password.forgotten", Actor(None, origin), outcome="success")
         return request
 
+    async def ask_for(self, user: User, by: Actor) -> None:
+        """Have a letter sent to a user with which they set a new password, for an administrator.
+
+        No limit holds for it: strangers, who can ask for letters to any address, must not be able
+        to silence this one.
+
+        Raises:
+            UserDisabled: a letter would be of no use.
+            NoMail: the server sends no letters.
+            OutcomeUnknown: the letter may have been stored.
+        """
+        if user.disabled_at is not None:
+            raise UserDisabled
+        event = self.audit.event("password.letter_sent", by, target=user.id)
+        await self.letters.ask(
+            LETTER,
+            user.email,
+            user.email_key,
+            {_PROVED: "yes"},
+            language=user.language,
+            subject=user.id,
+        )
+        await self.audit.record(event)
+
     async def ask_after_proof(self, user: User, language: str | None, origin: Origin) -> str:
         """Ask for a letter to a user who has just used the link of another letter.
 
@@ -109,9 +136,10 @@ class PasswordReset:
         return self.letters.post is not None and known
 
     async def demand(self, user: User, origin: Origin, *, must_verify: bool) -> PasswordMustChange:
-        """Return the refusal of a right but breached password, with the way to a new one.
+        """Return the refusal of a right password that must change, with the way to a new one.
 
-        Others may know a breached password. So the way is a letter, which they cannot read. Where
+        Others may know a breached password, or one in whose place an administrator wants another.
+        So the way is a letter, which they cannot read. Where
         no letter is known to reach the user, the password itself is the only proof there is: then
         the refusal has the secret of a link, which works for 10 minutes. It is not for users who
         have a second factor, which is proof, too.
@@ -124,14 +152,24 @@ class PasswordReset:
         Raises:
             TooManyAttempts: too many letters were asked for from this network address.
         """
+        required = SET_PASSWORD in user.must
+        kind, refusal = (REQUIRED, PasswordRequired) if required else (BREACHED, PasswordMustChange)
         if not self.has_letter_for(user, must_verify=must_verify):
             token = await self.proofs.make_link("must", user.id, LIFE, facts_of(user))
-            return PasswordMustChange(token=token)
+            return refusal(token=token)
         await self.attempts.count_letter(origin)
-        request = await self.letters.ask(
-            BREACHED, user.email, user.email_key, language=user.language
-        )
-        return PasswordMustChange(request=request)
+        request = await self.letters.ask(kind, user.email, user.email_key, language=user.language)
+        return refusal(request=request)
+
+    async def demand_proved(self, user: User) -> PasswordMustChange:
+        """Return the refusal of a user who must set a password, and has proved who they are.
+
+        The proof was more than a password that others may know: a second factor, a passkey or a
+        letter. So the refusal has the secret of a link, which works for 10 minutes.
+        """
+        facts = facts_of(user) | {_PROVED: "yes"}
+        token = await self.proofs.make_link("must", user.id, LIFE, facts)
+        return PasswordRequired(token=token)
 
     async def write(self, letter: Letter, values: Mapping[str, str]) -> Written | None:
         """Write a letter, of either kind, or return None if nobody is to get it."""
@@ -184,6 +222,8 @@ class PasswordReset:
         One write decides: it needs the state in which the letter was written, and changes it. So a
         link works once, and not after another change of the password or a sign-out everywhere.
 
+        Whoever has to set a new password cannot set the present one.
+
         Raises:
             RejectedPassword: the password breaks a rule; the link and the code work on.
             InvalidCode: they do not work, or not any more.
@@ -191,6 +231,8 @@ class PasswordReset:
         """
         user = await self._user_of(token, named)
         self.passwords.check_new(password, context=(user.username, user.email))
+        if SET_PASSWORD in user.must:
+            await self.passwords.check_other_than(user.password_hash, password)
         hashed = await self.passwords.hash(password)
         name = "password.changed" if token.purpose == "must" else "password.reset"
         event = self.audit.event(name, Actor(user.id, origin), target=user.id)
@@ -225,6 +267,7 @@ class PasswordReset:
         user = await self.users.find(UserId(token.subject))
         if user is None or not is_as_then(user, token):
             raise InvalidCode(field=named)
-        if token.purpose == "must" and second_factors(user.factors):  # added since
+        added_since = second_factors(user.factors) and _PROVED not in token.facts
+        if token.purpose == "must" and added_since:
             raise InvalidCode(field=named)
         return user

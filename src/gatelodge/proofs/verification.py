@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 from gatelodge.accounts.names import check_email
 from gatelodge.accounts.pending import PendingSignUp
-from gatelodge.accounts.refusals import EmailTaken
+from gatelodge.accounts.refusals import EmailTaken, NoSuchUser
 from gatelodge.accounts.roles import ADMIN
 from gatelodge.accounts.service import AccountService
 from gatelodge.accounts.store import User, UserStore
@@ -41,6 +41,11 @@ KNOWN = "sign-up-known-address"
 
 CHANGE = "email-change"
 CHANGED = "email-changed"
+REPLACED = "email-replaced"
+"""To the former address, when an administrator has given the user another one."""
+
+SET = "email-set"
+"""To the new address then."""
 
 LIFE = timedelta(hours=24)
 UNDO_LIFE = timedelta(days=7)
@@ -333,6 +338,106 @@ class AddressVerification:
             await self.proofs.use_up(token)
         return user
 
+    async def check_for(self, user: User, email: str) -> tuple[str, str]:
+        """Check an address that an administrator gives a user; return it and its key.
+
+        Raises:
+            InvalidEmail: it is no address.
+            EmailTaken: another user has it, or it is kept for one.
+        """
+        wanted, key = check_email(email)
+        if await self.accounts.find_email_holder(key) not in {None, user.id}:
+            raise EmailTaken(field="email")
+        return wanted, key
+
+    async def set_for(self, user: User, email: str, by: Actor, *, verified: bool) -> User:
+        """Give a user an address, for an administrator; return the user as stored.
+
+        Links and codes in letters to the former address do not work any more. Links that take
+        earlier changes back do not either, and this change has none: the administrator may have
+        made it because somebody else reads the former mailbox. Both addresses get a notice. If the
+        new one is not verified, a letter asks for that where new users get one.
+
+        Args:
+            user: the user; disabled ones too.
+            email: the address as typed; it may be the present one.
+            by: who gives it.
+            verified: whether it counts as verified.
+
+        Raises:
+            InvalidEmail, EmailTaken: as for `check_for`.
+            NoSuchUser: the user was deleted.
+        """
+        wanted, key = await self.check_for(user, email)
+        told = key
+        while (user.email, user.email_verified_at is not None) != (wanted, verified):
+            former = user
+            if former.email_key not in {key, told}:
+                await self._ask_for_notices(former, wanted, key)
+                told = former.email_key
+            changed = await self._set_for(user, wanted, key, by, verified=verified)
+            if changed is not None:
+                with after_a_change():
+                    await self._follow_up(former, changed)
+                return changed
+            now = await self.users.find(user.id)
+            if now is None:
+                raise NoSuchUser
+            user = now
+        return user
+
+    async def _set_for(
+        self, user: User, email: str, key: str, by: Actor, *, verified: bool
+    ) -> User | None:
+        """Store the address. None if the user is not as it was read any more."""
+        event = self.audit.event(_name_of_change(user, key, verified=verified), by, target=user.id)
+        kept = user.email_verified_at if key == user.email_key else None
+        change = self.users.set_email(
+            user,
+            event,
+            email=email,
+            email_key=key,
+            verified_at=(kept or self.clock.now()) if verified else None,
+            disabled_too=True,
+        )
+        try:
+            return await self.audit.logged(event, change)
+        except AlreadyExists as taken:
+            raise EmailTaken(field="email") from taken
+
+    async def _ask_for_notices(self, user: User, email: str, key: str) -> None:
+        """Ask for the letters to both addresses, as `_tell_former` does."""
+        if self.letters.post is None:
+            return
+        detail = {"at": self.clock.now().isoformat()}
+        await ask_for_user(self.letters, REPLACED, user, detail, after=DONE_WITHIN)
+        await self.letters.ask(
+            SET, email, key, detail, language=user.language, subject=user.id, after=DONE_WITHIN
+        )
+
+    async def write_set(self, letter: Letter, values: Mapping[str, str]) -> Written | None:
+        """Write the notice to the former or the new address; None if it was not changed."""
+        user = await self.users.find(UserId(letter.subject or ""))
+        if user is None or (letter.kind == SET) != (user.email_key == letter.to_key):
+            return None
+        unknown = letter.kind == SET and user.email_verified_at is None
+        if unknown and await self.letters.too_many(letter, SET):
+            return None
+        return Written(
+            {"username": user.username, "at": values["at"]},
+            subject=user.id,
+            language=user.language,
+        )
+
+    async def _follow_up(self, former: User, user: User) -> None:
+        """Void the links that take earlier changes back, and have a new address verified."""
+        if former.email_key == user.email_key:
+            return
+        await self._note_undone(user.id)
+        asks = self.mode != "off" and self.letters.post is not None
+        if asks and user.email_verified_at is None and user.disabled_at is None:
+            await self.ask(user, None)
+
     async def _allow_change(self, user: User, key: str) -> None:
         """Refuse an address that is another user's, and keep the one that is about to be given up.
 
@@ -467,6 +572,12 @@ class AddressVerification:
         if undone is not None and undone.facts["at"] >= token.facts["at"]:
             raise InvalidCode(field="token")
         return token
+
+
+def _name_of_change(user: User, key: str, *, verified: bool) -> str:
+    if key != user.email_key or verified == (user.email_verified_at is not None):
+        return "user.email_changed"
+    return "user.email_verified" if verified else "user.email_unverified"
 
 
 def _is_as_then(user: User, token: OneTimeToken) -> bool:

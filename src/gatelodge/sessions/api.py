@@ -71,6 +71,11 @@ class Device(Answer):
     last_used_at: datetime
     expires_at: datetime
     current: bool = Field(description="Whether this request belongs to it.")
+    impersonated: bool = Field(
+        description="Whether an administrator sees the application as the user does in it. Then "
+        "`userAgent` and `address` are empty: they are the administrator's."
+    )
+    reason: str | None = Field(description="Why the administrator does, in their words.")
 
 
 class Devices(Answer):
@@ -209,6 +214,8 @@ async def sign_out(
                     "lastUsedAt": "2026-01-31T12:00:00Z",
                     "expiresAt": "2026-03-02T12:00:00Z",
                     "current": True,
+                    "impersonated": False,
+                    "reason": None,
                 }
             ],
             "next": "c2VzXzA2ZjRoMms5YzBxMXY4ZDNuNWI3dDJtNHM2cjhwMGExZTNnaQ",
@@ -307,13 +314,16 @@ def _pair(signed_in: SignedIn) -> TokenPairAnswer:
 
 
 def _device(session: Session, *, current: bool) -> Device:
+    own = session.impersonator is None
     return Device(
         id=session.id,
-        user_agent=session.user_agent,
-        address=session.address,
+        user_agent=session.user_agent if own else "",
+        address=session.address if own else "",
         delivery=session.delivery,
         created_at=session.created_at,
         last_used_at=session.last_used_at,
         expires_at=session.expires_at,
         current=current,
+        impersonated=not own,
+        reason=session.reason,
     )

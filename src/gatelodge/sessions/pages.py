@@ -2,13 +2,13 @@
 
 from starlette.responses import Response
 
-from gatelodge.audit import Actor
 from gatelodge.gate.rules import ANYBODY
 from gatelodge.pages.carried import Carrier
 from gatelodge.pages.door import PageDoor, Visit
 from gatelodge.sessions.doors import AFTER_SIGN_OUT, signed_out
 from gatelodge.sessions.service import SessionService
 from gatelodge.web.admission import Admission
+from gatelodge.web.cookies import TokenDelivery
 
 door = PageDoor()
 
@@ -29,9 +29,15 @@ async def show_sign_out(visit: Visit) -> Response:
 
 @door.post("/sign-out", rule=ANYBODY)
 async def sign_out(visit: Visit) -> Response:
-    """End this browser's session, if it has one."""
+    """End this browser's session, if it has one.
+
+    Of whoever sees the application as another user does, their own session ends, too.
+    """
     principal = await visit.ask(Admission).recognise(visit.request)
+    sessions, origin = visit.ask(SessionService), visit.origin
     if principal is not None:
-        by = Actor(principal.subject, visit.origin)
-        await visit.ask(SessionService).sign_out(principal.session_id, by)
+        await sessions.end_of(principal, origin)
+    parked = visit.ask(TokenDelivery).parked(visit.request.scope["headers"])
+    if parked and (own := await sessions.find_by_refresh_token(parked, origin)):
+        await sessions.end(own, own.actor(origin))
     return signed_out(visit, done="signed-out")

@@ -12,6 +12,7 @@ from gatelodge.audit import Actor, AuditLog, Origin
 from gatelodge.clock import Clock
 from gatelodge.credentials.second_factor_policy import SecondFactorPolicy
 from gatelodge.errors import OutcomeUnknown, StoreUnavailable, after_a_change
+from gatelodge.gate.principal import Principal
 from gatelodge.ids import SESSION_PREFIX, SessionId, UserId, new_id
 from gatelodge.methods import Methods, factors_of, level_of
 from gatelodge.sessions.impersonation import (
@@ -372,6 +373,14 @@ class SessionService:
             await self.sign_out(session.id, by)
         else:
             await self.end_impersonation(session.id, session.user_id, by)
+
+    async def end_of(self, principal: Principal, origin: Origin) -> None:
+        """End the session of a principal, who asks for it."""
+        by = principal.actor(origin)
+        if principal.impersonation is None:
+            await self.sign_out(principal.session_id, by)
+        else:
+            await self.end_impersonation(principal.session_id, principal.subject, by)
 
     async def end_impersonation(self, session_id: SessionId, user_id: UserId, by: Actor) -> None:
         """End a session of an impersonator. Nothing happens if it has ended already.

@@ -85,7 +85,13 @@ _SIGNED_IN = {
     "accessToken": "eyJ…",
     "refreshToken": "rt_…",
 }
-_OF_SECOND_FACTOR = (ChallengeOver, WrongFactorCode, TooManyAttempts, HashingBusy)
+_OF_SECOND_FACTOR = (
+    ChallengeOver,
+    WrongFactorCode,
+    PasswordMustChange,
+    TooManyAttempts,
+    HashingBusy,
+)
 
 
 class SignUpRequest(Request):
@@ -519,6 +525,7 @@ async def sign_in(
         InvalidEmail,
         InvalidCode,
         SecondFactorRequired,
+        PasswordMustChange,
         SignInByCodeOff,
         NoMail,
         TooManyAttempts,
@@ -660,6 +667,7 @@ async def ask_for_passkey(
         PasskeysOff,
         ChallengeOver,
         EmailNotVerified,
+        PasswordMustChange,
         TooManyAttempts,
     ),
     response_model_exclude_none=True,

@@ -136,6 +136,7 @@ class CodeSignIn:
             InvalidCode: the code is wrong, was used or is too old, too many codes were tried, or
                 the user was disabled, deleted or signed out everywhere, or has another password or
                 address.
+            PasswordMustChange: the user must set a new password first.
         """
         try:
             then = await self.use_up(request, code)

@@ -78,6 +78,7 @@ class PasskeySignIn:
             UnknownPasskey: the user whom it names has no such passkey.
             PasskeysOff: there are no passkeys.
             EmailNotVerified: the address must be verified first.
+            PasswordMustChange: the user must set a new password first.
         """
         user = await self._verified_owner(text, credential, at)
         with after_a_change():

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from gatelodge.accounts.refusals import NoSuchUser
 from gatelodge.accounts.service import AccountService
-from gatelodge.accounts.store import User
+from gatelodge.accounts.store import SET_PASSWORD, User
 from gatelodge.audit import Actor, AuditLog, Origin
 from gatelodge.clock import Clock
 from gatelodge.credentials.attempts import AttemptGuard
@@ -31,6 +31,7 @@ from gatelodge.methods import (
     with_second_factor,
 )
 from gatelodge.proofs.notices import Notices
+from gatelodge.proofs.reset import PasswordReset
 from gatelodge.sessions.known_devices import KnownDevices
 from gatelodge.sessions.service import SessionService, SignedIn
 from gatelodge.sessions.store import Session
@@ -87,6 +88,7 @@ class Opening:
         clock: what time it is.
         policy: who must have a second factor.
         accounts: verifies the address of whoever has read a letter and proved a second factor.
+        reset: leads whoever must set a new password to it.
     """
 
     sessions: SessionService
@@ -100,6 +102,7 @@ class Opening:
     clock: Clock
     policy: SecondFactorPolicy
     accounts: AccountService
+    reset: PasswordReset
 
     async def open(
         self, user: User, methods: Methods, delivery: Delivery, at: SignInContext, tell: Tell = ()
@@ -265,7 +268,16 @@ class Opening:
     async def open_proved(
         self, user: User, methods: Methods, delivery: Delivery, at: SignInContext
     ) -> SignedIn:
-        """Open a session for a user who has proved all that is asked for; otherwise as `open`."""
+        """Open a session for a user who has proved all that is asked for; otherwise as `open`.
+
+        Every sign-in of a user who may have been required to do something ends here, so no way of
+        proving who one is leads around it.
+
+        Raises:
+            PasswordMustChange: the user must set a new password first.
+        """
+        if SET_PASSWORD in user.must:
+            raise await self.reset.demand_proved(user)
         news = self.devices.news_of(at.device, user)
         await self.notices.ask_new_device(user, at.origin, news)
         return await self.sessions.open(

@@ -15,7 +15,7 @@ from gatelodge.credentials.service import Passwords
 from gatelodge.errors import Refusal
 from gatelodge.gate.gate import Gate
 from gatelodge.gate.principal import Principal
-from gatelodge.gate.rules import ANYBODY, SIGNED_IN, SIGNED_IN_SO_FAR
+from gatelodge.gate.rules import ANYBODY, IN_PERSON, SIGNED_IN, SIGNED_IN_SO_FAR
 from gatelodge.marks import N_
 from gatelodge.pages.door import PageDoor, Visit, restore_form
 from gatelodge.pages.fields import (
@@ -32,7 +32,12 @@ from gatelodge.pages.forms import Field
 from gatelodge.pages.kept import Kept
 from gatelodge.proofs.invitations import Invitations
 from gatelodge.proofs.pages import go_on_to_reset, keep_request, over
-from gatelodge.proofs.refusals import EmailNotVerified, InvalidCode, PasswordMustChange
+from gatelodge.proofs.refusals import (
+    EmailNotVerified,
+    InvalidCode,
+    PasswordMustChange,
+    PasswordRequired,
+)
 from gatelodge.sessions.doors import keep_tokens, lead_to_enrolment, records_of
 from gatelodge.sessions.service import SignedIn
 from gatelodge.sign_in.by_code import CodeSignIn
@@ -206,15 +211,19 @@ async def show_sign_in_code(visit: Visit) -> Response:
 )
 async def sign_in_by_code(visit: Visit) -> Response:
     """Open a session, and redirect to the page that was asked for."""
-    outcome = await visit.ask(CodeSignIn).sign_in(
-        CODE_REQUEST.read(visit),
-        visit.form["code"],
-        "cookie",
-        visit.origin,
-        former=visit.former_token,
-        device=_device(visit),
-        remembered=_remembered(visit),
-    )
+    try:
+        outcome = await visit.ask(CodeSignIn).sign_in(
+            CODE_REQUEST.read(visit),
+            visit.form["code"],
+            "cookie",
+            visit.origin,
+            former=visit.former_token,
+            device=_device(visit),
+            remembered=_remembered(visit),
+        )
+    except PasswordMustChange as refusal:
+        CODE_REQUEST.forget(visit)
+        return do_first(visit, refusal)
     CODE_REQUEST.forget(visit)
     return go_on(visit, outcome)
 
@@ -307,7 +316,11 @@ async def prove_second_factor(visit: Visit) -> Response:
     opening, delivery, scope = visit.ask(Opening), visit.ask(TokenDelivery), visit.request.scope
     kind: CodeFactor = "recovery_code" if visit.form["method"] == "recovery_code" else "totp"
     at = coming_from(scope, delivery, visit.origin, waiting)
-    signed_in = await opening.finish_by_code(waiting, kind, visit.form["code"], at)
+    try:
+        signed_in = await opening.finish_by_code(waiting, kind, visit.form["code"], at)
+    except PasswordMustChange as refusal:
+        CHALLENGE.forget(visit)
+        return do_first(visit, refusal)
     CHALLENGE.forget(visit)
     if waiting.in_place_of is not None:
         return await go_back(visit, signed_in)
@@ -384,13 +397,13 @@ def _device(visit: Visit) -> str:
 
 
 def do_first(visit: Visit, refusal: EmailNotVerified | PasswordMustChange) -> Response:
-    """Lead somebody whose password is right to what they have to do before they are signed in."""
+    """Lead somebody who has proved who they are to what they have to do before they go on."""
     if isinstance(refusal, EmailNotVerified):
         keep_request(visit, refusal.request)
         return visit.go("/verify-email", done="verify-first")
-    return go_on_to_reset(
-        visit, request=refusal.request, link=refusal.token, done="password-must-change"
-    )
+    required = isinstance(refusal, PasswordRequired)
+    done = "password-required" if required else "password-must-change"
+    return go_on_to_reset(visit, request=refusal.request, link=refusal.token, done=done)
 
 
 @door.get("/.well-known/change-password", rule=ANYBODY, same_for_all=True, answers=302)
@@ -399,7 +412,7 @@ async def lead_to_change_password(visit: Visit) -> Response:
     return RedirectResponse(f"{visit.pages.site.path}/account/password", 302)
 
 
-@door.get("/account/password", rule=SIGNED_IN)
+@door.get("/account/password", rule=IN_PERSON)
 async def show_change_password(visit: Visit) -> Response:
     """Show the form for a new password. Whoever has none sets one from the account page."""
     user = (await records_of(visit)).user

@@ -23,7 +23,7 @@ from gatelodge.pages.fields import (
 )
 from gatelodge.pages.forms import Field
 from gatelodge.proofs.pages import keep_request
-from gatelodge.proofs.refusals import EmailNotVerified
+from gatelodge.proofs.refusals import EmailNotVerified, PasswordMustChange
 from gatelodge.sessions.devices import device_name
 from gatelodge.sessions.doors import keep_tokens, records_of
 from gatelodge.sign_in.by_passkey import PasskeySignIn
@@ -81,7 +81,7 @@ async def sign_in(visit: Visit) -> Response:
         signed_in = await visit.ask(PasskeySignIn).sign_in(
             visit.form["challenge"], credential, "cookie", at
         )
-    except EmailNotVerified as refusal:
+    except (EmailNotVerified, PasswordMustChange) as refusal:
         return do_first(visit, refusal)
     return go_on(visit, signed_in)
 
@@ -117,9 +117,13 @@ async def prove_second(visit: Visit) -> Response:
     delivery, scope = visit.ask(TokenDelivery), visit.request.scope
     at = coming_from(scope, delivery, visit.origin, waiting)
     credential = credential_in(visit.form["credential"])
-    signed_in = await visit.ask(PasskeySignIn).finish(
-        waiting, CHALLENGE.read(visit), credential, at
-    )
+    try:
+        signed_in = await visit.ask(PasskeySignIn).finish(
+            waiting, CHALLENGE.read(visit), credential, at
+        )
+    except PasswordMustChange as refusal:
+        CHALLENGE.forget(visit)
+        return do_first(visit, refusal)
     CHALLENGE.forget(visit)
     if waiting.in_place_of is not None:
         return await go_back(visit, signed_in)

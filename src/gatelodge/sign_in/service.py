@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 from gatelodge.accounts.names import email_key, username_key
 from gatelodge.accounts.service import AccountService, NewUser
-from gatelodge.accounts.store import User, UserStore
+from gatelodge.accounts.store import SET_PASSWORD, User, UserStore
 from gatelodge.audit import Actor, AuditLog, Origin, nobody_known
 from gatelodge.clock import Clock
 from gatelodge.credentials.attempts import AttemptGuard, place_of
@@ -137,14 +137,15 @@ class SignInService:
             TooManyAttempts: too many tries have failed, for this name or from this address. Unknown
                 names are counted too. Or too many letters were asked for from this address.
             HashingBusy: too many passwords wait to be hashed.
-            PasswordMustChange: the password is right, but breached, and must be changed first.
+            PasswordMustChange: the password is right, but breached, or an administrator has
+                required another one: it must be changed first.
             EmailNotVerified: the password is right, but the address must be verified first.
         """
         at = SignInContext(origin, former, device, remembered)
         user = await self._authenticate(username, password, at)
         tell = await self._require_ready(user, password, origin)
-        if tell and self.at_breached == "change":  # a breached password alone opens no session
-            at = replace(at, remembered="")
+        if SET_PASSWORD in user.must or (tell and self.at_breached == "change"):
+            at = replace(at, remembered="")  # such a password alone opens no session
         try:
             return await self.opening.open(user, BY_PASSWORD, delivery, at, tell)
         except InvalidToken as changed:  # the user was disabled or deleted meanwhile, for example
@@ -190,15 +191,17 @@ class SignInService:
 
         Return the warning of a breached password, if the password is one. Where it must be changed,
         and no letter is known to reach a user who has a second factor, the user is warned, too:
-        whoever knows the password alone must not set another one.
+        whoever knows the password alone must not set another one. A user of whom an administrator
+        has required another password sets it once the second factor is proved (`Opening`).
 
         Raises:
-            PasswordMustChange: the password is breached, and must be changed.
+            PasswordMustChange: the password is breached or another one is required, and it must be
+                changed.
             EmailNotVerified: the address must be verified.
         """
         must_verify = self.verification.lacks(user)
         is_breached = self.at_breached != "off" and await self._is_breached(user, password, origin)
-        if is_breached and self.at_breached == "change":
+        if SET_PASSWORD in user.must or (is_breached and self.at_breached == "change"):
             by_letter = self.reset.has_letter_for(user, must_verify=must_verify)
             if by_letter or not second_factors(user.factors):
                 # Where the address must be verified, too, the letter does both.

@@ -19,7 +19,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeAlias
 
 from gatelodge.accounts.store import RoleStore, UserStore
 from gatelodge.audit import Event, EventStore
@@ -37,6 +37,11 @@ from gatelodge.tokens.store import SigningKeyStore
 
 def ignore(_line: str) -> None:
     """Do nothing with a line about a step."""
+
+
+Schema: TypeAlias = Literal["current", "unfinished", "older"]
+"""`older`: the stores cannot use the database before it is migrated. `unfinished`: they can, but
+`migrate` has still to make what keeps searches and sweeps fast."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +180,14 @@ class Database(Protocol):
             now: tells the time of this machine.
 
         Raises:
+            StoreUnavailable: the database does not answer.
+        """
+
+    async def schema(self) -> Schema:
+        """Return whether `migrate` has something to do, for use after `start`. It changes nothing.
+
+        Raises:
+            ConfigurationError: the database was made by a newer version; `migrate` refuses it too.
             StoreUnavailable: the database does not answer.
         """
 

@@ -12,10 +12,14 @@ from typing import Self, TypeAlias
 from gatelodge.audit import EVENT_PREFIX, Event, EventPage, EventQuery
 from gatelodge.ids import UserId, first_id
 
-EXAMINED = 10_000
+EXAMINED = 5_000
 """How many events a search looks at in an index, before it returns what it has found."""
 
+FEW = 200
+"""So many events are looked at so fast that no better index is looked for."""
+
 FIELDS = ("target", "actor", "address", "name")
+"""The fields that have an index; those of whose values there are more come first."""
 
 Walk: TypeAlias = tuple[str, str]
 """A field that has an index, and its value."""
@@ -76,12 +80,20 @@ class Reach:
         floors = [last for met, last in walked if met == EXAMINED]
         return cls(max(floors, default=""), sum(met for met, _ in walked), lead)
 
+    @property
+    def is_short(self) -> bool:
+        """Whether the walks meet so few events that no other lead can be much better."""
+        return not self.floor and self.met <= FEW
+
 
 def leads_of(query: EventQuery) -> list[Lead]:
-    """Return the leads that a search can choose from; none if only the time is given."""
+    """Return the leads that a search can choose from; none if only the time is given.
+
+    Those that usually meet fewer events come first.
+    """
     leads: list[Lead] = [((field, value),) for field, value in conditions_of(query)]
     if query.about is not None:
-        leads.append((("target", query.about), ("actor", query.about)))
+        leads.insert(0, (("target", query.about), ("actor", query.about)))
     return leads
 
 

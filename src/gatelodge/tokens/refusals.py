@@ -27,3 +27,4 @@ class NoSuchKey(NotFound):
 
     code = "key_not_found"
     default = "There is no such signing key."
+    sentence = N_("There is no such signing key.")

@@ -20,6 +20,7 @@ from gatelodge.web.shell import Scope
 
 _OUTCOME = "gatelodge.caller"
 _ASKED = "gatelodge.asked"
+_ADMITTED_BY = "gatelodge.admitted_by"
 
 
 class Renewal(Protocol):
@@ -145,6 +146,26 @@ class Admission:
             raise outcome.failure
         return outcome.principal
 
+    async def admit_again(self, request: Request, rule: Rule) -> Principal:
+        """Return who made a request that was admitted before, if it would still be admitted now.
+
+        For answers that stay open: nothing is sent to somebody whose right has ended meanwhile.
+
+        Args:
+            request: the request, which `admit` has let in by the same rule.
+            rule: who may make it; one that is not public.
+
+        Raises:
+            Refusal: as `Gate.authorize`, or the token, its session or its user has ended.
+        """
+        token = request.scope.get(_ADMITTED_BY)
+        if token is None:  # its cookies were renewed, and the new token is not in the request
+            before: Principal = request.scope[_OUTCOME].principal
+            return await self.gate.authorize(
+                await self.gate.find(before.subject, before.session_id), rule
+            )
+        return await self.gate.authorize(await self.gate.authenticate(token), rule)
+
     def _check_origin(self, request: Request) -> None:
         """Check the origin of a request whose caller nobody asks for.
 
@@ -159,18 +180,23 @@ class Admission:
         headers, method = request.scope["headers"], request.scope["method"]
         token = token_in(headers)
         if token is not None:
-            return await ask(self.gate, request.scope, token)
+            return await self._ask(request, token)
         cookies = self.delivery.read(headers)
         refresh = cookies.refresh if renew else None
         carried = cookies.access is not None or cookies.refresh is not None
         self.same_origin.check(method, headers, request.scope["path"], with_cookie=carried)
         if cookies.access is not None:
             try:
-                return await ask(self.gate, request.scope, cookies.access)
+                return await self._ask(request, cookies.access)
             except (ExpiredToken, InvalidToken):
                 if refresh is None:
                     raise
         return None if refresh is None else await self._trade(request, refresh)
+
+    async def _ask(self, request: Request, token: str) -> Principal:
+        principal = await ask(self.gate, request.scope, token)
+        request.scope[_ADMITTED_BY] = token
+        return principal
 
     async def _trade(self, request: Request, refresh_token: str) -> Principal:
         """Trade the refresh cookie. The answer sets the new cookies, even if it is a refusal.

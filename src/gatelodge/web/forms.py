@@ -14,6 +14,10 @@ from gatelodge.web.shell import Message
 
 FORM = "application/x-www-form-urlencoded"
 MAX_FIELDS = 64
+
+MAX_BOXES = 512
+"""How many values a form of a page may have that has boxes to tick."""
+
 _LISTS = frozenset({"roles"})
 
 
@@ -51,7 +55,7 @@ async def read(request: Request, *, many: Collection[str] = ()) -> dict[str, str
         return {}
     if _kind(request) != FORM:
         raise UnsupportedMediaType
-    fields = _fields(body, lists=frozenset(many))
+    fields = _fields(body, lists=frozenset(many), most=MAX_BOXES if many else MAX_FIELDS)
     fields |= {name: " ".join(fields[name]) for name in many if name in fields}
     if any("\0" in text for pair in fields.items() for text in pair):
         raise InvalidRequest("A field contains a character that is not allowed.")
@@ -62,13 +66,13 @@ def _kind(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-def _fields(body: bytes, *, lists: frozenset[str]) -> dict[str, Any]:
+def _fields(body: bytes, *, lists: frozenset[str], most: int = MAX_FIELDS) -> dict[str, Any]:
     try:
         pairs = parse_qsl(
             body.decode("ascii"),
             keep_blank_values=True,
             errors="strict",
-            max_num_fields=MAX_FIELDS,
+            max_num_fields=most,
         )
     except ValueError as error:
         raise InvalidRequest("The body is not a form.") from error

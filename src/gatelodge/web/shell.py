@@ -44,6 +44,13 @@ BODY_SECONDS = 10.0
 REQUEST_ID = "gatelodge.request_id"
 """The key of the request's id in the ASGI scope."""
 
+BARE = "gatelodge.bare"
+"""The key in the ASGI scope that says whether the answer has no body, because of HEAD."""
+
+INSTALLED = "gatelodge.installed"
+"""The key in the ASGI scope of what says whether an application has a path of the house; a server
+of its own has all of them, and no such key."""
+
 LOOPBACK = frozenset({b"localhost", b"127.0.0.1", b"[::1]"})
 _IDS_PER_BATCH = 256
 _PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
@@ -128,7 +135,8 @@ class Shell:
             scope["client"] = (self._client_of(peer[0], scope["headers"]), peer[1])
         body = _Body(scope, receive)
         answer = _Answer(send, self, scope, body)
-        if scope["method"] == "HEAD":
+        scope[BARE] = scope["method"] == "HEAD"
+        if scope[BARE]:
             scope["method"] = "GET"  # GET routes answer HEAD too; `_Answer` leaves the body out
         try:
             self._check(scope)

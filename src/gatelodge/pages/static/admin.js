@@ -91,3 +91,61 @@ for (const every of all("[data-picks-all]")) {
   addEventListener("pageshow", count); // browsers tick again what was ticked
   count();
 }
+
+// Events as they happen, at the top of their list; they stop while nobody looks.
+const list = one("[data-live]");
+if (list) {
+  const button = one("[data-pauses]");
+  const sign = one("[data-is-live]");
+  const words = { [false]: button.textContent, [true]: button.dataset.pauses };
+  const known = new Set([...list.rows].map((row) => row.dataset.id));
+  const address = new URL(list.dataset.live, location);
+  let source = null;
+  let paused = false;
+
+  const arrived = ({ data }) => {
+    const event = JSON.parse(data);
+    address.searchParams.set("after", event.id);
+    if (known.has(event.id)) return;
+    known.add(event.id);
+    const row = one("#row").firstElementChild.cloneNode(true);
+    const told = {
+      name: event.name,
+      by: event.actorName ?? event.actor,
+      to: event.targetName ?? event.target,
+      address: event.address,
+      at: new Date(event.at).toLocaleTimeString(document.documentElement.lang),
+    };
+    for (const each of row.querySelectorAll("[data-is]")) {
+      each.textContent = told[each.dataset.is] ?? each.dataset.none ?? "";
+    }
+    row.querySelector("a").href += event.id;
+    row.dataset.id = event.id;
+    list.prepend(row);
+    list.closest(".panel").querySelector(".empty")?.remove();
+    while (list.rows.length > 200) list.lastElementChild.remove();
+  };
+  const follow = () => {
+    source?.close();
+    source = null;
+    sign.hidden = true;
+    if (paused || document.hidden) return;
+    source = new EventSource(address);
+    source.addEventListener("open", () => (sign.hidden = false));
+    source.addEventListener("message", arrived);
+    source.addEventListener("error", () => {
+      sign.hidden = true;
+      if (source?.readyState === EventSource.CLOSED) setTimeout(follow, 10_000); // it was refused
+    });
+  };
+  button.hidden = false;
+  button.addEventListener("click", () => {
+    paused = !paused;
+    button.textContent = words[paused];
+    follow();
+  });
+  document.addEventListener("visibilitychange", follow);
+  addEventListener("pagehide", () => source?.close());
+  addEventListener("pageshow", ({ persisted }) => persisted && follow());
+  follow();
+}

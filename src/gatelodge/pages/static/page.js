@@ -74,7 +74,7 @@ for (const form of document.forms) {
 
 document.querySelector(".side [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
 
-for (const menu of all("details.menu")) {
+for (const menu of all("details.menu, details.filters")) {
   addEventListener("click", (event) => menu.contains(event.target) || (menu.open = false));
   menu.addEventListener("focusout", ({ relatedTarget: next }) => {
     if (next && !menu.contains(next)) menu.open = false; // it would cover what has the focus

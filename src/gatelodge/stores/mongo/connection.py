@@ -23,7 +23,7 @@ from pymongo.uri_parser import split_options
 from typing_extensions import override
 
 from gatelodge.errors import ConfigurationError, StoreUnavailable
-from gatelodge.stores import Copies, Database, DatabaseState, event_search, ignore
+from gatelodge.stores import Copies, Database, DatabaseState, Schema, event_search, ignore
 from gatelodge.stores.mongo.failures import RETRY_AFTER, is_of_name_servers, reading, reason_of
 from gatelodge.stores.mongo.records import Document
 from gatelodge.stores.mongo.unnamed import WITHOUT_KEY, complete_all
@@ -147,15 +147,20 @@ _INDEXES = (
     *(_Index(name, ("outbox._id",), sparse=True) for name in WITH_EVENTS),
     _Index("names", ("unsettled_at",), sparse=True),
     _Index("sessions", ("user_id", "_id")),
+    _Index("sessions", ("address", "_id")),
     _Index("sessions", ("expires_at",)),
     _Index("sessions", ("revoked_at",), sparse=True),
-    *(_Index("events", (field, "_id")) for field in event_search.FIELDS),
+    *(
+        _Index("events", (field, "_id"), only={field: {"$exists": True}})
+        for field in event_search.FIELDS
+    ),
     _Index("attempts", ("forget_at",)),
     _Index("subscriptions", ("events",)),
     _Index("subscriptions", ("removed",), sparse=True),
     _Index("messages", ("subscription", "due_at")),
     _Index("one_time_tokens", ("expires_at",)),
     _Index("letters", ("state", "due_at", "_id")),
+    _Index("letters", ("state", "_id")),
     _Index("letters", ("to_key", "created_at")),
     _Index("letters", ("ended_at",), sparse=True),
 )
@@ -341,6 +346,20 @@ class MongoDatabase(Database):
         return DatabaseState(
             "replica_set", behind, members=members, arbiters=len(hello.get("arbiters", ()))
         )
+
+    @override
+    async def schema(self) -> Schema:
+        """Return whether something is missing. Documents of all versions can be read."""
+        with reading():
+            there = await self.database.list_collection_names()
+            if not set(_COLLECTIONS) <= set(there):
+                return "unfinished"
+            for name in {index.collection for index in _INDEXES}:
+                made = await self.collection(name).index_information()
+                if not {each.name for each in _INDEXES if each.collection == name} <= made.keys():
+                    return "unfinished"
+            unnamed = await self.collection("users").find_one(WITHOUT_KEY, projection=["_id"])
+        return "current" if unnamed is None else "unfinished"
 
     @override
     async def ping(self) -> None:

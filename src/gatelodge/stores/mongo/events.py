@@ -54,6 +54,12 @@ class MongoEvents(EventStore):
         await put_event(self.database, to_document(event))
 
     @override
+    async def find(self, event_id: str) -> Event | None:
+        with reading():
+            document = await self.database.collection("events").find_one({"_id": {"$eq": event_id}})
+        return None if document is None else to_record(Event, document)
+
+    @override
     async def list_events(self, *, before: str | None, limit: int) -> list[Event]:
         return (await self.search(EventQuery(), before=before, limit=limit)).events
 
@@ -62,9 +68,7 @@ class MongoEvents(EventStore):
         leads, span = leads_of(query), Span.of(query, before)
         if not leads:
             return page_of(await self._find(_within(span), -1, limit), limit, "")
-        reach = Reach("", 0, leads[0])
-        if len(leads) > 1:
-            reach = farthest([await self._reach_of(lead, span) for lead in leads])
+        reach = await self._reach_of(leads, span)
         wanted = _within(span.above(reach.floor)) | {
             field: {"$eq": value} for field, value in conditions_of(query)
         }
@@ -79,8 +83,19 @@ class MongoEvents(EventStore):
         ]
         return page_of(found, limit, reach.floor)
 
-    async def _reach_of(self, lead: Lead, span: Span) -> Reach:
-        """Return how far the walks of a lead go."""
+    async def _reach_of(self, leads: list[Lead], span: Span) -> Reach:
+        """Choose the lead to follow, and return how far it goes."""
+        if len(leads) == 1:
+            return Reach("", 0, leads[0])  # it meets nothing but what matches
+        reaches: list[Reach] = []
+        for lead in leads:
+            reaches.append(Reach.of(lead, await self._walked(lead, span)))
+            if reaches[-1].is_short:
+                break
+        return farthest(reaches)
+
+    async def _walked(self, lead: Lead, span: Span) -> list[tuple[int, str]]:
+        """Return how many events each walk of a lead meets, and the id of the last one."""
         walked = []
         for field, value in lead:
             met: list[Document] = [
@@ -93,7 +108,7 @@ class MongoEvents(EventStore):
                 found = await self._events.aggregate(met, hint=dict(_index_of(field)))
                 counted = await found.to_list()
             walked += [(each["met"], each["last"]) for each in counted]
-        return Reach.of(lead, walked)
+        return walked
 
     async def _find(
         self, wanted: Document, order: int, limit: int, field: str | None = None

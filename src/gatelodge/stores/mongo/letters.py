@@ -14,7 +14,7 @@ from gatelodge.audit import Event
 from gatelodge.letters.store import Letter, LetterState, LetterStore
 from gatelodge.stores.mongo.connection import MongoDatabase
 from gatelodge.stores.mongo.failures import reading, writing
-from gatelodge.stores.mongo.outbox import DELIVERED, Outbox, with_event
+from gatelodge.stores.mongo.outbox import DELIVERED, Outbox, also_with, with_event
 from gatelodge.stores.mongo.records import Document, to_document, to_record
 
 
@@ -50,6 +50,11 @@ class MongoLetters(LetterStore):
         with reading():
             found = self._letters.find(query).sort("_id", -1).limit(limit)
             return [to_record(Letter, each) async for each in found]
+
+    @override
+    async def count_letters(self, state: LetterState, *, limit: int) -> int:
+        with reading():
+            return await self._letters.count_documents({"state": {"$eq": state}}, limit=limit)
 
     @override
     async def claim(self, now: datetime, until: datetime, *, limit: int) -> list[Letter]:
@@ -102,10 +107,8 @@ class MongoLetters(LetterStore):
             change["$unset"] = {"sealed_values": ""}
         if event is None:
             return await self._change(_claimed(letter), change)
-        ended = await self._change(_claimed(letter), with_event(change, event))
-        if ended:
-            await self.outbox.deliver("letters", letter.id, event)
-        return ended
+        claimed = _claimed(letter)
+        return await self._change_with(event, letter.id, claimed, with_event(change, event))
 
     @override
     async def postpone(
@@ -117,7 +120,9 @@ class MongoLetters(LetterStore):
         )
 
     @override
-    async def retry(self, letter_id: str, at: datetime, *, claims_end_by: datetime) -> bool:
+    async def retry(
+        self, letter_id: str, at: datetime, event: Event, *, claims_end_by: datetime
+    ) -> bool:
         unclaimed: list[Document] = [
             {"$expr": {"$lte": ["$claims", "$failures"]}},
             {"due_at": {"$lte": at}},
@@ -132,10 +137,11 @@ class MongoLetters(LetterStore):
         }
         given_up: Document = {"$eq": ["$state", "given_up"]}
         counted = {name: {"$cond": [given_up, 0, f"${name}"]} for name in ("failures", "claims")}
-        return await self._change(
-            there,
-            [{"$set": counted | {"state": "waiting", "due_at": at}}, {"$unset": "ended_at"}],
-        )
+        change: list[Document] = [
+            {"$set": counted | {"state": "waiting", "due_at": at}},
+            {"$unset": "ended_at"},
+        ]
+        return await self._change_with(event, letter_id, there, change + also_with(event))
 
     @override
     async def count_guess(self, letter_id: str, limit: int) -> bool:
@@ -165,6 +171,11 @@ class MongoLetters(LetterStore):
             return await self._letters.count_documents(query)
 
     @override
+    async def count(self, state: LetterState, *, limit: int) -> int:
+        with reading():
+            return await self._letters.count_documents({"state": {"$eq": state}}, limit=limit)
+
+    @override
     async def sweep(self, ended_before: datetime, *, limit: int) -> int:
         old: Document = {"ended_at": {"$lt": ended_before}} | DELIVERED
         with reading():
@@ -178,6 +189,15 @@ class MongoLetters(LetterStore):
         with writing():
             changed = await self._letters.update_one(query, change)
         return changed.matched_count == 1
+
+    async def _change_with(
+        self, event: Event, letter_id: str, query: Document, change: Document | list[Document]
+    ) -> bool:
+        """Make a change that puts an event into the outbox, and deliver the event."""
+        changed = await self._change(query, change)
+        if changed:
+            await self.outbox.deliver("letters", letter_id, event)
+        return changed
 
     @property
     def _letters(self) -> AsyncCollection[Document]:

@@ -181,13 +181,11 @@ class MongoSessions(SessionStore):
         before: SessionId | None,
         limit: int,
     ) -> SessionPage:
-        wanted: Document = {}
-        if query.user_id is not None:
-            wanted["user_id"] = {"$eq": query.user_id}
-        lowest = await self._lowest_looked_at(wanted, before)
+        named = (("user_id", query.user_id), ("address", query.address))
+        wanted: Document = {name: {"$eq": value} for name, value in named if value is not None}
+        by_index = dict([*wanted.items()][:1])
+        lowest = await self._lowest_looked_at(by_index, before)
         live = wanted | _not_ended(at, used_after)
-        if query.address is not None:
-            live["address"] = {"$eq": query.address}
         found: list[tuple[Session, User]] = []
         for _ in range(_USERS_READ // _AT_A_TIME):
             batch = await self._batch(live, lowest, before)

@@ -25,17 +25,17 @@ from typing_extensions import override
 
 from gatelodge.clock import from_milliseconds
 from gatelodge.errors import ConfigurationError, StoreUnavailable
-from gatelodge.stores import Copies, Database, DatabaseState, ignore
+from gatelodge.stores import Copies, Database, DatabaseState, Schema, ignore
 from gatelodge.stores.sql.copies import SqlCopies, hold
 from gatelodge.stores.sql.files import is_ours, make_private_file
-from gatelodge.stores.sql.gradual import finish, finish_small
+from gatelodge.stores.sql.gradual import finish, finish_small, is_finished
 from gatelodge.stores.sql.lane import Lane, Unit
 from gatelodge.stores.sql.writer import Writer
 
 T = TypeVar("T")
 L = TypeVar("L", bound=Lane)
 
-HEAD = "0015"
+HEAD = "0016"
 """The schema revision that this version of the code needs."""
 
 BUSY_TIMEOUT_MILLISECONDS = 10_000
@@ -121,6 +121,10 @@ class SqlDatabase(Database):
         newest = await self.read(lambda connection: connection.execute(_NEWEST).scalar())
         ahead = from_milliseconds(newest) - now() if newest else timedelta(0)
         return DatabaseState("file", clock_behind=max(ahead, timedelta(0)))
+
+    @override
+    async def schema(self) -> Schema:
+        return await self.scan(_schema)
 
     @override
     async def ping(self) -> None:
@@ -213,6 +217,17 @@ def current_revision(connection: Connection) -> str | None:
         return None
     revision: str | None = connection.execute(_REVISION).scalar()
     return revision
+
+
+def _schema(connection: Connection) -> Schema:
+    revision = current_revision(connection)
+    if revision == HEAD:
+        return "current" if is_finished(connection) else "unfinished"
+    if revision is not None:
+        from gatelodge.stores.sql.migrations import check_known  # noqa: PLC0415 - slow to import
+
+        check_known(revision)
+    return "older"
 
 
 def upgrade(connection: Connection) -> list[str]:

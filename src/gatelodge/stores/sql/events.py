@@ -58,6 +58,12 @@ class SqlEvents(EventStore):
         await self._database.write(lambda connection: put_event(connection, event))
 
     @override
+    async def find(self, event_id: str) -> Event | None:
+        query = select(events).where(events.c.id == event_id)
+        row = await self._database.read(lambda connection: connection.execute(query).first())
+        return None if row is None else Event(**dict(zip(_COLUMNS, row, strict=True)))
+
+    @override
     async def list_events(self, *, before: str | None, limit: int) -> list[Event]:
         return (await self.search(EventQuery(), before=before, limit=limit)).events
 
@@ -108,9 +114,7 @@ def _search(connection: Connection, query: EventQuery, span: Span, limit: int) -
     leads = leads_of(query)
     if not leads:
         return page_of(_read(connection, _down(span, limit)), limit, "")
-    reach = Reach("", 0, leads[0])
-    if len(leads) > 1:
-        reach = farthest(Reach.of(lead, _walked(connection, lead, span)) for lead in leads)
+    reach = _reach_of(connection, leads, span)
     others = [_NO_INDEX[field] == value for field, value in conditions_of(query)]
     if query.about is not None:
         others.append(or_(*(_NO_INDEX[each] == query.about for each in ("actor", "target"))))
@@ -123,6 +127,18 @@ def _search(connection: Connection, query: EventQuery, span: Span, limit: int) -
         )
     ]
     return page_of(found, limit, reach.floor)
+
+
+def _reach_of(connection: Connection, leads: list[Lead], span: Span) -> Reach:
+    """Choose the lead to follow, and return how far it goes."""
+    if len(leads) == 1:
+        return Reach("", 0, leads[0])  # it meets nothing but what matches
+    reaches: list[Reach] = []
+    for lead in leads:
+        reaches.append(Reach.of(lead, _walked(connection, lead, span)))
+        if reaches[-1].is_short:
+            break
+    return farthest(reaches)
 
 
 def _down(span: Span, limit: int) -> Select[Any]:

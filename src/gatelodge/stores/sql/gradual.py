@@ -84,6 +84,7 @@ INDEXES = (
     Index("0014", "ix_events_actor", "events", "(actor) WHERE actor IS NOT NULL"),
     Index("0014", "ix_events_address", "events", "(address)"),
     Index("0014", "ix_events_name", "events", "(name)"),
+    Index("0015", "ix_sessions_address", "sessions", "(address)"),
 )
 
 
@@ -97,6 +98,11 @@ def finish_small(connection: Connection) -> None:
             _make(connection, index)
 
 
+def is_finished(connection: Connection) -> bool:
+    """Return whether nothing is missing. It changes nothing."""
+    return not _missing(connection) and not _users(connection, _LEFT)
+
+
 def finish(connection: Connection, watch: Callable[[str], None]) -> list[str]:
     """Make what is missing, in pieces; return a line for each.
 
@@ -104,9 +110,9 @@ def finish(connection: Connection, watch: Callable[[str], None]) -> list[str]:
         connection: a connection without a transaction.
         watch: called with a line before each piece, and now and then.
     """
-    missing = _missing(connection)
-    if not missing and not _users(connection, _LEFT):
+    if is_finished(connection):
         return []
+    missing = _missing(connection)
     connection.exec_driver_sql(f"PRAGMA busy_timeout = {_PATIENCE_MILLISECONDS}")
     steps = []
     for number, index in enumerate(missing, 1):

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, case, delete, func, or_, select, update
+from sqlalchemy import Connection, and_, bindparam, case, delete, func, or_, select, text, update
 from sqlalchemy.dialects.sqlite import insert
 from typing_extensions import override
 
@@ -44,6 +44,15 @@ class SqlLetters(LetterStore):
             query = query.where(_letter.state.in_(list(states)))
         rows = await self._database.scan(lambda connection: connection.execute(query).all())
         return [Letter(*row) for row in rows]
+
+    @override
+    async def count_letters(self, state: LetterState, *, limit: int) -> int:
+        here = _OF_STATE.get(state, _letter.state == state)
+        some = select(_letter.id).where(here).limit(limit).subquery()
+        query = select(func.count()).select_from(some)
+        return await self._database.scan(
+            lambda connection: int(connection.execute(query).scalar_one())
+        )
 
     @override
     async def claim(self, now: datetime, until: datetime, *, limit: int) -> list[Letter]:
@@ -91,7 +100,9 @@ class SqlLetters(LetterStore):
         return await self._change_claimed(letter, values)
 
     @override
-    async def retry(self, letter_id: str, at: datetime, *, claims_end_by: datetime) -> bool:
+    async def retry(
+        self, letter_id: str, at: datetime, event: Event, *, claims_end_by: datetime
+    ) -> bool:
         given_up = _letter.state == "given_up"
         unclaimed = or_(
             _letter.claims <= _letter.failures,
@@ -109,7 +120,7 @@ class SqlLetters(LetterStore):
                 ended_at=None,
             )
         )
-        return await self._database.change(change) == 1
+        return await self._database.write(lambda connection: make(connection, change, event))
 
     @override
     async def count_guess(self, letter_id: str, limit: int) -> bool:
@@ -129,6 +140,14 @@ class SqlLetters(LetterStore):
     async def count_waiting(self, *, due_by: datetime | None = None) -> int:
         due = () if due_by is None else (_letter.due_at <= due_by,)
         return await self._count(_WAITS, *due)
+
+    @override
+    async def count(self, state: LetterState, *, limit: int) -> int:
+        some = select(_letter.id).where(_letter.state == state).limit(limit).subquery()
+        query = select(func.count()).select_from(some)
+        return await self._database.scan(
+            lambda connection: int(connection.execute(query).scalar_one())
+        )
 
     @override
     async def sweep(self, ended_before: datetime, *, limit: int) -> int:
@@ -153,6 +172,9 @@ _letter = letters.c
 _COLUMNS = [column.name for column in letters.columns]
 _ADD = insert(letters).on_conflict_do_nothing()
 _WAITS = _letter.state == "waiting"
+_OF_STATE = {state: text(f"state = '{state}'") for state in ("waiting", "given_up")}
+"""Written out: SQLite follows an index of some rows only where it sees their condition."""
+
 _DUE = (
     select(_letter.id)
     .where(_WAITS, _letter.due_at <= bindparam("now", type_=_letter.due_at.type))

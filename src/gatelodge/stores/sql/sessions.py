@@ -165,15 +165,20 @@ class SqlSessions(SessionStore):
         before: SessionId | None,
         limit: int,
     ) -> SessionPage:
-        wanted = [sessions.c.id < (before or _AFTER_ALL)]
-        if query.user_id is not None:
-            wanted.append(sessions.c.user_id == query.user_id)
-        last = select(sessions.c.id).where(*wanted).order_by(sessions.c.id.desc())
+        looked_at = [sessions.c.id < (before or _AFTER_ALL)]
+        wanted = [
+            column == value
+            for column, value in (
+                (sessions.c.user_id, query.user_id),
+                (sessions.c.address, query.address),
+            )
+            if value is not None
+        ]
+        looked_at += wanted[:1]  # these follow one index
+        last = select(sessions.c.id).where(*looked_at).order_by(sessions.c.id.desc())
         last = last.offset(LOOKED_AT - 1).limit(1)
-        if query.address is not None:
-            wanted.append(sessions.c.address == query.address)
         live = select(sessions, *USER_COLUMNS).join(users, users.c.id == sessions.c.user_id)
-        live = live.where(*wanted, *_signs_in(at, used_after))
+        live = live.where(*looked_at, *wanted[1:], *_signs_in(at, used_after))
         live = live.order_by(sessions.c.id.desc()).limit(limit + 1)
 
         def unit(connection: Connection) -> SessionPage:

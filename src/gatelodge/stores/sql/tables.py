@@ -241,6 +241,7 @@ sessions = Table(
     Column("reason", Text),
     Index("ix_sessions_user_id", "user_id"),
     Index("ix_sessions_expires_at", "expires_at"),
+    Index("ix_sessions_address", "address"),
     Index("ix_sessions_revoked_at", "revoked_at", sqlite_where=text("revoked_at IS NOT NULL")),
     sqlite_with_rowid=False,
 )
@@ -383,6 +384,7 @@ letters = Table(
     Column("error", Text, nullable=False),
     Index("ix_letters_due", "due_at", "id", sqlite_where=text("state = 'waiting'")),
     Index("ix_letters_to_key", "to_key", "created_at"),
+    Index("ix_letters_state", "state", "id"),
     Index("ix_letters_ended_at", "ended_at", sqlite_where=text("ended_at IS NOT NULL")),
     sqlite_with_rowid=False,
 )

@@ -30,12 +30,25 @@ def run_migrations(connection: Connection) -> list[str]:
     try:
         environment.run_migrations()
     except CommandError as error:
-        raise ConfigurationError(
-            "this database was made by a newer version of Gatelodge: upgrade, or use its backup"
-        ) from error
+        raise ConfigurationError(_NEWER) from error
     return steps
+
+
+def check_known(revision: str) -> None:
+    """Check that this version knows a revision.
+
+    Raises:
+        ConfigurationError: the file was made by a newer version of Gatelodge.
+    """
+    try:
+        script_directory().get_revision(revision)
+    except CommandError as error:
+        raise ConfigurationError(_NEWER) from error
 
 
 def script_directory() -> ScriptDirectory:
     """Return the folder of migrations in this package."""
     return ScriptDirectory(str(Path(__file__).parent))
+
+
+_NEWER = "This database was made by a newer version of Gatelodge: upgrade, or use its backup."

@@ -1,6 +1,6 @@
-"""Events are found by whom, by who, from where and what; how often they happen is counted.
+"""How often events happen is counted; events are found by whom, by who, from where and what.
 
-`stores/sql/gradual.py` makes the indexes.
+The indexes of a database with many events are made afterwards, by `stores/sql/gradual.py`.
 """
 
 from alembic import op
