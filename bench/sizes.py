@@ -38,6 +38,10 @@ class Sizes:
         databases: on which databases the time of answers is measured.
         letters: how many letters wait to be sent.
         letter_seconds: how long their sending is measured.
+        town: how many users and events the SQLite file has in which lists are asked for.
+        mongodb_town: the same for MongoDB.
+        list_rounds: how often each list is asked for.
+        list_pages: how many pages are before the one that lies deep in a list.
     """
 
     rounds: int
@@ -67,6 +71,10 @@ class Sizes:
     databases: tuple[str, ...]
     letters: int
     letter_seconds: int
+    town: tuple[int, int]
+    mongodb_town: tuple[int, int]
+    list_rounds: int
+    list_pages: int
 
 
 FULL = Sizes(
@@ -97,6 +105,10 @@ FULL = Sizes(
     databases=("SQLite", "MongoDB"),
     letters=1_000_000,
     letter_seconds=20,
+    town=(1_000_000, 5_000_000),
+    mongodb_town=(200_000, 1_000_000),
+    list_rounds=30,
+    list_pages=1_000,
 )
 QUICK = Sizes(
     rounds=1,
@@ -126,4 +138,8 @@ QUICK = Sizes(
     databases=("SQLite",),
     letters=2_000,
     letter_seconds=2,
+    town=(2_000, 2_000),
+    mongodb_town=(2_000, 2_000),
+    list_rounds=2,
+    list_pages=5,
 )

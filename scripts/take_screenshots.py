@@ -22,6 +22,7 @@ from tests.support.server import Server
 IMAGES = Path(__file__).parent.parent / "docs" / "images"
 QUALITY = 82  # of WebP, 0 to 100
 WIDTH = 760  # CSS pixels; each is drawn as two by two
+CONSOLE_WIDTH = 1120
 PASSWORD = "correct horse battery"  # noqa: S105 - of somebody who exists for a few seconds
 
 DEVICES = {
@@ -32,6 +33,17 @@ DEVICES = {
 """Where Ada is signed in besides: address (RFC 5737, for documentation) and browser."""
 
 OWN_ADDRESS = "192.0.2.15"
+
+PEOPLE = {
+    "Grace Hopper": ["user", "moderator"],
+    "Alan Turing": ["user"],
+    "Hedy Lamarr": ["user", "moderator"],
+    "Edsger Dijkstra": ["user"],
+    "Barbara Liskov": ["user"],
+}
+"""Who is in the list of users, with their roles."""
+
+DISABLED = {"Edsger Dijkstra"}
 
 
 def main(images: Path) -> int:
@@ -48,6 +60,7 @@ def main(images: Path) -> int:
         sync_playwright() as playwright,
     ):
         _sign_ada_up(server.url)
+        _make_people(server)
         root = os.geteuid() == 0  # Chromium's sandbox cannot be had then
         with playwright.chromium.launch(
             executable_path=chromium, chromium_sandbox=not root
@@ -76,6 +89,31 @@ def _sign_ada_up(url: str) -> None:
         httpx2.post(f"{url}/api/auth/signin", json=ada, headers=headers).raise_for_status()
 
 
+def _make_people(server: Server) -> None:
+    """Make Mary, who administers, and those whom she sees."""
+    server.command(
+        *("user", "create", "mary", "mary@example.com", "--admin", "--password-stdin"),
+        typed=f"{PASSWORD}\n",
+    )
+    mary = {"username": "mary", "password": PASSWORD}
+    with httpx2.Client(base_url=server.url) as client:
+        signed_in = client.post("/api/auth/signin", json=mary).raise_for_status().json()
+        client.headers["Authorization"] = f"Bearer {signed_in['accessToken']}"
+        for name, roles in PEOPLE.items():
+            username = name.split()[0].lower()
+            wanted = {"username": username, "email": f"{username}@example.com", "name": name}
+            wanted |= {"password": PASSWORD, "roles": roles, "emailVerified": True}
+            made = client.post("/api/admin/users", json=wanted).raise_for_status().json()
+            if name in DISABLED:
+                reason = {"reason": "Sends spam."}
+                client.post(f"/api/admin/users/{made['id']}/disable", json=reason)
+            else:
+                httpx2.post(
+                    f"{server.url}/api/auth/signin",
+                    json={"username": username, "password": PASSWORD},
+                ).raise_for_status()
+
+
 def _take_all(browser: Browser, url: str, images: Path) -> None:
     with browser.new_context(
         viewport={"width": WIDTH, "height": 500},
@@ -98,9 +136,23 @@ def _take_all(browser: Browser, url: str, images: Path) -> None:
         page.click("main button.button")
         page.goto(f"{url}/account")
         _take(page, images / "account.webp")
+    with browser.new_context(
+        viewport={"width": CONSOLE_WIDTH, "height": 500},
+        device_scale_factor=2,
+        locale="en-GB",
+        timezone_id="Europe/London",
+        color_scheme="light",
+    ) as context:
+        page = context.new_page()
+        page.goto(f"{url}/sign-in?next=/admin/users")
+        page.fill("#username", "mary")
+        page.fill("#password", PASSWORD)
+        page.click("main button.button")
+        page.wait_for_url("**/admin/users")
+        _take(page, images / "console.webp", width=CONSOLE_WIDTH)
 
 
-def _take(page: Page, file: Path) -> None:
+def _take(page: Page, file: Path, *, width: int = WIDTH) -> None:
     """Write the whole page as WebP; Playwright by itself knows only PNG and JPEG."""
     page.wait_for_load_state("networkidle")
     height = page.evaluate("document.documentElement.scrollHeight")
@@ -110,11 +162,11 @@ def _take(page: Page, file: Path) -> None:
             "format": "webp",
             "quality": QUALITY,
             "captureBeyondViewport": True,
-            "clip": {"x": 0, "y": 0, "width": WIDTH, "height": height, "scale": 1},
+            "clip": {"x": 0, "y": 0, "width": width, "height": height, "scale": 1},
         },
     )
     file.write_bytes(base64.b64decode(taken["data"]))
-    print(f"{file.name}: {WIDTH} by {height}, {file.stat().st_size / 1024:.0f} KiB")
+    print(f"{file.name}: {width} by {height}, {file.stat().st_size / 1024:.0f} KiB")
 
 
 if __name__ == "__main__":

@@ -420,6 +420,24 @@ async def test_only_some_parts(auth: Gatelodge) -> None:
         assert (await site.client.post("/api/auth/signin", json={})).status_code == 400
 
 
+@pytest.mark.parametrize("prefix", ["", "/auth"])
+async def test_pages_lead_to_the_console_only_where_it_is_installed(
+    tmp_path: Path, prefix: str
+) -> None:
+    """The menu with the user's name has an entry for whoever may administer."""
+    for number, parts in enumerate((("pages",), ("pages", "admin"))):
+        auth = Gatelodge(data_dir=tmp_path / str(number))
+        app = FastAPI(lifespan=auth.lifespan)
+        auth.install(app, prefix=prefix, parts=parts)  # type: ignore[arg-type]
+        async with running(app, auth) as site:
+            await sign_in_browser(site.client, site.house, "root", "admin")
+            page = await site.client.get(f"{prefix}/account", headers=BROWSER)
+            assert page.status_code == 200
+            assert (f'href="{prefix}/admin"' in page.text) == ("admin" in parts)
+            console = await site.client.get(f"{prefix}/admin/users", headers=BROWSER)
+            assert console.status_code == (200 if "admin" in parts else 404)
+
+
 # Wrong use
 
 

@@ -31,8 +31,8 @@ class KeyShown(Answer):
     )
     created_at: datetime
     signs_from: datetime
-    signs_until: datetime | None
-    verifies_until: datetime | None
+    signs_until: datetime | None = None
+    verifies_until: datetime | None = None
 
 
 class KeysAnswer(Answer):
@@ -53,12 +53,15 @@ class RetiredAnswer(Answer):
 
     key: KeyShown
     was: KeyState = Field(description="Its state before.")
-    signs_now: str | None = Field(description="The id of the key that signs now.")
+    signs_now: str | None = Field(default=None, description="The id of the key that signs now.")
     tokens_ended_from: datetime | None = Field(
+        default=None,
         description="Access tokens that the key signed since then are invalid; null: there are "
-        "none."
+        "none.",
     )
-    tokens_ended_until: datetime | None = Field(description="Until when it signed them.")
+    tokens_ended_until: datetime | None = Field(
+        default=None, description="Until when it signed them."
+    )
     message: str
 
 

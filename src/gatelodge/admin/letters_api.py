@@ -32,13 +32,19 @@ class LetterShown(Answer):
     to: str = Field(description="The address; empty if the letter was dropped.")
     state: LetterState
     created_at: datetime = Field(description="When it was asked for.")
-    due_at: datetime | None = Field(description="If it waits: when it is tried next.")
-    ended_at: datetime | None = Field(description="When it was sent, given up or dropped.")
+    due_at: datetime | None = Field(default=None, description="If it waits: when it is tried next.")
+    ended_at: datetime | None = Field(
+        default=None, description="When it was sent, given up or dropped."
+    )
     tries: int
     error: str = Field(description="Why it could not be sent the last time, or empty.")
-    advice: str | None = Field(description="What to do about the error, where we can tell.")
-    language: str | None
-    user: str | None = Field(description="The id of the user whom it is about, if it is one.")
+    advice: str | None = Field(
+        default=None, description="What to do about the error, where we can tell."
+    )
+    language: str | None = None
+    user: str | None = Field(
+        default=None, description="The id of the user whom it is about, if it is one."
+    )
     message_id: str = Field(description="The `Message-ID` by which a mail server knows it.")
 
 
@@ -46,7 +52,7 @@ class LettersAnswer(Answer):
     """A page of letters, the newest first."""
 
     items: list[LetterShown]
-    next: str | None
+    next: str | None = None
     waiting: Number = Field(description="How many letters wait, whatever was asked for.")
     given_up: Number = Field(description="How many letters were given up.")
 

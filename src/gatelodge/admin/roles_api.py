@@ -62,14 +62,16 @@ class RolesAnswer(Answer):
     """A page of roles, in order of name."""
 
     items: list[RoleShown]
-    next: str | None
+    next: str | None = None
 
 
 class PermissionShown(Answer):
     """A permission that Gatelodge asks for, or that a role has."""
 
     name: str
-    meaning: str | None = Field(description="What its holder may do; null: an application knows.")
+    meaning: str | None = Field(
+        default=None, description="What its holder may do; null: an application knows."
+    )
     roles: list[str] = Field(description="The roles that have it.")
     permittable: bool = Field(description="Whether the caller may give it to roles.")
 
@@ -78,7 +80,7 @@ class PermissionsAnswer(Answer):
     """A page of permissions, in alphabetical order."""
 
     items: list[PermissionShown]
-    next: str | None
+    next: str | None = None
 
 
 class NewRoleRequest(Request):
@@ -350,7 +352,7 @@ async def preview(
 ) -> PreviewAnswer:
     """Say how many users would gain or lose permissions if a role changed; nothing is changed.
 
-    The answer refuses what the change itself would be refused. Up to 1,000 holders are looked at.
+    The answer refuses what the change itself would be refused. Up to 500 holders are looked at.
     If there are more, `bound` says whether `number` is at least or at most right.
     """
     gained, lost = dict.fromkeys(permit or ()), dict.fromkeys(forbid or ())

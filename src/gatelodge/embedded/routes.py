@@ -6,7 +6,7 @@ from typing import Any
 from starlette._utils import get_route_path
 from starlette.routing import BaseRoute, Match, compile_path
 
-from gatelodge.web.shell import Receive, Scope, Send
+from gatelodge.web.shell import INSTALLED, Receive, Scope, Send
 
 _KEPT = (
     "type",
@@ -59,12 +59,14 @@ class HouseRoutes(BaseRoute):
         path = get_route_path(scope)
         if path.removeprefix(self.prefix) in self.source.absent:
             return Match.NONE, {}
-        if path in self._exact or any(each.fullmatch(path) for each in self._patterns):
-            return Match.FULL, {}
-        return Match.NONE, {}
+        return (Match.FULL, {}) if self._has(path) else (Match.NONE, {})
+
+    def _has(self, path: str) -> bool:
+        return path in self._exact or any(each.fullmatch(path) for each in self._patterns)
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request: with a scope of its own, which nobody else writes to."""
         path = get_route_path(scope).removeprefix(self.prefix)
         inner = {name: scope[name] for name in _KEPT if name in scope}
+        inner[INSTALLED] = lambda path: self._has(self.prefix + path)
         await self.source.app({**inner, "path": path, "root_path": ""}, receive, send)

@@ -39,7 +39,7 @@ from gatelodge.web.responses import refusal_headers, refusal_response, status_of
 from gatelodge.web.return_address import IN_PATHS, checked, origin_in
 from gatelodge.web.same_origin import SAFE_METHODS
 from gatelodge.web.services import service_of
-from gatelodge.web.shell import REQUEST_ID, Scope
+from gatelodge.web.shell import INSTALLED, REQUEST_ID, Scope
 
 T = TypeVar("T")
 
@@ -116,9 +116,7 @@ class Visit:
 
     def may_open(self, path: str) -> bool:
         """Return whether there is a page with this path, and its rule admits who is signed in."""
-        pages = (each for each in self.request.app.state.routes if each.method == "GET")
-        page = next((each for each in pages if each.pattern.fullmatch(path)), None)
-        caller = self.caller
+        page, caller = self._page_at(path), self.caller
         if page is None or not page.rule.permits(caller.roles, caller.permissions):
             return False
         return caller.impersonation is None or page.rule.admits_impersonator(changes=False)
@@ -133,6 +131,17 @@ class Visit:
     def is_parked(self) -> bool:
         """Whether the browser keeps the tokens of somebody who saw pages as another user did."""
         return self.pages.site.cookie("parked") in self.request.cookies
+
+    def has_page(self, path: str) -> bool:
+        """Return whether there is a page with this path; an application may leave some out."""
+        return self._page_at(path) is not None
+
+    def _page_at(self, path: str) -> Declared | None:
+        installed: Callable[[str], bool] | None = self.request.scope.get(INSTALLED)
+        if installed is not None and not installed(path):
+            return None
+        pages = (each for each in self.request.app.state.routes if each.method == "GET")
+        return next((each for each in pages if each.pattern.fullmatch(path)), None)
 
     @property
     def origin(self) -> Origin:
@@ -312,8 +321,8 @@ class PageDoor:
     def _declare(
         self, method: str, path: str, rule: Rule, answers: int, repeatable: Iterable[str] = ()
     ) -> Declared:
-        pattern = compile_path(path)[0]
-        declared = Declared(method, path, pattern, rule, frozenset(repeatable), answers=answers)
+        pattern, shown, _ = compile_path(path)
+        declared = Declared(method, shown, pattern, rule, frozenset(repeatable), answers=answers)
         self.routes.append(declared)
         return declared
 

@@ -51,9 +51,10 @@ async def show_setup(visit: Visit) -> Response:
     answers=410,
 )
 async def set_up(visit: Visit) -> Response:
-    """Make the administrator, sign them in, and redirect to the console."""
+    """Make the administrator, sign them in, and redirect to the console, if there is one."""
     wanted = NewUser(visit.form["username"], visit.form["email"], visit.form["password"])
     user = await visit.ask(SetupService).make_admin(SECRET.read(visit), wanted, visit.origin)
     signed_in = await open_session(visit, user, BY_PASSWORD)
     enrol = lead_to_enrolment(visit, signed_in, done="admin-made")
-    return enrol or visit.go("/admin", done="admin-made")
+    console = "/admin" if visit.has_page("/admin") else "/account"
+    return enrol or visit.go(console, done="admin-made")

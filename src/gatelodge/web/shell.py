@@ -47,6 +47,10 @@ REQUEST_ID = "gatelodge.request_id"
 BARE = "gatelodge.bare"
 """The key in the ASGI scope that says whether the answer has no body, because of HEAD."""
 
+INSTALLED = "gatelodge.installed"
+"""The key in the ASGI scope of what says whether an application has a path of the house; a server
+of its own has all of them, and no such key."""
+
 LOOPBACK = frozenset({b"localhost", b"127.0.0.1", b"[::1]"})
 _IDS_PER_BATCH = 256
 _PROBES = frozenset({"/healthz", "/readyz", "/metrics"})

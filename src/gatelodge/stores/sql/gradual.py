@@ -30,7 +30,7 @@ _PATIENCE_MILLISECONDS = 60_000
 """How long a piece waits for other writers; nobody waits for it meanwhile."""
 
 _MOST_REST, _LEAST_REST = 0.5, 0.01
-_TELL_EVERY = 1.0
+_TELL_EVERY = 5.0
 """Seconds."""
 
 
@@ -108,7 +108,7 @@ def finish(connection: Connection, watch: Callable[[str], None]) -> list[str]:
 
     Args:
         connection: a connection without a transaction.
-        watch: called with a line before each piece, and about once a second.
+        watch: called with a line before each piece, and now and then.
     """
     if is_finished(connection):
         return []

@@ -35,10 +35,10 @@ from gatelodge.stores.user_order import (
     to_cursor,
 )
 
-FEW = 5_000
+FEW = 3_000
 """How many users a condition is met by at most, for all of them to be read."""
 
-EXAMINED = 10_000
+EXAMINED = 2_000
 """After how many users that do not match a page ends."""
 
 COUNTED = 100_000

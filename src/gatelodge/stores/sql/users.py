@@ -1,5 +1,6 @@
 """Users in SQLite."""
 
+import time
 from collections.abc import Collection, Sequence
 from dataclasses import fields
 from datetime import datetime
@@ -39,6 +40,12 @@ from gatelodge.stores.user_order import stored_name_key
 
 T = TypeVar("T")
 
+_MANY = 100_000
+"""So many users are counted in a few milliseconds."""
+
+_COUNT_HOLDS = 60.0
+"""Seconds for which the number of many users is good enough."""
+
 
 class SqlUsers(UserStore):
     """The users in one SQLite file."""
@@ -46,6 +53,7 @@ class SqlUsers(UserStore):
     def __init__(self, database: SqlDatabase) -> None:
         """Use this database."""
         self._database = database
+        self._counted = 0, 0.0
 
     @override
     async def add(self, user: User, event: Event) -> None:
@@ -281,9 +289,16 @@ class SqlUsers(UserStore):
 
     @override
     async def count_users(self) -> Count:
-        return await self._database.scan(
-            lambda connection: Count(int(connection.execute(_HOW_MANY).scalar_one()))
+        """Count all users; where they are many, at most once a minute."""
+        counted, until = self._counted
+        if time.monotonic() < until:
+            return Count(counted, exact=False)
+        number = await self._database.scan(
+            lambda connection: int(connection.execute(_HOW_MANY).scalar_one())
         )
+        if number > _MANY:
+            self._counted = number, time.monotonic() + _COUNT_HOLDS
+        return Count(number)
 
     @override
     async def count_matching(self, query: UserQuery, *, limit: int) -> Count:
