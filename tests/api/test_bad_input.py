@@ -17,7 +17,9 @@ import pytest
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
+from gatelodge.accounts.permissions import USERS_IMPERSONATE
 from gatelodge.app import DOORS, House
+from gatelodge.audit import COMMAND
 from gatelodge.web.door import Door
 from gatelodge.web.shell import MAX_BODY_BYTES
 from tests.support.naughty import NAUGHTY
@@ -94,9 +96,9 @@ def concrete(path: str) -> str:
 
 
 def _value_of(parameter: str) -> str:
-    """Return an id that nothing has, such as `fac_none` for `{factor_id:fac}`."""
-    name, _, kind = parameter.strip("{}").partition(":")
-    return f"{kind or name[:3]}_none"
+    """Return an id that nothing has, such as `fac_none` for `{factor_id}`."""
+    name = parameter.strip("{}").partition(":")[0]
+    return "usr_none" if name == "user_id" else f"{name[:3]}_none"
 
 
 FORMS = list(forms())
@@ -105,7 +107,8 @@ FORMS = list(forms())
 @pytest.fixture
 async def admin(client: httpx2.AsyncClient, house: House) -> Person:
     """Return a user whom every route admits, so that every route reads the bad body."""
-    return await signed_in(client, house, "adele", "moderator", "admin")
+    await house.roles.create("seer", "", (USERS_IMPERSONATE,), COMMAND)
+    return await signed_in(client, house, "adele", "moderator", "admin", "seer")
 
 
 @pytest.fixture
