@@ -121,6 +121,7 @@ _ROUTES = frozenset(
         "passkeys",
         "password",
         "password-letter",
+        "permissions",
         "profile",
         "readyz",
         "recovery",
