@@ -164,3 +164,18 @@ async def test_counting_follows_an_index(
     assert len(plans) == 5
     assert all("USING COVERING INDEX" in plan for plan in plans[:3])
     assert all("INDEX ix_letters_state" in plan for plan in plans[3:])
+
+
+@pytest.mark.parametrize("before", [None, "ltr_z"])
+async def test_letters_of_a_state_are_listed_and_counted_by_an_index(
+    stores: Stores, address: str, before: str | None
+) -> None:
+    with listening(stores) as asked:
+        await stores.letters.list_letters(before=before, limit=5, states=["given_up"])
+        await stores.letters.count("given_up", limit=5)
+
+    listed, counted = plans_of(address, asked)
+
+    assert "INDEX ix_letters_state (state=?" in listed
+    assert "TEMP B-TREE" not in listed
+    assert "INDEX ix_letters_state (state=?" in counted

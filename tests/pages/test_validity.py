@@ -121,6 +121,11 @@ async def _pages_of_the_console(reader: Reader, house: House) -> AsyncIterator[P
     yield await reader.send(f"{users}/selected", act="enable", user=[bob.id])
     for path in ("", "/new"):
         yield await reader.open(f"/admin/invitations{path}")
+    for path in ("overview", "sessions", "sessions?q=%3C'%22%3E", "settings", "events"):
+        yield await reader.open(f"/admin/{path}")
+    yield await reader.open("/admin/events?who=%3C'%22%3E&name=%3C'%22%3E&from=2026-01-01")
+    [event] = await house.stores.events.list_events(before=None, limit=1)
+    yield await reader.open(f"/admin/events/{event.id}")
 
 
 async def _pages_of_letters(

@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -17,6 +19,7 @@ from gatelodge.stores import open_stores
 from gatelodge.stores.mongo import MongoDatabase, connection
 from gatelodge.stores.sql import feed as sql_feed
 from gatelodge.stores.sql.database import SqlDatabase
+from gatelodge.tasks import when_told_to_end
 from tests.support.clock import FakeClock
 from tests.support.mongod import wait_until
 from tests.support.run import runs
@@ -230,3 +233,43 @@ def test_a_child_that_misses_the_end_of_its_parent_is_told_again() -> None:
         parent.kill()
 
     wait_until(lambda: not runs(child), "the child goes on without its parent", 20)
+
+
+async def test_what_stays_open_hears_of_a_signal_and_so_does_who_heard_before() -> None:
+    """When it is undone, only the other one hears."""
+    heard: list[str] = []
+    before = signal.signal(signal.SIGTERM, lambda _number, _frame: heard.append("before"))
+    try:
+        undo = when_told_to_end(lambda: heard.append("ours"))
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.sleep(0.01)
+        assert sorted(heard) == ["before", "ours"]
+
+        undo()
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.sleep(0.01)
+        assert sorted(heard) == ["before", "before", "ours"]
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+async def test_a_signal_that_ends_the_process_at_once_still_does() -> None:
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        undo = when_told_to_end(lambda: None)
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+        undo()
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+async def test_outside_of_the_main_thread_signals_are_left_alone() -> None:
+    before = signal.getsignal(signal.SIGINT)
+
+    async def elsewhere() -> None:
+        when_told_to_end(lambda: None)()
+
+    await asyncio.to_thread(lambda: asyncio.run(elsewhere()))
+
+    assert signal.getsignal(signal.SIGINT) is before
