@@ -37,7 +37,7 @@ def test_the_whole_walk(server: Server, visitor: Callable[..., Visitor], scripts
     root.open(setup_link(server))
     root.sees("Set up Gatelodge", "/setup")
     root.send(username="root", email="root@example.com", password=PASSWORD)
-    root.sees("Users", "/admin/users")
+    root.sees("Overview", "/admin/overview")
     root.open("/boards/admin")
     root.sees("Admin board")
     root.open("/boards/mod")

@@ -247,6 +247,7 @@ async def test_who_is_disabled_is_out_on_the_next_page_and_may_come_back(
         "The user is disabled, and signed out everywhere.",
     )
     assert "Reason: Sends spam." in page.text
+    assert "user.disabled by root" in page.text
     assert (await phone.open("/account")).heading == "Sign in"
 
     page = await reader.send(path_of(bob, "/enable"))
@@ -540,7 +541,7 @@ async def test_who_administers_sees_the_way_into_the_console(
 
     await of_support(client, house, USERS_READ)
     assert "/admin" in (await reader.open("/account")).links
-    assert (await reader.open("/admin")).path == USERS
+    assert (await reader.open("/admin")).path == "/admin/overview"
     page = await reader.open(USERS)
     assert {each for each in page.links if each.startswith("/admin")} >= {USERS}
     assert f"{USERS}/new" not in page.links

@@ -43,7 +43,7 @@ async def test_the_link_makes_an_administrator_who_is_signed_in(
 
     console = await reader.send("/setup", **WANTED)
 
-    assert (console.path, console.heading) == ("/admin/users", "Users")
+    assert (console.path, console.heading) == ("/admin/overview", "Overview")
     assert console.notice == "Welcome! You are the administrator of this site."
     assert "/admin" in (await reader.open("/account")).links
     user = await house.accounts.get_by_username("admin")
@@ -228,7 +228,7 @@ async def test_a_mistake_does_not_use_the_link_up(reader: Reader, house: House) 
     refused = await reader.send("/setup", **WANTED | {"password": "password"})
     assert refused.problem("password")
 
-    assert (await reader.send("/setup", **WANTED)).path == "/admin/users"
+    assert (await reader.send("/setup", **WANTED)).path == "/admin/overview"
 
 
 async def test_the_database_has_no_link(house: House) -> None:

@@ -139,7 +139,7 @@ async def test_the_setup_cookie_is_for_the_setup_page(reader: Reader, house: Hou
     made = await reader.fill_in(
         f"{PATH}/setup", username="root1", email="root1@example.com", password=PASSWORD
     )
-    assert (made.path, made.heading) == (f"{PATH}/admin/users", "Users")
+    assert (made.path, made.heading) == (f"{PATH}/admin/overview", "Overview")
 
 
 @pytest.mark.parametrize("path", ["/account", "/api", "/static"])

@@ -88,7 +88,7 @@ async def test_the_first_administrator_is_made_as_ever(reader: Reader, house: Ho
     await reader.open(f"/setup?token={await house.setup.invite()}")
     made = {"username": "root", "email": "root@example.com", "password": PASSWORD}
 
-    assert (await reader.send("/setup", **made)).heading == "Users"
+    assert (await reader.send("/setup", **made)).heading == "Overview"
 
 
 async def test_the_openapi_document_names_the_refusal(client: httpx2.AsyncClient) -> None:

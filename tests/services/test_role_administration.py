@@ -328,7 +328,6 @@ async def test_of_many_holders_a_preview_says_what_it_can_tell(
     expected: tuple[tuple[int, Bound], tuple[int, Bound]],
 ) -> None:
     """It looks at four of six: one of these has the second permission by another role."""
-    monkeypatch.setattr(administration, "_PAGE", 2)
     monkeypatch.setattr(administration, "HOLDERS_LOOKED_AT", 4)
     monkeypatch.setattr(administration, "HOLDERS_COUNTED_IN_PREVIEW", counted)
     await house.roles.create("editor", "", ["pages:edit", "pages:print"], COMMAND)

@@ -137,7 +137,6 @@ async def events_of_all(
     ),
     refuses=(TooManyOnlookers,),
     response_class=EventStream,
-    status_code=200,
 )
 async def live_events(
     request: HttpRequest,

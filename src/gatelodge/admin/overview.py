@@ -202,7 +202,7 @@ class OverviewAdministration:
 
     async def _find_letters(self) -> LetterCounts:
         waiting, given_up = [
-            await self._stores.letters.count_letters(state, limit=COUNTED_LETTERS)
+            await self._stores.letters.count(state, limit=COUNTED_LETTERS)
             for state in ("waiting", "given_up")
         ]
         return LetterCounts(_up_to_limit(waiting), _up_to_limit(given_up))

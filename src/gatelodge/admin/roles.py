@@ -22,7 +22,7 @@ from gatelodge.admin.refusals import RoleNotEditable
 HOLDERS_COUNTED = 1000
 """From how many on the holders of a role are not counted."""
 
-HOLDERS_LOOKED_AT = 1000
+HOLDERS_LOOKED_AT = 500
 """How many holders of a role a preview looks at, to see what their other roles permit."""
 
 HOLDERS_COUNTED_IN_PREVIEW = 5000
@@ -34,7 +34,8 @@ NAMED = 10
 TAKEN_AT_ONCE = 1000
 """From how many users one request takes a role that is deleted, about."""
 
-_PAGE = 200
+_PAGES = 3
+"""How many pages of holders a preview asks for: a page may end before it is full."""
 
 Bound: TypeAlias = Literal["exactly", "at_least", "at_most"]
 """How a number of users is meant."""
@@ -313,12 +314,15 @@ class RoleAdministration:
 
     async def _holders(self, name: str) -> "_Holders":
         query, users, after = UserQuery(role=name), list[User](), None
-        for _ in range(HOLDERS_LOOKED_AT // _PAGE):
-            page = await self.users.search(query, after=after, limit=_PAGE)
+        for _ in range(_PAGES):
+            wanted = HOLDERS_LOOKED_AT - len(users)
+            page = await self.users.search(query, after=after, limit=wanted)
             users += page.users
             after = page.after
             if after is None:
                 return _Holders(users, Count(len(users)), complete=True)
+            if len(users) >= HOLDERS_LOOKED_AT:
+                break
         number = await self.users.count_matching(query, limit=HOLDERS_COUNTED_IN_PREVIEW)
         return _Holders(users, number, complete=False)
 

@@ -352,7 +352,7 @@ async def preview(
 ) -> PreviewAnswer:
     """Say how many users would gain or lose permissions if a role changed; nothing is changed.
 
-    The answer refuses what the change itself would be refused. Up to 1,000 holders are looked at.
+    The answer refuses what the change itself would be refused. Up to 500 holders are looked at.
     If there are more, `bound` says whether `number` is at least or at most right.
     """
     gained, lost = dict.fromkeys(permit or ()), dict.fromkeys(forbid or ())

@@ -11,11 +11,12 @@ from gatelodge.accounts.roles import RoleService
 from gatelodge.accounts.store import Role
 from gatelodge.admin.authority import Administrator
 from gatelodge.admin.doors import administrator, page, proved
+from gatelodge.admin.events import EventAdministration, SeenEvent
 from gatelodge.admin.rules import DELETE_USERS, END_SESSIONS, READ_USERS, WRITE_USERS
 from gatelodge.admin.sessions import SeenSession, SessionAdministration
 from gatelodge.admin.users import SeenUser, UserAdministration, UserChanges
 from gatelodge.admin.users_pages import NAME, ROLES, USERS, WORDS, Words
-from gatelodge.audit import AuditLog, Event, EventQuery
+from gatelodge.audit import EventQuery
 from gatelodge.credentials.factors import Factor, FactorKind, second_factors
 from gatelodge.ids import SessionId
 from gatelodge.marks import N_
@@ -349,10 +350,10 @@ def _proves(visit: Visit, factor: Factor) -> Proves:
     return Proves(icon, text(kind), name, factor.created_at, factor.last_used_at)
 
 
-async def _events_about(visit: Visit, seen: SeenUser) -> list[Event] | None:
+async def _events_about(visit: Visit, seen: SeenUser) -> list[SeenEvent] | None:
     """Return the newest events about the user; None if the reader may not see them."""
     if EVENTS_READ not in visit.caller.permissions:
         return None
     query = EventQuery(about=seen.user.id)
-    found = await visit.ask(AuditLog).events.search(query, before=None, limit=_EVENTS_SHOWN)
+    found = await visit.ask(EventAdministration).search(query, before=None, limit=_EVENTS_SHOWN)
     return found.events

@@ -321,8 +321,8 @@ class PageDoor:
     def _declare(
         self, method: str, path: str, rule: Rule, answers: int, repeatable: Iterable[str] = ()
     ) -> Declared:
-        pattern = compile_path(path)[0]
-        declared = Declared(method, path, pattern, rule, frozenset(repeatable), answers=answers)
+        pattern, shown, _ = compile_path(path)
+        declared = Declared(method, shown, pattern, rule, frozenset(repeatable), answers=answers)
         self.routes.append(declared)
         return declared
 

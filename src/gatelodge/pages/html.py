@@ -31,8 +31,10 @@ from gatelodge.settings import Settings
 STATIC = Path(__file__).parent / "static"
 
 _CONSOLE = ("style", "admin")
-_SPARE = re.compile(r"\s*(?:/\*.*?\*/\s*)+|(?<=[{};,])\s+|\s+(?=[{}])", re.DOTALL)
-"""What a stylesheet can do without: comments, line breaks and indents."""
+_SPARE = re.compile(
+    r"\s*(?:/\*.*?\*/\s*)+|(?<=[{};,])\s+|\s+(?=[{}])|(?<=[a-z]:) +|;(?=\s*\})", re.DOTALL
+)
+"""What a stylesheet can do without: comments, line breaks, indents and spaces after colons."""
 
 _PERMISSIONS = ", ".join(
     [

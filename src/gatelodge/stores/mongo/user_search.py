@@ -33,11 +33,14 @@ from gatelodge.stores.user_order import (
     to_cursor,
 )
 
-FEW = 5_000
+FEW = 2_000
 """How many users a condition is met by at most, for all of them to be read."""
 
-EXAMINED = 10_000
+EXAMINED = 3_000
 """After how many users that do not match a page ends."""
+
+_AT_FIRST = 4
+"""How many users are looked at first, for each that is wanted."""
 
 COUNTED = 20_000
 """How far entries of an index are counted where no user has to be read."""
@@ -139,7 +142,7 @@ class Search:
     async def by_few(self, few: Condition, limit: int) -> list[tuple[Place, Document]]:
         """Return the next `limit` users with their places, of all who meet a condition."""
         found: list[tuple[Place, Document]] = []
-        for number, part in self._parts():
+        for number, part in self._parts(self._since):
             wanted = self._matching([few.source, part], number)
             pipeline = [{"$match": wanted}, {"$sort": self._sorting(number)}]
             found += await self._find(number, few.index, pipeline, limit - len(found))
@@ -152,33 +155,64 @@ class Search:
     ) -> tuple[list[tuple[Place, Document]], Place | None]:
         """Return the next `limit` users, and where the search gave up before the end, if it did.
 
+        It looks at a few users first, and then at more: MongoDB reads all that it may look at, even
+        if the first of them are enough.
+
         Args:
             few: a condition whose index is in the order of the list, or None.
             limit: how many users are wanted.
         """
         found: list[tuple[Place, Document]] = []
-        left = EXAMINED
-        for number, part in self._parts():
+        since, left, most = self._since, EXAMINED, _AT_FIRST * limit
+        while left > 0:
+            most = min(most, left)
+            some, since = await self._look_at(few, since, most, limit - len(found))
+            found += some
+            if len(found) == limit or since is None:
+                return found, None
+            left -= most
+            most *= _AT_FIRST
+        return found, since
+
+    async def _look_at(
+        self, few: Condition | None, since: Place | None, most: int, limit: int
+    ) -> tuple[list[tuple[Place, Document]], Place | None]:
+        """Return up to `limit` of the next `most` users after a place, and the place of the last.
+
+        It is None if there are no more users.
+        """
+        found: list[tuple[Place, Document]] = []
+        left = most
+        for number, part in self._parts(since):
             line, index = self._line(number, part, few)
+            # One pass says who matches and where it ended. Two would not see the same users, while
+            # others come and go.
+            outcome = {
+                "found": [{"$match": self._matching([], number)}, {"$limit": limit - len(found)}],
+                "last": [{"$skip": left - 1}, {"$project": {self._stretches[number].column: 1}}],
+                "seen": [{"$count": "number"}],
+            }
             pipeline: list[Document] = [
                 {"$match": line},
                 {"$sort": self._sorting(number)},
                 {"$limit": left},
-                {"$match": self._matching([], number)},
+                {"$facet": outcome},
             ]
-            found += await self._find(number, index, pipeline, limit - len(found))
+            cursor = await self._users.aggregate(pipeline, hint=index)
+            (seen,) = await cursor.to_list()
+            found += [(self._place(number, each), each) for each in seen["found"]]
             if len(found) == limit:
-                return found, None
-            if (last := await self._last_examined(number, line, index, left)) is not None:
-                return found, last
-            left -= await self._count(line, index, left)
+                break
+            if seen["last"]:
+                return found, self._place(number, seen["last"][0])
+            left -= sum(each["number"] for each in seen["seen"])
         return found, None
 
     async def count_by_index(self, limit: int) -> int | None:
         """Return how many users match, up to `limit`; None if users have to be read for that."""
         if len(self._stretches) != 1:
             return 0 if not self._stretches else None
-        ((number, part),) = self._parts()
+        ((number, part),) = self._parts(self._since)
         if not self._conditions:
             line, index = self._line(number, part)
             return await self._count(line, index, limit)
@@ -193,7 +227,7 @@ class Search:
     async def count_few(self, few: Condition, limit: int) -> int:
         """Return how many match of those who meet a condition, up to `limit`."""
         found = 0
-        for number, part in self._parts():
+        for number, part in self._parts(self._since):
             wanted = self._matching([few.source, part], number)
             found += await self._count(wanted, few.index, limit - found)
             if found == limit:
@@ -203,7 +237,7 @@ class Search:
     async def count_in_order(self, limit: int) -> tuple[int, bool]:
         """Return how many match of those that may be examined, and whether these are all."""
         found, left = 0, EXAMINED
-        for number, part in self._parts():
+        for number, part in self._parts(self._since):
             line, index = self._line(number, part)
             counted: list[Document] = [
                 {"$match": line},
@@ -219,20 +253,20 @@ class Search:
                 return found, False
         return found, True
 
-    def _parts(self) -> Iterator[tuple[int, Document]]:
-        """Yield the parts of the list that are still to be shown, with their stretches.
+    def _parts(self, since: Place | None) -> Iterator[tuple[int, Document]]:
+        """Yield the parts of the list after a place, with the numbers of their stretches.
 
         A stretch that goes on after a place has two: the users with the same value and a later id,
         and those with a later value. Each of them is a range of the index.
         """
         first = 0
-        if self._since is not None:
-            first = self._since.stretch
-            column = self._stretches[first].column
-            same = {column: {"$eq": self._since.key}, "_id": {self._beyond: self._since.user_id}}
-            yield first, same
-            if not self._stretches[first].absent:
-                yield first, _range(self._stretches[first], {self._beyond: self._since.key})
+        if since is not None:
+            first = since.stretch
+            stretch = self._stretches[first]
+            same = {"$eq": since.key}
+            yield first, {stretch.column: same, "_id": {self._beyond: since.user_id}}
+            if not stretch.absent:
+                yield first, _range(stretch, {self._beyond: since.key})
             first += 1
         for number in range(first, len(self._stretches)):
             yield number, _range(self._stretches[number], {})
@@ -270,18 +304,6 @@ class Search:
             [*pipeline, {"$limit": limit}], hint=index, batchSize=limit
         )
         return [(self._place(number, document), document) async for document in cursor]
-
-    async def _last_examined(
-        self, number: int, line: Document, index: str, most: int
-    ) -> Place | None:
-        """Return the place of the last of `most` documents in order, or None if there are fewer."""
-        cursor = (
-            self._users.find(line, projection=[self._stretches[number].column], hint=index)
-            .sort(self._sorting(number))
-            .skip(most - 1)
-            .limit(1)
-        )
-        return next(iter([self._place(number, each) async for each in cursor]), None)
 
     def _place(self, number: int, document: Document) -> Place:
         stretch = self._stretches[number]
