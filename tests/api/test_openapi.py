@@ -237,7 +237,7 @@ API_PAGE = Path(__file__).parents[2] / "docs" / "api.md"
 _TOLD_ONCE = {
     *("invalid_request", "unsupported_media_type", "body_too_large", "body_too_slow"),
     *("cross_site_request", "token_missing", "token_invalid", "token_expired", "token_conflict"),
-    *("store_unavailable", "outcome_unknown", "internal_error"),
+    *("store_unavailable", "outcome_unknown", "internal_error", "impersonating"),
 }
 """The refusals of many routes, which `errors.md` explains for all of them."""
 

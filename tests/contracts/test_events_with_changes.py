@@ -122,6 +122,9 @@ ACTS: dict[str, Act] = {
     "open a session": lambda stores, world, event: stores.sessions.open(
         replace(NEW_SESSION, user_id=world.user.id), event
     ),
+    "impersonate": lambda stores, world, event: stores.sessions.open(
+        replace(NEW_SESSION, user_id=world.user.id, impersonator=world.other.id), event
+    ),
     "end a session": lambda stores, world, event: stores.sessions.revoke(
         world.session.id, NOON, "signed_out", event
     ),
@@ -258,7 +261,7 @@ async def test_a_change_stores_its_event(stores: Stores, world: World, act: Act)
 @pytest.mark.parametrize("act", ACTS.values(), ids=ACTS)
 async def test_what_changes_nothing_stores_no_event(stores: Stores, world: World, act: Act) -> None:
     await act(stores, world, an_event())
-    if act is ACTS["open a session"]:
+    if act in (ACTS["open a session"], ACTS["impersonate"]):
         await stores.users.disable(world.user.id, NOON, an_event())
         world = replace(world, session=await found(stores, world.session))
     before = await everything(stores, world)

@@ -32,6 +32,9 @@ async def test_a_session_comes_back_as_it_was_kept(stores: Stores) -> None:
         client_id="cli_reader",
         revoked_at=NOON + A_MINUTE,
         revoked_why="signed_out",
+        impersonator=UserId("usr_administrator"),
+        begun_in=SessionId("ses_of_theirs"),
+        reason="Ticket 4711 – ¿qué?",
     )
     await stores.sessions.add(session)
 
@@ -46,6 +49,7 @@ async def test_a_fresh_session_comes_back_as_it_was_kept(stores: Stores) -> None
     assert found == session
     assert found is not None
     assert (found.methods, found.client_id) == (("pwd",), None)
+    assert (found.impersonator, found.begun_in, found.reason) == (None, None, None)
     assert await stores.sessions.find(NOTHING) is None
 
 
@@ -87,6 +91,31 @@ async def test_a_session_opens_only_without_factors_if_none_was_asked_for(stores
     assert await stores.sessions.open(proved, an_event())
     assert await stores.factors.change(user.id, removing_all()) == ()
     assert await stores.sessions.open(after, an_event(), without_factors=True)
+
+
+async def test_a_session_of_an_impersonator_opens_without_a_sign_in_of_the_user(
+    stores: Stores,
+) -> None:
+    """It needs the same user as any session, and changes nothing of them."""
+    user = a_user(last_sign_in_at=NOON - A_MINUTE)
+    await stores.users.add(user, an_event())
+    changes = {"user_id": user.id, "impersonator": UserId("usr_administrator"), "methods": ()}
+    opened, late, stranger = (a_session(**changes) for _ in range(3))
+
+    assert await stores.sessions.open(opened, an_event())
+    assert await stores.users.find(user.id) == user
+    assert await stores.sessions.find(opened.id) == opened
+
+    assert await stores.users.raise_epoch(user.id, an_event())
+    event = an_event()
+    assert not await stores.sessions.open(late, event)
+    assert not await stores.sessions.open(replace(stranger, user_id=UserId("usr_x")), event)
+    assert await stores.users.disable(user.id, NOON, an_event())
+    assert not await stores.sessions.open(replace(late, epoch=1), event)
+    for each in (late, stranger):
+        assert await stores.sessions.find(each.id) is None
+    events = await stores.events.list_events(before=None, limit=50)
+    assert event.id not in {each.id for each in events}
 
 
 async def test_only_the_current_generation_rotates(stores: Stores) -> None:

@@ -36,6 +36,7 @@ BROWSER = {"Accept": "text/html,*/*;q=0.8"}
 SPOOFED = {
     "X-Auth-User": "root",
     "X-Auth-Subject": "usr_root",
+    "X-Auth-Actor": "usr_root",
     "X-Auth-Roles": "admin",
     "X-Auth-Time": "4102444800",
     "X-Auth-Methods": "mfa",
@@ -44,7 +45,7 @@ SPOOFED = {
     "x-auth-user": "root",
 }
 
-NAMED = ("user", "subject", "roles", "time", "methods")
+NAMED = ("user", "subject", "actor", "roles", "time", "methods")
 """What the site is told of a caller, each in a header."""
 
 MAIN = """
@@ -330,6 +331,7 @@ def test_the_site_is_told_who_it_is_and_nothing_that_the_client_made_up(guarded:
         assert set(told) == {f"x-auth-{name}" for name in NAMED}
         assert told["x-auth-user"] == "ann"
         assert told["x-auth-subject"].startswith("usr_")
+        assert told["x-auth-actor"] == told["x-auth-subject"]
         assert told["x-auth-roles"] == "user"
         assert 0 <= time.time() - int(told["x-auth-time"]) < 3600
         assert told["x-auth-methods"] == "pwd"

@@ -73,6 +73,7 @@ _NOBODYS = frozenset(
 _ROUTES = frozenset(
     (
         "account",
+        "activity",
         "again",
         "auth",
         "authenticator",
@@ -89,6 +90,7 @@ _ROUTES = frozenset(
         "docs",
         "email",
         "enable",
+        "end",
         "events",
         "export",
         "factors",
@@ -98,6 +100,8 @@ _ROUTES = frozenset(
         "healthz",
         "home",
         "html",
+        "impersonate",
+        "impersonation",
         "invitation",
         "invitations",
         "jwks",
@@ -121,6 +125,7 @@ _ROUTES = frozenset(
         "passkeys",
         "password",
         "password-letter",
+        "permissions",
         "profile",
         "readyz",
         "recovery",
@@ -158,6 +163,7 @@ _ROUTES = frozenset(
         "users",
         "verify",
         "verify-email",
+        "view-as",
         "webauthn",
         "well-known",
     )

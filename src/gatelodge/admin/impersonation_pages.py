@@ -15,7 +15,7 @@ door = PageDoor()
 _REASON = Field("reason", missing=NO_REASON, trimmed=True)
 
 
-@door.get("/admin/users/{user_id:usr}/view-as", rule=IMPERSONATE, answers=404)
+@door.get("/admin/users/{user_id}/view-as", rule=IMPERSONATE)
 async def show_view_as(visit: Visit) -> Response:
     """Ask why the reader wants to see the application as a user does."""
     by = await proved(visit)
@@ -25,7 +25,7 @@ async def show_view_as(visit: Visit) -> Response:
 
 
 @door.post(
-    "/admin/users/{user_id:usr}/view-as",
+    "/admin/users/{user_id}/view-as",
     rule=IMPERSONATE,
     fields=(_REASON,),
     again=show_view_as,
@@ -39,7 +39,7 @@ async def view_as(visit: Visit) -> Response:
     return visit.go_home()
 
 
-@door.post("/impersonation/end", rule=ANYBODY)
+@door.post("/account/view-as/end", rule=ANYBODY)
 async def end(visit: Visit) -> Response:
     """Show the start page as the reader sees it themselves, or the sign-in page."""
     if await take_off(visit.request):

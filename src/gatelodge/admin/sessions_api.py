@@ -42,7 +42,7 @@ class SessionSeen(Answer):
     impersonator: str | None = Field(
         description="The id of who sees the application as the user by it; null: the user."
     )
-    reason: str | None = Field(description="Why they do, in their words.")
+    reason: str | None = Field(default=None, description="Why they do, in their words.")
     reached: bool = Field(description="Whether the caller may act on this user.")
 
 
@@ -73,7 +73,6 @@ class SessionsSeen(Answer):
                     "expiresAt": "2026-03-02T12:00:00Z",
                     "current": False,
                     "impersonator": None,
-                    "reason": None,
                     "reached": True,
                 }
             ],

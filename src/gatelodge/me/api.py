@@ -62,8 +62,9 @@ class Me(Answer):
     permissions: list[str]
     session: OwnSession
     impersonator: str | None = Field(
+        default=None,
         description="The id of the administrator who sees the application as this user does, and "
-        "acts in their place. Null: it is the user."
+        "acts in their place. Null: it is the user.",
     )
 
 
@@ -127,7 +128,6 @@ _EXAMPLE = {
         "authenticatedAt": "2026-03-01T12:00:00Z",
         "methods": ["pwd"],
     },
-    "impersonator": None,
 }
 
 

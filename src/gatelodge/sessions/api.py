@@ -75,7 +75,9 @@ class Device(Answer):
         description="Whether an administrator sees the application as the user does in it. Then "
         "`userAgent` and `address` are empty: they are the administrator's."
     )
-    reason: str | None = Field(description="Why the administrator does, in their words.")
+    reason: str | None = Field(
+        default=None, description="Why the administrator does, in their words."
+    )
 
 
 class Devices(Answer):
@@ -215,7 +217,6 @@ async def sign_out(
                     "expiresAt": "2026-03-02T12:00:00Z",
                     "current": True,
                     "impersonated": False,
-                    "reason": None,
                 }
             ],
             "next": "c2VzXzA2ZjRoMms5YzBxMXY4ZDNuNWI3dDJtNHM2cjhwMGExZTNnaQ",

@@ -98,6 +98,7 @@ class VerifyQuery(BaseModel):
         headers={
             "X-Auth-User": "ann",
             "X-Auth-Subject": "usr_06f4h2k9c0q1v8d3n5b7t2m4s6r8p0a1e3gi",
+            "X-Auth-Actor": "usr_06f4h2k9c0q1v8d3n5b7t2m4s6r8p0a1e3gi",
             "X-Auth-Roles": "user,moderator",
             "X-Auth-Time": "1772366400",
             "X-Auth-Methods": "pwd",
@@ -116,9 +117,10 @@ async def verify(
 ) -> Response:
     """Say who makes the request that a proxy received; 401 or 403 if it must not pass.
 
-    The answer names the caller in `X-Auth-User`, `X-Auth-Subject` and `X-Auth-Roles`. `X-Auth-Time`
-    says when the caller last proved who they are, in seconds since 1970, and `X-Auth-Methods` how
-    (RFC 8176). Headers of these names in the request are never read.
+    The answer names the caller in `X-Auth-User`, `X-Auth-Subject` and `X-Auth-Roles`.
+    `X-Auth-Actor` is the id of whoever acts: the caller, or an administrator in their place.
+    `X-Auth-Time` says when the caller last proved who they are, in seconds since 1970, and
+    `X-Auth-Methods` how (RFC 8176). Headers of these names in the request are never read.
     """
     if cookie_jar(request.scope):
         # As it was asked: escapes would make it up to three times as long, and an answer whose
