@@ -25,6 +25,7 @@ from bench.measures import (
     latency,
     letters,
     letters_timing,
+    lists,
     memory,
     peers,
     revocation,
@@ -172,6 +173,14 @@ MEASURES = {
         letters,
         "A million letters wait in the queue when the server starts. It writes each from its "
         "template, and hands it to a mail server on the same machine, which takes it at once.",
+    ),
+    "lists": Measure(
+        lists,
+        "`bench/town.py` makes users who signed up in three years, and the events of 300 days. "
+        "Each list is asked of the stores, 50 users or events a page. Lists of one name differ in "
+        "what they look for, and take turns. The thousandth page is reached page by page. Then the "
+        "API is asked for the same lists of users, which it also counts, and beside them a token "
+        "is checked again and again.",
     ),
     TIMING: Measure(
         timing,

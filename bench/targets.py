@@ -252,6 +252,27 @@ TARGETS = (
         "≤ 64 MiB",
         "a smaller bound in `gate/memory.py`",
     ),
+    *(
+        Target(
+            f"{what} of the slowest list of users or events, {store}",
+            f"slowest list, {figure}, {store}",
+            bound,
+            f"≤ {bound} ms",
+            "fewer users at whom a page looks: `EXAMINED` and `FEW` in `stores/*/user_search.py`",
+        )
+        for store in ("SQLite", "MongoDB")
+        for what, figure, bound in (("median", "median", 50), ("p99", "p99", 200))
+    ),
+    *(
+        Target(
+            f"p99 of a token check beside ten lists a second ÷ its p99 alone, {store}",
+            f"token check beside lists, p99 ratio, {store}",
+            2,
+            "≤ 2 ×",
+            "shorter queries, or a lower priority for the thread that lists",
+        )
+        for store in ("SQLite", "MongoDB")
+    ),
 )
 
 

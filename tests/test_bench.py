@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from bench import ROOT
+from bench.measures.lists import user_queries
 from bench.page import FIGURES, PAGE, Measured, page, pictures, read_figures, write_page
 from bench.report import Row, table
 from bench.targets import TARGETS
@@ -121,6 +122,29 @@ ROWS = {
         for store in ("SQLite", "MongoDB")
         for what in ("", ", memory", ", stop")
     ],
+    "lists": [
+        *(
+            f"{name}{what}, {store}"
+            for store in ("SQLite", "MongoDB")
+            for name in user_queries()
+            for what in ("", ", counted")
+        ),
+        *(
+            f"{name}, {store}"
+            for store in ("SQLite", "MongoDB")
+            for name in (
+                *(f"page 5 {order}" for order in ("created", "username", "last_sign_in", "a")),
+                *("how many users", "new users of 30 days"),
+                *("slowest list, median", "slowest list, p99"),
+                *("events newest", "events of a user", "events from an address"),
+                *("events of a kind", "events on a day", "events of a kind, from an address"),
+                *("events of a kind that never happens, by a user", "events, page 5"),
+                *("API, all lists, median", "API, all lists, p99"),
+                *("token check alone, p99", "token check beside lists, p99"),
+                "token check beside lists, p99 ratio",
+            )
+        ),
+    ],
     "timing": [
         f"{pair}, {store}"
         for pair in (
@@ -154,7 +178,7 @@ ROWS = {
         "growth by both",
     ],
 }
-NEED_MONGOD = {"rotation", "watch", "revocation", "timing"}
+NEED_MONGOD = {"lists", "rotation", "watch", "revocation", "timing"}
 
 
 def bench(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -61,6 +61,7 @@ def test_a_wheel_that_lacks_a_file_or_has_one_too_many_is_found(dist: Path, tmp_
 
     assert faults(other) == [
         "gatelodge/locales/de/LC_MESSAGES/gatelodge.po is missing",
+        "gatelodge/pages/templates/admin/base.html is missing",
         "gatelodge/pages/templates/base.html is missing",
         "tests/conftest.py is not of the package",
         "nothing is gatelodge/locales/*/LC_MESSAGES/gatelodge.po",

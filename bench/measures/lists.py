@@ -70,7 +70,7 @@ def user_queries() -> dict[str, list[UserQuery]]:
             replace(by_sign_in, role="support", verified=True, created_from=month),
         ],
         "hardly anybody": [
-            replace(by_name, role="editor", enabled=False, factor="browser"),
+            replace(by_name, role="editor", enabled=False, factor="passkey", verified=False),
             UserQuery(text="e", role="support", enabled=False, factor="passkey"),
         ],
     }
@@ -208,14 +208,16 @@ def _rows(found: dict[str, Waits], store: str) -> Iterator[Row]:
     for name, waits in found.items():
         note = f"p99 {waits.p99:.0f} ms; {waits.cpu:.1f} ms CPU of this process"
         yield Row(f"{name}, {store}", waits.median, "ms", note)
-    yield Row(f"slowest list, {store}, median", max(each.median for each in found.values()), "ms")
-    yield Row(f"slowest list, {store}, p99", max(each.p99 for each in found.values()), "ms")
+    yield Row(f"slowest list, median, {store}", max(each.median for each in found.values()), "ms")
+    yield Row(f"slowest list, p99, {store}", max(each.p99 for each in found.values()), "ms")
 
 
 def http_rows(folder: Path, address: str, store: str, times: int) -> list[Row]:
     """Return how long the API takes for lists, and how long token checks wait beside them."""
     admin = _admin_of(address)
-    with Gatelodge(folder, database=address) as server, Generator({CORES[-1]}) as generator:
+    in_mongodb = address.startswith("mongodb")
+    place = {"database": address} if in_mongodb else {"data_dir": str(Path(address).parent)}
+    with Gatelodge(folder, **place) as server, Generator({CORES[-1]}) as generator:
         session = server.post("/api/auth/signin", {"username": admin, "password": PASSWORD})
         token = session["accessToken"]
         lists = [
@@ -231,10 +233,11 @@ def http_rows(folder: Path, address: str, store: str, times: int) -> list[Row]:
     waits = Waits.of(outcome.waits)
     calm, busy = Waits.of(alone.waits), Waits.of(beside.waits)
     return [
-        Row(f"API, all lists, {store}, median", waits.median, "ms"),
-        Row(f"API, all lists, {store}, p99", waits.p99, "ms", "also the number of those who match"),
-        Row(f"token check, {store}, p99", calm.p99, "ms", "nobody asks for lists"),
-        Row(f"token check beside lists, {store}, p99", busy.p99, "ms", "about ten lists a second"),
+        Row(f"API, all lists, median, {store}", waits.median, "ms"),
+        Row(f"API, all lists, p99, {store}", waits.p99, "ms", "also the number of those who match"),
+        Row(f"token check alone, p99, {store}", calm.p99, "ms", "nobody asks for lists"),
+        Row(f"token check beside lists, p99, {store}", busy.p99, "ms", "about ten lists a second"),
+        Row(f"token check beside lists, p99 ratio, {store}", busy.p99 / calm.p99, "×"),
     ]
 
 

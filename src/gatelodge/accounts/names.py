@@ -125,6 +125,7 @@ _ROUTES = frozenset(
         "passkeys",
         "password",
         "password-letter",
+        "permissions",
         "profile",
         "readyz",
         "recovery",

@@ -197,7 +197,7 @@ class BulkRequest(Request):
     """What to do with several users."""
 
     ids: list[str] = Field(max_length=BULK_LIMIT, examples=[[_ID]])
-    act: BulkAct
+    act: BulkAct = Field(examples=["disable"])
     role: str | None = Field(
         default=None, max_length=64, description="Of `grant` and `withdraw`: the role."
     )
