@@ -49,7 +49,6 @@ ANSWER_TO_THE_TRIAL: dict[tuple[str, str], int] = {
     ("POST", "/api/auth/email"): 400,
     ("POST", "/api/auth/refresh"): 401,
     ("POST", "/api/auth/refreshtoken"): 403,
-    ("POST", "/api/auth/impersonation/end"): 401,
     ("DELETE", "/api/auth/sessions/{session_id}"): 404,
     ("DELETE", "/api/auth/me"): 415,
     ("POST", "/api/auth/factors/totp/confirm"): 400,

@@ -47,6 +47,12 @@ class ImpersonationAnswer(Answer):
     refresh_token: str | None = None
 
 
+class EndedAnswer(Message):
+    """What came of it."""
+
+    signed_in: bool = Field(description="Whether the cookies sign somebody in as themselves now.")
+
+
 @door.post(
     "/{user_id:usr}/impersonate",
     rule=IMPERSONATE,
@@ -103,16 +109,17 @@ async def impersonate(
 @end_door.post(
     "/end",
     rule=ANYBODY,
-    told=Description("Be oneself again", gives={"message": "You are yourself again."}),
-    refuses=(InvalidToken,),
+    told=Description(
+        "Be oneself again", gives={"message": "You are yourself again.", "signedIn": True}
+    ),
 )
-async def end_impersonation(request: HttpRequest) -> Message:
+async def end_impersonation(request: HttpRequest) -> EndedAnswer:
     """End the session in which the caller sees the application as another user does.
 
     With cookies, the answer sets those of the caller's own session again. If it has ended, or does
-    not belong to this browser, it deletes all of them, and the answer is 401. A program with bearer
-    tokens goes on with its own; `POST /api/auth/signout` does the same for it.
+    not belong to this browser, the answer deletes all of them, and `signedIn` is false. A program
+    with bearer tokens goes on with its own.
     """
-    if not await take_off(request):
-        raise InvalidToken
-    return Message(message="You are yourself again.")
+    if await take_off(request):
+        return EndedAnswer(message="You are yourself again.", signed_in=True)
+    return EndedAnswer(message="Nobody is signed in by cookies.", signed_in=False)

@@ -69,8 +69,8 @@ class ServerTold(Answer):
 class OverviewTold(Answer):
     """How things stand. What the caller may not see is null."""
 
-    users: Number
-    sessions: Number
+    users: Number | None = Field(description="Null: they are still being counted.")
+    sessions: Number | None = Field(description="Those that sign somebody in, likewise.")
     days: list[DayTold] = Field(description="The last 30 days, the oldest first.")
     letters: LettersTold | None
     server: ServerTold | None
@@ -115,8 +115,8 @@ async def overview(
 def _told(seen: Overview) -> OverviewTold:
     letters = seen.letters
     return OverviewTold(
-        users=_number(seen.users),
-        sessions=_number(seen.sessions),
+        users=None if seen.users is None else _number(seen.users),
+        sessions=None if seen.sessions is None else _number(seen.sessions),
         days=[
             DayTold(
                 day=each.day,
