@@ -19,7 +19,7 @@ from gatelodge.credentials.factors import Factors, counting
 from gatelodge.credentials.second_factors import SecondFactors
 from gatelodge.errors import InvalidRequest, Refusal, Unavailable
 from gatelodge.gate.refusals import Forbidden
-from gatelodge.ids import USER_PREFIX, UserId, id_to_bytes
+from gatelodge.ids import USER_PREFIX, UserId, is_id
 from gatelodge.proofs.invitations import Invitation, Invitations
 from gatelodge.proofs.reset import PasswordReset
 from gatelodge.proofs.verification import AddressVerification
@@ -521,8 +521,6 @@ def _possible(user_id: str) -> UserId:
     Raises:
         NoSuchUser: nobody can.
     """
-    try:
-        id_to_bytes(USER_PREFIX, user_id)
-    except ValueError:
-        raise NoSuchUser from None
+    if not is_id(USER_PREFIX, user_id):
+        raise NoSuchUser
     return UserId(user_id)
