@@ -80,6 +80,15 @@ def id_to_bytes(prefix: str, text: str) -> bytes:
     return (int(digits, 32) >> _UNUSED_BITS).to_bytes(_ID_BYTES, "big")
 
 
+def is_id(prefix: str, text: str) -> bool:
+    """Return whether a text is an id with this prefix."""
+    try:
+        id_to_bytes(prefix, text)
+    except ValueError:
+        return False
+    return True
+
+
 # The last digit has four unused bits. They must be zero, so that each id has one spelling.
 _UNUSED_BITS = 4
 _DIGITS = re.compile(f"[0-9a-v]{{{_ID_CHARACTERS - 1}}}[0g]")

@@ -3,7 +3,7 @@
 import httpx2
 import pytest
 
-from gatelodge.accounts.permissions import USERS_READ, USERS_WRITE
+from gatelodge.accounts.permissions import USERS_IMPERSONATE, USERS_READ, USERS_WRITE
 from gatelodge.app import House, build, create_app
 from gatelodge.audit import COMMAND
 from gatelodge.settings import Settings
@@ -84,6 +84,22 @@ async def test_who_could_not_give_the_roles_neither_replaces_nor_withdraws_an_in
     ):
         assert (answer.status_code, answer.json()["code"]) == (403, "role_not_grantable")
     assert [each["id"] for each in (await eve.get(INVITATIONS)).json()["items"]] == [made["id"]]
+
+
+async def test_an_administrator_withdraws_what_only_a_command_gives(
+    house: House, root: Person
+) -> None:
+    await house.roles.create("viewer", "", (USERS_IMPERSONATE,), COMMAND)
+    for name in ("ann", "bob"):
+        await house.invitations.invite(f"{name}@example.com", ["viewer"], COMMAND)
+    ann, _ = (await root.get(INVITATIONS)).json()["items"]
+
+    gone = await send(root, "DELETE", f"{INVITATIONS}/{ann['id']}")
+    replaced = await send(root, "POST", INVITATIONS, {"email": "bob@example.com"})
+
+    assert (gone.status_code, replaced.status_code) == (200, 200)
+    [listed] = (await root.get(INVITATIONS)).json()["items"]
+    assert (listed["email"], listed["roles"]) == ("bob@example.com", ["user"])
 
 
 async def test_an_address_that_has_an_account_is_not_invited(house: House, root: Person) -> None:

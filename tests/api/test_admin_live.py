@@ -14,7 +14,7 @@ import pytest
 from gatelodge.accounts.permissions import EVENTS_READ
 from gatelodge.admin import live
 from gatelodge.app import House
-from gatelodge.audit import COMMAND
+from gatelodge.audit import COMMAND, EventQuery
 from tests.contracts.builders import an_event
 from tests.support.clock import NOON, FakeClock
 from tests.support.people import Person, let_in, new_user, signed_in
@@ -187,6 +187,20 @@ async def test_a_browser_whose_cookies_were_renewed_looks_on(
 
     assert "gatelodge-access" in answer.headers["set-cookie"]
     assert "session.ended_everywhere" not in answer.text
+
+
+def test_whoever_takes_nothing_costs_no_more_memory_with_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Their line may be dead for a quarter of an hour before anybody notices."""
+    monkeypatch.setattr(live, "_MOST_AT_ONCE", 10)
+    onlooker = live.Onlooker(EventQuery())
+
+    for _ in range(50):
+        onlooker.tell([an_event() for _ in range(8)])
+
+    assert onlooker.behind
+    assert len(onlooker.take()) == 16
 
 
 async def test_only_so_many_look_on(

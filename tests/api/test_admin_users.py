@@ -451,6 +451,21 @@ async def test_a_role_that_is_given_or_taken_counts_from_the_next_request_on(
     assert await refused(root, "DELETE", f"{path}/%00") == (400, "role_unknown", "roles")
 
 
+async def test_an_administrator_takes_what_only_a_command_gives(
+    client: httpx2.AsyncClient, house: House, root: Person
+) -> None:
+    """Whoever sees too much must not have to be left so until somebody is at the machine."""
+    await house.roles.create("viewer", "", (USERS_IMPERSONATE,), COMMAND)
+    ann = await signed_in(client, house, "ann", "viewer")
+    path = f"/{ann.answer['id']}/roles"
+
+    taken = await done(root, "DELETE", f"{path}/viewer")
+
+    assert (taken["changed"], taken["user"]["roles"]) == (True, ["user"])
+    given = await refused(root, "POST", path, {"role": "viewer"})
+    assert given == (403, "role_not_grantable", "roles")
+
+
 async def test_who_is_disabled_is_out_at_the_next_request_and_the_reason_is_kept(
     client: httpx2.AsyncClient, house: House, root: Person
 ) -> None:

@@ -215,6 +215,18 @@ def test_an_export_goes_on_in_no_file_of_another_kind(here: Place, tmp_path: Pat
             assert draft.read_text() == text.replace("\r\n", "\n")
 
 
+def test_an_export_goes_on_in_no_file_elsewhere(here: Place, tmp_path: Path) -> None:
+    """A link that somebody has placed in a shared folder leads to a file of another program."""
+    other = tmp_path / "other"
+    other.write_text("no line ends here")
+    (tmp_path / "users.jsonl.part").symlink_to(other)
+
+    failed = here("user", "export", tmp_path / "users.jsonl", "--resume")
+
+    assert failed.returncode == NOT_CONFIGURED
+    assert other.read_text() == "no line ends here"
+
+
 def test_options_that_contradict_each_other_are_refused(here: Place, tmp_path: Path) -> None:
     for arguments in (["--resume"], [str(tmp_path / "x"), "--after", "usr_x"]):
         refused = here("user", "export", *arguments)

@@ -161,6 +161,19 @@ async def test_events_of_a_user_who_exists_are_not_blanked(house: House) -> None
     assert await everything(house) == before
 
 
+@pytest.mark.parametrize("name", ["command", "server", "moderator"])
+async def test_what_is_no_user_is_not_blanked(house: House, name: str) -> None:
+    """Events name commands and roles where they name users; what they did stays as it is."""
+    await house.stores.events.add(an_event(actor=name, address="203.0.113.9", user_agent="Shell"))
+    await house.stores.events.add(an_event(target=name, detail={"email": "ann@example.com"}))
+    before = await everything(house)
+
+    with pytest.raises(NoSuchUser):
+        await house.event_retention.blank(UserId(name), OPERATOR)
+
+    assert await everything(house) == before
+
+
 @pytest.mark.parametrize("user_id", ["usr_nobody", "", "$ne", "ann\x00", "é" * 30])
 async def test_nobody_has_an_id_of_which_no_event_tells(house: House, user_id: str) -> None:
     before = await everything(house)

@@ -62,7 +62,7 @@ class Administrator:
             raise OutOfReach
 
     def may_grant(self, role: Role) -> bool:
-        """Return whether they may give this role to somebody, and take it."""
+        """Return whether they may give this role to somebody."""
         if USERS_IMPERSONATE in role.permissions:
             return False
         if self.holds_admin:
@@ -85,6 +85,15 @@ class Administrator:
     def may_take(self, role: Role) -> bool:
         """Return whether they may take this role from somebody whom they reach."""
         return self.holds_admin or self.may_grant(role)
+
+    def require_takable(self, role: Role) -> None:
+        """Refuse a role that they may not take from somebody.
+
+        Raises:
+            RoleNotGrantable: it is one.
+        """
+        if not self.may_take(role):
+            raise RoleNotGrantable(field="roles")
 
     @property
     def edits_within(self) -> frozenset[str] | None:

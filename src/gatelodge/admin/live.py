@@ -52,9 +52,14 @@ class Onlooker:
     behind: bool = False
 
     def tell(self, events: Iterable[Event]) -> None:
-        """Keep those of these events that are wanted, and wake up."""
-        self.arrived += [each for each in events if matches(self.wanted, each)]
-        self.behind = self.behind or len(self.arrived) > _MOST_AT_ONCE
+        """Keep those of these events that are wanted, and wake up.
+
+        Whoever is behind gets no more: they may be hanging on a line that takes nothing. What they
+        miss comes when they come back.
+        """
+        if not self.behind:
+            self.arrived += [each for each in events if matches(self.wanted, each)]
+            self.behind = len(self.arrived) > _MOST_AT_ONCE
         self.woken.set()
 
     def take(self) -> list[Event]:

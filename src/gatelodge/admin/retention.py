@@ -10,7 +10,7 @@ from gatelodge.accounts.store import UserStore
 from gatelodge.admin.refusals import UserNotDeleted
 from gatelodge.audit import Actor, AuditLog, EventStore
 from gatelodge.clock import Clock
-from gatelodge.ids import UserId
+from gatelodge.ids import USER_PREFIX, UserId, is_id
 
 _PAGE = 200
 """How many events are changed in one write, so that others never wait long for theirs."""
@@ -64,8 +64,10 @@ class EventRetention:
 
         Raises:
             UserNotDeleted: the user still exists.
-            NoSuchUser: no event is about a user of this id.
+            NoSuchUser: no user can have this id, or no event is about one who had it.
         """
+        if not is_id(USER_PREFIX, user_id):  # `command`, roles and sessions are in events, too
+            raise NoSuchUser
         if await self.users.find(user_id) is not None:
             raise UserNotDeleted
         looked_at, changed = 0, 0

@@ -19,7 +19,7 @@ from gatelodge.credentials.factors import Factors, counting
 from gatelodge.credentials.second_factors import SecondFactors
 from gatelodge.errors import InvalidRequest, Refusal, Unavailable
 from gatelodge.gate.refusals import Forbidden
-from gatelodge.ids import USER_PREFIX, UserId, id_to_bytes
+from gatelodge.ids import USER_PREFIX, UserId, is_id
 from gatelodge.proofs.invitations import Invitation, Invitations
 from gatelodge.proofs.reset import PasswordReset
 from gatelodge.proofs.verification import AddressVerification
@@ -232,14 +232,14 @@ class UserAdministration:
         An earlier invitation of the same address is void.
 
         Raises:
-            UnknownRole, RoleNotGrantable: a role does not exist, or may not be given; the roles of
-                an earlier invitation count too.
+            UnknownRole, RoleNotGrantable: a role does not exist, or may not be given; or one of an
+                earlier invitation may not be taken.
             Refusal: as for `Invitations.invite`.
         """
         await self._require_grantable(roles, by)
         former = await self.invitations.find_for(email)
         if former is not None:
-            await self._require_grantable(former.roles, by, unknown_allowed=True)
+            await self._require_takable(former.roles, by)
         return await self.invitations.invite(email, roles, by.actor)
 
     async def list_invitations(self) -> list[Invitation]:
@@ -251,13 +251,13 @@ class UserAdministration:
 
         Raises:
             NoSuchInvitation: there is none of this id, or it was accepted or withdrawn just now.
-            RoleNotGrantable: it gives a role that the administrator may not give.
+            RoleNotGrantable: it gives a role that the administrator may not take.
             InvitationInUse: somebody is accepting it.
         """
         found = await self.invitations.find(invitation_id)
         if found is None:
             raise NoSuchInvitation
-        await self._require_grantable(found.roles, by, unknown_allowed=True)
+        await self._require_takable(found.roles, by)
         if not await self.invitations.withdraw(found.email, by.actor):
             raise NoSuchInvitation
         return found
@@ -335,13 +335,15 @@ class UserAdministration:
         """Take a role from a user. True if the user held it before.
 
         Raises:
-            NoSuchUser, OutOfReach, RoleNotGrantable: as for `grant`.
+            NoSuchUser, OutOfReach: as for `grant`.
+            RoleNotGrantable: the role may not be taken.
             UnknownRole: there is no such role, and the user does not hold this name.
             LastAdmin: the role is `admin`, and no other enabled user holds it.
         """
         user = await self._reached(user_id, by)
-        held = role in user.roles
-        await self._require_grantable([role], by, unknown_allowed=held)
+        if role not in user.roles:
+            await self.accounts.refuse_unknown([role])
+        await self._require_takable([role], by)
         return await self.accounts.withdraw(user, role, by.actor)
 
     async def disable(self, user_id: str, reason: str, by: Administrator) -> bool:
@@ -481,23 +483,30 @@ class UserAdministration:
             raise NotYourself
         return await self._reached(user_id, by)
 
-    async def _require_grantable(
-        self, names: Sequence[str], by: Administrator, *, unknown_allowed: bool = False
-    ) -> None:
+    async def _require_grantable(self, names: Sequence[str], by: Administrator) -> None:
         """Refuse roles that the administrator may not give; none at all means `user`.
+
+        Raises:
+            UnknownRole: a role does not exist.
+            RoleNotGrantable: a role may not be given.
+        """
+        wanted = names or (USER,)
+        await self.accounts.refuse_unknown(wanted)
+        for role in await self.roles.list_roles():
+            if role.name in wanted:
+                by.require_grantable(role)
+
+    async def _require_takable(self, names: Sequence[str], by: Administrator) -> None:
+        """Refuse roles that the administrator may not take away.
 
         A name whose role was deleted gives nothing, so it may be taken away by everybody.
 
         Raises:
-            UnknownRole: a role does not exist, and `unknown_allowed` is false.
-            RoleNotGrantable: a role may not be given.
+            RoleNotGrantable: a role may not be taken.
         """
-        wanted = names or (USER,)
-        if not unknown_allowed:
-            await self.accounts.refuse_unknown(wanted)
         for role in await self.roles.list_roles():
-            if role.name in wanted:
-                by.require_grantable(role)
+            if role.name in names:
+                by.require_takable(role)
 
 
 def _seen(user: User, roles: Sequence[Role], by: Administrator, now: datetime) -> SeenUser:
@@ -512,8 +521,6 @@ def _possible(user_id: str) -> UserId:
     Raises:
         NoSuchUser: nobody can.
     """
-    try:
-        id_to_bytes(USER_PREFIX, user_id)
-    except ValueError:
-        raise NoSuchUser from None
+    if not is_id(USER_PREFIX, user_id):
+        raise NoSuchUser
     return UserId(user_id)

@@ -142,8 +142,11 @@ class Memory:
 
     def _is_current(self, known: Known) -> bool:
         """Return whether nothing that matters to an entry changed since; note that it did not."""
-        last = self._changed.get
-        if known.version < max(self._floor, *(last(each, 0) for each in known.principal.watched)):
+        principal, last = known.principal, self._changed.get
+        newest = max(self._floor, last(principal.subject, 0), last(principal.session_id, 0))
+        if principal.impersonation is not None:
+            newest = max(newest, *(last(each, 0) for each in principal.watched))
+        if known.version < newest:
             return False
         known.version = self.changes
         return True

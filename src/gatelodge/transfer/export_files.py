@@ -106,7 +106,9 @@ def _keep_complete_lines(export: Export[Any], draft: Path) -> str:
         NotThisExport: the file is no export of this kind.
     """
     header = export.header.encode()
-    with draft.open("rb+") as file:
+    with os.fdopen(os.open(draft, os.O_RDWR | os.O_NOFOLLOW), "rb+") as file:
+        if os.fstat(file.fileno()).st_uid != os.geteuid():
+            raise _other(draft)  # whoever owns it could read what is added
         size = file.seek(0, os.SEEK_END)
         file.seek(0)
         if file.read(len(header)) != header[:size]:
