@@ -36,6 +36,7 @@ from gatelodge.web.bodies import Answer, Identifier, Request
 from gatelodge.web.described import Description
 from gatelodge.web.door import Door
 from gatelodge.web.paging import Cursor, Limit, from_cursor, to_cursor
+from gatelodge.web.refusals import UriTooLong
 from gatelodge.web.services import Provided
 
 door = Door("/api/admin", tag="admin")
@@ -335,6 +336,7 @@ async def forbid(name: str, permission: str, by: ByProved, service: Service) -> 
         InvalidPermission,
         PermissionNotGrantable,
         AdminNeedsPermission,
+        UriTooLong,
     ),
 )
 async def preview(

@@ -12,7 +12,7 @@ from gatelodge.accounts.refusals import EmailTaken, NoSuchUser
 from gatelodge.accounts.roles import ADMIN
 from gatelodge.accounts.service import AccountService
 from gatelodge.accounts.store import User, UserStore
-from gatelodge.audit import Actor, AuditLog, Origin
+from gatelodge.audit import Actor, AuditLog, Event, Origin
 from gatelodge.clock import Clock
 from gatelodge.credentials.attempts import AttemptGuard
 from gatelodge.credentials.one_time_tokens import (
@@ -386,11 +386,18 @@ class AddressVerification:
             user = now
         return user
 
+    def _event_of_change(self, user: User, key: str, by: Actor, *, verified: bool) -> Event:
+        if key != user.email_key or verified == (user.email_verified_at is not None):
+            return self.audit.event("user.email_changed", by, target=user.id)
+        return self.audit.event(
+            "user.email_verified" if verified else "user.email_unverified", by, target=user.id
+        )
+
     async def _set_for(
         self, user: User, email: str, key: str, by: Actor, *, verified: bool
     ) -> User | None:
         """Store the address. None if the user is not as it was read any more."""
-        event = self.audit.event(_name_of_change(user, key, verified=verified), by, target=user.id)
+        event = self._event_of_change(user, key, by, verified=verified)
         kept = user.email_verified_at if key == user.email_key else None
         change = self.users.set_email(
             user,
@@ -572,12 +579,6 @@ class AddressVerification:
         if undone is not None and undone.facts["at"] >= token.facts["at"]:
             raise InvalidCode(field="token")
         return token
-
-
-def _name_of_change(user: User, key: str, *, verified: bool) -> str:
-    if key != user.email_key or verified == (user.email_verified_at is not None):
-        return "user.email_changed"
-    return "user.email_verified" if verified else "user.email_unverified"
 
 
 def _is_as_then(user: User, token: OneTimeToken) -> bool:
