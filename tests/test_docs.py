@@ -333,7 +333,7 @@ def test_caddy_deletes_the_headers_before_it_asks_and_on_every_way() -> None:
     before, _, handled = _forward_auth_block("forward_auth").partition("    handle ")
 
     deleted = re.findall(r"^    request_header -(\S+)$", before, re.MULTILINE)
-    named = ["User", "Subject", "Roles", "Time", "Methods"]
+    named = ["User", "Subject", "Actor", "Roles", "Time", "Methods"]
     assert deleted == [*(f"X-Auth-{name}" for name in named), "*_*", "*.*"]
     assert "request_header" not in handled
 

@@ -51,17 +51,6 @@ async def test_one_id_is_stored_once(stores: Stores) -> None:
     assert await stores.letters.find(letter.id) == others[outcomes.index(True)]
 
 
-async def test_letters_are_counted_up_to_a_limit(stores: Stores) -> None:
-    for _ in range(4):
-        await stores.letters.add(a_letter())
-    await stores.letters.finish(await must_claim(stores), "given_up", LATER)
-    await stores.letters.finish(await must_claim(stores), "sent", LATER)
-
-    assert await stores.letters.count_letters("waiting", limit=9) == 2
-    assert await stores.letters.count_letters("waiting", limit=1) == 1
-    assert await stores.letters.count_letters("given_up", limit=9) == 1
-
-
 async def test_letters_are_listed_from_the_newest(stores: Stores) -> None:
     letters = [a_letter(created_at=NOON + number * SECOND) for number in range(5)]
     for each in letters:

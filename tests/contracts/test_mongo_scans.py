@@ -65,7 +65,6 @@ async def test_no_frequent_question_reads_a_whole_collection(stores: Stores, add
                 await stores.sessions.search(
                     query, NOON, used_after=NOON, before=session.id, limit=10
                 )
-            await stores.letters.count_letters("given_up", limit=10)
             await stores.users.find_many([ada.id])
             await stores.sessions.remove_ended(NOON)
             await stores.events.add(an_event())

@@ -51,10 +51,16 @@ class EventSeen(Answer):
     id: str
     at: datetime
     name: str = Field(description="What happened, such as `session.opened`.")
-    actor: str | None = Field(description="Who did it: the id of a user, or `command` and others.")
-    actor_name: str | None = Field(description="The username of that user, while they exist.")
-    target: str | None = Field(description="The id of what it was done to.")
-    target_name: str | None = Field(description="The username, if it is a user who exists.")
+    actor: str | None = Field(
+        default=None, description="Who did it: the id of a user, or `command` and others."
+    )
+    actor_name: str | None = Field(
+        default=None, description="The username of that user, while they exist."
+    )
+    target: str | None = Field(default=None, description="The id of what it was done to.")
+    target_name: str | None = Field(
+        default=None, description="The username, if it is a user who exists."
+    )
     outcome: str
     address: str
     user_agent: str
@@ -66,7 +72,7 @@ class EventsSeen(Answer):
     """A page of events, the newest first."""
 
     items: list[EventSeen]
-    next: str | None
+    next: str | None = None
 
 
 EXAMPLE = {

@@ -94,15 +94,15 @@ class Overview:
     """How things stand.
 
     Attributes:
-        users: how many users there are.
-        sessions: how many sessions sign somebody in.
+        users: how many users there are; None: they are still being counted.
+        sessions: how many sessions sign somebody in, likewise.
         days: the last days, the oldest first.
         letters: None: not for whoever looks.
         server: None: not for whoever looks.
     """
 
-    users: Count
-    sessions: Count
+    users: Count | None
+    sessions: Count | None
     days: list[Day]
     letters: LetterCounts | None
     server: ServerState | None
@@ -152,17 +152,17 @@ class OverviewAdministration:
         """
         may = by.rights.permissions
         users, sessions, days, letters, server = await asyncio.gather(
-            self._users.get(),
-            self._sessions.get(),
+            self._users.soon(),
+            self._sessions.soon(),
             self._find_days(with_tallies=EVENTS_READ in may),
             self._letters.get() if LETTERS_MANAGE in may else _nothing(),
             self._find_server() if SETTINGS_READ in may else _nothing(),
         )
         return Overview(users, sessions, days, letters, server)
 
-    async def count_sessions(self) -> Count:
-        """Return how many sessions sign somebody in."""
-        return await self._sessions.get()
+    async def count_sessions(self) -> Count | None:
+        """Return how many sessions sign somebody in, or None if they are still being counted."""
+        return await self._sessions.soon()
 
     async def close(self) -> None:
         """Stop finding out."""
@@ -202,7 +202,7 @@ class OverviewAdministration:
 
     async def _find_letters(self) -> LetterCounts:
         waiting, given_up = [
-            await self._stores.letters.count_letters(state, limit=COUNTED_LETTERS)
+            await self._stores.letters.count(state, limit=COUNTED_LETTERS)
             for state in ("waiting", "given_up")
         ]
         return LetterCounts(_up_to_limit(waiting), _up_to_limit(given_up))

@@ -32,9 +32,11 @@ class DayTold(Answer):
 
     day: date
     new_users: int
-    sign_ins: int | None
-    failures: int | None = Field(description="Sign-ins that failed.")
-    refusals: int | None = Field(description="Requests that were refused, or had to wait.")
+    sign_ins: int | None = None
+    failures: int | None = Field(default=None, description="Sign-ins that failed.")
+    refusals: int | None = Field(
+        default=None, description="Requests that were refused, or had to wait."
+    )
 
 
 class LettersTold(Answer):
@@ -62,18 +64,22 @@ class ServerTold(Answer):
     hash_running: int
     hash_waiting: int
     feed: FeedKind = Field(description="As in `GET /readyz`.")
-    feed_lag_seconds: float | None
-    findings: list[FindingTold] | None = Field(description="Null: the doctor is still looking.")
+    feed_lag_seconds: float | None = None
+    findings: list[FindingTold] | None = Field(
+        default=None, description="Null: the doctor is still looking."
+    )
 
 
 class OverviewTold(Answer):
     """How things stand. What the caller may not see is null."""
 
-    users: Number
-    sessions: Number
+    users: Number | None = Field(default=None, description="Null: they are still being counted.")
+    sessions: Number | None = Field(
+        default=None, description="Those that sign somebody in, likewise."
+    )
     days: list[DayTold] = Field(description="The last 30 days, the oldest first.")
-    letters: LettersTold | None
-    server: ServerTold | None
+    letters: LettersTold | None = None
+    server: ServerTold | None = None
 
 
 @door.get(
@@ -115,8 +121,8 @@ async def overview(
 def _told(seen: Overview) -> OverviewTold:
     letters = seen.letters
     return OverviewTold(
-        users=_number(seen.users),
-        sessions=_number(seen.sessions),
+        users=None if seen.users is None else _number(seen.users),
+        sessions=None if seen.sessions is None else _number(seen.sessions),
         days=[
             DayTold(
                 day=each.day,

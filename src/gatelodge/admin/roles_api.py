@@ -358,6 +358,7 @@ async def preview(
     gained, lost = dict.fromkeys(permit or ()), dict.fromkeys(forbid or ())
     if both := gained.keys() & lost.keys():
         raise InvalidRequest(f'"{both.pop()}" is in "permit" and in "forbid".', field="forbid")
+    await service.get(name, by)
     changes = [
         *(RoleChange(name, each, permits=True) for each in gained),
         *(RoleChange(name, each, permits=False) for each in lost),

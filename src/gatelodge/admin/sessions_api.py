@@ -40,7 +40,8 @@ class SessionSeen(Answer):
     expires_at: datetime
     current: bool = Field(description="Whether this request belongs to it.")
     impersonator: str | None = Field(
-        description="The id of who sees the application as the user by it; null: the user."
+        default=None,
+        description="The id of who sees the application as the user by it; null: the user.",
     )
     reason: str | None = Field(default=None, description="Why they do, in their words.")
     reached: bool = Field(description="Whether the caller may act on this user.")
@@ -50,7 +51,7 @@ class SessionsSeen(Answer):
     """A page of sessions, the newest first."""
 
     items: list[SessionSeen]
-    next: str | None
+    next: str | None = None
 
 
 @door.get(

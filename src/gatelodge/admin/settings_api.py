@@ -18,10 +18,12 @@ class SettingSeen(Answer):
     """One setting."""
 
     name: str = Field(description="The name of its environment variable.")
-    value: str | None = Field(description="What is in force; null: nothing, or it is hidden.")
+    value: str | None = Field(
+        default=None, description="What is in force; null: nothing, or it is hidden."
+    )
     hidden: bool = Field(description="Whether there is a value that is not shown: a secret.")
     origin: Origin = Field(description="Where the value comes from.")
-    default: str | None
+    default: str | None = None
 
 
 class SettingsSeen(Answer):

@@ -70,11 +70,16 @@ class FactorSeen(Answer):
     kind: str = Field(description="`totp`, `passkey`, `recovery_codes` or `browser`.")
     name: str
     created_at: datetime
-    last_used_at: datetime | None
-    expires_at: datetime | None = Field(description="Of a browser: until when it is remembered.")
-    left: int | None = Field(description="Of recovery codes: how many were not used yet.")
+    last_used_at: datetime | None = None
+    expires_at: datetime | None = Field(
+        default=None, description="Of a browser: until when it is remembered."
+    )
+    left: int | None = Field(
+        default=None, description="Of recovery codes: how many were not used yet."
+    )
     synced: bool | None = Field(
-        description="Of a passkey: whether it is copied to other devices of its owner."
+        default=None,
+        description="Of a passkey: whether it is copied to other devices of its owner.",
     )
 
 
@@ -88,7 +93,7 @@ class UserInList(Answer):
     email_verified: bool
     roles: list[str]
     created_at: datetime
-    last_sign_in_at: datetime | None
+    last_sign_in_at: datetime | None = None
     enabled: bool
     second_factors: list[str] = Field(description="The kinds: `totp`, `passkey`.")
     reached: bool = Field(description="Whether the caller may act on this user.")
@@ -97,11 +102,11 @@ class UserInList(Answer):
 class UserSeen(UserInList):
     """Everything that an administrator may see of a user."""
 
-    email_verified_at: datetime | None
-    language: str | None
+    email_verified_at: datetime | None = None
+    language: str | None = None
     permissions: list[str] = Field(description="What the roles permit, as they are now.")
-    disabled_at: datetime | None
-    disabled_reason: str | None
+    disabled_at: datetime | None = None
+    disabled_reason: str | None = None
     must: list[str] = Field(
         description="What the user has to do at the next sign-in, such as `set_password`."
     )
@@ -120,9 +125,10 @@ class UsersAnswer(Answer):
     """A page of users."""
 
     items: list[UserInList]
-    next: str | None
+    next: str | None = None
     count: Number | None = Field(
-        description="How many users match; on the first page, and wherever it is asked for."
+        default=None,
+        description="How many users match; on the first page, and wherever it is asked for.",
     )
 
 
@@ -161,7 +167,9 @@ class InvitationSeen(Answer):
     email: str
     roles: list[str]
     by: str = Field(description="Who invited, as events name it.")
-    expires_at: datetime | None = Field(description="Null: its letter was not sent yet.")
+    expires_at: datetime | None = Field(
+        default=None, description="Null: its letter was not sent yet."
+    )
 
 
 class InvitationsAnswer(Answer):
@@ -223,8 +231,8 @@ class DoneAnswer(Answer):
     id: str
     done: bool
     changed: bool = Field(description="False: it was so already, or nothing was done.")
-    code: str | None = Field(description="Why nothing was done, for programs.")
-    message: str | None = Field(description="Why nothing was done, for people.")
+    code: str | None = Field(default=None, description="Why nothing was done, for programs.")
+    message: str | None = Field(default=None, description="Why nothing was done, for people.")
 
 
 class BulkAnswer(Answer):

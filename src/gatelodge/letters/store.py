@@ -85,14 +85,6 @@ class LetterStore(Protocol):
             states: only letters in one of these states; empty: in any.
         """
 
-    async def count_letters(self, state: LetterState, *, limit: int) -> int:
-        """Return how many letters are in a state, `limit` at most.
-
-        Args:
-            state: `waiting` or `given_up`; others are in no index.
-            limit: how many are counted at most.
-        """
-
     async def claim(self, now: datetime, until: datetime, *, limit: int) -> list[Letter]:
         """Claim waiting letters that are due; nobody else gets them until the claim ends.
 

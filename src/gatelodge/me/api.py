@@ -85,7 +85,7 @@ class EventsOfAccount(Answer):
     """A page of what happened, the newest first."""
 
     items: list[EventOfAccount]
-    next: str | None
+    next: str | None = None
 
 
 class NamesRequest(Request):
@@ -131,7 +131,11 @@ _EXAMPLE = {
 }
 
 
-@door.get("/me", rule=SIGNED_IN, told=Description("Who am I?", gives=_EXAMPLE))
+@door.get(
+    "/me",
+    rule=SIGNED_IN,
+    told=Description("Who am I?", gives=_EXAMPLE),
+)
 async def me(records: CallerRecords, caller: Caller) -> Me:
     """Return who the caller is, and what they may do.
 

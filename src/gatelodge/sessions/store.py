@@ -225,8 +225,8 @@ class SessionStore(Protocol):
     async def count_live(self, at: datetime, *, used_after: datetime) -> Count:
         """Return how many sessions sign somebody in at `at`.
 
-        Where there are many, it is an estimate: it counts also those that ended together with all
-        sessions of their user, and those that were not used for long.
+        Where there are many, it is an estimate, and takes a while: it counts also those that ended
+        together with all sessions of their user, and those that were not used for long.
 
         Args:
             at: the instant at which the sessions are live.

@@ -52,11 +52,6 @@ class MongoLetters(LetterStore):
             return [to_record(Letter, each) async for each in found]
 
     @override
-    async def count_letters(self, state: LetterState, *, limit: int) -> int:
-        with reading():
-            return await self._letters.count_documents({"state": {"$eq": state}}, limit=limit)
-
-    @override
     async def claim(self, now: datetime, until: datetime, *, limit: int) -> list[Letter]:
         due: Document = {"state": {"$eq": "waiting"}, "due_at": {"$lte": now}}
         while True:

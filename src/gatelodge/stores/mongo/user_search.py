@@ -364,6 +364,9 @@ LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
 """Before every instant that is stored."""
 
 _SOME_INSTANT: Document = {"$gte": LONG_AGO}
+EVERYBODY: Document = {"created_at": _SOME_INSTANT}
+"""Matches all users, and no void document."""
+
 _BY_FACTOR = "factors.kind_created_at__id"
 _BY_VERIFIED = "email_verified_at_created_at__id"
 _ENABLED = Condition({"disabled_at": None})

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, case, delete, func, or_, select, text, update
+from sqlalchemy import Connection, and_, bindparam, case, delete, func, or_, select, update
 from sqlalchemy.dialects.sqlite import insert
 from typing_extensions import override
 
@@ -44,15 +44,6 @@ class SqlLetters(LetterStore):
             query = query.where(_letter.state.in_(list(states)))
         rows = await self._database.scan(lambda connection: connection.execute(query).all())
         return [Letter(*row) for row in rows]
-
-    @override
-    async def count_letters(self, state: LetterState, *, limit: int) -> int:
-        here = _OF_STATE.get(state, _letter.state == state)
-        some = select(_letter.id).where(here).limit(limit).subquery()
-        query = select(func.count()).select_from(some)
-        return await self._database.scan(
-            lambda connection: int(connection.execute(query).scalar_one())
-        )
 
     @override
     async def claim(self, now: datetime, until: datetime, *, limit: int) -> list[Letter]:
@@ -172,9 +163,6 @@ _letter = letters.c
 _COLUMNS = [column.name for column in letters.columns]
 _ADD = insert(letters).on_conflict_do_nothing()
 _WAITS = _letter.state == "waiting"
-_OF_STATE = {state: text(f"state = '{state}'") for state in ("waiting", "given_up")}
-"""Written out: SQLite follows an index of some rows only where it sees their condition."""
-
 _DUE = (
     select(_letter.id)
     .where(_WAITS, _letter.due_at <= bindparam("now", type_=_letter.due_at.type))

@@ -1,12 +1,14 @@
 """Sessions in SQLite."""
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Select,
     bindparam,
     delete,
     func,
@@ -199,15 +201,31 @@ class SqlSessions(SessionStore):
             .where(*_signs_in(at, used_after))
         )
 
-        def unit(connection: Connection) -> Count:
-            stored = connection.execute(_COUNT).scalar_one()
-            if stored <= COUNTED_EXACTLY:
-                return Count(connection.execute(signing_in).scalar_one())
-            ended = connection.execute(_COUNT_REVOKED).scalar_one()
-            ended += connection.execute(_COUNT_EXPIRED, {"at": at}).scalar_one()
-            return Count(max(0, stored - ended), exact=False)
+        def unit(connection: Connection) -> Count | None:
+            few = {"limit": COUNTED_EXACTLY + 1}
+            if connection.execute(_COUNT_SOME, few).scalar_one() > COUNTED_EXACTLY:
+                return None
+            return Count(connection.execute(signing_in).scalar_one())
 
-        return await self._database.scan(unit)
+        exactly = await self._database.scan(unit)
+        return exactly or Count(await self._estimate_live(at), exact=False)
+
+    async def _estimate_live(self, at: datetime) -> int:
+        """Return how many sessions have not ended by themselves.
+
+        They are counted in pieces, so that other lists are read in between.
+        """
+        bounds = [at + number * _PIECE for number in range(_PIECES)]
+        number = 0
+        for first, last in pairwise([*bounds, _NO_END]):
+            values = {"first": first, "last": last}
+            number += await self._count(_COUNT_EXPIRING, values)
+        return max(0, number - await self._count(_COUNT_REVOKED, {}))
+
+    async def _count(self, query: Select[Any], values: dict[str, Any]) -> int:
+        return await self._database.scan(
+            lambda connection: int(connection.execute(query, values).scalar_one())
+        )
 
     @override
     async def remove_ended(self, before: datetime) -> int:
@@ -283,8 +301,17 @@ _USER_IS_AS_READ = select(users.c.id).where(*_as_read)
 _USER_SIGNS_IN = update(users).where(*_as_read).values(last_sign_in_at=bindparam("at"))
 _USER_SIGNS_IN_ALONE = _USER_SIGNS_IN.where(users.c.factors.is_(None))
 _COUNT = select(func.count()).select_from(sessions)
+_COUNT_SOME = select(func.count()).select_from(
+    select(sessions.c.id).limit(bindparam("limit")).subquery()
+)
 _COUNT_REVOKED = _COUNT.where(sessions.c.revoked_at.is_not(None))
-_COUNT_EXPIRED = _COUNT.where(sessions.c.expires_at <= bindparam("at"))
+_COUNT_EXPIRING = _COUNT.where(
+    sessions.c.expires_at > bindparam("first"), sessions.c.expires_at <= bindparam("last")
+)
+_PIECE, _PIECES = timedelta(hours=12), 62
+"""Sessions last for 30 days at most."""
+
+_NO_END = datetime(9999, 1, 1, tzinfo=UTC)
 _REMOVE_ENDED = delete(sessions).where(
     or_(
         sessions.c.expires_at < bindparam("before"),
