@@ -260,6 +260,22 @@ async def test_it_proves_nothing_and_asks_for_no_proof_of_bob(tmp_path: Path, ad
         assert await asked(both[0], opened.tokens.access_token) is InvalidToken
 
 
+async def test_nobody_is_impersonated_by_somebody_who_is_not_there_themselves(
+    pair: list[House],
+) -> None:
+    """Bob may impersonate, and Eve sees what Bob sees: in his place she sees nobody."""
+    house = pair[0]
+    await house.stores.roles.ensure([SUPPORT])
+    eve = await new_device(house, None, SUPPORT.name, "admin", methods=PROVED)
+    bob = await new_device(house, None, SUPPORT.name, methods=PROVED)
+    carol = await new_device(house)
+    assert isinstance(await begin(house, bob, carol), SignedIn)
+    as_bob = await begin(house, eve, bob)
+
+    with pytest.raises(InvalidToken):
+        await house.sessions.impersonate(carol.user, as_bob.session, "Ticket 4711", HERE)
+
+
 async def test_a_thousand_checks_read_the_database_for_the_first_one_only(
     pair: list[House],
 ) -> None:

@@ -291,6 +291,7 @@ class Embedded(Source):
     @override
     def watch(self, user: User, connection: HTTPConnection) -> Watch:
         house, asked = self.house, Asked.of(connection)
+        ids: tuple[str, ...] = (user.subject, user.session_id)
 
         async def look_up() -> int | None:
             found = await house.lookup.find(UserId(user.subject), SessionId(user.session_id))
@@ -298,7 +299,7 @@ class Embedded(Source):
             return found.until if found and may else None
 
         return Watch(
-            asked.watched or (user.subject, user.session_id),
+            asked.watched if asked.watched[:2] == ids else ids,
             house.watchers,
             house.clock,
             look_up=look_up,
