@@ -467,6 +467,22 @@ async def test_who_has_chosen_nobody_is_told_so(reader: Reader) -> None:
     assert elsewhere.path == USERS
 
 
+@pytest.mark.usefixtures("root")
+async def test_the_report_says_in_the_language_of_the_reader_why_a_role_cannot_be_taken(
+    reader: Reader, house: House
+) -> None:
+    bob = await new_user(house, "bob")
+    await house.roles.create("vip", "", (), COMMAND)
+    await house.accounts.grant(bob, "vip", COMMAND)
+    await of_support(reader.client, house, USERS_READ, USERS_WRITE)
+    reader.headers["Accept-Language"] = "de"
+
+    report = await reader.send(f"{USERS}/selected", act="withdraw", user=[bob.id], role="vip")
+
+    assert "bob Sie können nur Rollen nehmen, die Sie auch geben könnten." in report.text
+    assert (await now(house, bob)).roles == ("user", "vip")
+
+
 # New users
 
 
