@@ -139,16 +139,19 @@ def test_a_file_is_new_complete_and_private(here: Place, tmp_path: Path) -> None
     )
 
 
-def test_a_spreadsheet_gets_no_formula(here: Place, tmp_path: Path) -> None:
-    """A user may be called anything; in a cell, `=…` would be computed."""
-    asyncio.run(_call(here, "ann", '=HYPERLINK("https://evil.example")'))
+@pytest.mark.parametrize(
+    "name", ['=HYPERLINK("https://evil.example")', " =1", "＝1", "＋1", "－1", "＠SUM(1)"]
+)
+def test_a_spreadsheet_gets_no_formula(here: Place, tmp_path: Path, name: str) -> None:
+    """A user may be called anything; in a cell, `=…` would be computed, and `＝…` by some."""
+    asyncio.run(_call(here, "ann", name))
     file = tmp_path / "users.csv"
 
     here.done("user", "export", file, "--format", "csv")
 
     with file.open(newline="", encoding="utf-8") as opened:
         ann, bob = csv.DictReader(opened)
-    assert ann["name"] == '\'=HYPERLINK("https://evil.example")'
+    assert ann["name"] == f"'{name}"
     assert ann["roles"] == "user admin"
     assert (bob["username"], bob["disabled_at"]) == ("bob", "")
 

@@ -467,6 +467,22 @@ async def test_who_has_chosen_nobody_is_told_so(reader: Reader) -> None:
     assert elsewhere.path == USERS
 
 
+@pytest.mark.usefixtures("root")
+async def test_the_report_says_in_the_language_of_the_reader_why_a_role_cannot_be_taken(
+    reader: Reader, house: House
+) -> None:
+    bob = await new_user(house, "bob")
+    await house.roles.create("vip", "", (), COMMAND)
+    await house.accounts.grant(bob, "vip", COMMAND)
+    await of_support(reader.client, house, USERS_READ, USERS_WRITE)
+    reader.headers["Accept-Language"] = "de"
+
+    report = await reader.send(f"{USERS}/selected", act="withdraw", user=[bob.id], role="vip")
+
+    assert "bob Sie können nur Rollen nehmen, die Sie auch geben könnten." in report.text
+    assert (await now(house, bob)).roles == ("user", "vip")
+
+
 # New users
 
 
@@ -549,14 +565,33 @@ async def test_who_administers_sees_the_way_into_the_console(
     assert (await reader.open(f"{USERS}/new")).status == 403
 
 
-async def test_who_may_open_no_page_of_the_console_is_told_so(
+async def test_who_may_open_no_list_of_the_console_is_told_so_and_what_they_did(
     client: httpx2.AsyncClient, house: House, reader: Reader
 ) -> None:
-    await of_support(client, house, SESSIONS_END)
+    """They act on users whose addresses they were given, and come back here."""
+    bob = await new_user(house, "bob")
+    await of_support(client, house, SESSIONS_END, "account:manage")
+    assert "/admin" in (await reader.open("/account")).links
+
+    page = await reader.open("/admin")
+    assert (page.status, page.heading) == (200, "Administration")
+    assert "Ask an administrator for users:read, too." in page.text
+    assert f"{USERS}/new" not in page.links
+
+    done = await reader.send(path_of(bob, "/end-sessions"))
+    assert (done.status, done.path) == (200, "/admin")
+    assert done.notice == "The user is signed out everywhere."
+
+
+async def test_who_may_only_create_users_finds_how(
+    client: httpx2.AsyncClient, house: House, reader: Reader
+) -> None:
+    await of_support(client, house, USERS_WRITE)
 
     page = await reader.open("/admin")
 
-    assert (page.status, page.heading) == (403, "No access")
+    assert {f"{USERS}/new", "/admin/invitations/new"} <= set(page.links)
+    assert (await reader.open(f"{USERS}/new")).status == 200
 
 
 async def test_nobody_acts_on_somebody_who_may_do_more(

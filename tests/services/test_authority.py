@@ -74,8 +74,12 @@ def test_a_helper_edits_only_roles_within_their_own_permissions() -> None:
 def test_what_is_out_of_reach_is_refused() -> None:
     with pytest.raises(OutOfReach):
         HELPER.require_reach(Rights(("auditor",), frozenset(AUDITOR.permissions)))
-    with pytest.raises(RoleNotGrantable):
+    with pytest.raises(RoleNotGrantable, match="a command"):
+        ANN.require_grantable(IMPERSONATOR)
+    with pytest.raises(RoleNotGrantable, match="You can give only roles"):
         HELPER.require_grantable(AUDITOR)
+    with pytest.raises(RoleNotGrantable, match="You can take only roles"):
+        HELPER.require_takable(AUDITOR)
     with pytest.raises(RoleNotEditable):
         HELPER.require_editable(AUDITOR)
     with pytest.raises(PermissionNotGrantable):

@@ -10,6 +10,13 @@ from gatelodge.accounts.store import Rights, Role
 from gatelodge.admin.refusals import OutOfReach, PermissionNotGrantable, RoleNotEditable
 from gatelodge.audit import Actor
 from gatelodge.gate.principal import Principal
+from gatelodge.marks import N_
+
+_CANNOT_GIVE = N_(
+    "You can give only roles that permit nothing beyond what you may do. A role that permits "
+    "nothing is given by administrators and its holders, users:impersonate by a command."
+)
+_CANNOT_TAKE = N_("You can take only roles that you could also give.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +87,7 @@ class Administrator:
             RoleNotGrantable: it is one.
         """
         if not self.may_grant(role):
-            raise RoleNotGrantable(field="roles")
+            raise RoleNotGrantable(_CANNOT_GIVE, field="roles")
 
     def may_take(self, role: Role) -> bool:
         """Return whether they may take this role from somebody whom they reach."""
@@ -93,7 +100,7 @@ class Administrator:
             RoleNotGrantable: it is one.
         """
         if not self.may_take(role):
-            raise RoleNotGrantable(field="roles")
+            raise RoleNotGrantable(_CANNOT_TAKE, field="roles")
 
     @property
     def edits_within(self) -> frozenset[str] | None:

@@ -27,7 +27,8 @@ R = TypeVar("R", User, Event)
 PAGE = 1000
 """How many records are read at once."""
 
-_RUNS_IN_SPREADSHEETS = ("=", "+", "-", "@")
+_RUNS_IN_SPREADSHEETS = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
+"""How formulas begin; some spreadsheets read wide signs like narrow ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,4 +169,4 @@ def _cell(value: object) -> str:
     if isinstance(value, dict):
         return _DUMPS(value) if value else ""
     text = "" if value is None else " ".join(str(value).splitlines())
-    return f"'{text}" if text.startswith(_RUNS_IN_SPREADSHEETS) else text
+    return f"'{text}" if text.lstrip().startswith(_RUNS_IN_SPREADSHEETS) else text
