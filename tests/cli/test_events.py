@@ -18,6 +18,8 @@ from tests.support.people import PASSWORD
 from tests.support.server import GATELODGE, environment, run_command
 
 REFUSED = 3
+GONE = "usr_06f4h2k9c0q1v8d3n5b7t2m4s6r8p0a1e3gg"
+"""An id that a user can have."""
 
 
 @pytest.fixture
@@ -67,11 +69,11 @@ def test_events_of_a_deleted_user_are_blanked(where: dict[str, str]) -> None:
 
 
 def test_a_terminal_shows_how_far_it_is(where: dict[str, str]) -> None:
-    asyncio.run(happened(where, [an_event(actor="usr_gone")]))
+    asyncio.run(happened(where, [an_event(actor=GONE)]))
     ours, theirs = pty.openpty()
     try:
         done = subprocess.run(
-            [GATELODGE, "events", "blank", "usr_gone"],
+            [GATELODGE, "events", "blank", GONE],
             env=where,
             stdout=subprocess.PIPE,
             stderr=theirs,
@@ -83,7 +85,7 @@ def test_a_terminal_shows_how_far_it_is(where: dict[str, str]) -> None:
         os.close(ours)
         os.close(theirs)
 
-    assert done.stdout == "1 event said more of usr_gone than the id, and no longer does.\n"
+    assert done.stdout == f"1 event said more of {GONE} than the id, and no longer does.\n"
     assert written == "\rEvents looked at: 1 …\r\x1b[K"
 
 

@@ -21,7 +21,7 @@ from tests.support.server import Server
 pytestmark = pytest.mark.faults
 
 CROWD = 60
-ROOM_BYTES = 150_000  # enough for some sign-ups of the crowd
+ROOM_BYTES = 600_000  # enough for some sign-ups of the crowd
 
 only_linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has prlimit")
 

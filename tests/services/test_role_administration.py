@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -22,6 +23,7 @@ from gatelodge.admin.roles import Affected, Bound, RoleAdministration, RoleChang
 from gatelodge.app import House
 from gatelodge.audit import COMMAND, Actor
 from gatelodge.errors import Refusal
+from tests.support.clock import FakeClock
 from tests.support.held import Held
 from tests.support.people import new_user
 
@@ -334,6 +336,8 @@ async def test_of_many_holders_a_preview_says_what_it_can_tell(
     await house.roles.create("printer", "", ["pages:print"], COMMAND)
     for name in ("ben", "carol", "dora", "emil", "fay"):
         await new_user(house, name, "editor")
+    assert isinstance(house.clock, FakeClock)
+    house.clock.advance(timedelta(seconds=1))  # the newest is looked at first
     await new_user(house, "gus", "editor", "printer")
 
     edit, prints = await roles.preview(

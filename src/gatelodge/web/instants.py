@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator
-from pydantic_core import PydanticCustomError
 
 _RFC_3339 = re.compile(
     r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2})?", re.ASCII
@@ -15,7 +14,7 @@ _RFC_3339 = re.compile(
 def _as_text(value: object) -> object:
     """Let pass what is written as RFC 3339 says: no number, and no date alone."""
     if isinstance(value, str) and not _RFC_3339.fullmatch(value):
-        raise PydanticCustomError("datetime_parsing", "no date and time")
+        raise ValueError("no date and time")
     return value
 
 
@@ -23,7 +22,7 @@ def _in_utc(value: datetime) -> datetime:
     try:
         return value.astimezone(UTC)
     except OverflowError:
-        raise PydanticCustomError("datetime_parsing", "beyond all years") from None
+        raise ValueError("beyond all years") from None
 
 
 Instant = Annotated[AwareDatetime, BeforeValidator(_as_text), AfterValidator(_in_utc)]
