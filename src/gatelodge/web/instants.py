@@ -12,10 +12,8 @@ _RFC_3339 = re.compile(
 
 
 def _as_text(value: object) -> object:
-    """Let pass what is written as RFC 3339 says: no number, and no date alone."""
-    if isinstance(value, str) and not _RFC_3339.fullmatch(value):
-        raise ValueError("no date and time")
-    return value
+    """Let pass what RFC 3339 allows, no number and no date alone; else an empty text."""
+    return "" if isinstance(value, str) and not _RFC_3339.fullmatch(value) else value
 
 
 def _in_utc(value: datetime) -> datetime:
