@@ -57,7 +57,8 @@ def counted() -> App:
     """Return Gatelodge with one more path, which says how many statements SQLite got so far.
 
     The statements of all connections count, those of the change feed too. Only its question before
-    each check, `PRAGMA data_version`, is left out: it reads no table.
+    each check, `PRAGMA data_version`, is left out: it reads no table. It sends no letters: they
+    would be counted.
     """
     statements: list[str] = []
 
@@ -69,7 +70,7 @@ def counted() -> App:
         connection.set_trace_callback(note)
 
     event.listen(Engine, "connect", count)
-    app = create_app(_house())
+    app = create_app(build(read_settings(), sends=False))
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         asked = scope.get("path") == STATEMENTS
