@@ -155,4 +155,4 @@ async def test_odd_texts_find_nothing(root: Person, clock: FakeClock) -> None:
             answer = await root.get(f"{LIST}?{field}={text}")
             assert answer.json() == {"items": [], "next": None}
     nobody = new_id(SESSION_PREFIX, clock.now())
-    assert (await root.client.delete(f"{LIST}/{nobody}", headers=root.headers)).status_code == 404
+    assert (await root.send("DELETE", f"{LIST}/{nobody}")).status_code == 404
