@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
-from gatelodge.cli.call import Call
+from gatelodge.cli.call import Call, choice_of
 from gatelodge.cli.progress import interruptible
 from gatelodge.errors import ConfigurationError
 
@@ -29,10 +29,7 @@ def _format_of(text: str) -> "Format":
     from gatelodge.transfer.exports import Format  # noqa: PLC0415 - see `call.py`
 
     known: tuple[Format, ...] = get_args(Format)
-    for format_ in known:
-        if text == format_:
-            return format_
-    raise typer.BadParameter(f"it must be one of {', '.join(known)}.")
+    return choice_of(text, known)
 
 
 File = Annotated[Path | None, typer.Argument(help="The new file. Without one: to standard output.")]
