@@ -15,12 +15,6 @@ from tests.support.people import Person, signed_in
 LIST = "/api/admin/sessions"
 
 
-@pytest.fixture
-async def root(client: httpx2.AsyncClient, house: House) -> Person:
-    """Return an administrator."""
-    return await signed_in(client, house, "adele", "admin")
-
-
 async def helper_with(
     client: httpx2.AsyncClient, house: House, *permissions: str, name: str = "holly"
 ) -> Person:
