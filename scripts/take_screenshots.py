@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx2
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from tests.support import run
 from tests.support.chromium import MISSING, find_chromium
@@ -106,7 +106,9 @@ def _make_people(server: Server) -> None:
             made = client.post("/api/admin/users", json=wanted).raise_for_status().json()
             if name in DISABLED:
                 reason = {"reason": "Sends spam."}
-                client.post(f"/api/admin/users/{made['id']}/disable", json=reason)
+                client.post(
+                    f"/api/admin/users/{made['id']}/disable", json=reason
+                ).raise_for_status()
             else:
                 httpx2.post(
                     f"{server.url}/api/auth/signin",
@@ -115,14 +117,7 @@ def _make_people(server: Server) -> None:
 
 
 def _take_all(browser: Browser, url: str, images: Path) -> None:
-    with browser.new_context(
-        viewport={"width": WIDTH, "height": 500},
-        device_scale_factor=2,
-        locale="en-GB",
-        timezone_id="Europe/London",
-        color_scheme="light",
-        extra_http_headers={"X-Forwarded-For": OWN_ADDRESS},
-    ) as context:
+    with _window(browser, WIDTH, {"X-Forwarded-For": OWN_ADDRESS}) as context:
         page = context.new_page()
         page.goto(f"{url}/sign-up")
         page.fill("#username", "grace")
@@ -136,13 +131,7 @@ def _take_all(browser: Browser, url: str, images: Path) -> None:
         page.click("main button.button")
         page.goto(f"{url}/account")
         _take(page, images / "account.webp")
-    with browser.new_context(
-        viewport={"width": CONSOLE_WIDTH, "height": 500},
-        device_scale_factor=2,
-        locale="en-GB",
-        timezone_id="Europe/London",
-        color_scheme="light",
-    ) as context:
+    with _window(browser, CONSOLE_WIDTH) as context:
         page = context.new_page()
         page.goto(f"{url}/sign-in?next=/admin/users")
         page.fill("#username", "mary")
@@ -150,6 +139,18 @@ def _take_all(browser: Browser, url: str, images: Path) -> None:
         page.click("main button.button")
         page.wait_for_url("**/admin/users")
         _take(page, images / "console.webp", width=CONSOLE_WIDTH)
+
+
+def _window(browser: Browser, width: int, headers: dict[str, str] | None = None) -> BrowserContext:
+    """Return a new window, in which no page knows of another one."""
+    return browser.new_context(
+        viewport={"width": width, "height": 500},
+        device_scale_factor=2,
+        locale="en-GB",
+        timezone_id="Europe/London",
+        color_scheme="light",
+        extra_http_headers=headers,
+    )
 
 
 def _take(page: Page, file: Path, *, width: int = WIDTH) -> None:

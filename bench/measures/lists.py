@@ -6,11 +6,12 @@
 import asyncio
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from statistics import median, quantiles
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from bench.load import Generator, Load, get, meanwhile
@@ -23,9 +24,11 @@ from bench.sizes import Sizes
 from bench.town import Town, build_file, build_mongodb
 from gatelodge.accounts.search import UserQuery
 from gatelodge.audit import EventQuery
-from gatelodge.clock import SystemClock
+from gatelodge.clock import SystemClock, instant
 from gatelodge.data_folder import DATABASE
 from gatelodge.stores import Stores, open_stores
+
+T = TypeVar("T")
 
 LIMIT = 50
 DEEP = 1_000
@@ -193,15 +196,24 @@ def measure(sizes: Sizes, folder: Path) -> list[Row]:
 def rows_of(address: str, store: str, times: int, pages: int) -> list[Row]:
     """Return the figures of the stores over a database."""
 
-    async def ask() -> dict[str, Waits]:
+    async def ask(stores: Stores) -> dict[str, Waits]:
+        return await of_stores(stores, times, pages)
+
+    return list(_rows(_asked(address, ask), store))
+
+
+def _asked(address: str, ask: Callable[[Stores], Coroutine[Any, Any, T]]) -> T:
+    """Return the answer of the stores over a database."""
+
+    async def run() -> T:
         stores = open_stores(address)
         await stores.database.start()
         try:
-            return await of_stores(stores, times, pages)
+            return await ask(stores)
         finally:
             await stores.database.stop()
 
-    return list(_rows(asyncio.run(ask()), store))
+    return asyncio.run(run())
 
 
 def _rows(found: dict[str, Waits], store: str) -> Iterator[Row]:
@@ -244,16 +256,11 @@ def http_rows(folder: Path, address: str, store: str, times: int) -> list[Row]:
 def _admin_of(address: str) -> str:
     """Return the username of somebody who holds `admin`."""
 
-    async def ask() -> str:
-        stores = open_stores(address)
-        await stores.database.start()
-        try:
-            query = UserQuery(role="admin", enabled=True, factor="none")
-            return (await stores.users.search(query, after=None, limit=1)).users[0].username
-        finally:
-            await stores.database.stop()
+    async def ask(stores: Stores) -> str:
+        query = UserQuery(role="admin", enabled=True, factor="none")
+        return (await stores.users.search(query, after=None, limit=1)).users[0].username
 
-    return asyncio.run(ask())
+    return _asked(address, ask)
 
 
 def _parameters(query: UserQuery) -> str:
@@ -274,7 +281,7 @@ def _parameters(query: UserQuery) -> str:
 
 def _said(value: object) -> str:
     if isinstance(value, datetime):
-        return value.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return str(instant(value))
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

@@ -15,12 +15,6 @@ LIST = "/api/admin/events"
 BLANK = f"{LIST}/blank"
 
 
-@pytest.fixture
-async def root(client: httpx2.AsyncClient, house: House) -> Person:
-    """Return an administrator."""
-    return await signed_in(client, house, "adele", "admin")
-
-
 async def kept(house: House, **changes: object) -> Event:
     """Store an event, and return it."""
     event = an_event(**changes)

@@ -29,16 +29,11 @@ async def root(client: httpx2.AsyncClient, house: House) -> Person:
     return await signed_in(client, house, "chief", "admin")
 
 
-async def send(person: Person, method: str, path: str, body: object = None) -> httpx2.Response:
-    """Send a request."""
-    return await person.client.request(method, path, json=body, headers=person.headers)
-
-
 async def test_an_invitation_is_listed_and_its_reader_makes_an_account(
     client: httpx2.AsyncClient, house: House, mailbox: Mailbox, root: Person
 ) -> None:
     body = {"email": " Ann@Example.com ", "roles": ["user", "moderator"]}
-    made = await send(root, "POST", INVITATIONS, body)
+    made = await root.send("POST", INVITATIONS, body)
     assert made.status_code == 200
     await delivered(house)
 
@@ -57,16 +52,16 @@ async def test_an_invitation_is_listed_and_its_reader_makes_an_account(
 async def test_an_invitation_that_is_withdrawn_works_no_more(
     client: httpx2.AsyncClient, house: House, mailbox: Mailbox, root: Person
 ) -> None:
-    made = (await send(root, "POST", INVITATIONS, {"email": "ann@example.com"})).json()
+    made = (await root.send("POST", INVITATIONS, {"email": "ann@example.com"})).json()
     await delivered(house)
 
-    gone = await send(root, "DELETE", f"{INVITATIONS}/{made['id']}")
+    gone = await root.send("DELETE", f"{INVITATIONS}/{made['id']}")
 
     assert (gone.status_code, gone.json()) == (200, {"id": made["id"]})
     form = {"token": token_in(mailbox), "username": "ann", "password": NEW}
     assert (await client.post("/api/auth/invitation", json=form)).status_code == 400
     for unknown in (made["id"], "0" * 64, "odd", "%00", "x" * 300):
-        answer = await send(root, "DELETE", f"{INVITATIONS}/{unknown}")
+        answer = await root.send("DELETE", f"{INVITATIONS}/{unknown}")
         assert (answer.status_code, answer.json()["code"]) == (404, "invitation_not_found")
 
 
@@ -76,11 +71,11 @@ async def test_who_could_not_give_the_roles_neither_replaces_nor_withdraws_an_in
     await house.roles.create("helper", "", ("account:manage", USERS_READ, USERS_WRITE), COMMAND)
     eve = await signed_in(client, house, "eve", "helper")
     body = {"email": "ann@example.com", "roles": ["user", "admin"]}
-    made = (await send(root, "POST", INVITATIONS, body)).json()
+    made = (await root.send("POST", INVITATIONS, body)).json()
 
     for answer in (
-        await send(eve, "POST", INVITATIONS, {"email": "ANN@example.com"}),
-        await send(eve, "DELETE", f"{INVITATIONS}/{made['id']}"),
+        await eve.send("POST", INVITATIONS, {"email": "ANN@example.com"}),
+        await eve.send("DELETE", f"{INVITATIONS}/{made['id']}"),
     ):
         assert (answer.status_code, answer.json()["code"]) == (403, "role_not_grantable")
     assert [each["id"] for each in (await eve.get(INVITATIONS)).json()["items"]] == [made["id"]]
@@ -94,8 +89,8 @@ async def test_an_administrator_withdraws_what_only_a_command_gives(
         await house.invitations.invite(f"{name}@example.com", ["viewer"], COMMAND)
     ann, _ = (await root.get(INVITATIONS)).json()["items"]
 
-    gone = await send(root, "DELETE", f"{INVITATIONS}/{ann['id']}")
-    replaced = await send(root, "POST", INVITATIONS, {"email": "bob@example.com"})
+    gone = await root.send("DELETE", f"{INVITATIONS}/{ann['id']}")
+    replaced = await root.send("POST", INVITATIONS, {"email": "bob@example.com"})
 
     assert (gone.status_code, replaced.status_code) == (200, 200)
     [listed] = (await root.get(INVITATIONS)).json()["items"]
@@ -105,7 +100,7 @@ async def test_an_administrator_withdraws_what_only_a_command_gives(
 async def test_an_address_that_has_an_account_is_not_invited(house: House, root: Person) -> None:
     await new_user(house, "ann")
     for email, code in (("ANN@example.com", "email_taken"), ("ann", "email_invalid")):
-        answer = await send(root, "POST", INVITATIONS, {"email": email})
+        answer = await root.send("POST", INVITATIONS, {"email": email})
         assert (answer.status_code, answer.json()["code"]) == (400, code)
 
 
@@ -114,14 +109,14 @@ async def test_a_user_who_is_made_without_a_password_sets_one_and_the_letter_com
 ) -> None:
     """The first letter may have gone to a wrong address, which is put right."""
     body = {"username": "ann", "email": "anm@example.com", "invite": True}
-    made = (await send(root, "POST", USERS, body)).json()
+    made = (await root.send("POST", USERS, body)).json()
     assert not made["hasPassword"]
-    answer = await send(root, "PATCH", f"{USERS}/{made['id']}", {"email": "ann@example.com"})
+    answer = await root.send("PATCH", f"{USERS}/{made['id']}", {"email": "ann@example.com"})
     assert answer.status_code == 200
-    required = await send(root, "POST", f"{USERS}/{made['id']}/require-new-password")
+    required = await root.send("POST", f"{USERS}/{made['id']}/require-new-password")
     assert (required.status_code, required.json()["code"]) == (409, "no_password")
 
-    assert (await send(root, "POST", f"{USERS}/{made['id']}/password-letter")).status_code == 200
+    assert (await root.send("POST", f"{USERS}/{made['id']}/password-letter")).status_code == 200
     await delivered(house)
 
     assert ("ann@example.com", "set-password") in mailbox.kinds()
@@ -136,10 +131,10 @@ async def test_a_letter_for_a_new_password_needs_an_enabled_user(
     ann = await new_user(house, "ann")
     path = f"{USERS}/{ann.id}/password-letter"
 
-    sent = await send(root, "POST", path)
+    sent = await root.send("POST", path)
     await delivered(house)
     await house.accounts.disable(ann, COMMAND)
-    refused = await send(root, "POST", path)
+    refused = await root.send("POST", path)
 
     assert (sent.status_code, sent.json()) == (200, {"id": ann.id})
     assert mailbox.kinds() == [("ann@example.com", "reset-password")]
@@ -154,7 +149,7 @@ async def test_a_passkey_does_not_lead_around_a_password_that_must_be_set(
     authenticator = SoftwareAuthenticator(house.settings.public_origin)
     assert (await add_passkey(ann, authenticator)).status_code == 200
     user = await house.accounts.get_by_username("ann")
-    await send(root, "POST", f"{USERS}/{user.id}/require-new-password")
+    await root.send("POST", f"{USERS}/{user.id}/require-new-password")
 
     by_password = (await ann.sign_in()).json()
     assert by_password["code"] == "second_factor_required"
@@ -185,6 +180,6 @@ async def test_without_mail_nothing_is_sent_and_nobody_is_made(
             (INVITATIONS, {"email": "bob@example.com"}),
             (f"{USERS}/{root.answer['id']}/password-letter", None),
         ):
-            answer = await send(root, "POST", path, body)
+            answer = await root.send("POST", path, body)
             assert (answer.status_code, answer.json()["code"]) == (403, "mail_off"), path
         assert await bare.stores.users.find_by_username("bob") is None

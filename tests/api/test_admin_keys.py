@@ -35,7 +35,7 @@ async def renewed(house: House, person: Person) -> Person:
 
 async def post(person: Person, path: str) -> httpx2.Response:
     """Post without a body."""
-    return await person.client.post(f"{KEYS}{path}", headers=person.headers)
+    return await person.send("POST", f"{KEYS}{path}")
 
 
 async def states(person: Person) -> list[str]:

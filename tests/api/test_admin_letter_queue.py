@@ -98,7 +98,7 @@ async def test_a_letter_that_was_given_up_is_sent_again(
     letter = await ask_for(posting_house, "ann")
     await posting_house.letters.send_next()
 
-    again = await postmaster.client.post(f"{LETTERS}/{letter}/retry", headers=postmaster.headers)
+    again = await postmaster.send("POST", f"{LETTERS}/{letter}/retry")
     await posting_house.letters.send_next()
 
     assert again.json()["state"] == "waiting"
@@ -106,7 +106,7 @@ async def test_a_letter_that_was_given_up_is_sent_again(
     events = await posting_house.stores.events.list_events(before=None, limit=100)
     [retried] = [each for each in events if each.name == "letter.retried"]
     assert (retried.actor, retried.target) == (postmaster.answer["id"], letter)
-    sent = await postmaster.client.post(f"{LETTERS}/{letter}/retry", headers=postmaster.headers)
+    sent = await postmaster.send("POST", f"{LETTERS}/{letter}/retry")
     assert (sent.status_code, sent.json()["code"]) == (404, "letter_not_found")
 
 
@@ -117,7 +117,7 @@ async def test_a_letter_that_is_being_sent_is_left_alone(
     now = posting_house.clock.now()
     await posting_house.stores.letters.claim(now, now + timedelta(minutes=4), limit=1)
 
-    answer = await postmaster.client.post(f"{LETTERS}/{letter}/retry", headers=postmaster.headers)
+    answer = await postmaster.send("POST", f"{LETTERS}/{letter}/retry")
 
     assert (answer.status_code, answer.json()["code"]) == (409, "letter_being_sent")
 
@@ -125,7 +125,7 @@ async def test_a_letter_that_is_being_sent_is_left_alone(
 @pytest.mark.parametrize("letter", ["ltr_x", "%ff", "%00", "🔑", "a" * 3000, "ltr_" + "0" * 36])
 async def test_an_id_that_no_letter_has_is_not_found(postmaster: Person, letter: str) -> None:
     shown = await postmaster.get(f"{LETTERS}/{letter}")
-    retried = await postmaster.client.post(f"{LETTERS}/{letter}/retry", headers=postmaster.headers)
+    retried = await postmaster.send("POST", f"{LETTERS}/{letter}/retry")
 
     for answer in (shown, retried):
         assert (answer.status_code, answer.json()["code"]) == (404, "letter_not_found")
@@ -140,7 +140,7 @@ async def test_who_may_see_users_sees_no_letters(posting_house: House, postmaste
     for answer in (
         await rita.get(LETTERS),
         await rita.get(f"{LETTERS}/{letter}"),
-        await rita.client.post(f"{LETTERS}/{letter}/retry", headers=rita.headers),
+        await rita.send("POST", f"{LETTERS}/{letter}/retry"),
     ):
         assert answer.status_code == 403
         assert "example.com" not in answer.text

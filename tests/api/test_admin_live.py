@@ -20,6 +20,7 @@ from tests.support.clock import NOON, FakeClock
 from tests.support.people import Person, let_in, new_user, signed_in
 from tests.support.server import Server
 
+ADELE = {"username": "adele", "password": "correct horse battery"}
 LIVE = "/api/admin/events/live"
 
 
@@ -27,12 +28,6 @@ LIVE = "/api/admin/events/live"
 def _often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look twenty times as often as the server does."""
     monkeypatch.setattr(live, "LOOK_EVERY_SECONDS", 0.05)
-
-
-@pytest.fixture
-async def root(client: httpx2.AsyncClient, house: House) -> Person:
-    """Return an administrator."""
-    return await signed_in(client, house, "adele", "admin")
 
 
 def told(answer: httpx2.Response) -> list[dict[str, Any]]:
@@ -238,19 +233,23 @@ async def test_a_query_that_cannot_be_read_is_refused(root: Person, query: str) 
     assert (await root.get(f"{LIVE}?{query}")).status_code == 400
 
 
+def admin_of(server: Server) -> dict[str, str]:
+    """Make an administrator, and return the header that carries their token."""
+    names = ("user", "create", ADELE["username"], "adele@example.com", "--role", "admin")
+    made = server.command(*names, "--password-stdin", typed=f"{ADELE['password']}\n")
+    assert made.returncode == 0
+    token = httpx2.post(f"{server.url}/api/auth/signin", json=ADELE).json()["accessToken"]
+    return {"Authorization": f"Bearer {token}"}
+
+
 def test_a_server_that_ends_ends_what_is_open(server: Server) -> None:
     """The clients see a whole answer, and the server waits for nobody."""
-    typed = "correct horse battery\n"
-    names = ("user", "create", "adele", "adele@example.com", "--role", "admin")
-    assert server.command(*names, "--password-stdin", typed=typed).returncode == 0
-    body = {"username": "adele", "password": typed.strip()}
-    token = httpx2.post(f"{server.url}/api/auth/signin", json=body).json()["accessToken"]
-    headers = {"Authorization": f"Bearer {token}"}
+    headers = admin_of(server)
 
     with httpx2.stream("GET", f"{server.url}{LIVE}", headers=headers, timeout=20) as answer:
         lines = answer.iter_lines()
         assert next(lines) == "retry: 2000"
-        httpx2.post(f"{server.url}/api/auth/signin", json=body)
+        httpx2.post(f"{server.url}/api/auth/signin", json=ADELE)
         assert any(line.startswith("data: ") for line in lines if line)
         began = time.monotonic()
         assert server.stop() == 0
@@ -261,12 +260,7 @@ def test_a_server_that_ends_ends_what_is_open(server: Server) -> None:
 
 def test_a_client_that_hangs_up_leaves_its_place(server: Server) -> None:
     """The places do not run out, although nobody says goodbye."""
-    typed = "correct horse battery\n"
-    names = ("user", "create", "adele", "adele@example.com", "--role", "admin")
-    assert server.command(*names, "--password-stdin", typed=typed).returncode == 0
-    body = {"username": "adele", "password": typed.strip()}
-    token = httpx2.post(f"{server.url}/api/auth/signin", json=body).json()["accessToken"]
-    headers = {"Authorization": f"Bearer {token}"}
+    headers = admin_of(server)
 
     for _ in range(live.MOST_ONLOOKERS + 8):
         with httpx2.stream("GET", f"{server.url}{LIVE}", headers=headers, timeout=20) as answer:

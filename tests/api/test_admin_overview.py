@@ -22,12 +22,6 @@ A_DAY = timedelta(days=1)
 LATER = timedelta(seconds=11)
 
 
-@pytest.fixture
-async def root(client: httpx2.AsyncClient, house: House) -> Person:
-    """Return an administrator."""
-    return await signed_in(client, house, "adele", "admin")
-
-
 async def seen(person: Person) -> dict[str, Any]:
     """Return what somebody sees."""
     answer = await person.get(OVERVIEW)

@@ -28,11 +28,6 @@ async def helper(client: httpx2.AsyncClient, house: House) -> Person:
     return await signed_in(client, house, "henry", "helper")
 
 
-async def ask(by: Person, method: str, path: str, body: Any = None) -> httpx2.Response:
-    """Send a request as somebody."""
-    return await by.client.request(method, path, headers=by.headers, json=body)
-
-
 async def names_of(house: House) -> list[str]:
     """Return the names of all roles."""
     return [role.name for role in await house.roles.list_roles()]
@@ -49,7 +44,7 @@ async def test_an_administrator_makes_a_role_and_its_holder_has_it_at_once(
     house: House, adele: Person
 ) -> None:
     ben = await signed_in(adele.client, house, "ben")
-    made = await ask(adele, "POST", ROLES, EDITOR)
+    made = await adele.send("POST", ROLES, EDITOR)
     await house.accounts.grant(await house.accounts.get_by_username("ben"), "editor", COMMAND)
 
     assert made.status_code == 200
@@ -63,7 +58,7 @@ async def test_an_administrator_makes_a_role_and_its_holder_has_it_at_once(
     assert (event.actor, event.target) == (adele.answer["id"], "editor")
     assert (await ben.get("/api/auth/me")).json()["permissions"] == ["account:manage", "pages:edit"]
 
-    permitted = await ask(adele, "POST", f"{ROLES}/editor/permissions", {"permission": "a:b"})
+    permitted = await adele.send("POST", f"{ROLES}/editor/permissions", {"permission": "a:b"})
     assert permitted.json()["permissions"] == ["a:b", "pages:edit"]
     assert (await ben.get("/api/auth/me")).json()["permissions"] == [
         "a:b",
@@ -77,8 +72,8 @@ async def test_an_administrator_makes_a_role_and_its_holder_has_it_at_once(
         permitted.headers["x-request-id"],
     )
 
-    taken = await ask(adele, "DELETE", f"{ROLES}/editor/permissions/pages:edit")
-    described = await ask(adele, "PATCH", f"{ROLES}/editor", {"description": " Edits. "})
+    taken = await adele.send("DELETE", f"{ROLES}/editor/permissions/pages:edit")
+    described = await adele.send("PATCH", f"{ROLES}/editor", {"description": " Edits. "})
     assert taken.json()["permissions"] == ["a:b"]
     assert described.json()["description"] == "Edits."
     assert described.json()["holders"] == {"number": 1, "exact": True}
@@ -93,7 +88,7 @@ async def test_whoever_may_see_users_sees_roles_and_changes_none(
     body = {"permission": "users:read"}
 
     listed = await rita.get(ROLES)
-    refused = await ask(rita, "POST", f"{ROLES}/reader/permissions", body)
+    refused = await rita.send("POST", f"{ROLES}/reader/permissions", body)
 
     assert [each["name"] for each in listed.json()["items"]] == [
         "admin",
@@ -205,7 +200,7 @@ async def test_a_helper_is_refused_what_is_beyond_their_reach(
     await house.roles.create("vip", "Means something to an application.", [], COMMAND)
     before = await house.roles.list_roles()
 
-    answer = await ask(helper, method, path, body)
+    answer = await helper.send(method, path, body)
 
     assert (answer.status_code, answer.json()["code"]) == (status, code)
     assert await house.roles.list_roles() == before
@@ -214,10 +209,10 @@ async def test_a_helper_is_refused_what_is_beyond_their_reach(
 async def test_a_helper_makes_changes_and_deletes_a_role_within_their_reach(
     house: House, helper: Person
 ) -> None:
-    assert (await ask(helper, "POST", ROLES, EDITOR)).json()["editable"] is True
+    assert (await helper.send("POST", ROLES, EDITOR)).json()["editable"] is True
     body = {"permission": "roles:write"}
-    assert (await ask(helper, "POST", f"{ROLES}/editor/permissions", body)).status_code == 200
-    removed = await ask(helper, "DELETE", f"{ROLES}/editor")
+    assert (await helper.send("POST", f"{ROLES}/editor/permissions", body)).status_code == 200
+    removed = await helper.send("DELETE", f"{ROLES}/editor")
 
     assert removed.json() == {"taken": 0, "complete": True}
     assert "editor" not in await names_of(house)
@@ -252,7 +247,7 @@ async def test_even_an_administrator_is_told_what_is_wrong(
 ) -> None:
     before = await house.roles.list_roles()
 
-    answer = await ask(adele, method, path, body)
+    answer = await adele.send(method, path, body)
 
     assert (answer.status_code, answer.json()["code"]) == (status, code)
     assert await house.roles.list_roles() == before
@@ -273,7 +268,7 @@ async def test_every_change_needs_a_proof_of_the_last_five_minutes(
         ("DELETE", f"{ROLES}/editor", None),
         ("DELETE", f"{ROLES}/editor?takeFromAll=true", None),
     ):
-        answer = await ask(adele, method, path, body)
+        answer = await adele.send(method, path, body)
         assert answer.status_code == 401
         assert answer.json()["code"] == "insufficient_user_authentication"
 
@@ -287,8 +282,8 @@ async def test_a_role_that_is_held_is_taken_from_all_by_an_administrator(
     await house.roles.create("editor", "", ["pages:edit"], COMMAND)
     ben = await signed_in(adele.client, house, "ben", "editor")
 
-    held = await ask(adele, "DELETE", f"{ROLES}/editor")
-    taken = await ask(adele, "DELETE", f"{ROLES}/editor?takeFromAll=true")
+    held = await adele.send("DELETE", f"{ROLES}/editor")
+    taken = await adele.send("DELETE", f"{ROLES}/editor?takeFromAll=true")
 
     assert held.json()["code"] == "role_held"
     assert taken.json() == {"taken": 1, "complete": True}

@@ -15,12 +15,6 @@ from tests.support.people import Person, signed_in
 LIST = "/api/admin/sessions"
 
 
-@pytest.fixture
-async def root(client: httpx2.AsyncClient, house: House) -> Person:
-    """Return an administrator."""
-    return await signed_in(client, house, "adele", "admin")
-
-
 async def helper_with(
     client: httpx2.AsyncClient, house: House, *permissions: str, name: str = "holly"
 ) -> Person:
@@ -155,4 +149,4 @@ async def test_odd_texts_find_nothing(root: Person, clock: FakeClock) -> None:
             answer = await root.get(f"{LIST}?{field}={text}")
             assert answer.json() == {"items": [], "next": None}
     nobody = new_id(SESSION_PREFIX, clock.now())
-    assert (await root.client.delete(f"{LIST}/{nobody}", headers=root.headers)).status_code == 404
+    assert (await root.send("DELETE", f"{LIST}/{nobody}")).status_code == 404

@@ -47,7 +47,7 @@ async def helper(
 
 async def act(person: Person, method: str, path: str, body: object = None) -> httpx2.Response:
     """Send a request below the path of users."""
-    return await person.client.request(method, f"{USERS}{path}", json=body, headers=person.headers)
+    return await person.send(method, f"{USERS}{path}", body)
 
 
 async def done(person: Person, method: str, path: str, body: object = None) -> dict[str, Any]:

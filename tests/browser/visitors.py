@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import BrowserContext, Page, Request, expect
 
 from tests.support.server import Server
@@ -26,6 +27,13 @@ def photograph(page: Page, name: str, *, width: int | None = None) -> None:
         if width is not None:
             page.set_viewport_size({"width": width, "height": 800})
         page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
+
+
+def check(page: Page, width: int) -> None:
+    """Check that everybody can read a page, and that nothing is scrolled sideways."""
+    found = Axe().run(page)
+    assert found.violations_count == 0, found.generate_report()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 @dataclass

@@ -2,9 +2,6 @@
 
 import asyncio
 import json
-import os
-import pty
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +12,7 @@ from gatelodge.settings import Settings
 from gatelodge.stores import open_stores
 from tests.contracts.builders import an_event
 from tests.support.people import PASSWORD
-from tests.support.server import GATELODGE, environment, run_command
+from tests.support.server import environment, run_before_terminal, run_command
 
 REFUSED = 3
 GONE = "usr_06f4h2k9c0q1v8d3n5b7t2m4s6r8p0a1e3gg"
@@ -70,22 +67,9 @@ def test_events_of_a_deleted_user_are_blanked(where: dict[str, str]) -> None:
 
 def test_a_terminal_shows_how_far_it_is(where: dict[str, str]) -> None:
     asyncio.run(happened(where, [an_event(actor=GONE)]))
-    ours, theirs = pty.openpty()
-    try:
-        done = subprocess.run(
-            [GATELODGE, "events", "blank", GONE],
-            env=where,
-            stdout=subprocess.PIPE,
-            stderr=theirs,
-            text=True,
-            check=True,
-        )
-        written = os.read(ours, 4096).decode()
-    finally:
-        os.close(ours)
-        os.close(theirs)
+    printed, written = run_before_terminal("events", "blank", GONE, environment=where)
 
-    assert done.stdout == f"1 event said more of {GONE} than the id, and no longer does.\n"
+    assert printed == f"1 event said more of {GONE} than the id, and no longer does.\n"
     assert written == "\rEvents looked at: 1 …\r\x1b[K"
 
 

@@ -2,8 +2,6 @@
 
 import gzip
 import json
-import os
-import pty
 import resource
 import signal
 import subprocess
@@ -16,7 +14,7 @@ from gatelodge.breached.lookup import HEADER_BYTES
 from tests.support.breached import line, many
 from tests.support.mongod import wait_until
 from tests.support.run import forget, note
-from tests.support.server import GATELODGE, environment, run_command
+from tests.support.server import GATELODGE, environment, run_before_terminal, run_command
 
 REFUSED = 3
 NOT_CONFIGURED = 4
@@ -182,22 +180,11 @@ def test_ctrl_c_says_how_to_go_on_and_a_second_import_is_refused_meanwhile(place
 
 def test_a_terminal_shows_how_far_it_is(place: Place) -> None:
     place.source.write_text(many(range(100_000)))
-    ours, theirs = pty.openpty()
-    try:
-        done = subprocess.run(
-            [GATELODGE, "passwords", "import", place.source],
-            env=place.environment,
-            stdout=subprocess.PIPE,
-            stderr=theirs,
-            check=True,
-            timeout=60,
-        )
-        os.close(theirs)
-        shown = os.read(ours, 65536).decode()
-    finally:
-        os.close(ours)
+    printed, shown = run_before_terminal(
+        "passwords", "import", str(place.source), environment=place.environment
+    )
 
-    assert done.stdout.decode().endswith("of 100,000 lines.\n")
+    assert printed.endswith("of 100,000 lines.\n")
     assert " %), " in shown
     assert shown.startswith("\r")
     assert shown.endswith("\r\n")

@@ -2,7 +2,6 @@
 
 import json
 import os
-import pty
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import httpx2
 import pytest
 
 from tests.support.people import PASSWORD
-from tests.support.server import GATELODGE, Server, environment, run_command
+from tests.support.server import GATELODGE, Server, environment, run_before_terminal, run_command
 
 REFUSED = 3
 WRONG_COMMAND_LINE = 2
@@ -121,20 +120,9 @@ def test_a_terminal_sees_how_far_it_has_come(here: dict[str, str]) -> None:
     run_command("role", "create", "editor", environment=here)
     made = ("user", "create", "ann", "ann@example.com", "--role", "editor", "--password-stdin")
     run_command(*made, environment=here, typed=PASSWORD)
-    ours, theirs = pty.openpty()
-    try:
-        done = subprocess.run(
-            [GATELODGE, "role", "delete", "editor", "--take-from-all"],
-            env=here,
-            stdout=subprocess.PIPE,
-            stderr=theirs,
-            text=True,
-            check=True,
-        )
-        written = os.read(ours, 4096).decode()
-    finally:
-        os.close(ours)
-        os.close(theirs)
+    printed, written = run_before_terminal(
+        "role", "delete", "editor", "--take-from-all", environment=here
+    )
 
-    assert done.stdout == "editor is deleted; it was taken from 1 user.\n"
+    assert printed == "editor is deleted; it was taken from 1 user.\n"
     assert written == "\rTaken from 1 users …\r\x1b[K"

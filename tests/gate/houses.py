@@ -3,11 +3,14 @@
 import asyncio
 import contextlib
 import secrets
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
+
+import pytest
 
 from gatelodge.accounts.store import Rights, User
 from gatelodge.app import House, build
@@ -20,10 +23,15 @@ from gatelodge.sessions.impersonation import Impersonations
 from gatelodge.sessions.lookup import principal_of
 from gatelodge.sessions.store import Session, SessionStore
 from gatelodge.settings import Settings
+from gatelodge.stores.mongo.feed import MAX_STALENESS
 from gatelodge.tokens.refusals import ExpiredToken, InvalidToken
 from tests.contracts.builders import a_session, a_user, an_event
+from tests.support.clock import FakeClock
 from tests.support.databases import migrated
 from tests.support.held import Held
+from tests.support.mongod import with_database
+
+STALENESS = MAX_STALENESS.total_seconds()
 
 Answer = Principal | type[InvalidToken] | type[ExpiredToken]
 
@@ -65,6 +73,45 @@ async def houses(
             await opened.enter_async_context(house.serve())
         await asyncio.gather(*(trusted(house) for house in built))
         yield built
+
+
+class Neighbours:
+    """Two houses over one database, opened once for all examples.
+
+    It is no dataclass, so Hypothesis does not print its fields.
+
+    Attributes:
+        houses: the two houses.
+        runner: the event loop that they run in.
+        tells: whether the database sends its changes. Otherwise each check asks for them.
+    """
+
+    def __init__(self, houses: list[House], runner: asyncio.Runner, *, tells: bool) -> None:
+        """Keep the houses with their event loop."""
+        self.houses = houses
+        self.runner = runner
+        self.tells = tells
+
+
+@contextlib.contextmanager
+def two_neighbours(
+    request: pytest.FixtureRequest, factory: pytest.TempPathFactory, **changes: Any
+) -> Iterator[Neighbours]:
+    """Yield two houses over a new database.
+
+    Args:
+        request: says which kind of database.
+        factory: makes the folder.
+        changes: settings that differ; they are not checked.
+    """
+    folder, database = factory.mktemp("gate"), ""
+    if request.param == "mongodb":
+        url = request.getfixturevalue("mongodb_url")
+        database = with_database(url, f"gatelodge_test_{secrets.token_hex(6)}")
+    with asyncio.Runner() as runner:
+        opened = houses(folder, database, FakeClock(), **changes)
+        yield Neighbours(runner.run(opened.__aenter__()), runner, tells=request.param == "mongodb")
+        runner.run(opened.__aexit__(None, None, None))
 
 
 async def trusted(house: House) -> None:
@@ -152,3 +199,27 @@ def reading_through(house: House, sessions: Counted | Held) -> House:
     lookup = replace(house.lookup, sessions=cast("SessionStore", sessions))
     gate = replace(house.gate, lookup=lookup)
     return house.replaced(gate=gate, admission=replace(house.admission, gate=gate))
+
+
+@contextlib.asynccontextmanager
+async def fill_in_flight(house: House, device: Device) -> AsyncIterator[asyncio.Task[Answer]]:
+    """Hold up a check after it has read the records and before memory keeps them.
+
+    It goes on when the context ends.
+    """
+    sessions = Held(house.stores.sessions, "find_with_rights")
+    filling = asyncio.create_task(asked(reading_through(house, sessions), device.token))
+    await sessions.arrived.wait()
+    yield filling
+    sessions.let_go.set()
+    await filling
+
+
+async def refused_in_time(house: House, device: Device) -> bool:
+    """Say whether the token is refused in time, and stays refused."""
+    deadline = time.monotonic() + (STALENESS if house.gate.feed.state().kind == "stream" else 0)
+    while await asked(house, device.token) is not InvalidToken:
+        if time.monotonic() > deadline:
+            return False
+        await asyncio.sleep(0.002)
+    return all([await asked(house, device.token) is InvalidToken for _ in range(20)])

@@ -4,9 +4,8 @@ import asyncio
 import contextlib
 import os
 import random
-import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -26,17 +25,20 @@ from gatelodge.sessions.service import SignedIn
 from gatelodge.tokens.refusals import InvalidToken
 from tests.contracts.builders import a_session, an_event
 from tests.gate.houses import (
+    STALENESS,
     Counted,
     Device,
+    Neighbours,
     asked,
+    fill_in_flight,
     houses,
     new_device,
     read,
     reading_through,
+    refused_in_time,
+    two_neighbours,
 )
-from tests.gate.test_never_stale import STALENESS, Neighbours, fill_in_flight
 from tests.support.clock import FakeClock
-from tests.support.mongod import with_database
 from tests.support.people import HERE
 
 ROUNDS = int(os.environ.get("GATELODGE_ROUNDS", "25"))
@@ -84,23 +86,6 @@ async def begin(house: House, eve: Device, bob: Device) -> SignedIn:
 def device_of(opened: SignedIn) -> Device:
     """Return the device of a session."""
     return Device(opened.user, opened.session, opened.tokens.access_token)
-
-
-async def refused_in_time(house: House, device: Device) -> bool:
-    """Say whether the token is refused: on SQLite at once, on MongoDB in time; and stays so."""
-    deadline = time.monotonic() + (STALENESS if house.gate.feed.state().kind == "stream" else 0)
-    while await asked(house, device.token) is not InvalidToken:
-        if time.monotonic() > deadline:
-            return False
-        await asyncio.sleep(0.002)
-    return all([await asked(house, device.token) is InvalidToken for _ in range(20)])
-
-
-@pytest.fixture
-async def pair(tmp_path: Path, address: str) -> AsyncIterator[list[House]]:
-    """Yield two houses over an empty database."""
-    async with houses(tmp_path, address) as both:
-        yield both
 
 
 Loss = Callable[[House, Scene], Awaitable[object]]
@@ -297,14 +282,8 @@ def neighbours(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Neighbours]:
     """Yield two houses over a new database."""
-    folder, database = tmp_path_factory.mktemp("gate"), ""
-    if request.param == "mongodb":
-        url = request.getfixturevalue("mongodb_url")
-        database = with_database(url, f"gatelodge_test_{secrets.token_hex(6)}")
-    with asyncio.Runner() as runner:
-        opened = houses(folder, database, FakeClock())
-        yield Neighbours(runner.run(opened.__aenter__()), runner, tells=request.param == "mongodb")
-        runner.run(opened.__aexit__(None, None, None))
+    with two_neighbours(request, tmp_path_factory) as both:
+        yield both
 
 
 RETURNS: dict[str, Loss] = {

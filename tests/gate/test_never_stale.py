@@ -2,9 +2,8 @@
 
 import asyncio
 import contextlib
-import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -20,44 +19,26 @@ from gatelodge.app import House, create_app
 from gatelodge.audit import COMMAND
 from gatelodge.errors import AlreadyExists
 from gatelodge.gate.principal import Principal
-from gatelodge.stores.mongo.feed import MAX_STALENESS
 from gatelodge.tokens.refusals import ExpiredToken, InvalidToken
 from tests.contracts.builders import a_session, an_event
 from tests.gate.houses import (
+    STALENESS,
     Answer,
     Counted,
     Device,
+    Neighbours,
     asked,
+    fill_in_flight,
     houses,
     new_device,
     read,
     reading_through,
+    refused_in_time,
+    two_neighbours,
 )
 from tests.support.clock import FakeClock
-from tests.support.held import Held
-from tests.support.mongod import with_database
-
-STALENESS = MAX_STALENESS.total_seconds()
 
 # Any interleaving
-
-
-class Neighbours:
-    """Two houses over one database, opened once for all examples.
-
-    It is no dataclass, so Hypothesis does not print its fields.
-
-    Attributes:
-        houses: the two houses.
-        runner: the event loop that they run in.
-        tells: whether the database sends its changes. Otherwise each check asks for them.
-    """
-
-    def __init__(self, houses: list[House], runner: asyncio.Runner, *, tells: bool) -> None:
-        """Keep the houses with their event loop."""
-        self.houses = houses
-        self.runner = runner
-        self.tells = tells
 
 
 @pytest.fixture(scope="module", params=["sqlite", "mongodb"])
@@ -65,14 +46,8 @@ def neighbours(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Neighbours]:
     """Yield two houses over a new database."""
-    folder, database = tmp_path_factory.mktemp("gate"), ""
-    if request.param == "mongodb":
-        url = request.getfixturevalue("mongodb_url")
-        database = with_database(url, f"gatelodge_test_{secrets.token_hex(6)}")
-    with asyncio.Runner() as runner:
-        opened = houses(folder, database, FakeClock(), second_factor_required_for=(KEEPER,))
-        yield Neighbours(runner.run(opened.__aenter__()), runner, tells=request.param == "mongodb")
-        runner.run(opened.__aexit__(None, None, None))
+    with two_neighbours(request, tmp_path_factory, second_factor_required_for=(KEEPER,)) as both:
+        yield both
 
 
 Change = Callable[[House, Device], Any]
@@ -254,37 +229,6 @@ class Story:
 
 
 # A change while a check is reading
-
-
-@pytest.fixture
-async def pair(tmp_path: Path, address: str) -> AsyncIterator[list[House]]:
-    """Yield two houses over an empty database."""
-    async with houses(tmp_path, address) as both:
-        yield both
-
-
-@contextlib.asynccontextmanager
-async def fill_in_flight(house: House, device: Device) -> AsyncIterator[asyncio.Task[Answer]]:
-    """Hold up a check after it has read the records and before memory keeps them.
-
-    It goes on when the context ends.
-    """
-    sessions = Held(house.stores.sessions, "find_with_rights")
-    filling = asyncio.create_task(asked(reading_through(house, sessions), device.token))
-    await sessions.arrived.wait()
-    yield filling
-    sessions.let_go.set()
-    await filling
-
-
-async def refused_in_time(house: House, device: Device) -> bool:
-    """Say whether the token is refused in time, and stays refused."""
-    deadline = time.monotonic() + (STALENESS if house.gate.feed.state().kind == "stream" else 0)
-    while await asked(house, device.token) is not InvalidToken:
-        if time.monotonic() > deadline:
-            return False
-        await asyncio.sleep(0.002)
-    return all([await asked(house, device.token) is InvalidToken for _ in range(20)])
 
 
 @pytest.mark.parametrize("writer", [0, 1], ids=["same house", "another house"])

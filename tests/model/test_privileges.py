@@ -10,14 +10,13 @@ that the user has, and must have had it.
 
 import asyncio
 import itertools
-import os
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from hypothesis import HealthCheck, event, settings
+from hypothesis import event
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -25,7 +24,6 @@ from hypothesis.stateful import (
     invariant,
     precondition,
     rule,
-    run_state_machine_as_test,
 )
 
 from gatelodge.accounts.permissions import (
@@ -47,6 +45,7 @@ from gatelodge.errors import Refusal
 from gatelodge.ids import UserId
 from gatelodge.settings import Settings
 from tests.contracts.builders import an_event
+from tests.model.machines import play
 from tests.model.test_acts import NO_LIMITS
 from tests.support.clock import FakeClock
 from tests.support.mailbox import Mailbox, delivered, set_mail, token_of
@@ -124,17 +123,7 @@ def test_nobody_gets_what_nobody_had_who_acted(
     office: Office, request: pytest.FixtureRequest
 ) -> None:
     """Grants, roles, invitations, new users, edits and acts on many, in any order."""
-    run_state_machine_as_test(
-        lambda: Privileges(office),
-        settings=settings(
-            max_examples=EXAMPLES[request.node.callspec.params["address"]],
-            stateful_step_count=STEPS,
-            deadline=None,
-            derandomize=os.environ.get("CI") == "true",
-            print_blob=True,
-            suppress_health_check=[HealthCheck.too_slow],
-        ),
-    )
+    play(lambda: Privileges(office), request, EXAMPLES, STEPS)
 
 
 class Privileges(RuleBasedStateMachine):

@@ -1,20 +1,17 @@
 """The refresh protocol: the service follows its rules, whatever owners, thieves and clocks do."""
 
 import asyncio
-import os
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
     invariant,
     rule,
-    run_state_machine_as_test,
 )
 
 from gatelodge.accounts.store import User
@@ -29,6 +26,7 @@ from gatelodge.tokens.refusals import InvalidToken
 from tests.contracts.builders import a_user, an_event
 from tests.model.devices import REUSED, SIGNED_OUT, Device, Outcome, Person
 from tests.model.lodge import GRACE, IDLE, Lodge, open_lodge
+from tests.model.machines import play
 
 EXAMPLES = {"sqlite": 50, "mongodb": 15}
 STEPS = 30
@@ -59,17 +57,7 @@ def test_the_service_keeps_the_refresh_protocol(
     lodge: Lodge, request: pytest.FixtureRequest
 ) -> None:
     """Sign-ins, refreshes, thefts, endings and waits come in any order, on both databases."""
-    run_state_machine_as_test(
-        lambda: RefreshProtocol(lodge),
-        settings=settings(
-            max_examples=EXAMPLES[request.node.callspec.params["address"]],
-            stateful_step_count=STEPS,
-            deadline=None,
-            derandomize=os.environ.get("CI") == "true",
-            print_blob=True,
-            suppress_health_check=[HealthCheck.too_slow],
-        ),
-    )
+    play(lambda: RefreshProtocol(lodge), request, EXAMPLES, STEPS)
 
 
 class RefreshProtocol(RuleBasedStateMachine):

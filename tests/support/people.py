@@ -60,6 +60,10 @@ class Person:
         """Ask for a path with the token."""
         return await self.client.get(path, headers=self.headers)
 
+    async def send(self, method: str, path: str, body: object = None) -> httpx2.Response:
+        """Send a request with the token, and a body as JSON if there is one."""
+        return await self.client.request(method, path, json=body, headers=self.headers)
+
 
 async def signed_in(client: httpx2.AsyncClient, house: House, name: str, *roles: str) -> Person:
     """Return somebody who holds these roles besides `user`, and is signed in.

@@ -1,6 +1,7 @@
 """The real server, in a process of its own, as a test starts and ends it."""
 
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -179,3 +180,25 @@ def run_command(
         timeout=COMMAND_SECONDS,
         check=False,
     )
+
+
+def run_before_terminal(*arguments: str, environment: Mapping[str, str]) -> tuple[str, str]:
+    """Run a command that succeeds, and whose standard error is a terminal.
+
+    Returns what it wrote to standard output, and what to the terminal.
+    """
+    ours, theirs = pty.openpty()
+    try:
+        done = subprocess.run(
+            [GATELODGE, *arguments],
+            env=dict(environment),
+            stdout=subprocess.PIPE,
+            stderr=theirs,
+            text=True,
+            check=True,
+            timeout=COMMAND_SECONDS,
+        )
+        return done.stdout, os.read(ours, 65536).decode()
+    finally:
+        os.close(ours)
+        os.close(theirs)

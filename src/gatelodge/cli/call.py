@@ -194,6 +194,18 @@ def limit_of(text: str) -> int:
     return number
 
 
+def choice_of(text: str, known: tuple[T, ...]) -> T:
+    """Read one of the known words from the command line.
+
+    Raises:
+        BadParameter: it is none of them.
+    """
+    for each in known:
+        if text == each:
+            return each
+    raise typer.BadParameter(f"it must be one of {', '.join(map(str, known))}.")
+
+
 def duration_of(text: str) -> timedelta:
     """Read a duration from the command line, such as `30m`, `24h` or `7d`.
 

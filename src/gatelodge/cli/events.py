@@ -1,6 +1,5 @@
 """The commands for what has happened."""
 
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -8,6 +7,7 @@ import typer
 from gatelodge.audit import COMMAND
 from gatelodge.cli.call import Call, with_usual_options
 from gatelodge.cli.exports import After, File, Resume, WantedFormat, run_export
+from gatelodge.cli.progress import clear_line, show_line
 from gatelodge.ids import UserId
 
 if TYPE_CHECKING:  # see `call.py`
@@ -47,7 +47,7 @@ def events_blank(
     changed = call.in_house(
         lambda house: house.event_retention.blank(UserId(user), COMMAND, _show_progress)
     )
-    _end_progress()
+    clear_line()
     events, do = ("1 event", "does") if changed == 1 else (f"{changed:,} events", "do")
     sentence = f"{events} said more of {user} than the id, and no longer {do}."
     call.say({"user": user, "blanked": changed}, sentence if changed else _NOTHING)
@@ -58,10 +58,4 @@ _NOTHING = "Nothing to do: the events say nothing of this user but the id."
 
 def _show_progress(looked_at: int) -> None:
     """Print, on a terminal, how many events were looked at so far."""
-    if sys.stderr.isatty():
-        print(f"\rEvents looked at: {looked_at:,} …", end="", file=sys.stderr, flush=True)
-
-
-def _end_progress() -> None:
-    if sys.stderr.isatty():
-        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+    show_line(f"Events looked at: {looked_at:,} …")

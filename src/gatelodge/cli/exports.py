@@ -8,17 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
-from gatelodge.cli.call import Call
-from gatelodge.cli.progress import Progress
+from gatelodge.cli.call import Call, choice_of
+from gatelodge.cli.progress import interruptible
 from gatelodge.errors import ConfigurationError
 
 if TYPE_CHECKING:  # see `call.py`
     from gatelodge.foundation import Foundation
     from gatelodge.transfer.export_files import Written
     from gatelodge.transfer.exports import Export, Format
-
-INTERRUPTED = 130
-"""The exit code after Ctrl+C, as shells have it."""
 
 MakeExport = Callable[["Foundation", "Format"], "Export[Any]"]
 
@@ -32,10 +29,7 @@ def _format_of(text: str) -> "Format":
     from gatelodge.transfer.exports import Format  # noqa: PLC0415 - see `call.py`
 
     known: tuple[Format, ...] = get_args(Format)
-    for format_ in known:
-        if text == format_:
-            return format_
-    raise typer.BadParameter(f"it must be one of {', '.join(known)}.")
+    return choice_of(text, known)
 
 
 File = Annotated[Path | None, typer.Argument(help="The new file. Without one: to standard output.")]
@@ -80,23 +74,16 @@ def run_export(
         raise ConfigurationError("--resume needs the file. To standard output, use --after ID.")
     if file is not None and after is not None:
         raise ConfigurationError("--after is for standard output. To a file, use --resume.")
-    progress = Progress()
+    again = "The same command with --resume goes on." if file else "--after goes on."
+    with interruptible(again) as progress:
 
-    def watch(count: int) -> None:
-        progress.show(lambda: f"{count:,} {noun}")
+        def watch(count: int) -> None:
+            progress.show(lambda: f"{count:,} {noun}")
 
-    async def export(house: "Foundation") -> "Written":
-        return await _write(make(house, format_), file, after, watch, resume=resume)
+        async def export(house: "Foundation") -> "Written":
+            return await _write(make(house, format_), file, after, watch, resume=resume)
 
-    try:
         done = call.in_house(export)
-    except KeyboardInterrupt:
-        progress.end()
-        again = "The same command with --resume goes on." if file else "--after goes on."
-        print(f"Interrupted. {again}", file=sys.stderr)
-        raise typer.Exit(INTERRUPTED) from None
-    finally:
-        progress.end()
     _say(call, noun, done, file)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 import typer
 
 from gatelodge.audit import COMMAND
-from gatelodge.cli.call import Call, limit_of, plain, with_usual_options
+from gatelodge.cli.call import Call, choice_of, limit_of, plain, with_usual_options
 from gatelodge.clock import instant
 from gatelodge.ids import USER_PREFIX
 
@@ -37,10 +37,7 @@ def _state_of(text: str) -> "LetterState":
     from gatelodge.letters.store import LetterState  # noqa: PLC0415 - see `call.py`
 
     known: tuple[LetterState, ...] = get_args(LetterState)
-    for state in known:
-        if text == state:
-            return state
-    raise typer.BadParameter(f"it must be one of {', '.join(known)}.")
+    return choice_of(text, known)
 
 
 @app.command("list")

@@ -1,22 +1,18 @@
 """The commands for the list of breached passwords."""
 
-import sys
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gatelodge.cli.call import Call, limit_of, with_usual_options
-from gatelodge.cli.progress import Progress
+from gatelodge.cli.progress import interruptible
 from gatelodge.clock import instant
 
 if TYPE_CHECKING:  # see `call.py`
     from gatelodge.breached.source import Source
 
 app = typer.Typer(help="Refuse passwords that were stolen from other sites.", no_args_is_help=True)
-
-INTERRUPTED = 130
-"""The exit code after Ctrl+C, as shells have it."""
 
 
 @app.command("import")
@@ -38,18 +34,13 @@ def passwords_import(
     from gatelodge.breached.source import Source  # noqa: PLC0415 - see `call.py`
 
     path = call.settings().breached_file
-    progress = Progress()
-    try:
-        with Source.open(file) as source:
-            done = import_passwords(
-                source, at_least, path, lambda source: progress.show(partial(_so_far, source))
-            )
-    except KeyboardInterrupt:
-        progress.end()
-        print("Interrupted. The same command goes on where it was.", file=sys.stderr)
-        raise typer.Exit(INTERRUPTED) from None
-    finally:
-        progress.end()
+    with (
+        interruptible("The same command goes on where it was.") as progress,
+        Source.open(file) as source,
+    ):
+        done = import_passwords(
+            source, at_least, path, lambda source: progress.show(partial(_so_far, source))
+        )
     shown = {
         "file": str(path),
         "lines": done.lines,

@@ -2,7 +2,13 @@
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import typer
+
+INTERRUPTED = 130
+"""The exit code after Ctrl+C, as shells have it."""
 
 
 class Progress:
@@ -37,3 +43,35 @@ class Progress:
         if self._is_open:
             print(file=sys.stderr)
         self._is_open = False
+
+
+@contextmanager
+def interruptible(again: str) -> Iterator[Progress]:
+    """Yield the progress of a command; after Ctrl+C, say how it goes on.
+
+    Args:
+        again: the sentence that says so.
+
+    Raises:
+        Exit: the command was interrupted.
+    """
+    progress = Progress()
+    try:
+        yield progress
+    except KeyboardInterrupt:
+        progress.end()
+        print(f"Interrupted. {again}", file=sys.stderr)
+        raise typer.Exit(INTERRUPTED) from None
+    finally:
+        progress.end()
+
+
+def show_line(said: str) -> None:
+    """Print a line on a terminal, in place of the one before; elsewhere nothing."""
+    if sys.stderr.isatty():
+        print(f"\r{said}", end="", file=sys.stderr, flush=True)
+
+
+def clear_line() -> None:
+    """Remove the line that was shown."""
+    show_line("\x1b[K")

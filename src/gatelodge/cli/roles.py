@@ -1,12 +1,12 @@
 """The commands for roles."""
 
-import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gatelodge.audit import COMMAND
 from gatelodge.cli.call import Call, plain, with_usual_options
+from gatelodge.cli.progress import clear_line, show_line
 
 if TYPE_CHECKING:  # see `call.py`
     from collections.abc import Callable, Coroutine
@@ -116,7 +116,7 @@ def role_delete(
         return 0
 
     taken = call.in_house(work)
-    _end_progress()
+    clear_line()
     users = "1 user" if taken == 1 else f"{taken:,} users"
     sentence = f"{role} is deleted; it was taken from {users}." if taken else f"{role} is deleted."
     call.say({"deleted": role, "taken_from": taken}, sentence)
@@ -143,13 +143,7 @@ def _change(
 
 def _show_progress(taken: int) -> None:
     """Print, on a terminal, how many users have lost the role so far."""
-    if sys.stderr.isatty():
-        print(f"\rTaken from {taken:,} users …", end="", file=sys.stderr, flush=True)
-
-
-def _end_progress() -> None:
-    if sys.stderr.isatty():
-        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+    show_line(f"Taken from {taken:,} users …")
 
 
 def _permissions(role: "Role") -> list[str]:
