@@ -1,11 +1,13 @@
-"""What the routes of the administration share: who acts, and that they have proved it lately."""
+"""What the routes of the administration share: who acts, whether they proved it, and numbers."""
 
 from typing import Annotated, Any, Protocol
 
 from fastapi import Depends
+from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gatelodge.accounts.search import Count
 from gatelodge.admin.authority import Administrator
 from gatelodge.admin.impersonation import ImpersonationService
 from gatelodge.admin.navigation import sections
@@ -17,6 +19,7 @@ from gatelodge.sessions.lookup import SessionLookup
 from gatelodge.sessions.service import SessionService, SignedIn
 from gatelodge.sessions.store import Session
 from gatelodge.web.admission import Admission
+from gatelodge.web.bodies import Answer
 from gatelodge.web.caller import origin_of
 from gatelodge.web.cookies import TokenDelivery
 from gatelodge.web.services import service_of
@@ -64,6 +67,18 @@ async def _proving(request: Request) -> Prove:
 
 Proving = Annotated[Prove, Depends(_proving)]
 """Dependency: the same, for routes whose body says whether they need a proof."""
+
+
+class Number(Answer):
+    """How many there are."""
+
+    number: int
+    exact: bool = Field(description="False: about as many, or at least as many.")
+
+
+def number_of(count: Count) -> Number:
+    """Return a count as JSON routes answer it."""
+    return Number(number=count.number, exact=count.exact)
 
 
 def administrator(visit: Visit) -> Administrator:

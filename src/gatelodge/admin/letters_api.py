@@ -6,10 +6,9 @@ from typing import Annotated
 from fastapi import Query
 from pydantic import Field
 
-from gatelodge.admin.doors import By
+from gatelodge.admin.doors import By, Number, number_of
 from gatelodge.admin.letters import LetterAdministration, advice_on
 from gatelodge.admin.rules import MANAGE_LETTERS
-from gatelodge.admin.users_api import Number
 from gatelodge.ids import USER_PREFIX
 from gatelodge.letters.refusals import LetterBeingSent, NoSuchLetter
 from gatelodge.letters.store import Letter, LetterState
@@ -108,8 +107,8 @@ async def list_letters(
     return LettersAnswer(
         items=[_shown(each) for each in shown],
         next=to_cursor(shown[-1].id) if len(found) > limit else None,
-        waiting=Number(number=waiting.number, exact=waiting.exact),
-        given_up=Number(number=given_up.number, exact=given_up.exact),
+        waiting=number_of(waiting),
+        given_up=number_of(given_up),
     )
 
 

@@ -5,8 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from gatelodge.accounts.search import Count
-from gatelodge.admin.doors import By
+from gatelodge.admin.doors import By, Number, number_of
 from gatelodge.admin.overview import LetterCounts, Overview, OverviewAdministration, ServerState
 from gatelodge.admin.rules import READ_USERS
 from gatelodge.doctor.findings import Level
@@ -18,13 +17,6 @@ from gatelodge.web.services import Provided
 door = Door("/api/admin/overview", tag="admin")
 
 FeedKind = Literal["fresh", "behind", "none"]
-
-
-class Number(Answer):
-    """How many there are."""
-
-    number: int
-    exact: bool = Field(description="Whether there are exactly as many; else about as many.")
 
 
 class DayTold(Answer):
@@ -121,8 +113,8 @@ async def overview(
 def _told(seen: Overview) -> OverviewTold:
     letters = seen.letters
     return OverviewTold(
-        users=None if seen.users is None else _number(seen.users),
-        sessions=None if seen.sessions is None else _number(seen.sessions),
+        users=None if seen.users is None else number_of(seen.users),
+        sessions=None if seen.sessions is None else number_of(seen.sessions),
         days=[
             DayTold(
                 day=each.day,
@@ -139,7 +131,7 @@ def _told(seen: Overview) -> OverviewTold:
 
 
 def _letters(counts: LetterCounts) -> LettersTold:
-    return LettersTold(waiting=_number(counts.waiting), given_up=_number(counts.given_up))
+    return LettersTold(waiting=number_of(counts.waiting), given_up=number_of(counts.given_up))
 
 
 def _server(state: ServerState) -> ServerTold:
@@ -159,7 +151,3 @@ def _server(state: ServerState) -> ServerTold:
             for each in findings
         ],
     )
-
-
-def _number(count: Count) -> Number:
-    return Number(number=count.number, exact=count.exact)
