@@ -207,6 +207,18 @@ class UserAdministration:
             raise NoSuchUser
         return _seen(user, await self.roles.list_roles(), by, self.clock.now())
 
+    async def list_by_ids(self, user_ids: Sequence[str], by: Administrator) -> list[SeenUser]:
+        """Return those of these users who exist, each once, in the order of the ids.
+
+        Args:
+            user_ids: the ids, at most `BULK_LIMIT`.
+            by: who asks.
+        """
+        ids = [UserId(each) for each in dict.fromkeys(user_ids) if is_id(USER_PREFIX, each)]
+        found = await self.users.find_many(ids)
+        roles, now = await self.roles.list_roles(), self.clock.now()
+        return [_seen(found[each], roles, by, now) for each in ids if each in found]
+
     async def create(self, wanted: NewUser, by: Administrator, *, invite: bool = False) -> User:
         """Create a user.
 
