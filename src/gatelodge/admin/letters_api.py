@@ -9,7 +9,6 @@ from pydantic import Field
 from gatelodge.admin.doors import By, Number, number_of
 from gatelodge.admin.letters import LetterAdministration, advice_on
 from gatelodge.admin.rules import MANAGE_LETTERS
-from gatelodge.ids import USER_PREFIX
 from gatelodge.letters.refusals import LetterBeingSent, NoSuchLetter
 from gatelodge.letters.store import Letter, LetterState
 from gatelodge.web.bodies import Answer
@@ -138,7 +137,6 @@ async def retry(letter_id: str, by: By, service: Service) -> LetterShown:
 
 
 def _shown(letter: Letter) -> LetterShown:
-    is_user = (letter.subject or "").startswith(f"{USER_PREFIX}_")
     return LetterShown(
         id=letter.id,
         kind=letter.kind,
@@ -151,6 +149,6 @@ def _shown(letter: Letter) -> LetterShown:
         error=letter.error,
         advice=advice_on(letter.error) or None,
         language=letter.language,
-        user=letter.subject if is_user else None,
+        user=letter.user_id,
         message_id=letter.message_id,
     )
