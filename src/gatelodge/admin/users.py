@@ -202,7 +202,7 @@ class UserAdministration:
         Raises:
             NoSuchUser: nobody has this id.
         """
-        user = await self.users.find(_possible(user_id))
+        user = await self.users.find(possible_id(user_id))
         if user is None:
             raise NoSuchUser
         return _seen(user, await self.roles.list_roles(), by, self.clock.now())
@@ -527,7 +527,7 @@ def _seen(user: User, roles: Sequence[Role], by: Administrator, now: datetime) -
     return SeenUser(user, rights, factors, by.reaches(rights))
 
 
-def _possible(user_id: str) -> UserId:
+def possible_id(user_id: str) -> UserId:
     """Return the id, if a user can have it: no other text reaches a database.
 
     Raises:
