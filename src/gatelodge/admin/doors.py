@@ -11,8 +11,8 @@ from gatelodge.accounts.search import Count
 from gatelodge.admin.authority import Administrator
 from gatelodge.admin.impersonation import ImpersonationService
 from gatelodge.admin.navigation import sections
-from gatelodge.audit import Actor
 from gatelodge.credentials.own_proof import OwnProofCheck
+from gatelodge.gate.principal import Principal
 from gatelodge.pages.door import Visit
 from gatelodge.sessions.doors import require_fresh
 from gatelodge.sessions.lookup import SessionLookup
@@ -26,8 +26,8 @@ from gatelodge.web.services import service_of
 
 
 async def _administrator(request: Request) -> Administrator:
-    principal = request.state.principal
-    return Administrator.of(principal, Actor(principal.subject, origin_of(request)))
+    principal: Principal = request.state.principal
+    return Administrator.of(principal, principal.actor(origin_of(request)))
 
 
 async def _lately_proved(request: Request) -> Administrator:
