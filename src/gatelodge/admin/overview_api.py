@@ -9,14 +9,13 @@ from gatelodge.admin.doors import By, Number, number_of
 from gatelodge.admin.overview import LetterCounts, Overview, OverviewAdministration, ServerState
 from gatelodge.admin.rules import READ_USERS
 from gatelodge.doctor.findings import Level
+from gatelodge.gate.feed import FeedStatus
 from gatelodge.web.bodies import Answer
 from gatelodge.web.described import Description
 from gatelodge.web.door import Door
 from gatelodge.web.services import Provided
 
 door = Door("/api/admin/overview", tag="admin")
-
-FeedKind = Literal["fresh", "behind", "none"]
 
 
 class DayTold(Answer):
@@ -55,7 +54,7 @@ class ServerTold(Answer):
     hash_threads: int
     hash_running: int
     hash_waiting: int
-    feed: FeedKind = Field(description="As in `GET /readyz`.")
+    feed: FeedStatus = Field(description="As in `GET /readyz`.")
     feed_lag_seconds: float | None = None
     findings: list[FindingTold] | None = Field(
         default=None, description="Null: the doctor is still looking."
@@ -142,7 +141,7 @@ def _server(state: ServerState) -> ServerTold:
         hash_threads=state.hash_threads,
         hash_running=state.hash_running,
         hash_waiting=state.hash_waiting,
-        feed="fresh" if state.feed.trusted else "none" if state.feed.kind == "none" else "behind",
+        feed=state.feed.status,
         feed_lag_seconds=state.feed.lag,
         findings=None
         if findings is None
