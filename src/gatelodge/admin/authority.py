@@ -69,7 +69,10 @@ class Administrator:
             raise OutOfReach
 
     def may_grant(self, role: Role) -> bool:
-        """Return whether they may give this role: one that they may edit, too."""
+        """Return whether they may give this role to somebody.
+
+        They may give what they may edit, but never `users:impersonate`.
+        """
         return USERS_IMPERSONATE not in role.permissions and self.may_edit(role)
 
     def require_grantable(self, role: Role) -> None:

@@ -112,10 +112,10 @@ def page(visit: Visit, template: str, **context: Any) -> Response:
 def put_on(request: Request, own: Session, signed_in: SignedIn) -> None:
     """Make the answer set the cookies of a session of an impersonator.
 
-    The refresh token of their own session waits in another cookie: no right on the server makes an
-    administrator's session of one that is open to less. It is the current one, not the one in the
-    request, which may have been traded for this answer. Whoever has no refresh token of that
-    session gets none here.
+    The refresh token of their own session waits in another cookie. Without it, the server cannot
+    turn the session of the impersonator, which may do less, into that of the administrator again.
+    The current token waits, not the one in the request, which may have been traded for this answer.
+    If the request has no refresh token of their own session, none waits.
 
     Args:
         request: the request.

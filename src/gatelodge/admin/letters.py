@@ -11,7 +11,7 @@ from gatelodge.letters.store import Letter, LetterState, LetterStore
 from gatelodge.marks import N_
 
 COUNTED = 1000
-"""From how many on the letters of a state are not counted."""
+"""Up to how many letters of a state are counted."""
 
 _ADVICE: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern), sentence)

@@ -485,7 +485,7 @@ class UserAdministration:
                 raise OutOfReach
 
     async def _reached_other(self, user_id: str, by: Administrator) -> User:
-        """Do the same for an act that nobody does to themselves.
+        """Return a user as `_reached` does, for an act that nobody does to themselves.
 
         Raises:
             NotYourself: it is the administrator.
