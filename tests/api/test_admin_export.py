@@ -8,8 +8,9 @@ from typing import Any
 import httpx2
 import pytest
 
-from gatelodge.app import House
+from gatelodge.app import House, create_app
 from gatelodge.audit import COMMAND
+from gatelodge.web.shell import Message, Receive, Scope, Send
 from tests.support.people import new_user, signed_in
 
 USERS = "/api/admin/export/users"
@@ -77,3 +78,25 @@ async def test_a_bad_parameter_is_refused(client: httpx2.AsyncClient, house: Hou
         assert (await ann.get(f"{USERS}?{query}")).status_code == 400
     head = await ann.client.head(USERS, headers=ann.headers)
     assert (head.status_code, head.content) == (200, b"")
+
+
+async def test_a_request_without_a_body_in_its_answer_reads_no_users(house: House) -> None:
+    sent = []
+    app = create_app(house)
+
+    async def listening(scope: Scope, receive: Receive, send: Send) -> None:
+        async def heard(message: Message) -> None:
+            sent.append(message["type"])
+            await send(message)
+
+        await app(scope, receive, heard)
+
+    transport = httpx2.ASGITransport(listening)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        ann = await signed_in(client, house, "ann", "admin")
+        sent.clear()
+        answer = await client.head(USERS, headers=ann.headers)
+
+    assert answer.headers["content-disposition"] == 'attachment; filename="users.jsonl"'
+    assert "content-length" not in answer.headers  # that of GET is not known
+    assert sent == ["http.response.start", "http.response.body"]

@@ -69,16 +69,11 @@ class Administrator:
             raise OutOfReach
 
     def may_grant(self, role: Role) -> bool:
-        """Return whether they may give this role to somebody."""
-        if USERS_IMPERSONATE in role.permissions:
-            return False
-        if self.holds_admin:
-            return True
-        if role.name == ADMIN:
-            return False
-        if not role.permissions:
-            return role.name in self.rights.roles
-        return self.rights.permissions.issuperset(role.permissions)
+        """Return whether they may give this role to somebody.
+
+        They may give what they may edit, but never `users:impersonate`.
+        """
+        return USERS_IMPERSONATE not in role.permissions and self.may_edit(role)
 
     def require_grantable(self, role: Role) -> None:
         """Refuse a role that they may not give.

@@ -1,30 +1,33 @@
-"""What the routes of the administration share: who acts, and that they have proved it lately."""
+"""What the routes of the administration share: who acts, whether they proved it, and numbers."""
 
 from typing import Annotated, Any, Protocol
 
 from fastapi import Depends
+from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gatelodge.accounts.search import Count
 from gatelodge.admin.authority import Administrator
 from gatelodge.admin.impersonation import ImpersonationService
 from gatelodge.admin.navigation import sections
-from gatelodge.audit import Actor
 from gatelodge.credentials.own_proof import OwnProofCheck
+from gatelodge.gate.principal import Principal
 from gatelodge.pages.door import Visit
 from gatelodge.sessions.doors import require_fresh
 from gatelodge.sessions.lookup import SessionLookup
 from gatelodge.sessions.service import SessionService, SignedIn
 from gatelodge.sessions.store import Session
 from gatelodge.web.admission import Admission
+from gatelodge.web.bodies import Answer
 from gatelodge.web.caller import origin_of
 from gatelodge.web.cookies import TokenDelivery
 from gatelodge.web.services import service_of
 
 
 async def _administrator(request: Request) -> Administrator:
-    principal = request.state.principal
-    return Administrator.of(principal, Actor(principal.subject, origin_of(request)))
+    principal: Principal = request.state.principal
+    return Administrator.of(principal, principal.actor(origin_of(request)))
 
 
 async def _lately_proved(request: Request) -> Administrator:
@@ -66,6 +69,18 @@ Proving = Annotated[Prove, Depends(_proving)]
 """Dependency: the same, for routes whose body says whether they need a proof."""
 
 
+class Number(Answer):
+    """How many there are."""
+
+    number: int
+    exact: bool = Field(description="False: about as many, or at least as many.")
+
+
+def number_of(count: Count) -> Number:
+    """Return a count as JSON routes answer it."""
+    return Number(number=count.number, exact=count.exact)
+
+
 def administrator(visit: Visit) -> Administrator:
     """Return who asks for a page, with what they may do now."""
     return Administrator.of(visit.caller, visit.actor)
@@ -97,10 +112,10 @@ def page(visit: Visit, template: str, **context: Any) -> Response:
 def put_on(request: Request, own: Session, signed_in: SignedIn) -> None:
     """Make the answer set the cookies of a session of an impersonator.
 
-    The refresh token of their own session waits in another cookie: no right on the server makes an
-    administrator's session of one that is open to less. It is the current one, not the one in the
-    request, which may have been traded for this answer. Whoever has no refresh token of that
-    session gets none here.
+    The refresh token of their own session waits in another cookie. Without it, the server cannot
+    turn the session of the impersonator, which may do less, into that of the administrator again.
+    The current token waits, not the one in the request, which may have been traded for this answer.
+    If the request has no refresh token of their own session, none waits.
 
     Args:
         request: the request.

@@ -14,6 +14,7 @@ from gatelodge.transfer.exports import Export, Format, export_of_events, export_
 from gatelodge.web.described import Description
 from gatelodge.web.door import Door
 from gatelodge.web.services import Provided
+from gatelodge.web.shell import BARE
 
 door = Door("/api/admin/export", tag="admin")
 
@@ -73,18 +74,19 @@ async def export_events(
 async def _streamed(
     request: Request, export: Export[Any], name: str, after: str | None
 ) -> Response:
-    """Return the lines; a database that does not answer is told before the answer begins."""
+    """Return the lines; nothing is read for an answer without a body.
+
+    Raises:
+        StoreUnavailable: the database does not answer; that is found out before the answer begins.
+    """
     headers = {"Content-Disposition": f'attachment; filename="{name}.{export.format}"'}
-    kind = _TYPES[export.format]
-    if request.method == "HEAD":
-        return Response(headers=headers, media_type=kind)
     pieces = export.pieces(after)
-    first = await anext(pieces, None)
+    first = None if request.scope.get(BARE) else await anext(pieces, None)
 
     async def lines() -> AsyncIterator[str]:
         if first is not None:
             yield first.text
-        async for piece in pieces:
-            yield piece.text
+            async for piece in pieces:
+                yield piece.text
 
-    return StreamingResponse(lines(), media_type=kind, headers=headers)
+    return StreamingResponse(lines(), media_type=_TYPES[export.format], headers=headers)

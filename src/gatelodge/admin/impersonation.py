@@ -8,9 +8,9 @@ from gatelodge.accounts.service import checked_reason
 from gatelodge.accounts.store import Rights, RoleStore, User, UserStore
 from gatelodge.admin.authority import Administrator
 from gatelodge.admin.refusals import CannotImpersonate, OutOfReach
+from gatelodge.admin.users import possible_id
 from gatelodge.audit import Origin
 from gatelodge.gate.principal import Principal
-from gatelodge.ids import UserId
 from gatelodge.marks import N_
 from gatelodge.sessions.refusals import (
     ExpiredRefreshToken,
@@ -47,7 +47,7 @@ class ImpersonationService:
                 that the administrator does not hold, or may impersonate others, too.
             CannotImpersonate: it is the administrator, or the user is disabled.
         """
-        user = await self.users.find(UserId(user_id)) if user_id.isprintable() else None
+        user = await self.users.find(possible_id(user_id))
         if user is None:
             raise NoSuchUser
         if user.id == by.actor.name:

@@ -23,8 +23,8 @@ _SHARE = 100
 class Kept(Generic[T]):
     """An answer that is found once for many who ask.
 
-    Whoever asks when it is too old gets the new one if that takes no time, and otherwise the old
-    one. Only who asks first waits.
+    When the answer is too old, a new one is looked for. Callers wait a moment for it, and then get
+    the old one. While there is no answer at all, they wait until it is there.
     """
 
     def __init__(self, find: Callable[[], Awaitable[T]], life: timedelta, clock: Clock) -> None:
@@ -86,6 +86,6 @@ class Kept(Generic[T]):
 
 
 def _heard(task: asyncio.Task[None]) -> None:
-    """Take note of a failure: who waits for it hears of it, and nobody may wait any more."""
+    """Take note of a failure, so that asyncio does not log it when nobody waits for it."""
     if not task.cancelled():
         task.exception()

@@ -40,9 +40,9 @@ class Retired:
         key: the key, which signs and verifies nothing any more.
         was: what it did before.
         signs_now: the key that signs from now on.
-        ends_from: when the first of the tokens that are invalid now was issued at the earliest, or
-            None: there is none.
-        ends_until: when the last of them was issued at the latest, or None.
+        ends_from: the tokens that are invalid now were issued at this instant or later; None: there
+            are none.
+        ends_until: they were issued until this instant; None, likewise.
     """
 
     key: SigningKey

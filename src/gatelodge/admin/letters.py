@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from gatelodge.accounts.search import Count
 from gatelodge.admin.authority import Administrator
 from gatelodge.letters.service import LetterService
-from gatelodge.letters.store import Letter, LetterState
+from gatelodge.letters.store import Letter, LetterState, LetterStore
 from gatelodge.marks import N_
 
 COUNTED = 1000
-"""From how many on the letters of a state are not counted."""
+"""Up to how many letters of a state are counted."""
 
 _ADVICE: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern), sentence)
@@ -98,8 +98,7 @@ class LetterAdministration:
 
     async def count(self, state: LetterState) -> Count:
         """Return how many letters are in this state; not exact from `COUNTED` on."""
-        number = await self.letters.store.count(state, limit=COUNTED)
-        return Count(number, exact=number < COUNTED)
+        return await count_letters(self.letters.store, state)
 
     async def retry(self, letter_id: str, by: Administrator) -> Letter:
         """Send a letter that waits, or was given up, as soon as possible; return it.
@@ -111,6 +110,12 @@ class LetterAdministration:
         """
         await self.letters.retry(letter_id, by.actor)
         return await self.letters.get(letter_id)
+
+
+async def count_letters(letters: LetterStore, state: LetterState) -> Count:
+    """Return how many letters are in this state; not exact from `COUNTED` on."""
+    number = await letters.count(state, limit=COUNTED)
+    return Count(number, exact=number < COUNTED)
 
 
 def advice_on(error: str) -> str:

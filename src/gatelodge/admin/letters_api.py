@@ -6,11 +6,9 @@ from typing import Annotated
 from fastapi import Query
 from pydantic import Field
 
-from gatelodge.admin.doors import By
+from gatelodge.admin.doors import By, Number, number_of
 from gatelodge.admin.letters import LetterAdministration, advice_on
 from gatelodge.admin.rules import MANAGE_LETTERS
-from gatelodge.admin.users_api import Number
-from gatelodge.ids import USER_PREFIX
 from gatelodge.letters.refusals import LetterBeingSent, NoSuchLetter
 from gatelodge.letters.store import Letter, LetterState
 from gatelodge.web.bodies import Answer
@@ -108,8 +106,8 @@ async def list_letters(
     return LettersAnswer(
         items=[_shown(each) for each in shown],
         next=to_cursor(shown[-1].id) if len(found) > limit else None,
-        waiting=Number(number=waiting.number, exact=waiting.exact),
-        given_up=Number(number=given_up.number, exact=given_up.exact),
+        waiting=number_of(waiting),
+        given_up=number_of(given_up),
     )
 
 
@@ -139,7 +137,6 @@ async def retry(letter_id: str, by: By, service: Service) -> LetterShown:
 
 
 def _shown(letter: Letter) -> LetterShown:
-    is_user = (letter.subject or "").startswith(f"{USER_PREFIX}_")
     return LetterShown(
         id=letter.id,
         kind=letter.kind,
@@ -152,6 +149,6 @@ def _shown(letter: Letter) -> LetterShown:
         error=letter.error,
         advice=advice_on(letter.error) or None,
         language=letter.language,
-        user=letter.subject if is_user else None,
+        user=letter.user_id,
         message_id=letter.message_id,
     )

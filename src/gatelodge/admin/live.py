@@ -191,7 +191,7 @@ class EventTail:
         return new
 
     def _move_on(self) -> None:
-        """Forget the events with which the next look does not begin."""
+        """Let the next look begin later, and forget the events before that."""
         newest = sorted(self._known)[-_KNOWN - 1 :]
         if len(newest) > _KNOWN:
             self._after = max(self._after, newest[0])

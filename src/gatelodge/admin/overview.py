@@ -12,6 +12,7 @@ from gatelodge.accounts.permissions import EVENTS_READ, LETTERS_MANAGE, SETTINGS
 from gatelodge.accounts.search import Count
 from gatelodge.admin.authority import Administrator
 from gatelodge.admin.kept import Kept
+from gatelodge.admin.letters import count_letters
 from gatelodge.clock import Clock
 from gatelodge.credentials.hashing_pool import HashingPool
 from gatelodge.doctor.findings import Finding
@@ -24,9 +25,6 @@ from gatelodge.stores import Stores
 
 DAYS = 30
 """Of how many days there are figures, today included."""
-
-COUNTED_LETTERS = 1_000
-"""Up to how many letters are counted."""
 
 SIGN_INS = ("session.opened",)
 FAILURES = ("sign_in.failed",)
@@ -201,11 +199,10 @@ class OverviewAdministration:
         return await self._stores.tallies.list_days(days[0], days[-1])
 
     async def _find_letters(self) -> LetterCounts:
-        waiting, given_up = [
-            await self._stores.letters.count(state, limit=COUNTED_LETTERS)
-            for state in ("waiting", "given_up")
-        ]
-        return LetterCounts(_up_to_limit(waiting), _up_to_limit(given_up))
+        letters = self._stores.letters
+        return LetterCounts(
+            await count_letters(letters, "waiting"), await count_letters(letters, "given_up")
+        )
 
     async def _find_server(self) -> ServerState:
         return ServerState(
@@ -250,7 +247,3 @@ def _day(day: date, new_users: int, told: Mapping[date, Mapping[str, int]] | Non
         sum(counts.get(name, 0) for name in names) for names in (SIGN_INS, FAILURES, REFUSALS)
     )
     return Day(day, new_users, sign_ins, failures, refusals)
-
-
-def _up_to_limit(number: int) -> Count:
-    return Count(number, exact=number < COUNTED_LETTERS)

@@ -5,26 +5,17 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from gatelodge.accounts.search import Count
-from gatelodge.admin.doors import By
+from gatelodge.admin.doors import By, Number, number_of
 from gatelodge.admin.overview import LetterCounts, Overview, OverviewAdministration, ServerState
 from gatelodge.admin.rules import READ_USERS
 from gatelodge.doctor.findings import Level
+from gatelodge.gate.feed import FeedStatus
 from gatelodge.web.bodies import Answer
 from gatelodge.web.described import Description
 from gatelodge.web.door import Door
 from gatelodge.web.services import Provided
 
 door = Door("/api/admin/overview", tag="admin")
-
-FeedKind = Literal["fresh", "behind", "none"]
-
-
-class Number(Answer):
-    """How many there are."""
-
-    number: int
-    exact: bool = Field(description="Whether there are exactly as many; else about as many.")
 
 
 class DayTold(Answer):
@@ -63,7 +54,7 @@ class ServerTold(Answer):
     hash_threads: int
     hash_running: int
     hash_waiting: int
-    feed: FeedKind = Field(description="As in `GET /readyz`.")
+    feed: FeedStatus = Field(description="As in `GET /readyz`.")
     feed_lag_seconds: float | None = None
     findings: list[FindingTold] | None = Field(
         default=None, description="Null: the doctor is still looking."
@@ -121,8 +112,8 @@ async def overview(
 def _told(seen: Overview) -> OverviewTold:
     letters = seen.letters
     return OverviewTold(
-        users=None if seen.users is None else _number(seen.users),
-        sessions=None if seen.sessions is None else _number(seen.sessions),
+        users=None if seen.users is None else number_of(seen.users),
+        sessions=None if seen.sessions is None else number_of(seen.sessions),
         days=[
             DayTold(
                 day=each.day,
@@ -139,7 +130,7 @@ def _told(seen: Overview) -> OverviewTold:
 
 
 def _letters(counts: LetterCounts) -> LettersTold:
-    return LettersTold(waiting=_number(counts.waiting), given_up=_number(counts.given_up))
+    return LettersTold(waiting=number_of(counts.waiting), given_up=number_of(counts.given_up))
 
 
 def _server(state: ServerState) -> ServerTold:
@@ -150,7 +141,7 @@ def _server(state: ServerState) -> ServerTold:
         hash_threads=state.hash_threads,
         hash_running=state.hash_running,
         hash_waiting=state.hash_waiting,
-        feed="fresh" if state.feed.trusted else "none" if state.feed.kind == "none" else "behind",
+        feed=state.feed.status,
         feed_lag_seconds=state.feed.lag,
         findings=None
         if findings is None
@@ -159,7 +150,3 @@ def _server(state: ServerState) -> ServerTold:
             for each in findings
         ],
     )
-
-
-def _number(count: Count) -> Number:
-    return Number(number=count.number, exact=count.exact)

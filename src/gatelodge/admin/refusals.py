@@ -40,7 +40,7 @@ class NoSuchInvitation(NotFound):
 
 
 class RoleNotEditable(NotPermitted):
-    """The role permits more than whoever edits it may do, or nothing, and they do not hold it."""
+    """The role permits more than its editor may do; or nothing, and its editor lacks the role."""
 
     code = "role_not_editable"
     default = (
@@ -64,7 +64,7 @@ class PermissionNotGrantable(NotPermitted):
 
 
 class TooManyOnlookers(Unavailable):
-    """As many as this process serves see new events already."""
+    """As many people as this process serves are looking at new events already."""
 
     code = "too_many_onlookers"
     default = "Too many people look at new events at the moment."

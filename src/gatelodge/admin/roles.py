@@ -20,7 +20,7 @@ from gatelodge.admin.authority import Administrator
 from gatelodge.admin.refusals import RoleNotEditable
 
 HOLDERS_COUNTED = 1000
-"""From how many on the holders of a role are not counted."""
+"""Up to how many holders of a role are counted."""
 
 HOLDERS_LOOKED_AT = 500
 """How many holders of a role a preview looks at, to see what their other roles permit."""
@@ -32,7 +32,7 @@ NAMED = 10
 """How many users a preview names for each change."""
 
 TAKEN_AT_ONCE = 1000
-"""From how many users one request takes a role that is deleted, about."""
+"""From about how many users one request takes a role that is deleted."""
 
 _PAGES = 3
 """How many pages of holders a preview asks for: a page may end before it is full."""

@@ -17,7 +17,7 @@ from gatelodge.accounts.refusals import (
     RoleNameTaken,
 )
 from gatelodge.accounts.roles import MAX_PERMISSIONS
-from gatelodge.admin.doors import By, ByProved
+from gatelodge.admin.doors import By, ByProved, Number, number_of
 from gatelodge.admin.refusals import PermissionNotGrantable, RoleNotEditable
 from gatelodge.admin.roles import (
     Affected,
@@ -29,7 +29,6 @@ from gatelodge.admin.roles import (
     RoleSeen,
 )
 from gatelodge.admin.rules import READ_ROLES, WRITE_ROLES
-from gatelodge.admin.users_api import Number
 from gatelodge.credentials.refusals import ReauthenticationRequired
 from gatelodge.errors import InvalidRequest
 from gatelodge.web.bodies import Answer, Identifier, Request
@@ -373,7 +372,7 @@ def _shown(seen: RoleSeen) -> RoleShown:
         name=seen.role.name,
         description=seen.role.description,
         permissions=sorted(seen.role.permissions),
-        holders=Number(number=seen.holders.number, exact=seen.holders.exact),
+        holders=number_of(seen.holders),
         built_in=seen.built_in,
         editable=seen.editable,
         grantable=seen.grantable,

@@ -94,11 +94,13 @@ async def show_roles(visit: Visit) -> Response:
     roles, more_roles = await _columns(visit, by, sent)
     rows = CELLS // max(len(roles), 1)
     text = query.get("q", "").strip()
-    permissions = await visit.ask(RoleAdministration).list_permissions(
-        by, after=query.get("permission"), limit=rows + 1, containing=text
-    )
-    if sent is not None:
-        known = await visit.ask(RoleAdministration).list_permissions(by, limit=CELLS * CELLS)
+    service = visit.ask(RoleAdministration)
+    if sent is None:
+        permissions = await service.list_permissions(
+            by, after=query.get("permission"), limit=rows + 1, containing=text
+        )
+    else:
+        known = await service.list_permissions(by, limit=CELLS * CELLS)
         permissions = [each for each in known if each.name in sent.permissions]
     shown = permissions[:rows]
     may_write = ROLES_WRITE in by.rights.permissions

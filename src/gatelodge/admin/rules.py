@@ -20,7 +20,7 @@ from gatelodge.gate.rules import Rule
 
 
 def _needs(name: str, *permissions: str) -> Rule:
-    """Return a rule that asks for one of these permissions; without any, for that of its name."""
+    """Return a rule that asks for one of these permissions; if there are none, for `name`."""
     return Rule(name, permissions=permissions or (name,), while_impersonating="nothing")
 
 

@@ -202,10 +202,22 @@ class UserAdministration:
         Raises:
             NoSuchUser: nobody has this id.
         """
-        user = await self.users.find(_possible(user_id))
+        user = await self.users.find(possible_id(user_id))
         if user is None:
             raise NoSuchUser
         return _seen(user, await self.roles.list_roles(), by, self.clock.now())
+
+    async def list_by_ids(self, user_ids: Sequence[str], by: Administrator) -> list[SeenUser]:
+        """Return those of these users who exist, each once, in the order of the ids.
+
+        Args:
+            user_ids: the ids, at most `BULK_LIMIT`.
+            by: who asks.
+        """
+        ids = [UserId(each) for each in dict.fromkeys(user_ids) if is_id(USER_PREFIX, each)]
+        found = await self.users.find_many(ids)
+        roles, now = await self.roles.list_roles(), self.clock.now()
+        return [_seen(found[each], roles, by, now) for each in ids if each in found]
 
     async def create(self, wanted: NewUser, by: Administrator, *, invite: bool = False) -> User:
         """Create a user.
@@ -473,7 +485,7 @@ class UserAdministration:
                 raise OutOfReach
 
     async def _reached_other(self, user_id: str, by: Administrator) -> User:
-        """Do the same for an act that nobody does to themselves.
+        """Return a user as `_reached` does, for an act that nobody does to themselves.
 
         Raises:
             NotYourself: it is the administrator.
@@ -515,7 +527,7 @@ def _seen(user: User, roles: Sequence[Role], by: Administrator, now: datetime) -
     return SeenUser(user, rights, factors, by.reaches(rights))
 
 
-def _possible(user_id: str) -> UserId:
+def possible_id(user_id: str) -> UserId:
     """Return the id, if a user can have it: no other text reaches a database.
 
     Raises:

@@ -23,7 +23,7 @@ from gatelodge.accounts.refusals import (
 from gatelodge.accounts.search import UserOrder, UserQuery
 from gatelodge.accounts.service import NewUser
 from gatelodge.admin.authority import Administrator
-from gatelodge.admin.doors import By, ByProved, Proving
+from gatelodge.admin.doors import By, ByProved, Number, Proving, number_of
 from gatelodge.admin.refusals import NoSuchInvitation, NotYourself, OutOfReach
 from gatelodge.admin.rules import DELETE_USERS, END_SESSIONS, READ_USERS, WRITE_MANY, WRITE_USERS
 from gatelodge.admin.users import (
@@ -112,13 +112,6 @@ class UserSeen(UserInList):
     )
     factors: list[FactorSeen]
     has_password: bool
-
-
-class Number(Answer):
-    """How many there are."""
-
-    number: int
-    exact: bool = Field(description="False: about as many, or at least as many.")
 
 
 class UsersAnswer(Answer):
@@ -373,7 +366,7 @@ async def list_users(
     return UsersAnswer(
         items=[UserInList(**_listed(each)) for each in page.users],
         next=to_cursor(page.after) if page.after else None,
-        count=Number(number=counted.number, exact=counted.exact) if counted else None,
+        count=number_of(counted) if counted else None,
     )
 
 

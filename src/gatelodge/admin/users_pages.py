@@ -1,12 +1,10 @@
 """The pages of all users: finding them, acting on several at once, creating one."""
 
-import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from starlette.responses import Response
 
-from gatelodge.accounts.refusals import NoSuchUser
 from gatelodge.accounts.roles import USER, RoleService
 from gatelodge.accounts.search import Count
 from gatelodge.accounts.service import NewUser
@@ -328,11 +326,7 @@ def _act_of(visit: Visit) -> BulkAct:
 async def _chosen(visit: Visit, by: Administrator) -> list[SeenUser]:
     """Return the chosen users who exist."""
     ids = visit.form.all_of("user") or visit.request.query_params.getlist("user")
-    service, found = visit.ask(UserAdministration), []
-    for each in dict.fromkeys(ids[:BULK_LIMIT]):
-        with contextlib.suppress(NoSuchUser):
-            found.append(await service.get(each, by))
-    return found
+    return await visit.ask(UserAdministration).list_by_ids(ids[:BULK_LIMIT], by)
 
 
 def _reported(visit: Visit, act: BulkAct, done: Done, names: Mapping[str, str]) -> Reported:

@@ -8,7 +8,6 @@ import typer
 from gatelodge.audit import COMMAND
 from gatelodge.cli.call import Call, choice_of, limit_of, plain, with_usual_options
 from gatelodge.clock import instant
-from gatelodge.ids import USER_PREFIX
 
 if TYPE_CHECKING:  # see `call.py`
     from gatelodge.letters.store import Letter, LetterState
@@ -108,6 +107,6 @@ def _letter_as_json(letter: "Letter") -> dict[str, Any]:
         "tries": letter.claims,
         "error": letter.error,
         "language": letter.language,
-        "user": letter.subject if (letter.subject or "").startswith(f"{USER_PREFIX}_") else None,
+        "user": letter.user_id,
         "message_id": letter.message_id,
     }

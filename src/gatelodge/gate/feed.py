@@ -2,10 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol, TypeAlias
 
 Forget = Callable[[str | None], None]
 """Takes the id of a user, session, role or signing key that changed; None: forget everything."""
+
+FeedStatus: TypeAlias = Literal["fresh", "behind", "none"]
+"""`fresh`: checks are answered from memory; `behind`, `none`: they read the database."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,13 @@ class FeedState:
     kind: str
     trusted: bool
     lag: float | None = None
+
+    @property
+    def status(self) -> FeedStatus:
+        """The same in a word."""
+        if self.trusted:
+            return "fresh"
+        return "none" if self.kind == "none" else "behind"
 
 
 class ChangeFeed(Protocol):

@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gatelodge.errors import NoSuchRoute
+from gatelodge.gate.feed import FeedStatus
 from gatelodge.gate.rules import ANYBODY
 from gatelodge.health.metrics import Metrics
 from gatelodge.stores import Stores
@@ -21,9 +22,6 @@ door = Door(tag="server")
 
 MEDIA_TYPE = "text/plain; version=1.0.0; charset=utf-8"
 """The media type of Prometheus' text format."""
-
-
-FeedStatus = Literal["fresh", "behind", "none"]
 
 
 class Alive(Answer):
@@ -71,8 +69,7 @@ async def ready(stores: Annotated[Stores, Provided(Stores)]) -> Ready:
     """
     await stores.database.ping()
     feed = stores.feed.state()
-    behind: FeedStatus = "none" if feed.kind == "none" else "behind"
-    return Ready(feed="fresh" if feed.trusted else behind, feed_lag_seconds=feed.lag)
+    return Ready(feed=feed.status, feed_lag_seconds=feed.lag)
 
 
 @door.get(

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Literal, Protocol, TypeAlias
 
 from gatelodge.audit import Event
+from gatelodge.ids import USER_PREFIX
 
 LETTER_PREFIX = "ltr"
 
@@ -58,6 +59,11 @@ class Letter:
     failures: int = 0
     ended_at: datetime | None = None
     error: str = ""
+
+    @property
+    def user_id(self) -> str | None:
+        """`subject`, unless it is something else than a user, such as a sign-up that waits."""
+        return self.subject if (self.subject or "").startswith(f"{USER_PREFIX}_") else None
 
 
 class LetterStore(Protocol):

@@ -403,7 +403,7 @@ async def _run_or_show_form(
 
 def _lead_to(page: str, visit: Visit, *, done: str = "") -> Response:
     """Return a redirect to a page of ours from which the reader comes back here."""
-    return visit.go(f"{page}?next={quote(_return_path(visit.request), safe='/')}", done=done)
+    return visit.go(f"{page}?next={quote(_return_path(visit), safe='/')}", done=done)
 
 
 async def restore_form(visit: Visit, user_id: UserId) -> None:
@@ -445,13 +445,11 @@ async def _show_form(visit: Visit, again: View, status: int, headers: dict[str, 
     return await again(visit)
 
 
-def _return_path(request: Request) -> str:
+def _return_path(visit: Visit) -> str:
     """Return the path to return to after sign-in: this page, or the page of the posted form."""
+    request, base = visit.request, visit.pages.site.path
     own, query = request.scope["path"], request.url.query
-    path = f"{service_of(request, Pages).site.path}{quote(own, safe=IN_PATHS)}"
+    path = f"{base}{quote(own, safe=IN_PATHS)}"
     if request.method in SAFE_METHODS:
         return f"{path}?{query}" if query else path
-    here = any(
-        route.method == "GET" and route.pattern.fullmatch(own) for route in request.app.state.routes
-    )
-    return path if here else f"{service_of(request, Pages).site.path}/account"
+    return path if visit.has_page(own) else f"{base}/account"

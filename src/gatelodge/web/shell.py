@@ -133,9 +133,9 @@ class Shell:
         scope[REQUEST_ID] = self.new_request_id().decode()
         if peer := scope.get("client"):
             scope["client"] = (self._client_of(peer[0], scope["headers"]), peer[1])
+        scope[BARE] = scope["method"] == "HEAD"
         body = _Body(scope, receive)
         answer = _Answer(send, self, scope, body)
-        scope[BARE] = scope["method"] == "HEAD"
         if scope[BARE]:
             scope["method"] = "GET"  # GET routes answer HEAD too; `_Answer` leaves the body out
         try:
@@ -292,7 +292,6 @@ class _Answer:
         self._shell = shell
         self._scope = scope
         self._body = body
-        self._bare = scope["method"] == "HEAD"
         self.started = False
         self.complete = False
 
@@ -301,7 +300,7 @@ class _Answer:
         if message["type"] == "http.response.start":
             self.started = True
             message["headers"] = self._complete(message.get("headers", ()))
-        elif self._bare and message["type"] == "http.response.body":
+        elif self._scope[BARE] and message["type"] == "http.response.body":
             message["body"] = b""
         await self._send(message)
         self.complete = message["type"] == "http.response.body" and not message.get("more_body")
