@@ -302,9 +302,9 @@ class Opening:
             session = await self.sessions.sessions.find(waiting.in_place_of)
         elif at.former:
             session = await self.sessions.find_by_refresh_token(at.former, at.origin)
-        known = session is not None and session.user_id == waiting.user.id
-        known = known and session is not None and session.impersonator is None
-        return acr_of(session.methods) if session and known else None
+        if session is None or not session.is_own_of(waiting.user):
+            return None
+        return acr_of(session.methods)
 
     async def _session(self, session_id: SessionId) -> Session:
         """Return a session, live or not.
