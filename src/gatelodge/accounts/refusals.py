@@ -167,7 +167,7 @@ class NoSuchUser(NotFound):
 
 
 class NoPassword(Conflict):
-    """The user has no password in whose place another one could be required."""
+    """The user has no password, so a new one cannot be required."""
 
     code = "no_password"
     default = N_("This user has no password.")

@@ -32,8 +32,8 @@ has a purpose of its own: a letter for a forgotten password, for which anybody c
 otherwise void it."""
 
 _PROVED = "proved"
-"""The value of a letter that no limit holds for, and the fact of a link for somebody who has proved
-more than the password."""
+"""Among the values of a letter: no limit holds for it. Among the facts of a link: its user has
+proved more than the password."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,11 +124,10 @@ class PasswordReset:
     async def demand(self, user: User, origin: Origin, *, must_verify: bool) -> PasswordMustChange:
         """Return the refusal of a right password that must change, with the way to a new one.
 
-        Others may know a breached password, or one in whose place an administrator wants another.
-        So the way is a letter, which they cannot read. Where
-        no letter is known to reach the user, the password itself is the only proof there is: then
-        the refusal has the secret of a link, which works for 10 minutes. It is not for users who
-        have a second factor, which is proof, too.
+        Others may know a breached password, or one that an administrator wants replaced. So the
+        way is a letter, which they cannot read. Where no letter is known to reach the user, the
+        password itself is the only proof there is: then the refusal has the secret of a link, which
+        works for 10 minutes. It is not for users who have a second factor, which is proof, too.
 
         Args:
             user: the user, whose password was verified.

@@ -270,8 +270,8 @@ class Opening:
     ) -> SignedIn:
         """Open a session for a user who has proved all that is asked for; otherwise as `open`.
 
-        Every sign-in of a user who may have been required to do something ends here, so no way of
-        proving who one is leads around it.
+        Every sign-in ends here. So no way of proving who one is gets around a new password that is
+        required.
 
         Raises:
             PasswordMustChange: the user must set a new password first.
