@@ -79,7 +79,8 @@ class TallyService:
     async def add(self) -> None:
         """Add what was counted since the last call.
 
-        While the database does not answer, it goes on counting: that is said elsewhere.
+        If the database does not answer, the counts wait for the next call. Nothing is logged then:
+        others say that the database does not answer.
 
         Raises:
             OutcomeUnknown: what was counted may be lost. It is not added again: nothing is counted

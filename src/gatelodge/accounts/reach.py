@@ -16,8 +16,8 @@ def may_impersonate(own: Rights, others: Rights) -> bool:
     """Return whether somebody may see an application as a user with the rights `others` does.
 
     An application may ask for the name of a role, whatever the role permits. So whoever does not
-    hold `admin` must hold every role of the user, too. And they may not be whom only they
-    themselves should be: another who may impersonate.
+    hold `admin` must hold every role of the user, too. Nor may they see it as somebody who may
+    impersonate others.
     """
     if USERS_IMPERSONATE not in own.permissions or not reaches(own, others):
         return False

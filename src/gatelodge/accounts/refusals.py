@@ -77,60 +77,54 @@ class InvalidRoleName(Invalid):
     """A role cannot have this name."""
 
     code = "role_name_invalid"
-    default = (
+    default = N_(
         "A role's name has 1 to 64 characters: letters a to z, digits, hyphens and underscores. "
         "It starts with a letter."
     )
-    sentence = N_(
-        "A role's name has 1 to 64 characters: letters a to z, digits, hyphens and underscores. "
-        "It starts with a letter."
-    )
+    sentence = default
 
 
 class InvalidDescription(Invalid):
     """A role cannot have this description."""
 
     code = "role_description_invalid"
-    default = "A description is one line of at most 256 printable characters."
-    sentence = N_("A description is one line of at most 256 printable characters.")
+    default = N_("A description is one line of at most 256 printable characters.")
+    sentence = default
 
 
 class InvalidPermission(Invalid):
     """The text is not a permission."""
 
     code = "permission_invalid"
-    default = (
+    default = N_(
         "A permission is two words with a colon between them, such as users:read, of letters a to "
         "z, digits, hyphens and underscores, at most 128 characters in all. There are no wildcards."
     )
-    sentence = N_(
-        "A permission is two words with a colon between them, such as users:read, of letters a to "
-        "z, digits, hyphens and underscores, at most 128 characters in all. There are no wildcards."
-    )
+    sentence = default
 
 
 class NoSuchRole(NotFound):
     """An operator asked for a role that does not exist."""
 
     code = "role_not_found"
-    default = "There is no such role."
-    sentence = N_("There is no such role.")
+    default = N_("There is no such role.")
+    sentence = default
 
 
 class RoleNameTaken(Conflict):
     """There is a role of this name."""
 
     code = "role_name_taken"
-    default = "There is a role of this name already."
-    sentence = N_("There is a role of this name already.")
+    default = N_("There is a role of this name already.")
+    sentence = default
 
 
 class BuiltInRole(Conflict):
     """Every installation has this role; it cannot be deleted."""
 
     code = "role_built_in"
-    default = "The roles user, moderator and admin cannot be deleted."
-    sentence = N_("The roles user, moderator and admin cannot be deleted.")
+    default = N_("The roles user, moderator and admin cannot be deleted.")
+    sentence = default
 
 
 class RoleHeld(Conflict):
@@ -151,20 +145,18 @@ class RoleFull(Conflict):
     """The role has the maximum number of permissions."""
 
     code = "role_full"
-    default = "A role has at most 256 permissions."
-    sentence = N_("A role has at most 256 permissions.")
+    default = N_("A role has at most 256 permissions.")
+    sentence = default
 
 
 class AdminNeedsPermission(Conflict):
     """The role `admin` cannot lose this permission."""
 
     code = "admin_needs_permission"
-    default = (
+    default = N_(
         "The role admin cannot lose the permissions that administer. Nobody could give them back."
     )
-    sentence = N_(
-        "The role admin cannot lose the permissions that administer. Nobody could give them back."
-    )
+    sentence = default
 
 
 class NoSuchUser(NotFound):
@@ -175,27 +167,27 @@ class NoSuchUser(NotFound):
 
 
 class NoPassword(Conflict):
-    """The user has no password in whose place another one could be required."""
+    """The user has no password, so a new one cannot be required."""
 
     code = "no_password"
-    default = "This user has no password."
-    sentence = N_("This user has no password.")
+    default = N_("This user has no password.")
+    sentence = default
 
 
 class UserDisabled(Conflict):
     """The user is disabled, and must be enabled first."""
 
     code = "user_disabled"
-    default = "This user is disabled. Enable them first."
-    sentence = N_("This user is disabled. Enable them first.")
+    default = N_("This user is disabled. Enable them first.")
+    sentence = default
 
 
 class InvalidReason(Invalid):
     """The text cannot be kept as the reason of an act."""
 
     code = "reason_invalid"
-    default = "A reason is one line of at most 256 printable characters."
-    sentence = N_("A reason is one line of at most 256 printable characters.")
+    default = N_("A reason is one line of at most 256 printable characters.")
+    sentence = default
 
 
 class LastAdmin(Conflict):

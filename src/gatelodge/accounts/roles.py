@@ -247,7 +247,8 @@ class RoleService:
             name: the name of the role, or of a deleted role that somebody still holds.
             by: who deletes the role.
             watch: is told, after each page of users, how many users have lost the role so far.
-            at_most: after how many users to stop, within a page of users; None: at the last one.
+            at_most: after how many users to stop, once the page of users is done; None: go on to
+                the last one.
 
         Raises:
             BuiltInRole: every installation has this role.

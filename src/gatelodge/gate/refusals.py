@@ -34,8 +34,8 @@ class Impersonating(Forbidden):
     """Whoever sees the application as another user does may not do this in their place."""
 
     code = "impersonating"
-    default = "You see this as another user does. Only the user may do that."
-    sentence = N_("You see this as another user does. Only the user may do that.")
+    default = N_("You see this as another user does. Only the user may do that.")
+    sentence = default
 
 
 class AdminRequired(Forbidden):

@@ -24,14 +24,11 @@ class LetterBeingSent(Conflict):
     """A letter cannot be sent anew while it is being sent."""
 
     code = "letter_being_sent"
-    default = (
+    default = N_(
         "This letter is being sent right now. If that fails, the server tries again by itself. "
         "Look at the letter again in a few minutes."
     )
-    sentence = N_(
-        "This letter is being sent right now. If that fails, the server tries again by itself. "
-        "Look at the letter again in a few minutes."
-    )
+    sentence = default
 
 
 class LetterNotTaken(Unavailable):

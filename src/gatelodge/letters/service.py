@@ -107,7 +107,7 @@ class LetterService:
         store: the letters.
         tokens: the one-time tokens in them.
         master_key: encrypts what is written in them.
-        audit: records which are given up, and which are to be sent after all.
+        audit: records which letters are given up, and which are retried by an operator.
         clock: what time it is.
         post: delivers them; None: there is no mail, and nobody can ask for a letter.
         writing: turns values into text.

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Self
 
 from gatelodge.accounts.names import check_email
-from gatelodge.accounts.refusals import EmailTaken, UserDisabled, UsernameTaken
+from gatelodge.accounts.refusals import EmailTaken, UsernameTaken
 from gatelodge.accounts.roles import USER
 from gatelodge.accounts.service import SENT_TWICE_WITHIN, AccountService, NewUser
 from gatelodge.accounts.store import User, UserStore
@@ -23,7 +23,7 @@ from gatelodge.letters.service import LetterService, Written, id_about
 from gatelodge.letters.store import Letter
 from gatelodge.proofs.codes import LetterProofs
 from gatelodge.proofs.refusals import InvalidCode, InvitationInUse
-from gatelodge.proofs.users import DONE_WITHIN, ask_for_user, facts_of
+from gatelodge.proofs.users import DONE_WITHIN, ask_for_user, facts_of, send_for_password
 from gatelodge.tasks import look_for
 
 INVITE = "invitation"
@@ -312,15 +312,9 @@ class Invitations:
         """Have another letter sent to a user who was created so, and has set no password yet.
 
         Raises:
-            UserDisabled: a letter would be of no use.
-            NoMail: the server sends no letters.
-            OutcomeUnknown: the letter may have been stored.
+            UserDisabled, NoMail, OutcomeUnknown: as for `send_for_password`.
         """
-        if user.disabled_at is not None:
-            raise UserDisabled
-        event = self.audit.event("password.letter_sent", by, target=user.id)
-        await ask_for_user(self.letters, SET_PASSWORD, user)
-        await self.audit.record(event)
+        await send_for_password(self.letters, self.audit, SET_PASSWORD, user, by)
 
     async def write_set_password(
         self, letter: Letter, _values: Mapping[str, str]

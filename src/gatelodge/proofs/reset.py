@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from gatelodge.accounts.names import check_email
-from gatelodge.accounts.refusals import UserDisabled
 from gatelodge.accounts.store import SET_PASSWORD, User, UserStore
 from gatelodge.audit import Actor, AuditLog, Event, Origin
 from gatelodge.clock import Clock
@@ -19,7 +18,7 @@ from gatelodge.letters.service import LetterService, Written
 from gatelodge.letters.store import Letter
 from gatelodge.proofs.codes import LetterProofs
 from gatelodge.proofs.refusals import InvalidCode, PasswordMustChange, PasswordRequired
-from gatelodge.proofs.users import facts_of, is_as_then
+from gatelodge.proofs.users import facts_of, is_as_then, send_for_password
 
 LETTER = "reset-password"
 BREACHED = "password-breached"
@@ -33,8 +32,8 @@ has a purpose of its own: a letter for a forgotten password, for which anybody c
 otherwise void it."""
 
 _PROVED = "proved"
-"""The value of a letter that no limit holds for, and the fact of a link for somebody who has proved
-more than the password."""
+"""Among the values of a letter: no limit holds for it. Among the facts of a link: its user has
+proved more than the password."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,22 +89,9 @@ class PasswordReset:
         to silence this one.
 
         Raises:
-            UserDisabled: a letter would be of no use.
-            NoMail: the server sends no letters.
-            OutcomeUnknown: the letter may have been stored.
+            UserDisabled, NoMail, OutcomeUnknown: as for `send_for_password`.
         """
-        if user.disabled_at is not None:
-            raise UserDisabled
-        event = self.audit.event("password.letter_sent", by, target=user.id)
-        await self.letters.ask(
-            LETTER,
-            user.email,
-            user.email_key,
-            {_PROVED: "yes"},
-            language=user.language,
-            subject=user.id,
-        )
-        await self.audit.record(event)
+        await send_for_password(self.letters, self.audit, LETTER, user, by, {_PROVED: "yes"})
 
     async def ask_after_proof(self, user: User, language: str | None, origin: Origin) -> str:
         """Ask for a letter to a user who has just used the link of another letter.
@@ -138,11 +124,10 @@ class PasswordReset:
     async def demand(self, user: User, origin: Origin, *, must_verify: bool) -> PasswordMustChange:
         """Return the refusal of a right password that must change, with the way to a new one.
 
-        Others may know a breached password, or one in whose place an administrator wants another.
-        So the way is a letter, which they cannot read. Where
-        no letter is known to reach the user, the password itself is the only proof there is: then
-        the refusal has the secret of a link, which works for 10 minutes. It is not for users who
-        have a second factor, which is proof, too.
+        Others may know a breached password, or one that an administrator wants replaced. So the
+        way is a letter, which they cannot read. Where no letter is known to reach the user, the
+        password itself is the only proof there is: then the refusal has the secret of a link, which
+        works for 10 minutes. It is not for users who have a second factor, which is proof, too.
 
         Args:
             user: the user, whose password was verified.

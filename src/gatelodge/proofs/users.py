@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from datetime import timedelta
 
+from gatelodge.accounts.refusals import UserDisabled
 from gatelodge.accounts.store import User
+from gatelodge.audit import Actor, AuditLog
 from gatelodge.credentials.one_time_tokens import OneTimeToken
 from gatelodge.letters.service import LetterService
 
@@ -46,6 +48,36 @@ async def ask_for_user(
         after=after,
         about=about,
     )
+
+
+async def send_for_password(
+    letters: LetterService,
+    audit: AuditLog,
+    kind: str,
+    user: User,
+    by: Actor,
+    values: Mapping[str, str] | None = None,
+) -> None:
+    """Have a letter sent to a user with which they set a password, for an administrator.
+
+    Args:
+        letters: sends it.
+        audit: records that it was asked for.
+        kind: what it is about.
+        user: the user.
+        by: the administrator.
+        values: as for `LetterService.ask`.
+
+    Raises:
+        UserDisabled: a letter would be of no use.
+        NoMail: the server sends no letters.
+        OutcomeUnknown: the letter may have been stored.
+    """
+    if user.disabled_at is not None:
+        raise UserDisabled
+    event = audit.event("password.letter_sent", by, target=user.id)
+    await ask_for_user(letters, kind, user, values)
+    await audit.record(event)
 
 
 def facts_of(user: User) -> dict[str, str]:

@@ -183,8 +183,8 @@ async def sign_out(
     """End the sessions of all tokens in the request, and clear the cookies.
 
     It succeeds without any token too, accepts any body or none, and may be called again. With
-    `"everywhere": true` it ends every session of that user. Of whoever sees the application as
-    another user does, it ends that session alone, and their own one if this browser keeps it.
+    `"everywhere": true` it ends every session of that user. If somebody sees the application
+    as another user, it ends only that session, and their own one if this browser keeps it.
     """
     asked = await _whatever_was_sent(request)
     found = await _sessions_in(request, asked, sessions, gate, delivery, origin)

@@ -31,7 +31,7 @@ async def show_sign_out(visit: Visit) -> Response:
 async def sign_out(visit: Visit) -> Response:
     """End this browser's session, if it has one.
 
-    Of whoever sees the application as another user does, their own session ends, too.
+    If somebody sees the application as another user here, their own session ends too.
     """
     principal = await visit.ask(Admission).recognise(visit.request)
     sessions, origin = visit.ask(SessionService), visit.origin

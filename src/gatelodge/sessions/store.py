@@ -73,6 +73,10 @@ class Session:
             return Actor(self.user_id, origin)
         return Actor(self.impersonator, origin, acts_as=self.user_id)
 
+    def is_own_of(self, user: User) -> bool:
+        """Return whether the user opened this session, and nobody in their place; live or not."""
+        return self.user_id == user.id and self.impersonator is None
+
     def is_live(self, user: User, now: datetime) -> bool:
         """Return whether this session signs in this user at this instant.
 

@@ -418,7 +418,7 @@ async def sign_up_by_passkey(
         message="User was registered successfully!",
         recovery_codes=made.codes,
         request=made.signed_up.request if service.verification.mode == "required" else None,
-        **({} if session is None else _tokens_of_new(http, handing, session)),
+        **({} if session is None else _tokens_for_device(http, handing, session)),
     )
 
 
@@ -849,21 +849,19 @@ async def change_password(
 def _signed_in(request: HttpRequest, handing: TokenDelivery, signed_in: SignedIn) -> SignInAnswer:
     """Return the answer to somebody who is signed in, and set the cookies if they are used."""
     user = signed_in.user
-    if handing.uses_cookies(signed_in.tokens.delivery):
-        keep_device(request.scope, handing, service_of(request, KnownDevices), user)
     return SignInAnswer(
         id=user.id,
         username=user.username,
         email=user.email,
         roles=[f"ROLE_{role.upper()}" for role in user.roles],
-        **_tokens(request, handing, signed_in),
+        **_tokens_for_device(request, handing, signed_in),
     )
 
 
-def _tokens_of_new(
+def _tokens_for_device(
     request: HttpRequest, handing: TokenDelivery, signed_in: SignedIn
 ) -> dict[str, str]:
-    """Do the same for a new user, whose browser is known from now on."""
+    """Do what `_tokens` does. If cookies are used, this browser counts as a known device, too."""
     if handing.uses_cookies(signed_in.tokens.delivery):
         known = service_of(request, KnownDevices)
         keep_device(request.scope, handing, known, signed_in.user)

@@ -270,8 +270,8 @@ class Opening:
     ) -> SignedIn:
         """Open a session for a user who has proved all that is asked for; otherwise as `open`.
 
-        Every sign-in of a user who may have been required to do something ends here, so no way of
-        proving who one is leads around it.
+        Every sign-in ends here. So no way of proving who one is gets around a new password that is
+        required.
 
         Raises:
             PasswordMustChange: the user must set a new password first.
@@ -302,9 +302,9 @@ class Opening:
             session = await self.sessions.sessions.find(waiting.in_place_of)
         elif at.former:
             session = await self.sessions.find_by_refresh_token(at.former, at.origin)
-        known = session is not None and session.user_id == waiting.user.id
-        known = known and session is not None and session.impersonator is None
-        return acr_of(session.methods) if session and known else None
+        if session is None or not session.is_own_of(waiting.user):
+            return None
+        return acr_of(session.methods)
 
     async def _session(self, session_id: SessionId) -> Session:
         """Return a session, live or not.

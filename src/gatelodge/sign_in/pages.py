@@ -1,6 +1,6 @@
 """The pages for sign-up, sign-in, and changing the password."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import timedelta
 from urllib.parse import quote
 
@@ -316,8 +316,20 @@ async def prove_second_factor(visit: Visit) -> Response:
     opening, delivery, scope = visit.ask(Opening), visit.ask(TokenDelivery), visit.request.scope
     kind: CodeFactor = "recovery_code" if visit.form["method"] == "recovery_code" else "totp"
     at = coming_from(scope, delivery, visit.origin, waiting)
+    finish = opening.finish_by_code(waiting, kind, visit.form["code"], at)
+    return await after_second(visit, waiting, finish)
+
+
+async def after_second(visit: Visit, waiting: Waiting, finish: Awaitable[SignedIn]) -> Response:
+    """Open a session that waited for a second factor, and lead the user on.
+
+    Args:
+        visit: the request, whose form says whether the browser is to be remembered.
+        waiting: what waited.
+        finish: checks the second factor, and opens the session.
+    """
     try:
-        signed_in = await opening.finish_by_code(waiting, kind, visit.form["code"], at)
+        signed_in = await finish
     except PasswordMustChange as refusal:
         CHALLENGE.forget(visit)
         return do_first(visit, refusal)
@@ -325,6 +337,8 @@ async def prove_second_factor(visit: Visit) -> Response:
     if waiting.in_place_of is not None:
         return await go_back(visit, signed_in)
     if visit.form["remember"]:
+        opening, delivery = visit.ask(Opening), visit.ask(TokenDelivery)
+        scope = visit.request.scope
         await remember_browser(scope, delivery, opening, waiting, signed_in, visit.origin)
     return go_on(visit, signed_in)
 

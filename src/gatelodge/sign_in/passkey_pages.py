@@ -32,12 +32,11 @@ from gatelodge.sign_in.doors import (
     alone_from,
     coming_from,
     credential_in,
-    remember_browser,
 )
-from gatelodge.sign_in.opening import Opening
 from gatelodge.sign_in.pages import (
     CHALLENGE,
     SECOND,
+    after_second,
     ask_second,
     do_first,
     go_back,
@@ -117,21 +116,8 @@ async def prove_second(visit: Visit) -> Response:
     delivery, scope = visit.ask(TokenDelivery), visit.request.scope
     at = coming_from(scope, delivery, visit.origin, waiting)
     credential = credential_in(visit.form["credential"])
-    try:
-        signed_in = await visit.ask(PasskeySignIn).finish(
-            waiting, CHALLENGE.read(visit), credential, at
-        )
-    except PasswordMustChange as refusal:
-        CHALLENGE.forget(visit)
-        return do_first(visit, refusal)
-    CHALLENGE.forget(visit)
-    if waiting.in_place_of is not None:
-        return await go_back(visit, signed_in)
-    if visit.form["remember"]:
-        await remember_browser(
-            scope, delivery, visit.ask(Opening), waiting, signed_in, visit.origin
-        )
-    return go_on(visit, signed_in)
+    finish = visit.ask(PasskeySignIn).finish(waiting, CHALLENGE.read(visit), credential, at)
+    return await after_second(visit, waiting, finish)
 
 
 @door.post(f"{SIGN_IN_AGAIN}/options", rule=SIGNED_IN_SO_FAR, answers=200)

@@ -441,13 +441,13 @@ class SignInService:
         """Return what we know this device by, or None: a session, a browser, or an address."""
         former, origin = at.former, at.origin
         session = await self.sessions.find_by_refresh_token(former, origin) if former else None
-        if session is not None and session.user_id == user.id and session.impersonator is None:
+        if session is not None and session.is_own_of(user):
             return session.id
         if (browser := remembered(user, at.remembered, self.clock.now())) is not None:
             return browser.id
         place = place_of(origin.address)
         lately = await self.sessions.list_own(user, before=None, limit=_MAX_DEVICES)
-        own = (each for each in lately if each.impersonator is None)
+        own = (each for each in lately if each.is_own_of(user))
         return place if place and place in {place_of(each.address) for each in own} else None
 
     async def _bring_hash_up_to_date(self, user: User, password: str) -> None:

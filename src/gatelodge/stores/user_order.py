@@ -91,7 +91,8 @@ def is_descending(query: UserQuery) -> bool:
 def _stretches_of_text(text: str) -> tuple[Stretch, ...]:
     """Return the stretches of users with a name that begins with a text.
 
-    The text is folded as each kind of name is. A text of which nothing is left is that of nobody.
+    The text is folded as each kind of name is. A text of which folding leaves nothing is the start
+    of no name.
     """
     text = text.strip()[:_LONGEST].encode("utf-8", "replace").decode()
     starts: tuple[tuple[Column, str], ...] = (
@@ -129,7 +130,7 @@ def _after_all_with(start: str) -> str | None:
 def rounded_up(instant: datetime | None) -> datetime | None:
     """Return the first instant from this one on that a database can store, in milliseconds.
 
-    A stored instant is before, or at or after, both of them alike.
+    A stored instant that is before one of the two is before the other as well.
     """
     beyond = instant.microsecond % 1000 if instant is not None else 0
     if instant is None or not beyond:
@@ -143,7 +144,8 @@ def rounded_up(instant: datetime | None) -> datetime | None:
 def stored_name_key(name: str) -> str | None:
     """Return the key of a name for display as it is stored, or None if there is no name.
 
-    A name that leaves no key is stored with one all the same, or it would be missing for ever.
+    A name of which folding leaves nothing gets a blank as its key. Without a key, it would count as
+    not completed for ever.
     """
     return (name_key(name) or " ") if name else None
 

@@ -56,7 +56,7 @@ class MongoEvents(EventStore):
     @override
     async def find(self, event_id: str) -> Event | None:
         with reading():
-            document = await self.database.collection("events").find_one({"_id": {"$eq": event_id}})
+            document = await self._events.find_one({"_id": {"$eq": event_id}})
         return None if document is None else to_record(Event, document)
 
     @override

@@ -100,9 +100,9 @@ class MongoLetters(LetterStore):
         change: Document = {"$set": values}
         if state != "given_up":
             change["$unset"] = {"sealed_values": ""}
-        if event is None:
-            return await self._change(_claimed(letter), change)
         claimed = _claimed(letter)
+        if event is None:
+            return await self._change(claimed, change)
         return await self._change_with(event, letter.id, claimed, with_event(change, event))
 
     @override

@@ -1,7 +1,7 @@
 """One-time tokens in MongoDB.
 
-What is written over a token, or deletes it, keeps the events that it carries. So a token that was
-used up while it carries an event stays, marked and expired, until the event is delivered.
+A token may carry events that are not delivered yet. A token that takes its place carries them on.
+A token that is used up stays, marked and expired, until they are delivered.
 """
 
 import contextlib

@@ -59,8 +59,8 @@ class MongoSessions(SessionStore):
     async def open(self, session: Session, event: Event, *, without_factors: bool = False) -> bool:
         """Store the session, then check its user.
 
-        If the user has changed, the session is stored, but not live, or it is one of which nobody
-        has the tokens yet. So it is deleted again, and its event with it.
+        If the user has changed meanwhile, the session is deleted again, and its event with it.
+        Until then nobody can use it: nobody has its tokens yet.
         """
         with self.database.confirming(), writing():
             await self._sessions.insert_one(inserted_with(to_document(session), event))
@@ -214,7 +214,7 @@ class MongoSessions(SessionStore):
     async def _lowest_looked_at(
         self, wanted: Document, before: SessionId | None
     ) -> SessionId | None:
-        """Return the id of the last session that a page looks at, or None if it looks at all."""
+        """Return the id of the last session that a page looks at; None: it looks at all of them."""
         query = wanted if before is None else wanted | {"_id": {"$lt": before}}
         with reading():
             ids = self._sessions.find(query, projection=["_id"]).sort("_id", -1)

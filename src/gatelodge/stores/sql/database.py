@@ -16,6 +16,7 @@ from sqlalchemy import (
     Executable,
     NullPool,
     PoolProxiedConnection,
+    Select,
     create_engine,
     event,
     text,
@@ -145,6 +146,18 @@ class SqlDatabase(Database):
             StoreUnavailable: the file cannot be read now.
         """
         return await _open(self._lister).submit(query)
+
+    async def count(self, query: Select[Any], values: dict[str, Any] | None = None) -> int:
+        """Run a query for one number, as `scan` does, and return it.
+
+        Args:
+            query: the query.
+            values: its parameters, by name.
+
+        Raises:
+            StoreUnavailable: the file cannot be read now.
+        """
+        return await self.scan(lambda connection: connection.execute(query, values).scalar_one())
 
     async def write(self, unit: Unit[T], *, durable: bool = True) -> T:
         """Run a unit of changes on the writer thread. They are durable when this returns.

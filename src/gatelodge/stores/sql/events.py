@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
+    ColumnElement,
     Connection,
     Executable,
     Select,
@@ -60,8 +61,8 @@ class SqlEvents(EventStore):
     @override
     async def find(self, event_id: str) -> Event | None:
         query = select(events).where(events.c.id == event_id)
-        row = await self._database.read(lambda connection: connection.execute(query).first())
-        return None if row is None else Event(**dict(zip(_COLUMNS, row, strict=True)))
+        found = await self._database.read(lambda connection: _read(connection, query))
+        return found[0] if found else None
 
     @override
     async def list_events(self, *, before: str | None, limit: int) -> list[Event]:
@@ -143,8 +144,12 @@ def _reach_of(connection: Connection, leads: list[Lead], span: Span) -> Reach:
 
 def _down(span: Span, limit: int) -> Select[Any]:
     """Return the query for the newest events of a range, one more than fit into a page."""
-    within = (events.c.id >= span.first, events.c.id < span.end)
-    return select(events).where(*within).order_by(events.c.id.desc()).limit(limit + 1)
+    return select(events).where(*_within(span)).order_by(events.c.id.desc()).limit(limit + 1)
+
+
+def _within(span: Span) -> tuple[ColumnElement[bool], ...]:
+    """Return the conditions for the ids of a range."""
+    return events.c.id >= span.first, events.c.id < span.end
 
 
 def _walked(connection: Connection, lead: Lead, span: Span) -> list[tuple[int, str]]:
@@ -153,7 +158,7 @@ def _walked(connection: Connection, lead: Lead, span: Span) -> list[tuple[int, s
     for field, value in lead:
         met = (
             select(events.c.id)
-            .where(events.c[field] == value, events.c.id >= span.first, events.c.id < span.end)
+            .where(events.c[field] == value, *_within(span))
             .order_by(events.c.id.desc())
             .limit(event_search.EXAMINED)
             .subquery()

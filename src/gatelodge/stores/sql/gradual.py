@@ -1,10 +1,10 @@
 """What a new version makes in a large SQLite file in pieces, while servers go on using it.
 
-A migration has one transaction, and nobody else writes before it ends. That is as well while it
-changes the schema alone. The keys of a million names, and indexes of a million users, take longer
-than a writer waits. So these are made afterwards: keys in pages, and each index in a transaction of
-its own, with a pause after each for others. If the process dies in between, the next start goes on.
-In a small file, all of it is a part of the migration.
+A migration has one transaction, and nobody else writes before it ends. That does no harm as long
+as it only changes the schema. The keys of a million names, and indexes of a million users, take
+longer than a writer waits. So these are made afterwards: keys in pages, and each index in a
+transaction of its own, with a pause after each for others. If the process dies in between, the next
+start goes on. In a small file, all of it is a part of the migration.
 """
 
 import time

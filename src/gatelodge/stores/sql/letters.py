@@ -135,10 +135,7 @@ class SqlLetters(LetterStore):
     @override
     async def count(self, state: LetterState, *, limit: int) -> int:
         some = select(_letter.id).where(_letter.state == state).limit(limit).subquery()
-        query = select(func.count()).select_from(some)
-        return await self._database.scan(
-            lambda connection: int(connection.execute(query).scalar_one())
-        )
+        return await self._database.count(select(func.count()).select_from(some))
 
     @override
     async def sweep(self, ended_before: datetime, *, limit: int) -> int:
@@ -156,7 +153,7 @@ class SqlLetters(LetterStore):
 
     async def _count(self, *conditions: Any) -> int:
         query = select(func.count()).select_from(letters).where(*conditions)
-        return await self._database.scan(lambda connection: connection.execute(query).scalar_one())
+        return await self._database.count(query)
 
 
 _letter = letters.c

@@ -8,7 +8,6 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    Select,
     bindparam,
     delete,
     func,
@@ -219,13 +218,8 @@ class SqlSessions(SessionStore):
         number = 0
         for first, last in pairwise([*bounds, _NO_END]):
             values = {"first": first, "last": last}
-            number += await self._count(_COUNT_EXPIRING, values)
-        return max(0, number - await self._count(_COUNT_REVOKED, {}))
-
-    async def _count(self, query: Select[Any], values: dict[str, Any]) -> int:
-        return await self._database.scan(
-            lambda connection: int(connection.execute(query, values).scalar_one())
-        )
+            number += await self._database.count(_COUNT_EXPIRING, values)
+        return max(0, number - await self._database.count(_COUNT_REVOKED))
 
     @override
     async def remove_ended(self, before: datetime) -> int:

@@ -109,7 +109,7 @@ class SqlSubscriptions(SubscriptionStore):
     @override
     async def count_waiting(self, name: str) -> int:
         count = select(func.count()).where(messages.c.subscription == name)
-        return await self._database.scan(lambda connection: connection.execute(count).scalar_one())
+        return await self._database.count(count)
 
 
 def _values_of(subscription: Subscription) -> dict[str, Any]:

@@ -293,9 +293,7 @@ class SqlUsers(UserStore):
         counted, until = self._counted
         if time.monotonic() < until:
             return Count(counted, exact=False)
-        number = await self._database.scan(
-            lambda connection: int(connection.execute(_HOW_MANY).scalar_one())
-        )
+        number = await self._database.count(_HOW_MANY)
         if number > _MANY:
             self._counted = number, time.monotonic() + _COUNT_HOLDS
         return Count(number)
