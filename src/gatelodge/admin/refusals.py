@@ -8,8 +8,8 @@ class OutOfReach(NotPermitted):
     """The user may do something that whoever acts may not."""
 
     code = "out_of_reach"
-    default = "This user may do more than you may, so you may not act on them."
-    sentence = N_("This user may do more than you may, so you may not act on them.")
+    default = N_("This user may do more than you may, so you may not act on them.")
+    sentence = default
     oauth_error = "insufficient_scope"
 
 
@@ -17,8 +17,8 @@ class CannotImpersonate(Conflict):
     """Nobody can see the application as this user does: it is oneself, or they are disabled."""
 
     code = "cannot_impersonate"
-    default = "This user is disabled, so nobody can see anything as they do."
-    sentence = N_("This user is disabled, so nobody can see anything as they do.")
+    default = N_("This user is disabled, so nobody can see anything as they do.")
+    sentence = default
 
 
 class NotYourself(Conflict):
@@ -35,22 +35,19 @@ class NoSuchInvitation(NotFound):
     """No open invitation has this id."""
 
     code = "invitation_not_found"
-    default = "There is no such invitation, or not any more."
-    sentence = N_("There is no such invitation, or not any more.")
+    default = N_("There is no such invitation, or not any more.")
+    sentence = default
 
 
 class RoleNotEditable(NotPermitted):
     """The role permits more than its editor may do; or nothing, and its editor lacks the role."""
 
     code = "role_not_editable"
-    default = (
+    default = N_(
         "This role permits more than you may do, so you may not change it. A role that permits "
         "nothing is changed by administrators and its holders only."
     )
-    sentence = N_(
-        "This role permits more than you may do, so you may not change it. A role that permits "
-        "nothing is changed by administrators and its holders only."
-    )
+    sentence = default
     oauth_error = "insufficient_scope"
 
 
@@ -58,8 +55,8 @@ class PermissionNotGrantable(NotPermitted):
     """Whoever gives the permission does not have it, or only a command gives it."""
 
     code = "permission_not_grantable"
-    default = "You can give only permissions that you have. A command gives users:impersonate."
-    sentence = N_("You can give only permissions that you have. A command gives users:impersonate.")
+    default = N_("You can give only permissions that you have. A command gives users:impersonate.")
+    sentence = default
     oauth_error = "insufficient_scope"
 
 
@@ -67,29 +64,29 @@ class TooManyOnlookers(Unavailable):
     """As many people as this process serves are looking at new events already."""
 
     code = "too_many_onlookers"
-    default = "Too many people look at new events at the moment."
-    sentence = N_("Too many people look at new events at the moment.")
+    default = N_("Too many people look at new events at the moment.")
+    sentence = default
 
 
 class UserNotDeleted(Conflict):
     """Events of a user who exists are not blanked."""
 
     code = "user_not_deleted"
-    default = "This user still exists. Delete the user first: then the events can be blanked."
-    sentence = N_("This user still exists. Delete the user first: then the events can be blanked.")
+    default = N_("This user still exists. Delete the user first: then the events can be blanked.")
+    sentence = default
 
 
 class TooManyRoleChanges(Invalid):
     """More changes of roles were asked for than are made together."""
 
     code = "role_changes_too_many"
-    default = "At most 40 changes are made at once. Make them in several steps."
-    sentence = N_("At most 40 changes are made at once. Make them in several steps.")
+    default = N_("At most 40 changes are made at once. Make them in several steps.")
+    sentence = default
 
 
 class NoSuchEvent(NotFound):
     """No stored event has this id."""
 
     code = "event_not_found"
-    default = "There is no such event, or not any more."
-    sentence = N_("There is no such event, or not any more.")
+    default = N_("There is no such event, or not any more.")
+    sentence = default
