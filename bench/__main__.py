@@ -33,6 +33,7 @@ from bench.measures import (
     sign_ins,
     start_up,
     timing,
+    walks,
     watch,
 )
 from bench.page import PEERS, Measured, write_page
@@ -181,6 +182,13 @@ MEASURES = {
         "what they look for, and take turns. The thousandth page is reached page by page. Then the "
         "API is asked for the same lists of users, which it also counts, and beside them a token "
         "is checked again and again.",
+    ),
+    "walks": Measure(
+        walks,
+        "Seven lists of 20,000 users are walked by the API, 50 users a page, each from its first "
+        "page to its last: first while nothing changes, then while another process adds users and "
+        "deletes them again, whose names and times lie between those of the users who stay. These "
+        "must be met once each, in the same order.",
     ),
     TIMING: Measure(
         timing,

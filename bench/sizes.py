@@ -42,6 +42,8 @@ class Sizes:
         mongodb_town: the same for MongoDB.
         list_rounds: how often each list is asked for.
         list_pages: how many pages are before the one that lies deep in a list.
+        walked_town: how many users and events a database has in which lists are walked through.
+        passers_rate: how many users come or go in a second meanwhile.
     """
 
     rounds: int
@@ -75,6 +77,8 @@ class Sizes:
     mongodb_town: tuple[int, int]
     list_rounds: int
     list_pages: int
+    walked_town: tuple[int, int]
+    passers_rate: int
 
 
 FULL = Sizes(
@@ -109,6 +113,8 @@ FULL = Sizes(
     mongodb_town=(200_000, 1_000_000),
     list_rounds=30,
     list_pages=1_000,
+    walked_town=(20_000, 20_000),
+    passers_rate=1_000,
 )
 QUICK = Sizes(
     rounds=1,
@@ -142,4 +148,6 @@ QUICK = Sizes(
     mongodb_town=(2_000, 2_000),
     list_rounds=2,
     list_pages=5,
+    walked_town=(1_000, 1_000),
+    passers_rate=200,
 )

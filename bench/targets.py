@@ -273,6 +273,27 @@ TARGETS = (
         )
         for store in ("SQLite", "MongoDB")
     ),
+    *(
+        target
+        for store in ("SQLite", "MongoDB")
+        for target in (
+            Target(
+                f"users who come or go while lists are walked, {store}",
+                f"users who came or went, {store}",
+                950,
+                "1,000/s asked for",
+                "more processes that add and delete users",
+                at_least=True,
+            ),
+            Target(
+                f"users who stay and are missed, met twice or in another order, {store}",
+                f"of them missed, met twice or in another order, {store}",
+                0,
+                "0",
+                "a repair: a page must go on after the place where the last one ended",
+            ),
+        )
+    ),
 )
 
 

@@ -145,6 +145,16 @@ ROWS = {
             )
         ),
     ],
+    "walks": [
+        f"{name}, {store}"
+        for store in ("SQLite", "MongoDB")
+        for name in (
+            "users who came or went",
+            "pages walked meanwhile",
+            "users in these lists who stayed",
+            "of them missed, met twice or in another order",
+        )
+    ],
     "timing": [
         f"{pair}, {store}"
         for pair in (
@@ -178,7 +188,7 @@ ROWS = {
         "growth by both",
     ],
 }
-NEED_MONGOD = {"lists", "rotation", "watch", "revocation", "timing"}
+NEED_MONGOD = {"lists", "rotation", "walks", "watch", "revocation", "timing"}
 
 
 def bench(*arguments: str) -> subprocess.CompletedProcess[str]:

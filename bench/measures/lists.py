@@ -226,7 +226,7 @@ def _rows(found: dict[str, Waits], store: str) -> Iterator[Row]:
 
 def http_rows(folder: Path, address: str, store: str, times: int) -> list[Row]:
     """Return how long the API takes for lists, and how long token checks wait beside them."""
-    admin = _admin_of(address)
+    admin = admin_of(address)
     in_mongodb = address.startswith("mongodb")
     place = {"database": address} if in_mongodb else {"data_dir": str(Path(address).parent)}
     with Gatelodge(folder, **place) as server, Generator({CORES[-1]}) as generator:
@@ -253,7 +253,7 @@ def http_rows(folder: Path, address: str, store: str, times: int) -> list[Row]:
     ]
 
 
-def _admin_of(address: str) -> str:
+def admin_of(address: str) -> str:
     """Return the username of somebody who holds `admin`."""
 
     async def ask(stores: Stores) -> str:
