@@ -34,7 +34,7 @@ HOUSE_LIST = """
     audit local_users notification
     ids user settings strict_json tasks tallies master_key apart breached
     errors clock webhook_signature base64url logs data_folder i18n smtp_address domains
-    methods marks quality machine hang_up hosts recent verdicts email_address palette
+    methods marks quality machine hang_up hosts recent verdicts email_address palette turns
 """
 """The rooms, the highest first. An import goes to a lower line, or stays in its room."""
 

@@ -6,6 +6,7 @@ import os
 import shutil
 import sqlite3
 import stat
+import threading
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -122,6 +123,31 @@ async def test_every_connection_is_durable(database: SqlDatabase) -> None:
 
     assert await database.read(pragmas) == ["wal", 2, 1, 10_000]
     assert await database.write(pragmas) == ["wal", 2, 1, 10_000]
+
+
+async def test_only_queries_over_many_rows_give_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A list lets others have the core again and again; a short query is over before."""
+    gave_way: list[str] = []
+    monkeypatch.setattr(os, "sched_yield", lambda: gave_way.append(threading.current_thread().name))
+    many = text(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10000) "
+        "SELECT count(*) FROM n"
+    )
+    database = SqlDatabase(tmp_path / "gatelodge.db")
+    await asyncio.to_thread(database.migrate)
+    await database.start()
+    try:
+        for run in (database.read, database.write):
+            assert await run(lambda connection: connection.execute(many).scalar()) == 10_000
+        assert not gave_way
+        assert await database.count(many) == 10_000
+    finally:
+        await database.stop()
+
+    assert len(gave_way) > 50
+    assert set(gave_way) == {"gatelodge-sql-lister"}
 
 
 async def test_one_callers_failure_is_its_own(database: SqlDatabase) -> None:

@@ -20,6 +20,7 @@ from gatelodge.audit import MAX_TEXT, EventQuery
 from gatelodge.credentials.refusals import ReauthenticationRequired
 from gatelodge.errors import Refusal, Unavailable
 from gatelodge.ids import UserId
+from gatelodge.turns import in_turns
 from gatelodge.web.admission import Admission
 from gatelodge.web.bodies import Answer, Message, Request
 from gatelodge.web.described import Description
@@ -129,7 +130,7 @@ async def events_of_all(
     query = replace(wanted, since=since, until=until)
     page = await events.search(query, before=from_cursor(cursor), limit=limit)
     return EventsSeen(
-        items=[seen(each) for each in page.events],
+        items=await in_turns(seen, page.events),
         next=to_cursor(page.before) if page.before else None,
     )
 

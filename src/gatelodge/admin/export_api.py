@@ -9,11 +9,13 @@ from starlette.responses import Response, StreamingResponse
 
 from gatelodge.admin.rules import READ_EVENTS, READ_USERS
 from gatelodge.audit import AuditLog
+from gatelodge.gate.rules import Rule
 from gatelodge.sessions.doors import Accounts
 from gatelodge.transfer.exports import Export, Format, export_of_events, export_of_users
+from gatelodge.web.admission import Admission
 from gatelodge.web.described import Description
 from gatelodge.web.door import Door
-from gatelodge.web.services import Provided
+from gatelodge.web.services import Provided, service_of
 from gatelodge.web.shell import BARE
 
 door = Door("/api/admin/export", tag="admin")
@@ -47,9 +49,11 @@ async def export_users(
 ) -> Response:
     """Return all users, the oldest first, a line for each; never a password hash or a secret.
 
-    The answer is streamed. If it breaks off, ask for the rest with the id in the last whole line.
+    The answer is streamed, and breaks off when the caller's right to it ends. If it breaks off, ask
+    for the rest with the id in the last whole line.
     """
-    return await _streamed(request, export_of_users(accounts.users, wanted), "users", after)
+    export = export_of_users(accounts.users, wanted)
+    return await _streamed(request, READ_USERS, export, "users", after)
 
 
 @door.get(
@@ -66,20 +70,26 @@ async def export_events(
 ) -> Response:
     """Return all events, the oldest first, a line for each.
 
-    The answer is streamed. If it breaks off, ask for the rest with the id in the last whole line.
+    The answer is streamed, and breaks off when the caller's right to it ends. If it breaks off, ask
+    for the rest with the id in the last whole line.
     """
-    return await _streamed(request, export_of_events(audit.events, wanted), "events", after)
+    export = export_of_events(audit.events, wanted)
+    return await _streamed(request, READ_EVENTS, export, "events", after)
 
 
 async def _streamed(
-    request: Request, export: Export[Any], name: str, after: str | None
+    request: Request, rule: Rule, export: Export[Any], name: str, after: str | None
 ) -> Response:
     """Return the lines; nothing is read for an answer without a body.
+
+    Whoever has got a whole answer has got everything, so an answer whose caller is no longer
+    admitted ends with an error.
 
     Raises:
         StoreUnavailable: the database does not answer; that is found out before the answer begins.
     """
     headers = {"Content-Disposition": f'attachment; filename="{name}.{export.format}"'}
+    admission = service_of(request, Admission)
     pieces = export.pieces(after)
     first = None if request.scope.get(BARE) else await anext(pieces, None)
 
@@ -87,6 +97,7 @@ async def _streamed(
         if first is not None:
             yield first.text
             async for piece in pieces:
+                await admission.admit_session_again(request, rule)
                 yield piece.text
 
     return StreamingResponse(lines(), media_type=_TYPES[export.format], headers=headers)

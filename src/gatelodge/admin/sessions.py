@@ -8,6 +8,7 @@ from gatelodge.ids import SessionId
 from gatelodge.sessions.refusals import NoSuchSession
 from gatelodge.sessions.service import SessionService
 from gatelodge.sessions.store import Session, SessionQuery, SessionStore
+from gatelodge.turns import in_turns
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +61,12 @@ class SessionAdministration:
         """
         page = await self.service.search(query, before=before, limit=limit)
         roles = await self.roles.list_roles()
-        seen = [
-            SeenSession(session, user, by.reaches(Rights.of(user.roles, roles)))
-            for session, user in page.sessions
-        ]
-        return SeenSessions(seen, page.before)
+
+        def seen(found: tuple[Session, User]) -> SeenSession:
+            session, user = found
+            return SeenSession(session, user, by.reaches(Rights.of(user.roles, roles)))
+
+        return SeenSessions(await in_turns(seen, page.sessions), page.before)
 
     async def end(self, session_id: SessionId, by: Administrator) -> None:
         """End a session.

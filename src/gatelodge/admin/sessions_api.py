@@ -13,6 +13,7 @@ from gatelodge.admin.sessions import SeenSession, SessionAdministration
 from gatelodge.ids import SessionId, UserId
 from gatelodge.sessions.refusals import NoSuchSession
 from gatelodge.sessions.store import SessionQuery
+from gatelodge.turns import in_turns
 from gatelodge.web.bodies import Answer, Message
 from gatelodge.web.caller import Caller
 from gatelodge.web.described import Description
@@ -105,8 +106,11 @@ async def sessions_of_all(
         before=SessionId(before) if before else None,
         limit=limit,
     )
+    items = await in_turns(
+        lambda each: _seen(each, current=each.session.id == caller.session_id), page.sessions
+    )
     return SessionsSeen(
-        items=[_seen(each, current=each.session.id == caller.session_id) for each in page.sessions],
+        items=items,
         next=to_cursor(page.before) if page.before else None,
     )
 

@@ -24,6 +24,7 @@ from gatelodge.proofs.invitations import Invitation, Invitations
 from gatelodge.proofs.reset import PasswordReset
 from gatelodge.proofs.verification import AddressVerification
 from gatelodge.sessions.service import SessionService
+from gatelodge.turns import in_turns
 
 COUNTED = 10_000
 """Up to how many matching users are counted; beyond, the number is "at least"."""
@@ -188,7 +189,8 @@ class UserAdministration:
                 'The parameter "cursor" is not the "next" of such a list.', field="cursor"
             ) from error
         roles, now = await self.roles.list_roles(), self.clock.now()
-        return SeenUsers([_seen(each, roles, by, now) for each in page.users], page.after)
+        seen = await in_turns(lambda each: _seen(each, roles, by, now), page.users)
+        return SeenUsers(seen, page.after)
 
     async def count(self, query: UserQuery) -> Count:
         """Return how many users match; where there are many, at least how many."""

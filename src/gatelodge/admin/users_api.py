@@ -46,6 +46,7 @@ from gatelodge.gate.refusals import Forbidden
 from gatelodge.letters.refusals import NoMail
 from gatelodge.proofs.invitations import Invitation
 from gatelodge.proofs.refusals import InvitationInUse
+from gatelodge.turns import in_turns
 from gatelodge.web.bodies import Answer, Identifier, Request
 from gatelodge.web.described import Description
 from gatelodge.web.door import Door
@@ -364,7 +365,7 @@ async def list_users(
     page = await service.search(query, by, after=from_cursor(cursor), limit=limit)
     counted = await service.count(query) if count or cursor is None else None
     return UsersAnswer(
-        items=[UserInList(**_listed(each)) for each in page.users],
+        items=await in_turns(lambda each: UserInList(**_listed(each)), page.users),
         next=to_cursor(page.after) if page.after else None,
         count=number_of(counted) if counted else None,
     )

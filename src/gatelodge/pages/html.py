@@ -3,7 +3,8 @@
 import hashlib
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -19,6 +20,8 @@ from jinja2 import (
 )
 from markupsafe import Markup
 from starlette.responses import HTMLResponse, Response
+from starlette.types import Receive, Scope, Send
+from typing_extensions import override
 
 from gatelodge.errors import ConfigurationError
 from gatelodge.i18n import Language
@@ -27,6 +30,7 @@ from gatelodge.pages.theme import Logo, read_logo
 from gatelodge.pages.wording import passkey_says
 from gatelodge.palette import Palette
 from gatelodge.settings import Settings
+from gatelodge.turns import Turns
 
 STATIC = Path(__file__).parent / "static"
 
@@ -243,7 +247,7 @@ class Pages:
         posts_lead_to: str = "",
         **context: Any,
     ) -> Response:
-        """Return a page as an answer.
+        """Return a page as an answer. It is rendered when it is sent.
 
         Args:
             template: the name of the template.
@@ -254,11 +258,11 @@ class Pages:
             context: the values for the template.
 
         Raises:
-            ConfigurationError: the operator's template has an error.
+            ConfigurationError: the operator's template has an error; the answer raises it too.
         """
         nonce = secrets.token_urlsafe(16)
-        try:
-            text = self._environment.get_template(template).render(
+        with _errors_of(template):
+            pieces = self._environment.get_template(template).generate(
                 _=language.text,
                 language=language,
                 site=self.site,
@@ -267,9 +271,42 @@ class Pages:
                 passkey_says=lambda makes: passkey_says(language, makes=makes),
                 **context,
             )
-        except TemplateError as error:
-            raise ConfigurationError(f"the template {template}: {error}") from error
-        return HTMLResponse(text, status, _headers(nonce, language, posts_lead_to))
+        return _Page(template, pieces, status, _headers(nonce, language, posts_lead_to))
+
+
+class _Page(HTMLResponse):
+    """A page that is rendered when it is sent, in turns with other requests."""
+
+    def __init__(
+        self, template: str, pieces: Iterable[str], status: int, headers: Mapping[str, str]
+    ) -> None:
+        super().__init__(None, status, headers)
+        self._template = template
+        self._pieces = pieces
+
+    @override
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        turns, text = Turns(), []
+        with _errors_of(self._template):
+            for piece in self._pieces:
+                text.append(piece)
+                await turns.next()
+        self.body = "".join(text).encode()
+        self.headers["Content-Length"] = str(len(self.body))
+        await super().__call__(scope, receive, send)
+
+
+@contextmanager
+def _errors_of(template: str) -> Iterator[None]:
+    """Turn errors of a template into a sentence that names it.
+
+    Raises:
+        ConfigurationError: the template has an error.
+    """
+    try:
+        yield
+    except TemplateError as error:
+        raise ConfigurationError(f"the template {template}: {error}") from error
 
 
 def _environment(templates: Path | None) -> Environment:

@@ -11,13 +11,14 @@ import io
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, TypeAlias, TypeVar
+from typing import Generic, Literal, TypeAlias, TypeVar
 
 from gatelodge.accounts.store import User, UserStore
 from gatelodge.audit import Event, EventStore
 from gatelodge.ids import UserId
 from gatelodge.tasks import end
 from gatelodge.transfer.shapes import Shape, shape_of_event, shape_of_user, shape_with_hash
+from gatelodge.turns import in_turns
 
 Format: TypeAlias = Literal["jsonl", "csv"]
 """`jsonl`: a JSON object on each line. `csv`: RFC 4180 with a header, for spreadsheets."""
@@ -65,7 +66,7 @@ class Export(Generic[R]):
     @property
     def header(self) -> str:
         """The line above all records; empty for JSON lines."""
-        return _csv([self.names]) if self.format == "csv" else ""
+        return _csv(self.names) if self.format == "csv" else ""
 
     async def pieces(self, after: str | None = None) -> AsyncIterator[Piece]:
         """Yield the records after an id, in pieces; without an id, the header comes first.
@@ -84,18 +85,18 @@ class Export(Generic[R]):
         while records:
             following = asyncio.ensure_future(self.read(records[-1].id, PAGE))
             try:
-                yield Piece(head + self.text_of(records), len(records), records[-1].id)
+                lines = await in_turns(self._line_of, records)
+                yield Piece(head + "".join(lines), len(records), records[-1].id)
                 records = await following
             finally:
                 await end(following)
             head = ""
 
-    def text_of(self, records: Iterable[R]) -> str:
-        """Return the lines of some records."""
-        shapes = [self.shape(record) for record in records]
+    def _line_of(self, record: R) -> str:
+        shape = self.shape(record)
         if self.format == "jsonl":
-            return "".join(f"{_DUMPS(shape)}\n" for shape in shapes)
-        return _csv([_cell(shape[name]) for name in self.names] for shape in shapes)
+            return f"{_DUMPS(shape)}\n"
+        return _csv(_cell(shape[name]) for name in self.names)
 
 
 def export_of_users(
@@ -156,9 +157,9 @@ EVENT_NAMES = (
 _DUMPS = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
-def _csv(rows: Iterable[Sequence[Any]]) -> str:
+def _csv(row: Iterable[str]) -> str:
     text = io.StringIO()
-    csv.writer(text, lineterminator="\r\n").writerows(rows)
+    csv.writer(text, lineterminator="\r\n").writerow(row)
     return text.getvalue()
 
 

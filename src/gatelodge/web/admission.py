@@ -160,11 +160,17 @@ class Admission:
         """
         token = request.scope.get(_ADMITTED_BY)
         if token is None:  # its cookies were renewed, and the new token is not in the request
-            before: Principal = request.scope[_OUTCOME].principal
-            return await self.gate.authorize(
-                await self.gate.find(before.subject, before.session_id), rule
-            )
+            return await self.admit_session_again(request, rule)
         return await self.gate.authorize(await self.gate.authenticate(token), rule)
+
+    async def admit_session_again(self, request: Request, rule: Rule) -> Principal:
+        """Return who made a request, as `admit_again`; its token may expire meanwhile.
+
+        For answers that take long because they are long. The store is read.
+        """
+        before: Principal = request.scope[_OUTCOME].principal
+        now = await self.gate.find(before.subject, before.session_id)
+        return await self.gate.authorize(now, rule)
 
     def _check_origin(self, request: Request) -> None:
         """Check the origin of a request whose caller nobody asks for.

@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from pymongo import UpdateMany, UpdateOne
 from pymongo.asynchronous.collection import AsyncCollection
@@ -34,7 +35,7 @@ from gatelodge.stores.event_search import (
 )
 from gatelodge.stores.mongo.connection import MongoDatabase
 from gatelodge.stores.mongo.failures import reading, writing
-from gatelodge.stores.mongo.records import Document, to_document, to_record
+from gatelodge.stores.mongo.records import Document, all_of, to_document, to_record
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +125,7 @@ class MongoEvents(EventStore):
         hint = [("_id", 1)] if field is None else _index_of(field)
         with reading():
             found = self._events.find(wanted).sort("_id", order).limit(limit + 1).hint(hint)
-            return [to_record(Event, document) async for document in found]
+            return await all_of(found, partial(to_record, Event))
 
     @override
     async def list_since(self, after: str | None, *, limit: int) -> list[Event]:

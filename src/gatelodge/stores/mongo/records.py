@@ -1,14 +1,18 @@
 """Turns records into MongoDB documents, and back."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from gatelodge.turns import Turns
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 Document = dict[str, Any]
+
+R = TypeVar("R")
 
 
 def to_document(record: "DataclassInstance", *, key: str = "id") -> Document:
@@ -49,6 +53,22 @@ def to_record(kind: type[_Record], document: Mapping[str, Any], *, key: str = "i
             value = document[stored]
             values[name] = tuple(value) if isinstance(value, list) else value
     return kind(**values)
+
+
+async def all_of(found: AsyncIterator[Document], record: Callable[[Document], R]) -> list[R]:
+    """Return the records of all documents that a query finds; others go on in between.
+
+    The driver reads a hundred documents or more at once, and waits for nobody until they are used.
+
+    Args:
+        found: the documents.
+        record: returns the record in a document.
+    """
+    turns, records = Turns(), []
+    async for document in found:
+        records.append(record(document))
+        await turns.next()
+    return records
 
 
 @lru_cache

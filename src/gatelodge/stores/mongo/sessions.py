@@ -23,7 +23,7 @@ from gatelodge.sessions.store import (
 from gatelodge.stores.mongo.connection import MongoDatabase
 from gatelodge.stores.mongo.failures import reading, writing
 from gatelodge.stores.mongo.outbox import DELIVERED, Outbox, inserted_with, with_event
-from gatelodge.stores.mongo.records import Document, to_document, to_record
+from gatelodge.stores.mongo.records import Document, all_of, to_document, to_record
 from gatelodge.stores.mongo.roles import MongoRoles
 from gatelodge.stores.mongo.users import MongoUsers
 
@@ -146,7 +146,7 @@ class MongoSessions(SessionStore):
     async def list_stored(self, user_id: UserId, *, limit: int) -> list[Session]:
         with reading():
             found = self._sessions.find({"user_id": {"$eq": user_id}}).sort("_id", -1).limit(limit)
-            return [_session(document) async for document in found]
+            return await all_of(found, _session)
 
     @override
     async def list_live(
@@ -169,7 +169,7 @@ class MongoSessions(SessionStore):
             query["_id"] = {"$lt": before}
         with reading():
             found = self._sessions.find(query).sort("_id", -1).limit(limit)
-            return [_session(document) async for document in found]
+            return await all_of(found, _session)
 
     @override
     async def search(
@@ -208,7 +208,7 @@ class MongoSessions(SessionStore):
             return Count(max(0, stored - ended), exact=False)
         with reading():
             found = self._sessions.find(_not_ended(at, used_after)).limit(2 * COUNTED_EXACTLY)
-            batch = [_session(document) async for document in found]
+            batch = await all_of(found, _session)
         return Count(len(await self._with_users(batch, at)))
 
     async def _lowest_looked_at(
@@ -231,7 +231,7 @@ class MongoSessions(SessionStore):
         query = live | ({"_id": between} if between else {})
         with reading():
             found = self._sessions.find(query).sort("_id", -1).limit(_AT_A_TIME)
-            return [_session(document) async for document in found]
+            return await all_of(found, _session)
 
     async def _with_users(
         self, batch: Sequence[Session], at: datetime

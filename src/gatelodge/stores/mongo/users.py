@@ -22,10 +22,11 @@ from gatelodge.stores.mongo.last_holder import MARK as STEPPING_DOWN
 from gatelodge.stores.mongo.last_holder import LastHolders
 from gatelodge.stores.mongo.names import NOT_VOID, Names
 from gatelodge.stores.mongo.outbox import Outbox, also_with, inserted_with, with_event
-from gatelodge.stores.mongo.records import Document, to_document, to_record
+from gatelodge.stores.mongo.records import Document, all_of, to_document, to_record
 from gatelodge.stores.mongo.unnamed import PAGE, WITHOUT_KEY, completing
 from gatelodge.stores.mongo.user_search import EVERYBODY, count_matching, find_page
 from gatelodge.stores.user_order import stored_name_key
+from gatelodge.turns import in_turns
 
 _PASSWORD_TO_SET: Document = {"must": {"$eq": SET_PASSWORD}}
 """What is pulled from the document of a user who has set a new password."""
@@ -72,7 +73,7 @@ class MongoUsers(UserStore):
             return {}
         query = NOT_VOID | {"_id": {"$in": list(user_ids)}}
         with reading():
-            found = [_user(document) async for document in self._users.find(query)]
+            found = await all_of(self._users.find(query), _user)
         return {user.id: user for user in found}
 
     @override
@@ -88,7 +89,7 @@ class MongoUsers(UserStore):
         query = NOT_VOID if after is None else NOT_VOID | {"_id": {"$gt": after}}
         with reading():
             found = self._users.find(query).sort("_id", 1).limit(limit)
-            return [_user(document) async for document in found]
+            return await all_of(found, _user)
 
     @override
     async def replace_password_hash(self, user_id: UserId, old: str, new: str) -> bool:
@@ -286,7 +287,7 @@ class MongoUsers(UserStore):
     async def search(self, query: UserQuery, *, after: str | None, limit: int) -> UserPage:
         with reading():
             documents, following = await find_page(self._users, query, after, limit)
-        return UserPage([_user(each) for each in documents], following)
+        return UserPage(await in_turns(_user, documents), following)
 
     @override
     async def count_users(self) -> Count:

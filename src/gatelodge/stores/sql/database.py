@@ -190,7 +190,7 @@ class SqlDatabase(Database):
         return (
             Writer(self._engine, loop, "writer"),
             Lane(self._engine, loop, "reader"),
-            Lane(self._engine, loop, "lister"),
+            Lane(self._engine, loop, "lister", gives_way=True),
         )
 
     def connect_raw(self) -> PoolProxiedConnection:
