@@ -15,6 +15,7 @@ from gatelodge.accounts.permissions import EVENTS_READ
 from gatelodge.admin import live
 from gatelodge.app import House
 from gatelodge.audit import COMMAND, EventQuery
+from gatelodge.serving import KILL_SECONDS
 from tests.contracts.builders import an_event
 from tests.support.clock import NOON, FakeClock
 from tests.support.people import Person, let_in, new_user, signed_in
@@ -253,9 +254,8 @@ def test_a_server_that_ends_ends_what_is_open(server: Server) -> None:
         assert any(line.startswith("data: ") for line in lines if line)
         began = time.monotonic()
         assert server.stop() == 0
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < KILL_SECONDS - 1  # so no worker had to be killed
         assert [*lines] in ([], [""])
-    assert "refused to gracefully stop" not in server.log.read_text()
 
 
 def test_a_client_that_hangs_up_leaves_its_place(server: Server) -> None:
