@@ -10,6 +10,7 @@ import pytest
 
 from bench import ROOT
 from bench.measures.lists import user_queries
+from bench.measures.walks import differences
 from bench.page import FIGURES, PAGE, Measured, page, pictures, read_figures, write_page
 from bench.report import Row, table
 from bench.targets import TARGETS
@@ -290,3 +291,12 @@ def measured(row: str, value: float) -> Measured:
         {"system": "one"},
         [Row(row, value, "unit")],
     )
+
+
+@pytest.mark.parametrize(
+    ("busy", "wrong"),
+    [("abc", 0), ("axbyc", 0), ("ac", 1), ("abbc", 1), ("acb", 2), ("", 3)],
+    ids=["the same", "others pass by", "missed", "met twice", "another order", "nobody"],
+)
+def test_a_walk_is_compared_with_the_one_before(busy: str, wrong: int) -> None:
+    assert differences([*"abc"], [*busy]) == wrong

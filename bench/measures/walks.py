@@ -55,7 +55,7 @@ def _rows(folder: Path, address: str, store: str, rate: int) -> list[Row]:
         walker.pages = 0
         with _passers(address, rate) as passed:
             busy = [walker.walk(each) for each in LISTS]
-    wrong = sum(_differences(*pair) for pair in zip(calm, busy, strict=True))
+    wrong = sum(differences(*pair) for pair in zip(calm, busy, strict=True))
     changes, seconds = passed["changes"], passed["seconds"]
     met = sum(len(set(b) - set(c)) for c, b in zip(calm, busy, strict=True))
     return [
@@ -71,7 +71,7 @@ def _rows(folder: Path, address: str, store: str, rate: int) -> list[Row]:
     ]
 
 
-def _differences(calm: list[str], busy: list[str]) -> int:
+def differences(calm: list[str], busy: list[str]) -> int:
     """Return how many who stayed were not met exactly once, or not in the order of before."""
     stayed = set(calm)
     met = [each for each in busy if each in stayed]

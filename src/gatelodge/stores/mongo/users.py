@@ -54,7 +54,7 @@ class MongoUsers(UserStore):
             # A duplicate is the void document of this user's id: this sign-up took so long that its
             # claims were released, and another user may have its names now.
             with writing(unique="username"):
-                await self._users.insert_one(inserted_with(_document(user), event))
+                await self._users.insert_one(inserted_with(document_of(user), event))
         except (AlreadyExists, StoreUnavailable):
             await self.names.release(user)
             raise
@@ -398,7 +398,7 @@ def _by_id(user_id: UserId) -> Document:
     return {"_id": {"$eq": user_id}} | NOT_VOID
 
 
-def _document(user: User) -> Document:
+def document_of(user: User) -> Document:
     """Return the document of a user; most have no factors, and then no field for them."""
     document = to_document(user)
     if not user.factors:
