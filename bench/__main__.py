@@ -180,8 +180,9 @@ MEASURES = {
         "`bench/town.py` makes users who signed up in three years, and the events of 300 days. "
         "Each list is asked of the stores, 50 users or events a page. Lists of one name differ in "
         "what they look for, and take turns. The thousandth page is reached page by page. Then the "
-        "API is asked for the same lists of users, which it also counts, and beside them a token "
-        "is checked again and again.",
+        "API is asked for the same lists of users, which it also counts. In rounds of ten seconds "
+        "each, a token is checked again and again: alone, beside these lists, and while another "
+        "process asks the same of the database. Ratios are of one round.",
     ),
     "walks": Measure(
         walks,

@@ -269,7 +269,8 @@ TARGETS = (
             f"token check beside lists, p99 ratio, {store}",
             2,
             "≤ 2 ×",
-            "shorter queries, or a lower priority for the thread that lists",
+            "cores that the server does not share with the database and the load; the row about "
+            "another process says what these alone cost",
         )
         for store in ("SQLite", "MongoDB")
     ),

@@ -143,6 +143,7 @@ ROWS = {
                 *("API, all lists, median", "API, all lists, p99"),
                 *("token check alone, p99", "token check beside lists, p99"),
                 "token check beside lists, p99 ratio",
+                "token check beside lists of another process, p99",
             )
         ),
     ],

@@ -4,9 +4,11 @@
 """
 
 import asyncio
+import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -14,6 +16,7 @@ from statistics import median, quantiles
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
+from bench import ROOT
 from bench.load import Generator, Load, get, meanwhile
 from bench.mongod import Mongod
 from bench.people import PASSWORD, board
@@ -31,6 +34,9 @@ from gatelodge.stores import Stores, open_stores
 T = TypeVar("T")
 
 LIMIT = 50
+ROUND_OF = 6
+"""After how many times of asking for each list there is a round of token checks."""
+
 DEEP = 1_000
 """How many pages are before the one that is called the thousandth."""
 
@@ -239,25 +245,50 @@ def http_rows(folder: Path, address: str, store: str, times: int) -> list[Row]:
         ]
         outcome = generator.run(Load(server.port, lists, count=times * len(lists)))
         boards = Load(server.port, [board(token)], seconds=10, pause=0.005)
-        pairs = [_calm_and_busy(generator, boards, lists) for _ in range(max(1, times // 5))]
+        rounds = [
+            _round(generator, boards, lists, address) for _ in range(max(1, times // ROUND_OF))
+        ]
     waits = Waits.of(outcome.waits)
-    calm, busy = (median(each.p99 for each in some) for some in zip(*pairs, strict=True))
-    ratio = median(busy.p99 / calm.p99 for calm, busy in pairs)
+    alone, busy, control = (median(each.p99 for each in some) for some in zip(*rounds, strict=True))
+    ratio = median(busy.p99 / alone.p99 for alone, busy, _ in rounds)
     return [
         Row(f"API, all lists, median, {store}", waits.median, "ms"),
         Row(f"API, all lists, p99, {store}", waits.p99, "ms", "also the number of those who match"),
-        Row(f"token check alone, p99, {store}", calm, "ms", "nobody asks for lists"),
+        Row(f"token check alone, p99, {store}", alone, "ms", "nobody asks for lists"),
         Row(f"token check beside lists, p99, {store}", busy, "ms", "about ten lists a second"),
-        Row(f"token check beside lists, p99 ratio, {store}", ratio, "×", f"{len(pairs)} rounds"),
+        Row(f"token check beside lists, p99 ratio, {store}", ratio, "×", f"{len(rounds)} rounds"),
+        Row(
+            f"token check beside lists of another process, p99, {store}",
+            control,
+            "ms",
+            "which asks the database for the same lists",
+        ),
     ]
 
 
-def _calm_and_busy(generator: Generator, boards: Load, lists: list[str]) -> tuple[Waits, Waits]:
-    """Return how long token checks take alone, and just after that beside lists."""
+def _round(
+    generator: Generator, boards: Load, lists: list[str], address: str
+) -> tuple[Waits, Waits, Waits]:
+    """Return how long token checks take alone, beside lists, and beside those of others."""
     alone = generator.run(boards)
     with meanwhile(Load(boards.port, lists, seconds=60, pause=0.1)):
         beside = generator.run(boards)
-    return Waits.of(alone.waits), Waits.of(beside.waits)
+    with _others_asking(address):
+        control = generator.run(boards)
+    return Waits.of(alone.waits), Waits.of(beside.waits), Waits.of(control.waits)
+
+
+@contextmanager
+def _others_asking(address: str) -> Iterator[None]:
+    """Let another process ask the database for lists, until the context ends."""
+    command = [sys.executable, "-m", "bench.askers", address]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as process:
+        try:
+            if process.stdout is None or process.stdout.readline() != b"asking\n":
+                raise RuntimeError("nobody asks for lists")
+            yield
+        finally:
+            process.terminate()
 
 
 def admin_of(address: str) -> str:
