@@ -337,6 +337,7 @@ class House(Foundation):
         """Lets administrators see how things stand."""
         return OverviewAdministration(
             self.stores,
+            self.tallies,
             self.sessions,
             self.hashing_pool,
             self.settings,

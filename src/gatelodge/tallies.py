@@ -7,12 +7,13 @@ that dies loses the last seconds.
 
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Protocol
 
 from gatelodge.clock import Clock
-from gatelodge.errors import StoreUnavailable
+from gatelodge.errors import OutcomeUnknown, StoreUnavailable
 
 ADDED_EVERY = timedelta(seconds=10)
 """How often a process adds what it has counted."""
@@ -93,6 +94,19 @@ class TallyService:
             await self.store.add(counted)
         except StoreUnavailable:
             self.tally.give_back(counted)
+
+    async def list_days(self, first: date, last: date) -> dict[date, dict[str, int]]:
+        """Return the numbers from the first to the last day, by name; days without are left out.
+
+        What this process has counted is among them, and what others have counted up to ten seconds
+        ago.
+
+        Raises:
+            StoreUnavailable: the database does not answer.
+        """
+        with suppress(OutcomeUnknown):
+            await self.add()
+        return await self.store.list_days(first, last)
 
     async def sweep(self) -> None:
         """Delete the numbers of days that are too long ago."""

@@ -11,6 +11,7 @@ import pytest
 from gatelodge.accounts.permissions import EVENTS_READ, SESSIONS_END, USERS_READ, USERS_WRITE
 from gatelodge.accounts.service import NewUser
 from gatelodge.accounts.store import User
+from gatelodge.admin.users import BULK_LIMIT
 from gatelodge.admin.users_pages import ON_A_PAGE
 from gatelodge.app import House
 from gatelodge.audit import COMMAND
@@ -465,6 +466,22 @@ async def test_who_has_chosen_nobody_is_told_so(reader: Reader) -> None:
     assert (await reader.open(f"{USERS}/selected?act=promote&user=usr_x")).status == 200
     elsewhere = await reader.open(f"{USERS}/selected?act=delete&next=https://evil.example/")
     assert elsewhere.path == USERS
+
+
+@pytest.mark.usefixtures("root")
+async def test_nothing_is_done_to_more_users_than_can_be_chosen(
+    reader: Reader, house: House
+) -> None:
+    """No list offers so many: whoever made this request is told, and not for some of them."""
+    bob = await new_user(house, "bob")
+    chosen = [bob.id, *(f"usr_{number}" for number in range(BULK_LIMIT))]
+
+    refused = await reader.send(f"{USERS}/selected", act="disable", user=chosen, reason="Spam.")
+
+    assert refused.status == 400
+    assert (await now(house, bob)).disabled_at is None
+    everybody = "&".join(f"user={each}" for each in chosen)
+    assert (await reader.open(f"{USERS}/selected?act=disable&{everybody}")).status == 400
 
 
 @pytest.mark.usefixtures("root")

@@ -22,6 +22,7 @@ from gatelodge.master_key import MasterKey
 from gatelodge.sessions.service import SessionService
 from gatelodge.settings import Settings
 from gatelodge.stores import Stores
+from gatelodge.tallies import TallyService
 
 DAYS = 30
 """Of how many days there are figures, today included."""
@@ -112,6 +113,7 @@ class OverviewAdministration:
     def __init__(
         self,
         stores: Stores,
+        tallies: TallyService,
         sessions: SessionService,
         pool: HashingPool,
         settings: Settings,
@@ -122,6 +124,7 @@ class OverviewAdministration:
 
         Args:
             stores: the stores.
+            tallies: knows how often events happened.
             sessions: counts the sessions.
             pool: hashes the passwords of this process.
             settings: the settings in force.
@@ -138,6 +141,7 @@ class OverviewAdministration:
         self._today = Kept(self._find_today, _KEPT, clock)
         self._closed = self._keep_closed()
         self._closed_before = self._today_is()
+        self._tallied = tallies
         self._tallies = Kept(self._find_tallies, _KEPT, clock)
         self._letters = Kept(self._find_letters, _KEPT, clock)
         self._findings = Kept(self._find_findings, _KEPT_FINDINGS, clock)
@@ -196,7 +200,7 @@ class OverviewAdministration:
 
     async def _find_tallies(self) -> Mapping[date, Mapping[str, int]]:
         days = self._days()
-        return await self._stores.tallies.list_days(days[0], days[-1])
+        return await self._tallied.list_days(days[0], days[-1])
 
     async def _find_letters(self) -> LetterCounts:
         letters = self._stores.letters

@@ -243,7 +243,7 @@ async def act_on_selected(visit: Visit) -> Response:
     chosen = await _chosen(visit, by)
     names = {str(seen.user.id): seen.user.username for seen in chosen}
     report = await visit.ask(UserAdministration).act_on_many(
-        act, form.all_of("user")[:BULK_LIMIT], by, role=form["role"], reason=form["reason"]
+        act, form.all_of("user"), by, role=form["role"], reason=form["reason"]
     )
     return page(
         visit,
@@ -324,9 +324,15 @@ def _act_of(visit: Visit) -> BulkAct:
 
 
 async def _chosen(visit: Visit, by: Administrator) -> list[SeenUser]:
-    """Return the chosen users who exist."""
+    """Return the chosen users who exist.
+
+    Raises:
+        InvalidRequest: they are more than one may act on at once, and than a page of the list has.
+    """
     ids = visit.form.all_of("user") or visit.request.query_params.getlist("user")
-    return await visit.ask(UserAdministration).list_by_ids(ids[:BULK_LIMIT], by)
+    if len(ids) > BULK_LIMIT:
+        raise InvalidRequest(field="user")
+    return await visit.ask(UserAdministration).list_by_ids(ids, by)
 
 
 def _reported(visit: Visit, act: BulkAct, done: Done, names: Mapping[str, str]) -> Reported:
