@@ -140,9 +140,6 @@ class EventStore(Protocol):
     async def find(self, event_id: str) -> Event | None:
         """Return the event, or None if there is none of this id."""
 
-    async def list_events(self, *, before: str | None, limit: int) -> list[Event]:
-        """Return up to `limit` events, the newest first; only ids below `before`, unless None."""
-
     async def search(self, query: EventQuery, *, before: str | None, limit: int) -> EventPage:
         """Return up to `limit` events that match, the newest first.
 

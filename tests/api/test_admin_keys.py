@@ -10,6 +10,7 @@ from gatelodge.app import House
 from gatelodge.audit import COMMAND
 from gatelodge.tokens.keys import PUBLISH_LEAD
 from tests.support.clock import FakeClock
+from tests.support.events import newest
 from tests.support.people import HERE, Person, signed_in
 
 KEYS = "/api/admin/keys"
@@ -55,7 +56,7 @@ async def test_keys_are_rotated_without_ending_a_token(
     assert rotated["made"] is True
     assert again == rotated | {"made": False}
     assert await states(keeper) == ["published", "signing"]
-    events = await house.stores.events.list_events(before=None, limit=10)
+    events = await newest(house.stores.events, 10)
     added = {(each.actor, each.target) for each in events if each.name == "signing_key.added"}
     assert (keeper.answer["id"], rotated["key"]["id"]) in added
     clock.advance(PUBLISH_LEAD)

@@ -8,6 +8,7 @@ import pytest
 from gatelodge.app import House, create_app
 from gatelodge.audit import COMMAND
 from gatelodge.letters.post import Deferred, Undeliverable
+from tests.support.events import newest
 from tests.support.mailbox import Mailbox
 from tests.support.people import Person, signed_in
 
@@ -103,7 +104,7 @@ async def test_a_letter_that_was_given_up_is_sent_again(
 
     assert again.json()["state"] == "waiting"
     assert [mail.to for mail in mailbox.mails] == ["ann@example.com"]
-    events = await posting_house.stores.events.list_events(before=None, limit=100)
+    events = await newest(posting_house.stores.events, 100)
     [retried] = [each for each in events if each.name == "letter.retried"]
     assert (retried.actor, retried.target) == (postmaster.answer["id"], letter)
     sent = await postmaster.send("POST", f"{LETTERS}/{letter}/retry")

@@ -9,6 +9,7 @@ import pytest
 from gatelodge.app import House
 from gatelodge.audit import COMMAND, Event
 from tests.support.clock import FakeClock
+from tests.support.events import newest
 from tests.support.people import Person, new_user, signed_in
 
 ROLES = "/api/admin/roles"
@@ -35,7 +36,7 @@ async def names_of(house: House) -> list[str]:
 
 async def event_of(house: House, name: str) -> Event:
     """Return the event of this name; there is one."""
-    events = await house.stores.events.list_events(before=None, limit=100)
+    events = await newest(house.stores.events, 100)
     [event] = [each for each in events if each.name == name]
     return event
 

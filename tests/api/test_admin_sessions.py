@@ -10,6 +10,7 @@ from gatelodge.app import House
 from gatelodge.audit import COMMAND
 from gatelodge.ids import SESSION_PREFIX, new_id
 from tests.support.clock import FakeClock
+from tests.support.events import newest
 from tests.support.people import Person, signed_in
 
 LIST = "/api/admin/sessions"
@@ -84,7 +85,7 @@ async def test_an_ended_session_is_refused_at_the_next_request(
 
     assert ended.status_code == 200
     assert (await ann.get("/api/auth/me")).status_code == 401
-    [event] = await house.stores.events.list_events(before=None, limit=1)
+    [event] = await newest(house.stores.events, 1)
     assert (event.name, event.actor, event.target) == (
         "session.ended",
         root.answer["id"],

@@ -17,6 +17,7 @@ from gatelodge.app import House
 from gatelodge.audit import COMMAND
 from gatelodge.ids import USER_PREFIX, new_id
 from tests.support.clock import NOON, FakeClock
+from tests.support.events import newest
 from tests.support.people import PASSWORD, Person, new_user, signed_in
 
 USERS = "/api/admin/users"
@@ -82,7 +83,7 @@ async def listed(person: Person, query: str = "") -> list[str]:
 
 async def events(house: House, name: str) -> list[tuple[str | None, str | None, dict[str, str]]]:
     """Return who did what to whom, of the events of this name."""
-    found = await house.stores.events.list_events(before=None, limit=200)
+    found = await newest(house.stores.events, 200)
     return [(each.actor, each.target, dict(each.detail)) for each in found if each.name == name]
 
 

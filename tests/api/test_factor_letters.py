@@ -10,6 +10,7 @@ from gatelodge.audit import COMMAND
 from gatelodge.credentials.factors import removing_all
 from gatelodge.testing import SoftwareAuthenticator
 from tests.support.clock import FakeClock
+from tests.support.events import newest
 from tests.support.factors import FACTORS, RECOVERY, TOTP, add_app, add_passkey
 from tests.support.mailbox import Mailbox, delivered, subscribed, token_in
 from tests.support.people import HERE, PASSWORD, Person, signed_in
@@ -117,7 +118,7 @@ async def test_a_browser_that_is_remembered_is_not_told(
 
     await sign_in_by(client, TOTP, app.code(clock), remember=True)
 
-    stored = await house.stores.events.list_events(before=None, limit=20)
+    stored = await newest(house.stores.events, 20)
     assert "browser.remembered" in [each.name for each in stored]
     assert await told(house, mailbox) == []
 

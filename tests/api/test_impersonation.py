@@ -23,6 +23,7 @@ from gatelodge.web.same_origin import SAFE_METHODS
 from tests.api.test_cookies import ACCESS, LATER, REFRESH, TLS, Browser, cookies_set_by
 from tests.support.access_table import declared_routes, path_of_trial
 from tests.support.clock import FakeClock
+from tests.support.events import newest
 from tests.support.logs import lines_logged
 from tests.support.mailbox import Mailbox, delivered, subscribed
 from tests.support.people import HERE, PASSWORD, Person, new_user, signed_in
@@ -211,7 +212,7 @@ async def test_a_reason_is_one_line_that_people_can_read(
     assert answer.status_code == status, answer.text
     if status == 400:
         assert answer.json()["field"] == "reason"
-        events = await house.stores.events.list_events(before=None, limit=50)
+        events = await newest(house.stores.events, 50)
         assert "impersonation.began" not in {each.name for each in events}
 
 
@@ -349,7 +350,7 @@ async def test_signing_out_ends_what_she_sees_and_nothing_of_bobs(
     assert refused(await as_bob.get("/api/test/user")) == (401, "token_invalid")
     assert (await bob.get("/api/test/user")).status_code == 200
     assert (await eve.get("/api/test/user")).status_code == 200
-    events = await house.stores.events.list_events(before=None, limit=50)
+    events = await newest(house.stores.events, 50)
     assert not {"session.ended", "session.ended_everywhere"} & {each.name for each in events}
     [ended] = [each for each in events if each.name == "impersonation.ended"]
     assert (ended.actor, ended.target) == (eve.answer["id"], bob.answer["id"])
@@ -399,7 +400,7 @@ async def test_a_stolen_refresh_token_that_comes_back_ends_it(
 
     stolen = Person("bob", eve.client, answer=new)
     assert refused(await stolen.get("/api/test/user")) == (401, "token_invalid")
-    events = await house.stores.events.list_events(before=None, limit=50)
+    events = await newest(house.stores.events, 50)
     [reused] = [each for each in events if each.name == "refresh_token.reused"]
     assert reused.actor == eve.answer["id"]
 
@@ -566,7 +567,7 @@ async def test_a_sign_in_takes_its_place(browser: Browser, house: House) -> None
     headers = {"Authorization": f"Bearer {as_bob}"}
     answer = await browser.client.get("/api/test/user", headers=headers)
     assert refused(answer) == (401, "token_invalid")
-    events = await house.stores.events.list_events(before=None, limit=9)
+    events = await newest(house.stores.events, 9)
     ended = next(each for each in events if each.name == "impersonation.ended")
     eve = await house.accounts.get_by_username("eve")
     assert ended.actor == eve.id

@@ -12,6 +12,7 @@ from gatelodge.audit import Event
 from gatelodge.credentials.own_proof import FRESH
 from tests.api.test_cookies import ACCESS, OURS, REFRESH, cookies_set_by
 from tests.support.clock import FakeClock
+from tests.support.events import newest
 from tests.support.people import PASSWORD, Person, new_user, sign_in_browser, signed_in
 
 ME = "/api/auth/me"
@@ -45,7 +46,7 @@ def refused(answer: httpx2.Response) -> tuple[int, str, str | None]:
 
 async def renamings(house: House) -> list[Event]:
     """Return the stored events of renamings."""
-    events = await house.stores.events.list_events(before=None, limit=100)
+    events = await newest(house.stores.events, 100)
     return [event for event in events if event.name == "user.renamed"]
 
 
@@ -337,7 +338,7 @@ async def test_somebody_deletes_their_account(
     assert await house.stores.users.find(user.id) is None
     assert (await ann.sign_in()).status_code == 401
     assert (await ann.sign_up()).status_code == 200
-    events = await house.stores.events.list_events(before=None, limit=20)
+    events = await newest(house.stores.events, 20)
     assert [event.target for event in events if event.name == "user.deleted"] == [user.id]
 
 

@@ -9,6 +9,7 @@ from gatelodge.app import House, create_app
 from gatelodge.errors import ConfigurationError
 from gatelodge.settings import Settings, read_settings
 from gatelodge.web.proxies import TrustedProxies
+from tests.support.events import newest
 from tests.support.people import Person
 from tests.support.settings import hashing_cheaply
 
@@ -77,7 +78,7 @@ async def test_sessions_and_events_remember_who_asked(house: House) -> None:
         (session,) = (await ann.get("/api/auth/sessions")).json()["items"]
 
     assert session["address"] == "198.51.100.9"
-    events = await house.stores.events.list_events(before=None, limit=9)
+    events = await newest(house.stores.events, 9)
     assert {event.address for event in events if event.actor != "server"} == {"198.51.100.9"}
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from gatelodge.app import House
 from tests.api.test_cookies import ACCESS, OURS, REFRESH, cookies_set_by
+from tests.support.events import newest
 from tests.support.people import PASSWORD, new_user
 
 ANN = {"username": "ann", "email": "ann@example.com", "password": PASSWORD}
@@ -29,7 +30,7 @@ async def sign_up(
 
 async def events_of(house: House) -> list[str]:
     """Return the names of the stored events of users and sessions, in order of name."""
-    events = await house.stores.events.list_events(before=None, limit=100)
+    events = await newest(house.stores.events, 100)
     return sorted(e.name for e in events if e.name.startswith(("user.", "session.")))
 
 

@@ -10,6 +10,7 @@ from gatelodge.app import House
 from gatelodge.audit import COMMAND
 from tests.contracts.builders import an_event
 from tests.support.clock import FakeClock
+from tests.support.events import newest
 from tests.support.people import PASSWORD, Person, signed_in
 
 GRACE = timedelta(seconds=10)
@@ -75,7 +76,7 @@ async def test_an_older_token_ends_the_session(
     assert code_of(await refresh(client, stolen)) == (401, "refresh_token_reused")
     assert code_of(await refresh(client, current)) == (401, "refresh_token_invalid")
     assert (await ann.get("/api/test/user")).status_code == 401
-    events = await house.stores.events.list_events(before=None, limit=10)
+    events = await newest(house.stores.events, 10)
     assert [event.name for event in events].count("refresh_token.reused") == 1
 
 
@@ -127,7 +128,7 @@ async def test_thousands_of_refreshes_leave_one_record(
 ) -> None:
     """There is still one session, and no trade adds an event."""
     ann = await signed_in(client, house, "ann")
-    before = await house.stores.events.list_events(before=None, limit=200)
+    before = await newest(house.stores.events, 200)
     token = str(ann.answer["refreshToken"])
     for _ in range(2_000):  # the service is faster than the door, and does the same
         token = (await house.sessions.refresh(token, COMMAND.origin)).tokens.refresh_token
@@ -135,7 +136,7 @@ async def test_thousands_of_refreshes_leave_one_record(
     me = (await ann.get("/api/auth/me")).json()
     sessions = (await ann.get("/api/auth/sessions")).json()["items"]
     assert [session["id"] for session in sessions] == [me["session"]["id"]]
-    assert await house.stores.events.list_events(before=None, limit=200) == before
+    assert await newest(house.stores.events, 200) == before
     clock.advance(timedelta(days=365))
     assert await house.sessions.sweep() == 1  # there was one record in all, live or not
 
@@ -219,7 +220,7 @@ async def test_signing_out_everywhere_takes_no_old_refresh_token(
     assert code_of(await refresh(client, current)) == (401, "refresh_token_invalid")
     assert (await ann.get("/api/test/user")).status_code == 401
     assert (await other.get("/api/test/user")).status_code == 200
-    events = await house.stores.events.list_events(before=None, limit=10)
+    events = await newest(house.stores.events, 10)
     (reused,) = [event for event in events if event.name == "refresh_token.reused"]
     assert reused.address == "127.0.0.1"
     assert not {"session.ended", "session.ended_everywhere"} & {event.name for event in events}
@@ -238,7 +239,7 @@ async def test_signing_out_everywhere_by_a_refresh_token_within_its_grace(
     assert (await client.post("/api/auth/signout", json=body)).status_code == 200
 
     assert (await other.get("/api/test/user")).status_code == 401
-    events = [each.name for each in await house.stores.events.list_events(before=None, limit=10)]
+    events = [each.name for each in await newest(house.stores.events, 10)]
     assert events.count("session.ended_everywhere") == 1
     assert "refresh_token.reused" not in events
 
@@ -258,7 +259,7 @@ async def test_an_access_token_signs_out_everywhere_whatever_comes_with_it(
     await client.post("/api/auth/signout", json=body, headers=ann.headers)
 
     assert (await other.get("/api/test/user")).status_code == 401
-    events = [each.name for each in await house.stores.events.list_events(before=None, limit=10)]
+    events = [each.name for each in await newest(house.stores.events, 10)]
     assert events.count("refresh_token.reused") == 1
     assert events.count("session.ended_everywhere") == 1
 

@@ -36,6 +36,7 @@ from tests.contracts.builders import (
 )
 from tests.contracts.failpoints import events_refused, failing
 from tests.support.clock import FakeClock
+from tests.support.events import newest
 from tests.support.mongod import empty_mongodb
 
 EDITOR = Role("editor", "Writes pages.", ("pages:write",))
@@ -242,7 +243,7 @@ async def stored(stores: Stores, event: Event) -> list[Event]:
         await stores.users.sweep_names()  # type: ignore[attr-defined]
         await stores.roles.sweep()  # type: ignore[attr-defined]
         await stores.users.outbox.sweep()
-    events = await stores.events.list_events(before=None, limit=1000)
+    events = await newest(stores.events, 1000)
     return [each for each in events if each.id == event.id]
 
 
@@ -254,7 +255,7 @@ async def test_a_change_stores_its_event(stores: Stores, world: World, act: Act)
     await act(stores, world, event)
 
     assert await everything(stores, world) != before
-    events = await stores.events.list_events(before=None, limit=1000)
+    events = await newest(stores.events, 1000)
     assert events.count(event) == 1
 
 
@@ -479,7 +480,7 @@ async def take_from_all(stores: Stores) -> None:
 async def lost_by(stores: Stores, holders: list[User]) -> int:
     """Return how many have lost the role, after a check that these, and no others, have events."""
     await stored(stores, an_event())
-    events = await stores.events.list_events(before=None, limit=1000)
+    events = await newest(stores.events, 1000)
     found = [await stores.users.find(each.id) for each in holders]
     lost = [each.id for each in found if each is not None and EDITOR.name not in each.roles]
     assert sorted(str(e.target) for e in events if e.name == "role.withdrawn") == sorted(lost)

@@ -10,6 +10,7 @@ from gatelodge.errors import OutcomeUnknown, StoreUnavailable
 from gatelodge.stores import Stores, open_stores
 from tests.contracts.builders import NOON, a_session, a_signing_key, a_user, an_event
 from tests.contracts.failpoints import failing
+from tests.support.events import newest
 from tests.support.mongod import empty_mongodb
 from tests.support.server import free_port
 
@@ -38,7 +39,7 @@ READS: dict[str, Verb] = {
         a_user(), NOON, used_after=NOON, before=None, limit=1
     ),
     "signing_keys.list_keys": lambda stores: stores.signing_keys.list_keys(),
-    "events.list_events": lambda stores: stores.events.list_events(before=None, limit=1),
+    "events.list_events": lambda stores: newest(stores.events, 1),
     "database.ping": lambda stores: stores.database.ping(),
 }
 WRITES: dict[str, Verb] = {

@@ -9,6 +9,7 @@ from gatelodge.credentials.one_time_tokens import OneTimeToken, digest_of
 from gatelodge.stores import Stores, open_stores
 from tests.contracts.builders import A_MINUTE, NOON, an_event
 from tests.contracts.failpoints import failing
+from tests.support.events import newest
 from tests.support.mongod import empty_mongodb
 
 TOKEN = OneTimeToken("reset", "usr_ann", digest_of("a secret"), NOON + A_MINUTE)
@@ -244,7 +245,7 @@ async def test_whatever_follows_in_mongodb_no_event_of_a_token_is_lost(own_mongo
 
         await stores.users.outbox.sweep()  # type: ignore[attr-defined]
 
-        stored = await stores.events.list_events(before=None, limit=9)
+        stored = await newest(stores.events, 9)
         assert sorted(stored, key=lambda each: each.id) == sorted(events, key=lambda each: each.id)
         assert await tokens.sweep(NOON + 9 * A_MINUTE, limit=9) == 1
     finally:

@@ -14,6 +14,7 @@ from gatelodge.stores import Stores
 from gatelodge.stores.mongo import sessions as mongo_sessions
 from gatelodge.stores.sql import sessions as sql_sessions
 from tests.contracts.builders import A_MINUTE, NOON, a_factor, a_session, a_user, an_event
+from tests.support.events import newest
 
 NOTHING = SessionId("ses_nothing")
 ANY = SessionQuery()
@@ -75,7 +76,7 @@ async def test_a_thousand_rotations_leave_one_record(stores: Stores) -> None:
     moved = replace(session, generation=1_000, rotated_at=NOON)
     assert await stores.sessions.find(session.id) == moved
     assert await stores.sessions.remove_ended(NOON + timedelta(days=365)) == 1
-    assert await stores.events.list_events(before=None, limit=1) == []
+    assert await newest(stores.events, 1) == []
 
 
 async def test_a_session_opens_only_without_factors_if_none_was_asked_for(stores: Stores) -> None:
@@ -114,7 +115,7 @@ async def test_a_session_of_an_impersonator_opens_without_a_sign_in_of_the_user(
     assert not await stores.sessions.open(replace(late, epoch=1), event)
     for each in (late, stranger):
         assert await stores.sessions.find(each.id) is None
-    events = await stores.events.list_events(before=None, limit=50)
+    events = await newest(stores.events, 50)
     assert event.id not in {each.id for each in events}
 
 

@@ -10,6 +10,7 @@ from gatelodge.errors import AlreadyExists
 from gatelodge.stores import Stores
 from gatelodge.subscriptions.store import Message, Subscription
 from tests.contracts.builders import A_MINUTE, NOON, a_user, an_event
+from tests.support.events import newest
 
 FORGET = Subscription("shop.forget", ("user.deleted", "user.disabled"), NOON)
 GREET = Subscription("shop.greet", ("user.signed_up",), NOON)
@@ -121,7 +122,7 @@ async def test_a_message_that_is_given_up_is_gone_and_its_event_is_there(stores:
     assert not await stores.subscriptions.postpone(message, NOON)
     assert await claimed(stores, FORGET.name) is None
     assert await stores.subscriptions.count_waiting(FORGET.name) == 0
-    stored = await stores.events.list_events(before=None, limit=9)
+    stored = await newest(stores.events, 9)
     assert [each for each in stored if each.name == "message.given_up"] == [given_up]
 
 
@@ -204,10 +205,10 @@ async def test_whoever_is_not_seen_is_removed_with_their_messages(stores: Stores
 
     assert not await remove(FORGET.name, removed, unseen_since=NOON)
     assert not await remove(seen.name, removed, unseen_since=LATER)
-    assert removed not in await stores.events.list_events(before=None, limit=9)
+    assert removed not in await newest(stores.events, 9)
     assert await remove(FORGET.name, removed, unseen_since=LATER)
     assert not await remove(FORGET.name, an_event(), unseen_since=LATER)
-    assert removed in await stores.events.list_events(before=None, limit=9)
+    assert removed in await newest(stores.events, 9)
     assert await stores.subscriptions.list_subscriptions() == [seen]
     assert await stores.subscriptions.count_waiting(FORGET.name) == 0
     assert await stores.subscriptions.count_waiting(GREET.name) == 1
@@ -225,7 +226,7 @@ async def test_a_webhook_is_added_and_removed_with_its_event(stores: Stores) -> 
     assert await stores.subscriptions.remove(webhook.name, removed)
 
     assert await stores.subscriptions.list_subscriptions() == []
-    listed = await stores.events.list_events(before=None, limit=9)
+    listed = await newest(stores.events, 9)
     assert {each.id for each in listed} == {added.id, removed.id}
     assert await stores.subscriptions.find("shop") is None
     await stores.subscriptions.add(replace(FORGET, name="shop"), an_event())
@@ -248,7 +249,7 @@ async def test_of_many_who_reseal_a_subscription_together_one_does(stores: Store
     won = outcomes.index(True)
     assert await stores.subscriptions.find("shop") == replace(webhook, sealed_secret=b"%d" % won)
     assert await stores.subscriptions.find("other") == other
-    listed = await stores.events.list_events(before=None, limit=30)
+    listed = await newest(stores.events, 30)
     rotated = [each.id for each in listed if each.name == "webhook.rotated"]
     assert rotated == [events[won].id]
 
@@ -261,7 +262,7 @@ async def test_what_is_removed_or_was_never_there_is_not_resealed(stores: Stores
         event = an_event(name="webhook.rotated")
         assert not await stores.subscriptions.reseal(name, b"first", b"second", event)
     assert await stores.subscriptions.list_subscriptions() == []
-    listed = await stores.events.list_events(before=None, limit=9)
+    listed = await newest(stores.events, 9)
     assert "webhook.rotated" not in {each.name for each in listed}
 
 
@@ -281,7 +282,7 @@ async def test_of_many_who_add_a_subscription_together_one_does(stores: Stores) 
         (found,) = await stores.subscriptions.list_subscriptions()
         assert found.url == f"https://shop.example/{outcomes.index(True)}"
         assert await stores.subscriptions.remove(FORGET.name, an_event(name="webhook.removed"))
-    listed = await stores.events.list_events(before=None, limit=50)
+    listed = await newest(stores.events, 50)
     assert [each.name for each in listed].count("webhook.added") == 2
 
 
@@ -294,5 +295,5 @@ async def test_of_many_who_remove_a_subscription_together_one_does(stores: Store
     )
 
     assert outcomes.count(True) == 1
-    listed = await stores.events.list_events(before=None, limit=30)
+    listed = await newest(stores.events, 30)
     assert [each.id for each in listed] == [events[outcomes.index(True)].id]

@@ -17,6 +17,7 @@ from gatelodge.ids import SessionId, UserId
 from gatelodge.stores import Stores
 from tests.contracts.builders import A_MINUTE, NOON, a_session, a_user, an_event
 from tests.contracts.racer import NAMES
+from tests.support.events import newest
 
 NOBODY = UserId("usr_nobody")
 
@@ -833,7 +834,7 @@ async def test_only_enabled_users_count_as_holders_of_a_role(stores: Stores) -> 
 
 async def event_ids(stores: Stores) -> list[str]:
     """Return the ids of all stored events."""
-    return [event.id for event in await stores.events.list_events(before=None, limit=100)]
+    return [event.id for event in await newest(stores.events, 100)]
 
 
 async def added(stores: Stores, users: list) -> list[str]:

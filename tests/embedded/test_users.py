@@ -10,6 +10,7 @@ from gatelodge.credentials.passwords import PasswordHasher
 from gatelodge.fastapi import Account, CurrentUser, Gatelodge, Refused
 from tests.embedded.applications import Running, running
 from tests.gate.houses import new_device
+from tests.support.events import newest
 from tests.support.people import PASSWORD
 
 
@@ -74,7 +75,7 @@ async def test_changes_count_on_the_next_request_and_name_who_made_them(site: Ru
     assert (await site.client.get("/me", headers=bob.headers)).status_code == 401
     done = await site.client.delete(f"/users/{bob.user.id}", headers=ann.headers)
     assert done.json() is True
-    events = await house.stores.events.list_events(before=None, limit=10)
+    events = await newest(house.stores.events, 10)
     assert {
         ("user.deleted", ann.user.id),
         ("session.ended_everywhere", "application"),

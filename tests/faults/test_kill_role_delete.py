@@ -21,6 +21,7 @@ from gatelodge.stores.mongo import MongoDatabase
 from gatelodge.stores.mongo.records import to_document
 from tests.contracts.builders import a_user, an_event
 from tests.gate.houses import asked, new_device
+from tests.support.events import newest
 from tests.support.mongod import wait_until_gone, with_database
 from tests.support.server import GATELODGE, environment
 
@@ -75,7 +76,7 @@ async def told_of(house: House) -> list[str | None]:
     """Return the users of whom an event says that they lost the role."""
     if isinstance(house.stores.database, MongoDatabase):
         await house.stores.users.outbox.sweep()  # type: ignore[attr-defined]
-    events = await house.stores.events.list_events(before=None, limit=3 * CROWD)
+    events = await newest(house.stores.events, 3 * CROWD)
     return [event.target for event in events if event.name == "role.withdrawn"]
 
 

@@ -39,6 +39,7 @@ from tests.gate.houses import (
     two_neighbours,
 )
 from tests.support.clock import FakeClock
+from tests.support.events import newest
 from tests.support.people import HERE
 
 ROUNDS = int(os.environ.get("GATELODGE_ROUNDS", "25"))
@@ -395,7 +396,7 @@ async def test_beginning_leaves_nothing_of_the_user_changed(pair: list[House]) -
     scene = await begun(pair)
 
     assert await pair[0].stores.users.find(scene.bob.user.id) == scene.bob.user
-    events = await pair[0].stores.events.list_events(before=None, limit=9)
+    events = await newest(pair[0].stores.events, 9)
     began = next(each for each in events if each.name == "impersonation.began")
     assert (began.actor, began.target) == (scene.eve.user.id, scene.bob.user.id)
     assert began.detail == {"session": scene.viewed.session.id, "reason": "Ticket 4711"}

@@ -23,6 +23,7 @@ from gatelodge.gate.principal import Principal
 from gatelodge.stores.mongo.feed import MAX_STALENESS
 from tests.contracts.builders import a_user, an_event
 from tests.gate.houses import Device, asked, houses, new_device, reading_through, trusted
+from tests.support.events import newest
 from tests.support.held import Held
 from tests.support.people import PASSWORD
 
@@ -85,7 +86,7 @@ async def holders_of(house: House, role: str) -> int:
 
 async def events_of(house: House, name: str) -> list[dict[str, str]]:
     """Return the details of what was recorded under a name, the oldest first."""
-    events = await house.stores.events.list_events(before=None, limit=100)
+    events = await newest(house.stores.events, 100)
     return [dict(event.detail) for event in reversed(events) if event.name == name]
 
 

@@ -49,6 +49,7 @@ from gatelodge.tokens.pair import Delivery
 from tests.contracts.failpoints import failing
 from tests.gate.houses import houses
 from tests.support.clock import FakeClock
+from tests.support.events import newest
 from tests.support.settings import CHEAP_HASH
 
 ROUNDS = int(os.environ.get("GATELODGE_ROUNDS", "25"))
@@ -350,7 +351,7 @@ class Trial:
 
     async def _hear(self) -> None:
         """Read the newest events: all of this round, and some of those before."""
-        for each in await self.pair[0].stores.events.list_events(before=None, limit=_NEWEST):
+        for each in await newest(self.pair[0].stores.events, _NEWEST):
             if self.events.setdefault(each.id, each) is each:
                 self.happened[each.target, each.name, each.detail.get("role")] += 1
 

@@ -27,6 +27,7 @@ from tests.contracts.builders import a_user, an_event
 from tests.model.devices import REUSED, SIGNED_OUT, Device, Outcome, Person
 from tests.model.lodge import GRACE, IDLE, Lodge, open_lodge
 from tests.model.machines import play
+from tests.support.events import newest
 
 EXAMPLES = {"sqlite": 50, "mongodb": 15}
 STEPS = 30
@@ -422,7 +423,7 @@ class RefreshProtocol(RuleBasedStateMachine):
                 assert {session.id for session in listed} == going_on
 
     async def _check_events(self) -> None:
-        events = await self.lodge.stores.events.list_events(before=None, limit=200)
+        events = await newest(self.lodge.stores.events, 200)
         suspected = [event.target for event in events if event.name == "refresh_token.reused"]
         for device in self.opened:
             assert suspected.count(device.opened.id) == (device.ended_why == REUSED)

@@ -12,6 +12,7 @@ from gatelodge.app import House
 from gatelodge.audit import COMMAND, Actor
 from tests.pages.reader import Page, Reader, text_of
 from tests.support.clock import FakeClock
+from tests.support.events import newest
 from tests.support.people import PASSWORD, new_user, sign_in_browser
 
 ROLES = "/admin/roles"
@@ -102,7 +103,7 @@ async def test_changes_are_shown_with_whom_they_affect_and_made_when_that_was_co
     assert "The roles are changed" in done.notice
     assert await permissions_of(house, "editor") == ("users:read",)
     assert await permissions_of(house, "user") == ("account:manage", "pages:edit")
-    events = await house.stores.events.list_events(before=None, limit=100)
+    events = await newest(house.stores.events, 100)
     by = {each.actor for each in events if each.name in {"role.permitted", "role.forbidden"}}
     assert adele in by
 

@@ -15,6 +15,7 @@ from gatelodge.pages.again import LIFE
 from gatelodge.pages.wording import NOTICES
 from tests.pages.reader import Page, Reader
 from tests.support.clock import FakeClock
+from tests.support.events import newest
 from tests.support.mailbox import Mailbox, delivered
 from tests.support.people import HERE, PASSWORD, let_in
 
@@ -69,7 +70,7 @@ async def test_later_it_is_asked_first_who_one_is(
     assert (page.path, page.heading) == (path, heading)
     assert await session_of(house, ann) != before
     assert (await reader.open(path)).heading == heading
-    events = await house.stores.events.list_events(before=None, limit=2)
+    events = await newest(house.stores.events, 2)
     assert {event.name: dict(event.detail) for event in events} == {
         "session.opened": {"factor": "password", "device": "new", "follows": before},
         "session.ended": {},

@@ -21,6 +21,7 @@ from gatelodge.audit import COMMAND, Origin
 from gatelodge.setup.refusals import InvalidSetupLink
 from tests.pages.reader import Reader
 from tests.support.clock import FakeClock
+from tests.support.events import newest
 from tests.support.people import PASSWORD
 from tests.support.server import Server
 
@@ -48,7 +49,7 @@ async def test_the_link_makes_an_administrator_who_is_signed_in(
     assert "/admin" in (await reader.open("/account")).links
     user = await house.accounts.get_by_username("admin")
     assert user.roles == ("user", "admin")
-    events = {each.name for each in await house.stores.events.list_events(before=None, limit=9)}
+    events = {each.name for each in await newest(house.stores.events, 9)}
     assert {"user.created", "session.opened"} <= events
 
 
@@ -81,7 +82,7 @@ async def test_a_link_that_a_person_with_a_session_follows_does_not_end_the_sess
     clock.advance(timedelta(minutes=11))  # and the grace of the refresh token as well
     account = await reader.open("/account")
     assert (account.path, account.status) == ("/account", 200)
-    events = await house.stores.events.list_events(before=None, limit=99)
+    events = await newest(house.stores.events, 99)
     assert "refresh_token.reused" not in {each.name for each in events}
 
 

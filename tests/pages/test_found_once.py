@@ -13,6 +13,7 @@ from gatelodge.app import House
 from gatelodge.sessions.store import Session
 from tests.pages.reader import Reader
 from tests.support.clock import FakeClock
+from tests.support.events import newest
 from tests.support.people import PASSWORD
 
 STRICT = pytest.mark.parametrize("settings", [{"refresh_grace": timedelta(0)}], indirect=True)
@@ -129,7 +130,7 @@ async def test_a_trade_that_is_refused_is_not_tried_again(
     answer = await reader.ask("/nowhere")
     assert (answer.status_code, names_set(answer)) == (404, [])
     assert await house.sessions.list_own(ann, before=None, limit=9) == []
-    events = await house.stores.events.list_events(before=None, limit=99)
+    events = await newest(house.stores.events, 99)
     assert [each.name for each in events].count("refresh_token.reused") == 1
 
 

@@ -13,6 +13,7 @@ from tests.api.test_impersonation import SUPPORT, WHY, make_support
 from tests.pages.reader import Page, Reader, text_of
 from tests.pages.test_who_may import routes
 from tests.support.clock import FakeClock
+from tests.support.events import newest
 from tests.support.people import let_in, new_user, sign_in_browser
 
 END = "/account/view-as/end"
@@ -172,7 +173,7 @@ async def test_signing_out_leaves_nobody_signed_in(
     reader.client.cookies.update(kept)
     assert (await reader.open("/boards/user")).path == "/sign-in"
     assert (await reader.send(END)).path == "/sign-in"
-    names = [each.name for each in await house.stores.events.list_events(before=None, limit=50)]
+    names = [each.name for each in await newest(house.stores.events, 50)]
     assert {"impersonation.ended", "session.ended"} <= set(names)
     assert await house.sessions.list_own(eve, before=None, limit=9) == []
 

@@ -8,6 +8,7 @@ import pytest
 from gatelodge.accounts.store import User
 from gatelodge.app import House
 from tests.pages.reader import ACCEPT, FORM, Reader
+from tests.support.events import newest
 from tests.support.naughty import NAUGHTY
 from tests.support.people import PASSWORD, new_user
 
@@ -133,7 +134,7 @@ async def test_a_form_that_is_sent_twice_at_once_does_its_work_once(
 
     assert {answer.status_code for answer in answers} == {303}
     assert "/account" in {answer.headers["location"] for answer in answers}
-    events = await house.stores.events.list_events(before=None, limit=9)
+    events = await newest(house.stores.events, 9)
     assert [event.name for event in events].count("user.renamed") == 1
     assert await names_of(house, ann) == ("Anna", "anna")
 

@@ -18,6 +18,7 @@ from gatelodge.credentials.totp import code_of, step_at
 from tests.pages.reader import Page, Reader
 from tests.pages.test_factor_pages import key_of
 from tests.support.clock import FakeClock
+from tests.support.events import newest
 from tests.support.mailbox import Mailbox, delivered, subscribed
 from tests.support.people import new_user
 
@@ -124,7 +125,7 @@ async def _pages_of_the_console(reader: Reader, house: House) -> AsyncIterator[P
     for path in ("overview", "sessions", "sessions?q=%3C'%22%3E", "settings", "events"):
         yield await reader.open(f"/admin/{path}")
     yield await reader.open("/admin/events?who=%3C'%22%3E&name=%3C'%22%3E&from=2026-01-01")
-    [event] = await house.stores.events.list_events(before=None, limit=1)
+    [event] = await newest(house.stores.events, 1)
     yield await reader.open(f"/admin/events/{event.id}")
 
 

@@ -26,6 +26,7 @@ from gatelodge.settings import Settings
 from tests.api.test_cookies import OURS
 from tests.contracts.failpoints import events_refused
 from tests.support.clock import FakeClock
+from tests.support.events import newest
 from tests.support.factors import TOTP, add_app
 from tests.support.people import PASSWORD, let_in, new_user, signed_in
 from tests.support.settings import hashing_cheaply
@@ -153,7 +154,7 @@ async def test_wrong_codes_are_forgiven_with_an_event(anywhere: House, clock: Fa
     assert await anywhere.sign_in.forgive(guesser.user, COMMAND)
     assert not await anywhere.sign_in.forgive(guesser.user, COMMAND)
 
-    events = await anywhere.stores.events.list_events(before=None, limit=99)
+    events = await newest(anywhere.stores.events, 99)
     assert [each.target for each in events if each.name == "user.unlocked"] == [guesser.user.id] * 2
 
 

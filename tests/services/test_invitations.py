@@ -32,6 +32,7 @@ from tests.contracts.failpoints import events_refused, failing
 from tests.services import test_letter_proofs as letters
 from tests.services.test_letter_proofs import HOME, NEW, now, sign_up
 from tests.support.clock import FakeClock
+from tests.support.events import newest
 from tests.support.held import Held
 from tests.support.mailbox import Mailbox, delivered, subscribed, token_in
 from tests.support.people import PASSWORD
@@ -56,7 +57,7 @@ async def accepted(house: House, link: str, wanted: NewUser = ANN) -> User:
 
 async def names(house: House) -> list[str]:
     """Return the names of the stored events, the newest first."""
-    return [each.name for each in await house.stores.events.list_events(before=None, limit=99)]
+    return [each.name for each in await newest(house.stores.events, 99)]
 
 
 async def test_who_is_invited_has_the_roles_and_a_verified_address(

@@ -39,6 +39,7 @@ from gatelodge.sign_in.service import SignedUp
 from tests.support.breached import import_text, line
 from tests.support.clock import FakeClock
 from tests.support.databases import migrated
+from tests.support.events import newest
 from tests.support.mailbox import Mailbox, delivered, set_mail, subscribed, token_in, token_of
 from tests.support.people import PASSWORD
 from tests.support.settings import hashing_cheaply
@@ -758,13 +759,13 @@ async def test_a_sign_up_makes_no_user_whether_the_address_is_known_or_not(
 ) -> None:
     """The owner gets a letter, and the username is taken for a day either way."""
     ann = await sign_up(secretive)
-    logged = len(await secretive.stores.events.list_events(before=None, limit=100))
+    logged = len(await newest(secretive.stores.events, 100))
 
     known = await began(secretive, "eve", "ANN@example.com")
     new = await began(secretive, "bob", "bob@example.com")
 
     assert len(known) == len(new)
-    assert len(await secretive.stores.events.list_events(before=None, limit=100)) == logged
+    assert len(await newest(secretive.stores.events, 100)) == logged
     for name in ("eve", "EVE", "bob"):
         assert await secretive.stores.users.find_by_username(name.lower()) is None
         with pytest.raises(UsernameTaken):
@@ -804,7 +805,7 @@ async def test_the_answer_to_the_letter_makes_the_user(secretive: House, mailbox
         assert await now(secretive, user) == user
         assert (await sign_in(secretive, name, NEW)).user.id == user.id
         assert await secretive.accounts.pending.find(name) is None
-    events = await secretive.stores.events.list_events(before=None, limit=100)
+    events = await newest(secretive.stores.events, 100)
     made = [each for each in events if each.name == "user.signed_up"]
     assert {(each.target, each.actor) for each in made} == {(ann.id, ann.id), (bob.id, bob.id)}
     with pytest.raises(InvalidCode):

@@ -22,6 +22,7 @@ from gatelodge.tasks import WAITS, end
 from tests.contracts.failpoints import events_refused
 from tests.support.clock import FakeClock
 from tests.support.databases import migrated
+from tests.support.events import newest
 from tests.support.mailbox import Mailbox, Plainly
 
 ANN = ("Ann@example.com", "ann@example.com")
@@ -103,7 +104,7 @@ async def test_a_letter_is_tried_for_a_day_and_then_given_up(
     letter = await only(pair[0])
     assert (letter.state, letter.error, mailbox.mails) == ("given_up", "451 try later", [])
     assert len(set(mailbox.tried)) == 1
-    events = await pair[0].stores.events.list_events(before=None, limit=9)
+    events = await newest(pair[0].stores.events, 9)
     [given_up] = [each for each in events if each.name == "letter.given_up"]
     assert (given_up.target, given_up.outcome) == (letter.id, "failure")
     assert given_up.detail == {"kind": "test", "error": "451 try later"}
@@ -127,7 +128,7 @@ async def test_a_letter_is_not_given_up_without_its_event(
     clock.advance(CLAIM)
     assert await pair[1].letters.send_next()
     assert (await only(pair[0])).state == "given_up"
-    events = await pair[0].stores.events.list_events(before=None, limit=9)
+    events = await newest(pair[0].stores.events, 9)
     assert [each.name for each in events].count("letter.given_up") == 1
 
 
@@ -147,7 +148,7 @@ async def test_a_letter_that_was_given_up_can_be_sent_after_all(
     assert mailbox.values()["code"] == "SECRET"
     with pytest.raises(NoSuchLetter):
         await pair[1].letters.retry(letter.id, COMMAND)
-    events = await pair[0].stores.events.list_events(before=None, limit=9)
+    events = await newest(pair[0].stores.events, 9)
     [retried] = [each for each in events if each.name == "letter.retried"]
     assert (retried.actor, retried.target, retried.outcome) == ("command", letter.id, "success")
 

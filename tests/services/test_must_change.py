@@ -23,6 +23,7 @@ from tests.services.test_letter_proofs import ABROAD, HOME, MEANWHILE, NEW, now,
 from tests.services.test_sign_in_by_code import with_factor
 from tests.support.breached import import_text, line
 from tests.support.clock import FakeClock
+from tests.support.events import newest
 from tests.support.held import Held
 from tests.support.mailbox import Mailbox, delivered, subscribed, token_in
 from tests.support.people import PASSWORD
@@ -63,7 +64,7 @@ async def refused(house: House) -> PasswordMustChange:
 
 async def events(house: House) -> list[str]:
     """Return the names of the events so far."""
-    return [each.name for each in await house.stores.events.list_events(before=None, limit=50)]
+    return [each.name for each in await newest(house.stores.events, 50)]
 
 
 async def test_a_letter_leads_to_a_new_password(pair: list[House], mailbox: Mailbox) -> None:

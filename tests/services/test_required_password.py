@@ -20,6 +20,7 @@ from gatelodge.tokens.refusals import InvalidToken
 from tests.services import test_letter_proofs as letters
 from tests.services.test_letter_proofs import ABROAD, HOME, MEANWHILE, NEW, now, sign_in, sign_up
 from tests.services.test_sign_in_by_code import with_factor
+from tests.support.events import newest
 from tests.support.held import Held
 from tests.support.mailbox import Mailbox, delivered, token_in
 from tests.support.people import PASSWORD
@@ -46,7 +47,7 @@ async def refused(signing_in: Awaitable[object]) -> PasswordMustChange:
 
 async def events(house: House) -> list[str]:
     """Return the names of the events so far, the newest first."""
-    return [each.name for each in await house.stores.events.list_events(before=None, limit=50)]
+    return [each.name for each in await newest(house.stores.events, 50)]
 
 
 async def test_every_session_ends_and_the_password_signs_nobody_in(pair: list[House]) -> None:

@@ -34,6 +34,7 @@ from gatelodge.errors import Refusal
 from gatelodge.gate.identity import rule_asked_for, rule_of
 from gatelodge.gate.rules import ANYBODY, SIGNED_IN, Rule
 from tests.support.clock import FakeClock
+from tests.support.events import newest
 from tests.support.people import PASSWORD, signed_in
 
 LONGEST_NAME = "a" * 64
@@ -56,7 +57,7 @@ NO_DESCRIPTIONS = ["a" * (MAX_DESCRIPTION + 1), "a\nb", "a\tb", "a\x00", "\udcff
 
 async def states_of(house: House) -> tuple[list[Role], int]:
     """Return every role, and how many events there are."""
-    events = await house.stores.events.list_events(before=None, limit=1000)
+    events = await newest(house.stores.events, 1000)
     return await house.roles.list_roles(), len(events)
 
 
@@ -221,7 +222,7 @@ async def test_every_change_is_recorded_once(house: House) -> None:
     await roles.forbid("editor", "a:b", COMMAND)
     await roles.delete("editor", COMMAND)
 
-    events = await house.stores.events.list_events(before=None, limit=1000)
+    events = await newest(house.stores.events, 1000)
     events = [event for event in events if event.name.startswith("role.")]
     assert len(events) == 5
     assert {(event.actor, event.target) for event in events} == {("command", "editor")}

@@ -21,6 +21,7 @@ from gatelodge.sessions.refusals import RefreshTokenReused
 from gatelodge.sessions.store import SessionStore
 from gatelodge.tokens.pair import Delivery
 from tests.support.clock import NOON, FakeClock
+from tests.support.events import newest
 from tests.support.people import PASSWORD, new_user
 
 Now: TypeAlias = Callable[[], datetime]
@@ -52,9 +53,7 @@ async def test_events_name_the_factor_as_people_do(house: House) -> None:
     user = await house.accounts.create(NewUser("ann", "ann@example.com", PASSWORD), COMMAND)
     await house.sessions.open(user, BY_PASSWORD, "bearer", ORIGIN)
 
-    events = {
-        each.name: each for each in await house.stores.events.list_events(before=None, limit=9)
-    }
+    events = {each.name: each for each in await newest(house.stores.events, 9)}
 
     assert events["session.opened"].detail == {"factor": "password"}
 
@@ -156,5 +155,5 @@ async def test_the_wait_for_the_write_lock_is_no_part_of_the_grace(
     again = await sessions.refresh(token, ORIGIN)
 
     assert again.tokens.refresh_token == lost.tokens.refresh_token
-    events = await house.stores.events.list_events(before=None, limit=9)
+    events = await newest(house.stores.events, 9)
     assert "refresh_token.reused" not in {event.name for event in events}

@@ -27,6 +27,7 @@ from gatelodge.tokens.refusals import InvalidToken
 from tests.services import test_letter_proofs as letters
 from tests.services.test_letter_proofs import ABROAD, HOME, MEANWHILE, NEW, now, sign_in, sign_up
 from tests.support.clock import FakeClock
+from tests.support.events import newest
 from tests.support.held import Held
 from tests.support.mailbox import Mailbox, delivered, subscribed, token_in
 from tests.support.people import PASSWORD
@@ -73,7 +74,7 @@ async def test_who_reads_the_letter_is_signed_in_and_has_a_verified_address(
     assert outcome.session.methods == ("otp",)
     assert outcome.session.is_live(await now(house, ann), house.clock.now())
     assert (await now(house, ann)).email_verified_at == house.clock.now()
-    events = await house.stores.events.list_events(before=None, limit=9)
+    events = await newest(house.stores.events, 9)
     opened = next(each for each in events if each.name == "session.opened")
     assert (opened.actor, opened.detail["factor"]) == (ann.id, "email_code")
 
@@ -252,7 +253,7 @@ async def test_the_owner_of_the_address_locks_the_stranger_out(
         await house.sessions.refresh(stranger.tokens.refresh_token, HOME)
     with pytest.raises(InvalidCredentials):
         await sign_in(house)
-    events = await house.stores.events.list_events(before=None, limit=20)
+    events = await newest(house.stores.events, 20)
     [voided] = [each for each in events if each.name == "password.reset"]
     assert (voided.target, voided.detail["password"]) == (account.id, "none")
     await delivered(house)

@@ -23,6 +23,7 @@ from gatelodge.tokens.store import SigningKey, SigningKeyStore
 from tests.contracts.builders import an_event
 from tests.support.clock import NOON, FakeClock
 from tests.support.databases import migrated
+from tests.support.events import newest
 from tests.support.held import Held
 
 LIFE = timedelta(minutes=10)
@@ -397,7 +398,7 @@ async def test_every_key_that_comes_or_goes_is_recorded_once(
     for _ in range(2):
         await processes[1].drop(third, COMMAND)
 
-    events = await stores.events.list_events(before=None, limit=99)
+    events = await newest(stores.events, 99)
     assert len(events) == 6
     told = {(each.name, each.target): (each.actor, *each.detail.values()) for each in events}
     taken_over = NOON + SIGNING_KEY_LIFE + PUBLISH_LEAD

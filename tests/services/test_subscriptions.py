@@ -26,6 +26,7 @@ from tests.contracts.builders import a_user, an_event
 from tests.contracts.failpoints import events_refused, failing
 from tests.gate.houses import houses
 from tests.support.clock import FakeClock
+from tests.support.events import newest
 
 NAME = "shop.forget"
 EVENTS = {NAME: ("user.deleted",)}
@@ -96,7 +97,7 @@ async def test_a_function_that_fails_is_told_again_after_growing_waits(
 
     assert heard == [heard[0]] * (len(WAITS) + 1)
     assert sum(WAITS, timedelta()) >= timedelta(hours=24)
-    given_up = (await pair[0].stores.events.list_events(before=None, limit=1))[0]
+    given_up = (await newest(pair[0].stores.events, 1))[0]
     assert (given_up.name, given_up.target) == ("message.given_up", heard[0])
     assert dict(given_up.detail) == {"subscription": NAME, "told": "user.deleted"}
     assert [each.message for each in caplog.records].count("message.failed") == len(heard)
@@ -135,8 +136,8 @@ async def test_a_message_that_kills_whoever_is_told_is_given_up(
         clock.advance(CLAIM)
     assert await pair[0].subscriptions.tell_next({NAME: forget})
     assert heard == []
-    newest = await pair[0].stores.events.list_events(before=None, limit=1)
-    assert newest[0].name == "message.given_up"
+    listed = await newest(pair[0].stores.events, 1)
+    assert listed[0].name == "message.given_up"
     assert await pair[0].stores.subscriptions.count_waiting(NAME) == 0
 
 
@@ -262,8 +263,8 @@ async def test_a_subscription_is_kept_as_long_as_a_process_asks_for_it(
     assert await pair[0].subscriptions.sweep()
     assert await pair[0].stores.subscriptions.find(NAME) is None
     assert await pair[0].stores.subscriptions.count_waiting(NAME) == 0
-    newest = await pair[0].stores.events.list_events(before=None, limit=20)
-    assert ("subscription.removed", NAME) in [(each.name, each.target) for each in newest]
+    listed = await newest(pair[0].stores.events, 20)
+    assert ("subscription.removed", NAME) in [(each.name, each.target) for each in listed]
 
 
 def test_one_can_hear_of_what_changes_something_and_not_of_what_is_said_of_messages() -> None:
@@ -284,13 +285,13 @@ async def test_on_mongodb_no_event_is_without_its_message(
             with contextlib.suppress(OutcomeUnknown):
                 await house.accounts.delete(user, COMMAND)
             assert await house.stores.users.find(user.id) is None
-        names = [each.name for each in await house.stores.events.list_events(before=None, limit=9)]
+        names = [each.name for each in await newest(house.stores.events, 9)]
         assert "user.deleted" not in names
         assert await house.stores.subscriptions.count_waiting(NAME) == 0
         users = house.stores.users
         await users.outbox.sweep()  # type: ignore[attr-defined]
         await users.sweep_names()  # type: ignore[attr-defined]
-        names = [each.name for each in await house.stores.events.list_events(before=None, limit=9)]
+        names = [each.name for each in await newest(house.stores.events, 9)]
         assert "user.deleted" in names
         assert await house.stores.subscriptions.count_waiting(NAME) == 1
 

@@ -24,6 +24,7 @@ from tests.services.test_letter_proofs import (
     sign_up,
 )
 from tests.support.clock import FakeClock
+from tests.support.events import newest
 from tests.support.held import Held
 from tests.support.mailbox import Mailbox, delivered, token_in
 from tests.support.people import PASSWORD
@@ -55,9 +56,7 @@ async def test_both_mailboxes_are_told_of_another_address(
     assert mailbox.values()["language"] == "de"
     assert session.is_live(await now(pair[1], ann), clock.now())
     [event] = [
-        each
-        for each in await pair[0].stores.events.list_events(before=None, limit=9)
-        if each.name == "user.email_changed"
+        each for each in await newest(pair[0].stores.events, 9) if each.name == "user.email_changed"
     ]
     assert (event.actor, event.target, event.detail) == ("usr_admin", ann.id, {})
 
@@ -127,7 +126,7 @@ async def test_what_is_the_same_changes_nothing_and_is_told_to_nobody(
     house: House, mailbox: Mailbox, clock: FakeClock
 ) -> None:
     ann = await sign_up(house)
-    before = await house.stores.events.list_events(before=None, limit=50)
+    before = await newest(house.stores.events, 50)
 
     assert await house.verification.set_for(ann, ann.email, ADMIN, verified=False) == ann
 
@@ -139,7 +138,7 @@ async def test_what_is_the_same_changes_nothing_and_is_told_to_nobody(
     clock.advance(SHORTLY)
     await delivered(house)
     assert mailbox.mails == []
-    events = await house.stores.events.list_events(before=None, limit=50)
+    events = await newest(house.stores.events, 50)
     assert sorted(each.name for each in events if each not in before) == [
         "user.email_changed",
         "user.email_unverified",
@@ -228,7 +227,7 @@ async def test_a_letter_for_a_new_password_goes_out_although_strangers_used_up_t
     await delivered(house)
 
     assert mailbox.kinds()[3:] == [("ann@example.com", "reset-password")]
-    events = await house.stores.events.list_events(before=None, limit=50)
+    events = await newest(house.stores.events, 50)
     [sent] = [each for each in events if each.name == "password.letter_sent"]
     assert (sent.actor, sent.target) == ("usr_admin", ann.id)
     await house.password_reset.by_link(token_in(mailbox), NEW, HOME)
@@ -250,7 +249,7 @@ async def test_no_letter_goes_to_who_is_disabled_or_where_there_is_no_mail(
     ):
         with pytest.raises(UserDisabled):
             await refused
-    events = await house.stores.events.list_events(before=None, limit=50)
+    events = await newest(house.stores.events, 50)
     assert "password.letter_sent" not in [each.name for each in events]
 
 

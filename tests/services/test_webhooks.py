@@ -27,6 +27,7 @@ from gatelodge.webhook_signature import is_signed, new_secret
 from tests.contracts.builders import a_user, an_event
 from tests.gate.houses import houses
 from tests.support.clock import FakeClock
+from tests.support.events import newest
 
 pytestmark = [
     pytest.mark.usefixtures("lost_sockets"),
@@ -211,7 +212,7 @@ async def test_webhooks_are_added_listed_and_removed(house: House) -> None:
         await house.webhooks.remove("shop", COMMAND)
     assert await house.webhooks.list_webhooks() == []
     assert await house.stores.subscriptions.count_waiting("shop") == 0
-    listed = await house.stores.events.list_events(before=None, limit=9)
+    listed = await newest(house.stores.events, 9)
     assert {"webhook.added", "webhook.removed"} <= {each.name for each in listed}
 
 
@@ -266,7 +267,7 @@ async def test_of_many_new_secrets_at_once_each_signs(house: House, receiver: Re
     now = house.clock.now()
     assert all(is_signed(each.current, headers, body, now) for each in rotated)
     assert len({each.current for each in rotated}) == 4
-    listed = await house.stores.events.list_events(before=None, limit=9)
+    listed = await newest(house.stores.events, 9)
     assert [each.name for each in listed].count("webhook.rotated") == 4
 
 

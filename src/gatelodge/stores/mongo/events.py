@@ -61,10 +61,6 @@ class MongoEvents(EventStore):
         return None if document is None else to_record(Event, document)
 
     @override
-    async def list_events(self, *, before: str | None, limit: int) -> list[Event]:
-        return (await self.search(EventQuery(), before=before, limit=limit)).events
-
-    @override
     async def search(self, query: EventQuery, *, before: str | None, limit: int) -> EventPage:
         leads, span = leads_of(query), Span.of(query, before)
         if not leads:

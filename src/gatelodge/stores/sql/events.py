@@ -65,10 +65,6 @@ class SqlEvents(EventStore):
         return found[0] if found else None
 
     @override
-    async def list_events(self, *, before: str | None, limit: int) -> list[Event]:
-        return (await self.search(EventQuery(), before=before, limit=limit)).events
-
-    @override
     async def search(self, query: EventQuery, *, before: str | None, limit: int) -> EventPage:
         return await self._database.scan(
             lambda connection: _search(connection, query, Span.of(query, before), limit)
