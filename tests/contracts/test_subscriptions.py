@@ -297,3 +297,22 @@ async def test_of_many_who_remove_a_subscription_together_one_does(stores: Store
     assert outcomes.count(True) == 1
     listed = await newest(stores.events, 30)
     assert [each.id for each in listed] == [events[outcomes.index(True)].id]
+
+
+async def test_what_is_due_is_found_by_one_question(stores: Stores) -> None:
+    """For those who are asked for only; what is claimed, or waits, is not due."""
+    find = partial(stores.subscriptions.find_due, latest=LATEST)
+    both = [GREET.name, FORGET.name]
+    for each in (GREET, FORGET):
+        await stores.subscriptions.put(each)
+    assert await find(both, LATER) is None
+
+    await stores.events.add(an_event(name="user.deleted"))
+
+    assert await find(both, LATER) == FORGET.name
+    assert await find([GREET.name], LATER) is None
+    assert await find([], LATER) is None
+    assert await stores.subscriptions.claim([FORGET.name], LATER, LATER + A_MINUTE, latest=LATEST)
+    assert await find(both, LATER) is None
+    assert await find(both, LATER + A_MINUTE) == FORGET.name
+    assert await find(both, LATER, latest=LATER) == FORGET.name

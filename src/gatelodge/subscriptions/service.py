@@ -159,9 +159,13 @@ class SubscriptionService:
         working: dict[str, asyncio.Task[None]] = {}
 
         async def look() -> None:
-            for name, handler in handlers().items():
-                if name not in working or working[name].done():
-                    working[name] = start(partial(self._drain, name, handler))
+            idle = {
+                name: handler
+                for name, handler in handlers().items()
+                if name not in working or working[name].done()
+            }
+            while name := await self._find_due(idle):
+                working[name] = start(partial(self._drain, name, idle.pop(name)))
 
         looking = asyncio.create_task(repeat(look, LOOKS_EVERY, at_once=True))
         try:
@@ -201,9 +205,17 @@ class SubscriptionService:
         _raise_if_cancelled()
         return True
 
+    async def _find_due(self, handlers: Mapping[str, Handler]) -> str | None:
+        """Return the name of a function that is to be told something, or None."""
+        if not handlers:
+            return None
+        now = self.clock.now()
+        with contextlib.suppress(StoreUnavailable):
+            return await self.store.find_due(handlers.keys(), now, latest=_latest(now))
+        return None
+
     async def _claim(self, handlers: Mapping[str, Handler], now: datetime) -> Message | None:
-        latest = now + max(WAITS) + CLAIM
-        return await self.store.claim(handlers.keys(), now, now + CLAIM, latest=latest)
+        return await self.store.claim(handlers.keys(), now, now + CLAIM, latest=_latest(now))
 
     @contextlib.asynccontextmanager
     async def _renewing(self, message: Message) -> AsyncIterator["_Claim"]:
@@ -297,6 +309,11 @@ async def _error_of(handler: Handler, event: Event) -> BaseException | None:
     except Exception as error:  # noqa: BLE001 - logged in full, and told again
         return error
     return None
+
+
+def _latest(now: datetime) -> datetime:
+    """Return when a message that waits now can be due at the latest."""
+    return now + max(WAITS) + CLAIM
 
 
 def _raise_if_cancelled() -> None:

@@ -97,6 +97,19 @@ class SubscriptionStore(Protocol):
             unseen_since: remove it only if it was not seen since this instant.
         """
 
+    async def find_due(
+        self, names: Collection[str], now: datetime, *, latest: datetime
+    ) -> str | None:
+        """Return one of these subscriptions that has a message that is due, or None.
+
+        It is one short read, however many names there are.
+
+        Args:
+            names: the names of the subscriptions.
+            now: the current time.
+            latest: as for `claim`.
+        """
+
     async def claim(
         self, names: Collection[str], now: datetime, until: datetime, *, latest: datetime
     ) -> Message | None:

@@ -107,19 +107,23 @@ class MongoSubscriptions(SubscriptionStore):
             await self._messages.delete_many({"$or": [of_nobody, given_up]} | DELIVERED)
 
     @override
+    async def find_due(
+        self, names: Collection[str], now: datetime, *, latest: datetime
+    ) -> str | None:
+        due = _due(names, now, latest)
+        with reading():
+            found = await self._messages.find_one(due, projection=["subscription"])
+        return None if found is None else str(found["subscription"])
+
+    @override
     async def claim(
         self, names: Collection[str], now: datetime, until: datetime, *, latest: datetime
     ) -> Message | None:
-        due: Document = {
-            "subscription": {"$in": list(names)},
-            "$or": [{"due_at": {"$lte": now}}, {"due_at": {"$gt": latest}}],
-        }
-        with reading():
-            if await self._messages.find_one(due, projection=["_id"]) is None:
-                return None
+        if await self.find_due(names, now, latest=latest) is None:
+            return None
         with writing():
             claimed = await self._messages.find_one_and_update(
-                due,
+                _due(names, now, latest),
                 {"$set": {"due_at": until}, "$inc": {"claims": 1}},
                 sort=[("due_at", 1), ("_id", 1)],
                 return_document=ReturnDocument.AFTER,
@@ -186,6 +190,13 @@ def _set_to(subscription: Subscription) -> Document:
     del document["_id"]
     absent = {field: "" for field in _OPTIONAL if field not in document}
     return {"$set": document, "$unset": absent | {"removed": ""}}
+
+
+def _due(names: Collection[str], now: datetime, latest: datetime) -> Document:
+    return {
+        "subscription": {"$in": list(names)},
+        "$or": [{"due_at": {"$lte": now}}, {"due_at": {"$gt": latest}}],
+    }
 
 
 def _claimed_by(message: Message) -> Document:

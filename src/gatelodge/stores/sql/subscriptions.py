@@ -71,22 +71,24 @@ class SqlSubscriptions(SubscriptionStore):
         return await self._database.write(remove)
 
     @override
+    async def find_due(
+        self, names: Collection[str], now: datetime, *, latest: datetime
+    ) -> str | None:
+        values = {"names": list(names), "now": now, "latest": latest}
+        return await self._database.read(
+            lambda connection: connection.execute(_ONE_DUE, values).scalar()
+        )
+
+    @override
     async def claim(
         self, names: Collection[str], now: datetime, until: datetime, *, latest: datetime
     ) -> Message | None:
-        at = messages.c.due_at
-        due = (
-            select(*_CLAIMED, *events.columns)
-            .join(events, events.c.id == messages.c.event_id)
-            .where(messages.c.subscription.in_(list(names)), or_(at <= now, at > latest))
-            .order_by(at, messages.c.number)
-            .limit(1)
-        )
-        if await self._database.read(lambda connection: connection.execute(due).first()) is None:
+        if await self.find_due(names, now, latest=latest) is None:
             return None  # nobody waits for the writer to hear that
+        wanted = {"names": list(names), "now": now, "latest": latest}
 
         def claim(connection: Connection) -> Message | None:
-            row = connection.execute(due).first()
+            row = connection.execute(_FIRST_DUE, wanted).first()
             if row is None:
                 return None
             number, subscription, claims, failures, *values = row
@@ -151,4 +153,19 @@ _POSTPONE = (
     update(messages)
     .where(*_OURS)
     .values(due_at=_UNTIL, failures=_waiting.failures + bindparam("failed"))
+)
+_DUE = (
+    _waiting.subscription.in_(bindparam("names", expanding=True)),
+    or_(
+        _waiting.due_at <= bindparam("now", type_=_waiting.due_at.type),
+        _waiting.due_at > bindparam("latest", type_=_waiting.due_at.type),
+    ),
+)
+_ONE_DUE = select(_waiting.subscription).where(*_DUE).limit(1)
+_FIRST_DUE = (
+    select(*_CLAIMED, *events.columns)
+    .join(events, events.c.id == _waiting.event_id)
+    .where(*_DUE)
+    .order_by(_waiting.due_at, _waiting.number)
+    .limit(1)
 )
