@@ -62,7 +62,12 @@ def _rows(folder: Path, address: str, store: str, rate: int) -> list[Row]:
         Row(f"users who came or went, {store}", changes / seconds, "1/s"),
         Row(f"pages walked meanwhile, {store}", walker.pages, "", f"in {seconds:.0f} seconds"),
         Row(f"users in these lists who stayed, {store}", sum(map(len, calm)), ""),
-        Row(f"of them missed, met twice or in another order, {store}", wrong, "", f"{met} who passed by were met"),
+        Row(
+            f"of them missed, met twice or in another order, {store}",
+            wrong,
+            "",
+            f"{met} who passed by were met",
+        ),
     ]
 
 
