@@ -693,7 +693,12 @@ async def test_who_may_read_events_sees_those_about_a_user(
     bob = await new_user(house, "bob")
     await of_support(client, house, USERS_READ, EVENTS_READ)
 
-    assert "user.created" in (await reader.open(path_of(bob))).text
+    page = await reader.open(path_of(bob))
+    assert "The account was made user.created" in page.text
+    [created] = [each for each in page.links if "/admin/events/evt_" in each]
+    assert "The account was made" in (await reader.open(created)).text
+    reader.headers["Accept-Language"] = "de"
+    assert "Das Konto wurde angelegt user.created" in (await reader.open(path_of(bob))).text
 
 
 # Templates
