@@ -20,6 +20,7 @@ from typer.main import get_command
 
 from gatelodge.accounts.service import NewUser
 from gatelodge.accounts.store import User
+from gatelodge.admin.wording import SENTENCES
 from gatelodge.app import DOORS, House
 from gatelodge.audit import COMMAND
 from gatelodge.cli import main as cli
@@ -393,6 +394,13 @@ def test_every_event_has_its_line_and_no_other_has_one() -> None:
 
     assert sorted(_bare(row[0]) for row in rows) == sorted(_events())
     assert all(what for _, what, _ in rows)
+
+
+def test_the_console_has_a_sentence_about_every_event_that_is_kept() -> None:
+    page = _text(DOCS / "events.md")
+    kept = page[page.index("\n## In the log and the database") : page.index("\n## In the log only")]
+
+    assert sorted(re.findall(r"^\| `([a-z_.]+)`", kept, re.MULTILINE)) == sorted(SENTENCES)
 
 
 def _events() -> set[str]:

@@ -12,6 +12,7 @@ from gatelodge.admin.doors import page
 from gatelodge.admin.events import EventAdministration, SeenEvents
 from gatelodge.admin.rules import READ_EVENTS
 from gatelodge.admin.user_filters import end_of_day, start_of_day
+from gatelodge.admin.wording import SENTENCES
 from gatelodge.audit import MAX_TEXT, EventQuery
 from gatelodge.errors import InvalidRequest
 from gatelodge.pages.door import PageDoor, Visit
@@ -96,7 +97,8 @@ async def list_events(visit: Visit) -> Response:
 async def show_event(visit: Visit) -> Response:
     """Show one event with all that is known of it."""
     seen = await visit.ask(EventAdministration).get(visit.request.path_params["event_id"])
-    return page(visit, "event.html", seen=seen, event=seen.event)
+    sentence = SENTENCES.get(seen.event.name, "")
+    return page(visit, "event.html", seen=seen, event=seen.event, sentence=sentence)
 
 
 def _live_address(visit: Visit, query: EventQuery, found: SeenEvents) -> str:

@@ -84,6 +84,16 @@ class TooManyRoleChanges(Invalid):
     sentence = default
 
 
+class TooManyUsers(Invalid):
+    """More users were chosen than are acted on together."""
+
+    code = "users_too_many"
+    default = N_(
+        "At most 200 users can be chosen at once. Nothing was done. Go back and choose fewer."
+    )
+    sentence = default
+
+
 class NoSuchEvent(NotFound):
     """No stored event has this id."""
 

@@ -16,6 +16,7 @@ from gatelodge.admin.rules import DELETE_USERS, END_SESSIONS, READ_USERS, WRITE_
 from gatelodge.admin.sessions import SeenSession, SessionAdministration
 from gatelodge.admin.users import SeenUser, UserAdministration, UserChanges
 from gatelodge.admin.users_pages import NAME, ROLES, USERS, WORDS, Words
+from gatelodge.admin.wording import SENTENCES
 from gatelodge.audit import EventQuery
 from gatelodge.credentials.factors import Factor, FactorKind, second_factors
 from gatelodge.ids import SessionId
@@ -98,6 +99,7 @@ async def show_user(visit: Visit) -> Response:
         sessions=[_signed_in(visit, each) for each in sessions.sessions],
         more_sessions=sessions.before is not None,
         events=await _events_about(visit, seen),
+        sentences=SENTENCES,
     )
 
 

@@ -11,6 +11,7 @@ from gatelodge.accounts.service import NewUser
 from gatelodge.accounts.store import Role
 from gatelodge.admin.authority import Administrator
 from gatelodge.admin.doors import administrator, page, proved
+from gatelodge.admin.refusals import TooManyUsers
 from gatelodge.admin.rules import READ_USERS, WRITE_MANY, WRITE_USERS
 from gatelodge.admin.user_filters import UserFilters
 from gatelodge.admin.users import (
@@ -18,7 +19,6 @@ from gatelodge.admin.users import (
     BULK_LIMIT,
     BulkAct,
     Done,
-    SeenUser,
     SeenUsers,
     UserAdministration,
 )
@@ -213,7 +213,7 @@ async def list_users(visit: Visit) -> Response:
 async def show_selected(visit: Visit) -> Response:
     """Ask whether to do something to several users, and name them."""
     by = administrator(visit)
-    chosen = await _chosen(visit, by)
+    chosen = await visit.ask(UserAdministration).list_by_ids(_ids(visit), by)
     if not chosen:
         return visit.go(_list_before(visit), done="nobody-chosen")
     act = _act_of(visit)
@@ -238,13 +238,12 @@ async def show_selected(visit: Visit) -> Response:
 )
 async def act_on_selected(visit: Visit) -> Response:
     """Do it, and report what became of each user."""
-    act, form = _act_of(visit), visit.form
+    act, form, ids = _act_of(visit), visit.form, _ids(visit)
     by = await proved(visit) if BULK_ACTS[act].proved else administrator(visit)
-    chosen = await _chosen(visit, by)
+    service = visit.ask(UserAdministration)
+    chosen = await service.list_by_ids(ids, by)
     names = {str(seen.user.id): seen.user.username for seen in chosen}
-    report = await visit.ask(UserAdministration).act_on_many(
-        act, form.all_of("user"), by, role=form["role"], reason=form["reason"]
-    )
+    report = await service.act_on_many(act, ids, by, role=form["role"], reason=form["reason"])
     return page(
         visit,
         "report.html",
@@ -323,16 +322,17 @@ def _act_of(visit: Visit) -> BulkAct:
     raise InvalidRequest(field="act")
 
 
-async def _chosen(visit: Visit, by: Administrator) -> list[SeenUser]:
-    """Return the chosen users who exist.
+def _ids(visit: Visit) -> list[str]:
+    """Return the ids of the chosen users, each once.
 
     Raises:
-        InvalidRequest: they are more than one may act on at once, and than a page of the list has.
+        TooManyUsers: there are more than `BULK_LIMIT`.
     """
-    ids = visit.form.all_of("user") or visit.request.query_params.getlist("user")
+    asked = visit.form.all_of("user") or visit.request.query_params.getlist("user")
+    ids = list(dict.fromkeys(asked))
     if len(ids) > BULK_LIMIT:
-        raise InvalidRequest(field="user")
-    return await visit.ask(UserAdministration).list_by_ids(ids, by)
+        raise TooManyUsers
+    return ids
 
 
 def _reported(visit: Visit, act: BulkAct, done: Done, names: Mapping[str, str]) -> Reported:

@@ -1,6 +1,6 @@
 """The forms of pages: their fields, the typed values, and the problems to show."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,6 +36,7 @@ class Form:
     Attributes:
         values: the posted values, by field name; secret values too.
         secrets: the names of the fields whose values are never shown again.
+        many: the names of the fields that may be posted several times.
         problems: the sentences about wrong fields, by field name, in the order of the fields.
         trouble: the sentence about the form as a whole, or empty.
         code: the code of the refusal that `trouble` tells of, or empty.
@@ -43,6 +44,7 @@ class Form:
 
     values: Mapping[str, str] = field(default_factory=dict, repr=False)
     secrets: frozenset[str] = frozenset()
+    many: Collection[str] = frozenset()
     problems: dict[str, str] = field(default_factory=dict)
     trouble: str = ""
     code: str = ""
@@ -68,6 +70,7 @@ class Form:
         return cls(
             values=dict.fromkeys(names, "") | typed,
             secrets=secrets,
+            many=frozenset(each.name for each in fields if each.many),
             problems={
                 each.name: each.missing
                 for each in fields
@@ -84,8 +87,12 @@ class Form:
         return list(dict.fromkeys(self.values.get(name, "").split()))
 
     def shown(self, name: str) -> str:
-        """Return the value for a field when the form is shown again; empty for secrets."""
-        return "" if name in self.secrets else self.values.get(name, "")[:_MAX_SHOWN]
+        """Return the value for a field when the form is shown again; empty for secrets.
+
+        Long texts are cut, but of a field that is posted several times no value is lost.
+        """
+        value = "" if name in self.secrets else self.values.get(name, "")
+        return value if name in self.many else value[:_MAX_SHOWN]
 
     def refuse(self, refusal: Refusal, sentence: str, field: str | None) -> None:
         """Add a refusal to `problems`, or set `trouble` if it belongs to no field of the form.
@@ -106,6 +113,7 @@ class Form:
         """Return the values to make a form of that shows the same, as JSON can store them."""
         return {
             "values": {name: self.shown(name) for name in sorted(self.values)},
+            "many": sorted(self.many),
             "problems": self.problems,
             "trouble": self.trouble,
             "code": self.code,
