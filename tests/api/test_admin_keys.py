@@ -60,6 +60,7 @@ async def test_keys_are_rotated_without_ending_a_token(
     added = {(each.actor, each.target) for each in events if each.name == "signing_key.added"}
     assert (keeper.answer["id"], rotated["key"]["id"]) in added
     clock.advance(PUBLISH_LEAD)
+    await house.signing_keys.ensure()
     assert await states(keeper) == ["signing", "retired"]
     clock.advance(timedelta(minutes=4))
     await renewed(house, keeper)

@@ -9,7 +9,6 @@ it signs. `key_ring.py` holds the keys in memory.
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from itertools import pairwise
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -226,11 +225,21 @@ class SigningKeys:
             await self.ring.reload()
 
     async def _retire_superseded(self, by: Actor) -> None:
-        """Set the retirement of each key that has a successor: it retires when that one signs."""
+        """Set the retirement of each key whose successor signs: it retired when that one began.
+
+        That is not set before: a successor that is dropped before it signs succeeds nobody.
+        """
+        now = self.clock.now()
+        starts = [
+            (newer.number, newer.not_before)
+            for newer in self.ring.records
+            if newer.not_before <= now and not _was_dropped_before_it_signed(newer)
+        ]
         superseded = [
-            (older, newer.not_before)
-            for older, newer in pairwise(self.ring.records)
+            (older, min(later))
+            for older in self.ring.records
             if older.retires_at is None
+            and (later := [at for number, at in starts if number > older.number])
         ]
         for older, at in superseded:
             life = max(timedelta(seconds=older.token_life), self.access_token_life)
@@ -248,3 +257,7 @@ class SigningKeys:
     def _event(self, name: str, kid: str, by: Actor, **times: datetime) -> Event:
         detail = {what: at.isoformat() for what, at in times.items()}
         return self.audit.event(name, by, target=kid, detail=detail)
+
+
+def _was_dropped_before_it_signed(key: SigningKey) -> bool:
+    return key.retires_at is not None and key.retires_at <= key.not_before
