@@ -23,6 +23,12 @@ def work():
 run_in_child(work)
 """
 
+AT_ONCE = f"""
+import os, signal
+os.register_at_fork(after_in_parent=lambda: os.kill(os.getpid(), signal.SIGTERM))
+{SLOW}"""
+"""The same; the signal comes when the child is there, and nobody knows of it yet."""
+
 
 def test_the_answer_comes_back_and_what_it_needed_does_not() -> None:
     """A module that only the work needs is not imported in this process."""
@@ -68,12 +74,14 @@ def test_somebody_who_kills_the_child_is_named() -> None:
         run_in_child(lambda: os.kill(os.getpid(), signal.SIGKILL))
 
 
-def test_the_child_ends_with_this_process() -> None:
+@pytest.mark.parametrize("program", [SLOW, AT_ONCE], ids=["while it works", "as it begins"])
+def test_the_child_ends_with_this_process(program: str) -> None:
     """This happens when a service manager stops a server that is still preparing."""
-    with subprocess.Popen([sys.executable, "-c", SLOW], stdout=subprocess.PIPE) as parent:
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as parent:
         assert parent.stdout is not None
-        child = int(parent.stdout.readline())
-        parent.terminate()
+        child = int(parent.stdout.readline() or 0)
+        if program == SLOW:
+            parent.terminate()
 
         assert parent.wait(10) == 128 + signal.SIGTERM
 

@@ -3,13 +3,15 @@
 import multiprocessing
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from multiprocessing.connection import Connection
 from typing import NoReturn, TypeVar
 
 from gatelodge.errors import ConfigurationError, Refusal
 
 T = TypeVar("T")
+
+_ENDING = (signal.SIGINT, signal.SIGTERM)
 
 
 def run_in_child(work: Callable[[], T]) -> T:
@@ -25,11 +27,14 @@ def run_in_child(work: Callable[[], T]) -> T:
     """
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
-    child = context.Process(target=_run_child, args=(work, sender))
+    # A signal waits until the child is known here: else nobody would end the child.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+    child = context.Process(target=_run_child, args=(work, sender, mask))
     previous_handler = signal.signal(signal.SIGTERM, _exit_on_signal)
-    child.start()
-    sender.close()  # so that `recv` ends when the child ends
     try:
+        child.start()
+        sender.close()  # so that `recv` ends when the child ends
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         succeeded, outcome = receiver.recv()
     except EOFError:
         child.join()
@@ -39,12 +44,15 @@ def run_in_child(work: Callable[[], T]) -> T:
             ) from None
         sys.exit(1)
     except BaseException:  # a signal ends this process: end the child too
-        child.terminate()
+        if child.pid is not None:
+            child.terminate()
         raise
     finally:
         receiver.close()
-        child.join()
+        if child.pid is not None:
+            child.join()
         signal.signal(signal.SIGTERM, previous_handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     if not succeeded:
         raise outcome
     result: T = outcome
@@ -55,9 +63,12 @@ def _exit_on_signal(signum: int, _frame: object) -> NoReturn:
     sys.exit(128 + signum)
 
 
-def _run_child(work: Callable[[], object], sender: Connection) -> None:
-    for each in (signal.SIGINT, signal.SIGTERM):  # the parent reports Ctrl-C
+def _run_child(
+    work: Callable[[], object], sender: Connection, mask: Iterable[int | signal.Signals]
+) -> None:
+    for each in _ENDING:  # the parent reports Ctrl-C
         signal.signal(each, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     try:
         sender.send((True, work()))
     except (ConfigurationError, Refusal) as error:
