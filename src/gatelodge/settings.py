@@ -297,7 +297,18 @@ Roles = Annotated[
 ]
 
 Muted = Annotated[
-    tuple[Literal["account-deleted", "invitation-accepted", "new-device", "role-granted"], ...],
+    tuple[
+        Literal[
+            "account-deleted",
+            "account-disabled",
+            "account-enabled",
+            "invitation-accepted",
+            "new-device",
+            "role-granted",
+            "username-changed",
+        ],
+        ...,
+    ],
     NoDecode,
     BeforeValidator(_list),
 ]

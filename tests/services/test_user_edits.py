@@ -26,7 +26,7 @@ from tests.services.test_letter_proofs import (
 from tests.support.clock import FakeClock
 from tests.support.events import newest
 from tests.support.held import Held
-from tests.support.mailbox import Mailbox, delivered, token_in
+from tests.support.mailbox import Mailbox, delivered, subscribed, token_in
 from tests.support.people import PASSWORD
 
 settings, pair, house = letters.settings, letters.pair, letters.house
@@ -34,6 +34,34 @@ settings, pair, house = letters.settings, letters.pair, letters.house
 ADMIN = Actor("usr_admin", HOME)
 SHORTLY = timedelta(seconds=20)
 """After this time, a notice that was asked for before a change is due."""
+
+
+async def test_a_user_is_told_what_an_administrator_did_to_the_account(
+    pair: list[House], mailbox: Mailbox
+) -> None:
+    """Not why, and not with a link: a sign-out would stop nothing."""
+    await subscribed(pair[0])
+    ann, accounts = await sign_up(pair[0]), pair[0].accounts
+    await accounts.verify_email(ann, COMMAND)
+    by_herself = Actor(ann.id, HOME)
+    ann = await accounts.rename(await now(pair[0], ann), NewNames("Ann Lee", None), ADMIN)
+    ann = await accounts.rename(ann, NewNames(None, "annie"), by_herself)
+    await delivered(pair[1])
+    assert mailbox.kinds() == []
+
+    ann = await accounts.rename(ann, NewNames("Ann", "ann.lee"), ADMIN)
+    await delivered(pair[1])
+    await accounts.disable(ann, ADMIN, reason="Sends spam.")
+    await delivered(pair[0])
+    await accounts.enable(ann, ADMIN)
+    await delivered(pair[1])
+
+    told = ["username-changed", "account-disabled", "account-enabled"]
+    assert [kind for _, kind in mailbox.kinds()] == told
+    for number in range(3):
+        values = mailbox.values(number)
+        assert set(values) == {"username", "at", "language"}
+        assert values["username"] == "ann.lee"
 
 
 async def test_both_mailboxes_are_told_of_another_address(

@@ -25,6 +25,8 @@ VALUES = {
 _WHERE = ("username", "at", "program", "system")
 _NAMES = {
     "account-deleted": ("username", "at"),
+    "account-disabled": ("username", "at"),
+    "account-enabled": ("username", "at"),
     "email-change": ("code", "link", "minutes"),
     "email-changed": (*_WHERE, "new_masked", "undo_link", "days"),
     "email-replaced": ("username", "at"),
@@ -47,6 +49,7 @@ _NAMES = {
     "sign-in-code": ("username", "code", "minutes"),
     "sign-up-known-address": ("sign_in_link", "forgot_link"),
     "test": (),
+    "username-changed": ("username", "at"),
     "verify-email": ("code", "link", "minutes"),
 }
 

@@ -34,6 +34,8 @@ STATES: Mapping[LetterState, str] = {
 
 KINDS: Mapping[str, str] = {
     "account-deleted": N_("Account deleted"),
+    "account-disabled": N_("Account was disabled"),
+    "account-enabled": N_("Account was enabled"),
     "email-change": N_("Another address"),
     "email-changed": N_("Address was changed"),
     "email-replaced": N_("Address was changed, to the former one"),
@@ -57,6 +59,7 @@ KINDS: Mapping[str, str] = {
     "sign-up": N_("Address of a sign-up"),
     "sign-up-known-address": N_("Sign-up with a known address"),
     "test": N_("Test"),
+    "username-changed": N_("Username was changed by an administrator"),
     "verify-email": N_("Verify an address"),
 }
 """What the letters are called, by their templates; others are called as their template."""

@@ -38,6 +38,9 @@ FACTOR_REMOVED = "factor-removed"
 CODES_MADE = "recovery-codes-made"
 CODE_USED = "recovery-code-used"
 FACTORS_RESET = "factors-reset"
+USERNAME_CHANGED = "username-changed"
+DISABLED = "account-disabled"
+ENABLED = "account-enabled"
 
 OF_EVENTS: Mapping[str, str] = {
     "password.changed": PASSWORD_CHANGED,
@@ -50,12 +53,18 @@ OF_EVENTS: Mapping[str, str] = {
     "recovery_codes.made": CODES_MADE,
     "recovery_code.used": CODE_USED,
     "factors.reset": FACTORS_RESET,
+    "user.renamed": USERNAME_CHANGED,
+    "user.disabled": DISABLED,
+    "user.enabled": ENABLED,
 }
 """Which letter an event causes.
 
 A browser that is remembered (`browser.remembered`) causes none: its user has just proved two
 factors, and if the device is new, the letter about that goes out.
 """
+
+WITHOUT_LINK = frozenset({USERNAME_CHANGED, DISABLED, ENABLED})
+"""Letters about what only whoever runs the site does: a sign-out would not stop it."""
 
 STOP_LIFE = timedelta(days=7)
 _MAX_DEVICES = 50
@@ -94,6 +103,8 @@ class Notices:
 
     async def tell(self, what: Notification) -> None:
         """Ask for the letter that an event causes, if it causes one."""
+        if not _is_news(what):
+            return
         session = await self._session_of(what)
         owner = what.subject if session is None else session.impersonator or session.user_id
         user = await self.users.find(UserId(owner or ""))
@@ -107,7 +118,9 @@ class Notices:
         )
 
     async def write(self, letter: Letter, values: Mapping[str, str]) -> Written | None:
-        """Write a notice, with the link that ends all sessions; None if nobody is to get it.
+        """Write a notice, with the link that ends all sessions where that is of use.
+
+        None if nobody is to get it.
 
         An address that is not verified may be a stranger's. It gets few letters a day, so that
         nobody can have a stranger flooded by changing a password again and again.
@@ -118,6 +131,8 @@ class Notices:
         kinds = {NEW_DEVICE, *OF_EVENTS.values()}
         if user.email_verified_at is None and await self.letters.too_many(letter, *kinds):
             return None
+        if letter.kind in WITHOUT_LINK:
+            return Written({**values, "username": user.username}, subject=user.id)
         proof = await self.proofs.make("stop", letter.id, letter.id, STOP_LIFE, {"user": user.id})
         stop = f"{self.public_base}/stop?token={proof.token}"
         return Written(
@@ -205,6 +220,13 @@ class Notices:
         of_session = what.name == "refresh_token.reused"
         named = what.subject if of_session else what.detail.get("session")
         return await self.sessions.sessions.find(SessionId(named)) if named else None
+
+
+def _is_news(what: Notification) -> bool:
+    """Return whether a user may not know yet of an event: another username that others gave."""
+    if what.name != "user.renamed":
+        return True
+    return what.actor != what.subject and "username" in what.detail["changed"].split()
 
 
 def _facts_of(what: Notification, user: User) -> dict[str, str]:
