@@ -46,15 +46,20 @@ LONGEST_FIRST = (
 """What takes longest, so that no worker is left with it when all others have finished."""
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Open the run, in the process that was started first.
 
     A shell that starts it in the background has it ignore Ctrl-C. The commands would do so too.
+
+    The folders of tests are in memory, if there is room: SQLite waits for a disk at each write.
+    They are removed at the end of the run; whoever wants to look at them names a `--basetemp`.
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if not hasattr(config, "workerinput"):
         run.begin()
+        config.option.basetemp = config.option.basetemp or run.quick_folder() / "tests"
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
