@@ -1,5 +1,6 @@
 """A replica set that survives the loss of a node, and servers with two workers."""
 
+import shutil
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -15,10 +16,12 @@ from tests.support.server import Server
 def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReplicaSet]:
     """Yield a replica set of three nodes with quick elections."""
     require_mongod()
-    with ReplicaSet(tmp_path_factory.mktemp("three"), nodes=3) as replica_set:
+    folder = tmp_path_factory.mktemp("three")
+    with ReplicaSet(folder, nodes=3) as replica_set:
         yield replica_set
         for number in range(len(replica_set.nodes)):
             replica_set.kill(number)  # a primary needs fifteen seconds for a clean end
+    shutil.rmtree(folder)  # a gigabyte, which may be in memory
 
 
 @pytest.fixture(params=["sqlite", "mongodb"])
