@@ -430,7 +430,8 @@ def look(visitor: Visitor, name: str) -> None:
     """Check a page; for people, photograph it in two widths and two colour schemes."""
     page = visitor.page
     page.set_viewport_size({"width": 320, "height": 640})
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
+    fits = "document.documentElement.scrollWidth <= innerWidth"
+    page.wait_for_function(fits)  # a busy machine lays the page out a moment later
     assert page.evaluate(SMALL_TARGETS) == [], name
     for scheme, rules in (("light", None), ("dark", CONTRAST)):
         page.emulate_media(color_scheme=scheme)
