@@ -233,9 +233,7 @@ def _rows(found: dict[str, Waits], store: str) -> Iterator[Row]:
 def http_rows(folder: Path, address: str, store: str, times: int) -> list[Row]:
     """Return how long the API takes for lists, and how long token checks wait beside them."""
     admin = admin_of(address)
-    in_mongodb = address.startswith("mongodb")
-    place = {"database": address} if in_mongodb else {"data_dir": str(Path(address).parent)}
-    with Gatelodge(folder, **place) as server, Generator({CORES[-1]}) as generator:
+    with server_over(folder, address) as server, Generator({CORES[-1]}) as generator:
         session = server.post("/api/auth/signin", {"username": admin, "password": PASSWORD})
         token = session["accessToken"]
         lists = [
@@ -289,6 +287,13 @@ def _others_asking(address: str) -> Iterator[None]:
             yield
         finally:
             process.terminate()
+
+
+def server_over(folder: Path, address: str) -> Gatelodge:
+    """Return a server, not yet started, over a database that `bench.town` has made."""
+    if address.startswith("mongodb"):
+        return Gatelodge(folder, database=address)
+    return Gatelodge(folder, data_dir=str(Path(address).parent))
 
 
 def admin_of(address: str) -> str:

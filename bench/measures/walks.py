@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from bench import ROOT
-from bench.measures.lists import admin_of
+from bench.measures.lists import admin_of, server_over
 from bench.mongod import Mongod
 from bench.people import PASSWORD
 from bench.report import Row
@@ -48,9 +48,7 @@ def measure(sizes: Sizes, folder: Path) -> list[Row]:
 
 def _rows(folder: Path, address: str, store: str, rate: int) -> list[Row]:
     admin = admin_of(address)
-    in_mongodb = address.startswith("mongodb")
-    place = {"database": address} if in_mongodb else {"data_dir": str(Path(address).parent)}
-    with Gatelodge(folder, **place) as server, closing(_Walker(server, admin)) as walker:
+    with server_over(folder, address) as server, closing(_Walker(server, admin)) as walker:
         calm = [walker.walk(each) for each in LISTS]
         walker.pages = 0
         with _passers(address, rate) as passed:
