@@ -5,10 +5,10 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Response, expect
 
-from tests.browser.visitors import PASSWORD, Visitor, photograph
+from tests.browser.visitors import PASSWORD, Visitor, flaws, photograph
+from tests.browser.waiting import until_it_fits
 from tests.support.server import Server
 
 pytestmark = pytest.mark.browser
@@ -112,10 +112,8 @@ def test_the_pages_can_be_read_by_everybody_on_every_screen(
             assert sum(loaded) <= MAX_BYTES, (path, loaded)
             for width in (1440, 768, 360):
                 root.page.set_viewport_size({"width": width, "height": 900})
-                wide = root.page.evaluate("document.documentElement.scrollWidth")
-                assert wide <= width, (path, width)
-            found = Axe().run(root.page).response["violations"]
-            assert [each["id"] for each in found] == [], path
+                until_it_fits(root.page, width)
+            assert flaws(root.page) == [], path
             name = path.partition("?")[0]
             photograph(root.page, f"admin-{name}-narrow-{scheme}", width=360)
             photograph(root.page, f"admin-{name}-wide-{scheme}", width=1440)

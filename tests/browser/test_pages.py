@@ -5,10 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
-from tests.browser.visitors import PASSWORD, Visitor, photograph
+from tests.browser.visitors import CONTRAST, PASSWORD, Visitor, flaws, photograph
+from tests.browser.waiting import until_it_fits
 from tests.support.server import Server
 
 pytestmark = pytest.mark.browser
@@ -18,7 +18,6 @@ IPHONE = (
     "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 "
     "(KHTML, like Gecko) Version/17.5 Mobile/15E148 Safari/604.1"
 )
-CONTRAST = {"runOnly": ["color-contrast"]}
 """All that depends on the colour scheme."""
 
 SMALL_TARGETS = """() => [...document.querySelectorAll("a:not(.skip), button, input, summary")]
@@ -320,10 +319,10 @@ def test_nothing_scrolls_sideways_with_long_names(
         ann.sees("Your account", "/account")
         for path in ("/", "/account", "/account/password", "/boards/user", "/sign-out", "/nowhere"):
             ann.open(path)
-            assert ann.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
+            until_it_fits(ann.page, 320)
             menu = ann.page.locator("details.menu")
             menu.locator("summary").click()
-            assert ann.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
+            until_it_fits(ann.page, 320)
             expect(menu.locator(".sheet p")).to_have_text(f"You are signed in as {name}.")
 
 
@@ -430,12 +429,10 @@ def look(visitor: Visitor, name: str) -> None:
     """Check a page; for people, photograph it in two widths and two colour schemes."""
     page = visitor.page
     page.set_viewport_size({"width": 320, "height": 640})
-    fits = "document.documentElement.scrollWidth <= innerWidth"
-    page.wait_for_function(fits)  # a busy machine lays the page out a moment later
+    until_it_fits(page, 320)
     assert page.evaluate(SMALL_TARGETS) == [], name
-    for scheme, rules in (("light", None), ("dark", CONTRAST)):
+    for scheme, options in (("light", {}), ("dark", CONTRAST)):
         page.emulate_media(color_scheme=scheme)
-        violations = Axe().run(page, options=rules).response["violations"]
-        assert [(each["id"], each["nodes"][0]["html"]) for each in violations] == [], name
+        assert flaws(page, **options) == [], name
         for width in (360, 1280):
             photograph(page, f"{name}-{width}-{scheme}", width=width)

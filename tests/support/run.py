@@ -19,27 +19,47 @@ from pathlib import Path
 FOLDER = "GATELODGE_TEST_RUN"
 """The environment variable that names the folder."""
 
+_PREFIX = "gatelodge-tests-"
+_RUNNER = "runner"
+_PROCESSES = "processes"
 _STOP_SECONDS = 20
 _ROOM = 4 * 1024**3
 _PORTS = range(10_240, 32_768)  # below those that Linux gives to outgoing connections
 
 
 def begin() -> None:
-    """Open a run: make its folder."""
-    os.environ[FOLDER] = tempfile.mkdtemp(prefix="gatelodge-tests-")
+    """Open a run: make its folder. What is left of runs that were killed goes."""
+    for each in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        if _is_abandoned(each):
+            _clear(each)
+    os.environ[FOLDER] = tempfile.mkdtemp(prefix=_PREFIX)
+    (folder() / _RUNNER).write_text(f"{os.getpid()} {_started_at(os.getpid())}")
 
 
 def finish() -> None:
     """End the processes that are left, of workers that died too, and remove the folder."""
-    ended = [pid for pid in _noted() if _signal(pid, signal.SIGTERM)]
+    _clear(folder())
+    del os.environ[FOLDER]
+
+
+def _is_abandoned(run: Path) -> bool:
+    """Say whether a run of this user ended without `finish`."""
+    try:
+        pid, _, started_at = (run / _RUNNER).read_text().partition(" ")
+        return run.stat().st_uid == os.getuid() and started_at != _started_at(int(pid))
+    except (OSError, ValueError):  # somebody else's, or just begun
+        return False
+
+
+def _clear(run: Path) -> None:
+    ended = [pid for pid in _noted(run) if _signal(pid, signal.SIGTERM)]
     deadline = time.monotonic() + _STOP_SECONDS
     while any(map(runs, ended)) and time.monotonic() < deadline:
         time.sleep(0.05)
     for pid in ended:
         _signal(pid, signal.SIGKILL)
-    for each in (_in_memory(), folder()):
+    for each in (_in_memory(run), run):
         shutil.rmtree(each, ignore_errors=True)
-    del os.environ[FOLDER]
 
 
 def quick_folder() -> Path:
@@ -47,15 +67,15 @@ def quick_folder() -> Path:
 
     A database that waits for a disk at each write spends most of a test waiting.
     """
-    quick = _in_memory()
+    quick = _in_memory(folder())
     if not quick.parent.is_dir() or shutil.disk_usage(quick.parent).free < _ROOM:
         return folder()
     quick.mkdir(mode=0o700, exist_ok=True)
     return quick
 
 
-def _in_memory() -> Path:
-    return Path("/dev/shm") / folder().name
+def _in_memory(run: Path) -> Path:
+    return Path("/dev/shm") / run.name
 
 
 def folder() -> Path:
@@ -124,14 +144,14 @@ def forget(pid: int) -> None:
 
 
 def _processes() -> Path:
-    processes = folder() / "processes"
+    processes = folder() / _PROCESSES
     processes.mkdir(exist_ok=True)
     return processes
 
 
-def _noted() -> list[int]:
+def _noted(run: Path) -> list[int]:
     """Return the processes that are left; the start time tells whether one is still the same."""
-    files = list(_processes().iterdir())
+    files = list((run / _PROCESSES).glob("*"))
     return [int(file.name) for file in files if file.read_text() == _started_at(int(file.name))]
 
 
