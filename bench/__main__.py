@@ -182,7 +182,9 @@ MEASURES = {
         "what they look for, and take turns. The thousandth page is reached page by page. Then the "
         "API is asked for the same lists of users, which it also counts. In rounds of ten seconds "
         "each, a token is checked again and again: alone, beside these lists, and while another "
-        "process asks the same of the database. Ratios are of one round.",
+        "process asks the same of the database. Ratios are of one round. Everything shares the "
+        "cores; for MongoDB there are also rounds in which it and whoever asks for lists have the "
+        "last core, and the server and the checks the first.",
     ),
     "walks": Measure(
         walks,

@@ -130,10 +130,10 @@ def run(load: Load, *, cores: Collection[int] = ()) -> Outcome:
 
 
 @contextmanager
-def meanwhile(load: Load) -> Iterator[Outcome]:
-    """Send a load while the context is open. Its outcome is filled in when the context ends."""
+def meanwhile(load: Load, *, cores: Collection[int] = ()) -> Iterator[Outcome]:
+    """Send a load from these cores while the context is open; then its outcome is filled in."""
     outcome = Outcome()
-    with Generator() as generator:
+    with Generator(cores) as generator:
         generator.start(load)
         try:
             yield outcome

@@ -141,9 +141,14 @@ ROWS = {
                 *("events of a kind", "events on a day", "events of a kind, from an address"),
                 *("events of a kind that never happens, by a user", "events, page 5"),
                 *("API, all lists, median", "API, all lists, p99"),
-                *("token check alone, p99", "token check beside lists, p99"),
-                "token check beside lists, p99 ratio",
-                "token check beside lists of another process, p99",
+            )
+        ),
+        *(
+            f"token check {name}, {store}"
+            for store in ("SQLite", "MongoDB", "MongoDB on a core of its own")
+            for name in (
+                *("alone, p99", "beside lists, p99", "beside lists, p99 ratio"),
+                "beside lists of another process, p99",
             )
         ),
     ],

@@ -20,7 +20,7 @@ from bench import ROOT
 from bench.load import Generator, Load, get, meanwhile
 from bench.mongod import Mongod
 from bench.people import PASSWORD, board
-from bench.process import CORES
+from bench.process import CORES, pin
 from bench.report import Row, table
 from bench.server import Gatelodge
 from bench.sizes import Sizes
@@ -196,7 +196,9 @@ def measure(sizes: Sizes, folder: Path) -> list[Row]:
     with Mongod(folder / "mongod") as mongod:
         build_mongodb(mongod.url, Town(*sizes.mongodb_town, now))
         rows += rows_of(mongod.url, "MongoDB", sizes.list_rounds, sizes.list_pages)
-        return rows + http_rows(folder / "mongodb", mongod.url, "MongoDB", sizes.list_rounds)
+        return rows + http_rows(
+            folder / "mongodb", mongod.url, "MongoDB", sizes.list_rounds, mongod=mongod.pid
+        )
 
 
 def rows_of(address: str, store: str, times: int, pages: int) -> list[Row]:
@@ -230,10 +232,24 @@ def _rows(found: dict[str, Waits], store: str) -> Iterator[Row]:
     yield Row(f"slowest list, p99, {store}", max(each.p99 for each in found.values()), "ms")
 
 
-def http_rows(folder: Path, address: str, store: str, times: int) -> list[Row]:
-    """Return how long the API takes for lists, and how long token checks wait beside them."""
+def http_rows(
+    folder: Path, address: str, store: str, times: int, *, mongod: int | None = None
+) -> list[Row]:
+    """Return how long the API takes for lists, and how long token checks wait beside them.
+
+    Where the database is a process, the checks are measured once more with all other work on the
+    last core, and nothing but them on the first, as if it ran on another machine.
+
+    Args:
+        folder: keeps the log of the server.
+        address: the database, which `bench.town` has made.
+        store: what the rows call it.
+        times: how many times each list is asked for.
+        mongod: the id of the process of the database, or None if the server runs its queries.
+    """
     admin = admin_of(address)
-    with server_over(folder, address) as server, Generator({CORES[-1]}) as generator:
+    first, last = {CORES[0]}, {CORES[-1]}
+    with server_over(folder, address) as server, Generator(last) as generator:
         session = server.post("/api/auth/signin", {"username": admin, "password": PASSWORD})
         token = session["accessToken"]
         lists = [
@@ -242,16 +258,28 @@ def http_rows(folder: Path, address: str, store: str, times: int) -> list[Row]:
             for query in queries
         ]
         outcome = generator.run(Load(server.port, lists, count=times * len(lists)))
-        boards = Load(server.port, [board(token)], seconds=10, pause=0.005)
-        rounds = [
-            _round(generator, boards, lists, address) for _ in range(max(1, times // ROUND_OF))
+        waits = Waits.of(outcome.waits)
+        rows = [
+            Row(f"API, all lists, median, {store}", waits.median, "ms"),
+            Row(f"API, all lists, p99, {store}", waits.p99, "ms", "and the number of who match"),
         ]
-    waits = Waits.of(outcome.waits)
+        boards = Load(server.port, [board(token)], seconds=10, pause=0.005)
+        several = max(1, times // ROUND_OF)
+        rounds = [_round(generator, boards, lists, address, set(CORES)) for _ in range(several)]
+        rows += _check_rows(rounds, store)
+        if mongod is not None:
+            pin([mongod], last)
+            server.pin(first)
+            with Generator(first) as beside:
+                rounds = [_round(beside, boards, lists, address, last) for _ in range(several)]
+            rows += _check_rows(rounds, f"{store} on a core of its own")
+    return rows
+
+
+def _check_rows(rounds: list[tuple[Waits, Waits, Waits]], store: str) -> list[Row]:
     alone, busy, control = (median(each.p99 for each in some) for some in zip(*rounds, strict=True))
     ratio = median(busy.p99 / alone.p99 for alone, busy, _ in rounds)
     return [
-        Row(f"API, all lists, median, {store}", waits.median, "ms"),
-        Row(f"API, all lists, p99, {store}", waits.p99, "ms", "also the number of those who match"),
         Row(f"token check alone, p99, {store}", alone, "ms", "nobody asks for lists"),
         Row(f"token check beside lists, p99, {store}", busy, "ms", "about ten lists a second"),
         Row(f"token check beside lists, p99 ratio, {store}", ratio, "×", f"{len(rounds)} rounds"),
@@ -265,25 +293,34 @@ def http_rows(folder: Path, address: str, store: str, times: int) -> list[Row]:
 
 
 def _round(
-    generator: Generator, boards: Load, lists: list[str], address: str
+    generator: Generator, boards: Load, lists: list[str], address: str, cores: set[int]
 ) -> tuple[Waits, Waits, Waits]:
-    """Return how long token checks take alone, beside lists, and beside those of others."""
+    """Return how long token checks take alone, beside lists, and beside those of others.
+
+    Args:
+        generator: sends the token checks.
+        boards: the token checks.
+        lists: requests for lists.
+        address: the database.
+        cores: those of whoever asks for lists.
+    """
     alone = generator.run(boards)
-    with meanwhile(Load(boards.port, lists, seconds=60, pause=0.1)):
+    with meanwhile(Load(boards.port, lists, seconds=60, pause=0.1), cores=cores):
         beside = generator.run(boards)
-    with _others_asking(address):
+    with _others_asking(address, cores):
         control = generator.run(boards)
     return Waits.of(alone.waits), Waits.of(beside.waits), Waits.of(control.waits)
 
 
 @contextmanager
-def _others_asking(address: str) -> Iterator[None]:
+def _others_asking(address: str, cores: set[int]) -> Iterator[None]:
     """Let another process ask the database for lists, until the context ends."""
     command = [sys.executable, "-m", "bench.askers", address]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as process:
         try:
             if process.stdout is None or process.stdout.readline() != b"asking\n":
                 raise RuntimeError("nobody asks for lists")
+            pin([process.pid], cores)
             yield
         finally:
             process.terminate()

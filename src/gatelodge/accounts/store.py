@@ -1,9 +1,10 @@
 """The records of users and roles, and the ports that store them."""
 
-from collections.abc import Collection, Iterable, Sequence
+import functools
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol, Self
+from typing import Protocol
 
 from gatelodge.accounts.search import Count, UserQuery
 from gatelodge.audit import Event
@@ -89,17 +90,33 @@ class Rights:
     roles: tuple[str, ...] = ()
     permissions: frozenset[str] = frozenset()
 
-    @classmethod
-    def of(cls, held: Iterable[str], roles: Iterable[Role]) -> Self:
+    @staticmethod
+    def of(held: Iterable[str], roles: Iterable[Role]) -> "Rights":
         """Return the rights of a user who holds these names of roles.
 
         Args:
             held: the names of roles that the user holds, in order.
             roles: at least those of these roles that exist.
         """
-        known = {role.name: role for role in roles}
+        return rights_among(roles)(tuple(held))
+
+
+def rights_among(roles: Iterable[Role]) -> Callable[[tuple[str, ...]], Rights]:
+    """Return a function from the names of roles that a user holds, in order, to their rights.
+
+    The users of a list hold few combinations of roles. Each is worked out once.
+
+    Args:
+        roles: at least those of the roles of these users that exist.
+    """
+    known = {role.name: role.permissions for role in roles}
+
+    @functools.cache
+    def rights_of(held: tuple[str, ...]) -> Rights:
         names = tuple(name for name in held if name in known)
-        return cls(names, frozenset(each for name in names for each in known[name].permissions))
+        return Rights(names, frozenset(each for name in names for each in known[name]))
+
+    return rights_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from gatelodge.accounts.store import Rights, RoleStore, User
+from gatelodge.accounts.store import RoleStore, User, rights_among
 from gatelodge.admin.authority import Administrator
 from gatelodge.ids import SessionId
 from gatelodge.sessions.refusals import NoSuchSession
@@ -60,11 +60,11 @@ class SessionAdministration:
             limit: the maximum number of sessions.
         """
         page = await self.service.search(query, before=before, limit=limit)
-        roles = await self.roles.list_roles()
+        rights = rights_among(await self.roles.list_roles())
 
         def seen(found: tuple[Session, User]) -> SeenSession:
             session, user = found
-            return SeenSession(session, user, by.reaches(Rights.of(user.roles, roles)))
+            return SeenSession(session, user, by.reaches(rights(user.roles)))
 
         return SeenSessions(await in_turns(seen, page.sessions), page.before)
 

@@ -11,7 +11,7 @@ from gatelodge.accounts.refusals import NoSuchUser
 from gatelodge.accounts.roles import USER
 from gatelodge.accounts.search import Count, UserQuery
 from gatelodge.accounts.service import AccountService, NewNames, NewUser
-from gatelodge.accounts.store import Rights, Role, RoleStore, User, UserStore
+from gatelodge.accounts.store import Rights, RoleStore, User, UserStore, rights_among
 from gatelodge.admin.authority import Administrator
 from gatelodge.admin.refusals import NoSuchInvitation, NotYourself, OutOfReach
 from gatelodge.clock import Clock
@@ -188,8 +188,8 @@ class UserAdministration:
             raise InvalidRequest(
                 'The parameter "cursor" is not the "next" of such a list.', field="cursor"
             ) from error
-        roles, now = await self.roles.list_roles(), self.clock.now()
-        seen = await in_turns(lambda each: _seen(each, roles, by, now), page.users)
+        rights, now = rights_among(await self.roles.list_roles()), self.clock.now()
+        seen = await in_turns(lambda each: _seen(each, rights(each.roles), by, now), page.users)
         return SeenUsers(seen, page.after)
 
     async def count(self, query: UserQuery) -> Count:
@@ -207,7 +207,8 @@ class UserAdministration:
         user = await self.users.find(possible_id(user_id))
         if user is None:
             raise NoSuchUser
-        return _seen(user, await self.roles.list_roles(), by, self.clock.now())
+        rights = Rights.of(user.roles, await self.roles.list_roles())
+        return _seen(user, rights, by, self.clock.now())
 
     async def list_by_ids(self, user_ids: Sequence[str], by: Administrator) -> list[SeenUser]:
         """Return those of these users who exist, each once, in the order of the ids.
@@ -218,8 +219,9 @@ class UserAdministration:
         """
         ids = [UserId(each) for each in dict.fromkeys(user_ids) if is_id(USER_PREFIX, each)]
         found = await self.users.find_many(ids)
-        roles, now = await self.roles.list_roles(), self.clock.now()
-        return [_seen(found[each], roles, by, now) for each in ids if each in found]
+        rights, now = rights_among(await self.roles.list_roles()), self.clock.now()
+        users = [found[each] for each in ids if each in found]
+        return [_seen(each, rights(each.roles), by, now) for each in users]
 
     async def create(self, wanted: NewUser, by: Administrator, *, invite: bool = False) -> User:
         """Create a user.
@@ -523,8 +525,7 @@ class UserAdministration:
                 by.require_takable(role)
 
 
-def _seen(user: User, roles: Sequence[Role], by: Administrator, now: datetime) -> SeenUser:
-    rights = Rights.of(user.roles, roles)
+def _seen(user: User, rights: Rights, by: Administrator, now: datetime) -> SeenUser:
     factors = tuple(counting(user.factors, user.epoch, now))
     return SeenUser(user, rights, factors, by.reaches(rights))
 

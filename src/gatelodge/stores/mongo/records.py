@@ -1,7 +1,7 @@
 """Turns records into MongoDB documents, and back."""
 
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import MISSING, Field, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -47,12 +47,14 @@ def to_record(kind: type[_Record], document: Mapping[str, Any], *, key: str = "i
         document: the document.
         key: the name of the field that is stored as `_id`.
     """
-    values = {}
-    for stored, name, has_default in _plan(kind, key):
-        if stored in document or not has_default:
-            value = document[stored]
-            values[name] = tuple(value) if isinstance(value, list) else value
-    return kind(**values)
+    names = _names(kind, key)
+    return kind(
+        **{
+            names[stored]: tuple(value) if type(value) is list else value
+            for stored, value in document.items()
+            if stored in names
+        }
+    )
 
 
 async def all_of(found: AsyncIterator[Document], record: Callable[[Document], R]) -> list[R]:
@@ -72,16 +74,9 @@ async def all_of(found: AsyncIterator[Document], record: Callable[[Document], R]
 
 
 @lru_cache
-def _plan(kind: type, key: str) -> tuple[tuple[str, str, bool], ...]:
-    """Return for each field its name in documents, its name, and whether it has a default."""
-    return tuple(
-        ("_id" if field.name == key else field.name, field.name, _has_default(field))
-        for field in fields(kind)
-    )
-
-
-def _has_default(field: Field[Any]) -> bool:
-    return field.default is not MISSING or field.default_factory is not MISSING
+def _names(kind: type, key: str) -> dict[str, str]:
+    """Return the name of each field by its name in documents."""
+    return {"_id" if each.name == key else each.name: each.name for each in fields(kind)}
 
 
 def _outward(value: object) -> object:
