@@ -26,7 +26,7 @@ from tests.support.mongod import empty_mongodb, new_mongodb, shared_replica_set
 from tests.support.server import Server
 from tests.support.settings import hashing_cheaply
 
-MOST_WORKERS = 10
+MOST_WORKERS = 8
 
 LONGEST_FIRST = (
     "test_docs.py",
@@ -71,11 +71,11 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Return how many processes `-n auto` spreads the tests over; none for tests that were named.
 
-    Tests wait as much as they compute, so that four more than there are cores are of use.
+    Tests wait as much as they compute, so that two more than there are cores are of use.
     """
     if all("::" in argument for argument in config.args):
         return 0
-    return min(len(os.sched_getaffinity(0)) + 4, MOST_WORKERS)
+    return min(len(os.sched_getaffinity(0)) + 2, MOST_WORKERS)
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

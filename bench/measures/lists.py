@@ -237,8 +237,8 @@ def http_rows(
 ) -> list[Row]:
     """Return how long the API takes for lists, and how long token checks wait beside them.
 
-    Where the database is a process, the checks are measured once more with all other work on the
-    last core, and nothing but them on the first, as if it ran on another machine.
+    Where the database is a process, the checks are measured once more: they and the server have the
+    first core, all others the last one, as if these were on another machine.
 
     Args:
         folder: keeps the log of the server.
@@ -261,7 +261,7 @@ def http_rows(
         waits = Waits.of(outcome.waits)
         rows = [
             Row(f"API, all lists, median, {store}", waits.median, "ms"),
-            Row(f"API, all lists, p99, {store}", waits.p99, "ms", "and the number of who match"),
+            Row(f"API, all lists, p99, {store}", waits.p99, "ms", "also the number of matches"),
         ]
         boards = Load(server.port, [board(token)], seconds=10, pause=0.005)
         several = max(1, times // ROUND_OF)
