@@ -28,7 +28,7 @@ _PORTS = range(10_240, 32_768)  # below those that Linux gives to outgoing conne
 
 
 def begin() -> None:
-    """Open a run: make its folder. What is left of runs that were killed goes."""
+    """Open a run: remove what runs that were killed left behind, and make a folder."""
     for each in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         if _is_abandoned(each):
             _clear(each)

@@ -102,9 +102,9 @@ class Rights:
 
 
 def rights_among(roles: Iterable[Role]) -> Callable[[tuple[str, ...]], Rights]:
-    """Return a function from the names of roles that a user holds, in order, to their rights.
+    """Return a function that tells the rights of a user by the names of roles that the user holds.
 
-    The users of a list hold few combinations of roles. Each is worked out once.
+    It works out each combination of roles once: the users of a list hold few.
 
     Args:
         roles: at least those of the roles of these users that exist.

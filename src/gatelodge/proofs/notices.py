@@ -223,7 +223,7 @@ class Notices:
 
 
 def _is_news(what: Notification) -> bool:
-    """Return whether a user may not know yet of an event: another username that others gave."""
+    """Return whether an event is news to its user; a rename is, if others changed the username."""
     if what.name != "user.renamed":
         return True
     return what.actor != what.subject and "username" in what.detail["changed"].split()
