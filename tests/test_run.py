@@ -1,4 +1,4 @@
-"""What a run of tests leaves behind when it is killed."""
+"""How a run of tests knows its processes, and what it leaves behind when it is killed."""
 
 import subprocess
 import sys
@@ -15,6 +15,13 @@ left = subprocess.Popen(["sleep", "1000"], stdout=subprocess.DEVNULL)
 run.note(left.pid)
 print(left.pid, run.folder(), run.quick_folder(), flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
+"""
+WITHOUT_ITS_FIRST_THREAD = """
+import ctypes, sys, threading
+
+threading.Thread(target=sys.stdin.read).start()
+print("started", flush=True)
+ctypes.CDLL(None).pthread_exit(None)
 """
 NEXT = """
 from tests.support import run
@@ -33,6 +40,21 @@ def test_the_next_run_ends_and_removes_what_a_killed_one_left(tmp_path: Path) ->
 
     assert not runs(int(pid))
     assert [each for each in folders if Path(each).exists()] == []
+
+
+def test_a_process_runs_until_its_last_thread_has_ended() -> None:
+    """Until then it keeps its port, for example."""
+    program = [sys.executable, "-c", WITHOUT_ITS_FIRST_THREAD]
+    with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        status = Path(f"/proc/{process.pid}/stat")
+        while ") Z " not in status.read_text():
+            pass
+
+        assert runs(process.pid)
+
+    assert not runs(process.pid)
 
 
 def _run(program: str, folder: Path) -> str:
