@@ -52,6 +52,7 @@ from gatelodge.web.described import Description
 from gatelodge.web.door import Door
 from gatelodge.web.instants import Instant
 from gatelodge.web.paging import Limit, LongCursor, from_cursor, to_cursor
+from gatelodge.web.refusals import UriTooLong
 from gatelodge.web.services import Provided
 
 door = Door("/api/admin/users", tag="admin")
@@ -346,6 +347,7 @@ Querying = Annotated[UserQuery, Depends(_query)]
         "List users",
         gives={"items": [_LISTED], "next": None, "count": {"number": 1, "exact": True}},
     ),
+    refuses=(UriTooLong,),  # by what the parameters allow, an address may be too long
 )
 async def list_users(
     by: By,
