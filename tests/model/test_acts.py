@@ -7,6 +7,7 @@ events and with what the acts answered:
 - each change has exactly one event, and each event its change;
 - no session lives that an answer said was ended, and none was ended that nobody wanted to end;
 - whoever has an authenticator app has recovery codes too, and nobody else has;
+- a device that got no answer to a refresh gets one when it asks again;
 - somebody who can administer is left.
 
 `GATELODGE_ROUNDS` sets how many rounds there are.
@@ -340,6 +341,7 @@ class Trial:
                 asyncio.get_running_loop().call_later(delay, task.cancel)
             await asyncio.gather(*tasks, return_exceptions=True)
         await self._settle()
+        await self._ask_again(now)
         self.acknowledged.update(act for act, _ in now.done.elements())
         await self._hear()
         assert await self.pair[1].accounts.has_admin()
@@ -348,6 +350,19 @@ class Trial:
         for person in self.people:
             await self._check_sessions(person, now, before[person])
         await self._part()
+
+    async def _ask_again(self, now: Round) -> None:
+        """Let each device whose refresh got no answer ask again, within the grace.
+
+        Its session may have gone on to a next token, which it does not know.
+        """
+        unanswered = now.tried - now.done
+        for person in self.people:
+            live = await self._live(person)
+            for device in person.devices:
+                if device.id in live and unanswered["refresh", device]:
+                    answered = await self.pair[1].sessions.refresh(device.token, ORIGIN)
+                    device.token = answered.tokens.refresh_token
 
     async def _hear(self) -> None:
         """Read the newest events: all of this round, and some of those before."""
