@@ -9,6 +9,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.visitors import PASSWORD, Visitor
 from tests.support.mail_thread import MailThread
+from tests.support.mails import code_in
 from tests.support.server import Server
 
 pytestmark = pytest.mark.browser
@@ -55,11 +56,6 @@ def link_in(letter: EmailMessage) -> str:
     return re.findall(r"http://\S+\?token=\S+", text_of(letter))[0]
 
 
-def code_in(letter: EmailMessage) -> str:
-    """Return the code."""
-    return re.findall(r"\b[A-Z2-9]{4}-[A-Z2-9]{4}\b", text_of(letter))[0]
-
-
 @BOTH
 def test_a_newcomer_verifies_the_address_and_comes_back_without_the_password(
     mail: MailThread, visitor: Callable[..., Visitor], scripts: bool
@@ -83,7 +79,7 @@ def test_a_newcomer_verifies_the_address_and_comes_back_without_the_password(
     letter = mail.wait_for(to, RESET)
     elsewhere.send(code="AAAA-AAAA", password=NEW_PASSWORD)
     expect(elsewhere.page.locator("#code-problem")).to_be_visible()
-    elsewhere.send(code=code_in(letter), password=NEW_PASSWORD)
+    elsewhere.send(code=code_in(text_of(letter)), password=NEW_PASSWORD)
     elsewhere.sees("Sign in", "/sign-in")
     elsewhere.send(username=to, password=NEW_PASSWORD)
     elsewhere.sees("Hello, " + name, "/")
@@ -105,7 +101,7 @@ def test_a_change_of_the_address_is_taken_back_from_the_former_one(
     ben.page.get_by_role("link", name="Change", exact=True).click()
     ben.send(email=new)
     ben.sees("Verify your e-mail address", "/verify-email")
-    ben.send(code=code_in(mail.wait_for(new, CONFIRM_NEW)))
+    ben.send(code=code_in(text_of(mail.wait_for(new, CONFIRM_NEW))))
     ben.sees("Your account", "/account")
     expect(ben.page.locator("main")).to_contain_text(new)
 
@@ -115,7 +111,7 @@ def test_a_change_of_the_address_is_taken_back_from_the_former_one(
     owner.sees("Take the change back", "/undo-email")
     owner.send()
     owner.sees("Set a new password", "/reset-password")
-    owner.send(code=code_in(mail.wait_for(former, RESET)), password=NEW_PASSWORD)
+    owner.send(code=code_in(text_of(mail.wait_for(former, RESET))), password=NEW_PASSWORD)
     owner.sees("Sign in", "/sign-in")
     ben.page.reload()
     ben.sees("Sign in", "/sign-in")
@@ -154,7 +150,7 @@ def test_somebody_signs_in_by_a_code_without_the_password(
     eve.page.get_by_role("link", name="Sign in by e-mail").click()
     eve.send(email=to)
     eve.sees("Sign in by e-mail", "/sign-in/code")
-    eve.send(code=code_in(mail.wait_for(to, "Your code")))
+    eve.send(code=code_in(text_of(mail.wait_for(to, "Your code"))))
     eve.sees("Hello, " + name, "/")
 
 
@@ -170,7 +166,7 @@ def test_a_sign_up_tells_nobody_which_addresses_are_known(
     fay.sign_up(name)
     fay.sees("Verify your e-mail address", "/verify-email")
     asked = fay.page.locator("main").inner_text()
-    fay.send(code=code_in(mail.wait_for(to, CONFIRM)))
+    fay.send(code=code_in(text_of(mail.wait_for(to, CONFIRM))))
     fay.sees("Sign in", "/sign-in")
     fay.send(username=name, password=PASSWORD)
     fay.sees("Hello, " + name, "/")
@@ -203,7 +199,7 @@ def test_whoever_changed_the_password_is_stopped_by_the_link_of_the_notice(
     gil.sees("Set a new password", "/reset-password")
     thief.page.reload()
     thief.sees("Sign in", "/sign-in")
-    gil.send(code=code_in(mail.wait_for(to, RESET)), password="nine quiet owls at noon")
+    gil.send(code=code_in(text_of(mail.wait_for(to, RESET))), password="nine quiet owls at noon")
     gil.sees("Sign in", "/sign-in")
 
 

@@ -1,5 +1,6 @@
 """Letters for tests."""
 
+import re
 from typing import Any
 
 from gatelodge.letters.mail import Mail
@@ -19,3 +20,13 @@ def a_mail(**values: Any) -> Mail:
         "at": NOON,
     }
     return Mail(**usual | values)
+
+
+def code_in(text: str) -> str:
+    """Return the code in the text of a letter. The token of a link may contain something like it.
+
+    Raises:
+        ValueError: there is none, or there are several.
+    """
+    (code,) = re.findall(r"(?<!\S)[A-Z2-9]{4}-[A-Z2-9]{4}\b", text)
+    return str(code)
