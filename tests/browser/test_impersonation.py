@@ -5,10 +5,12 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.visitors import PASSWORD, Visitor, check, photograph
+from tests.browser.visitors import PASSWORD, Visitor, check_widths, photograph
 from tests.support.server import Server
 
 pytestmark = pytest.mark.browser
+
+WIDTHS = (1440, 768, 320)
 
 WHY = "Ticket 4711: the board stays empty"
 
@@ -66,24 +68,19 @@ def test_eve_sees_what_bob_sees_is_refused_what_is_his_and_is_herself_again(
     assert eve.mishaps + bob.mishaps == []
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [320, 768, 1440])
-def test_the_pages_are_for_everybody(
-    server: Server, visitor: Callable[..., Visitor], width: int, scheme: str
-) -> None:
+def test_the_pages_are_for_everybody(server: Server, visitor: Callable[..., Visitor]) -> None:
     """axe-core finds nothing, and nothing is scrolled sideways, with a long name and reason too."""
-    eve = visitor(viewport={"width": width, "height": 800}, color_scheme=scheme)
+    eve = visitor()
     eve.sign_up("eve")
     eve.open("/account/activity")
-    check(eve.page, width)
+    check_widths(eve.page, "activity", WIDTHS)
     eve.open(f"/admin/users/{make_support(server, 'b' * 32)}/view-as")
-    check(eve.page, width)
+    check_widths(eve.page, "view-as", WIDTHS)
     eve.send(reason="a" * 256)
     expect(eve.page.locator(".viewing")).to_be_visible()
     for path in ("/", "/account", "/account/profile"):
         eve.open(path)
-        check(eve.page, width)
-        photograph(eve.page, f"viewing{path.replace('/', '-')}-{width}-{scheme}")
+        check_widths(eve.page, f"viewing{path.replace('/', '-')}", WIDTHS)
 
 
 def make_support(server: Server, name: str) -> str:

@@ -1,9 +1,10 @@
 """People with browsers, who visit the pages of a server."""
 
 import os
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from axe_playwright_python.sync_playwright import DEFAULT_OPTIONS, Axe
@@ -13,8 +14,15 @@ from tests.browser.waiting import until_it_fits
 from tests.support.server import Server
 
 PASSWORD = "correct horse battery"
+AXE: str = Axe().axe_script
+"""The program axe-core, which finds what keeps people from using a page."""
+
 CONTRAST = {"runOnly": ["color-contrast"]}
 """Options of `flaws`: only whether text stands out, which is all that the dark scheme changes."""
+
+SCHEMES: Mapping[Literal["light", "dark"], Mapping[str, Any]] = {"light": {}, "dark": CONTRAST}
+"""The colour schemes, and with which options of `flaws` a page is checked in each."""
+
 SCREENSHOTS = Path(__file__).parent / "screenshots"
 
 
@@ -39,14 +47,37 @@ def flaws(page: Page, **options: Any) -> list[tuple[str, str]]:
         page: the page, as it is shown now.
         options: options of axe-core, in place of those that its package for Python has.
     """
-    found = Axe().run(page, options=DEFAULT_OPTIONS | options).response["violations"]
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(AXE)
+    found = page.evaluate(
+        "async options => (await axe.run(document, options)).violations", DEFAULT_OPTIONS | options
+    )
     return [(each["id"], node["html"]) for each in found for node in each["nodes"]]
 
 
-def check(page: Page, width: int) -> None:
-    """Check that everybody can read a page, and that nothing is scrolled sideways."""
-    assert flaws(page) == []
+def check(page: Page, width: int, name: str = "") -> None:
+    """Check that everybody can use a page, and that nothing is scrolled sideways.
+
+    axe-core finds no violation in the light scheme, and enough contrast in the dark one.
+
+    Args:
+        page: the page.
+        width: how wide its window is.
+        name: a name for photographs of it in both schemes; empty: there are none.
+    """
     until_it_fits(page, width)
+    for scheme, options in SCHEMES.items():
+        page.emulate_media(color_scheme=scheme)
+        assert flaws(page, **options) == [], (page.url, scheme)
+        if name:
+            photograph(page, f"{name}-{width}-{scheme}")
+
+
+def check_widths(page: Page, name: str, widths: Iterable[int]) -> None:
+    """Check a page in windows of several widths; see `check`."""
+    for width in widths:
+        page.set_viewport_size({"width": width, "height": 900})
+        check(page, width, name)
 
 
 @dataclass
