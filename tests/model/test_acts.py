@@ -49,7 +49,7 @@ from gatelodge.sign_in.refusals import InvalidCredentials
 from gatelodge.tokens.pair import Delivery
 from tests.contracts.failpoints import failing
 from tests.gate.houses import houses
-from tests.support.clock import FakeClock
+from tests.support.clock import NOON, FakeClock
 from tests.support.events import newest
 from tests.support.settings import CHEAP_HASH
 
@@ -57,6 +57,8 @@ ROUNDS = int(os.environ.get("GATELODGE_ROUNDS", "25"))
 AT_ONCE = 6
 PEOPLE = 4
 _NEWEST = 300
+_MANY = 1_000
+_BEGINNING = NOON - timedelta(days=1)
 ORIGIN = Origin("192.0.2.7", "Browser/1.0", "req_1")
 PASSWORD = "correct horse battery"
 TABLES = ("users", "user_roles", "sessions", "events")
@@ -287,7 +289,8 @@ def _add_device(person: Person, signed_in: SignedIn) -> None:
 
 FREQUENT = ("sign_in", "refresh", "change_password", "sign_out", "everywhere", "enable", "grant")
 SELDOM = ("disable", "disable", "delete", "withdraw", "withdraw", "withdraw")
-ALL = (*FREQUENT, *FREQUENT, *SELDOM, "add_app", "add_app", "remove_app", "remove_app")
+PROOFS = ("add_app", "add_app", "add_app", "remove_app", "sign_in", "sign_in")
+ALL = (*FREQUENT, *FREQUENT, *SELDOM, *PROOFS)
 
 
 @pytest.mark.usefixtures("lost_sockets")
@@ -401,13 +404,13 @@ class Trial:
 
     async def _live(self, person: Person) -> set[SessionId]:
         user = await self.pair[0].stores.users.find(person.id)
-        at = self.pair[0].clock.now()
-        live = set()
-        for device in person.devices:
-            session = await self.pair[0].stores.sessions.find(device.id)
-            if user is not None and session is not None and session.is_live(user, at):
-                live.add(device.id)
-        return live
+        if user is None:
+            return set()
+        sessions = await self.pair[0].stores.sessions.list_live(
+            user, self.clock.now(), used_after=_BEGINNING, before=None, limit=_MANY
+        )
+        assert len(sessions) < _MANY
+        return {each.id for each in sessions} & {each.id for each in person.devices}
 
     async def _settle(self) -> None:
         """Return when the database has done what it was asked for, and the chores are done."""
