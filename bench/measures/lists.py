@@ -26,6 +26,7 @@ from bench.server import Gatelodge
 from bench.sizes import Sizes
 from bench.town import Town, build_file, build_mongodb
 from gatelodge.accounts.search import UserQuery
+from gatelodge.admin.users import COUNTED
 from gatelodge.audit import EventQuery
 from gatelodge.clock import SystemClock, instant
 from gatelodge.data_folder import DATABASE
@@ -137,7 +138,7 @@ async def of_stores(stores: Stores, times: int, pages: int) -> dict[str, Waits]:
         ]
         found[name] = await timed(asks, times)
         counts: list[Ask] = [
-            lambda query=query: users.count_matching(query, limit=10_000)  # type: ignore[misc]
+            lambda query=query: users.count_matching(query, limit=COUNTED)  # type: ignore[misc]
             for query in queries
         ]
         found[f"{name}, counted"] = await timed(counts, times)

@@ -176,6 +176,22 @@ async def test_the_pages_of_the_list_show_everybody_once(reader: Reader, house: 
 
 
 @pytest.mark.usefixtures("root")
+async def test_of_very_many_who_match_some_are_counted(
+    reader: Reader, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(ON_A_PAGE + 1):
+        await made(house, f"ann{number:02}")
+    monkeypatch.setattr("gatelodge.admin.users.COUNTED", 3)
+    many, few = await reader.open(f"{USERS}?q=ann"), await reader.open(f"{USERS}?q=ann01")
+    german = await reader.open(f"{USERS}?q=ann&language=de")
+
+    assert "3 or more users" in many.text
+    assert "1–20 of 3 or more" in many.text
+    assert "1 user" in few.text
+    assert "1–20 von 3 oder mehr" in german.text
+
+
+@pytest.mark.usefixtures("root")
 async def test_who_is_alone_learns_how_others_come_in(reader: Reader, house: House) -> None:
     page = await reader.open(USERS)
     assert "You are the only user so far" in page.text

@@ -47,6 +47,11 @@ class UserQuery:
     order: UserOrder = "created"
     descending: bool = True
 
+    @property
+    def is_for_all(self) -> bool:
+        """Whether every user matches."""
+        return self == UserQuery(order=self.order, descending=self.descending)
+
 
 @dataclass(frozen=True, slots=True)
 class Count:

@@ -26,8 +26,8 @@ from gatelodge.proofs.verification import AddressVerification
 from gatelodge.sessions.service import SessionService
 from gatelodge.turns import in_turns
 
-COUNTED = 10_000
-"""Up to how many matching users are counted; beyond, the number is "at least"."""
+COUNTED = 2_000
+"""Up to how many users who match are counted; beyond, the number is "at least"."""
 
 BULK_LIMIT = 200
 """On how many users one request acts at most."""
@@ -194,7 +194,7 @@ class UserAdministration:
 
     async def count(self, query: UserQuery) -> Count:
         """Return how many users match; where there are many, at least how many."""
-        if query == UserQuery(order=query.order, descending=query.descending):
+        if query.is_for_all:
             return await self.users.count_users()
         return await self.users.count_matching(query, limit=COUNTED)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from starlette.responses import Response
 
 from gatelodge.accounts.roles import USER, RoleService
-from gatelodge.accounts.search import Count
+from gatelodge.accounts.search import Count, UserQuery
 from gatelodge.accounts.service import NewUser
 from gatelodge.accounts.store import Role
 from gatelodge.admin.authority import Administrator
@@ -190,6 +190,7 @@ async def list_users(visit: Visit) -> Response:
     after = query.get("after") or None
     found = await service.search(filters.query, by, after=after, limit=ON_A_PAGE)
     count = await service.count(filters.query)
+    counted = _counted(visit, count, filters.query)
     start = _start_of(query.get("start", "")) if after else 1
     is_alone = count == Count(1) and not filters.values
     acts = [] if is_alone or not any(each.reached for each in found.users) else _acts_of(by)
@@ -200,8 +201,8 @@ async def list_users(visit: Visit) -> Response:
         users=found.users,
         after=found.after,
         start=start,
-        count=_in_words(visit, count),
-        told=_told(visit, found, start, count),
+        count=_in_words(visit, count, counted),
+        told=_told(visit, found, start, counted),
         roles=[("", visit.language.text(N_("any"))), *await role_choices(visit)],
         acts=[(act, WORDS[act].choice) for act in acts],
         here=_address(visit),
@@ -352,20 +353,21 @@ def _start_of(text: str) -> int:
     return int(text) if text.isascii() and text.isdecimal() and len(text) < _MAX_DIGITS else 1
 
 
-def _counted(visit: Visit, count: Count) -> str:
-    """Return how many users match."""
+def _counted(visit: Visit, count: Count, query: UserQuery) -> str:
+    """Return how many users match: all of them are estimated, others counted up to a limit."""
     number = visit.language.number(count.number)
-    return number if count.exact else visit.language.text(N_("about %(number)s"), number=number)
+    words = N_("about %(number)s") if query.is_for_all else N_("%(number)s or more")
+    return number if count.exact else visit.language.text(words, number=number)
 
 
-def _in_words(visit: Visit, count: Count) -> str:
+def _in_words(visit: Visit, count: Count, counted: str) -> str:
     """Return the same as a phrase."""
     if count == Count(1):
         return visit.language.text(N_("1 user"))
-    return visit.language.text(N_("%(number)s users"), number=_counted(visit, count))
+    return visit.language.text(N_("%(number)s users"), number=counted)
 
 
-def _told(visit: Visit, found: SeenUsers, start: int, count: Count) -> str:
+def _told(visit: Visit, found: SeenUsers, start: int, counted: str) -> str:
     """Return what the foot of the list says."""
     language, last = visit.language, start + len(found.users) - 1
     if len(found.users) < ON_A_PAGE and found.after is not None:
@@ -374,7 +376,7 @@ def _told(visit: Visit, found: SeenUsers, start: int, count: Count) -> str:
         N_("%(first)s–%(last)s of %(all)s"),
         first=language.number(start),
         last=language.number(last),
-        all=_counted(visit, count),
+        all=counted,
     )
 
 
