@@ -1,7 +1,7 @@
 """What every house and client would make anew, from the same files and texts, kept by this process.
 
-The bytecode of Jinja's templates, the files of the API reference, the SQL of statements, and the
-certificate authorities that HTTP clients trust.
+The bytecode of Jinja's templates, the files of the API reference and of the console, the SQL of
+statements, and the certificate authorities that HTTP clients trust.
 """
 
 import os
@@ -47,7 +47,8 @@ def keep(patch: pytest.MonkeyPatch) -> None:
     """Let everything in this process share it."""
     for module in (html, writing):
         _keep_bytecode(patch, module)
-    patch.setattr(html, "_reference", cache(html._reference))
+    for name in ("_reference", "_console"):
+        patch.setattr(html, name, cache(getattr(html, name)))
     _keep_sql(patch)
     _keep_authorities(patch)
 
