@@ -17,8 +17,8 @@ PASSWORD = "correct horse battery"
 AXE: str = Axe().axe_script
 """The program axe-core, which finds what keeps people from using a page."""
 
-CONTRAST = {"runOnly": ["color-contrast"]}
-"""Options of `flaws`: only whether text stands out, which is all that the dark scheme changes."""
+CONTRAST = {"runOnly": ["color-contrast", "link-in-text-block"]}
+"""Options of `flaws`: only whether text and links stand out, which is all that colours change."""
 
 SCHEMES: Mapping[Literal["light", "dark"], Mapping[str, Any]] = {"light": {}, "dark": CONTRAST}
 """The colour schemes, and with which options of `flaws` a page is checked in each."""

@@ -29,4 +29,4 @@ def code_in(text: str) -> str:
         ValueError: there is none, or there are several.
     """
     (code,) = re.findall(r"(?<!\S)[A-Z2-9]{4}-[A-Z2-9]{4}\b", text)
-    return str(code)
+    return code
