@@ -1,6 +1,5 @@
 """How a run of the tests goes, and the fixtures that every kind of test uses."""
 
-import asyncio
 import gc
 import os
 import re
@@ -19,7 +18,7 @@ from gatelodge.settings import Settings
 from gatelodge.stores import Stores, open_stores
 from tests.support import figures, run, vectors
 from tests.support.clock import FakeClock
-from tests.support.databases import migrated
+from tests.support.databases import migrated, with_collections
 from tests.support.kept import keep
 from tests.support.mailbox import Mailbox, set_mail
 from tests.support.mongod import empty_mongodb, new_mongodb, shared_replica_set
@@ -223,7 +222,7 @@ def mongodb_url(pytestconfig: pytest.Config) -> str:
 
 @pytest.fixture(params=["sqlite", "mongodb"])
 def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Return the address of a database that nothing was put into yet.
+    """Return the address of a database that has its tables, and nothing in them.
 
     On MongoDB it is one for all tests of this process, emptied each time: to make a new one takes
     twenty times as long. A test after which a write may still arrive uses `mongodb_address`.
@@ -243,8 +242,7 @@ def database(request: pytest.FixtureRequest) -> str:
 def kept_mongodb(mongodb_url: str) -> Iterator[str]:
     """Yield the address of a MongoDB database that has its collections and indexes."""
     with new_mongodb(mongodb_url) as address:
-        open_stores(address).database.migrate()
-        yield address
+        yield with_collections(address)
 
 
 @pytest.fixture
@@ -261,8 +259,7 @@ def own_mongodb(mongodb_url: str) -> Iterator[str]:
     Its clients bear a name of their own, so that faults can be theirs alone.
     """
     with new_mongodb(mongodb_url) as address:
-        open_stores(address).database.migrate()
-        yield address
+        yield with_collections(address)
 
 
 @pytest.fixture
@@ -279,7 +276,6 @@ def mongodb_address(mongodb_url: str) -> Iterator[str]:
 async def stores(address: str) -> AsyncIterator[Stores]:
     """Yield the stores over an empty database, ready for use."""
     stores = open_stores(address)
-    await asyncio.to_thread(stores.database.migrate)
     await stores.database.start()
     yield stores
     await stores.database.stop()

@@ -7,13 +7,14 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure
 
 from tests.support import run
+from tests.support.mongod import observed
 
 PATIENCE_SECONDS = 20
 
@@ -59,19 +60,18 @@ def failing(
         mode: how often, as `configureFailPoint` takes it.
         how: what happens, such as `closeConnection=True`.
     """
-    with MongoClient[dict[str, Any]](address) as client:
-        database = client.get_default_database().name
-        named = client.options.pool_options.appname or "gatelodge"
-        data: dict[str, Any] = {"failCommands": commands, "appName": named, **how}
-        if collection is not None:
-            data["namespace"] = f"{database}.{collection}"
-        with run.locked(f"fault-{urlsplit(address).netloc}"):
-            before = _configure(client, mode=mode, data=data)
-            fault = Fault(client, before)
-            try:
-                yield fault
-            finally:
-                fault.hits = _configure(client, mode="off") - before
+    parts, database = urlsplit(address), observed(address)
+    named = dict(parse_qsl(parts.query)).get("appName", "gatelodge")
+    data: dict[str, Any] = {"failCommands": commands, "appName": named, **how}
+    if collection is not None:
+        data["namespace"] = f"{database.name}.{collection}"
+    with run.locked(f"fault-{parts.netloc}"):
+        before = _configure(database.client, mode=mode, data=data)
+        fault = Fault(database.client, before)
+        try:
+            yield fault
+        finally:
+            fault.hits = _configure(database.client, mode="off") - before
 
 
 @contextmanager

@@ -37,7 +37,7 @@ from tests.contracts.builders import (
 from tests.contracts.failpoints import events_refused, failing
 from tests.support.clock import FakeClock
 from tests.support.events import newest
-from tests.support.mongod import empty_mongodb
+from tests.support.mongod import documents_of, empty_mongodb, put_back
 
 EDITOR = Role("editor", "Writes pages.", ("pages:write",))
 FAR_FUTURE = NOON + timedelta(days=9)
@@ -352,14 +352,16 @@ async def test_whichever_write_fails_in_mongodb_the_change_has_its_event(
     own_mongodb: str, act: Act, fault: dict[str, Any]
 ) -> None:
     """The first write of the act fails, then the second, and so on, until it has no more."""
+    empty_mongodb(own_mongodb)
     stores = open_stores(own_mongodb)
     await stores.database.start()
     failed = 0
     try:
+        there = await world.__wrapped__(stores)  # type: ignore[attr-defined]
+        before, documents = await everything(stores, there), documents_of(own_mongodb)
         for skipped in range(8):
-            empty_mongodb(own_mongodb)
-            there = await world.__wrapped__(stores)  # type: ignore[attr-defined]
-            before, event = await everything(stores, there), an_event(at=NOON + A_MINUTE)
+            put_back(own_mongodb, documents)
+            event = an_event(at=NOON + A_MINUTE)
             mode = {"skip": skipped} if skipped else "alwaysOn"
             with (
                 failing(own_mongodb, *COMMANDS, mode=mode, **fault) as met,

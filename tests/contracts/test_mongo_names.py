@@ -25,6 +25,7 @@ from gatelodge.stores.mongo.outbox import Outbox
 from tests.contracts.builders import A_MINUTE, NOON, a_session, a_user, an_event
 from tests.contracts.failpoints import failing
 from tests.support.clock import FakeClock
+from tests.support.databases import with_collections
 from tests.support.mongod import connections_of, wait_until
 
 pytestmark = [
@@ -38,7 +39,7 @@ LATER = UNSETTLED_FOR + A_MINUTE
 @pytest.fixture
 def address(mongodb_address: str) -> str:
     """Run on MongoDB alone."""
-    return mongodb_address
+    return with_collections(mongodb_address)
 
 
 @pytest.fixture

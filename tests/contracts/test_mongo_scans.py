@@ -10,6 +10,7 @@ from gatelodge.audit import EventQuery
 from gatelodge.sessions.store import SessionQuery
 from gatelodge.stores import Stores
 from tests.contracts.builders import NOON, a_session, a_user, an_event
+from tests.support.databases import with_collections
 
 pytestmark = [
     pytest.mark.alone,  # it sets a parameter of the server that all tests share
@@ -21,7 +22,7 @@ pytestmark = [
 @pytest.fixture
 def address(mongodb_address: str) -> str:
     """Return the address of a MongoDB database: these tests need no other database."""
-    return mongodb_address
+    return with_collections(mongodb_address)
 
 
 async def test_no_frequent_question_reads_a_whole_collection(stores: Stores, address: str) -> None:

@@ -26,7 +26,7 @@ from tests.support.mongod import ReplicaSet, with_database
 from tests.support.people import PASSWORD
 from tests.support.server import Server
 
-pytestmark = [pytest.mark.faults, pytest.mark.alone]
+pytestmark = pytest.mark.faults
 
 TIMES = int(os.environ.get("GATELODGE_FAULTS", "1"))
 GAP_SECONDS = 5.0

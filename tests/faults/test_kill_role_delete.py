@@ -27,7 +27,7 @@ from tests.support.server import GATELODGE, environment
 
 pytestmark = pytest.mark.faults
 
-CROWD = 6_000
+CROWD = 3_000
 ROUNDS = 3
 EDIT = "pages:edit"
 KILLED = "killed"

@@ -9,14 +9,15 @@ from pathlib import Path
 import pytest
 
 from gatelodge.app import House
-from gatelodge.gate.memory import MAX_DEAD
+from gatelodge.gate import memory
 from gatelodge.gate.principal import Principal
 from gatelodge.tokens.refusals import InvalidToken
 from tests.contracts.builders import an_event
 from tests.gate.houses import Device, asked, houses, new_device
 
 BAD_TOKENS = 2_000
-USERS = MAX_DEAD + 1_000
+FEW_DEAD = 1_000
+USERS = FEW_DEAD + 500
 AT_ONCE = 500
 
 
@@ -68,9 +69,10 @@ async def test_bad_tokens_leave_nothing_behind(tmp_path: Path) -> None:
 
 
 async def test_no_more_than_a_bounded_number_of_ended_sessions_is_remembered(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each user is let in, signs out, and is then refused."""
+    monkeypatch.setattr(memory, "MAX_DEAD", FEW_DEAD)
     async with houses(tmp_path, "", number=1) as (house,):
         for _ in range(USERS // AT_ONCE):
             devices = await asyncio.gather(*(new_device(house) for _ in range(AT_ONCE)))
@@ -80,7 +82,7 @@ async def test_no_more_than_a_bounded_number_of_ended_sessions_is_remembered(
             answers = await asyncio.gather(*(asked(house, each.token) for each in devices))
             assert set(answers) == {InvalidToken}
             assert len(house.gate.memory) == 0, "the tokens of ended sessions take no places"
-        assert len(house.gate.memory._dead) == MAX_DEAD
+        assert len(house.gate.memory._dead) == FEW_DEAD
 
 
 async def sign_out(house: House, device: Device) -> None:

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pymongo import MongoClient
+from pymongo import WriteConcern
 
 from gatelodge.accounts.roles import ADMIN
 from gatelodge.accounts.service import NewUser
@@ -51,6 +51,7 @@ from tests.contracts.failpoints import failing
 from tests.gate.houses import houses
 from tests.support.clock import FakeClock
 from tests.support.events import newest
+from tests.support.mongod import observed
 from tests.support.settings import CHEAP_HASH
 
 ROUNDS = int(os.environ.get("GATELODGE_ROUNDS", "25"))
@@ -427,14 +428,13 @@ class Trial:
 
     def _wait_until_idle(self) -> None:
         """Wait until no command of ours runs on the server, then until all is confirmed."""
-        with MongoClient[dict[str, Any]](self.address, w="majority") as client:
-            name = client.get_default_database().name
-            running = {"op": {"$in": ["insert", "update", "remove", "command"]}, "active": True}
-            ours = {"ns": {"$regex": f"^{name}[.](users|sessions|names|events|queues)"}}
-            asked = [{"$currentOp": {"allUsers": True}}, {"$match": running | ours}]
-            while list(client.admin.aggregate(asked)):
-                pass
-            client[name].observed.insert_one({})
+        database = observed(self.address).with_options(write_concern=WriteConcern("majority"))
+        running = {"op": {"$in": ["insert", "update", "remove", "command"]}, "active": True}
+        ours = {"ns": {"$regex": f"^{database.name}[.](users|sessions|names|events|queues)"}}
+        asked = [{"$currentOp": {"allUsers": True}}, {"$match": running | ours}]
+        while list(database.client.admin.aggregate(asked)):
+            pass
+        database.observed.insert_one({})
 
     async def _check_events(self, person: Person) -> None:
         """Check that the user's record is what the events say, each counted once."""

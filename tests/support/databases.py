@@ -29,6 +29,12 @@ def migrated(file: Path) -> Path:
     return file
 
 
+def with_collections(address: str) -> str:
+    """Make the collections and indexes of a MongoDB database; return its address."""
+    open_stores(address).database.migrate()
+    return address
+
+
 def of_revision(file: Path, revision: str) -> Path:
     """Make an SQLite file as a version with this newest revision made it; return the place."""
     scripts = script_directory()

