@@ -21,7 +21,12 @@ from tests.support.clock import FakeClock
 from tests.support.databases import migrated, with_collections
 from tests.support.kept import keep
 from tests.support.mailbox import Mailbox, set_mail
-from tests.support.mongod import empty_mongodb, new_mongodb, shared_replica_set
+from tests.support.mongod import (
+    close_observers,
+    empty_mongodb,
+    new_mongodb,
+    shared_replica_set,
+)
 from tests.support.server import Server
 from tests.support.settings import hashing_cheaply
 
@@ -206,8 +211,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 @pytest.fixture(scope="session")
-def mongodb_url(pytestconfig: pytest.Config) -> str:
-    """Return the address, without a database name, of a replica set that all tests share.
+def mongodb_url(pytestconfig: pytest.Config) -> Iterator[str]:
+    """Yield the address, without a database name, of a replica set that all tests share.
 
     From now on nobody warns of an open socket to it. When a client is closed, or a call is
     cancelled, while the driver connects, the driver never closes the new socket, and the garbage
@@ -217,7 +222,8 @@ def mongodb_url(pytestconfig: pytest.Config) -> str:
     for port in re.findall(r":(\d+)", urlsplit(url).netloc.rpartition("@")[2]):
         lost = rf"ignore:unclosed <socket.*raddr=\('[^']*', {port}\):ResourceWarning"
         pytestconfig.addinivalue_line("filterwarnings", lost)
-    return url
+    yield url
+    close_observers()
 
 
 @pytest.fixture(params=["sqlite", "mongodb"])

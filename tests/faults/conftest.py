@@ -1,5 +1,6 @@
 """A replica set that survives the loss of a node, and servers with two workers."""
 
+import gc
 import shutil
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 
 from tests.faults.pairs import NO_LIMITS, SECRET_KEY, Pair
 from tests.gate.test_next_request import house_of
-from tests.support.mongod import ReplicaSet, require_mongod
+from tests.support.mongod import ReplicaSet, close_observers, require_mongod
 from tests.support.server import Server
 
 
@@ -19,6 +20,8 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReplicaSet]:
     folder = tmp_path_factory.mktemp("three")
     with ReplicaSet(folder, nodes=3) as replica_set:
         yield replica_set
+        close_observers()
+        gc.collect()  # sockets that the driver lost, see `mongodb_url`
         for number in range(len(replica_set.nodes)):
             replica_set.kill(number)  # a primary needs fifteen seconds for a clean end
     shutil.rmtree(folder)  # a gigabyte, which may be in memory

@@ -23,6 +23,14 @@ pytestmark = pytest.mark.faults
 CROWD = 60
 ROOM_BYTES = 600_000  # enough for some sign-ups of the crowd
 
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    """Yield a server that hashes as ever: else the sign-ups of a crowd are written together."""
+    with Server(tmp_path, in_new_process=True) as running:
+        yield running
+
+
 only_linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has prlimit")
 
 

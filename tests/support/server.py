@@ -12,7 +12,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from gatelodge.data_folder import DATABASE
 from tests.support import run, warm
+from tests.support.databases import migrated
 from tests.support.run import free_port
 
 GATELODGE = Path(sys.executable).with_name("gatelodge")
@@ -24,7 +26,9 @@ COMMAND_SECONDS = 60.0
 class Server:
     """`gatelodge serve` on a free port of the loopback address.
 
-    It is a fork of a process that has imported everything, if nothing speaks against it.
+    It is a fork of a process that has imported everything, if nothing speaks against it. A fork
+    hashes passwords cheaply, unless a setting says what that costs, and its SQLite file has its
+    tables before it starts.
 
     Attributes:
         url: what to send requests to.
@@ -39,7 +43,8 @@ class Server:
         Args:
             folder: where its data lives.
             workers: how many processes answer.
-            in_new_process: whether it has to be a new process of Python, not a fork.
+            in_new_process: whether it has to be a new process of Python, not a fork, with real
+                hashes.
             settings: its settings, named as in Settings.
         """
         self.folder = folder
@@ -54,11 +59,14 @@ class Server:
     def start(self) -> Self:
         """Start the process and wait for its first answer."""
         self.folder.mkdir(parents=True, exist_ok=True)
+        forked = not self.in_new_process and warm.can_run(self.environment)
+        if forked and "GATELODGE_DATABASE" not in self.environment:
+            migrated(Path(self.environment["GATELODGE_DATA_DIR"]) / DATABASE)
         called = [str(GATELODGE), "serve", f"--port={self.port}", f"--workers={self.workers}"]
         with self.log.open("ab") as log:
             self._process = (
                 warm.Process(called, self.environment, self.folder, log)
-                if not self.in_new_process and warm.can_run(self.environment)
+                if forked
                 else subprocess.Popen(
                     called,
                     env=self.environment,

@@ -3,7 +3,8 @@
 Most of what a command costs is the import of libraries, and a run of the tests has hundreds of
 commands and servers. Here one process imports them once, and each of them is a fork of it, with its
 own environment, folder and streams, from the first line of `main` to its exit code. What starts
-differently is run as ever: a command in an environment that Python itself reads.
+differently is run as ever: a command in an environment that Python itself reads. Unlike real ones,
+they hash passwords as cheaply as argon2id allows, unless a setting says what that costs.
 """
 
 import os

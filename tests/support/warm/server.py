@@ -11,21 +11,31 @@ import signal
 import socket
 import sys
 import traceback
+from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
+
+import typer.main
 
 from tests.support.warm.client import ENCODING
 
+if TYPE_CHECKING:
+    from gatelodge.credentials.passwords import PasswordHasher
+
 _PRELOADED = (
+    "cryptography.hazmat.backends.openssl.backend",
+    "fido2.cose",
+    "gatelodge.breached.service",
     "gatelodge.cli.main",
     "gatelodge.doctor.service",
     "gatelodge.foundation",
+    "gatelodge.letters.smtp",
     "gatelodge.serving",
     "gatelodge.stores.sql",
     "gatelodge.stores.sql.migrations",
     "gatelodge.stores.mongo",
-    "gatelodge.transfer",
+    "gatelodge.transfer.service",
     "rich.console",
     "rich.table",
 )
@@ -35,6 +45,8 @@ def serve(path: Path) -> NoReturn:
     """Take requests until somebody ends the process."""
     for name in _PRELOADED:
         importlib.import_module(name)
+    _hash_cheaply()
+    _keep_commands()
     gc.freeze()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those who answer
     with socket.socket(socket.AF_UNIX) as listener:
@@ -50,6 +62,28 @@ def serve(path: Path) -> NoReturn:
                     _answer(connection)
                 os._exit(0)
             connection.close()
+
+
+def _hash_cheaply() -> None:
+    """Let passwords cost as little as argon2id allows, unless a setting says what they cost."""
+    from gatelodge import foundation  # noqa: PLC0415 - imported by now
+    from gatelodge.settings import Settings  # noqa: PLC0415
+
+    real = foundation.PasswordHasher
+    usual = [Settings.model_fields[name].default for name in ("hash_memory", "hash_passes")]
+
+    def cheap(*cost: int) -> "PasswordHasher":
+        return real(8, 1) if [*cost] == usual else real(*cost)
+
+    foundation.PasswordHasher = cheap  # type: ignore[assignment,misc]
+
+
+def _keep_commands() -> None:
+    """Work out once what commands there are, with their options."""
+    from gatelodge.cli.main import app  # noqa: PLC0415 - imported by now
+
+    typer.main.get_command = cache(typer.main.get_command)
+    typer.main.get_command(app)
 
 
 def _answer(connection: socket.socket) -> None:
