@@ -302,6 +302,8 @@ def _named(number: int, name: int) -> Principal:
 
 # Its bounds
 
+FEW_TOKENS = 10_000
+
 
 def test_memory_is_bounded() -> None:
     memory = Memory()
@@ -316,28 +318,37 @@ def test_memory_is_bounded() -> None:
     assert found(memory, newest) == [newest]
 
 
+@pytest.fixture
+def few_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a memory have room for few tokens."""
+    monkeypatch.setattr("gatelodge.gate.memory.MAX_TOKENS", FEW_TOKENS)
+
+
+@pytest.mark.usefixtures("few_tokens")
 def test_as_many_tokens_as_are_remembered_drive_none_of_them_out() -> None:
-    everybody = [_named(number, 0) for number in range(MAX_TOKENS)]
+    everybody = [_named(number, 0) for number in range(FEW_TOKENS)]
     memory = a_memory(*everybody)
     assert found(memory, *everybody) == everybody
 
 
+@pytest.mark.usefixtures("few_tokens")
 def test_tokens_that_are_shown_once_do_not_drive_out_those_in_use() -> None:
     """Somebody with one session can have many tokens, each of them good."""
-    in_use = [_named(number, 0) for number in range(20_000)]
+    in_use = [_named(number, 0) for number in range(FEW_TOKENS // 5)]
     memory = a_memory(*in_use)
-    for number in range(3 * MAX_TOKENS):
+    for number in range(3 * FEW_TOKENS):
         keep(memory, _named(-number - 1, 0))
-        if number % 10_000 == 0:
+        if number % 1_000 == 0:
             assert found(memory, *in_use) == in_use
 
 
+@pytest.mark.usefixtures("few_tokens")
 def test_when_all_tokens_are_in_use_the_newest_stay() -> None:
-    everybody = [_named(number, 0) for number in range(MAX_TOKENS)]
+    everybody = [_named(number, 0) for number in range(FEW_TOKENS)]
     memory = a_memory(*everybody)
     assert found(memory, *everybody) == everybody
     more = [_named(-number - 1, 0) for number in range(100)]
     for each in more:
         keep(memory, each)
     assert found(memory, *more) == more
-    assert len(memory) > MAX_TOKENS * 3 // 4
+    assert len(memory) > FEW_TOKENS * 3 // 4
