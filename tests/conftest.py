@@ -21,12 +21,7 @@ from tests.support.clock import FakeClock
 from tests.support.databases import migrated, with_collections
 from tests.support.kept import keep
 from tests.support.mailbox import Mailbox, set_mail
-from tests.support.mongod import (
-    close_observers,
-    empty_mongodb,
-    new_mongodb,
-    shared_replica_set,
-)
+from tests.support.mongod import close_observers, empty_mongodb, new_mongodb, shared_replica_set
 from tests.support.server import Server
 from tests.support.settings import hashing_cheaply
 

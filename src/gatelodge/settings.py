@@ -18,13 +18,7 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
-from pydantic_settings import (
-    BaseSettings,
-    NoDecode,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-)
-from typing_extensions import override
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from gatelodge import machine
 from gatelodge.data_folder import BREACHED, DATABASE
@@ -425,19 +419,6 @@ class Settings(BaseSettings):
     log_format: Literal["auto", "json", "text"] = "auto"
 
     _told: dict[str, Source] = PrivateAttr(default_factory=dict)
-
-    @classmethod
-    @override
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Look at the arguments and the environment; neither `.env` nor a folder of secrets."""
-        return init_settings, env_settings
 
     @model_validator(mode="before")
     @classmethod

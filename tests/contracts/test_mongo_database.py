@@ -17,6 +17,7 @@ from tests.contracts.builders import NOON, a_session, a_user, an_event
 from tests.support.mongod import (
     Mongod,
     Standalone,
+    observed,
     require_mongod,
     wait_until,
     with_database,
@@ -52,12 +53,11 @@ def test_many_servers_may_migrate_at_once(address: str) -> None:
             future.result()
 
     assert MongoDatabase(address).migrate() == []
-    with MongoClient[dict[str, Any]](address) as client:
-        database = client.get_default_database()
-        for name in ("users", "names", "sessions"):
-            indexes = database[name].index_information().values()
-            assert not any("expireAfterSeconds" in index for index in indexes)
-            assert not any("unique" in index for index in indexes)
+    database = observed(address)
+    for name in ("users", "names", "sessions"):
+        indexes = database[name].index_information().values()
+        assert not any("expireAfterSeconds" in index for index in indexes)
+        assert not any("unique" in index for index in indexes)
 
 
 async def test_the_address_cannot_loosen_what_keeps_data_safe() -> None:
@@ -172,21 +172,19 @@ def test_a_name_that_no_name_server_knows_is_unreachable() -> None:
 
 async def test_the_database_of_another_program_is_left_alone(mongodb_address: str) -> None:
     """It has users and roles of its own, such as the tutorial's server makes them."""
-    with MongoClient(mongodb_address) as client:
-        database = client.get_default_database()
-        database.roles.insert_one({"name": "moderator", "__v": 0})
-        for ask in (MongoDatabase(mongodb_address).migrate, MongoDatabase(mongodb_address).exists):
-            with pytest.raises(ConfigurationError, match="belongs to another program"):
-                await asyncio.to_thread(ask)
-        assert database.list_collection_names() == ["roles"]
-        assert database.roles.count_documents({}) == 1
+    database = observed(mongodb_address)
+    database.roles.insert_one({"name": "moderator", "__v": 0})
+    for ask in (MongoDatabase(mongodb_address).migrate, MongoDatabase(mongodb_address).exists):
+        with pytest.raises(ConfigurationError, match="belongs to another program"):
+            await asyncio.to_thread(ask)
+    assert database.list_collection_names() == ["roles"]
+    assert database.roles.count_documents({}) == 1
 
 
 async def test_to_look_for_a_database_makes_none(mongodb_address: str) -> None:
     database = MongoDatabase(mongodb_address)
     assert not await asyncio.to_thread(database.exists)
-    with MongoClient(mongodb_address) as client:
-        assert client.get_default_database().list_collection_names() == []
+    assert observed(mongodb_address).list_collection_names() == []
     await asyncio.to_thread(database.migrate)
     assert await asyncio.to_thread(database.exists)
 
@@ -273,17 +271,16 @@ async def test_chores_are_done_while_the_database_runs(
 async def test_a_name_that_nobody_has_costs_as_many_reads(stores: Stores, address: str) -> None:
     """Else the time of a sign-in tells which names exist."""
     await stores.users.add(a_user("ann"), an_event())
-    with MongoClient[dict[str, Any]](address) as client:
-        database = client.get_default_database()
-        reads = {}
-        for name in ("ann", "nobody", "ann@example.org", "nobody@example.org"):
-            database.command("profile", 2)
-            find = stores.users.find_by_email if "@" in name else stores.users.find_by_username
-            await find(name)
-            database.command("profile", 0)
-            found = database["system.profile"].find({"command.find": {"$in": ["names", "users"]}})
-            reads[name] = [each["command"]["find"] for each in found]
-            database["system.profile"].drop()
+    database = observed(address)
+    reads = {}
+    for name in ("ann", "nobody", "ann@example.org", "nobody@example.org"):
+        database.command("profile", 2)
+        find = stores.users.find_by_email if "@" in name else stores.users.find_by_username
+        await find(name)
+        database.command("profile", 0)
+        found = database["system.profile"].find({"command.find": {"$in": ["names", "users"]}})
+        reads[name] = [each["command"]["find"] for each in found]
+        database["system.profile"].drop()
 
     assert len(reads) == 4
     assert all(each == ["names", "users"] for each in reads.values())
@@ -293,24 +290,23 @@ async def test_names_that_the_version_before_has_written_get_their_keys(address:
     """At the next migration, or by a chore of a server; names without a key are not found."""
     stores = open_stores(address)
     await asyncio.to_thread(stores.database.migrate)
-    with MongoClient[dict[str, Any]](address) as client:
-        users = client.get_default_database()["users"]
-        await stores.database.start()
-        everybody = [a_user(name=name) for name in ("Ann", "ANNA", "")]
-        for user in everybody:
-            await stores.users.add(user, an_event())
-        query = UserQuery(text="ann")
-        for complete in (
-            lambda: asyncio.to_thread(stores.database.migrate),
-            stores.users.complete_names,  # type: ignore[attr-defined]
-        ):
-            users.update_many({}, {"$unset": {"name_key": ""}})
-            assert (await stores.users.search(query, after=None, limit=9)).users == []
+    users = observed(address).users
+    await stores.database.start()
+    everybody = [a_user(name=name) for name in ("Ann", "ANNA", "")]
+    for user in everybody:
+        await stores.users.add(user, an_event())
+    query = UserQuery(text="ann")
+    for complete in (
+        lambda: asyncio.to_thread(stores.database.migrate),
+        stores.users.complete_names,  # type: ignore[attr-defined]
+    ):
+        users.update_many({}, {"$unset": {"name_key": ""}})
+        assert (await stores.users.search(query, after=None, limit=9)).users == []
 
-            await complete()
+        await complete()
 
-            found = (await stores.users.search(query, after=None, limit=9)).users
-            assert found == everybody[:2]
-        assert users.count_documents({"name_key": {"$exists": True}}) == 2
-        assert MongoDatabase(address).migrate() == []
-        await stores.database.stop()
+        found = (await stores.users.search(query, after=None, limit=9)).users
+        assert found == everybody[:2]
+    assert users.count_documents({"name_key": {"$exists": True}}) == 2
+    assert MongoDatabase(address).migrate() == []
+    await stores.database.stop()

@@ -12,7 +12,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from pymongo import MongoClient
 
 from gatelodge.accounts.store import User
 from gatelodge.clock import SystemClock
@@ -26,7 +25,7 @@ from tests.contracts.builders import A_MINUTE, NOON, a_session, a_user, an_event
 from tests.contracts.failpoints import failing
 from tests.support.clock import FakeClock
 from tests.support.databases import with_collections
-from tests.support.mongod import connections_of, wait_until
+from tests.support.mongod import connections_of, observed, wait_until
 
 pytestmark = [
     pytest.mark.usefixtures("lost_sockets"),
@@ -575,19 +574,18 @@ async def nothing_is_under_way(database: MongoDatabase, address: str) -> None:
     await database.stop()
     gc.collect()  # the driver leaves it some sockets, see `lost_sockets`
     name = urlsplit(address).path.removeprefix("/")
-    observer = MongoClient[dict[str, Any]](address, appname="observer", w="majority")
-    with observer as client:
-        idle_since = time.monotonic()
+    seen = observed(address)
+    idle_since = time.monotonic()
 
-        def is_let_go() -> bool:
-            nonlocal idle_since
-            connections = connections_of(client, name)
-            if any(each["active"] for each in connections):
-                idle_since = time.monotonic()
-            return not connections or time.monotonic() - idle_since > 1
+    def is_let_go() -> bool:
+        nonlocal idle_since
+        connections = connections_of(seen.client, name)
+        if any(each["active"] for each in connections):
+            idle_since = time.monotonic()
+        return not connections or time.monotonic() - idle_since > 1
 
-        await asyncio.to_thread(wait_until, is_let_go, "a connection is still there", 20)
-        client[name].observed.insert_one({})
+    await asyncio.to_thread(wait_until, is_let_go, "a connection is still there", 20)
+    seen.observed.insert_one({})
     await database.start()
 
 

@@ -28,7 +28,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pymongo import WriteConcern
 
 from gatelodge.accounts.roles import ADMIN
 from gatelodge.accounts.service import NewUser
@@ -428,7 +427,7 @@ class Trial:
 
     def _wait_until_idle(self) -> None:
         """Wait until no command of ours runs on the server, then until all is confirmed."""
-        database = observed(self.address).with_options(write_concern=WriteConcern("majority"))
+        database = observed(self.address)
         running = {"op": {"$in": ["insert", "update", "remove", "command"]}, "active": True}
         ours = {"ns": {"$regex": f"^{database.name}[.](users|sessions|names|events|queues)"}}
         asked = [{"$currentOp": {"allUsers": True}}, {"$match": running | ours}]

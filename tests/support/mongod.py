@@ -124,14 +124,14 @@ def put_back(address: str, documents: dict[str, list[dict[str, Any]]]) -> None:
 def observed(address: str) -> Database[dict[str, Any]]:
     """Return the database at an address, by a client that this process keeps for its server.
 
-    The client bears no name of the address, so that no fault meets it. To connect anew takes ten
-    times as long as most questions.
+    Its clients bear a name of their own, so that no fault meets them. To connect takes ten times
+    as long as most questions.
     """
     parts = urlsplit(address)
     options = [(name, value) for name, value in parse_qsl(parts.query) if name != "appName"]
     server = urlunsplit(parts._replace(path="/", query=urlencode(options)))
     if server not in _observers:
-        _observers[server] = MongoClient(server, appname="observer")
+        _observers[server] = MongoClient(server, appname="observer", w="majority")
     return _observers[server][parts.path.removeprefix("/")]
 
 
@@ -139,7 +139,7 @@ _observers: dict[str, MongoClient[dict[str, Any]]] = {}
 
 
 def close_observers() -> None:
-    """Close the clients of `observed`, as long as their servers answer: else it takes long."""
+    """Close the clients of `observed`. Once a server is gone, its client closes after 30 s."""
     while _observers:
         _observers.popitem()[1].close()
 
@@ -156,13 +156,13 @@ def wait_until_gone(address: str, app_name: str) -> None:
     finished when it has let go of every connection, and what it did is seen by majority reads from
     the next confirmed write on.
     """
-    with MongoClient[dict[str, Any]](address, appname="observer", w="majority") as client:
+    database = observed(address)
 
-        def is_gone() -> bool:
-            return not connections_of(client, app_name)
+    def is_gone() -> bool:
+        return not connections_of(database.client, app_name)
 
-        wait_until(is_gone, f"a connection of {app_name} is still there")
-        client.get_default_database().observed.insert_one({})
+    wait_until(is_gone, f"a connection of {app_name} is still there")
+    database.observed.insert_one({})
 
 
 def connections_of(client: MongoClient[dict[str, Any]], app_name: str) -> list[dict[str, Any]]:

@@ -60,7 +60,7 @@ class Server:
         """Start the process and wait for its first answer."""
         self.folder.mkdir(parents=True, exist_ok=True)
         forked = not self.in_new_process and warm.can_run(self.environment)
-        if forked and "GATELODGE_DATABASE" not in self.environment:
+        if forked and not self.environment.get("GATELODGE_DATABASE"):
             migrated(Path(self.environment["GATELODGE_DATA_DIR"]) / DATABASE)
         called = [str(GATELODGE), "serve", f"--port={self.port}", f"--workers={self.workers}"]
         with self.log.open("ab") as log:

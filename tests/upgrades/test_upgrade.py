@@ -5,7 +5,6 @@
 
 import asyncio
 import json
-import secrets
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
@@ -20,7 +19,6 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from bson import json_util
 from pydantic import SecretStr
-from pymongo import MongoClient
 
 from gatelodge.app import House, build
 from gatelodge.audit import COMMAND
@@ -29,7 +27,7 @@ from gatelodge.settings import Settings
 from gatelodge.stores.sql.database import SqlDatabase, create_sqlite_engine
 from gatelodge.stores.sql.tables import metadata
 from tests.support.clock import NOON, FakeClock
-from tests.support.mongod import with_database
+from tests.support.mongod import new_mongodb, observed
 from tests.support.people import PASSWORD
 
 BEFORE = Path(__file__).parent / "before_0005"
@@ -74,24 +72,23 @@ def documents_of_mongodb(*, late: bool) -> Iterator[tuple[str, Document]]:
 
 def restore_mongodb(address: str) -> None:
     """Make the database that the version before left, with its indexes, but for one person."""
-    with MongoClient[Document](address) as client:
-        database = client.get_default_database()
-        for line in (BEFORE / "mongodb.json").read_text().splitlines():
-            kept = json_util.loads(line)
-            if "collection" in kept:
-                collection = database.create_collection(kept["collection"])
-                for index in kept["indexes"]:
-                    collection.create_index(
-                        list(index["key"].items()), name=index["name"], sparse=index["sparse"]
-                    )
-        add_documents(address, late=False)
+    database = observed(address)
+    for line in (BEFORE / "mongodb.json").read_text().splitlines():
+        kept = json_util.loads(line)
+        if "collection" in kept:
+            collection = database.create_collection(kept["collection"])
+            for index in kept["indexes"]:
+                collection.create_index(
+                    list(index["key"].items()), name=index["name"], sparse=index["sparse"]
+                )
+    add_documents(address, late=False)
 
 
 def add_documents(address: str, *, late: bool) -> None:
     """Write documents as the version before writes them."""
-    with MongoClient[Document](address) as client:
-        for collection, document in documents_of_mongodb(late=late):
-            client.get_default_database()[collection].insert_one(document)
+    database = observed(address)
+    for collection, document in documents_of_mongodb(late=late):
+        database[collection].insert_one(document)
 
 
 @pytest.fixture(params=["sqlite", "mongodb"])
@@ -116,12 +113,9 @@ def settings(
         restore_sqlite(tmp_path / "gatelodge.db")
         yield Settings(data_dir=tmp_path, secret_key=secret_key)
         return
-    url = request.getfixturevalue("mongodb_url")
-    address = with_database(url, f"gatelodge_test_{secrets.token_hex(6)}")
-    restore_mongodb(address)
-    yield Settings(data_dir=tmp_path, database=address, secret_key=secret_key)
-    with MongoClient[Document](address) as client:
-        client.drop_database(client.get_default_database().name)
+    with new_mongodb(request.getfixturevalue("mongodb_url")) as address:
+        restore_mongodb(address)
+        yield Settings(data_dir=tmp_path, database=address, secret_key=secret_key)
 
 
 @pytest.fixture
@@ -348,6 +342,5 @@ def test_the_documents_of_the_version_before_stay_as_they_are(settings: Settings
 
 
 def _documents_at(address: str) -> dict[str, list[Document]]:
-    with MongoClient[Document](address) as client:
-        database = client.get_default_database()
-        return {name: list(database[name].find().sort("_id")) for name in ("users", "sessions")}
+    database = observed(address)
+    return {name: list(database[name].find().sort("_id")) for name in ("users", "sessions")}
