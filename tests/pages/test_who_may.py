@@ -99,7 +99,7 @@ async def test_every_page_answers_this_kind_of_caller_as_its_rule_says(
 ) -> None:
     """A program gets the status. A browser that must sign in is redirected to the sign-in page.
 
-    Who posts a form may be another caller afterwards, so that each form has a caller of its own.
+    A form can end the session or change the user, so each form has a new caller.
     """
     for accept in ("*/*", ACCEPT):
         cookies = await cookies_of(kind, client, house)
