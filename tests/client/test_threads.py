@@ -1,9 +1,11 @@
 """`SyncVerifier`: the same answers for threads, and for the children of a fork."""
 
 import asyncio
+import gc
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
@@ -118,6 +120,62 @@ async def test_whoever_waits_while_it_is_closed_is_told(
 
     with pytest.raises(IssuerUnavailable):
         await waiting
+
+
+async def test_it_may_be_closed_at_every_turn_of_its_loop(
+    issuer: LittleServer, verifier: SyncVerifier, key: Key, clock: FakeClock
+) -> None:
+    """A library's task that somebody else cancels before its first step is never awaited."""
+    token = key.sign(issuer.address, clock)
+    for turns in range(40):
+        clock.advance(SECOND)
+        await asyncio.to_thread(verifier.check, token)
+        clock.advance(SECOND)
+        loop, closed = verifier._loop, threading.Event()
+        assert loop is not None
+
+        loop.call_soon_threadsafe(loop.create_task, verifier._check(token))
+        loop.call_soon_threadsafe(close_after, turns, verifier, closed)
+
+        await asyncio.to_thread(closed.wait)
+    gc.collect()
+
+
+def close_after(turns: int, verifier: SyncVerifier, closed: threading.Event) -> None:
+    """Have another thread close the verifier, so many turns of its event loop from now."""
+    if turns > 0:
+        asyncio.get_running_loop().call_soon(close_after, turns - 1, verifier, closed)
+        return
+
+    def close() -> None:
+        verifier.close()
+        closed.set()
+
+    threading.Thread(target=close).start()
+    while verifier._loop is not None:
+        time.sleep(0)
+
+
+async def test_checks_beside_closing_are_answered_or_told(
+    issuer: LittleServer, verifier: SyncVerifier, key: Key, clock: FakeClock
+) -> None:
+    """Closing ends only what was there; a check that comes meanwhile starts anew."""
+    token = key.sign(issuer.address, clock)
+
+    def check() -> bool:
+        try:
+            return verifier.check(token).username == "ann"
+        except IssuerUnavailable:
+            return False
+
+    for _ in range(50):
+        clock.advance(SECOND)
+        await asyncio.gather(
+            *(asyncio.to_thread(check) for _ in range(4)), asyncio.to_thread(verifier.close)
+        )
+        clock.advance(timedelta(seconds=5))  # a load of the keys that was ended is tried again
+        assert await asyncio.to_thread(check)
+    gc.collect()
 
 
 FORKED = """

@@ -583,6 +583,16 @@ def test_one_verifier_serves_one_event_loop_after_the_other(clock: FakeClock) ->
     assert len(verifiers) == 1
 
 
+async def test_the_end_is_also_that_of_work_which_began_before_other_work_of_its_key() -> None:
+    flights: Flights[bool] = Flights()
+    first, second = (flights.start("key", asyncio.Event().wait, at) for at in (0, 1))
+
+    await flights.end()
+
+    assert first.task.cancelled()
+    assert second.task.cancelled()
+
+
 def test_work_of_an_event_loop_that_was_left_is_not_waited_for_in_the_next() -> None:
     """As in tests that give each test an event loop, and end it without waiting."""
     flights: Flights[bool] = Flights()

@@ -33,6 +33,7 @@ class Flights(Generic[T]):
     def __init__(self) -> None:
         """Start without any work."""
         self._flights: dict[Hashable, Flight[T]] = {}
+        self._tasks: set[asyncio.Task[T]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def find(self, key: Hashable) -> Flight[T] | None:
@@ -45,15 +46,18 @@ class Flights(Generic[T]):
         """Begin work under a key, at this time in milliseconds since 1970."""
         loop = asyncio.get_running_loop()
         if self._loop is not loop:  # what another loop has begun goes on there
-            self._loop, self._flights = loop, {}
+            self._loop, self._flights, self._tasks = loop, {}, set()
 
         async def run() -> T:
             return await work()
 
         flight = Flight(at, loop.create_task(run()))
         self._flights[key] = flight
+        tasks = self._tasks
+        tasks.add(flight.task)
 
         def land(task: asyncio.Task[T]) -> None:
+            tasks.discard(task)
             if self._flights.get(key) is flight:
                 del self._flights[key]
             if not task.cancelled():
@@ -63,6 +67,6 @@ class Flights(Generic[T]):
         return flight
 
     async def end(self) -> None:
-        """Cancel what is going on, and wait for its end."""
+        """Cancel all that is going on, and wait for its end."""
         if self._loop is asyncio.get_running_loop():
-            await end(*(flight.task for flight in self._flights.values()))
+            await end(*self._tasks)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import CancelledError
 from datetime import timedelta
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import httpx2
 
@@ -92,8 +92,7 @@ class SyncVerifier:
         if user is not None:
             return user
         with self._lock:
-            checking = self._verifier.check(token)
-            outcome = asyncio.run_coroutine_threadsafe(checking, self._running_loop())
+            outcome = asyncio.run_coroutine_threadsafe(self._check(token), self._running_loop())
         try:
             return outcome.result(MAX_WAIT_SECONDS)
         except CancelledError:
@@ -106,14 +105,17 @@ class SyncVerifier:
             raise IssuerUnavailable(retry_after=1) from None
 
     def close(self) -> None:
-        """Close all connections, and end the thread. A later check starts a new one."""
+        """Close all connections, and end the thread. A later check starts a new one.
+
+        A check that comes from another thread meanwhile waits for the end, and then starts it.
+        """
         with self._lock:
             loop, thread, self._loop, self._thread = self._loop, self._thread, None, None
-        if loop is not None and thread is not None:
-            asyncio.run_coroutine_threadsafe(_end(self._verifier), loop).result()
-            loop.call_soon_threadsafe(loop.stop)
-            thread.join()
-            loop.close()
+            if loop is not None and thread is not None:
+                asyncio.run_coroutine_threadsafe(self._end(), loop).result()
+                loop.call_soon_threadsafe(loop.stop)
+                thread.join()
+                loop.close()
 
     def __enter__(self) -> Self:
         """Return the verifier."""
@@ -133,6 +135,22 @@ class SyncVerifier:
         self._verifier = self._make()
         self._lock = threading.Lock()
         self._loop = self._thread = None
+        self._checks: set[asyncio.Task[Any]] = set()
+
+    async def _check(self, token: str) -> User:
+        if (task := asyncio.current_task()) is not None:
+            self._checks.add(task)
+            task.add_done_callback(self._checks.discard)
+        return await self._verifier.check(token)
+
+    async def _end(self) -> None:
+        """End every check that still waits, and close the verifier.
+
+        No task but ours is cancelled: a library ends the tasks that it has started by itself, and
+        anyio's would complain if another did so before their first step.
+        """
+        await end(*self._checks)
+        await self._verifier.aclose()
 
     def _running_loop(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:
@@ -148,14 +166,8 @@ class SyncVerifier:
 
         What the parent's thread works with is kept: if it went, its tasks would complain.
         """
-        self._of_parents += (self._verifier, self._loop)
+        self._of_parents += (self._verifier, self._loop, self._checks)
         self._begin()
-
-
-async def _end(verifier: Verifier) -> None:
-    """End every check that still waits, and close the verifier."""
-    await end(*(asyncio.all_tasks() - {asyncio.current_task()}))
-    await verifier.aclose()
 
 
 _verifiers: "weakref.WeakSet[SyncVerifier]" = weakref.WeakSet()
