@@ -45,13 +45,11 @@ def shared_replica_set() -> str:
     address = run.folder() / "mongod.address"
     with run.locked("mongod"):
         if not address.exists():
-            _started.append(ReplicaSet(run.quick_folder() / "mongod"))
-            _started[-1].start()
-            address.write_text(_started[-1].url)
+            replica_set = ReplicaSet(run.quick_folder() / "mongod")
+            replica_set.start()
+            replica_set.leave()
+            address.write_text(replica_set.url)
         return address.read_text()
-
-
-_started: list["ReplicaSet"] = []  # kept: Python warns of a process that nobody refers to
 
 
 def require_mongod() -> None:
@@ -218,6 +216,12 @@ class Mongod:
             self.process.wait()
             self._ended()
 
+    def leave(self) -> None:
+        """Let the process run on until the run ends, whatever becomes of this one."""
+        if self.process is not None:
+            self.process.returncode = 0  # else Python warns of a child that outlives its object
+            self.process = None
+
     def _ended(self) -> None:
         assert self.process is not None
         run.forget(self.process.pid)
@@ -349,6 +353,11 @@ class ReplicaSet:
         """End every node."""
         for node in reversed(self.nodes):
             node.stop()
+
+    def leave(self) -> None:
+        """Let every node run on until the run ends."""
+        for node in self.nodes:
+            node.leave()
 
     def primary(self) -> int | None:
         """Return the number of the node that takes writes, or None while there is none."""
