@@ -1,8 +1,6 @@
 """What all commands have in common: help, tables, names, exit codes, patience."""
 
 import json
-import os
-import pty
 import re
 import subprocess
 from collections.abc import Iterator
@@ -16,7 +14,7 @@ from gatelodge import __version__
 from gatelodge.cli.main import app
 from tests.support.databases import migrated
 from tests.support.people import PASSWORD
-from tests.support.server import GATELODGE, environment, run_command
+from tests.support.server import GATELODGE, before_terminal, environment, run_command
 
 REFUSED = 3
 UNAVAILABLE = 5
@@ -84,18 +82,14 @@ def test_keys_are_a_table_for_people_and_json_for_programs(here: dict[str, str])
 
 @pytest.mark.parametrize("group", ["keys", "user", "role"])
 def test_a_list_in_a_terminal_is_a_table_that_fits(here: dict[str, str], group: str) -> None:
-    ours, theirs = pty.openpty()
-    try:
-        subprocess.run(
+    _, shown = before_terminal(
+        lambda terminal: subprocess.run(
             [GATELODGE, group, "list"],
             env=here | {"COLUMNS": "72", "TERM": "xterm"},
-            stdout=theirs,
+            stdout=terminal,
             check=True,
         )
-        shown = os.read(ours, 65536).decode()
-    finally:
-        os.close(ours)
-        os.close(theirs)
+    )
 
     shown = re.sub(r"\x1b\[[0-9;]*m", "", shown)
     assert max(len(line) for line in shown.splitlines()) <= 72

@@ -1,21 +1,24 @@
 """The real server, in a process of its own, as a test starts and ends it."""
 
+import contextlib
 import os
 import pty
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from gatelodge.data_folder import DATABASE
 from tests.support import run, warm
 from tests.support.databases import migrated
 from tests.support.run import free_port
+
+T = TypeVar("T")
 
 GATELODGE = Path(sys.executable).with_name("gatelodge")
 START_SECONDS = 30.0
@@ -195,18 +198,32 @@ def run_before_terminal(*arguments: str, environment: Mapping[str, str]) -> tupl
 
     Returns what it wrote to standard output, and what to the terminal.
     """
-    ours, theirs = pty.openpty()
-    try:
-        done = subprocess.run(
+    done, shown = before_terminal(
+        lambda terminal: subprocess.run(
             [GATELODGE, *arguments],
             env=dict(environment),
             stdout=subprocess.PIPE,
-            stderr=theirs,
+            stderr=terminal,
             text=True,
             check=True,
             timeout=COMMAND_SECONDS,
         )
-        return done.stdout, os.read(ours, 65536).decode()
-    finally:
-        os.close(ours)
-        os.close(theirs)
+    )
+    return done.stdout, shown
+
+
+def before_terminal(act: Callable[[int], T]) -> tuple[T, str]:
+    """Do something with a terminal; return its outcome, and all that was written to the terminal.
+
+    Args:
+        act: what is called with the side of the terminal that a program holds.
+    """
+    ours, theirs = pty.openpty()
+    with os.fdopen(ours, "rb", buffering=0) as screen:
+        with os.fdopen(theirs, "wb", buffering=0) as side:
+            outcome = act(side.fileno())
+        pieces = []  # as the kernel hands them over
+        with contextlib.suppress(OSError):  # so a terminal says that this was all
+            while piece := screen.read(65536):
+                pieces.append(piece)
+        return outcome, b"".join(pieces).decode()
