@@ -17,14 +17,16 @@ from tests.support.server import Server
 pytestmark = pytest.mark.faults
 
 CROWD = 200
+KILLS = 3
+MOST_ROUNDS = 15
 LATEST_KILL = 150  # answers of 200, so that some people get none
 
 
-@pytest.mark.parametrize(("workers", "rounds"), [(1, 4), (2, 4)])
-async def test_kill_9_loses_no_sign_up_that_was_answered(
-    tmp_path: Path, workers: int, rounds: int
-) -> None:
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_kill_9_loses_no_sign_up_that_was_answered(tmp_path: Path, workers: int) -> None:
     """The server is killed at any moment of 200 sign-ups. It has each confirmed user once.
+
+    It is killed until three kills came amid the sign-ups. On a busy machine some come too late.
 
     The kernel keeps running, so this test says nothing about power cuts. That commits wait for
     the disk is tested by `test_every_connection_is_durable` among the contracts.
@@ -32,9 +34,10 @@ async def test_kill_9_loses_no_sign_up_that_was_answered(
     seed = secrets.randbits(32)
     chance = random.Random(seed)
     answered: set[str] = set()
-    amid = 0
+    number = amid = 0
     with Server(tmp_path, workers=workers) as server:
-        for number in range(rounds):
+        while amid < KILLS:
+            assert number < MOST_ROUNDS, f"only {amid} kills hit the sign-ups, seed {seed}"
             storm = Storm(server, f"r{number}n", kill_after=chance.randrange(LATEST_KILL))
             await storm.blow(delay=chance.uniform(0, 0.05))
             context = f"round {number} of seed {seed}, {storm}"
@@ -43,7 +46,7 @@ async def test_kill_9_loses_no_sign_up_that_was_answered(
             server.start()
             check_kept(server, answered, context)
             await check_service(server, storm, chance, context)
-    assert amid >= rounds * 3 // 4, f"only {amid} of {rounds} kills hit the sign-ups, seed {seed}"
+            number += 1
 
 
 @dataclass
