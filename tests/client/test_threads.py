@@ -82,7 +82,7 @@ def running() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name == "gatelodge-verifier"]
 
 
-async def test_where_no_thread_runs_a_check_does_not_wait_for_ever(
+async def test_where_no_thread_runs_nobody_waits_for_ever(
     issuer: LittleServer,
     verifier: SyncVerifier,
     key: Key,
@@ -100,9 +100,17 @@ async def test_where_no_thread_runs_a_check_does_not_wait_for_ever(
 
     with pytest.raises(IssuerUnavailable):
         await asyncio.to_thread(verifier.check, token)
+    assert caplog.text.count("does the web server allow threads?") == 1
+    (first,) = running()
+    await asyncio.to_thread(verifier.close)
+    assert caplog.text.count("does the web server allow threads?") == 2
 
-    release.set()
-    assert "does the web server allow threads?" in caplog.text
+    release.set()  # it ends late, and leaves alone what has begun meanwhile
+    clock.advance(timedelta(seconds=5))
+    assert (await asyncio.to_thread(verifier.check, token)).username == "ann"
+    await asyncio.to_thread(first.join)
+    clock.advance(SECOND)
+    assert (await asyncio.to_thread(verifier.check, token)).username == "ann"
 
 
 async def test_whoever_waits_while_it_is_closed_is_told(
@@ -134,7 +142,7 @@ async def test_it_may_be_closed_at_every_turn_of_its_loop(
         loop, closed = verifier._loop, threading.Event()
         assert loop is not None
 
-        loop.call_soon_threadsafe(loop.create_task, verifier._check(token))
+        loop.call_soon_threadsafe(loop.create_task, verifier._check(token, verifier._checks))
         loop.call_soon_threadsafe(close_after, turns, verifier, closed)
 
         await asyncio.to_thread(closed.wait)

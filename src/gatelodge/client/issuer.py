@@ -107,9 +107,9 @@ class Issuer:
             raise IssuerUnavailable(retry_after=1) from error
 
     async def aclose(self) -> None:
-        """Close all connections."""
-        client, self._client, self._loop = self._client, None, None
-        if client is not None:
+        """Close all connections of this event loop."""
+        if self._client is not None and self._loop is asyncio.get_running_loop():
+            client, self._client = self._client, None
             await client.aclose()
 
     async def _get_again_if_lost(self, path: str, token: str | None) -> Reply:

@@ -25,6 +25,8 @@ from gatelodge.user import User
 MAX_WAIT_SECONDS = 4 * MAX_SECONDS
 """More than keys and one question can take. Some web servers let no thread run but their own."""
 
+_DOES_NOT_RUN = "The thread of the verifier does not run: does the web server allow threads?"
+
 _log = logging.getLogger("gatelodge.client")
 
 
@@ -41,6 +43,7 @@ class SyncVerifier:
 
     _verifier: Verifier
     _lock: threading.Lock
+    _checks: set[asyncio.Task[Any]]
     _loop: asyncio.AbstractEventLoop | None = None
     _thread: threading.Thread | None = None
 
@@ -92,16 +95,15 @@ class SyncVerifier:
         if user is not None:
             return user
         with self._lock:
-            outcome = asyncio.run_coroutine_threadsafe(self._check(token), self._running_loop())
+            checking = self._check(token, self._checks)
+            outcome = asyncio.run_coroutine_threadsafe(checking, self._running_loop())
         try:
             return outcome.result(MAX_WAIT_SECONDS)
         except CancelledError:
             raise IssuerUnavailable(retry_after=1) from None  # closed meanwhile
         except TimeoutError:
             outcome.cancel()
-            _log.warning(
-                "The thread of the verifier does not run: does the web server allow threads?"
-            )
+            _log.warning(_DOES_NOT_RUN)
             raise IssuerUnavailable(retry_after=1) from None
 
     def close(self) -> None:
@@ -111,11 +113,15 @@ class SyncVerifier:
         """
         with self._lock:
             loop, thread, self._loop, self._thread = self._loop, self._thread, None, None
+            checks, self._checks = self._checks, set()
             if loop is not None and thread is not None:
-                asyncio.run_coroutine_threadsafe(self._end(), loop).result()
-                loop.call_soon_threadsafe(loop.stop)
-                thread.join()
-                loop.close()
+                ending = asyncio.run_coroutine_threadsafe(self._end(checks), loop)
+                ending.add_done_callback(lambda _: loop.call_soon_threadsafe(loop.stop))
+                thread.join(MAX_WAIT_SECONDS)
+                if thread.is_alive():
+                    _log.warning(_DOES_NOT_RUN)
+                    return
+                ending.result()
 
     def __enter__(self) -> Self:
         """Return the verifier."""
@@ -135,28 +141,29 @@ class SyncVerifier:
         self._verifier = self._make()
         self._lock = threading.Lock()
         self._loop = self._thread = None
-        self._checks: set[asyncio.Task[Any]] = set()
+        self._checks = set()
 
-    async def _check(self, token: str) -> User:
+    async def _check(self, token: str, checks: set[asyncio.Task[Any]]) -> User:
+        """Return who is signed in; this task is one of `checks` as long as it runs."""
         if (task := asyncio.current_task()) is not None:
-            self._checks.add(task)
-            task.add_done_callback(self._checks.discard)
+            checks.add(task)
+            task.add_done_callback(checks.discard)
         return await self._verifier.check(token)
 
-    async def _end(self) -> None:
+    async def _end(self, checks: set[asyncio.Task[Any]]) -> None:
         """End every check that still waits, and close the verifier.
 
         No task but ours is cancelled: a library ends the tasks that it has started by itself, and
         anyio's would complain if another did so before their first step.
         """
-        await end(*self._checks)
+        await end(*checks)
         await self._verifier.aclose()
 
     def _running_loop(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
             self._thread = threading.Thread(
-                target=self._loop.run_forever, name="gatelodge-verifier", daemon=True
+                target=_run, args=(self._loop,), name="gatelodge-verifier", daemon=True
             )
             self._thread.start()
         return self._loop
@@ -168,6 +175,14 @@ class SyncVerifier:
         """
         self._of_parents += (self._verifier, self._loop, self._checks)
         self._begin()
+
+
+def _run(loop: asyncio.AbstractEventLoop) -> None:
+    """Run an event loop until it is stopped, and close it."""
+    try:
+        loop.run_forever()
+    finally:
+        loop.close()
 
 
 _verifiers: "weakref.WeakSet[SyncVerifier]" = weakref.WeakSet()
