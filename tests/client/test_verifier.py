@@ -583,6 +583,28 @@ def test_one_verifier_serves_one_event_loop_after_the_other(clock: FakeClock) ->
     assert len(verifiers) == 1
 
 
+async def test_the_end_in_another_event_loop_leaves_what_goes_on_in_this_one(
+    issuer: LittleServer, near: Verifier, key: Key, clock: FakeClock
+) -> None:
+    release = asyncio.Event()
+
+    async def late(writer: asyncio.StreamWriter) -> None:
+        await release.wait()
+        await answer(httpx2.Response(200, json=GOOD).content)(writer)
+
+    issuer.answers[ME] = late
+    checking = asyncio.create_task(near.check(key.sign(issuer.address, clock)))
+    while ME not in issuer.asked:
+        issuer.is_asked.clear()
+        await issuer.is_asked.wait()
+
+    await asyncio.to_thread(asyncio.run, near.aclose())
+    release.set()
+
+    assert (await checking).username == "ann"
+    assert issuer.asked == [KEYS, ME]  # not once more over another connection
+
+
 async def test_the_end_is_also_that_of_work_which_began_before_other_work_of_its_key() -> None:
     flights: Flights[bool] = Flights()
     first, second = (flights.start("key", asyncio.Event().wait, at) for at in (0, 1))
