@@ -12,6 +12,7 @@ from gatelodge.accounts.permissions import (
     SETTINGS_READ,
     USERS_READ,
 )
+from gatelodge.admin import kept
 from gatelodge.app import House
 from gatelodge.audit import COMMAND
 from tests.support.clock import FakeClock
@@ -19,7 +20,14 @@ from tests.support.people import Person, new_user, signed_in, signed_in_by_the_d
 
 OVERVIEW = "/api/admin/overview"
 A_DAY = timedelta(days=1)
-LATER = timedelta(seconds=11)
+LATER = timedelta(minutes=5)
+"""Figures are kept for ten seconds, and longer where a busy machine took long to find them."""
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait for new figures as long as it takes, also on a busy machine."""
+    monkeypatch.setattr(kept, "PATIENCE_SECONDS", 20.0)
 
 
 async def seen(person: Person) -> dict[str, Any]:
@@ -72,7 +80,7 @@ async def test_figures_are_kept_for_ten_seconds(
     assert (await seen(root))["users"]["number"] == 1
     await new_user(house, "ann")
 
-    kept = await seen(root)
+    before = await seen(root)
     clock.advance(LATER)
     now = await seen(root)
     clock.advance(A_DAY)
@@ -80,7 +88,7 @@ async def test_figures_are_kept_for_ten_seconds(
     again = await signed_in(root.client, house, "adele2", "admin")
     tomorrow = await seen(again)
 
-    assert (kept["users"]["number"], kept["days"][-1]["newUsers"]) == (1, 1)
+    assert (before["users"]["number"], before["days"][-1]["newUsers"]) == (1, 1)
     assert (now["users"]["number"], now["days"][-1]["newUsers"]) == (2, 2)
     assert [each["newUsers"] for each in tomorrow["days"][-2:]] == [2, 1]
 

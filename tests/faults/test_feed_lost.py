@@ -41,8 +41,8 @@ CALL_SECONDS = 0.05
 
 @pytest.fixture
 def database(three: ReplicaSet, request: pytest.FixtureRequest) -> str:
-    """Return the address of a new database for this test."""
-    return three.url.replace("/?", f"/{request.node.name[-40:]}?")
+    """Return the address of a new database for this test, whose writes may wait for long."""
+    return three.url.replace("/?", f"/{request.node.name[-40:]}?wTimeoutMS=20000&")
 
 
 @pytest.fixture
