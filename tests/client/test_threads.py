@@ -133,7 +133,7 @@ async def test_whoever_waits_while_it_is_closed_is_told(
 async def test_it_may_be_closed_at_every_turn_of_its_loop(
     issuer: LittleServer, verifier: SyncVerifier, key: Key, clock: FakeClock
 ) -> None:
-    """A library's task that somebody else cancels before its first step is never awaited."""
+    """Nothing of a library is cancelled before its first step: Python would complain of it."""
     token = key.sign(issuer.address, clock)
     for turns in range(40):
         clock.advance(SECOND)

@@ -53,11 +53,10 @@ class Flights(Generic[T]):
 
         flight = Flight(at, loop.create_task(run()))
         self._flights[key] = flight
-        tasks = self._tasks
-        tasks.add(flight.task)
+        self._tasks.add(flight.task)
 
         def land(task: asyncio.Task[T]) -> None:
-            tasks.discard(task)
+            self._tasks.discard(task)
             if self._flights.get(key) is flight:
                 del self._flights[key]
             if not task.cancelled():

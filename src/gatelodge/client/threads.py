@@ -109,7 +109,7 @@ class SyncVerifier:
     def close(self) -> None:
         """Close all connections, and end the thread. A later check starts a new one.
 
-        A check that comes from another thread meanwhile waits for the end, and then starts it.
+        A check that another thread begins meanwhile waits for the end, and then starts a new one.
         """
         with self._lock:
             loop, thread, self._loop, self._thread = self._loop, self._thread, None, None
@@ -144,7 +144,7 @@ class SyncVerifier:
         self._checks = set()
 
     async def _check(self, token: str, checks: set[asyncio.Task[Any]]) -> User:
-        """Return who is signed in; this task is one of `checks` as long as it runs."""
+        """Return who is signed in; until then the running task is one of `checks`."""
         if (task := asyncio.current_task()) is not None:
             checks.add(task)
             task.add_done_callback(checks.discard)
@@ -153,8 +153,8 @@ class SyncVerifier:
     async def _end(self, checks: set[asyncio.Task[Any]]) -> None:
         """End every check that still waits, and close the verifier.
 
-        No task but ours is cancelled: a library ends the tasks that it has started by itself, and
-        anyio's would complain if another did so before their first step.
+        Only our own tasks are cancelled. Libraries end theirs; and a task of anyio that somebody
+        else cancels before its first step leaves a coroutine that was never awaited.
         """
         await end(*checks)
         await self._verifier.aclose()
